@@ -1,0 +1,71 @@
+"""Batches of images for training, loaded by Ray actors and delivered in order.
+
+    images = ImageFileAccessor(paths, size=(224, 224))
+    source = ArrayDataSource([images, labels])
+    with Loader(source, batch_size=64, shuffle=12345, pool=RayActorPool(4)) as loader:
+        for x, y in loader:
+            ...
+
+Importing this package does not import ray; the first use of one of its Ray pools does.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from raybatch import data_source, errors, image, sampling, work_pool
+from raybatch.accessors import ImageFileAccessor, NonUniformImageFileAccessor, image_folder
+from raybatch.data_source import (
+    ArrayDataSource,
+    CallableDataSource,
+    ChoiceDataSource,
+    CompositeDataSource,
+    IteratorDataSource,
+    MapDataSource,
+    stream_digest,
+)
+from raybatch.loader import Loader
+from raybatch.sampling import (
+    StandardSampler,
+    SubsetSampler,
+    WeightedSampler,
+    WeightedSubsetSampler,
+)
+from raybatch.scheduling import Prefetch, Recovery
+from raybatch.work_pool import ThreadPool
+
+if TYPE_CHECKING:
+    from raybatch.work_pool import RayActorPool
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ArrayDataSource",
+    "CallableDataSource",
+    "ChoiceDataSource",
+    "CompositeDataSource",
+    "ImageFileAccessor",
+    "IteratorDataSource",
+    "Loader",
+    "MapDataSource",
+    "NonUniformImageFileAccessor",
+    "Prefetch",
+    "RayActorPool",
+    "Recovery",
+    "StandardSampler",
+    "SubsetSampler",
+    "ThreadPool",
+    "WeightedSampler",
+    "WeightedSubsetSampler",
+    "data_source",
+    "errors",
+    "image",
+    "image_folder",
+    "sampling",
+    "stream_digest",
+    "work_pool",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "RayActorPool":
+        return work_pool.RayActorPool
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

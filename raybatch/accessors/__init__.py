@@ -1,0 +1,16 @@
+"""Array-likes that load what is asked for: index → sample, index array → the samples."""
+
+from raybatch.accessors.arrays import gather, portable
+from raybatch.accessors.folder import find_images, image_folder
+from raybatch.accessors.image_files import ImageFileAccessor, NonUniformImageFileAccessor
+from raybatch.accessors.rows import row_executor
+
+__all__ = [
+    "ImageFileAccessor",
+    "NonUniformImageFileAccessor",
+    "find_images",
+    "gather",
+    "image_folder",
+    "portable",
+    "row_executor",
+]

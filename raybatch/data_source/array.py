@@ -1,0 +1,61 @@
+"""A source over arrays and accessors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from raybatch.accessors import gather, portable
+from raybatch.data_source.batch import Batch
+from raybatch.data_source.random_access import RandomAccessDataSource
+from raybatch.sampling import AbstractSampler
+
+
+class ArrayDataSource(RandomAccessDataSource):
+    """Batches gathered from a list of arrays or array-likes of one length.
+
+    An array-like has `__len__`, and a `__getitem__` that takes an int or a 1-D integer array and returns one
+    sample, or the batch of them as an array or list. NumPy arrays, memory maps, h5py and zarr data sets and
+    the accessors of `raybatch.accessors` all are. `indices`, `repeats`, `sampler` and `include_indices` are
+    those of `RandomAccessDataSource`.
+
+        images = ImageFileAccessor(paths, size=(64, 64))
+        source = ArrayDataSource([images, labels])
+        for x, y in source.batch_iterator(64, shuffle=np.random.RandomState(12345)):
+            ...
+    """
+
+    def __init__(
+        self,
+        data: list[Any],
+        indices: npt.ArrayLike | None = None,
+        repeats: int = 1,
+        sampler: AbstractSampler | None = None,
+        include_indices: bool = False,
+    ) -> None:
+        if not isinstance(data, list):
+            raise TypeError(f"data must be a list of array-like objects, not a {type(data)}")
+        if not data:
+            raise ValueError("data must hold at least one array-like object; the list is empty")
+        length = len(data[0])
+        for position, array in enumerate(data[1:], start=1):
+            if len(array) != length:
+                raise ValueError(
+                    f"Arrays have inconsistent length; array 0 has length {length}, while array "
+                    f"{position} has length {len(array)}"
+                )
+        super().__init__(length, indices, repeats, sampler, include_indices)
+        self.data = data
+
+    def samples_by_indices_nomapping(self, indices: Any) -> Batch:
+        batch = tuple(gather(array, indices) for array in self.data)
+        if not self.include_indices:
+            return batch
+        if isinstance(indices, slice):
+            indices = np.arange(*indices.indices(len(self.data[0])))
+        return (indices, *batch)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"data": [portable(array) for array in self.data]}

@@ -1,0 +1,49 @@
+"""The structure of a batch: arrays or lists in tuples, nested to any depth."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+Batch: TypeAlias = tuple[Any, ...]
+
+
+class ChoiceBatch(NamedTuple):
+    """The indices of one batch of a `ChoiceDataSource`: `sample_indices` of member `ds_index`."""
+
+    sample_indices: Any
+    ds_index: int
+
+
+def batch_length(batch: Any) -> int:
+    """Return the number of samples in `batch`: the length of its first array."""
+    return batch_length(batch[0]) if isinstance(batch, tuple) else len(batch)
+
+
+def trim_batch(batch: Any, length: int) -> Any:
+    """Return `batch` (of samples or of indices) with each array cut to its first `length` rows."""
+    if isinstance(batch, ChoiceBatch):
+        return ChoiceBatch(trim_batch(batch.sample_indices, length), batch.ds_index)
+    if isinstance(batch, tuple):
+        return tuple(trim_batch(member, length) for member in batch)
+    return batch[:length]
+
+
+def trim_to_shortest(batches: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return `batches`, one of each member of a composite, all cut to the length of the shortest."""
+    lengths = [batch_length(batch) for batch in batches]
+    shortest = min(lengths)
+    if shortest == max(lengths):
+        return batches
+    return tuple(trim_batch(batch, shortest) for batch in batches)
+
+
+def batch_nbytes(batch: Any) -> int:
+    """Return about how many bytes `batch` holds: exact for arrays, four a pixel for PIL images."""
+    if isinstance(batch, np.ndarray):
+        return batch.nbytes
+    if isinstance(batch, (tuple, list)):
+        return sum(batch_nbytes(member) for member in batch)
+    size = getattr(batch, "size", None)
+    return 4 * size[0] * size[1] if isinstance(size, tuple) and len(size) == 2 else 0

@@ -1,0 +1,44 @@
+"""One digest for a whole stream of batches, to show that two streams are the same bit for bit."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+
+class StreamDigest:
+    """The digest of the batches seen so far, for a stream that is also used for something else."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+
+    def update(self, batch: Any) -> None:
+        """Add one batch: the structure, and shape, dtype and bytes of each array or PIL image in it."""
+        if isinstance(batch, (tuple, list)):
+            self._hash.update(f"{type(batch).__name__}[{len(batch)}]".encode())
+            for member in batch:
+                self.update(member)
+            return
+        if isinstance(batch, Image.Image):
+            self._hash.update(f"image {batch.mode}".encode())
+        array = np.asarray(batch)
+        if array.dtype.hasobject:
+            raise TypeError(f"cannot digest an array of Python objects ({type(batch).__name__})")
+        self._hash.update(f"array {array.dtype.str}{array.shape}".encode())
+        self._hash.update(np.ascontiguousarray(array).data.cast("B") if array.size else b"")
+
+    def hexdigest(self) -> str:
+        """Return the digest as 64 hexadecimal digits."""
+        return self._hash.hexdigest()
+
+
+def stream_digest(batches: Iterable[Any]) -> str:
+    """Return one SHA-256 hex digest over every array of every batch, in order: shape, dtype and bytes."""
+    digest = StreamDigest()
+    for batch in batches:
+        digest.update(batch)
+    return digest.hexdigest()

@@ -1,0 +1,37 @@
+"""What composite and choice sources share: a list of member sources."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from raybatch.data_source.abstract import AbstractDataSource
+from raybatch.sampling import as_shuffle_rng, check_batch_size, member_shuffles
+
+
+class MemberDataSource(AbstractDataSource):
+    """The base of sources that draw from `datasets`, one or more member sources."""
+
+    def __init__(self, datasets: list[AbstractDataSource]) -> None:
+        if not datasets:
+            raise ValueError(f"a {type(self).__name__} needs at least one member data source")
+        for position, member in enumerate(datasets):
+            if not isinstance(member, AbstractDataSource):
+                raise TypeError(f"datasets[{position}] must be a data source, not {type(member)}")
+        self.datasets = datasets
+
+    @property
+    def is_random_access(self) -> bool:
+        return all(member.is_random_access for member in self.datasets)
+
+    def _require_random_access(self, method: str) -> None:
+        if not self.is_random_access:
+            raise self._no_random_access(method)
+
+    def _member_arguments(self, batch_size: int, kwargs: dict[str, Any]) -> list[dict[str, Any]]:
+        """Check the arguments, and return the keyword arguments for the iterator of each member."""
+        check_batch_size(batch_size)
+        if "shuffle" not in kwargs:
+            return [kwargs] * len(self.datasets)
+        as_shuffle_rng(kwargs["shuffle"])
+        shuffles = member_shuffles(kwargs["shuffle"], len(self.datasets))
+        return [{**kwargs, "shuffle": shuffle} for shuffle in shuffles]

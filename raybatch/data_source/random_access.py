@@ -1,0 +1,83 @@
+"""Sources that make any batch from an index array."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy.typing as npt
+
+from raybatch.data_source.abstract import AbstractDataSource
+from raybatch.data_source.batch import Batch
+from raybatch.sampling import (
+    AbstractSampler,
+    Shuffle,
+    StandardSampler,
+    SubsetSampler,
+    as_shuffle_rng,
+    check_batch_size,
+)
+
+
+class RandomAccessDataSource(AbstractDataSource):
+    """The base of sources with `length` samples that are addressed by index arrays.
+
+    `indices` restricts it to a subset, `repeats` is the number of passes (-1: without end). A `sampler`
+    takes the place of both. With `include_indices` each batch starts with the absolute indices of its
+    samples, int `(n,)`.
+    """
+
+    def __init__(
+        self,
+        length: int,
+        indices: npt.ArrayLike | None = None,
+        repeats: int = 1,
+        sampler: AbstractSampler | None = None,
+        include_indices: bool = False,
+    ) -> None:
+        if sampler is None:
+            if indices is None:
+                sampler = StandardSampler(length, repeats=repeats)
+            else:
+                sampler = SubsetSampler(indices, repeats=repeats)
+        elif repeats != 1:
+            raise ValueError(f"repeats should be 1 when sampler is provided, not {repeats}")
+        elif indices is not None:
+            raise ValueError("indices should be None when sampler is provided")
+        elif not isinstance(sampler, AbstractSampler):
+            raise TypeError(f"sampler must be an AbstractSampler, not {type(sampler)}")
+        sampler.check_length(length)
+        self.sampler = sampler
+        self.include_indices = include_indices
+
+    @property
+    def is_random_access(self) -> bool:
+        return True
+
+    def num_samples(self, shuffle: Shuffle = None) -> int | float | None:
+        return self.sampler.num_indices_generated()
+
+    def samples_by_indices_nomapping(self, indices: Any) -> Batch:
+        """Return the samples at absolute `indices`, a 1-D integer array or a slice, as a tuple."""
+        raise NotImplementedError(f"abstract for type {type(self)}")
+
+    def samples_by_indices(self, indices: Any) -> Batch:
+        """Return the samples at `indices`, counted within the subset that the sampler draws from."""
+        return self.samples_by_indices_nomapping(self.sampler.map_indices(indices))
+
+    def batch_indices_iterator(self, batch_size: int, shuffle: Shuffle = None) -> Iterator[Any]:
+        """Iterate over the absolute indices of each batch: 1-D integer arrays, the last may be short.
+
+        `shuffle`: None or False for in order, True for NumPy's global generator, an int seed, or a
+        RandomState, Generator or `np.random` to draw from: one permutation a pass, when it is due.
+        """
+        check_batch_size(batch_size)
+        rng = as_shuffle_rng(shuffle)
+        if rng is None:
+            return self.sampler.in_order_indices_batch_iterator(batch_size)
+        return self.sampler.shuffled_indices_batch_iterator(batch_size, rng)
+
+    def batch_iterator(self, batch_size: int, shuffle: Shuffle = None) -> Iterator[Batch]:
+        """Iterate over batches, each a tuple of arrays; `shuffle` as for `batch_indices_iterator`."""
+        indices = self.batch_indices_iterator(batch_size, shuffle=shuffle)
+        return (self.samples_by_indices_nomapping(batch) for batch in indices)

@@ -1,0 +1,55 @@
+"""The exceptions that raybatch raises of its own; wrong arguments are plain ValueError and TypeError.
+
+    RaybatchError
+    ├── SampleReadError (OSError)     one sample of the user's data cannot be read
+    ├── BatchError (RuntimeError)     a batch cannot be made; the cause says why
+    ├── RemoteError (RuntimeError)    what a worker raised, where the exception itself cannot travel
+    ├── WorkerLostError (RuntimeError) the worker died, or its host or its result was lost
+    └── PoolError (RuntimeError)      the pool is closed, or has no worker to offer
+
+Each can be pickled, so it looks the same in this process and from an actor.
+"""
+
+from __future__ import annotations
+
+
+class RaybatchError(Exception):
+    """The root of the tree: catch it to catch everything that raybatch itself reports."""
+
+
+class SampleReadError(RaybatchError, OSError):
+    """One sample cannot be read: `path`, `index` in its accessor, and `reason`."""
+
+    def __init__(self, path: str, index: int, reason: str) -> None:
+        super().__init__(f"cannot read sample {index}, {path!r}: {reason}")
+        self.path = path
+        self.index = index
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type[SampleReadError], tuple[str, int, str]]:
+        return type(self), (self.path, self.index, self.reason)
+
+
+class BatchError(RaybatchError, RuntimeError):
+    """Batch number `batch` of epoch `epoch` (both from 0) cannot be made; `__cause__` says why."""
+
+    def __init__(self, epoch: int, batch: int, reason: str) -> None:
+        super().__init__(f"cannot make batch {batch} of epoch {epoch}: {reason}")
+        self.epoch = epoch
+        self.batch = batch
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type[BatchError], tuple[int, int, str]]:
+        return type(self), (self.epoch, self.batch, self.reason)
+
+
+class RemoteError(RaybatchError, RuntimeError):
+    """Stands for what a worker raised where that cannot be sent or raised here, such as `SystemExit`."""
+
+
+class WorkerLostError(RaybatchError, RuntimeError):
+    """The worker that made a batch died, or its host or its result was lost, more often than allowed."""
+
+
+class PoolError(RaybatchError, RuntimeError):
+    """The pool is closed, cannot reach its cluster, or no worker of it started in time."""

@@ -1,0 +1,7 @@
+"""One image: bytes → pixels."""
+
+from raybatch.image.contact_sheet import contact_sheet
+from raybatch.image.float_images import ImageArrayUInt8ToFloat32
+from raybatch.image.reader import ImageReader
+
+__all__ = ["ImageArrayUInt8ToFloat32", "ImageReader", "contact_sheet"]

@@ -1,0 +1,37 @@
+"""uint8 images seen as float32."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+
+class ImageArrayUInt8ToFloat32:
+    """An array-like that maps the uint8 values 0..255 of `arr_u8` to float32 `val_lower..val_upper`.
+
+    `arr_u8` is an array or an accessor that returns arrays; reading converts what is read, nothing more.
+    """
+
+    def __init__(self, arr_u8: Any, val_lower: float = 0.0, val_upper: float = 1.0) -> None:
+        self.arr_u8 = arr_u8
+        self.offset = np.float32(val_lower)
+        self.scale = np.float32((val_upper - val_lower) / 255.0)
+        self.dtype = np.float32
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the underlying array; AttributeError if that has none."""
+        try:
+            shape: tuple[int, ...] = self.arr_u8.shape
+        except AttributeError:
+            raise AttributeError("Underlying array has no `shape` attribute") from None
+        return shape
+
+    def __len__(self) -> int:
+        return len(self.arr_u8)
+
+    def __getitem__(self, index: Any) -> npt.NDArray[np.float32]:
+        values: npt.NDArray[np.float32] = self.arr_u8[index].astype(np.float32)
+        return values * self.scale + self.offset

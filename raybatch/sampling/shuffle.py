@@ -1,0 +1,118 @@
+"""What `shuffle=` may be, and the generator that stands for it."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any, Protocol, TypeAlias, cast
+
+import numpy as np
+
+from raybatch.sampling.indices import IndexArray
+from raybatch.sampling.permutation import KeyedPermutation
+
+# Spawn keys keep the streams that are derived from one seed apart.
+_ORDER, _DRAWS = 0, 1
+
+
+class ShuffleRNG(Protocol):
+    """The three draws that samplers and sources make; NumPy's generators have them."""
+
+    def permutation(self, x: Any, /) -> Any:
+        """Return the indices below `x`, or the elements of the array `x`, in a random order."""
+        ...
+
+    def shuffle(self, x: Any, /) -> None:
+        """Put the elements of the array `x` in a random order."""
+        ...
+
+    def choice(self, a: Any, *, size: tuple[int, ...], p: Any) -> Any:
+        """Return draws with replacement from `range(a)` or the array `a`, with probabilities `p`."""
+        ...
+
+
+Shuffle: TypeAlias = (
+    "None | bool | int | np.random.RandomState | np.random.Generator | ModuleType | ShuffleRNG"
+)
+
+
+class SeededShuffle:
+    """The draws of one epoch as a function of an int seed: a `ShuffleRNG` that holds no array.
+
+    Its permutations are keyed (`KeyedPermutation`), and `member(i)` is the independent shuffle of member i
+    of a composite or choice source. Keys come from `SeedSequence` spawn keys, so no two of
+    (seed, epoch, member, pass) share one.
+    """
+
+    def __init__(self, seed: int, epoch: int = 0, path: tuple[int, ...] = ()) -> None:
+        self._seed, self._epoch, self._path = seed, epoch, path
+        self._passes = 0
+        self._draws: np.random.Generator | None = None
+
+    def member(self, index: int) -> SeededShuffle:
+        return SeededShuffle(self._seed, self._epoch, (*self._path, index))
+
+    def permutation(self, x: int | IndexArray, /) -> KeyedPermutation | _Gathered:
+        key = self._seed_sequence(_ORDER, self._passes)
+        self._passes += 1
+        if isinstance(x, np.ndarray):
+            return _Gathered(x, KeyedPermutation(len(x), key))
+        return KeyedPermutation(x, key)
+
+    def shuffle(self, x: Any, /) -> None:
+        x[:] = x[self.permutation(len(x))[:]]
+
+    def choice(self, a: Any, *, size: tuple[int, ...], p: Any) -> Any:
+        if self._draws is None:
+            self._draws = np.random.Generator(np.random.Philox(self._seed_sequence(_DRAWS, 0)))
+        return self._draws.choice(a, size=size, p=p)
+
+    def _seed_sequence(self, purpose: int, number: int) -> np.random.SeedSequence:
+        spawn_key = (purpose, self._epoch, number, *self._path)
+        return np.random.SeedSequence(self._seed, spawn_key=spawn_key)
+
+
+class _Gathered:
+    """The elements of `array` in a permuted order, gathered slice by slice."""
+
+    def __init__(self, array: IndexArray, order: KeyedPermutation) -> None:
+        self._array, self._order = array, order
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def __getitem__(self, positions: slice, /) -> IndexArray:
+        return self._array[self._order[positions]]
+
+
+def as_shuffle_rng(shuffle: Any) -> ShuffleRNG | None:
+    """Return the generator that `shuffle` asks for, None for "in order".
+
+    None and False mean in order, True NumPy's global generator, an int of 0 or more a seed; a RandomState,
+    a Generator or the `np.random` module is used as it is. TypeError or ValueError for anything else.
+    """
+    if shuffle is None or shuffle is False:
+        return None
+    if shuffle is True:
+        return cast(ShuffleRNG, np.random)
+    if isinstance(shuffle, (int, np.integer)):
+        if shuffle < 0:
+            raise ValueError(f"a shuffle seed must be 0 or more, not {shuffle}")
+        return SeededShuffle(int(shuffle))
+    if all(callable(getattr(shuffle, draw, None)) for draw in ("permutation", "shuffle", "choice")):
+        return cast(ShuffleRNG, shuffle)
+    raise TypeError(
+        "shuffle must be None, a bool, an int seed, a RandomState, a Generator or np.random, "
+        f"not {shuffle!r}"
+    )
+
+
+def member_shuffles(shuffle: Any, count: int) -> list[Any]:
+    """Return what each of `count` member sources is to shuffle with.
+
+    Members share a generator object and draw from it in turn; from a seed each gets a shuffle of its own,
+    or members of one length would all have one order.
+    """
+    rng = as_shuffle_rng(shuffle)
+    if isinstance(rng, SeededShuffle):
+        return [rng.member(index) for index in range(count)]
+    return [shuffle] * count

@@ -1,0 +1,48 @@
+"""Some samples of a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from raybatch.sampling.abstract import AbstractSampler
+from raybatch.sampling.indices import IndexArray, as_index_array, check_index_range
+from raybatch.sampling.passes import batches_of_passes, check_repeats
+from raybatch.sampling.shuffle import ShuffleRNG
+
+
+class SubsetSampler(AbstractSampler):
+    """Draws each of the samples that the 1-D integer array `indices` names once a pass.
+
+    `repeats` is the number of passes, -1 for passes without end.
+    """
+
+    def __init__(self, indices: npt.ArrayLike, repeats: int = 1) -> None:
+        self.indices = as_index_array(indices)
+        self.length = len(self.indices)
+        self.repeats = check_repeats(repeats)
+        if self.length == 0 and self.repeats == -1:
+            raise ValueError("an empty subset cannot be repeated without end (repeats=-1)")
+
+    def num_indices_generated(self) -> int | float:
+        return np.inf if self.repeats == -1 else self.length * self.repeats
+
+    def map_indices(self, indices: Any) -> Any:
+        return self.indices[indices]
+
+    def check_length(self, length: int) -> None:
+        check_index_range(self.indices, length)
+
+    def in_order_indices_batch_iterator(self, batch_size: int) -> Iterator[IndexArray]:
+        return batches_of_passes(lambda: self.indices, self.length, self.repeats, batch_size)
+
+    def shuffled_indices_batch_iterator(
+        self, batch_size: int, shuffle_rng: ShuffleRNG
+    ) -> Iterator[IndexArray]:
+        """Iterate over batches; each pass is one `shuffle_rng.permutation(indices)`, drawn when due."""
+        draw_pass = partial(shuffle_rng.permutation, self.indices)
+        return batches_of_passes(draw_pass, self.length, self.repeats, batch_size)

@@ -1,0 +1,97 @@
+"""What the scheduler is told, and what it answers.
+
+A batch is named by its `key`, its number in the stream from 0; an attempt to make it by `attempt`, from 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The stream begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The consumer waits for the next batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The consumer has the batch, or the error, that was last delivered or raised."""
+
+    key: int
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """An attempt made its batch, of `nbytes` bytes."""
+
+    key: int
+    attempt: int
+    nbytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """An attempt failed; `lost`: not the user's code but its `worker`, host or result went."""
+
+    key: int
+    attempt: int
+    reason: Any
+    lost: bool = False
+    worker: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Exhausted:
+    """There are `count` batches in all."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class TimePassed:
+    """Nothing else happened; look at the clock."""
+
+
+Event: TypeAlias = Started | Wanted | Taken | Completed | Failed | Exhausted | TimePassed
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """Have the batch made, if it can be on none of the workers in `avoid`."""
+
+    key: int
+    attempt: int
+    avoid: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Deliver:
+    """The consumer may have this attempt's batch."""
+
+    key: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Raise:
+    """The consumer gets `reason`, that of the last attempt, in place of the batch."""
+
+    key: int
+    reason: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """Nobody needs the result of this attempt; free it."""
+
+    key: int
+    attempt: int
+
+
+Command: TypeAlias = Submit | Deliver | Raise | Discard

@@ -1,0 +1,50 @@
+"""How much may be held or under way at once."""
+
+from __future__ import annotations
+
+from raybatch.scheduling.settings import Prefetch
+
+
+class Window:
+    """Counts batches, and their bytes: known for those made, reserved for those under way.
+
+    A reservation is the size of the largest batch so far.
+    """
+
+    def __init__(self, limit: Prefetch) -> None:
+        self._limit = limit
+        self._sizes: dict[int, int | None] = {}
+        self._made_bytes = 0
+        self._under_way = 0
+        self._largest = 0
+
+    def __len__(self) -> int:
+        return len(self._sizes)
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes made and reserved."""
+        return self._made_bytes + self._under_way * self._largest
+
+    def admits_another(self) -> bool:
+        """Return whether one more batch may be begun; an empty window always admits one."""
+        if not self._sizes:
+            return True
+        if len(self._sizes) >= self._limit.batches:
+            return False
+        return self._limit.bytes is None or self.held_bytes + self._largest <= self._limit.bytes
+
+    def reserve(self, key: int) -> None:
+        self._sizes[key] = None
+        self._under_way += 1
+
+    def settle(self, key: int, nbytes: int) -> None:
+        """Put the true size of a batch, 0 if there will be none, in the place of its reservation."""
+        self._sizes[key] = nbytes
+        self._under_way -= 1
+        self._made_bytes += nbytes
+        self._largest = max(self._largest, nbytes)
+
+    def release(self, key: int) -> None:
+        """Forget a batch whose size is settled."""
+        self._made_bytes -= self._sizes.pop(key) or 0

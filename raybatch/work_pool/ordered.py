@@ -1,0 +1,166 @@
+"""The loop that drives a session with the scheduler: items in, results out, in the order of the items."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from raybatch.errors import PoolError
+from raybatch.scheduling import (
+    Command,
+    Deliver,
+    Discard,
+    Event,
+    Exhausted,
+    Failed,
+    Prefetch,
+    Raise,
+    Recovery,
+    Scheduler,
+    Started,
+    Submit,
+    Taken,
+    TimePassed,
+    Wanted,
+)
+from raybatch.work_pool.session import Failure, Session
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome(Generic[T]):
+    """What became of `item`: its `value`, or the `error` that stands in its place."""
+
+    item: T
+    value: Any = None
+    error: Exception | None = None
+
+
+class OrderedStream(Generic[T]):
+    """An iterator over the outcomes of `items`, made ahead by `session`, in order.
+
+    `payload(item)` is what the session's reader gets. Work begins at once. An error is one outcome, and the
+    next is that of the next item; an error of `items` itself is the last. Close the stream, or let go of it.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        items: Iterator[T],
+        prefetch: Prefetch,
+        recovery: Recovery,
+        payload: Callable[[T], Any] = lambda item: item,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._session = session
+        self._items = items
+        self._payload = payload
+        self._clock = clock
+        self._scheduler = Scheduler(prefetch, recovery)
+        self._under_way: dict[int, T] = {}
+        self._head: Deliver | Raise | None = None
+        self._items_error: Exception | None = None
+        self._closed = False
+        self._tell(Started())
+
+    def __iter__(self) -> Iterator[Outcome[T]]:
+        return self
+
+    def __next__(self) -> Outcome[T]:
+        if self._closed and not self._scheduler.is_finished:
+            raise PoolError(
+                "the stream is closed: its loader or pool was closed, or began another iteration"
+            )
+        try:
+            return self._next()
+        except StopIteration:
+            raise
+        except BaseException:
+            # A Ctrl-C may have fallen between two steps that belong together.
+            self.close()
+            raise
+
+    def _next(self) -> Outcome[T]:
+        self._tell(Wanted())
+        while self._head is None:
+            if self._scheduler.is_finished:
+                return self._finish()
+            events = self._session.wait(self._scheduler.patience_s(self._clock()))
+            for event in events or (TimePassed(),):
+                self._tell(event)
+        return self._take(self._head)
+
+    def close(self) -> None:
+        """Drop all that was made ahead."""
+        if not self._closed:
+            self._closed = True
+            self._under_way.clear()
+            self._session.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+    def _take(self, head: Deliver | Raise) -> Outcome[T]:
+        item = self._under_way.pop(head.key)
+        if isinstance(head, Deliver):
+            outcome = Outcome(item, self._session.fetch(head.key, head.attempt))
+        else:
+            outcome = Outcome(item, error=_as_error(head.reason))
+        self._head = None
+        self._tell(Taken(head.key))
+        return outcome
+
+    def _finish(self) -> Outcome[T]:
+        self.close()
+        if self._items_error is not None:
+            raise self._items_error
+        raise StopIteration
+
+    def _tell(self, event: Event) -> None:
+        """Hand `event` to the scheduler, and do what it answers, and so on."""
+        events = deque([event])
+        while events:
+            for command in self._scheduler.handle(events.popleft(), self._clock()):
+                follow_up = self._do(command)
+                if follow_up is not None:
+                    events.append(follow_up)
+                    if isinstance(follow_up, Exhausted):
+                        break
+
+    def _do(self, command: Command) -> Event | None:
+        match command:
+            case Submit():
+                return self._submit(command)
+            case Deliver() | Raise():
+                self._head = command
+            case Discard():
+                self._session.discard(command.key, command.attempt)
+        return None
+
+    def _submit(self, command: Submit) -> Event | None:
+        key = command.key
+        if command.attempt == 0:
+            try:
+                self._under_way[key] = next(self._items)
+            except StopIteration:
+                return Exhausted(key)
+            except Exception as error:
+                self._items_error = error
+                return Exhausted(key)
+        payload = self._payload(self._under_way[key])
+        try:
+            self._session.submit(key, command.attempt, payload, command.avoid)
+        except PoolError:
+            raise
+        except Exception as error:
+            return Failed(key, command.attempt, Failure(error))
+        return None
+
+
+def _as_error(reason: Any) -> Exception:
+    error: Exception = reason.error if isinstance(reason, Failure) else reason
+    return error

@@ -1,0 +1,102 @@
+"""Ray actors as workers, on this machine or all over a cluster."""
+
+from __future__ import annotations
+
+import operator
+import uuid
+import weakref
+from typing import Any
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from raybatch.scheduling import Prefetch
+from raybatch.work_pool.pool import AbstractWorkerPool
+from raybatch.work_pool.ray_connection import RayConnection
+from raybatch.work_pool.ray_session import RaySession
+from raybatch.work_pool.ray_team import ActorOptions, RayTeam
+from raybatch.work_pool.ray_worker import RayConstant
+
+# The part of the smallest object store that one stream may fill with batches.
+_STORE_SHARE = 0.4
+
+
+class RayActorPool(AbstractWorkerPool):
+    """Makes batches in `num_actors` Ray actors (None: one for each CPU that the cluster offers).
+
+    It joins the cluster at `address`, or in the environment's RAY_ADDRESS; uses a Ray that the program has
+    started; and otherwise starts one on this machine that ends with the pool. Each actor makes one batch at
+    a time, its rows on `threads_per_actor` threads, and asks Ray for `num_cpus_per_actor` CPUs and for
+    `resources`. Where Ray cannot start a single actor within `start_timeout_s` seconds, iterating raises
+    PoolError.
+
+    Close the pool, use it in a `with`, or let go of it: the actors end with it. Loaders that use it keep it.
+    """
+
+    def __init__(
+        self,
+        num_actors: int | None = None,
+        *,
+        threads_per_actor: int = 1,
+        num_cpus_per_actor: float = 1,
+        resources: dict[str, float] | None = None,
+        address: str | None = None,
+        start_timeout_s: float = 60.0,
+    ) -> None:
+        if num_actors is not None and operator.index(num_actors) < 1:
+            raise ValueError(f"num_actors must be 1 or more, or None, not {num_actors}")
+        if operator.index(threads_per_actor) < 1:
+            raise ValueError(f"threads_per_actor must be 1 or more, not {threads_per_actor}")
+        if not num_cpus_per_actor >= 0:
+            raise ValueError(f"num_cpus_per_actor must be 0 or more, not {num_cpus_per_actor}")
+        connection = RayConnection(address)
+        # A Ray of our own serves nobody else, so its CPU count need not limit the actors.
+        num_cpus = 0 if connection.is_own_cluster else num_cpus_per_actor
+        options = ActorOptions(num_cpus, resources or {}, self._scheduling_strategy())
+        self.num_actors = num_actors or max(1, int(_cluster_cpus() / (num_cpus_per_actor or 1)))
+        self._team = RayTeam(self.num_actors, threads_per_actor, options, start_timeout_s)
+        self._end = weakref.finalize(self, _end, self._team, connection)
+
+    def open(self, read: Any) -> RaySession:
+        constant = read if isinstance(read, RayConstant) else self.shared_constant(read)
+        return RaySession(self, self._team, constant)
+
+    def shared_constant(self, x: Any) -> RayConstant:
+        """Put `x` into the object store, from which each actor gets it once."""
+        self._team.check_open()
+        constant = RayConstant(x, key=uuid.uuid4().hex)
+        weakref.finalize(constant, self._team.forget, constant.key)
+        return constant
+
+    def default_prefetch(self) -> Prefetch:
+        stores = [node["Resources"].get("object_store_memory", 0) for node in ray.nodes()]
+        smallest = min((store for store in stores if store), default=0)
+        return Prefetch(2 * self.num_actors + 2, int(_STORE_SHARE * smallest) or None)
+
+    def close(self) -> None:
+        """End the actors, and the Ray that the pool started."""
+        self._end()
+
+    def _scheduling_strategy(self) -> Any:
+        # Ray's default would fill one host before it uses the next.
+        return "SPREAD"
+
+
+class WorkerProcessPool(RayActorPool):
+    """BatchUp's name for a pool of `processes` processes on this machine: Ray actors here."""
+
+    def __init__(self, processes: int = 1) -> None:
+        super().__init__(processes, num_cpus_per_actor=0)
+
+    def _scheduling_strategy(self) -> Any:
+        this_node = ray.get_runtime_context().get_node_id()
+        return NodeAffinitySchedulingStrategy(this_node, soft=False)
+
+
+def _cluster_cpus() -> float:
+    return float(ray.cluster_resources().get("CPU", 1))
+
+
+def _end(team: RayTeam, connection: RayConnection) -> None:
+    team.close()
+    connection.release()

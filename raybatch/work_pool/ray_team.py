@@ -1,0 +1,173 @@
+"""The actors of a pool: which there are, who is the least loaded, and their replacement."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import ray
+
+from raybatch.errors import PoolError
+from raybatch.work_pool.ray_worker import BatchWorker, RayConstant
+
+_log = logging.getLogger(__name__)
+
+# Actors that die while they start, one after the other, before the pool gives up.
+_MAX_FAILED_STARTS = 3
+
+
+@dataclass(frozen=True)
+class ActorOptions:
+    """What Ray is asked for, for each actor."""
+
+    num_cpus: float
+    resources: dict[str, float]
+    scheduling_strategy: Any
+
+
+@dataclass(eq=False)
+class RayMember:
+    """One actor: `load` counts the attempts it has been given and not answered."""
+
+    number: int
+    actor: Any
+    ready: Any
+    is_up: bool = False
+    load: int = 0
+    kept: set[str] = field(default_factory=set)
+
+    def keep(self, constant: RayConstant) -> None:
+        """Send a constant, unless this actor has it; calls reach an actor in the order they are made."""
+        if constant.key not in self.kept:
+            self.kept.add(constant.key)
+            self.actor.keep.remote(constant.key, [constant.ref])
+
+
+class RayTeam:
+    """`size` actors, each replaced when it dies. Methods may be called from any thread."""
+
+    def __init__(
+        self, size: int, threads: int, options: ActorOptions, start_timeout_s: float
+    ) -> None:
+        self.size = size
+        self._threads = threads
+        self._start_timeout_s = start_timeout_s
+        self._options = options
+        # Ray's own restarts and retries are off: a retry would go to the actor that failed.
+        self._class = ray.remote(BatchWorker).options(
+            num_cpus=options.num_cpus,
+            resources=options.resources,
+            scheduling_strategy=options.scheduling_strategy,
+            max_restarts=0,
+            max_task_retries=0,
+        )
+        self._numbers = itertools.count()
+        self._members: list[RayMember] = []
+        self._failed_starts = 0
+        self._idle_since = time.monotonic()
+        self._is_closed = False
+        self._lock = threading.RLock()
+        for _ in range(size):
+            self._start_one()
+
+    def check_open(self) -> None:
+        if self._is_closed:
+            raise PoolError("the pool is closed")
+
+    def starting(self) -> dict[Any, RayMember]:
+        """Return the members that are not up yet, by the reference that tells when they are."""
+        with self._lock:
+            return {member.ready: member for member in self._members if not member.is_up}
+
+    def settle_start(self, member: RayMember) -> None:
+        """Take note that `member.ready` has an answer: it is up, or it died and another is started."""
+        try:
+            ray.get(member.ready)
+        except ray.exceptions.RayError as error:
+            with self._lock:
+                self._failed_starts += 1
+                if self._failed_starts >= _MAX_FAILED_STARTS and not self._live():
+                    raise PoolError(
+                        f"{self._failed_starts} actors died while they started, one after the other; "
+                        "the last because: " + str(error)
+                    ) from error
+            self.replace(member)
+        else:
+            with self._lock:
+                member.is_up = True
+                self._failed_starts = 0
+
+    def seconds_to_start(self) -> float:
+        """Return how long the first actor may still take; PoolError when that is over."""
+        with self._lock:
+            if self._live():
+                return float("inf")
+            left = self._idle_since + self._start_timeout_s - time.monotonic()
+        if left <= 0:
+            total, free = ray.cluster_resources(), ray.available_resources()
+            raise PoolError(
+                f"none of {self.size} actors started within {self._start_timeout_s:g} s. Each asks for "
+                f"{self._options.num_cpus:g} CPU and {self._options.resources or 'no other resource'}; "
+                f"the cluster has {total.get('CPU', 0):g} CPU, {free.get('CPU', 0):g} of them free, and "
+                f"{ {name: total.get(name, 0) for name in self._options.resources} }. Ask for less, "
+                "free some, or set start_timeout_s"
+            )
+        return left
+
+    def choose(self, avoid: frozenset[int], full: set[int]) -> RayMember | None:
+        """Return the least loaded live member that is not in `full`, and if possible not in `avoid`."""
+        with self._lock:
+            self.check_open()
+            able = [member for member in self._live() if member.number not in full]
+            able = [member for member in able if member.number not in avoid] or able
+            return min(able, key=_load_of, default=None)
+
+    def replace(self, member: RayMember) -> None:
+        """End `member`, if it is still one of the team, and start another in its place."""
+        with self._lock:
+            if member not in self._members or self._is_closed:
+                return
+            self._members.remove(member)
+            _log.warning("actor %d of the pool is lost; another is started", member.number)
+            _kill(member)
+            if not self._live():
+                self._idle_since = time.monotonic()
+            self._start_one()
+
+    def forget(self, key: str) -> None:
+        """Let every actor that keeps the constant `key` forget it."""
+        with self._lock:
+            if self._is_closed or not ray.is_initialized():
+                return
+            for member in self._members:
+                if key in member.kept:
+                    member.kept.discard(key)
+                    member.actor.forget.remote(key)
+
+    def close(self) -> None:
+        """End all actors; may be called twice."""
+        with self._lock:
+            self._is_closed = True
+            for member in self._members:
+                _kill(member)
+            self._members.clear()
+
+    def _live(self) -> list[RayMember]:
+        return [member for member in self._members if member.is_up]
+
+    def _start_one(self) -> None:
+        actor = self._class.remote(self._threads)
+        self._members.append(RayMember(next(self._numbers), actor, actor.ready.remote()))
+
+
+def _load_of(member: RayMember) -> int:
+    return member.load
+
+
+def _kill(member: RayMember) -> None:
+    if ray.is_initialized():
+        ray.kill(member.actor)

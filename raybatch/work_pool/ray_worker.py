@@ -1,0 +1,130 @@
+"""What runs in a Ray actor: constants that are kept, and batches made from them."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from ray import cloudpickle
+
+from raybatch.accessors import row_executor
+from raybatch.errors import RemoteError
+from raybatch.work_pool.session import Failure, SharedConstant, attempt
+
+# The constants of this process, by key. An actor is the only user of its process.
+_constants: dict[str, Any] = {}
+
+
+class BatchWorker:
+    """The class of the actors: one batch at a time, its rows on `threads` threads."""
+
+    def __init__(self, threads: int) -> None:
+        self._executor = ThreadPoolExecutor(threads) if threads > 1 else None
+
+    def ready(self) -> int:
+        """Return the process id, once this process is up."""
+        return os.getpid()
+
+    def keep(self, key: str, refs: list[Any]) -> None:
+        """Get the one constant in `refs`; a failure to unpickle it is kept for those who use it."""
+        try:
+            _constants[key] = ray.get(refs[0])
+        except Exception as error:
+            _constants[key] = Failure(error)
+
+    def forget(self, key: str) -> None:
+        """Let go of a constant."""
+        _constants.pop(key, None)
+
+    def make(self, key: str, item: Any) -> Any:
+        """Return what the kept reader makes of `item`, or a `PackedFailure`."""
+        with row_executor(self._executor):
+            result = attempt(lambda packed: kept(key)(packed), item)
+        return PackedFailure.pack(result.error) if isinstance(result, Failure) else result
+
+
+def kept(key: str) -> Any:
+    """Return a constant that this worker was given; what went wrong when it came is raised."""
+    value = _constants[key]
+    if isinstance(value, Failure):
+        raise RemoteError(
+            "a worker cannot load the source or function that it was sent: "
+            f"{type(value.error).__name__}: {value.error}. Is all its code installed there?"
+        ) from value.error
+    return value
+
+
+class RayConstant(SharedConstant):
+    """A constant in the object store, which tasks refer to by its key."""
+
+    def __init__(self, value: Any, key: str) -> None:
+        super().__init__(value)
+        self.key = key
+        self.ref = ray.put(value)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _kept_constant, (self.key,)
+
+
+def _kept_constant(key: str) -> SharedConstant:
+    return SharedConstant(kept(key))
+
+
+@dataclass(frozen=True)
+class PackedFailure:
+    """An exception on its way to the driver, in a form that always arrives.
+
+    `chain` holds the pickled exception and its causes, each on its own; `text` the traceback.
+    """
+
+    chain: tuple[bytes | None, ...]
+    text: str
+    summary: str
+
+    @classmethod
+    def pack(cls, error: BaseException) -> PackedFailure:
+        text = "".join(traceback.format_exception(error))
+        chain = tuple(_pickled(link) for link in _causes(error))
+        return cls(chain, text, f"{type(error).__name__}: {error}")
+
+    def unpack(self) -> Failure:
+        """Return the exception, its causes restored, and last among them the worker's traceback."""
+        origin: BaseException = RemoteError(f"the traceback in the worker:\n{self.text}")
+        for packed in reversed(self.chain):
+            link = _unpickled(packed)
+            if link is None:
+                link = RemoteError(f"{self.summary} (the exception itself cannot be sent)")
+            link.__cause__ = origin
+            origin = link
+        if not isinstance(origin, Exception):
+            origin = RemoteError(self.summary)
+        return Failure(origin)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    seen = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__
+
+
+def _pickled(error: BaseException) -> bytes | None:
+    try:
+        data: bytes = cloudpickle.dumps(error)
+    except Exception:
+        return None
+    return data
+
+
+def _unpickled(data: bytes | None) -> BaseException | None:
+    try:
+        error = None if data is None else cloudpickle.loads(data)
+    except Exception:
+        return None
+    return error if isinstance(error, BaseException) else None
