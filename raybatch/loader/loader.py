@@ -66,6 +66,11 @@ class Loader:
         """The number of the epoch that iterating gives, from 0; it grows when an epoch completes."""
         return self._epoch
 
+    @property
+    def num_samples(self) -> int | float | None:
+        """The number of samples in an epoch: an int, `np.inf`, or None if unknown."""
+        return self._plan.source.num_samples()
+
     def set_epoch(self, epoch: int) -> None:
         """Make `epoch` the one that the next `iter()` gives."""
         number = operator.index(epoch)

@@ -117,7 +117,8 @@ class OrderedStream(Generic[T]):
     def _finish(self) -> Outcome[T]:
         self.close()
         if self._items_error is not None:
-            raise self._items_error
+            error, self._items_error = self._items_error, None
+            raise error
         raise StopIteration
 
     def _tell(self, event: Event) -> None:

@@ -24,7 +24,7 @@ class RayConnection:
     _is_local = False
 
     def __init__(self, address: str | None) -> None:
-        address = address or os.environ.get("RAY_ADDRESS")
+        address = address or os.environ.get("RAY_ADDRESS") or None
         with _lock:
             self._is_share = _join(address)
             self.is_own_cluster = self._is_share and RayConnection._is_local

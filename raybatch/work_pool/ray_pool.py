@@ -73,6 +73,14 @@ class RayActorPool(AbstractWorkerPool):
         smallest = min((store for store in stores if store), default=0)
         return Prefetch(2 * self.num_actors + 2, int(_STORE_SHARE * smallest) or None)
 
+    def wait_until_up(self) -> RayActorPool:
+        """Wait until every actor is up, and return the pool; PoolError after `start_timeout_s`.
+
+        There is no need to: batches are made as soon as the first actor is up.
+        """
+        self._team.wait_until_up()
+        return self
+
     def close(self) -> None:
         """End the actors, and the Ray that the pool started."""
         self._end()

@@ -101,6 +101,18 @@ class RayTeam:
                 member.is_up = True
                 self._failed_starts = 0
 
+    def wait_until_up(self) -> None:
+        """Wait until every member is up; PoolError if one is not within `start_timeout_s`."""
+        deadline = time.monotonic() + self._start_timeout_s
+        while starting := self.starting():
+            self.check_open()
+            left = deadline - time.monotonic()
+            up, _ = ray.wait(list(starting), num_returns=1, timeout=max(0.0, left))
+            for ref in up:
+                self.settle_start(starting[ref])
+            if not up:
+                raise self._start_timeout(len(starting))
+
     def seconds_to_start(self) -> float:
         """Return how long the first actor may still take; PoolError when that is over."""
         with self._lock:
@@ -108,14 +120,7 @@ class RayTeam:
                 return float("inf")
             left = self._idle_since + self._start_timeout_s - time.monotonic()
         if left <= 0:
-            total, free = ray.cluster_resources(), ray.available_resources()
-            raise PoolError(
-                f"none of {self.size} actors started within {self._start_timeout_s:g} s. Each asks for "
-                f"{self._options.num_cpus:g} CPU and {self._options.resources or 'no other resource'}; "
-                f"the cluster has {total.get('CPU', 0):g} CPU, {free.get('CPU', 0):g} of them free, and "
-                f"{ {name: total.get(name, 0) for name in self._options.resources} }. Ask for less, "
-                "free some, or set start_timeout_s"
-            )
+            raise self._start_timeout(self.size)
         return left
 
     def choose(self, avoid: frozenset[int], full: set[int]) -> RayMember | None:
@@ -158,6 +163,18 @@ class RayTeam:
 
     def _live(self) -> list[RayMember]:
         return [member for member in self._members if member.is_up]
+
+    def _start_timeout(self, missing: int) -> PoolError:
+        total, free = ray.cluster_resources(), ray.available_resources()
+        wanted = {"CPU": self._options.num_cpus, **self._options.resources}
+        offers = ", ".join(
+            f"{total.get(name, 0):g} {name}, {free.get(name, 0):g} of it free" for name in wanted
+        )
+        asks = " and ".join(f"{amount:g} {name}" for name, amount in wanted.items())
+        return PoolError(
+            f"{missing} of {self.size} actors did not start within {self._start_timeout_s:g} s. Each asks for "
+            f"{asks}; the cluster has {offers}. Ask for less, free some, or set start_timeout_s"
+        )
 
     def _start_one(self) -> None:
         actor = self._class.remote(self._threads)

@@ -1,0 +1,5 @@
+"""`python -m raybatch`."""
+
+from raybatch.cli import main
+
+main(prog_name="raybatch")

@@ -1,0 +1,93 @@
+"""`raybatch demo`: the main job, for someone who sees raybatch for the first time."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from raybatch.cli import options
+from raybatch.cli.folder import folder_source
+from raybatch.cli.load import open_loader, time_epoch
+from raybatch.cli.photos import make_photos
+from raybatch.data_source import ArrayDataSource
+from raybatch.image import contact_sheet
+
+_SEED = 12345
+_MADE_IMAGES = 1000
+
+
+@click.command()
+@click.argument("directory", type=options.directory, required=False)
+@options.size
+@options.batch_size
+@options.actors
+@click.option(
+    "--contact-sheet",
+    "sheet_path",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    default="raybatch-demo.png",
+    show_default=True,
+    help="Where to write a picture of the first batch.",
+)
+@options.report_errors
+def demo(
+    directory: Path | None,
+    size: tuple[int, int],
+    batch_size: int,
+    actors: int | None,
+    sheet_path: Path,
+) -> None:
+    """Load the images below DIRECTORY with Ray actors, then without, and show that both give the same.
+
+    Without DIRECTORY, 1,000 pictures are made in a temporary folder.
+    """
+    console = Console()
+    with _image_folder(console, directory) as folder:
+        source, names = folder_source(folder, size)
+        console.print(f"{len(source.data[0])} images, classes: {', '.join(names)}")
+        rows = []
+        for title, count in (("Ray actors", actors), ("this process", 0)):
+            with open_loader(source, batch_size, _SEED, count) as loader:
+                rows.append((title, time_epoch(console, loader, 0)))
+        _write_contact_sheet(source, names, batch_size, sheet_path)
+    _report(console, rows)
+    console.print(f"The first batch is in {sheet_path}")
+    if rows[0][1]["digest"] != rows[1][1]["digest"]:
+        raise click.ClickException("the two streams differ; did the files change meanwhile?")
+
+
+@contextmanager
+def _image_folder(console: Console, directory: Path | None) -> Iterator[Path]:
+    if directory is not None:
+        yield directory
+        return
+    with tempfile.TemporaryDirectory(prefix="raybatch-demo-") as folder:
+        started = time.perf_counter()
+        make_photos(Path(folder), _MADE_IMAGES)
+        console.print(f"made {_MADE_IMAGES} pictures in {time.perf_counter() - started:.1f} s")
+        yield Path(folder)
+
+
+def _write_contact_sheet(
+    source: ArrayDataSource, names: list[str], batch_size: int, path: Path
+) -> None:
+    images, labels = next(source.batch_iterator(batch_size, shuffle=_SEED))
+    contact_sheet(images, [names[label] for label in labels]).save(path)
+
+
+def _report(console: Console, rows: list[tuple[str, dict[str, Any]]]) -> None:
+    table = Table("loaded by", "images/s", "first batch", "digest of the stream")
+    for title, row in rows:
+        rate, first = f"{row['images_per_s']:.0f}", f"{row['first_batch_s']:.2f} s"
+        table.add_row(title, rate, first, row["digest"][:32])
+    console.print(table)
+    equal = rows[0][1]["digest"] == rows[1][1]["digest"]
+    console.print("The digests are equal: the same images, in the same order, bit for bit." if equal else "")

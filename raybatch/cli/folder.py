@@ -1,0 +1,35 @@
+"""A folder of images as a source with labels."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from raybatch.accessors import ImageFileAccessor, find_images
+from raybatch.data_source import ArrayDataSource
+
+
+def folder_source(root: Path, size: tuple[int, int]) -> tuple[ArrayDataSource, list[str]]:
+    """Return a source of (image, label) over the images below `root`, and the names of the labels."""
+    paths = find_images(root)
+    labels, names = name_labels(paths, root)
+    return ArrayDataSource([ImageFileAccessor(paths, size=size), labels]), names
+
+
+def name_labels(paths: list[str], root: Path) -> tuple[npt.NDArray[np.int32], list[str]]:
+    """Return a label for each path, and the labels' names: the folder's, or else the file's prefix."""
+    classes = [_class_name(os.path.relpath(path, root)) for path in paths]
+    names, labels = np.unique(classes, return_inverse=True)
+    return labels.astype(np.int32), [str(name) for name in names]
+
+
+def _class_name(path: str) -> str:
+    folder, _, _ = path.rpartition(os.sep)
+    if folder:
+        return folder.split(os.sep)[0]
+    prefix = re.match(r"[^\W\d_]+", path)
+    return prefix.group() if prefix else "image"

@@ -1,0 +1,117 @@
+"""`raybatch load`: the images of a folder through the loader, timed."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from raybatch.cli import options
+from raybatch.cli.folder import folder_source
+from raybatch.cli.progress import with_progress
+from raybatch.data_source import AbstractDataSource, StreamDigest
+from raybatch.loader import Loader
+from raybatch.work_pool import AbstractWorkerPool
+
+
+@click.command()
+@click.argument("directory", type=options.directory)
+@options.size
+@options.batch_size
+@click.option("--epochs", type=click.IntRange(min=1), default=1, show_default=True)
+@options.actors
+@click.option("--shuffle", type=click.IntRange(min=0), metavar="SEED", help="Shuffle with this seed.")
+@click.option("--address", help="The Ray cluster to join, such as auto or HOST:PORT.")
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+@options.report_errors
+def load(
+    directory: Path,
+    size: tuple[int, int],
+    batch_size: int,
+    epochs: int,
+    actors: int | None,
+    shuffle: int | None,
+    address: str | None,
+    as_json: bool,
+) -> None:
+    """Load the images below DIRECTORY, and say how fast they came.
+
+    The digest of an epoch covers every pixel and label in their order: the same images, size, batch size and
+    seed give the same digest, with any number of actors.
+    """
+    console = Console(stderr=as_json)
+    source, _ = folder_source(directory, size)
+    with open_loader(source, batch_size, shuffle, actors, address) as loader:
+        figures = [time_epoch(console, loader, epoch) for epoch in range(epochs)]
+    if as_json:
+        click.echo(json.dumps({"images": len(source.data[0]), "epochs": figures}, indent=2))
+    else:
+        console.print(_table(figures))
+
+
+@contextmanager
+def open_loader(
+    source: AbstractDataSource,
+    batch_size: int,
+    shuffle: int | None,
+    actors: int | None,
+    address: str | None = None,
+) -> Iterator[Loader]:
+    """Open a loader on `actors` Ray actors that are up, or on none for 0."""
+    pool: AbstractWorkerPool | None = None
+    if actors != 0:
+        from raybatch.work_pool import RayActorPool  # loads ray
+
+        pool = RayActorPool(actors, address=address).wait_until_up()
+    try:
+        with Loader(source, batch_size, shuffle=shuffle, pool=pool) as loader:
+            yield loader
+    finally:
+        if pool is not None:
+            pool.close()
+
+
+def time_epoch(console: Console, loader: Loader, epoch: int) -> dict[str, Any]:
+    """Return the figures of one epoch: images, batches, seconds, the first batch's, and the digest."""
+    digest = StreamDigest()
+    images, batches, first_batch_s = 0, 0, 0.0
+    started = time.perf_counter()
+    total = int(loader.num_samples or 0)
+    for batch in with_progress(console, f"epoch {epoch}", loader, total):
+        if batches == 0:
+            first_batch_s = time.perf_counter() - started
+        digest.update(batch)
+        images += len(batch[0])
+        batches += 1
+    seconds = time.perf_counter() - started
+    return {
+        "epoch": epoch,
+        "images": images,
+        "batches": batches,
+        "seconds": round(seconds, 3),
+        "images_per_s": round(images / seconds, 1),
+        "first_batch_s": round(first_batch_s, 3),
+        "digest": digest.hexdigest(),
+    }
+
+
+def _table(figures: list[dict[str, Any]]) -> Table:
+    table = Table("epoch", "images", "batches", "seconds", "first batch", "images/s", "digest")
+    for row in figures:
+        table.add_row(
+            str(row["epoch"]),
+            str(row["images"]),
+            str(row["batches"]),
+            f"{row['seconds']:.2f}",
+            f"{row['first_batch_s']:.3f} s",
+            f"{row['images_per_s']:.0f}",
+            row["digest"][:16],
+        )
+    return table

@@ -1,0 +1,59 @@
+"""Options that commands share, and the errors that they turn into a line of text."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from raybatch.errors import RaybatchError
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class SizeType(click.ParamType[tuple[int, int]]):
+    """`224` or `HEIGHTxWIDTH`."""
+
+    name = "size"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        if isinstance(value, tuple):
+            return value
+        edges = str(value).lower().split("x")
+        if len(edges) > 2 or not all(edge.isdecimal() and int(edge) > 0 for edge in edges):
+            self.fail(f"{value!r} is not an edge such as 224 or HEIGHTxWIDTH such as 240x320")
+        return int(edges[0]), int(edges[-1])
+
+
+directory = click.Path(exists=True, file_okay=False, path_type=Path)
+
+size = click.option(
+    "--size", type=SizeType(), default="224", show_default=True, help="Pixels: an edge, or HxW."
+)
+batch_size = click.option(
+    "--batch-size", type=click.IntRange(min=1), default=64, show_default=True, help="Images a batch."
+)
+actors = click.option(
+    "--actors",
+    type=click.IntRange(min=0),
+    default=None,
+    help="Ray actors that load; 0 loads in this process.  [default: one for each CPU]",
+)
+
+
+def report_errors(command: Command) -> Command:
+    """Let what the user can mend end the command with one line and status 1."""
+
+    @functools.wraps(command)
+    def reporting(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except (RaybatchError, OSError) as error:
+            raise click.ClickException(str(error)) from error
+
+    return reporting  # type: ignore[return-value]

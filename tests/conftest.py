@@ -1,0 +1,42 @@
+"""What several test modules share."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import ray
+from PIL import Image
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Paths of 40 small JPEGs of many sizes, smooth with a little noise, named dog_* and cat_*."""
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    paths = []
+    for number in range(40):
+        width, height = (int(edge) for edge in rng.integers(60, 121, size=2))
+        coarse = rng.integers(0, 256, size=(5, 6, 3), dtype=np.uint8)
+        smooth = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
+        noisy = np.asarray(smooth) + rng.normal(0, 6, size=(height, width, 3))
+        path = folder / f"{('dog', 'cat')[number % 2]}_{number:02}.jpg"
+        Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(path, quality=85)
+        paths.append(str(path))
+    return paths
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[None]:
+    """One local Ray of 4 CPUs for all tests that need no other, started by the "program"."""
+    ray.init(
+        address="local",
+        num_cpus=4,
+        include_dashboard=False,
+        logging_level=logging.ERROR,
+        object_store_memory=500 * 2**20,
+    )
+    yield
+    ray.shutdown()

@@ -1,0 +1,127 @@
+"""Programs in a process of their own, and what processes and memory are left behind."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+
+import psutil
+import ray
+
+PREAMBLE = """
+import os, sys, time
+import numpy as np
+import raybatch as rb
+
+def say(**facts):
+    print("SAY", *(f"{name}={value}" for name, value in facts.items()), flush=True)
+
+class Rows:
+    def __len__(self): return 1000
+    def __getitem__(self, index):
+        time.sleep(0.02)
+        return np.repeat(np.asarray(index)[:, None], 1250, axis=1)
+
+source = rb.ArrayDataSource([Rows()])
+"""
+
+
+@dataclass
+class Driver:
+    """A running program that begins with `PREAMBLE`; leaving the `with` ends it."""
+
+    process: subprocess.Popen[str]
+    seen: list[psutil.Process] = field(default_factory=list)
+
+    def listen(self) -> dict[str, str]:
+        """Wait for what the program says next."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if line.startswith("SAY "):
+                return dict(fact.split("=", 1) for fact in line.split()[1:])
+        raise AssertionError(f"the program said no more, and ended with {self.process.wait()}")
+
+    def go_on(self) -> None:
+        """Let a program that waits in `input()` continue."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+
+    def children(self) -> list[psutil.Process]:
+        """The live processes below the program's."""
+        self.seen = alive(psutil.Process(self.process.pid).children(recursive=True))
+        return self.seen
+
+    def actors(self) -> list[psutil.Process]:
+        """The live raybatch actors below the program's process."""
+        return [child for child in self.children() if is_actor(child)]
+
+    def __enter__(self) -> Driver:
+        return self
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self.process.poll() is None:
+            self.children()
+        with self.process:
+            self.process.kill()
+        # Agents of a Ray whose driver was killed live on for a while.
+        for child in alive(self.seen):
+            child.kill()
+
+
+def start(program: str, env: Mapping[str, str] | None = None) -> Driver:
+    return Driver(
+        subprocess.Popen(
+            [sys.executable, "-c", PREAMBLE + program],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=env,
+        )
+    )
+
+
+def wait_for(condition: Callable[[], bool], what: str, timeout_s: float) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"{what}: not within {timeout_s} s"
+        time.sleep(0.02)
+
+
+def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
+    return [process for process in processes if _status(process) not in (None, "zombie")]
+
+
+def actor_processes() -> list[psutil.Process]:
+    """The live raybatch actors below this process."""
+    return [child for child in alive(psutil.Process().children(recursive=True)) if is_actor(child)]
+
+
+def is_actor(process: psutil.Process) -> bool:
+    try:
+        return "BatchWorker" in " ".join(process.cmdline())
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return False
+
+
+def store_bytes() -> float:
+    """How much of this process's object store is in use, as Ray last reported it."""
+    total, free = ray.cluster_resources(), ray.available_resources()
+    used: float = total["object_store_memory"] - free.get("object_store_memory", 0.0)
+    return used
+
+
+def _status(process: psutil.Process) -> str | None:
+    try:
+        return str(process.status())
+    except psutil.NoSuchProcess:
+        return None

@@ -1,0 +1,106 @@
+"""The architecture: a folder is a layer, and imports go down only."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import raybatch
+
+PACKAGE = Path(raybatch.__file__).parent
+LAYERS = [
+    "errors",
+    "image",
+    "sampling",
+    "accessors",
+    "data_source",
+    "scheduling",
+    "work_pool",
+    "loader",
+    "adapters",
+    "bench",
+    "cli",
+]
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def imported_modules(path: Path) -> Iterator[str]:
+    """Every module that `path` imports, inside functions and for type checking too."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import hides the layer"
+            yield node.module or ""
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def layer_of(module: str) -> str | None:
+    parts = module.split(".")
+    return parts[1] if parts[0] == "raybatch" and len(parts) > 1 else None
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_imports_go_down(path: Path) -> None:
+    own = layer_of(name_of(path))
+    if own in (None, "__main__"):
+        return  # the package's own face shows all layers
+    for module in imported_modules(path):
+        layer = layer_of(module)
+        if layer is not None and layer in LAYERS:
+            assert LAYERS.index(layer) <= LAYERS.index(own), f"{own} imports {module}"
+        assert module != "raybatch", f"{own} imports the package's face"
+
+
+def test_no_import_cycles() -> None:
+    names = {name_of(path) for path in MODULES}
+    graph = {
+        name_of(path): {m for m in imported_modules(path) if m in names and m != name_of(path)}
+        for path in MODULES
+    }
+    # A package's face imports its modules, and modules of other layers import the face.
+    faces = {name_of(path) for path in MODULES if path.name == "__init__.py"}
+    within = {
+        name: {m for m in targets if layer_of(m) == layer_of(name) and m not in faces}
+        for name, targets in graph.items()
+        if name not in faces
+    }
+    while leaves := [name for name, targets in within.items() if not targets & within.keys()]:
+        for name in leaves:
+            del within[name]
+    assert not within, f"modules that import each other: {sorted(within)}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_only_ray_modules_import_ray(path: Path) -> None:
+    uses_ray = any(module.split(".")[0] == "ray" for module in imported_modules(path))
+    assert not uses_ray or path.name.startswith("ray_")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_modules_are_short_and_named_for_what_they_hold(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 400
+    assert path.stem not in ("utils", "helpers", "common", "misc")
+
+
+def test_import_and_local_iteration_load_no_framework() -> None:
+    program = """
+import sys
+import numpy as np
+import raybatch as rb
+source = rb.ArrayDataSource([np.arange(10)])
+assert len(list(source.batch_iterator(4, shuffle=0))) == 3
+with rb.Loader(source, 4, pool=rb.ThreadPool(1)) as loader:
+    assert len(list(loader)) == 3
+print([name for name in ("ray", "torch", "jax") if name in sys.modules])
+"""
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (result.stdout.strip(), result.stderr) == ("[]", "")

@@ -1,0 +1,146 @@
+"""Leaving is clean: two seconds later no actor and no store memory is left."""
+
+import gc
+import os
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import raybatch as rb
+from tests.drivers import actor_processes, alive, start, store_bytes, wait_for
+
+BATCH_BYTES = 64 * 10_000 * 8
+
+
+class Rows:
+    """A data set of 1,000 rows of 80 kB."""
+
+    def __len__(self) -> int:
+        return 1000
+
+    def __getitem__(self, index: Any) -> Any:
+        return np.repeat(np.asarray(index)[:, None], 10_000, axis=1)
+
+
+@pytest.fixture
+def loader(ray_cluster: None) -> Iterator[list[rb.Loader]]:
+    """A loader in a list, so that the test can let go of it."""
+    wait_for(lambda: store_bytes() < BATCH_BYTES, "an empty store at the start", 5)
+    yield [rb.Loader(rb.ArrayDataSource([Rows()]), 64, pool=rb.RayActorPool(2))]
+    gc.collect()
+    wait_for(lambda: not actor_processes(), "no actors", 2)
+    wait_for(lambda: store_bytes() < BATCH_BYTES / 2, "no store memory", 2)
+
+
+def begin(loader: rb.Loader) -> Iterator[Any]:
+    batches = iter(loader)
+    next(batches)
+    wait_for(lambda: store_bytes() > BATCH_BYTES, "batches made ahead", 5)
+    assert len(actor_processes()) == 2
+    return batches
+
+
+def test_break(loader: list[rb.Loader]) -> None:
+    with loader.pop() as opened:
+        for _ in begin(opened):
+            break
+
+
+def test_break_frees_what_was_made_ahead_and_keeps_the_actors(loader: list[rb.Loader]) -> None:
+    for _ in begin(loader[0]):
+        break
+    wait_for(lambda: store_bytes() < BATCH_BYTES / 2, "no store memory", 2)
+    assert len(actor_processes()) == 2
+    assert len(list(loader[0])) == 16
+    loader.clear()
+
+
+def test_exception_in_the_loop(loader: list[rb.Loader]) -> None:
+    with pytest.raises(ZeroDivisionError), loader.pop() as opened:
+        for _ in begin(opened):
+            raise ZeroDivisionError
+
+
+def test_garbage_collection_of_the_loader_alone(loader: list[rb.Loader]) -> None:
+    begin(loader[0])
+    loader.clear()
+
+
+def test_close_of_the_loader_in_mid_epoch(loader: list[rb.Loader]) -> None:
+    batches = begin(loader[0])
+    loader.pop().close()
+    with pytest.raises(rb.errors.PoolError, match="closed"):
+        next(batches)
+
+
+def test_end_of_an_epoch(loader: list[rb.Loader]) -> None:
+    with loader.pop() as opened:
+        assert len(list(begin(opened))) == 15
+
+
+def test_a_pool_that_the_program_holds_ends_when_it_is_closed(loader: list[rb.Loader]) -> None:
+    loader.clear()
+    with rb.RayActorPool(2) as pool:
+        for _ in range(2):
+            with rb.Loader(rb.ArrayDataSource([Rows()]), 64, pool=pool) as opened:
+                assert len(list(opened)) == 16
+        assert len(actor_processes()) == 2, "closing a loader leaves the pool to the program"
+    with pytest.raises(rb.errors.PoolError, match="closed"):
+        rb.Loader(rb.ArrayDataSource([Rows()]), 64, pool=pool)
+
+
+LOOP = """
+pool = rb.RayActorPool(2)
+loader = rb.Loader(source, 10, pool=pool)
+del pool
+try:
+    with loader:
+        while True:
+            for number, batch in enumerate(loader):
+                if number == 10:
+                    say(looping=1)
+except KeyboardInterrupt:
+    say(interrupted=1)
+    del loader
+    say(left=1)
+input()
+"""
+
+
+def test_ctrl_c_ends_the_loop_its_actors_and_the_ray_that_the_pool_started() -> None:
+    with start(LOOP, env={**os.environ, "RAY_ADDRESS": ""}) as driver:
+        driver.listen()
+        assert driver.children()
+        driver.process.send_signal(signal.SIGINT)
+        assert driver.listen() == {"interrupted": "1"}
+        wait_for(lambda: not driver.children(), "no process of Ray", 2)
+        assert driver.listen() == {"left": "1"}
+        driver.go_on()
+        assert driver.process.wait() == 0
+
+
+def test_a_killed_driver_takes_its_actors_with_it() -> None:
+    with start(LOOP, env={**os.environ, "RAY_ADDRESS": ""}) as driver:
+        driver.listen()
+        actors = driver.actors()
+        assert len(actors) == 2
+        driver.process.kill()
+        driver.process.wait()
+        wait_for(lambda: not alive(actors), "no actors", 10)
+
+
+def test_interpreter_exit_without_closing_is_quiet_and_complete() -> None:
+    program = """
+loader = rb.Loader(source, 10, pool=rb.RayActorPool(1))
+batches = iter(loader)
+next(batches)
+say(pids=os.getpid())
+"""
+    with start(program, env={**os.environ, "RAY_ADDRESS": ""}) as driver:
+        driver.listen()
+        children = driver.children()
+        assert driver.process.wait(timeout=20) == 0
+        wait_for(lambda: not alive(children), "no process", 5)

@@ -1,0 +1,204 @@
+"""The scheduler against a model: whatever order events come in, its laws hold after each."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from raybatch.scheduling import (
+    Command,
+    Completed,
+    Deliver,
+    Discard,
+    Event,
+    Exhausted,
+    Failed,
+    Prefetch,
+    Raise,
+    Recovery,
+    Scheduler,
+    Started,
+    Submit,
+    Taken,
+    TimePassed,
+    Wanted,
+)
+
+RECOVERY = Recovery(max_attempts=3, no_progress_timeout_s=10)
+
+
+def started(batches: int, nbytes: int | None = None) -> tuple[Scheduler, list[Command]]:
+    scheduler = Scheduler(Prefetch(batches, nbytes), RECOVERY)
+    return scheduler, scheduler.handle(Started(), 0.0)
+
+
+def submits(*keys: int) -> list[Command]:
+    return [Submit(key, 0, frozenset()) for key in keys]
+
+
+def test_starts_with_a_full_window() -> None:
+    _, commands = started(3)
+    assert commands == submits(0, 1, 2)
+
+
+def test_results_out_of_order_wait_for_their_turn() -> None:
+    scheduler, _ = started(3)
+    assert scheduler.handle(Completed(2, 0, 1), 0) == []
+    assert scheduler.handle(Completed(1, 0, 1), 0) == []
+    assert scheduler.handle(Completed(0, 0, 1), 0) == [Deliver(0, 0)]
+    assert scheduler.handle(Taken(0), 0) == [Deliver(1, 0), *submits(3)]
+    assert scheduler.handle(Taken(1), 0) == [Deliver(2, 0), *submits(4)]
+
+
+def test_a_duplicate_is_discarded_and_changes_nothing() -> None:
+    scheduler, _ = started(2)
+    scheduler.handle(Completed(0, 0, 1), 0)
+    assert scheduler.handle(Completed(0, 0, 1), 0) == [Discard(0, 0)]
+    scheduler.handle(Taken(0), 0)
+    assert scheduler.handle(Completed(0, 0, 1), 0) == [Discard(0, 0)]
+    assert scheduler.handle(Failed(0, 0, "late", lost=True), 0) == []
+    assert scheduler.handle(Completed(1, 0, 1), 0) == [Deliver(1, 0)]
+
+
+def test_a_lost_batch_is_made_again_elsewhere() -> None:
+    scheduler, _ = started(1)
+    again = scheduler.handle(Failed(0, 0, "died", lost=True, worker=7), 0)
+    assert again == [Submit(0, 1, frozenset({7}))]
+    again = scheduler.handle(Failed(0, 1, "died", lost=True, worker=8), 0)
+    assert again == [Submit(0, 2, frozenset({7, 8}))]
+    assert scheduler.handle(Completed(0, 0, 1), 0) == [Discard(0, 0)], "of the first attempt"
+    last = scheduler.handle(Failed(0, 2, "died again", lost=True, worker=9), 0)
+    assert last == [Raise(0, "died again")]
+
+
+def test_an_error_of_the_users_code_takes_its_turn_and_the_next_batch_follows() -> None:
+    scheduler, _ = started(2)
+    assert scheduler.handle(Failed(1, 0, "bad"), 0) == []
+    assert scheduler.handle(Completed(0, 0, 1), 0) == [Deliver(0, 0)]
+    assert scheduler.handle(Taken(0), 0) == [Raise(1, "bad"), *submits(2)]
+    assert scheduler.handle(Taken(1), 0) == submits(3)
+
+
+def test_the_window_counts_bytes_but_always_admits_the_head() -> None:
+    scheduler, commands = started(4, nbytes=25)
+    assert commands == submits(0, 1, 2, 3), "sizes are not known yet"
+    for key in range(4):
+        scheduler.handle(Completed(key, 0, 10), 0)
+    # Held: three batches of 10 bytes, so nothing is begun.
+    assert scheduler.handle(Taken(0), 0) == [Deliver(1, 0)]
+    assert scheduler.handle(Taken(1), 0) == [Deliver(2, 0)]
+    # Held: one batch, and room to reserve for another.
+    assert scheduler.handle(Taken(2), 0) == [Deliver(3, 0), *submits(4)]
+    scheduler.handle(Completed(4, 0, 1000), 0)
+    assert scheduler.handle(Taken(3), 0) == [Deliver(4, 0)]
+    # Each batch is larger than the limit now: one at a time.
+    assert scheduler.handle(Taken(4), 0) == submits(5)
+
+
+def test_the_end_of_the_stream_takes_back_what_was_begun_beyond_it() -> None:
+    scheduler, _ = started(4)
+    scheduler.handle(Exhausted(2), 0)
+    scheduler.handle(Completed(0, 0, 1), 0)
+    scheduler.handle(Taken(0), 0)
+    assert not scheduler.is_finished
+    scheduler.handle(Completed(1, 0, 1), 0)
+    assert scheduler.handle(Taken(1), 0) == []
+    assert scheduler.is_finished
+
+
+def test_no_progress_while_the_consumer_waits_is_an_error() -> None:
+    scheduler, _ = started(2)
+    scheduler.handle(Wanted(), 100.0)
+    assert scheduler.patience_s(104.0) == pytest.approx(6.0)
+    assert scheduler.handle(TimePassed(), 109.0) == []
+    scheduler.handle(Completed(1, 0, 1), 109.5)
+    assert scheduler.handle(TimePassed(), 110.0) == [], "another batch came meanwhile"
+    (command,) = scheduler.handle(TimePassed(), 119.6)
+    assert isinstance(command, Raise)
+    assert "no_progress_timeout_s" in str(command.reason)
+
+
+def test_only_a_delivered_batch_can_be_taken() -> None:
+    scheduler, _ = started(2)
+    with pytest.raises(ValueError, match="batch 0 was not delivered"):
+        scheduler.handle(Taken(0), 0)
+
+
+class Model:
+    """A pool and a consumer that do what hypothesis says, and check every command."""
+
+    def __init__(self, batches: int, nbytes: int | None, count: int) -> None:
+        self.batches, self.nbytes, self.count = batches, nbytes, count
+        self.scheduler = Scheduler(Prefetch(batches, nbytes), RECOVERY)
+        self.running: dict[int, int] = {}
+        self.sizes: dict[int, int] = {}
+        self.begun = 0
+        self.head: Deliver | Raise | None = None
+        self.consumed: list[int] = []
+        self.largest = 0
+
+    def check_bytes(self, command: Submit) -> None:
+        """Once a size is known, what is held and reserved fits; a batch alone may be of any size."""
+        alone = len(self.running) + len(self.sizes) == 1
+        if self.nbytes is not None and self.largest and command.attempt == 0 and not alone:
+            reserved = len(self.running) * self.largest
+            assert sum(self.sizes.values()) + reserved <= self.nbytes
+
+    def tell(self, event: Event) -> None:
+        for command in self.scheduler.handle(event, 0.0):
+            match command:
+                case Submit():
+                    if command.attempt == 0:
+                        assert command.key == self.begun, "batches are begun in order"
+                        if command.key == self.count:
+                            self.tell(Exhausted(self.count))
+                            break
+                        self.begun += 1
+                    self.running[command.key] = command.attempt
+                    assert len(self.running) + len(self.sizes) <= self.batches
+                    self.check_bytes(command)
+                case Deliver() | Raise():
+                    assert self.head is None, "one at a time"
+                    assert command.key == len(self.consumed), "in order, each once"
+                    assert command.key not in self.running
+                    self.head = command
+                case Discard():
+                    raise AssertionError("every result of the model is waited for")
+
+    def step(self, choice: int, size: int) -> None:
+        """Let one of the things that can happen next happen."""
+        keys = sorted(self.running)
+        if choice % 4 == 0 and self.head is not None:
+            key = self.head.key
+            self.consumed.append(key)
+            self.head = None
+            self.sizes.pop(key, None)
+            self.tell(Taken(key))
+        elif keys:
+            key = keys[choice % len(keys)]
+            attempt = self.running.pop(key)
+            if choice % 7 == 0:
+                self.tell(Failed(key, attempt, "lost", lost=choice % 2 == 0, worker=choice))
+            else:
+                self.sizes[key] = size
+                self.largest = max(self.largest, size)
+                self.tell(Completed(key, attempt, size))
+
+
+@given(
+    batches=st.integers(1, 6),
+    nbytes=st.none() | st.integers(1, 50),
+    count=st.integers(0, 20),
+    choices=st.lists(st.tuples(st.integers(0, 1000), st.integers(0, 30)), max_size=120),
+)
+def test_every_batch_comes_once_and_in_order_whatever_happens(
+    batches: int, nbytes: int | None, count: int, choices: list[tuple[int, int]]
+) -> None:
+    model = Model(batches, nbytes, count)
+    model.tell(Started())
+    for choice, size in choices:
+        model.step(choice, size)
+    # From any state the consumer gets the rest, in a bounded number of steps.
+    for step in range(8 * count + 8):
+        model.step(4 * step + (0 if model.head is not None else 1), 1)
+    assert model.consumed == list(range(count))
+    assert model.scheduler.is_finished
