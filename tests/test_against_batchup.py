@@ -44,7 +44,8 @@ Program = Callable[[Library], Any]
 def arrays(draw: st.DrawFn, weighted: bool) -> Program:
     n = draw(st.integers(3, 12))
     start = draw(st.integers(0, 3)) * 100
-    data = [np.arange(start, start + n), np.arange(n * 2.0).reshape(n, 2)][: draw(st.integers(1, 2))]
+    both = [np.arange(start, start + n), np.arange(n * 2.0).reshape(n, 2)]
+    data = both[: draw(st.integers(1, 2))]
     subset = draw(st.none() | st.lists(st.integers(0, n - 1), min_size=3, max_size=15))
     indices = None if subset is None else np.array(subset)
     include_indices = draw(st.booleans())
@@ -70,8 +71,12 @@ def reverse(*batch: Any) -> tuple[Any, ...]:
     return batch[::-1]
 
 
-def sources(weighted: bool, choices: bool = True, trims: Any = None) -> st.SearchStrategy[Program]:
-    """Return programs for nested sources; `choices` and `trims` keep to what BatchUp can do."""
+def sources(weighted: bool, by_indices: bool = False) -> st.SearchStrategy[Program]:
+    """Return programs for nested sources, `by_indices` only those that BatchUp can read so.
+
+    It trims indices always, and cannot trim those of a choice.
+    """
+    trims = st.just(True) if by_indices else st.booleans()
 
     def composite(members: list[Program], flatten: bool, trim: bool) -> Program:
         return lambda library: library.source.CompositeDataSource(
@@ -86,10 +91,10 @@ def sources(weighted: bool, choices: bool = True, trims: Any = None) -> st.Searc
     def extend(inner: st.SearchStrategy[Program]) -> st.SearchStrategy[Program]:
         members = st.lists(inner, min_size=1, max_size=3)
         kinds: list[st.SearchStrategy[Program]] = [
-            st.builds(composite, members, st.booleans(), trims or st.booleans()),
+            st.builds(composite, members, st.booleans(), trims),
             inner.map(lambda source: lambda library: source(library).map(reverse)),
         ]
-        if choices:
+        if not by_indices:
             kinds.append(st.builds(choice, members, st.booleans()))
         return st.one_of(kinds)
 
@@ -194,13 +199,9 @@ def within_any_subset(indices: Any) -> Any:
     return indices % 3
 
 
-# BatchUp trims indices always, and cannot trim those of a choice.
-TRIMMED = sources(weighted=True, choices=False, trims=st.just(True))
-
-
 @st.composite
 def indexable(draw: st.DrawFn) -> Program:
-    members = draw(st.lists(TRIMMED, min_size=1, max_size=3))
+    members = draw(st.lists(sources(weighted=True, by_indices=True), min_size=1, max_size=3))
     if len(members) == 1:
         return members[0]
     stratified = draw(st.booleans())
@@ -230,7 +231,7 @@ def test_numbers_of_samples(program: Program) -> None:
 
 @same
 @given(
-    sources(weighted=False, choices=False, trims=st.just(True)),
+    sources(weighted=False, by_indices=True),
     BATCH_SIZES,
     st.none() | st.integers(1, 5),
     st.sampled_from([None, 0, (0,)]),

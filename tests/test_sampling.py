@@ -79,7 +79,9 @@ def test_passes_without_end_go_on() -> None:
     assert np.concatenate(list(islice(batches, 300))).tolist() == [0, 1, 2] * 200
 
 
-@pytest.mark.parametrize("make", [lambda r: StandardSampler(3, r), lambda r: SubsetSampler(SUBSET, r)])
+@pytest.mark.parametrize(
+    "make", [lambda r: StandardSampler(3, r), lambda r: SubsetSampler(SUBSET, r)]
+)
 def test_each_shuffled_pass_is_one_permutation_drawn_when_it_is_due(
     make: Callable[[int], AbstractSampler],
 ) -> None:

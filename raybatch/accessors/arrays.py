@@ -12,6 +12,18 @@ def gather(array: Any, indices: Any) -> Any:
     return hdf5_rows(array, indices) if _is_hdf5(array) else array[indices]
 
 
+def sample_count(array: Any) -> int:
+    """Return the number of samples in an array-like; TypeError if it has neither `len()` nor a shape."""
+    # A zarr array has a shape, but no `len()`.
+    shape = getattr(array, "shape", None)
+    return int(shape[0]) if shape and not hasattr(array, "__len__") else len(array)
+
+
+def is_array_like(x: Any) -> bool:
+    """Return whether `x` can be indexed and has a number of samples."""
+    return hasattr(x, "__getitem__") and (hasattr(x, "__len__") or bool(getattr(x, "shape", None)))
+
+
 def portable(array: Any) -> Any:
     """Return `array`, or what stands for it in another process if it cannot be pickled."""
     return Hdf5Accessor(array) if _is_hdf5(array) else array

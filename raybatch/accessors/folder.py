@@ -9,7 +9,25 @@ import numpy as np
 import numpy.typing as npt
 
 IMAGE_SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .webp .gif .bmp .dib .tif .tiff .avif .jp2 .j2k .ppm .pgm .pbm".split()
+    [
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".png",
+        ".webp",
+        ".gif",
+        ".bmp",
+        ".dib",
+        ".tif",
+        ".tiff",
+        ".avif",
+        ".jp2",
+        ".j2k",
+        ".ppm",
+        ".pgm",
+        ".pbm",
+    ]
 )
 
 
@@ -31,7 +49,9 @@ def find_images(root: str | os.PathLike[str]) -> list[str]:
     return sorted(paths)
 
 
-def image_folder(root: str | os.PathLike[str]) -> tuple[list[str], npt.NDArray[np.int64], list[str]]:
+def image_folder(
+    root: str | os.PathLike[str],
+) -> tuple[list[str], npt.NDArray[np.int64], list[str]]:
     """Return the paths, labels and class names of a tree with one folder for each class.
 
     Paths are sorted; the label of an image, int64 `(n,)`, is the position of the first folder below `root`

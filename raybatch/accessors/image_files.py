@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ from raybatch.accessors.rows import map_rows
 from raybatch.errors import SampleReadError
 from raybatch.image import ImageReader
 
-Paths = Iterable[str | os.PathLike[str]] | pa.Array | pa.ChunkedArray
+Paths: TypeAlias = "Iterable[str | os.PathLike[str]] | pa.Array | pa.ChunkedArray"
 
 
 class _ImageFiles:
@@ -43,7 +43,9 @@ class _ImageFiles:
         try:
             return self._reader.read(path)
         except Exception as error:
-            raise SampleReadError(path, int(position), f"{type(error).__name__}: {error}") from error
+            raise SampleReadError(
+                path, int(position), f"{type(error).__name__}: {error}"
+            ) from error
 
 
 class ImageFileAccessor(_ImageFiles):
@@ -81,16 +83,17 @@ class ImageFileAccessor(_ImageFiles):
         shape = (len(positions), *self._reader.size, *self._reader.channels)
         stack = np.empty(shape, self._reader.dtype)
 
-        def read_row(row: int) -> None:
-            stack[row] = self._read(positions[row])
+        def read_row(row_and_position: tuple[int, int]) -> None:
+            row, position = row_and_position
+            stack[row] = self._read(position)
 
-        map_rows(read_row, range(len(positions)))
+        map_rows(read_row, list(enumerate(positions.tolist())))
         return stack
 
     def _stack_as_stored(self, positions: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
         if len(positions) == 0:
             raise ValueError("an empty index array has no shape to return: give a size")
-        images = map_rows(self._read, positions)
+        images = map_rows(self._read, positions.tolist())
         for position, image in zip(positions, images, strict=True):
             if image.size != images[0].size:
                 first, other = self._paths[positions[0]], self._paths[position]
@@ -130,4 +133,4 @@ class NonUniformImageFileAccessor(_ImageFiles):
         positions = sample_positions(index, len(self))
         if isinstance(positions, int):
             return self._read(positions)
-        return map_rows(self._read, positions)
+        return map_rows(self._read, positions.tolist())

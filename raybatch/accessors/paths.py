@@ -12,17 +12,21 @@ import pyarrow as pa
 class PathTable:
     """File paths in one Arrow array, whose buffers a Ray actor maps from the object store.
 
-    A million paths as a Python list cost every process that gets them 120 MB; these cost none.
+    A million paths as a Python list cost every process that gets them 120 MB; these cost none. A relative
+    path stays relative to the directory in which the table was made, whatever that of the actor is.
     """
 
-    def __init__(self, paths: Iterable[str | os.PathLike[str]] | pa.Array | pa.ChunkedArray) -> None:
+    def __init__(
+        self, paths: Iterable[str | os.PathLike[str]] | pa.Array | pa.ChunkedArray
+    ) -> None:
         self.array = _as_arrow(paths)
+        self._folder = os.getcwd()
 
     def __len__(self) -> int:
         return len(self.array)
 
     def __getitem__(self, position: int) -> str:
-        return os.fsdecode(self.array[position].as_py())
+        return os.path.join(self._folder, os.fsdecode(self.array[position].as_py()))
 
 
 def _as_arrow(paths: Any) -> pa.Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -27,7 +27,7 @@ def row_executor(executor: Executor | None) -> Iterator[None]:
         _executor.reset(token)
 
 
-def map_rows(fn: Callable[[Any], T], rows: Sequence[Any]) -> list[T]:
+def map_rows(fn: Callable[[Any], T], rows: Collection[Any]) -> list[T]:
     """Return `[fn(row) for row in rows]`; the first row that fails, in their order, raises."""
     executor = _executor.get()
     if executor is None or len(rows) < 2:

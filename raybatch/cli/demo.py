@@ -90,4 +90,6 @@ def _report(console: Console, rows: list[tuple[str, dict[str, Any]]]) -> None:
         table.add_row(title, rate, first, row["digest"][:32])
     console.print(table)
     equal = rows[0][1]["digest"] == rows[1][1]["digest"]
-    console.print("The digests are equal: the same images, in the same order, bit for bit." if equal else "")
+    console.print(
+        "The digests are equal: the same images, in the same order, bit for bit." if equal else ""
+    )

@@ -27,7 +27,9 @@ from raybatch.work_pool import AbstractWorkerPool
 @options.batch_size
 @click.option("--epochs", type=click.IntRange(min=1), default=1, show_default=True)
 @options.actors
-@click.option("--shuffle", type=click.IntRange(min=0), metavar="SEED", help="Shuffle with this seed.")
+@click.option(
+    "--shuffle", type=click.IntRange(min=0), metavar="SEED", help="Shuffle with this seed."
+)
 @click.option("--address", help="The Ray cluster to join, such as auto or HOST:PORT.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 @options.report_errors

@@ -36,7 +36,11 @@ size = click.option(
     "--size", type=SizeType(), default="224", show_default=True, help="Pixels: an edge, or HxW."
 )
 batch_size = click.option(
-    "--batch-size", type=click.IntRange(min=1), default=64, show_default=True, help="Images a batch."
+    "--batch-size",
+    type=click.IntRange(min=1),
+    default=64,
+    show_default=True,
+    help="Images a batch.",
 )
 actors = click.option(
     "--actors",

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFilter
 
 _SCENE_SIZE = (1200, 900)
@@ -48,7 +49,8 @@ def _write_cut(
 def _scene(seed: np.random.SeedSequence) -> Image.Image:
     """Return clouds of noise at many scales (as in photographs, the power falls with the frequency)."""
     rng = np.random.default_rng(seed)
-    light = sum(_clouds(rng, 3 * 2**octave) / 1.7**octave for octave in range(8))
+    octaves = [_clouds(rng, 3 * 2**octave) / 1.7**octave for octave in range(8)]
+    light = np.sum(octaves, axis=0)
     tint = np.stack([_clouds(rng, 3) for _ in range(3)], axis=-1)
     palette = rng.uniform(90, 150) + rng.uniform(-22, 22, size=3)
     pixels = palette + 36 * light[..., None] + 9 * tint
@@ -57,7 +59,7 @@ def _scene(seed: np.random.SeedSequence) -> Image.Image:
     return scene
 
 
-def _clouds(rng: np.random.Generator, cells: int) -> np.ndarray:
+def _clouds(rng: np.random.Generator, cells: int) -> npt.NDArray[np.float32]:
     width, height = _SCENE_SIZE
     grid = rng.standard_normal((max(2, cells * height // width), cells)).astype(np.float32)
     return np.asarray(Image.fromarray(grid).resize(_SCENE_SIZE, Image.Resampling.BICUBIC))
@@ -69,8 +71,13 @@ def _draw_shapes(scene: Image.Image, rng: np.random.Generator) -> None:
         mask = Image.new("L", _SCENE_SIZE)
         x, y = rng.uniform(0, scene.width), rng.uniform(0, scene.height)
         rx, ry = rng.uniform(20, 220, size=2)
-        ImageDraw.Draw(mask).ellipse((x - rx, y - ry, x + rx, y + ry), fill=int(rng.integers(120, 240)))
+        ImageDraw.Draw(mask).ellipse(
+            (x - rx, y - ry, x + rx, y + ry), fill=int(rng.integers(120, 240))
+        )
         mask = mask.filter(ImageFilter.GaussianBlur(rng.uniform(0.7, 4)))
         gain = rng.uniform(0.5, 1.7) * rng.uniform(0.85, 1.15, size=3)
-        bands = [band.point(lambda value, g=g: value * g) for band, g in zip(scene.split(), gain, strict=True)]
+        bands = [
+            band.point(lambda value, g=g: value * g)
+            for band, g in zip(scene.split(), gain, strict=True)
+        ]
         scene.paste(Image.merge("RGB", bands), mask=mask)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from raybatch.accessors import gather, portable
+from raybatch.accessors import gather, portable, sample_count
 from raybatch.data_source.batch import Batch
 from raybatch.data_source.random_access import RandomAccessDataSource
 from raybatch.sampling import AbstractSampler
@@ -39,12 +39,12 @@ class ArrayDataSource(RandomAccessDataSource):
             raise TypeError(f"data must be a list of array-like objects, not a {type(data)}")
         if not data:
             raise ValueError("data must hold at least one array-like object; the list is empty")
-        length = len(data[0])
+        length = sample_count(data[0])
         for position, array in enumerate(data[1:], start=1):
-            if len(array) != length:
+            if sample_count(array) != length:
                 raise ValueError(
                     f"Arrays have inconsistent length; array 0 has length {length}, while array "
-                    f"{position} has length {len(array)}"
+                    f"{position} has length {sample_count(array)}"
                 )
         super().__init__(length, indices, repeats, sampler, include_indices)
         self.data = data
@@ -54,7 +54,7 @@ class ArrayDataSource(RandomAccessDataSource):
         if not self.include_indices:
             return batch
         if isinstance(indices, slice):
-            indices = np.arange(*indices.indices(len(self.data[0])))
+            indices = np.arange(*indices.indices(sample_count(self.data[0])))
         return (indices, *batch)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from raybatch.accessors import is_array_like
 from raybatch.data_source.abstract import AbstractDataSource
 from raybatch.data_source.array import ArrayDataSource
 from raybatch.data_source.foreign import CallableDataSource, IteratorDataSource
@@ -21,7 +22,7 @@ def coerce_data_source(x: Any) -> AbstractDataSource:
         return x
     if isinstance(x, (list, tuple)):
         for item in x:
-            if not (hasattr(item, "__getitem__") and hasattr(item, "__len__")):
+            if not is_array_like(item):
                 raise TypeError(
                     "Cannot convert x to a data source; x is a sequence and one of the elements "
                     f"is not an array-like object, rather a {type(item)}"

@@ -51,10 +51,13 @@ class IteratorDataSource(AbstractDataSource):
         self.batch_iter = batch_iter
         self.n_samples = n_samples
 
-    def num_samples(self, shuffle: Shuffle = None) -> int | float | None:
+    # Unknown keyword arguments are an error here, where the base leaves them open.
+    def num_samples(self, shuffle: Shuffle = None) -> int | float | None:  # type: ignore[override]
         return self.n_samples
 
-    def batch_iterator(self, batch_size: int, shuffle: Shuffle = None) -> Iterator[Batch]:
+    def batch_iterator(  # type: ignore[override]
+        self, batch_size: int, shuffle: Shuffle = None
+    ) -> Iterator[Batch]:
         check_batch_size(batch_size)
         return self.batch_iter
 

@@ -54,7 +54,8 @@ class RandomAccessDataSource(AbstractDataSource):
     def is_random_access(self) -> bool:
         return True
 
-    def num_samples(self, shuffle: Shuffle = None) -> int | float | None:
+    # Unknown keyword arguments are an error here, where the base leaves them open.
+    def num_samples(self, shuffle: Shuffle = None) -> int | float | None:  # type: ignore[override]
         return self.sampler.num_indices_generated()
 
     def samples_by_indices_nomapping(self, indices: Any) -> Batch:
@@ -65,7 +66,9 @@ class RandomAccessDataSource(AbstractDataSource):
         """Return the samples at `indices`, counted within the subset that the sampler draws from."""
         return self.samples_by_indices_nomapping(self.sampler.map_indices(indices))
 
-    def batch_indices_iterator(self, batch_size: int, shuffle: Shuffle = None) -> Iterator[Any]:
+    def batch_indices_iterator(  # type: ignore[override]
+        self, batch_size: int, shuffle: Shuffle = None
+    ) -> Iterator[Any]:
         """Iterate over the absolute indices of each batch: 1-D integer arrays, the last may be short.
 
         `shuffle`: None or False for in order, True for NumPy's global generator, an int seed, or a
@@ -77,7 +80,9 @@ class RandomAccessDataSource(AbstractDataSource):
             return self.sampler.in_order_indices_batch_iterator(batch_size)
         return self.sampler.shuffled_indices_batch_iterator(batch_size, rng)
 
-    def batch_iterator(self, batch_size: int, shuffle: Shuffle = None) -> Iterator[Batch]:
+    def batch_iterator(  # type: ignore[override]
+        self, batch_size: int, shuffle: Shuffle = None
+    ) -> Iterator[Batch]:
         """Iterate over batches, each a tuple of arrays; `shuffle` as for `batch_indices_iterator`."""
         indices = self.batch_indices_iterator(batch_size, shuffle=shuffle)
         return (self.samples_by_indices_nomapping(batch) for batch in indices)

@@ -14,7 +14,6 @@ import operator
 import weakref
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Any
 
 from raybatch.data_source import AbstractDataSource, Batch
 from raybatch.errors import BatchError, PoolError
@@ -179,4 +178,4 @@ class _EpochIterator:
 
 def _check_type(name: str, value: object, wanted: type) -> None:
     if not isinstance(value, wanted):
-        raise TypeError(f"{name} must be a {wanted.__name__}, not {value!r}")
+        raise TypeError(f"{name} must be of type {wanted.__name__}, not {value!r}")

@@ -67,7 +67,9 @@ class Plan:
         if known is None and self.source.num_samples(shuffle=rng) != np.inf:
             return sum(1 for _ in self.source.batch_indices_iterator(self.batch_size, shuffle=rng))
         if known is None or known == np.inf:
-            raise TypeError(f"this {type(self.source).__name__} has no end, so an epoch has no len()")
+            raise TypeError(
+                f"this {type(self.source).__name__} has no end, so an epoch has no len()"
+            )
         return int(known)
 
     def _indices(self, epoch: int) -> Iterator[Any]:

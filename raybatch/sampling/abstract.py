@@ -36,4 +36,3 @@ class AbstractSampler:
     ) -> Iterator[IndexArray]:
         """Iterate over 1-D index arrays of `batch_size`, in an order drawn from `shuffle_rng`."""
         raise NotImplementedError(f"abstract for type {type(self)}")
-

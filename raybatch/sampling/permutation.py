@@ -49,7 +49,7 @@ class KeyedPermutation:
         if not 0 <= self._length <= MAX_LENGTH:
             raise ValueError(f"n must be from 0 to 2**62, not {n}")
         seed = key if isinstance(key, np.random.SeedSequence) else np.random.SeedSequence(key)
-        keys: Words = seed.generate_state(ROUNDS, np.uint64)
+        keys = seed.generate_state(ROUNDS, np.uint64).astype(np.uint64)
         self._keys = tuple(keys)
         self._table = _sorted_by_hash(self._length, keys) if n <= TABLE_LENGTH else None
         base = max(math.isqrt(self._length), 1)
@@ -63,9 +63,7 @@ class KeyedPermutation:
     def __getitem__(self, positions: int, /) -> int: ...
     @overload
     def __getitem__(self, positions: slice | IndexArray, /) -> npt.NDArray[np.int64]: ...
-    def __getitem__(
-        self, positions: int | slice | IndexArray, /
-    ) -> int | npt.NDArray[np.int64]:
+    def __getitem__(self, positions: int | slice | IndexArray, /) -> int | npt.NDArray[np.int64]:
         if isinstance(positions, slice):
             return self._indices(np.arange(*positions.indices(self._length)))
         if isinstance(positions, np.ndarray):

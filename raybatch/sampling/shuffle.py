@@ -31,7 +31,7 @@ class ShuffleRNG(Protocol):
 
 
 Shuffle: TypeAlias = (
-    "None | bool | int | np.random.RandomState | np.random.Generator | ModuleType | ShuffleRNG"
+    "bool | int | np.random.RandomState | np.random.Generator | ModuleType | ShuffleRNG | None"
 )
 
 

@@ -30,7 +30,9 @@ class StandardSampler(AbstractSampler):
 
     def check_length(self, length: int) -> None:
         if self.length > length:
-            raise IndexError(f"the sampler draws from {self.length} samples, the data set has {length}")
+            raise IndexError(
+                f"the sampler draws from {self.length} samples, the data set has {length}"
+            )
 
     def in_order_indices_batch_iterator(self, batch_size: int) -> Iterator[IndexArray]:
         return batches_of_passes(

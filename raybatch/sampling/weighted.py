@@ -108,7 +108,8 @@ def _normalised(weights: npt.ArrayLike, name: str) -> FloatArray:
     total = array.sum()
     if total == 0.0:
         raise ValueError(f"{name} should not sum to 0")
-    return array / total
+    normalised: FloatArray = array / total
+    return normalised
 
 
 def _draw(

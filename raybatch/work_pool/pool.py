@@ -70,7 +70,10 @@ class WorkStream:
     """The results of tasks, in the order of the tasks; made by `AbstractWorkerPool.work_stream`."""
 
     def __init__(
-        self, worker_pool: AbstractWorkerPool, task_generator: Iterator[Any], task_buffer_size: int = 20
+        self,
+        worker_pool: AbstractWorkerPool,
+        task_generator: Iterator[Any],
+        task_buffer_size: int = 20,
     ) -> None:
         if not isinstance(worker_pool, AbstractWorkerPool):
             raise TypeError(f"worker_pool must be a pool, not {type(worker_pool)}")
@@ -90,7 +93,9 @@ class WorkStream:
 class ParallelDataSource(AbstractDataSource):
     """The batches of another source, made by a pool; made by `AbstractWorkerPool.parallel_data_source`."""
 
-    def __init__(self, ds: AbstractDataSource, batch_buffer_size: int, pool: AbstractWorkerPool) -> None:
+    def __init__(
+        self, ds: AbstractDataSource, batch_buffer_size: int, pool: AbstractWorkerPool
+    ) -> None:
         if not isinstance(ds, AbstractDataSource):
             raise TypeError(f"ds must be a data source, not {type(ds)}")
         if not ds.is_random_access:
@@ -126,7 +131,10 @@ class Call:
     __slots__ = ("args", "fn", "kwargs")
 
     def __init__(
-        self, fn: Callable[..., Any], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        self,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
     ) -> None:
         self.fn, self.args, self.kwargs = fn, args, kwargs or {}
 

@@ -13,6 +13,7 @@ import ray
 
 from raybatch.errors import PoolError
 from raybatch.work_pool.ray_worker import BatchWorker, RayConstant
+from raybatch.work_pool.session import SharedConstant
 
 _log = logging.getLogger(__name__)
 
@@ -40,9 +41,9 @@ class RayMember:
     load: int = 0
     kept: set[str] = field(default_factory=set)
 
-    def keep(self, constant: RayConstant) -> None:
+    def keep(self, constant: SharedConstant) -> None:
         """Send a constant, unless this actor has it; calls reach an actor in the order they are made."""
-        if constant.key not in self.kept:
+        if isinstance(constant, RayConstant) and constant.key not in self.kept:
             self.kept.add(constant.key)
             self.actor.keep.remote(constant.key, [constant.ref])
 
@@ -58,7 +59,7 @@ class RayTeam:
         self._start_timeout_s = start_timeout_s
         self._options = options
         # Ray's own restarts and retries are off: a retry would go to the actor that failed.
-        self._class = ray.remote(BatchWorker).options(
+        self._class: Any = ray.remote(BatchWorker).options(
             num_cpus=options.num_cpus,
             resources=options.resources,
             scheduling_strategy=options.scheduling_strategy,

@@ -68,6 +68,6 @@ def attempt(read: Read, item: Any) -> Any:
     except Exception as error:
         return Failure(error)
     except SystemExit as exit_:
-        error = RemoteError(f"the code that makes a batch called sys.exit({exit_.code!r})")
-        error.__cause__ = exit_
-        return Failure(error)
+        exited = RemoteError(f"the code that makes a batch called sys.exit({exit_.code!r})")
+        exited.__cause__ = exit_
+        return Failure(exited)

@@ -78,7 +78,9 @@ class _Inbox:
 class ThreadSession:
     """A `Session` whose tasks go through the one queue that all threads take from."""
 
-    def __init__(self, pool: ThreadPool, tasks: queue.SimpleQueue[_Task | None], read: Read) -> None:
+    def __init__(
+        self, pool: ThreadPool, tasks: queue.SimpleQueue[_Task | None], read: Read
+    ) -> None:
         self._pool = pool
         self._tasks = tasks
         self._inbox = _Inbox(read)

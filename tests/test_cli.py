@@ -1,0 +1,129 @@
+"""The commands, as a user types them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import raybatch as rb
+
+
+def run(
+    *arguments: str, folder: Path, status: int = 0, **env: str
+) -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    result = subprocess.run(
+        [sys.executable, "-m", "raybatch", *arguments],
+        cwd=folder,
+        env={**clean, "COLUMNS": "120", **env},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == status, result.stderr
+    return result
+
+
+def test_demo_makes_images_loads_them_both_ways_and_shows_them(tmp_path: Path) -> None:
+    result = run("demo", "--size", "32", folder=tmp_path)
+    assert "1000 images, classes: cat, dog" in result.stdout
+    digests = re.findall(r"[0-9a-f]{32}", result.stdout)
+    assert len(digests) == 2
+    assert digests[0] == digests[1]
+    assert "The digests are equal" in result.stdout
+    assert "\x1b" not in result.stdout
+    with Image.open(tmp_path / "raybatch-demo.png") as sheet:
+        assert sheet.width > 8 * 32
+    assert [path.name for path in tmp_path.iterdir()] == ["raybatch-demo.png"]
+
+
+def test_demo_of_a_folder_of_ones_own(photos: list[str], tmp_path: Path) -> None:
+    folder = str(Path(photos[0]).parent)
+    result = run("demo", folder, "--actors", "0", "--contact-sheet", "x.png", folder=tmp_path)
+    assert "40 images, classes: cat, dog" in result.stdout
+    assert (tmp_path / "x.png").exists()
+
+
+def test_load_prints_figures_as_json(photos: list[str], tmp_path: Path) -> None:
+    folder = str(Path(photos[0]).parent)
+    options = ["--size", "20x30", "--batch-size", "16", "--epochs", "2", "--shuffle", "0"]
+    figures = {}
+    for actors in ("0", "2"):
+        result = run("load", folder, *options, "--actors", actors, "--json", folder=tmp_path)
+        figures[actors] = json.loads(result.stdout)
+    serial, pooled = figures["0"], figures["2"]
+    assert serial["images"] == 40
+    assert [(row["epoch"], row["images"], row["batches"]) for row in serial["epochs"]] == [
+        (0, 40, 3),
+        (1, 40, 3),
+    ]
+    assert all(row["images_per_s"] > 0 for row in serial["epochs"])
+    digests = [row["digest"] for row in serial["epochs"]]
+    assert digests == [row["digest"] for row in pooled["epochs"]]
+    assert digests[0] != digests[1]
+
+
+def test_the_digest_is_that_of_the_library(photos: list[str], tmp_path: Path) -> None:
+    folder = Path(photos[0]).parent
+    result = run("load", str(folder), "--size", "24", "--actors", "0", "--json", folder=tmp_path)
+    from raybatch.cli.folder import folder_source
+
+    source, names = folder_source(folder, (24, 24))
+    assert names == ["cat", "dog"]
+    digest = rb.stream_digest(source.batch_iterator(64))
+    assert json.loads(result.stdout)["epochs"][0]["digest"] == digest
+
+
+def test_load_prints_a_table(photos: list[str], tmp_path: Path) -> None:
+    result = run("load", str(Path(photos[0]).parent), "--actors", "0", folder=tmp_path)
+    assert "images/s" in result.stdout
+    assert "\x1b" not in result.stdout
+
+
+def test_class_folders_give_the_labels(photos: list[str], tmp_path: Path) -> None:
+    from raybatch.cli.folder import folder_source
+
+    for number, path in enumerate(photos):
+        target = tmp_path / ("owl", "elk")[number % 2] / Path(path).name
+        target.parent.mkdir(exist_ok=True)
+        os.link(path, target)
+    source, names = folder_source(tmp_path, (8, 8))
+    assert names == ["elk", "owl"]
+    assert source.data[1].tolist() == [0] * 20 + [1] * 20
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["load", "nowhere"], 2, "nowhere"),
+        (["load", "."], 1, "no image files below"),
+        (["load", ".", "--size", "0"], 2, "is not an edge"),
+        (["load", ".", "--size", "1x2x3"], 2, "is not an edge"),
+        (["load", ".", "--batch-size", "0"], 2, "--batch-size"),
+        (["load", ".", "--shuffle", "-1"], 2, "--shuffle"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(
+    arguments: list[str], status: int, message: str, tmp_path: Path
+) -> None:
+    result = run(*arguments, folder=tmp_path, status=status)
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_broken_image_is_named(photos: list[str], tmp_path: Path) -> None:
+    (tmp_path / "bad.jpg").write_bytes(b"\xff\xd8\xff\xe0 and no more")
+    result = run("load", ".", "--actors", "0", folder=tmp_path, status=1)
+    assert "bad.jpg" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_help_and_version(tmp_path: Path) -> None:
+    assert "demo" in run("--help", folder=tmp_path).stdout
+    assert rb.__version__ in run("--version", folder=tmp_path).stdout

@@ -1,0 +1,312 @@
+"""The loader: one stream from every pool, epochs, and what it refuses."""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import raybatch as rb
+from raybatch.data_source import AbstractDataSource
+from raybatch.work_pool import AbstractWorkerPool
+
+
+def grey(x: Any, *rest: Any) -> tuple[Any, ...]:
+    return (x.mean(axis=-1).astype(np.float32), *rest)
+
+
+def sources(photos: list[str]) -> dict[str, AbstractDataSource]:
+    """One of every kind of source that has random access."""
+    images = rb.ImageFileAccessor(photos, size=(16, 24))
+    labels = np.arange(len(photos), dtype=np.int32)
+    plain = rb.ArrayDataSource([images, labels])
+    subset = rb.ArrayDataSource(
+        [images, labels], indices=np.arange(3, 33, 2), repeats=3, include_indices=True
+    )
+    numbers = rb.ArrayDataSource([np.arange(25.0)])
+    weighted = rb.WeightedSampler(np.arange(1, len(photos) + 1))
+    return {
+        "array": plain,
+        "pillow images": rb.ArrayDataSource([rb.NonUniformImageFileAccessor(photos), labels]),
+        "subset, repeated": subset,
+        "mapped": subset.map(lambda i, x, y: (*grey(x), i, y)),
+        "composite": rb.CompositeDataSource([plain, numbers.map(lambda x: (x + 1,))]),
+        "composite, nested, untrimmed": rb.CompositeDataSource(
+            [plain, rb.CompositeDataSource([subset, numbers])], flatten=False, trim=False
+        ),
+        "choice": rb.ChoiceDataSource([plain, plain.map(grey)]),
+        "choice, stratified": rb.ChoiceDataSource(
+            [plain, subset.map(lambda i, x, y: (x, y))], True
+        ),
+        "composite of choices": rb.CompositeDataSource(
+            [rb.ChoiceDataSource([plain, plain.map(grey)]), numbers]
+        ),
+        "weighted": rb.CompositeDataSource(
+            [rb.ArrayDataSource([images], sampler=weighted), numbers]
+        ),
+    }
+
+
+KINDS = [
+    "array",
+    "pillow images",
+    "subset, repeated",
+    "mapped",
+    "composite",
+    "composite, nested, untrimmed",
+    "choice",
+    "choice, stratified",
+    "composite of choices",
+    "weighted",
+]
+SHUFFLES: dict[str, Callable[[], Any]] = {
+    "in order": lambda: None,
+    "seed": lambda: 12345,
+    "RandomState": lambda: np.random.RandomState(12345),
+    "Generator": lambda: np.random.default_rng(12345),
+}
+
+
+@pytest.fixture(scope="module")
+def pools(ray_cluster: None) -> Iterator[dict[str, AbstractWorkerPool]]:
+    made: dict[str, AbstractWorkerPool] = {
+        "1 actor": rb.RayActorPool(1),
+        "2 actors": rb.RayActorPool(2, threads_per_actor=2, num_cpus_per_actor=0.5),
+        "3 actors": rb.RayActorPool(3, num_cpus_per_actor=0.5),
+        "threads": rb.ThreadPool(3),
+    }
+    yield made
+    for pool in made.values():
+        pool.close()
+
+
+# A weighted sampler has no order of its own.
+PROGRAMS = [(k, s) for k in KINDS for s in SHUFFLES if (k, s) != ("weighted", "in order")]
+
+
+@pytest.mark.parametrize(("kind", "shuffle"), PROGRAMS)
+def test_the_stream_does_not_depend_on_the_pool(
+    kind: str, shuffle: str, photos: list[str], pools: dict[str, AbstractWorkerPool]
+) -> None:
+    source = sources(photos)[kind]
+    rng = SHUFFLES[shuffle]()
+    epochs = 2 if shuffle != "seed" else 1
+    serial = [rb.stream_digest(source.batch_iterator(7, shuffle=rng)) for _ in range(epochs)]
+    for pool in (None, *pools.values()):
+        with rb.Loader(source, 7, shuffle=SHUFFLES[shuffle](), pool=pool) as loader:
+            lengths = [len(loader)]
+            assert [rb.stream_digest(loader) for _ in range(epochs)] == serial
+            loader.set_epoch(0)
+            assert lengths == [sum(1 for _ in loader)]
+
+
+def test_kinds_are_all_tested(photos: list[str]) -> None:
+    assert list(sources(photos)) == KINDS
+
+
+def test_numpy_global_generator_is_copied_when_the_loader_is_made() -> None:
+    source = rb.ArrayDataSource([np.arange(20)])
+    np.random.seed(5)
+    serial = rb.stream_digest(source.batch_iterator(6, shuffle=np.random))
+    np.random.seed(5)
+    loader = rb.Loader(source, 6, shuffle=np.random)
+    np.random.seed(99)
+    assert rb.stream_digest(loader) == serial
+
+
+def test_shuffle_true_draws_one_seed() -> None:
+    source = rb.ArrayDataSource([np.arange(100)])
+    loader = rb.Loader(source, 100, shuffle=True)
+    first, second = epoch_numbers(loader), epoch_numbers(loader)
+    assert first != second
+    loader.set_epoch(0)
+    assert epoch_numbers(loader) == first
+    assert epoch_numbers(rb.Loader(source, 100, shuffle=True)) != first
+
+
+def epoch_numbers(loader: rb.Loader) -> list[int]:
+    return [int(i) for (batch,) in loader for i in batch]
+
+
+@pytest.fixture(params=["in line", "threads"])
+def loader(request: pytest.FixtureRequest) -> Iterator[rb.Loader]:
+    pool = rb.ThreadPool(2) if request.param == "threads" else None
+    with rb.Loader(rb.ArrayDataSource([np.arange(23)]), 5, shuffle=1, pool=pool) as made:
+        yield made
+
+
+def test_epochs_differ_count_up_and_can_be_set(loader: rb.Loader) -> None:
+    epochs = []
+    for number in range(3):
+        assert loader.epoch == number
+        epochs.append(epoch_numbers(loader))
+        assert sorted(epochs[-1]) == list(range(23))
+    assert len({tuple(order) for order in epochs}) == 3
+    loader.set_epoch(1)
+    assert epoch_numbers(loader) == epochs[1]
+    assert loader.epoch == 2
+    with pytest.raises(ValueError, match="-1"):
+        loader.set_epoch(-1)
+
+
+def test_an_epoch_left_early_begins_again(loader: rb.Loader) -> None:
+    first = [int(i) for (batch,) in itertools.islice(loader, 2) for i in batch]
+    assert loader.epoch == 0
+    assert epoch_numbers(loader)[:10] == first
+    assert loader.epoch == 1
+
+
+def test_an_epoch_left_after_its_last_batch_is_complete(loader: rb.Loader) -> None:
+    for number, _ in enumerate(loader):
+        assert loader.epoch == 0, "not yet over in the body of its last batch"
+        if number == len(loader) - 1:
+            break
+    assert loader.epoch == 1
+
+
+def test_a_generator_draws_each_epoch_once_however_often_it_is_begun() -> None:
+    source = rb.ArrayDataSource([np.arange(23)], repeats=2)
+    rng = np.random.RandomState(7)
+    serial = [[int(i) for (b,) in source.batch_iterator(5, shuffle=rng) for i in b] for _ in "123"]
+    loader = rb.Loader(source, 5, shuffle=np.random.RandomState(7))
+    next(iter(loader))
+    assert epoch_numbers(loader) == serial[0]
+    next(iter(loader))
+    loader.set_epoch(2)
+    assert epoch_numbers(loader) == serial[2]
+    loader.set_epoch(1)
+    assert epoch_numbers(loader) == serial[1]
+
+
+def test_the_next_epoch_is_prepared_while_the_last_batches_are_consumed() -> None:
+    made: list[int] = []
+    source = rb.ArrayDataSource([np.arange(6)]).map(lambda x: (made.append(int(x[0])), x))  # type: ignore[func-returns-value]
+    with (
+        rb.ThreadPool(1) as pool,
+        rb.Loader(source, 1, pool=pool, prefetch=rb.Prefetch(3)) as loader,
+    ):
+        batches = iter(loader)
+        for _ in range(6):
+            next(batches)
+        with pytest.raises(StopIteration):
+            next(batches)
+        # One thread makes batches in order, so the first of the next epoch comes before this task.
+        pool.work_stream(iter([(int,)])).retrieve()
+        assert made[:9] == [0, 1, 2, 3, 4, 5, 0, 1, 2]
+
+
+def test_in_line_batches_are_made_when_they_are_asked_for() -> None:
+    made: list[int] = []
+    source = rb.ArrayDataSource([np.arange(6)]).map(lambda x: (made.append(int(x[0])), x))  # type: ignore[func-returns-value]
+    batches = iter(rb.Loader(source, 2))
+    assert made == []
+    next(batches)
+    assert made == [0]
+
+
+def test_a_second_iterator_ends_the_first(loader: rb.Loader) -> None:
+    first = iter(loader)
+    next(first)
+    second = iter(loader)
+    with pytest.raises(rb.errors.PoolError, match="another iteration"):
+        next(first)
+    assert sum(1 for _ in second) == 5
+
+
+def test_an_exhausted_iterator_stays_exhausted(loader: rb.Loader) -> None:
+    batches = iter(loader)
+    assert sum(1 for _ in batches) == 5
+    assert list(batches) == []
+    assert loader.epoch == 1
+
+
+def test_the_loader_lives_as_long_as_its_iterator() -> None:
+    batches = iter(rb.Loader(rb.ArrayDataSource([np.arange(10)]), 5))
+    gc.collect()
+    assert sum(1 for _ in batches) == 2
+
+
+def test_the_loader_is_freed_without_the_garbage_collector() -> None:
+    gc.disable()
+    try:
+        loader = rb.Loader(rb.ArrayDataSource([np.arange(10)]), 5)
+        for _ in loader:
+            break
+        gone = weakref.ref(loader)
+        del loader
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+def test_empty_source() -> None:
+    loader = rb.Loader(rb.ArrayDataSource([np.arange(0)]), 5)
+    assert (len(loader), list(loader), list(loader), loader.epoch) == (0, [], [], 2)
+
+
+def test_a_source_without_end() -> None:
+    source = rb.ArrayDataSource([np.arange(10)], repeats=-1)
+    with rb.ThreadPool(1) as pool, rb.Loader(source, 4, shuffle=3, pool=pool) as loader:
+        with pytest.raises(TypeError, match="no end"):
+            len(loader)
+        ours = list(itertools.islice(loader, 20))
+    serial = list(itertools.islice(source.batch_iterator(4, shuffle=3), 20))
+    assert rb.stream_digest(ours) == rb.stream_digest(serial)
+
+
+def test_the_length_is_exact_where_chance_decides_it() -> None:
+    source = rb.ChoiceDataSource([rb.ArrayDataSource([np.arange(n)]) for n in (30, 50, 40)])
+    for seed in range(5):
+        loader = rb.Loader(source, 3, shuffle=seed)
+        for _ in range(3):
+            expected = len(loader)
+            assert sum(1 for _ in loader) == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"batch_size": 0}, ValueError, "batch_size must be 1 or more, not 0"),
+        ({"batch_size": 2.5}, TypeError, "batch_size must be an integer, not 2.5"),
+        ({"shuffle": "yes"}, TypeError, "shuffle must be .* not 'yes'"),
+        ({"shuffle": -1}, ValueError, "0 or more, not -1"),
+        ({"pool": 4}, TypeError, "pool must be of type AbstractWorkerPool, not 4"),
+        ({"prefetch": 4}, TypeError, "prefetch must be of type Prefetch, not 4"),
+        ({"recovery": 4}, TypeError, "recovery must be of type Recovery, not 4"),
+        ({"source": [1, 2]}, TypeError, "source must be a data source"),
+        ({"source": rb.IteratorDataSource(iter([]))}, TypeError, "random access"),
+        (
+            {"source": rb.ArrayDataSource([np.arange(3)], sampler=rb.WeightedSampler(np.ones(3)))},
+            NotImplementedError,
+            "in order",
+        ),
+    ],
+)
+def test_wrong_arguments_raise_where_they_are_given(
+    arguments: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    good: dict[str, Any] = {"source": rb.ArrayDataSource([np.arange(3)]), "batch_size": 2}
+    with pytest.raises(error, match=message):
+        rb.Loader(**{**good, **arguments})
+
+
+@pytest.mark.parametrize(
+    ("make", "error"),
+    [
+        (lambda: rb.Prefetch(0), ValueError),
+        (lambda: rb.Prefetch(1.5), TypeError),  # type: ignore[arg-type]
+        (lambda: rb.Prefetch(1, 0), ValueError),
+        (lambda: rb.Recovery(0), ValueError),
+        (lambda: rb.Recovery(no_progress_timeout_s=0), ValueError),
+    ],
+)
+def test_settings_are_checked_when_they_are_made(
+    make: Callable[[], Any], error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        make()
