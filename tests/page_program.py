@@ -14,7 +14,7 @@ from PIL import Image
 from raybatch import data_source
 
 
-class ImageFileAccessor (object):
+class ImageFileAccessor(object):
     def __init__(self, paths):
         # Paths is a list of file paths
         self.paths = paths
@@ -33,13 +33,14 @@ class ImageFileAccessor (object):
         elif isinstance(index, np.ndarray):
             if index.ndim != 1:
                 raise ValueError(
-                    'index array should only have 1 dimension, '
-                    'not {}'.format(index.ndim))
+                    "index array should only have 1 dimension, not {}".format(index.ndim)
+                )
             images = [self._load_image(self.paths[i]) for i in index]
             return np.stack(images, axis=0)
         else:
-            raise TypeError('index should be an integer or a NumPy '
-                            'array, not a {}'.format(type(index)))
+            raise TypeError(
+                "index should be an integer or a NumPy array, not a {}".format(type(index))
+            )
 
     # Define a helper method for loading an image
     def _load_image(self, path):
@@ -59,7 +60,7 @@ def uniform_source(image_paths, train_y):
     return ds
 
 
-class NonUniformImageFileAccessor (object):
+class NonUniformImageFileAccessor(object):
     def __init__(self, paths):
         # Paths is a list of file paths
         self.paths = paths
@@ -72,13 +73,14 @@ class NonUniformImageFileAccessor (object):
             return self._load_image(self.paths[index])
         elif isinstance(index, np.ndarray):
             if index.ndim != 1:
-                raise ValueError('index array should only have 1 dimension, '
-                    'not {}'.format(index.ndim))
-            return [self._load_image(self.paths[i])
-                    for i in index]
+                raise ValueError(
+                    "index array should only have 1 dimension, not {}".format(index.ndim)
+                )
+            return [self._load_image(self.paths[i]) for i in index]
         else:
-            raise TypeError('index should be an integer or a NumPy '
-                            'array, not a {}'.format(type(index)))
+            raise TypeError(
+                "index should be an integer or a NumPy array, not a {}".format(type(index))
+            )
 
     # Define a helper method for loading an image
     def _load_image(self, path):
@@ -111,8 +113,7 @@ def kaggle_source(image_paths):
 
     # Construct our ground truths as a NumPy array
     # The ground truth class is determined by the prefix
-    train_y = [(1 if os.path.basename(p).startswith('dog') else 0)
-               for p in image_paths]
+    train_y = [(1 if os.path.basename(p).startswith("dog") else 0) for p in image_paths]
     train_y = np.array(train_y, dtype=np.int32)
 
     # Mixing custom array types with NumPy arrays is fine

@@ -66,7 +66,8 @@ def test_an_index_array_gives_a_list_of_images_of_their_own_size(photos: list[st
     assert isinstance(images, list)
     for image, index in zip(images, INDICES, strict=True):
         with Image.open(photos[index]) as wanted:
-            assert image.size == wanted.size and image.mode == "RGB"
+            assert image.size == wanted.size
+            assert image.mode == "RGB"
             np.testing.assert_array_equal(np.asarray(image), np.asarray(wanted))
 
 
@@ -75,7 +76,8 @@ def test_without_a_size_images_of_one_shape_stack_and_others_are_named(photos: l
     assert stack.shape == (3, *np.asarray(Image.open(photos[2])).shape)
     with pytest.raises(ValueError, match="give a size") as caught:
         ImageFileAccessor(photos)[np.array([4, 5])]
-    assert photos[4] in str(caught.value) and photos[5] in str(caught.value)
+    assert photos[4] in str(caught.value)
+    assert photos[5] in str(caught.value)
 
 
 def test_an_empty_index_array_gives_an_empty_stack(photos: list[str]) -> None:
@@ -155,8 +157,10 @@ def test_a_file_that_cannot_be_read_is_named_with_its_cause(
             with maybe_threads(threads), pytest.raises(SampleReadError, match=str(index)) as caught:
                 accessor[asked]
             error = caught.value
-            assert (error.path, error.index) == (path, index) and path in str(error)
-            assert isinstance(error, OSError) and isinstance(error.__cause__, cause)
+            assert (error.path, error.index) == (path, index)
+            assert path in str(error)
+            assert isinstance(error, OSError)
+            assert isinstance(error.__cause__, cause)
             copy = pickle.loads(pickle.dumps(error))
             assert (str(copy), copy.path, copy.index) == (str(error), path, index)
     with maybe_threads(threads), pytest.raises(SampleReadError, match="broken"):
@@ -177,12 +181,14 @@ def test_rows_made_on_threads_are_the_same(photos: list[str], kind: Make, size: 
 def test_accessors_and_their_images_pickle(photos: list[str], kind: Make) -> None:
     accessor = kind(photos, (8, 8), fit="pad")
     copy = pickle.loads(pickle.dumps(accessor))
-    assert type(copy) is kind and repr(copy) == repr(accessor) and "40 paths" in repr(copy)
+    assert type(copy) is kind
+    assert repr(copy) == repr(accessor)
+    assert "40 paths" in repr(copy)
     image = pickle.loads(pickle.dumps(copy[5]))
     np.testing.assert_array_equal(np.asarray(image), np.asarray(accessor[5]))
 
 
-NAMES = ["/a/b.jpg", "ü é.png", "\udcff\udcfe.jpg"]  # the last is not valid UTF-8
+NAMES = ["/a/b.jpg", "/ü é.png", "/\udcff\udcfe.jpg"]  # the last is not valid UTF-8
 
 
 @pytest.mark.parametrize(
@@ -197,21 +203,40 @@ NAMES = ["/a/b.jpg", "ü é.png", "\udcff\udcfe.jpg"]  # the last is not valid U
     ],
     ids=["list", "tuple", "iterator", "PathLike", "bytes", "numpy"],
 )
-def test_paths_come_back_as_they_were(paths: Any) -> None:
+def test_paths_come_back_as_they_were_but_absolute(paths: Any) -> None:
     table = PathTable(paths)
     assert [table[position] for position in range(len(table))] == NAMES
     copy = pickle.loads(pickle.dumps(table))
     assert [copy[position] for position in range(3)] == NAMES
 
 
+def test_a_relative_path_starts_at_the_folder_where_the_accessor_was_made(
+    photos: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, name = os.path.split(photos[0])
+    monkeypatch.chdir(folder)
+    pickled = pickle.dumps(ImageFileAccessor([name], (8, 8)))
+    monkeypatch.chdir("/")
+    np.testing.assert_array_equal(pickle.loads(pickled)[0], expected(photos[0], (8, 8)))
+
+
+def test_a_file_whose_name_is_not_valid_utf_8_is_read(photos: list[str], tmp_path: Path) -> None:
+    path = os.path.join(os.fsencode(tmp_path), b"\xff\xfe.jpg")
+    with open(path, "wb") as file:
+        file.write(Path(photos[0]).read_bytes())
+    (found,) = find_images(tmp_path)
+    accessor = ImageFileAccessor([photos[0], found], (8, 8))
+    np.testing.assert_array_equal(accessor[1], accessor[0])
+
+
 ARROW: dict[str, Any] = {
-    "string": pa.array(["a", "b", "c"]),
-    "large_string": pa.array(["a", "b", "c"], pa.large_string()),
-    "slice": pa.array(["z", "a", "b", "c"])[1:],
-    "chunked": pa.chunked_array([["a"], [], ["b", "c"]]),
-    "dictionary": pa.array(["a", "b", "c"]).dictionary_encode(),
-    "chunked dictionary": pa.chunked_array([["a", "b"], ["c"]]).dictionary_encode(),
-    "binary": pa.array([b"a", b"b", b"c"]),
+    "string": pa.array(["/a", "/b", "/c"]),
+    "large_string": pa.array(["/a", "/b", "/c"], pa.large_string()),
+    "slice": pa.array(["/z", "/a", "/b", "/c"])[1:],
+    "chunked": pa.chunked_array([["/a"], [], ["/b", "/c"]]),
+    "dictionary": pa.array(["/a", "/b", "/c"]).dictionary_encode(),
+    "chunked dictionary": pa.chunked_array([["/a", "/b"], ["/c"]]).dictionary_encode(),
+    "binary": pa.array([b"/a", b"/b", b"/c"]),
 }
 
 
@@ -219,7 +244,7 @@ ARROW: dict[str, Any] = {
 def test_arrow_arrays_of_strings_are_paths(array: Any) -> None:
     accessor = ImageFileAccessor(array)
     table = PathTable(array)
-    assert [table[position] for position in range(len(accessor))] == ["a", "b", "c"]
+    assert [table[position] for position in range(len(accessor))] == ["/a", "/b", "/c"]
     assert isinstance(accessor.paths, pa.Array)
 
 
@@ -245,7 +270,6 @@ def test_a_null_among_the_paths_is_named(array: Any) -> None:
         (["a", 5], r"paths\[1\] must be a str or PathLike, not <class 'int'>"),
         (["a", None], r"paths\[1\]"),
         (pa.array([1, 2]), "not of int64"),
-        # BUG: the values of a dictionary are cast to strings whatever they are.
         (pa.array([1, 2]).dictionary_encode(), "int64"),
     ],
     ids=repr,
@@ -255,11 +279,21 @@ def test_what_is_no_list_of_paths_is_a_type_error(paths: Any, message: str) -> N
         ImageFileAccessor(paths)
 
 
+def test_a_relative_path_means_the_directory_of_its_maker(
+    photos: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(Path(photos[0]).parent)
+    accessor = ImageFileAccessor([Path(path).name for path in photos], (8, 8))
+    monkeypatch.chdir("/")
+    np.testing.assert_array_equal(accessor[3], ImageFileAccessor(photos, (8, 8))[3])
+
+
 def test_the_text_of_paths_travels_out_of_band() -> None:
     table = PathTable([f"/some/long/folder/image_{number:06}.jpg" for number in range(5000)])
     buffers: list[pickle.PickleBuffer] = []
     pickled = pickle.dumps(table, protocol=5, buffer_callback=buffers.append)
-    assert len(pickled) < 1000 and sum(buffer.raw().nbytes for buffer in buffers) > 150_000
+    assert len(pickled) < 1000
+    assert sum(buffer.raw().nbytes for buffer in buffers) > 150_000
     assert pickle.loads(pickled, buffers=buffers)[4321] == table[4321]
 
 
@@ -279,7 +313,8 @@ def test_a_folder_for_each_class_gives_paths_labels_and_names(
 ) -> None:
     paths, labels, classes = image_folder(as_root(tree))
     wanted = [str(tree / name) for name in ("cat/c.jpeg", "cat/deep/b.png", "dog/a.JPG")]
-    assert (paths, classes) == (wanted, ["cat", "dog"]) and find_images(tree) == wanted
+    assert (paths, classes) == (wanted, ["cat", "dog"])
+    assert find_images(tree) == wanted
     np.testing.assert_array_equal(labels, np.array([0, 0, 1]), strict=True)
 
 
@@ -291,6 +326,15 @@ def test_a_folder_without_classes_or_images_is_an_error(tree: Path) -> None:
     (tree / "loose.png").touch()
     with pytest.raises(ValueError, match=r"loose\.png' lies in no class folder"):
         image_folder(tree)
+
+
+def test_a_source_joins_accessors_and_arrays(photos: list[str]) -> None:
+    images = ImageFileAccessor(photos, (8, 8))
+    originals: Any = NonUniformImageFileAccessor(photos)
+    source = ArrayDataSource([images, originals, np.arange(40)])
+    for x, stored, labels in source.batch_iterator(16, shuffle=3):
+        np.testing.assert_array_equal(x, images[labels])
+        assert [image.size for image in stored] == [originals[i].size for i in labels]
 
 
 DATA = np.arange(60, dtype=np.int32).reshape(20, 3)
@@ -339,11 +383,22 @@ def test_array_likes_of_other_libraries_are_read_in_any_order(
             np.testing.assert_array_equal(x, DATA[indices])
 
 
+def test_a_pickled_h5py_data_set_is_found_from_another_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hdf5(tmp_path).file.close()
+    monkeypatch.chdir(tmp_path)
+    h5py: Any = pytest.importorskip("h5py")
+    pickled = pickle.dumps(ArrayDataSource([h5py.File("data.h5", "r")["x/y"]]))
+    monkeypatch.chdir("/")
+    (batch,) = pickle.loads(pickled).samples_by_indices(np.array([1]))
+    np.testing.assert_array_equal(batch, DATA[[1]])
+
+
 @pytest.mark.parametrize("make", [in_memory, memory_map, hdf5, zarr_array])
 def test_array_likes_of_other_libraries_are_seen_as_float_images(
     tmp_path: Path, make: Callable[[Path], Any]
 ) -> None:
-    # BUG: `len()` of a zarr array, and unsorted indices for an h5py data set, fail inside the wrapper.
     array = ImageArrayUInt8ToFloat32(make(tmp_path))
     (batch,) = ArrayDataSource([array]).samples_by_indices(np.array([7, 2, 7]))
     np.testing.assert_allclose(batch * 255, DATA[[7, 2, 7]], rtol=1e-6)

@@ -131,7 +131,8 @@ BATCH_SIZES = st.integers(1, 30)
 def assert_same(ours: Any, theirs: Any) -> None:
     """Compare structure, types, dtypes and values."""
     if isinstance(theirs, tuple):
-        assert type(ours).__name__ == type(theirs).__name__ and len(ours) == len(theirs)
+        assert type(ours).__name__ == type(theirs).__name__
+        assert len(ours) == len(theirs)
         for own, other in zip(ours, theirs, strict=True):
             assert_same(own, other)
     elif isinstance(theirs, np.ndarray):
@@ -223,6 +224,23 @@ def test_indices_and_the_samples_at_them(
     assert_same_run(program, by_indices, kind, seed)
 
 
+def test_the_order_of_a_stratified_choice() -> None:
+    """Every pair up to 20, and counts whose steps are sums of rounded fractions."""
+    pairs = [[a, b] for a in range(1, 21) for b in range(1, 21)]
+    for counts in [*pairs, [49, 7, 21], [1000, 999, 3], [7, 700, 70], [5, 5, 5, 5]]:
+        ours, theirs = (
+            [
+                batch.ds_index
+                for batch in library.source.ChoiceDataSource(
+                    [library.source.ArrayDataSource([np.arange(count)]) for count in counts],
+                    stratified=True,
+                ).batch_indices_iterator(1)
+            ]
+            for library in (OURS, THEIRS)
+        )
+        assert ours == theirs
+
+
 @same
 @given(sources(weighted=True))
 def test_numbers_of_samples(program: Program) -> None:
@@ -283,6 +301,8 @@ def test_float_images(bounds: tuple[float, ...]) -> None:
     values = np.arange(256, dtype=np.uint8).reshape(4, 8, 8)
     ours = image.ImageArrayUInt8ToFloat32(values, *bounds)
     theirs = batchup_image.ImageArrayUInt8ToFloat32(values, *bounds)
-    assert len(ours) == len(theirs) and ours.shape == theirs.shape and ours.dtype == theirs.dtype
+    assert len(ours) == len(theirs)
+    assert ours.shape == theirs.shape
+    assert ours.dtype == theirs.dtype
     for index in (1, slice(1, 3), np.array([2, 0]), (slice(None), 3)):
         assert_same(ours[index], theirs[index])

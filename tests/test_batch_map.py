@@ -47,7 +47,8 @@ def row_sums(x: Any, y: Any) -> Any:
 
 def test_concat_joins_the_results_of_all_batches_in_order() -> None:
     result = batch_map_concat(row_sums, SOURCE.batch_iterator(3))
-    assert isinstance(result, tuple) and len(result) == 1
+    assert isinstance(result, tuple)
+    assert len(result) == 1
     np.testing.assert_array_equal(result[0], row_sums(X, Y))
     two = SOURCE.batch_map_concat(lambda x, y: (x[:, :1], -y), 3)
     assert two is not None
@@ -63,7 +64,8 @@ def test_mean_divides_the_sums_by_the_number_of_samples() -> None:
     both: Any = SOURCE.batch_map_mean(lambda x, y: (x, y[:, None]), 3, sum_axis=(0, 1))
     np.testing.assert_allclose(both, [X.sum() / 7, Y.mean()])
     columns = batch_map_mean(lambda x, y: x.sum(axis=0), SOURCE.batch_iterator(2))
-    assert columns is not None and columns[0].dtype == np.float64
+    assert columns is not None
+    assert columns[0].dtype == np.float64
     np.testing.assert_allclose(columns[0], X.mean(axis=0))
 
 
@@ -80,10 +82,12 @@ def test_at_most_n_batches_are_taken_from_the_iterator(map_batches: Map) -> None
 def test_the_method_gives_progress_the_number_of_batches(method: str) -> None:
     progress = Progress()
     getattr(SOURCE, method)(row_sums, 3, progress)
-    assert progress.calls == [{"total": 3, "leave": False}] and progress.passed == 3
+    assert progress.calls == [{"total": 3, "leave": False}]
+    assert progress.passed == 3
     progress = Progress()
     getattr(SOURCE, method)(lambda x, y: x, 3, progress_iter_func=progress, n_batches=1)
-    assert progress.calls == [{"total": 1, "leave": False}] and progress.passed == 1
+    assert progress.calls == [{"total": 1, "leave": False}]
+    assert progress.passed == 1
 
 
 @METHODS
@@ -91,7 +95,8 @@ def test_progress_has_no_total_where_the_size_is_unknown(method: str) -> None:
     progress = Progress()
     source = CallableDataSource(lambda batch_size: iter([(Y,), (Y,)]))
     getattr(source, method)(lambda y: y, 3, progress)
-    assert progress.calls == [{"total": None, "leave": False}] and progress.passed == 2
+    assert progress.calls == [{"total": None, "leave": False}]
+    assert progress.passed == 2
 
 
 @METHODS
@@ -148,7 +153,8 @@ def test_a_source_is_returned_as_it_is() -> None:
 @pytest.mark.parametrize("sequence", [[X, Y], (X, Y)])
 def test_a_sequence_of_array_likes_becomes_an_array_source(sequence: Any) -> None:
     source = coerce_data_source(sequence)
-    assert isinstance(source, ArrayDataSource) and source.data == [X, Y]
+    assert isinstance(source, ArrayDataSource)
+    assert source.data == [X, Y]
 
 
 def test_an_array_like_may_have_a_shape_in_place_of_a_length() -> None:
@@ -164,7 +170,8 @@ def test_an_array_like_may_have_a_shape_in_place_of_a_length() -> None:
 def test_an_iterator_and_a_function_become_sources() -> None:
     iterator = SOURCE.batch_iterator(3)
     wrapped = coerce_data_source(iterator)
-    assert isinstance(wrapped, IteratorDataSource) and wrapped.batch_iterator(1) is iterator
+    assert isinstance(wrapped, IteratorDataSource)
+    assert wrapped.batch_iterator(1) is iterator
     function = coerce_data_source(SOURCE.batch_iterator)
     assert isinstance(function, CallableDataSource)
     assert [len(y) for _, y in function.batch_iterator(4)] == [4, 3]

@@ -127,7 +127,8 @@ def test_a_callable_source_passes_its_arguments_on() -> None:
     assert not source.is_random_access
     assert len(list(source.batch_iterator(4, shuffle=None, n=1))) == 1
     assert calls == [(4, {"shuffle": None, "n": 1})]
-    assert source.num_samples(n=12) == 12 and source.num_batches(5, n=12) == 3
+    assert source.num_samples(n=12) == 12
+    assert source.num_batches(5, n=12) == 3
 
 
 @pytest.mark.parametrize("known", [None, 5, np.int64(5), np.inf])
@@ -158,7 +159,8 @@ def test_an_iterator_source_gives_its_batches_once_whatever_the_batch_size() -> 
 
 def test_a_composite_ends_with_its_shortest_member_and_trims_to_it() -> None:
     source = CompositeDataSource([array(10, repeats=-1), ArrayDataSource([X, Y])])
-    assert source.num_samples() == 7 and source.num_batches(3) == 3
+    assert source.num_samples() == 7
+    assert source.num_batches(3) == 3
     last = ([6], [[12, 13]], [60])
     assert as_lists(source.batch_iterator(3))[-1] == last
     assert (
@@ -187,7 +189,8 @@ def test_members_of_a_choice_take_turns_until_one_ends() -> None:
     source = ChoiceDataSource([array(6), array(3, 10), array(6, 20)])
     expected = [([0, 1],), ([10, 11],), ([20, 21],), ([2, 3],), ([12],), ([22, 23],), ([4, 5],)]
     assert as_lists(source.batch_iterator(2)) == expected
-    assert source.num_batches(2) == len(expected) and source.num_samples() == 15
+    assert source.num_batches(2) == len(expected)
+    assert source.num_samples() == 15
     indices = list(source.batch_indices_iterator(2))
     assert all(isinstance(batch, ChoiceBatch) for batch in indices)
     assert [batch.ds_index for batch in indices] == [0, 1, 2, 0, 1, 2, 0]
@@ -200,7 +203,8 @@ def test_shuffled_members_of_a_choice_come_once_a_round() -> None:
     turns = [batch.ds_index for batch in source.batch_indices_iterator(2, shuffle=rng)]
     rounds = [turns[start : start + 3] for start in range(0, 12, 3)]
     assert len(turns) == 12 == source.num_batches(2, shuffle=rng)
-    assert all(sorted(one) == [0, 1, 2] for one in rounds) and len(set(map(tuple, rounds))) > 1
+    assert all(sorted(one) == [0, 1, 2] for one in rounds)
+    assert len(set(map(tuple, rounds))) > 1
 
 
 def test_a_stratified_choice_spreads_all_batches_evenly() -> None:
@@ -209,14 +213,16 @@ def test_a_stratified_choice_spreads_all_batches_evenly() -> None:
     assert turns == [0, 1, 2, 0, 0, 1, 0, 0, 1, 2, 0, 0, 1, 0]
     rng = np.random.RandomState(0)
     shuffled = [batch.ds_index for batch in source.batch_indices_iterator(1, shuffle=rng)]
-    assert sorted(shuffled) == sorted(turns) and shuffled != turns
+    assert sorted(shuffled) == sorted(turns)
+    assert shuffled != turns
     assert source.num_batches(3) == 3 + 2 + 1
 
 
 def test_a_stratified_choice_with_an_endless_member_takes_turns() -> None:
     source = ChoiceDataSource([array(3, repeats=-1), array(2, 10)], stratified=True)
     assert as_lists(source.batch_iterator(1)) == [([0],), ([10],), ([1],), ([11],), ([2],)]
-    assert source.num_samples() == np.inf and source.num_batches(1) == 5
+    assert source.num_samples() == np.inf
+    assert source.num_batches(1) == 5
 
 
 def test_a_stratified_choice_must_know_the_size_of_its_members() -> None:
@@ -245,8 +251,10 @@ def test_the_number_of_batches_is_none_where_chance_decides() -> None:
 
 def test_a_map_applies_its_function_to_every_batch_however_it_is_made() -> None:
     source = ArrayDataSource([X, Y]).map(lambda x, y: (x.sum(axis=1), -y))
-    assert isinstance(source, MapDataSource) and source.is_random_access
-    assert source.num_samples() == 7 and source.num_batches(4) == 2
+    assert isinstance(source, MapDataSource)
+    assert source.is_random_access
+    assert source.num_samples() == 7
+    assert source.num_batches(4) == 2
     expected = [([1, 5, 9, 13], [0, -10, -20, -30]), ([17, 21, 25], [-40, -50, -60])]
     assert as_lists(source.batch_iterator(4)) == expected
     indices = list(source.batch_indices_iterator(4))

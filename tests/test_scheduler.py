@@ -70,6 +70,15 @@ def test_a_lost_batch_is_made_again_elsewhere() -> None:
     assert last == [Raise(0, "died again")]
 
 
+def test_a_batch_lost_before_it_was_begun_is_not_blamed() -> None:
+    scheduler, _ = started(1)
+    for attempt in range(10):
+        lost = Failed(0, attempt, "died", lost=True, begun=False, worker=attempt)
+        (again,) = scheduler.handle(lost, 0)
+        assert isinstance(again, Submit)
+        assert again.attempt == attempt + 1
+
+
 def test_an_error_of_the_users_code_takes_its_turn_and_the_next_batch_follows() -> None:
     scheduler, _ = started(2)
     assert scheduler.handle(Failed(1, 0, "bad"), 0) == []

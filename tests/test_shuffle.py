@@ -95,7 +95,8 @@ def test_a_seed_touches_no_global_state() -> None:
 
 
 def test_an_int_is_a_seed_and_a_bool_is_not() -> None:
-    assert as_shuffle_rng(0) is not None and as_shuffle_rng(False) is None
+    assert as_shuffle_rng(0) is not None
+    assert as_shuffle_rng(False) is None
     np.random.seed(1)
     assert order(numbers(), 1) != order(numbers(), True)
 
@@ -115,7 +116,8 @@ def test_a_seed_shuffles_a_subset_and_draws_weighted_samples() -> None:
         [batch[0].tolist() for batch in islice(weighted.batch_iterator(50, shuffle=3), 4)]
         for _ in range(2)
     )
-    assert first == second and first[0] != first[1]
+    assert first == second
+    assert first[0] != first[1]
     assert {value for batch in first for value in batch} == {0, 2}
 
 
@@ -197,8 +199,7 @@ SOURCES: dict[str, AbstractDataSource] = {
         (random, TypeError),
         (-1, ValueError),
         (np.int64(-3), ValueError),
-        # BUG: a class has the three draws too, and is refused only at the first next().
-        (np.random.RandomState, TypeError),
+        (np.random.RandomState, TypeError),  # the class has the three draws too
     ],
     ids=repr,
 )

@@ -52,7 +52,9 @@ def _path_name(path: Any, position: int) -> str:
 
 
 def _checked(array: pa.Array | pa.ChunkedArray) -> pa.Array:
-    if pa.types.is_dictionary(array.type) or pa.types.is_string_view(array.type):
+    if pa.types.is_dictionary(array.type):
+        array = array.cast(array.type.value_type)
+    if pa.types.is_string_view(array.type):
         array = array.cast(pa.large_string())
     if not any(
         is_type(array.type)

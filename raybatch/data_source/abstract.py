@@ -9,7 +9,7 @@ import numpy as np
 
 from raybatch.data_source.batch import Batch
 from raybatch.data_source.batch_map import batch_map_concat, batch_map_mean
-from raybatch.sampling import num_batches
+from raybatch.sampling import check_batch_size, num_batches
 
 ProgressFunc = Callable[..., Iterator[Any]]
 
@@ -35,6 +35,7 @@ class AbstractDataSource:
 
         The keyword arguments are those of `batch_iterator`.
         """
+        check_batch_size(batch_size)
         samples = self.num_samples(**kwargs)
         if samples is None or samples == np.inf:
             return samples

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from raybatch.accessors import gather, portable, sample_count
+from raybatch.arrays import gather, portable, sample_count
 from raybatch.data_source.batch import Batch
 from raybatch.data_source.random_access import RandomAccessDataSource
 from raybatch.sampling import AbstractSampler

@@ -68,9 +68,11 @@ def _at_most(
     n_batches: int | None,
 ) -> Iterator[Batch]:
     """Iterate over `n_batches` of `batches`, and take no further one from it."""
+    if n_batches is not None and n_batches < 0:
+        raise ValueError(f"n_batches must be 0 or more, not {n_batches}")
     if progress_iter_func is not None:
         batches = progress_iter_func(batches, total=n_batches, leave=False)
-    if n_batches is not None and n_batches < 1:
+    if n_batches == 0:
         return
     for taken, batch in enumerate(batches, start=1):
         yield batch

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from raybatch.accessors import is_array_like
+from raybatch.arrays import is_array_like
 from raybatch.data_source.abstract import AbstractDataSource
 from raybatch.data_source.array import ArrayDataSource
 from raybatch.data_source.foreign import CallableDataSource, IteratorDataSource

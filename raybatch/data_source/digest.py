@@ -24,12 +24,13 @@ class StreamDigest:
                 self.update(member)
             return
         if isinstance(batch, Image.Image):
-            self._hash.update(f"image {batch.mode}".encode())
+            self._hash.update(f"image {batch.mode}{batch.getpalette() or ''}".encode())
         array = np.asarray(batch)
         if array.dtype.hasobject:
             raise TypeError(f"cannot digest an array of Python objects ({type(batch).__name__})")
-        self._hash.update(f"array {array.dtype.str}{array.shape}".encode())
-        self._hash.update(np.ascontiguousarray(array).data.cast("B") if array.size else b"")
+        dtype = np.lib.format.dtype_to_descr(array.dtype)
+        self._hash.update(f"array {dtype}{array.shape}".encode())
+        self._hash.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
 
     def hexdigest(self) -> str:
         """Return the digest as 64 hexadecimal digits."""

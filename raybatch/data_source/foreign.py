@@ -47,6 +47,8 @@ class IteratorDataSource(AbstractDataSource):
     """
 
     def __init__(self, batch_iter: Iterator[Batch], n_samples: int | float | None = None) -> None:
+        if not isinstance(batch_iter, Iterator):
+            raise TypeError(f"batch_iter must be an iterator, not {batch_iter!r}")
         _check_num_samples("n_samples", n_samples, "")
         self.batch_iter = batch_iter
         self.n_samples = n_samples

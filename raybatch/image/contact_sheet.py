@@ -19,7 +19,7 @@ def contact_sheet(
 ) -> Image.Image:
     """Return one image that shows `images`, uint8 `(n, H, W, 3)`, in rows, each above its label."""
     count, height, width = images.shape[:3]
-    columns = columns or math.ceil(math.sqrt(count))
+    columns = columns or max(1, math.ceil(math.sqrt(count)))
     rows = math.ceil(count / columns)
     cell_width, cell_height = width + _MARGIN, height + _CAPTION + _MARGIN
     sheet = Image.new(

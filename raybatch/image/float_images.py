@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from raybatch.arrays import gather, portable, sample_count
+
 
 class ImageArrayUInt8ToFloat32:
     """An array-like that maps the uint8 values 0..255 of `arr_u8` to float32 `val_lower..val_upper`.
@@ -30,8 +32,11 @@ class ImageArrayUInt8ToFloat32:
         return shape
 
     def __len__(self) -> int:
-        return len(self.arr_u8)
+        return sample_count(self.arr_u8)
 
     def __getitem__(self, index: Any) -> npt.NDArray[np.float32]:
-        values: npt.NDArray[np.float32] = self.arr_u8[index].astype(np.float32)
+        values: npt.NDArray[np.float32] = gather(self.arr_u8, index).astype(np.float32)
         return values * self.scale + self.offset
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"arr_u8": portable(self.arr_u8)}

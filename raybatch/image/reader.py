@@ -46,9 +46,10 @@ class ImageReader:
     def read(self, path: str) -> Image.Image:
         """Return the image in `path`, fully loaded, the file closed; what Pillow raises passes through."""
         with open(path, "rb") as file, Image.open(file) as image:
+            # Some formats know their mode only now.
+            image.load()
             # `convert` to the mode that an image has already would copy all its pixels.
             if self.mode is None or image.mode == self.mode:
-                image.load()
                 return self._scaled(image)
             return self._scaled(image.convert(self.mode))
 

@@ -32,6 +32,7 @@ class Loader:
     `pool=None` makes batches in this thread when they are asked for, without Ray. `prefetch` limits what is
     made ahead; the pool has a default. `recovery` says what is done when workers are lost.
 
+    Arrays that come from Ray actors are views of the object store, and read-only; copy one to change it.
     Iterating raises BatchError for a batch that cannot be made; going on with the same iterator gives the
     next one. Close the loader, use it in a `with`, or let go of it; it keeps its pool till then.
     """

@@ -44,7 +44,8 @@ class Plan:
         self.batch_size = check_batch_size(batch_size)
         self._shuffle = _owned(shuffle)
         self._start_states: list[Any] = [copy.deepcopy(self._shuffle)]
-        source.batch_indices_iterator(self.batch_size, shuffle=as_shuffle_rng(self._shuffle))
+        # What the source will not take is an error here, not at the first batch.
+        source.batch_indices_iterator(self.batch_size, shuffle=self._rng(0))
 
     def tasks(self, epoch: int) -> Iterator[Task]:
         """Iterate over the tasks of `epoch` and of all that follow; nothing if an epoch is empty."""

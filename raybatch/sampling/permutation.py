@@ -67,9 +67,11 @@ class KeyedPermutation:
         if isinstance(positions, slice):
             return self._indices(np.arange(*positions.indices(self._length)))
         if isinstance(positions, np.ndarray):
+            if not np.issubdtype(positions.dtype, np.integer):
+                raise TypeError(f"positions must be integers, not {positions.dtype}")
             if positions.size and not 0 <= positions.min() <= positions.max() < self._length:
                 raise IndexError(f"positions must be in [0, {self._length})")
-            return self._indices(positions)
+            return self._indices(positions.reshape(-1)).reshape(positions.shape)
         position = operator.index(positions)
         if not 0 <= position < self._length:
             raise IndexError(f"position {position} is not in [0, {self._length})")

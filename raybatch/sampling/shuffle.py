@@ -98,7 +98,7 @@ def as_shuffle_rng(shuffle: Any) -> ShuffleRNG | None:
         if shuffle < 0:
             raise ValueError(f"a shuffle seed must be 0 or more, not {shuffle}")
         return SeededShuffle(int(shuffle))
-    if all(callable(getattr(shuffle, draw, None)) for draw in ("permutation", "shuffle", "choice")):
+    if callable(getattr(shuffle, "permutation", None)) and not isinstance(shuffle, type):
         return cast(ShuffleRNG, shuffle)
     raise TypeError(
         "shuffle must be None, a bool, an int seed, a RandomState, a Generator or np.random, "

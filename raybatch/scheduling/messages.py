@@ -37,12 +37,16 @@ class Completed:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """An attempt failed; `lost`: not the user's code but its `worker`, host or result went."""
+    """An attempt failed. `lost`: not the user's code failed, but its `worker`, host or result went.
+
+    One that was lost before it had `begun`, waiting behind the one that did it, counts for nothing.
+    """
 
     key: int
     attempt: int
     reason: Any
     lost: bool = False
+    begun: bool = True
     worker: int | None = None
 
 

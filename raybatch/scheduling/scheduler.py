@@ -47,6 +47,7 @@ class _State(Enum):
 class _Batch:
     state: _State = _State.RUNNING
     attempt: int = 0
+    losses: int = 0
     avoid: frozenset[int] = frozenset()
     reason: Any = None
 
@@ -105,7 +106,8 @@ class Scheduler:
         batch = self._awaited(event)
         if batch is None:
             return []
-        if event.lost and batch.attempt + 1 < self._recovery.max_attempts:
+        batch.losses += event.lost and event.begun
+        if event.lost and batch.losses < self._recovery.max_attempts:
             batch.attempt += 1
             if event.worker is not None:
                 batch.avoid |= {event.worker}

@@ -65,7 +65,7 @@ class RayActorPool(AbstractWorkerPool):
         """Put `x` into the object store, from which each actor gets it once."""
         self._team.check_open()
         constant = RayConstant(x, key=uuid.uuid4().hex)
-        weakref.finalize(constant, self._team.forget, constant.key)
+        weakref.finalize(constant, self._team.forget, constant.key).atexit = False
         return constant
 
     def default_prefetch(self) -> Prefetch:

@@ -13,22 +13,12 @@ from raybatch.data_source import batch_nbytes
 from raybatch.errors import RemoteError, WorkerLostError
 from raybatch.scheduling import Completed, Failed
 from raybatch.work_pool.pool import Call
-from raybatch.work_pool.ray_team import RayMember, RayTeam
+from raybatch.work_pool.ray_team import LOST, RayMember, RayTeam
 from raybatch.work_pool.ray_worker import PackedFailure, RayConstant
 from raybatch.work_pool.session import Failure
 
 # An actor has the next attempt at hand, and a slow one holds few.
 _MIN_QUEUE_LENGTH = 2
-
-# What Ray raises when a worker, its host or its result is gone, and the batch can be made elsewhere.
-_LOST = (
-    ray_errors.RayActorError,
-    ray_errors.WorkerCrashedError,
-    ray_errors.NodeDiedError,
-    ray_errors.LocalRayletDiedError,
-    ray_errors.OutOfMemoryError,
-    ray_errors.ObjectLostError,
-)
 
 
 class RaySession:
@@ -74,8 +64,8 @@ class RaySession:
     def close(self) -> None:
         # Attempts under way run to their end: `ray.cancel` leaves a gap in an actor's sequence of calls, for
         # which the actor then waits 30 s (Ray 2.60). Their results are freed as they come.
-        for _, _, member in self._running.values():
-            member.load -= 1
+        for ref, (_, _, member) in self._running.items():
+            del member.queue[ref]
         self._running.clear()
         self._waiting.clear()
         self._queued.clear()
@@ -101,20 +91,20 @@ class RaySession:
                 member.keep(constant)
         ref = member.actor.make.remote(self._read.key, item)
         self._running[ref] = (key, attempt, member)
-        member.load += 1
+        member.queue[ref] = None
         self._queued[member.number] += 1
 
     def _finish(self, ref: Any) -> Completed | Failed:
         key, attempt, member = self._running.pop(ref)
-        member.load -= 1
         self._queued[member.number] -= 1
         try:
             result = ray.get(ref)
-        except _LOST as error:
+        except LOST as error:
             self._team.replace(member)
+            begun = member.died_on in (ref, None)
             lost = WorkerLostError(f"the actor, its host or its result was lost: {error}")
             lost.__cause__ = error
-            return Failed(key, attempt, Failure(lost), lost=True, worker=member.number)
+            return Failed(key, attempt, Failure(lost), lost=True, begun=begun, worker=member.number)
         except ray_errors.RayTaskError as error:
             failed = RemoteError(f"the result of a worker cannot be sent: {error.cause}")
             failed.__cause__ = error
@@ -123,6 +113,8 @@ class RaySession:
             failed = RemoteError(f"Ray failed: {error}")
             failed.__cause__ = error
             return Failed(key, attempt, Failure(failed))
+        finally:
+            del member.queue[ref]
         if isinstance(result, PackedFailure):
             return Failed(key, attempt, result.unpack())
         self._results[key, attempt] = result

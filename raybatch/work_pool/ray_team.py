@@ -17,6 +17,16 @@ from raybatch.work_pool.session import SharedConstant
 
 _log = logging.getLogger(__name__)
 
+# What Ray raises when a worker, its host or its result is gone, and the batch can be made elsewhere.
+LOST = (
+    ray.exceptions.RayActorError,
+    ray.exceptions.WorkerCrashedError,
+    ray.exceptions.NodeDiedError,
+    ray.exceptions.LocalRayletDiedError,
+    ray.exceptions.OutOfMemoryError,
+    ray.exceptions.ObjectLostError,
+)
+
 # Actors that die while they start, one after the other, before the pool gives up.
 _MAX_FAILED_STARTS = 3
 
@@ -32,13 +42,17 @@ class ActorOptions:
 
 @dataclass(eq=False)
 class RayMember:
-    """One actor: `load` counts the attempts it has been given and not answered."""
+    """One actor, and the references to what it was asked and has not been seen to answer, oldest first.
+
+    `died_on` is the one that it was busy with when it died.
+    """
 
     number: int
     actor: Any
     ready: Any
     is_up: bool = False
-    load: int = 0
+    queue: dict[Any, None] = field(default_factory=dict)
+    died_on: Any = None
     kept: set[str] = field(default_factory=set)
 
     def keep(self, constant: SharedConstant) -> None:
@@ -139,6 +153,7 @@ class RayTeam:
                 return
             self._members.remove(member)
             _log.warning("actor %d of the pool is lost; another is started", member.number)
+            member.died_on = next(filter(_is_lost, member.queue), None)
             _kill(member)
             if not self._live():
                 self._idle_since = time.monotonic()
@@ -183,7 +198,19 @@ class RayTeam:
 
 
 def _load_of(member: RayMember) -> int:
-    return member.load
+    return len(member.queue)
+
+
+def _is_lost(ref: Any) -> bool:
+    try:
+        ray.get(ref, timeout=0)
+    except LOST:
+        return True
+    except ray.exceptions.GetTimeoutError:
+        return True
+    except ray.exceptions.RayError:
+        pass
+    return False
 
 
 def _kill(member: RayMember) -> None:

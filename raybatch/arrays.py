@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,7 @@ class Hdf5Accessor:
         return hdf5_rows(self._dataset, indices)
 
     def __getstate__(self) -> tuple[str, str]:
-        return self._dataset.file.filename, self._dataset.name
+        return os.path.abspath(self._dataset.file.filename), self._dataset.name
 
     def __setstate__(self, state: tuple[str, str]) -> None:
         import h5py  # only a process that is sent such a data set needs it
