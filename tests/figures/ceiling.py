@@ -1,0 +1,100 @@
+"""Images a second through two Ray actors, beside what two plain Pillow loops reach together.
+
+usage: python -m tests.figures.ceiling DIR [--edge 224] [--rounds 6]
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import time
+
+import raybatch as rb
+from raybatch.accessors import find_images
+
+PLAIN_LOOP = """
+import sys
+import numpy as np
+from PIL import Image
+edge, *paths = sys.stdin.readline().rstrip("\\n").split("\\t")
+size = (int(edge), int(edge))
+print("ready", flush=True)
+sys.stdin.readline()
+for start in range(0, len(paths), 64):
+    np.stack([
+        np.asarray(Image.open(path).convert("RGB").resize(size, Image.Resampling.BILINEAR))
+        for path in paths[start : start + 64]
+    ])
+print("done", flush=True)
+"""
+
+
+def plain_loops(paths: list[str], edge: int) -> float:
+    """Return the images a second of two processes side by side, each with half of `paths`."""
+    loops = [
+        subprocess.Popen(
+            [sys.executable, "-c", PLAIN_LOOP],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    for half, loop in enumerate(loops):
+        tell(loop, "\t".join([str(edge), *paths[half::2]]))
+        hear(loop)
+    began = time.perf_counter()
+    for loop in loops:
+        tell(loop, "go")
+    for loop in loops:
+        hear(loop)
+    seconds = time.perf_counter() - began
+    for loop in loops:
+        loop.communicate()
+    return len(paths) / seconds
+
+
+def tell(process: subprocess.Popen[str], line: str) -> None:
+    assert process.stdin is not None
+    process.stdin.write(line + "\n")
+    process.stdin.flush()
+
+
+def hear(process: subprocess.Popen[str]) -> None:
+    assert process.stdout is not None
+    assert process.stdout.readline()
+
+
+def one_epoch(loader: rb.Loader) -> float:
+    """Return the images a second of an epoch that begins with nothing made ahead."""
+    loader.set_epoch(loader.epoch + 1)
+    began = time.perf_counter()
+    images = sum(len(x) for (x,) in loader)
+    return images / (time.perf_counter() - began)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("dir")
+    parser.add_argument("--edge", type=int, default=224)
+    parser.add_argument("--rounds", type=int, default=6)
+    arguments = parser.parse_args()
+    paths = find_images(arguments.dir)
+    edge = arguments.edge
+    source = rb.ArrayDataSource([rb.ImageFileAccessor(paths, (edge, edge))])
+    with rb.Loader(source, 64, shuffle=0, pool=rb.RayActorPool(2)) as loader:
+        one_epoch(loader)
+        ratios = []
+        for _ in range(arguments.rounds):
+            loader.set_epoch(loader.epoch + 1)
+            time.sleep(1)  # what was made ahead of the last epoch's end has ended by then
+            ceiling, ours = plain_loops(paths, edge), one_epoch(loader)
+            ratios.append(ours / ceiling)
+            print(f"loops {ceiling:.0f}/s   actors {ours:.0f}/s   ratio {ratios[-1]:.3f}")
+    print(f"median ratio {statistics.median(ratios):.3f}")
+
+
+if __name__ == "__main__":
+    main()
