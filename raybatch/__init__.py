@@ -22,7 +22,7 @@ from raybatch.data_source import (
     MapDataSource,
     stream_digest,
 )
-from raybatch.loader import Loader
+from raybatch.loader import Loader, RankSplit
 from raybatch.sampling import (
     StandardSampler,
     SubsetSampler,
@@ -48,6 +48,7 @@ __all__ = [
     "MapDataSource",
     "NonUniformImageFileAccessor",
     "Prefetch",
+    "RankSplit",
     "RayActorPool",
     "Recovery",
     "StandardSampler",

@@ -5,7 +5,8 @@
     ├── BatchError (RuntimeError)     a batch cannot be made; the cause says why
     ├── RemoteError (RuntimeError)    what a worker raised, where the exception itself cannot travel
     ├── WorkerLostError (RuntimeError) the worker died, or its host or its result was lost
-    └── PoolError (RuntimeError)      the pool is closed, or has no worker to offer
+    ├── PoolError (RuntimeError)      the pool is closed, or has no worker to offer
+    └── StateError (ValueError)       a saved state does not fit this loader
 
 Each can be pickled, so it looks the same in this process and from an actor.
 """
@@ -53,3 +54,18 @@ class WorkerLostError(RaybatchError, RuntimeError):
 
 class PoolError(RaybatchError, RuntimeError):
     """The pool is closed, cannot reach its cluster, or no worker of it started in time."""
+
+
+class StateError(RaybatchError, ValueError):
+    """A saved state does not fit: its `field` was `saved`, and is `now` something else."""
+
+    def __init__(self, field: str, saved: object, now: object) -> None:
+        super().__init__(
+            f"the state cannot be loaded: its {field} is {saved!r}, here it is {now!r}"
+        )
+        self.field = field
+        self.saved = saved
+        self.now = now
+
+    def __reduce__(self) -> tuple[type[StateError], tuple[str, object, object]]:
+        return type(self), (self.field, self.saved, self.now)

@@ -1,6 +1,11 @@
 """Array-likes, callables and iterators as sources of batches, after BatchUp's `data_source`."""
 
-from raybatch.data_source.abstract import AbstractDataSource, MapDataSource
+from raybatch.data_source.abstract import (
+    AbstractDataSource,
+    MapDataSource,
+    SampleMapDataSource,
+    cursor_of,
+)
 from raybatch.data_source.array import ArrayDataSource
 from raybatch.data_source.batch import Batch, ChoiceBatch, batch_nbytes
 from raybatch.data_source.batch_map import batch_map_concat, batch_map_mean
@@ -22,10 +27,12 @@ __all__ = [
     "IteratorDataSource",
     "MapDataSource",
     "RandomAccessDataSource",
+    "SampleMapDataSource",
     "StreamDigest",
     "batch_map_concat",
     "batch_map_mean",
     "batch_nbytes",
     "coerce_data_source",
+    "cursor_of",
     "stream_digest",
 ]

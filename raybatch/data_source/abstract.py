@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import count
 from typing import Any
 
 import numpy as np
 
-from raybatch.data_source.batch import Batch
+from raybatch.data_source.batch import Batch, batch_length, batch_row, stack_samples
 from raybatch.data_source.batch_map import batch_map_concat, batch_map_mean
-from raybatch.sampling import check_batch_size, num_batches
+from raybatch.sampling import (
+    NO_KEYS,
+    Cursor,
+    IteratorCursor,
+    RandomKeys,
+    SeededShuffle,
+    as_shuffle_rng,
+    check_batch_size,
+    num_batches,
+    overrides,
+    seed_of,
+)
 
 ProgressFunc = Callable[..., Iterator[Any]]
 
@@ -45,9 +57,31 @@ class AbstractDataSource:
         """Iterate over batches of `batch_size` samples; the last may be short."""
         raise NotImplementedError(f"abstract for type {type(self)}")
 
+    def cursor(self, **kwargs: Any) -> Cursor:
+        """Return the start of the order of one iteration; TypeError without random access.
+
+        The keyword arguments are those of `batch_iterator`. A source of your own may redefine this or
+        `batch_indices_iterator`; only with a cursor can an epoch change its batch size on the way.
+        """
+        raise self._no_random_access("cursor")
+
     def batch_indices_iterator(self, batch_size: int, **kwargs: Any) -> Iterator[Any]:
         """Iterate over the indices of each batch; TypeError without random access."""
-        raise self._no_random_access("batch_indices_iterator")
+        check_batch_size(batch_size)
+        return self.cursor(**kwargs).batches(batch_size)
+
+    @property
+    def uses_rng(self) -> bool:
+        """Whether making a batch takes random numbers, and so `read` rather than the indices alone."""
+        return False
+
+    def read(self, indices: Any, keys: RandomKeys) -> Batch:
+        """Return the batch at absolute `indices`, its random numbers derived from `keys`."""
+        return self.samples_by_indices_nomapping(indices)
+
+    def sample_numbers(self, indices: Any, position: Any) -> list[tuple[int, ...]]:
+        """Return for each sample the numbers that name it: its index, and which time it is drawn."""
+        return [(int(index), 0) for index in indices]
 
     def samples_by_indices_nomapping(self, indices: Any) -> Batch:
         """Return the batch at absolute `indices`; TypeError without random access."""
@@ -57,9 +91,21 @@ class AbstractDataSource:
         """Return the batch at `indices` into the sampler's subset; TypeError without random access."""
         raise self._no_random_access("samples_by_indices")
 
-    def map(self, fn: Callable[..., Batch]) -> MapDataSource:
-        """Return a source whose batches are `fn(*batch)`; `fn` returns a tuple."""
-        return MapDataSource(self, fn)
+    def map(self, fn: Callable[..., Batch], rng: bool = False) -> MapDataSource:
+        """Return a source whose batches are `fn(*batch)`; `fn` returns a tuple.
+
+        With `rng` it is `fn(*batch, rng=generator)`, a NumPy generator keyed by (seed, epoch, batch number);
+        TypeError then for a source without random access.
+        """
+        return MapDataSource(self, fn, rng)
+
+    def map_samples(self, fn: Callable[..., tuple[Any, ...]]) -> SampleMapDataSource:
+        """Return a source whose samples are `fn(*sample, rng=generator)`, a tuple.
+
+        The NumPy generator is keyed by (seed, epoch, sample index), so the result does not depend on the
+        batch size, the worker or the rank. TypeError for a source without random access.
+        """
+        return SampleMapDataSource(self, fn)
 
     def batch_map_concat(
         self,
@@ -121,17 +167,26 @@ class AbstractDataSource:
 class MapDataSource(AbstractDataSource):
     """Gives `fn(*batch)` for each batch of `source`; `fn` returns a tuple. Made by `source.map(fn)`."""
 
-    def __init__(self, source: AbstractDataSource, fn: Callable[..., Batch]) -> None:
+    def __init__(
+        self, source: AbstractDataSource, fn: Callable[..., Batch], rng: bool = False
+    ) -> None:
         if not isinstance(source, AbstractDataSource):
             raise TypeError(f"source must be a data source, not {type(source)}")
         if not callable(fn):
             raise TypeError(f"fn must be callable, not {fn!r}")
+        if rng and not source.is_random_access:
+            raise source._no_random_access("random numbers by batch or sample")
         self.source = source
         self.fn = fn
+        self.rng = rng
 
     @property
     def is_random_access(self) -> bool:
         return self.source.is_random_access
+
+    @property
+    def uses_rng(self) -> bool:
+        return self.rng or self.source.uses_rng
 
     def num_samples(self, **kwargs: Any) -> int | float | None:
         return self.source.num_samples(**kwargs)
@@ -140,14 +195,85 @@ class MapDataSource(AbstractDataSource):
         return self.source.num_batches(batch_size, **kwargs)
 
     def batch_iterator(self, batch_size: int, **kwargs: Any) -> Iterator[Batch]:
+        if self.uses_rng:
+            return keyed_batches(self, batch_size, **kwargs)
         batches = self.source.batch_iterator(batch_size, **kwargs)
         return (self.fn(*batch) for batch in batches)
 
-    def batch_indices_iterator(self, batch_size: int, **kwargs: Any) -> Iterator[Any]:
-        return self.source.batch_indices_iterator(batch_size, **kwargs)
+    def cursor(self, **kwargs: Any) -> Cursor:
+        return cursor_of(self.source, **kwargs)
+
+    def read(self, indices: Any, keys: RandomKeys) -> Batch:
+        batch = self.source.read(indices, keys.under())
+        return self.fn(*batch, rng=keys.of_batch()) if self.rng else self.fn(*batch)
+
+    def sample_numbers(self, indices: Any, position: Any) -> list[tuple[int, ...]]:
+        return self.source.sample_numbers(indices, position)
 
     def samples_by_indices_nomapping(self, indices: Any) -> Batch:
+        if self.uses_rng:
+            return self.read(indices, NO_KEYS)
         return self.fn(*self.source.samples_by_indices_nomapping(indices))
 
     def samples_by_indices(self, indices: Any) -> Batch:
+        if self.rng:
+            return self.fn(*self.source.samples_by_indices(indices), rng=NO_KEYS.of_batch())
         return self.fn(*self.source.samples_by_indices(indices))
+
+
+class SampleMapDataSource(MapDataSource):
+    """Gives `fn(*sample, rng=generator)` for each sample of `source`. Made by `source.map_samples(fn)`.
+
+    What `fn` returns, a tuple, is stacked position by position: arrays of one shape and numbers to an array,
+    anything else, such as Pillow images, to a list.
+    """
+
+    def __init__(self, source: AbstractDataSource, fn: Callable[..., tuple[Any, ...]]) -> None:
+        super().__init__(source, fn, rng=True)
+
+    def read(self, indices: Any, keys: RandomKeys) -> Batch:
+        batch = self.source.read(indices, keys.under())
+        return self._apply(batch, self.source.sample_numbers(indices, keys.position), keys)
+
+    def samples_by_indices(self, indices: Any) -> Batch:
+        batch = self.source.samples_by_indices(indices)
+        return self._apply(batch, [(row, 0) for row in range(batch_length(batch))], NO_KEYS)
+
+    def _apply(self, batch: Batch, numbers: list[tuple[int, ...]], keys: RandomKeys) -> Batch:
+        stacked: Batch = stack_samples(
+            [
+                self.fn(*batch_row(batch, row), rng=keys.of_sample(*numbers[row]))
+                for row in range(batch_length(batch))
+            ]
+        )
+        return stacked
+
+
+def cursor_of(source: AbstractDataSource, **kwargs: Any) -> Cursor:
+    """Return the cursor of `source`, or one made of its iterator over indices if it redefines that."""
+    if not overrides(source, "batch_indices_iterator", over="cursor"):
+        return source.cursor(**kwargs)
+    shuffle = as_shuffle_rng(kwargs.get("shuffle"))
+    if isinstance(shuffle, SeededShuffle):
+        kwargs = kwargs | {"shuffle": shuffle.generator()}
+    return IteratorCursor(
+        lambda batch_size: source.batch_indices_iterator(batch_size, **kwargs), batch_length
+    )
+
+
+def keyed_batches(source: AbstractDataSource, batch_size: int, **kwargs: Any) -> Iterator[Batch]:
+    """Iterate over the batches of a source that uses random numbers, as a loader does in its epoch 0."""
+    check_batch_size(batch_size)
+    seed = seed_of(kwargs.get("shuffle"))
+    return _keyed_batches(source, cursor_of(source, **kwargs), batch_size, seed)
+
+
+def _keyed_batches(
+    source: AbstractDataSource, cursor: Cursor, batch_size: int, seed: int
+) -> Iterator[Batch]:
+    for number in count():
+        run = cursor.step(batch_size)
+        if run is None:
+            return
+        keys = RandomKeys(seed, 0, number, run.position(0))
+        yield source.read(run.part(0, len(run)), keys)

@@ -7,10 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from raybatch.data_source.abstract import AbstractDataSource
+from raybatch.data_source.abstract import AbstractDataSource, keyed_batches
 from raybatch.data_source.batch import Batch, ChoiceBatch
 from raybatch.data_source.members import MemberDataSource
-from raybatch.sampling import Shuffle, ShuffleRNG, as_shuffle_rng, num_batches
+from raybatch.data_source.turns import Rounds, Stratified, Turns
+from raybatch.sampling import (
+    Cursor,
+    RandomKeys,
+    Run,
+    Shuffle,
+    ShuffleRNG,
+    as_shuffle_rng,
+    check_batch_size,
+)
 
 
 class ChoiceDataSource(MemberDataSource):
@@ -47,26 +56,31 @@ class ChoiceDataSource(MemberDataSource):
     def batch_iterator(
         self, batch_size: int, shuffle: Shuffle = None, **kwargs: Any
     ) -> Iterator[Batch]:
-        arguments = self._member_arguments(batch_size, {"shuffle": shuffle, **kwargs})
-        iterators: list[Iterator[Any]] = [
+        check_batch_size(batch_size)
+        if self.uses_rng:
+            return keyed_batches(self, batch_size, shuffle=shuffle, **kwargs)
+        arguments = self._member_arguments({"shuffle": shuffle, **kwargs})
+        iterators = [
             member.batch_iterator(batch_size, **own)
             for member, own in zip(self.datasets, arguments, strict=True)
         ]
         rng = as_shuffle_rng(shuffle)
-        turns = self._turns(batch_size, rng, kwargs)
-        return (batch for batch, _ in _take_turns(iterators, turns))
+        turns = self._turns(rng, self._sizes(rng, kwargs))
+        return (batch for batch, _ in _take_turns(batch_size, iterators, turns))
 
-    def batch_indices_iterator(
-        self, batch_size: int, shuffle: Shuffle = None, **kwargs: Any
-    ) -> Iterator[ChoiceBatch]:
-        self._require_random_access("batch_indices_iterator")
-        arguments = self._member_arguments(batch_size, {"shuffle": shuffle, **kwargs})
-        iterators = [
-            member.batch_indices_iterator(batch_size, **own)
-            for member, own in zip(self.datasets, arguments, strict=True)
-        ]
+    def cursor(self, shuffle: Shuffle = None, **kwargs: Any) -> Cursor:
         rng = as_shuffle_rng(shuffle)
-        return _take_turns(iterators, self._turns(batch_size, rng, kwargs))
+        members = self._member_cursors({"shuffle": shuffle, **kwargs})
+        return ChoiceCursor(members, self._turns(rng, self._sizes(rng, kwargs)))
+
+    def read(self, indices: Any, keys: RandomKeys) -> Batch:
+        member, own = self._chosen(indices)
+        return member.read(own, keys.member(indices.ds_index))
+
+    def sample_numbers(self, indices: Any, position: Any) -> list[tuple[int, ...]]:
+        member, own = self._chosen(indices)
+        numbers = member.sample_numbers(own, position[indices.ds_index])
+        return [(indices.ds_index, *row) for row in numbers]
 
     def samples_by_indices_nomapping(self, indices: Any) -> Batch:
         self._require_random_access("samples_by_indices_nomapping")
@@ -83,13 +97,12 @@ class ChoiceDataSource(MemberDataSource):
             raise TypeError(f"indices should be a ChoiceBatch, not a {type(indices)}")
         return self.datasets[indices.ds_index], indices.sample_indices
 
-    def _turns(
-        self, batch_size: int, rng: ShuffleRNG | None, kwargs: dict[str, Any]
-    ) -> Iterator[tuple[int, bool]]:
-        """Iterate over (member, whether its end is the end of all)."""
-        sizes = [member.num_samples(shuffle=rng, **kwargs) for member in self.datasets]
+    def _sizes(self, rng: ShuffleRNG | None, kwargs: dict[str, Any]) -> list[int | float | None]:
+        return [member.num_samples(shuffle=rng, **kwargs) for member in self.datasets]
+
+    def _turns(self, rng: ShuffleRNG | None, sizes: list[int | float | None]) -> Turns:
         if not self.stratified or np.inf in sizes:
-            return _rounds(len(sizes), rng)
+            return Rounds(len(sizes), rng)
         for position, size in enumerate(sizes):
             if size is None:
                 raise ValueError(
@@ -97,53 +110,63 @@ class ChoiceDataSource(MemberDataSource):
                     f"datasets[{position}], a {type(self.datasets[position]).__name__}, "
                     "does not say"
                 )
-        counts = np.array([num_batches(int(size or 0), batch_size) for size in sizes])
-        return _stratified(counts, rng)
+        return Stratified([int(size or 0) for size in sizes], rng)
+
+
+class ChoiceCursor(Cursor):
+    """Cursors of which one steps at a time."""
+
+    def __init__(self, members: list[Cursor], turns: Turns) -> None:
+        self._members = members
+        self._turns = turns
+
+    def step(self, size: int) -> Run | None:
+        while (member := self._turns.next(size, self._passed())) is not None:
+            run = self._members[member].step(size)
+            if run is not None:
+                self.position += len(run)
+                return ChoiceRun(run, member, len(self._members))
+            if self._turns.end_together:
+                break
+        return None
+
+    def skip(self, size: int, steps: int) -> None:
+        turns = self._turns.skip(size, steps, self._passed())
+        for member, count in zip(self._members, turns, strict=True):
+            member.skip(size, count)
+        self.position += size * steps
+
+    def _passed(self) -> list[int]:
+        return [member.position for member in self._members]
+
+
+class ChoiceRun:
+    """A run of one of `count` members."""
+
+    def __init__(self, run: Run, member: int, count: int) -> None:
+        self._run, self._member, self._count = run, member, count
+
+    def __len__(self) -> int:
+        return len(self._run)
+
+    def part(self, start: int, stop: int) -> ChoiceBatch:
+        return ChoiceBatch(self._run.part(start, stop), self._member)
+
+    def position(self, start: int) -> tuple[Any, ...]:
+        return tuple(
+            self._run.position(start) if member == self._member else 0
+            for member in range(self._count)
+        )
 
 
 def _take_turns(
-    iterators: list[Iterator[Any]], turns: Iterator[tuple[int, bool]]
+    batch_size: int, iterators: list[Iterator[Any]], turns: Turns
 ) -> Iterator[ChoiceBatch]:
     ended = object()
-    for member, is_last in turns:
+    nothing_passed = [0] * len(iterators)
+    while (member := turns.next(batch_size, nothing_passed)) is not None:
         batch = next(iterators[member], ended)
         if batch is not ended:
             yield ChoiceBatch(sample_indices=batch, ds_index=member)
-        elif is_last:
+        elif turns.end_together:
             return
-
-
-def _rounds(count: int, rng: ShuffleRNG | None) -> Iterator[tuple[int, bool]]:
-    while True:
-        order = range(count) if rng is None else rng.permutation(count)[:]
-        for member in order:
-            yield int(member), True
-
-
-def _stratified(counts: np.ndarray[Any, Any], rng: ShuffleRNG | None) -> Iterator[tuple[int, bool]]:
-    """Iterate over the members; one that ends before its count only loses its remaining turns."""
-    if rng is None:
-        members = _spread_evenly(counts)
-    else:
-        members = np.repeat(np.arange(len(counts)), counts)
-        rng.shuffle(members)
-    for member in members:
-        yield int(member), False
-
-
-def _spread_evenly(counts: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Return each member i `counts[i]` times, in BatchUp's order: spread over the longest's batches."""
-    steps = int(counts.max())
-    if steps == 0:
-        return np.arange(0)
-    deltas = counts.astype(float) / steps
-    due = np.zeros_like(deltas)
-    previous = np.full(len(counts), -1)
-    parts = []
-    for _ in range(steps):
-        # The quarter step keeps the sum of rounded deltas on the right side of each whole number.
-        now = np.floor(due + 0.25 / steps).astype(int)
-        parts.append(np.flatnonzero((now > previous) & (counts > 0)))
-        previous = now
-        due += deltas
-    return np.concatenate(parts)

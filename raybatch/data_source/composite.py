@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Any
 
-from raybatch.data_source.abstract import AbstractDataSource
+from raybatch.data_source.abstract import AbstractDataSource, keyed_batches
 from raybatch.data_source.batch import Batch, trim_to_shortest
 from raybatch.data_source.members import MemberDataSource
+from raybatch.sampling import Cursor, RandomKeys, Run, check_batch_size
 
 
 class CompositeDataSource(MemberDataSource):
@@ -34,24 +35,27 @@ class CompositeDataSource(MemberDataSource):
         return _smallest([member.num_batches(batch_size, **kwargs) for member in self.datasets])
 
     def batch_iterator(self, batch_size: int, **kwargs: Any) -> Iterator[Batch]:
-        arguments = self._member_arguments(batch_size, kwargs)
+        check_batch_size(batch_size)
+        if self.uses_rng:
+            return keyed_batches(self, batch_size, **kwargs)
+        arguments = self._member_arguments(kwargs)
         iterators = [
             member.batch_iterator(batch_size, **own)
             for member, own in zip(self.datasets, arguments, strict=True)
         ]
         return (self._join(batches) for batches in zip(*iterators, strict=False))
 
-    def batch_indices_iterator(self, batch_size: int, **kwargs: Any) -> Iterator[tuple[Any, ...]]:
-        self._require_random_access("batch_indices_iterator")
-        arguments = self._member_arguments(batch_size, kwargs)
-        iterators = [
-            member.batch_indices_iterator(batch_size, **own)
-            for member, own in zip(self.datasets, arguments, strict=True)
-        ]
-        return (
-            trim_to_shortest(indices) if self.trim else indices
-            for indices in zip(*iterators, strict=False)
-        )
+    def cursor(self, **kwargs: Any) -> Cursor:
+        return CompositeCursor(self._member_cursors(kwargs), self.trim)
+
+    def read(self, indices: Any, keys: RandomKeys) -> Batch:
+        members = enumerate(self._with_indices(indices))
+        return self._join(tuple(ds.read(own, keys.member(i)) for i, (ds, own) in members))
+
+    def sample_numbers(self, indices: Any, position: Any) -> list[tuple[int, ...]]:
+        members = zip(self._with_indices(indices), position, strict=True)
+        numbers = [ds.sample_numbers(own, place) for (ds, own), place in members]
+        return [tuple(chain.from_iterable(rows)) for rows in zip(*numbers, strict=False)]
 
     def samples_by_indices_nomapping(self, indices: Any) -> Batch:
         self._require_random_access("samples_by_indices_nomapping")
@@ -80,3 +84,44 @@ class CompositeDataSource(MemberDataSource):
 def _smallest(counts: list[int | float | None]) -> int | float | None:
     known = [count for count in counts if count is not None]
     return min(known) if len(known) == len(counts) else None
+
+
+class CompositeCursor(Cursor):
+    """Cursors that step together, until the first of them ends."""
+
+    def __init__(self, members: list[Cursor], trim: bool) -> None:
+        self._members = members
+        self._trim = trim
+
+    def step(self, size: int) -> Run | None:
+        runs = []
+        for member in self._members:
+            run = member.step(size)
+            if run is None:
+                return None
+            runs.append(run)
+        run = CompositeRun(runs, self._trim)
+        self.position += len(run)
+        return run
+
+    def skip(self, size: int, steps: int) -> None:
+        for member in self._members:
+            member.skip(size, steps)
+        self.position += size * steps
+
+
+class CompositeRun:
+    """A run of each member: as long as the shortest, or if they are not trimmed as the longest."""
+
+    def __init__(self, runs: list[Run], trim: bool) -> None:
+        self._runs = runs
+        self._length = (min if trim else max)(len(run) for run in runs)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def part(self, start: int, stop: int) -> tuple[Any, ...]:
+        return tuple(run.part(start, min(stop, len(run))) for run in self._runs)
+
+    def position(self, start: int) -> tuple[Any, ...]:
+        return tuple(run.position(start) for run in self._runs)

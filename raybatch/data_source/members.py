@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from raybatch.data_source.abstract import AbstractDataSource
-from raybatch.sampling import as_shuffle_rng, check_batch_size, member_shuffles
+from raybatch.data_source.abstract import AbstractDataSource, cursor_of
+from raybatch.sampling import Cursor, as_shuffle_rng, member_shuffles
 
 
 class MemberDataSource(AbstractDataSource):
@@ -23,13 +23,21 @@ class MemberDataSource(AbstractDataSource):
     def is_random_access(self) -> bool:
         return all(member.is_random_access for member in self.datasets)
 
+    @property
+    def uses_rng(self) -> bool:
+        return any(member.uses_rng for member in self.datasets)
+
+    def _member_cursors(self, kwargs: dict[str, Any]) -> list[Cursor]:
+        self._require_random_access("cursor")
+        arguments = self._member_arguments(kwargs)
+        return [cursor_of(ds, **own) for ds, own in zip(self.datasets, arguments, strict=True)]
+
     def _require_random_access(self, method: str) -> None:
         if not self.is_random_access:
             raise self._no_random_access(method)
 
-    def _member_arguments(self, batch_size: int, kwargs: dict[str, Any]) -> list[dict[str, Any]]:
-        """Check the arguments, and return the keyword arguments for the iterator of each member."""
-        check_batch_size(batch_size)
+    def _member_arguments(self, kwargs: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return the keyword arguments for the iterator of each member, its own shuffle among them."""
         if "shuffle" not in kwargs:
             return [kwargs] * len(self.datasets)
         as_shuffle_rng(kwargs["shuffle"])

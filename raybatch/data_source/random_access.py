@@ -11,11 +11,12 @@ from raybatch.data_source.abstract import AbstractDataSource
 from raybatch.data_source.batch import Batch
 from raybatch.sampling import (
     AbstractSampler,
+    Cursor,
     Shuffle,
     StandardSampler,
     SubsetSampler,
     as_shuffle_rng,
-    check_batch_size,
+    order_of,
 )
 
 
@@ -66,6 +67,13 @@ class RandomAccessDataSource(AbstractDataSource):
         """Return the samples at `indices`, counted within the subset that the sampler draws from."""
         return self.samples_by_indices_nomapping(self.sampler.map_indices(indices))
 
+    def cursor(self, shuffle: Shuffle = None) -> Cursor:  # type: ignore[override]
+        return order_of(self.sampler, as_shuffle_rng(shuffle))
+
+    def sample_numbers(self, indices: Any, position: Any) -> list[tuple[int, ...]]:
+        draws = self.sampler.draw_numbers(position, len(indices))
+        return list(zip(indices.tolist(), draws.tolist(), strict=True))
+
     def batch_indices_iterator(  # type: ignore[override]
         self, batch_size: int, shuffle: Shuffle = None
     ) -> Iterator[Any]:
@@ -74,11 +82,7 @@ class RandomAccessDataSource(AbstractDataSource):
         `shuffle`: None or False for in order, True for NumPy's global generator, an int seed, or a
         RandomState, Generator or `np.random` to draw from: one permutation a pass, when it is due.
         """
-        check_batch_size(batch_size)
-        rng = as_shuffle_rng(shuffle)
-        if rng is None:
-            return self.sampler.in_order_indices_batch_iterator(batch_size)
-        return self.sampler.shuffled_indices_batch_iterator(batch_size, rng)
+        return super().batch_indices_iterator(batch_size, shuffle=shuffle)
 
     def batch_iterator(  # type: ignore[override]
         self, batch_size: int, shuffle: Shuffle = None

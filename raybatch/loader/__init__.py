@@ -2,5 +2,6 @@
 
 from raybatch.loader.loader import Loader
 from raybatch.loader.plan import Plan, Task
+from raybatch.loader.ranks import RankSplit
 
-__all__ = ["Loader", "Plan", "Task"]
+__all__ = ["Loader", "Plan", "RankSplit", "Task"]

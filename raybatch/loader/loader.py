@@ -14,13 +14,19 @@ import operator
 import weakref
 from collections.abc import Iterator
 from types import TracebackType
+from typing import Any
 
 from raybatch.data_source import AbstractDataSource, Batch
-from raybatch.errors import BatchError, PoolError
-from raybatch.loader.plan import Plan, Task
+from raybatch.errors import PoolError, StateError
+from raybatch.loader.fingerprint import fingerprint
+from raybatch.loader.iterator import EpochIterator
+from raybatch.loader.plan import Plan, Progress, Task, reading
+from raybatch.loader.ranks import RankSplit
 from raybatch.sampling import Shuffle
 from raybatch.scheduling import Prefetch, Recovery
 from raybatch.work_pool import AbstractWorkerPool, InlinePool, OrderedStream
+
+STATE_VERSION = 1
 
 
 class Loader:
@@ -32,9 +38,14 @@ class Loader:
     `pool=None` makes batches in this thread when they are asked for, without Ray. `prefetch` limits what is
     made ahead; the pool has a default. `recovery` says what is done when workers are lost.
 
+    With `split` this is one rank of several, each of which gets its part of every global batch. `last_batch`:
+    "keep" a short one (ranks share it), "drop" it, or "pad" it: then every rank has the same number of full
+    batches, and each batch ends with one more array, `valid`, bool `(batch_size,)`.
+
     Arrays that come from Ray actors are views of the object store, and read-only; copy one to change it.
     Iterating raises BatchError for a batch that cannot be made; going on with the same iterator gives the
-    next one. Close the loader, use it in a `with`, or let go of it; it keeps its pool till then.
+    next one. Close the loader, use it in a `with`, or let go of it; it keeps its pool till then. A pickled
+    loader goes on where this one is, on its own copy of the pool, or on the same one if that has a name.
     """
 
     def __init__(
@@ -43,23 +54,32 @@ class Loader:
         batch_size: int,
         *,
         shuffle: Shuffle = False,
+        last_batch: str = "keep",
+        split: RankSplit | None = None,
         pool: AbstractWorkerPool | None = None,
         prefetch: Prefetch | None = None,
         recovery: Recovery | None = None,
     ) -> None:
-        self._plan = Plan(source, batch_size, shuffle)
+        split = RankSplit(0, 1) if split is None else split
+        _check_type("split", split, RankSplit)
+        self._plan = Plan(source, batch_size, shuffle, last_batch, split)
         pool = InlinePool() if pool is None else pool
         _check_type("pool", pool, AbstractWorkerPool)
         self._prefetch = pool.default_prefetch() if prefetch is None else prefetch
         _check_type("prefetch", self._prefetch, Prefetch)
         self._recovery = Recovery() if recovery is None else recovery
         _check_type("recovery", self._recovery, Recovery)
-        self._read = pool.shared_constant(source.samples_by_indices_nomapping)
+        read, self._payload = reading(source)
+        self._read = pool.shared_constant(read)
         self._pool: AbstractWorkerPool | None = pool
+        self._adopts_seed = shuffle is True
         self._epoch = 0
+        # What the caller has received of the epoch, and where the next `iter()` begins.
+        self._received: Progress = []
+        self._begin_at: Progress = []
         self._stream: OrderedStream[Task] | None = None
         # Weak, so that an iterator is gone, and what was made for it, as soon as its loop is left.
-        self._iterator: weakref.ref[_EpochIterator] | None = None
+        self._iterator: weakref.ref[EpochIterator] | None = None
 
     @property
     def epoch(self) -> int:
@@ -68,21 +88,64 @@ class Loader:
 
     @property
     def num_samples(self) -> int | float | None:
-        """The number of samples in an epoch: an int, `np.inf`, or None if unknown."""
+        """The number of samples in an epoch, of all ranks: an int, `np.inf`, or None if unknown."""
         return self._plan.source.num_samples()
 
     def set_epoch(self, epoch: int) -> None:
-        """Make `epoch` the one that the next `iter()` gives."""
+        """Make `epoch` the one that the next `iter()` gives, from its first batch."""
         number = operator.index(epoch)
         if number < 0:
             raise ValueError(f"epoch must be 0 or more, not {epoch}")
         self._close_iterator()
-        if number != self._epoch:
+        if number != self._epoch or self._begin_at:
             self._drop_stream()
-            self._epoch = number
+        self._epoch, self._received, self._begin_at = number, [], []
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return where this loader is, as a small dict that JSON can hold.
+
+        It counts what the caller has received, not what was made ahead. TypeError for a shuffle that is no
+        NumPy generator.
+        """
+        return {
+            "version": STATE_VERSION,
+            "epoch": self._epoch,
+            "received": [list(part) for part in self._received],
+            "shuffle": self._plan.shuffles.to_state(self._epoch),
+            **fingerprint(self._plan.source),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where the loader was that gave `state`: the next `iter()` begins with the very next batch.
+
+        Pool, batch size and number of ranks may be others than they were: the samples that follow are those
+        that had not been received, each once. StateError for a state of another version, source, sampler or
+        shuffle; it names the field.
+        """
+        self._check_state(state)
+        self._close_iterator()
+        self._drop_stream()
+        self._plan.shuffles.load_state(
+            state["shuffle"], state["epoch"], adopt_seed=self._adopts_seed
+        )
+        self._epoch = state["epoch"]
+        self._received = [list(part) for part in state["received"]]
+        self._begin_at = self._received
+
+    def split(self, world_size: int) -> list[Loader]:
+        """Return one loader for each of `world_size` ranks, to be sent to whoever consumes it.
+
+        They share this loader's pool if it has a name; otherwise each starts a pool like it.
+        """
+        if self._plan.split.world_size != 1:
+            raise ValueError("this loader is one rank of a split already")
+        return [
+            _copied(*self._copy_arguments(RankSplit(rank, world_size)))
+            for rank in range(operator.index(world_size))
+        ]
 
     def __len__(self) -> int:
-        """Return the number of batches of the current epoch; TypeError if it has no end."""
+        """Return the number of batches of the current epoch for this rank; TypeError if it has no end."""
         return self._plan.num_batches(self._epoch)
 
     def __iter__(self) -> Iterator[Batch]:
@@ -93,12 +156,13 @@ class Loader:
         if self._stream is None:
             self._stream = OrderedStream(
                 self._pool.open(self._read),
-                self._plan.tasks(self._epoch),
+                self._plan.tasks(self._epoch, self._begin_at),
                 self._prefetch,
                 self._recovery,
-                payload=operator.attrgetter("indices"),
+                self._payload,
             )
-        iterator = _EpochIterator(self, self._stream)
+        iterator = EpochIterator(self._stream, self._received_task, self._left_epoch)
+        self._received = self._begin_at
         self._iterator = weakref.ref(iterator)
         return iterator
 
@@ -107,6 +171,25 @@ class Loader:
         self._drop_stream()
         self._read = None
         self._pool = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _copied, self._copy_arguments(self._plan.split)
+
+    def _copy_arguments(self, split: RankSplit) -> tuple[Any, ...]:
+        if self._pool is None:
+            raise PoolError("the loader is closed")
+        shuffle = self._plan.shuffles.at(self._epoch)
+        arguments = {
+            "source": self._plan.source,
+            "batch_size": self._plan.batch_size,
+            "shuffle": shuffle,
+            "last_batch": self._plan.last_batch,
+            "split": split,
+            "pool": self._pool,
+            "prefetch": self._prefetch,
+            "recovery": self._recovery,
+        }
+        return arguments, self._epoch, self._received, self._adopts_seed
 
     def __enter__(self) -> Loader:
         return self
@@ -119,6 +202,15 @@ class Loader:
     ) -> None:
         self.close()
 
+    def _check_state(self, state: dict[str, Any]) -> None:
+        now = {"version": STATE_VERSION, **fingerprint(self._plan.source)}
+        for field, value in now.items():
+            if state.get(field) != value:
+                raise StateError(field, state.get(field), value)
+        for field in ("epoch", "received", "shuffle"):
+            if field not in state:
+                raise StateError(field, "missing", "needed")
+
     def _drop_stream(self) -> None:
         if self._stream is not None:
             self._stream.close()
@@ -129,52 +221,28 @@ class Loader:
         if iterator is not None:
             iterator.close()
 
-    def _leave_epoch(self, *, completed: bool) -> None:
-        """Note how the current epoch ended; the stream goes on into the next one if it is completed."""
+    def _received_task(self, task: Task) -> None:
+        size, before = self._plan.global_batch_size, sum(steps for _, steps in self._begin_at)
+        self._received = [*self._begin_at, [size, task.step + 1 - before]]
+
+    def _left_epoch(self, *, completed: bool, stream_goes_on: bool) -> None:
+        """Note how the current epoch ended; a completed one is followed by the next."""
         self._iterator = None
+        self._begin_at = []
         if completed:
             self._epoch += 1
-        else:
+            self._received = []
+        if not stream_goes_on:
             self._drop_stream()
 
 
-class _EpochIterator:
-    """The batches of one epoch, from a stream that goes on beyond it."""
-
-    def __init__(self, loader: Loader, stream: OrderedStream[Task]) -> None:
-        self._loader: Loader | None = loader
-        self._stream = stream
-        self._has_delivered_last = False
-
-    def __iter__(self) -> Iterator[Batch]:
-        return self
-
-    def __next__(self) -> Batch:
-        if self._has_delivered_last:
-            self.close()
-            raise StopIteration
-        outcome = next(self._stream, None)
-        if outcome is None:
-            # The source is empty.
-            self._has_delivered_last = True
-            self.close()
-            raise StopIteration
-        task = outcome.item
-        self._has_delivered_last = task.is_last
-        if outcome.error is not None:
-            reason = f"{type(outcome.error).__name__}: {outcome.error}"
-            raise BatchError(task.epoch, task.batch, reason) from outcome.error
-        batch: Batch = outcome.value
-        return batch
-
-    def close(self) -> None:
-        """Leave the epoch: completed if its last batch was delivered."""
-        if self._loader is not None:
-            self._loader._leave_epoch(completed=self._has_delivered_last)
-            self._loader = None
-
-    def __del__(self) -> None:
-        self.close()
+def _copied(arguments: dict[str, Any], epoch: int, received: Progress, adopts_seed: bool) -> Loader:
+    """Return a loader that goes on where another one is."""
+    loader = Loader(**arguments)
+    loader._plan.shuffles.count_from(epoch)
+    loader._epoch, loader._received, loader._begin_at = epoch, received, received
+    loader._adopts_seed = adopts_seed
+    return loader
 
 
 def _check_type(name: str, value: object, wanted: type) -> None:

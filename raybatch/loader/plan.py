@@ -1,38 +1,58 @@
-"""Which samples make batch k of epoch e: a function of the source, the batch size and the shuffle."""
+"""Which samples make batch k of epoch e: a function of source, batch size, shuffle and rank."""
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator
-from dataclasses import dataclass
-from types import ModuleType
+import operator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from raybatch.data_source import AbstractDataSource
-from raybatch.sampling import SeededShuffle, Shuffle, as_shuffle_rng, check_batch_size
+from raybatch.data_source import (
+    AbstractDataSource,
+    Batch,
+    CompositeDataSource,
+    MapDataSource,
+    RandomAccessDataSource,
+    cursor_of,
+)
+from raybatch.loader.epochs import EpochShuffles
+from raybatch.loader.ranks import LAST_BATCH, RankSplit, padded
+from raybatch.sampling import RandomKeys, Run, Shuffle, check_batch_size
+
+# The way through an epoch so far: [size of the global batches, how many steps of it], oldest first.
+Progress = list[list[int]]
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One batch to make: `indices` have the structure of the source; `is_last` of its epoch."""
+    """One batch to make, from step `step` of its epoch.
+
+    `indices` have the structure of the source; if they are `padded_to` a length, the first `valid` count.
+    `keys` are what its random numbers derive from. `is_last`: of this rank's epoch.
+    """
 
     epoch: int
-    batch: int
+    step: int
     indices: Any
-    is_last: bool
+    keys: RandomKeys
+    valid: int
+    padded_to: int | None = None
+    is_last: bool = False
 
 
 class Plan:
-    """The order of every epoch.
+    """The tasks of every epoch, for one rank."""
 
-    With an int seed each epoch is a function of the seed and its number. A generator is copied when the plan
-    is made, so whatever else draws from it cannot change the order; epochs are drawn one after the other,
-    and the state at the start of each epoch drawn so far is kept, so any of them can begin again.
-    """
-
-    def __init__(self, source: AbstractDataSource, batch_size: int, shuffle: Shuffle) -> None:
+    def __init__(
+        self,
+        source: AbstractDataSource,
+        batch_size: int,
+        shuffle: Shuffle,
+        last_batch: str,
+        split: RankSplit,
+    ) -> None:
         if not isinstance(source, AbstractDataSource):
             raise TypeError(f"source must be a data source, not {type(source)}")
         if not source.is_random_access:
@@ -40,70 +60,109 @@ class Plan:
                 f"source must have random access, and this {type(source).__name__} has not: batches of "
                 "callables and iterators cannot be made by index; iterate over source.batch_iterator"
             )
+        if last_batch not in LAST_BATCH:
+            raise ValueError(f"last_batch must be one of {LAST_BATCH}, not {last_batch!r}")
         self.source = source
         self.batch_size = check_batch_size(batch_size)
-        self._shuffle = _owned(shuffle)
-        self._start_states: list[Any] = [copy.deepcopy(self._shuffle)]
+        self.last_batch = last_batch
+        self.split = split
+        self.global_batch_size = self.batch_size * split.world_size
+        self.shuffles = EpochShuffles(shuffle, source, self.global_batch_size)
+        self._lengths: dict[int, int] = {}
         # What the source will not take is an error here, not at the first batch.
-        source.batch_indices_iterator(self.batch_size, shuffle=self._rng(0))
+        cursor_of(source, shuffle=self.shuffles.rng(0))
 
-    def tasks(self, epoch: int) -> Iterator[Task]:
-        """Iterate over the tasks of `epoch` and of all that follow; nothing if an epoch is empty."""
+    def tasks(self, epoch: int, progress: Progress) -> Iterator[Task]:
+        """Iterate over the tasks of `epoch` after `progress`, and of all epochs that follow.
+
+        An epoch without any tasks ends the iteration, or an empty source would never let go.
+        """
         while True:
-            indices = self._indices(epoch)
-            current = next(indices, None)
-            if current is None:
+            held: Task | None = None
+            for task in self._epoch_tasks(epoch, progress):
+                if held is not None:
+                    yield held
+                held = task
+            if held is None:
                 return
-            batch = 0
-            while current is not None:
-                following = next(indices, None)
-                yield Task(epoch, batch, current, is_last=following is None)
-                current, batch = following, batch + 1
-            epoch += 1
+            yield replace(held, is_last=True)
+            epoch, progress = epoch + 1, []
 
     def num_batches(self, epoch: int) -> int:
-        """Return the number of batches of `epoch`; TypeError if it has no end or cannot be known."""
-        rng = self._rng(epoch)
-        known = self.source.num_batches(self.batch_size, shuffle=rng)
-        if known is None and self.source.num_samples(shuffle=rng) != np.inf:
-            return sum(1 for _ in self.source.batch_indices_iterator(self.batch_size, shuffle=rng))
-        if known is None or known == np.inf:
+        """Return the number of batches of `epoch` for this rank; TypeError if it has no end."""
+        if epoch not in self._lengths:
+            self._lengths = {epoch: self._count_batches(epoch)}
+        return self._lengths[epoch]
+
+    def _epoch_tasks(self, epoch: int, progress: Progress) -> Iterator[Task]:
+        seed, key_epoch = self.shuffles.keys(epoch)
+        for step, run in self._runs(epoch, progress):
+            if not self._gives_batch(len(run)):
+                continue
+            start, stop = self.split.share(len(run))
+            if start < stop:
+                indices, position = run.part(start, stop), run.position(start)
+            else:
+                indices, position = run.part(0, 1), run.position(0)
+            padded_to = None
+            if self.last_batch == "pad":
+                padded_to = self.batch_size
+                indices = padded(indices, padded_to)
+            number = step * self.split.world_size + self.split.rank
+            keys = RandomKeys(seed, key_epoch, number, position)
+            yield Task(epoch, step, indices, keys, stop - start, padded_to)
+
+    def _runs(self, epoch: int, progress: Progress) -> Iterator[tuple[int, Run]]:
+        """Iterate over the global batches of `epoch` after `progress`, with their numbers."""
+        cursor = cursor_of(self.source, shuffle=self.shuffles.rng(epoch))
+        for size, steps in progress:
+            cursor.skip(size, steps)
+        step = sum(steps for _, steps in progress)
+        while (run := cursor.step(self.global_batch_size)) is not None:
+            yield step, run
+            step += 1
+
+    def _gives_batch(self, length: int) -> bool:
+        return self.split.gives_batch(length, self.global_batch_size, self.last_batch)
+
+    def _count_batches(self, epoch: int) -> int:
+        samples = self.source.num_samples(shuffle=self.shuffles.rng(epoch))
+        if samples == np.inf and self._is_endless(epoch):
             raise TypeError(
                 f"this {type(self.source).__name__} has no end, so an epoch has no len()"
             )
-        return int(known)
+        if isinstance(samples, int) and _only_the_last_run_is_short(self.source):
+            full, rest = divmod(samples, self.global_batch_size)
+            return full + (rest > 0 and self._gives_batch(rest))
+        return sum(self._gives_batch(len(run)) for _, run in self._runs(epoch, []))
 
-    def _indices(self, epoch: int) -> Iterator[Any]:
-        rng = self._rng(epoch)
-        yield from self.source.batch_indices_iterator(self.batch_size, shuffle=rng)
-        if _is_generator(rng) and len(self._start_states) == epoch + 1:
-            self._start_states.append(rng)
-
-    def _rng(self, epoch: int) -> Any:
-        """Return the generator for one run through `epoch`."""
-        if isinstance(self._shuffle, int):
-            return SeededShuffle(self._shuffle, epoch)
-        if self._shuffle is None:
-            return None
-        while len(self._start_states) <= epoch:
-            for _ in self._indices(len(self._start_states) - 1):
-                pass
-        return copy.deepcopy(self._start_states[epoch])
+    def _is_endless(self, epoch: int) -> bool:
+        """Whether there is no last batch: some members may be endless where others end the epoch."""
+        rng = self.shuffles.rng(epoch)
+        batches = self.source.num_batches(self.global_batch_size, shuffle=rng)
+        return batches == np.inf
 
 
-def _owned(shuffle: Any) -> Any:
-    """Return None, an int seed, or a generator that nobody else draws from."""
-    if shuffle is True:
-        return int(np.random.SeedSequence().generate_state(1, np.uint64)[0])
-    rng = as_shuffle_rng(shuffle)
-    if rng is None:
-        return None
-    if isinstance(rng, SeededShuffle):
-        return int(shuffle)
-    if isinstance(rng, ModuleType):
-        return copy.deepcopy(np.random.mtrand._rand)
-    return copy.deepcopy(rng)
+def _only_the_last_run_is_short(source: AbstractDataSource) -> bool:
+    if isinstance(source, MapDataSource):
+        return _only_the_last_run_is_short(source.source)
+    if isinstance(source, CompositeDataSource):
+        return source.trim and all(map(_only_the_last_run_is_short, source.datasets))
+    return isinstance(source, RandomAccessDataSource)
 
 
-def _is_generator(shuffle: Any) -> bool:
-    return shuffle is not None and not isinstance(shuffle, SeededShuffle)
+def reading(source: AbstractDataSource) -> tuple[Callable[[Any], Batch], Callable[[Task], Any]]:
+    """Return what a worker calls to make a batch of `source`, and what of a task it calls it with."""
+    if source.uses_rng:
+        return KeyedRead(source), operator.attrgetter("indices", "keys")
+    return source.samples_by_indices_nomapping, operator.attrgetter("indices")
+
+
+class KeyedRead:
+    """Makes batches whose random numbers derive from the keys of the task."""
+
+    def __init__(self, source: AbstractDataSource) -> None:
+        self._source = source
+
+    def __call__(self, indices_and_keys: tuple[Any, RandomKeys]) -> Batch:
+        return self._source.read(*indices_and_keys)

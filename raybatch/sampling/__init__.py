@@ -1,8 +1,10 @@
 """Which samples, in which order: NumPy only, no data and no I/O."""
 
-from raybatch.sampling.abstract import AbstractSampler
+from raybatch.sampling.abstract import AbstractSampler, order_of
 from raybatch.sampling.batch_size import check_batch_size, num_batches
+from raybatch.sampling.cursor import Cursor, IteratorCursor, Run, overrides
 from raybatch.sampling.permutation import KeyedPermutation, permutation
+from raybatch.sampling.seeds import NO_KEYS, RandomKeys, seed_of
 from raybatch.sampling.shuffle import (
     SeededShuffle,
     Shuffle,
@@ -15,8 +17,13 @@ from raybatch.sampling.subset import SubsetSampler
 from raybatch.sampling.weighted import WeightedSampler, WeightedSubsetSampler
 
 __all__ = [
+    "NO_KEYS",
     "AbstractSampler",
+    "Cursor",
+    "IteratorCursor",
     "KeyedPermutation",
+    "RandomKeys",
+    "Run",
     "SeededShuffle",
     "Shuffle",
     "ShuffleRNG",
@@ -28,5 +35,8 @@ __all__ = [
     "check_batch_size",
     "member_shuffles",
     "num_batches",
+    "order_of",
+    "overrides",
     "permutation",
+    "seed_of",
 ]

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
+from raybatch.sampling.cursor import Cursor, IteratorCursor, overrides
 from raybatch.sampling.indices import IndexArray
-from raybatch.sampling.shuffle import ShuffleRNG
+from raybatch.sampling.shuffle import SeededShuffle, ShuffleRNG
 
 
 class AbstractSampler:
     """Cuts a data set's indices into batches.
 
-    A subclass of your own implements the first method and whichever iterators make sense for it. An
+    A subclass of your own implements `num_indices_generated`, and either `cursor` or whichever of the two
+    iterators make sense for it; with `cursor` an epoch can be resumed at once, and change its batch size. An
     index is absolute: it addresses the data set, not a subset of it. Instances must pickle.
     """
 
@@ -27,12 +31,35 @@ class AbstractSampler:
     def check_length(self, length: int) -> None:
         """Raise IndexError if this sampler would draw an index that a data set of `length` lacks."""
 
+    def cursor(self, shuffle_rng: ShuffleRNG | None) -> Cursor:
+        """Return the start of an order drawn from `shuffle_rng`, in order for None."""
+        raise NotImplementedError(f"abstract for type {type(self)}")
+
+    def draw_numbers(self, position: int, count: int) -> IndexArray:
+        """Return which time its sample is drawn, from 0, for each of `count` places from `position` on.
+
+        A sample that comes again in the same epoch gets other random numbers the second time.
+        """
+        return np.zeros(count, dtype=np.int64)
+
     def in_order_indices_batch_iterator(self, batch_size: int) -> Iterator[IndexArray]:
         """Iterate over 1-D index arrays of `batch_size`, in order; the last may be short."""
-        raise NotImplementedError(f"abstract for type {type(self)}")
+        return self.cursor(None).batches(batch_size)
 
     def shuffled_indices_batch_iterator(
         self, batch_size: int, shuffle_rng: ShuffleRNG
     ) -> Iterator[IndexArray]:
         """Iterate over 1-D index arrays of `batch_size`, in an order drawn from `shuffle_rng`."""
-        raise NotImplementedError(f"abstract for type {type(self)}")
+        return self.cursor(shuffle_rng).batches(batch_size)
+
+
+def order_of(sampler: AbstractSampler, rng: ShuffleRNG | None) -> Cursor:
+    """Return the cursor of `sampler`, or one made of its iterators if it redefines those."""
+    if rng is None:
+        if overrides(sampler, "in_order_indices_batch_iterator", over="cursor"):
+            return IteratorCursor(sampler.in_order_indices_batch_iterator, len)
+    elif overrides(sampler, "shuffled_indices_batch_iterator", over="cursor"):
+        if isinstance(rng, SeededShuffle):
+            rng = rng.generator()
+        return IteratorCursor(lambda size: sampler.shuffled_indices_batch_iterator(size, rng), len)
+    return sampler.cursor(rng)

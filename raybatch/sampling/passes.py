@@ -1,21 +1,15 @@
-"""Batches cut out of one pass, or of several that wrap into one another."""
+"""The order of one pass, or of several that wrap into one another."""
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from raybatch.sampling.batch_size import check_batch_size
+from raybatch.sampling.cursor import ArrayRun, Cursor
 from raybatch.sampling.indices import IndexArray
-
-
-class Order(Protocol):
-    """The indices of one pass; a slice of it is an index array."""
-
-    def __getitem__(self, positions: slice, /) -> IndexArray: ...
+from raybatch.sampling.shuffle import SeededShuffle, ShuffleRNG
 
 
 class InOrder:
@@ -28,49 +22,76 @@ class InOrder:
         return np.arange(*positions.indices(self._length))
 
 
+class Passes(Cursor):
+    """`repeats` passes over `population`, -1 for no end: each in order, or a permutation from `rng`.
+
+    `population` is a length or an index array. A run may span passes; only the very last is short. A
+    permutation is drawn when its first index is due, and with more than one pass also once after the
+    last: BatchUp draws so, and a program that goes on with the same generator gets the same second epoch.
+    """
+
+    def __init__(self, population: int | IndexArray, repeats: int, rng: ShuffleRNG | None) -> None:
+        self._population = population
+        self._length = population if isinstance(population, int) else len(population)
+        self._repeats = repeats
+        self._left = repeats
+        self._rng = rng
+        self._order: Any = None
+        self._drawn = 0
+        self._start = 0
+
+    def step(self, size: int) -> ArrayRun | None:
+        if self._drawn == 0:
+            self._draw()
+        pieces = []
+        missing = size
+        while missing and self._left != 0:
+            stop = min(self._start + missing, self._length)
+            pieces.append((self._order, self._start, stop))
+            missing -= stop - self._start
+            self._start = stop
+            if self._repeats == 1:
+                break
+            # A run that ends with its pass leaves the next pass to the next run, unless it wrapped itself.
+            if stop == self._length and (missing or len(pieces) > 1):
+                self._draw()
+                self._start = 0
+                self._left -= self._left > 0
+        run = ArrayRun(pieces, self.position)
+        self.position += len(run)
+        return run if len(run) else None
+
+    def skip(self, size: int, steps: int) -> None:
+        if not isinstance(self._rng, SeededShuffle | None):
+            super().skip(size, steps)  # each draw depends on those before it
+            return
+        position = self.position + size * steps
+        if self._repeats != -1:
+            position = min(position, self._repeats * self._length)
+        number, start = divmod(position, self._length) if self._length else (0, 0)
+        if number == self._repeats:
+            number, start = number - 1, self._length
+        if number >= self._drawn:
+            if self._rng is not None:
+                self._rng.skip_permutations(number - self._drawn)
+            self._drawn = number
+            self._draw()
+        self._left = self._repeats - number if self._repeats != -1 else -1
+        self._start, self.position = start, position
+
+    def _draw(self) -> None:
+        self._drawn += 1
+        if self._rng is not None:
+            self._order = self._rng.permutation(self._population)
+        elif isinstance(self._population, int):
+            self._order = InOrder(self._population)
+        else:
+            self._order = self._population
+
+
 def check_repeats(repeats: Any) -> int:
     """Return `repeats` as an int: 1 or more passes, or -1 for passes without end; else ValueError."""
     count = operator.index(repeats)
     if count == 0 or count < -1:
         raise ValueError(f"repeats must be 1 or more, or -1 for no end, not {count}")
     return count
-
-
-def batches_of_passes(
-    draw_pass: Callable[[], Order], length: int, repeats: int, batch_size: int
-) -> Iterator[IndexArray]:
-    """Iterate over batches cut from `repeats` passes of `length` indices each, -1 for no end.
-
-    A batch may span passes; only the very last is short. `draw_pass` is called when the first index of
-    a pass is due, and with more than one pass also once after the last: BatchUp draws so, and a program
-    that goes on with the same generator gets the same second epoch.
-    """
-    return _cut(draw_pass, length, repeats, check_batch_size(batch_size))
-
-
-def _cut(
-    draw_pass: Callable[[], Order], length: int, repeats: int, batch_size: int
-) -> Iterator[IndexArray]:
-    order = draw_pass()
-    if repeats == 1:
-        for start in range(0, length, batch_size):
-            yield order[start : start + batch_size]
-        return
-    start = 0
-    while repeats != 0:
-        if start + batch_size <= length:
-            yield order[start : start + batch_size]
-            start += batch_size
-            continue
-        parts: list[IndexArray] = []
-        missing = batch_size
-        while missing and repeats != 0:
-            part = order[start : start + missing]
-            parts.append(part)
-            missing -= len(part)
-            start += len(part)
-            if start >= length:
-                order, start = draw_pass(), 0
-                repeats -= repeats > 0
-        if missing < batch_size:
-            yield np.concatenate(parts)

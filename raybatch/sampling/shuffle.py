@@ -6,16 +6,17 @@ from types import ModuleType
 from typing import Any, Protocol, TypeAlias, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from raybatch.sampling.indices import IndexArray
 from raybatch.sampling.permutation import KeyedPermutation
 
 # Spawn keys keep the streams that are derived from one seed apart.
-_ORDER, _DRAWS = 0, 1
+_ORDER, _UNIFORMS, _GENERATOR = 0, 1, 2
 
 
 class ShuffleRNG(Protocol):
-    """The three draws that samplers and sources make; NumPy's generators have them."""
+    """What every shuffle can draw; NumPy's generators have it, and more."""
 
     def permutation(self, x: Any, /) -> Any:
         """Return the indices below `x`, or the elements of the array `x`, in a random order."""
@@ -23,10 +24,6 @@ class ShuffleRNG(Protocol):
 
     def shuffle(self, x: Any, /) -> None:
         """Put the elements of the array `x` in a random order."""
-        ...
-
-    def choice(self, a: Any, *, size: tuple[int, ...], p: Any) -> Any:
-        """Return draws with replacement from `range(a)` or the array `a`, with probabilities `p`."""
         ...
 
 
@@ -44,12 +41,11 @@ class SeededShuffle:
     """
 
     def __init__(self, seed: int, epoch: int = 0, path: tuple[int, ...] = ()) -> None:
-        self._seed, self._epoch, self._path = seed, epoch, path
+        self.seed, self._epoch, self._path = seed, epoch, path
         self._passes = 0
-        self._draws: np.random.Generator | None = None
 
     def member(self, index: int) -> SeededShuffle:
-        return SeededShuffle(self._seed, self._epoch, (*self._path, index))
+        return SeededShuffle(self.seed, self._epoch, (*self._path, index))
 
     def permutation(self, x: int | IndexArray, /) -> KeyedPermutation | _Gathered:
         key = self._seed_sequence(_ORDER, self._passes)
@@ -61,14 +57,27 @@ class SeededShuffle:
     def shuffle(self, x: Any, /) -> None:
         x[:] = x[self.permutation(len(x))[:]]
 
-    def choice(self, a: Any, *, size: tuple[int, ...], p: Any) -> Any:
-        if self._draws is None:
-            self._draws = np.random.Generator(np.random.Philox(self._seed_sequence(_DRAWS, 0)))
-        return self._draws.choice(a, size=size, p=p)
+    def generator(self) -> np.random.Generator:
+        """Return a generator of this seed and epoch, for a sampler that can only draw in sequence."""
+        return np.random.Generator(np.random.Philox(self._seed_sequence(_GENERATOR, 0)))
+
+    def skip_permutations(self, count: int) -> None:
+        """Leave out the next `count` permutations."""
+        self._passes += count
+
+    def uniforms(self, start: int, stop: int) -> npt.NDArray[np.float64]:
+        """Return the random numbers in [0, 1) that belong to places `start` up to `stop`, float64.
+
+        Philox makes four numbers from each value of its counter, so any place is as near as the first.
+        """
+        block, offset = divmod(start, 4)
+        key = self._seed_sequence(_UNIFORMS, 0).generate_state(2, np.uint64)
+        bits = np.random.Philox(counter=block, key=key)
+        return np.random.Generator(bits).random(offset + stop - start)[offset:]
 
     def _seed_sequence(self, purpose: int, number: int) -> np.random.SeedSequence:
         spawn_key = (purpose, self._epoch, number, *self._path)
-        return np.random.SeedSequence(self._seed, spawn_key=spawn_key)
+        return np.random.SeedSequence(self.seed, spawn_key=spawn_key)
 
 
 class _Gathered:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator
-from functools import partial
 
 import numpy as np
 
 from raybatch.sampling.abstract import AbstractSampler
 from raybatch.sampling.indices import IndexArray
-from raybatch.sampling.passes import InOrder, batches_of_passes, check_repeats
+from raybatch.sampling.passes import Passes, check_repeats
 from raybatch.sampling.shuffle import ShuffleRNG
 
 
@@ -34,14 +32,9 @@ class StandardSampler(AbstractSampler):
                 f"the sampler draws from {self.length} samples, the data set has {length}"
             )
 
-    def in_order_indices_batch_iterator(self, batch_size: int) -> Iterator[IndexArray]:
-        return batches_of_passes(
-            partial(InOrder, self.length), self.length, self.repeats, batch_size
-        )
+    def cursor(self, shuffle_rng: ShuffleRNG | None) -> Passes:
+        """Return the start of the passes; each is one `shuffle_rng.permutation(length)`."""
+        return Passes(self.length, self.repeats, shuffle_rng)
 
-    def shuffled_indices_batch_iterator(
-        self, batch_size: int, shuffle_rng: ShuffleRNG
-    ) -> Iterator[IndexArray]:
-        """Iterate over batches; each pass is one `shuffle_rng.permutation(length)`, drawn when due."""
-        draw_pass = partial(shuffle_rng.permutation, self.length)
-        return batches_of_passes(draw_pass, self.length, self.repeats, batch_size)
+    def draw_numbers(self, position: int, count: int) -> IndexArray:
+        return np.arange(position, position + count) // max(self.length, 1)

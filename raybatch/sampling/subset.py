@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +9,7 @@ import numpy.typing as npt
 
 from raybatch.sampling.abstract import AbstractSampler
 from raybatch.sampling.indices import IndexArray, as_index_array, check_index_range
-from raybatch.sampling.passes import batches_of_passes, check_repeats
+from raybatch.sampling.passes import Passes, check_repeats
 from raybatch.sampling.shuffle import ShuffleRNG
 
 
@@ -37,12 +35,9 @@ class SubsetSampler(AbstractSampler):
     def check_length(self, length: int) -> None:
         check_index_range(self.indices, length)
 
-    def in_order_indices_batch_iterator(self, batch_size: int) -> Iterator[IndexArray]:
-        return batches_of_passes(lambda: self.indices, self.length, self.repeats, batch_size)
+    def cursor(self, shuffle_rng: ShuffleRNG | None) -> Passes:
+        """Return the start of the passes; each is one `shuffle_rng.permutation(indices)`."""
+        return Passes(self.indices, self.repeats, shuffle_rng)
 
-    def shuffled_indices_batch_iterator(
-        self, batch_size: int, shuffle_rng: ShuffleRNG
-    ) -> Iterator[IndexArray]:
-        """Iterate over batches; each pass is one `shuffle_rng.permutation(indices)`, drawn when due."""
-        draw_pass = partial(shuffle_rng.permutation, self.indices)
-        return batches_of_passes(draw_pass, self.length, self.repeats, batch_size)
+    def draw_numbers(self, position: int, count: int) -> IndexArray:
+        return np.arange(position, position + count) // max(self.length, 1)

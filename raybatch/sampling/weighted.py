@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from raybatch.sampling.abstract import AbstractSampler
-from raybatch.sampling.batch_size import check_batch_size
+from raybatch.sampling.cursor import ArrayRun, BatchRun, Cursor, Run
 from raybatch.sampling.indices import IndexArray, as_index_array, check_index_range
-from raybatch.sampling.shuffle import ShuffleRNG
+from raybatch.sampling.shuffle import SeededShuffle, ShuffleRNG
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -30,14 +29,14 @@ class WeightedSampler(AbstractSampler):
         if self.length > length:
             raise IndexError(f"there are {self.length} weights, the data set has {length} samples")
 
-    def in_order_indices_batch_iterator(self, batch_size: int) -> Iterator[IndexArray]:
-        raise NotImplementedError("WeightedSampler cannot sample in order: give a shuffle")
+    def cursor(self, shuffle_rng: ShuffleRNG | None) -> Draws:
+        """Return the start of the draws; NotImplementedError in order."""
+        if shuffle_rng is None:
+            raise NotImplementedError("WeightedSampler cannot sample in order: give a shuffle")
+        return Draws(self.length, self.weights, shuffle_rng)
 
-    def shuffled_indices_batch_iterator(
-        self, batch_size: int, shuffle_rng: ShuffleRNG
-    ) -> Iterator[IndexArray]:
-        """Iterate without end over batches, each one `shuffle_rng.choice`."""
-        return _draw(shuffle_rng, self.length, check_batch_size(batch_size), self.weights)
+    def draw_numbers(self, position: int, count: int) -> IndexArray:
+        return np.arange(position, position + count)
 
     @staticmethod
     def class_balancing_sample_weights(y: npt.NDArray[np.integer[Any]]) -> FloatArray:
@@ -81,14 +80,16 @@ class WeightedSubsetSampler(AbstractSampler):
     def check_length(self, length: int) -> None:
         check_index_range(self.indices, length)
 
-    def in_order_indices_batch_iterator(self, batch_size: int) -> Iterator[IndexArray]:
-        raise NotImplementedError("WeightedSubsetSampler cannot sample in order: give a shuffle")
+    def cursor(self, shuffle_rng: ShuffleRNG | None) -> Draws:
+        """Return the start of the draws; NotImplementedError in order."""
+        if shuffle_rng is None:
+            raise NotImplementedError(
+                "WeightedSubsetSampler cannot sample in order: give a shuffle"
+            )
+        return Draws(self.indices, self.sub_weights, shuffle_rng)
 
-    def shuffled_indices_batch_iterator(
-        self, batch_size: int, shuffle_rng: ShuffleRNG
-    ) -> Iterator[IndexArray]:
-        """Iterate without end over batches, each one `shuffle_rng.choice`."""
-        return _draw(shuffle_rng, self.indices, check_batch_size(batch_size), self.sub_weights)
+    def draw_numbers(self, position: int, count: int) -> IndexArray:
+        return np.arange(position, position + count)
 
     @staticmethod
     def class_balancing_sampler(
@@ -112,8 +113,38 @@ def _normalised(weights: npt.ArrayLike, name: str) -> FloatArray:
     return normalised
 
 
-def _draw(
-    rng: ShuffleRNG, population: int | IndexArray, batch_size: int, weights: FloatArray
-) -> Iterator[IndexArray]:
-    while True:
-        yield rng.choice(population, size=(batch_size,), p=weights)
+class Draws(Cursor):
+    """Draws with replacement from `population`, a length or an index array, without end.
+
+    From a generator each run is one `choice`, as BatchUp has it. From a seed each draw is a function of its
+    place: the cumulative weights are searched for the uniform number that belongs to the place.
+    """
+
+    def __init__(self, population: int | IndexArray, weights: FloatArray, rng: Any) -> None:
+        self._population, self._weights, self._rng = population, weights, rng
+        self._cumulative: FloatArray | None = None
+
+    def step(self, size: int) -> Run:
+        if isinstance(self._rng, SeededShuffle):
+            run: Run = ArrayRun([(self, self.position, self.position + size)], self.position)
+        else:
+            drawn = self._rng.choice(self._population, size=(size,), p=self._weights)
+            run = BatchRun(drawn, size, self.position)
+        self.position += size
+        return run
+
+    def skip(self, size: int, steps: int) -> None:
+        if isinstance(self._rng, SeededShuffle):
+            self.position += size * steps
+        else:
+            super().skip(size, steps)
+
+    def __getitem__(self, places: slice) -> IndexArray:
+        """Return the draws at `places` of the order of a seed."""
+        assert isinstance(self._rng, SeededShuffle)
+        if self._cumulative is None:
+            self._cumulative = self._weights.cumsum()
+            self._cumulative /= self._cumulative[-1]
+        numbers = self._rng.uniforms(places.start, places.stop)
+        drawn = self._cumulative.searchsorted(numbers, side="right")
+        return drawn if isinstance(self._population, int) else self._population[drawn]

@@ -1,0 +1,144 @@
+"""The shuffle of each epoch."""
+
+from __future__ import annotations
+
+import copy
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from raybatch.data_source import AbstractDataSource, cursor_of
+from raybatch.errors import StateError
+from raybatch.sampling import SeededShuffle, Shuffle, as_shuffle_rng, seed_of
+
+
+class EpochShuffles:
+    """What each epoch is shuffled with.
+
+    With an int seed each epoch is a function of the seed and its number. A generator is copied when this is
+    made, so whatever else draws from it cannot change the order; epochs are drawn one after the other, and
+    the generator is kept as it was at the start of each of them.
+    """
+
+    def __init__(
+        self, shuffle: Shuffle, source: AbstractDataSource, global_batch_size: int
+    ) -> None:
+        self._shuffle = _owned(shuffle)
+        self._source = source
+        self._batch_size = global_batch_size
+        self._starts: dict[int, Any] = {}
+        if self._shuffle is not None and not isinstance(self._shuffle, int):
+            self._starts[0] = self._shuffle
+
+    def at(self, epoch: int) -> Any:
+        """Return None, the seed, or the generator as it is at the start of `epoch`."""
+        return self.start(epoch) if self._starts else self._shuffle
+
+    def count_from(self, epoch: int) -> None:
+        """Take the generator that was given for that of the start of `epoch`, not of epoch 0."""
+        if self._starts:
+            self._starts = {epoch: self._shuffle}
+
+    def rng(self, epoch: int) -> Any:
+        """Return a generator that draws `epoch`, for the caller alone; None for in order."""
+        if isinstance(self._shuffle, int):
+            return SeededShuffle(self._shuffle, epoch)
+        return copy.deepcopy(self.start(epoch))
+
+    def start(self, epoch: int) -> Any:
+        """Return the generator as it is at the start of `epoch`; None for in order or a seed."""
+        if not self._starts:
+            return None
+        if epoch < min(self._starts):
+            raise ValueError(
+                f"epoch {epoch} cannot be drawn: the generator is known from epoch {min(self._starts)} on. "
+                "An int seed can draw any epoch"
+            )
+        known = max(number for number in self._starts if number <= epoch)
+        while known < epoch:
+            rng = copy.deepcopy(self._starts[known])
+            cursor = cursor_of(self._source, shuffle=rng)
+            while cursor.step(self._batch_size) is not None:
+                pass
+            known += 1
+            self._starts[known] = rng
+        return self._starts[epoch]
+
+    def keys(self, epoch: int) -> tuple[int, int]:
+        """Return the seed and the epoch that random numbers in `epoch` derive from."""
+        if self._starts:
+            # The generator's state tells epochs apart, as it does for `source.batch_iterator`.
+            return seed_of(self.start(epoch)), 0
+        return seed_of(self._shuffle), epoch
+
+    def to_state(self, epoch: int) -> Any:
+        """Return what JSON needs to know to draw `epoch`: None, a seed, or a generator's state."""
+        return encode_rng(self.start(epoch)) if self._starts else self._shuffle
+
+    def load_state(self, state: Any, epoch: int, *, adopt_seed: bool) -> None:
+        """Take over a state that `to_state` gave for `epoch`; StateError if it is of another kind."""
+        if isinstance(state, dict) and self._starts:
+            self._shuffle = decode_rng(state)
+            self._starts = {epoch: self._shuffle}
+        elif isinstance(state, int) and isinstance(self._shuffle, int) and adopt_seed:
+            self._shuffle = state
+        elif state != self.to_state(epoch):
+            raise StateError("shuffle", _brief(state), _brief(self.to_state(epoch)))
+
+
+def _owned(shuffle: Any) -> Any:
+    """Return None, an int seed, or a generator that nobody else draws from."""
+    if shuffle is True:
+        return int(np.random.SeedSequence().generate_state(1, np.uint64)[0])
+    rng = as_shuffle_rng(shuffle)
+    if rng is None:
+        return None
+    if isinstance(rng, SeededShuffle):
+        return rng.seed
+    if isinstance(rng, ModuleType):
+        return copy.deepcopy(np.random.mtrand._rand)
+    return copy.deepcopy(rng)
+
+
+def encode_rng(rng: Any) -> dict[str, Any]:
+    """Return the state of a RandomState or Generator in a form that JSON can hold."""
+    if isinstance(rng, np.random.RandomState):
+        return {"kind": "RandomState", "state": _encode(rng.get_state(legacy=False))}
+    if isinstance(rng, np.random.Generator):
+        return {"kind": "Generator", "state": _encode(rng.bit_generator.state)}
+    raise TypeError(
+        f"the state of a shuffle of type {type(rng)} cannot be saved: use a NumPy generator"
+    )
+
+
+def decode_rng(state: dict[str, Any]) -> Any:
+    """Return the generator of which `encode_rng` gave the state."""
+    values = _decode(state["state"])
+    bits = getattr(np.random, values["bit_generator"])()
+    if state["kind"] == "RandomState":
+        rng = np.random.RandomState(bits)
+        rng.set_state(values)
+        return rng
+    bits.state = values
+    return np.random.Generator(bits)
+
+
+def _encode(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _encode(member) for name, member in value.items()}
+    if isinstance(value, np.ndarray):
+        return {"dtype": value.dtype.str, "values": value.tolist()}
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _decode(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    if value.keys() == {"dtype", "values"}:
+        return np.array(value["values"], dtype=value["dtype"])
+    return {name: _decode(member) for name, member in value.items()}
+
+
+def _brief(state: Any) -> Any:
+    return state["kind"] if isinstance(state, dict) else state

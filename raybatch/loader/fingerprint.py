@@ -1,0 +1,73 @@
+"""What of a source must be the same for a saved state to make sense."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+
+from raybatch.data_source import (
+    AbstractDataSource,
+    ChoiceDataSource,
+    CompositeDataSource,
+    MapDataSource,
+    RandomAccessDataSource,
+)
+from raybatch.sampling import AbstractSampler
+
+# A longer description is replaced by its digest, so that a state stays small.
+_MAX_LENGTH = 200
+
+
+def fingerprint(source: AbstractDataSource) -> dict[str, Any]:
+    """Return the number of samples, the structure and the samplers of `source`, small enough for JSON.
+
+    Paths and pixels are no part of it: a data set may move.
+    """
+    samples = source.num_samples()
+    return {
+        "samples": "endless" if samples == np.inf else samples,
+        "source": _short(_structure(source)),
+        "sampler": _short("; ".join(_samplers(source))),
+    }
+
+
+def _structure(source: AbstractDataSource) -> str:
+    if isinstance(source, MapDataSource):
+        # What a function does to a batch does not change which samples are in it.
+        return _structure(source.source)
+    if isinstance(source, (CompositeDataSource, ChoiceDataSource)):
+        members = ", ".join(_structure(member) for member in source.datasets)
+        kind = "composite" if isinstance(source, CompositeDataSource) else "choice"
+        if isinstance(source, ChoiceDataSource) and source.stratified:
+            kind = "stratified choice"
+        return f"{kind}({members})"
+    return type(source).__name__
+
+
+def _samplers(source: AbstractDataSource) -> list[str]:
+    if isinstance(source, MapDataSource):
+        return _samplers(source.source)
+    if isinstance(source, (CompositeDataSource, ChoiceDataSource)):
+        return [text for member in source.datasets for text in _samplers(member)]
+    if isinstance(source, RandomAccessDataSource):
+        return [_describe(source.sampler)]
+    return []
+
+
+def _describe(sampler: AbstractSampler) -> str:
+    values = ", ".join(f"{name}={_value(value)}" for name, value in sorted(vars(sampler).items()))
+    return f"{type(sampler).__name__}({values})"
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return f"array {value.shape} {hashlib.sha256(value.tobytes()).hexdigest()[:8]}"
+    return repr(value) if isinstance(value, (int, float, str)) else type(value).__name__
+
+
+def _short(text: str) -> str:
+    if len(text) <= _MAX_LENGTH:
+        return text
+    return f"{text[:100]}... {hashlib.sha256(text.encode()).hexdigest()[:16]}"

@@ -1,0 +1,55 @@
+"""Which part of a global batch a rank gets."""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from raybatch.data_source import ChoiceBatch
+
+LAST_BATCH = ("keep", "drop", "pad")
+
+
+@dataclass(frozen=True)
+class RankSplit:
+    """Rank `rank` of `world_size` consumers that share out each epoch, from 0.
+
+    A global batch holds `batch_size × world_size` samples; rank r takes the r-th run of it. One that is short
+    is shared out as evenly as can be, the lower ranks first.
+    """
+
+    rank: int
+    world_size: int
+
+    def __post_init__(self) -> None:
+        if operator.index(self.world_size) < 1:
+            raise ValueError(f"RankSplit.world_size must be 1 or more, not {self.world_size}")
+        if not 0 <= operator.index(self.rank) < self.world_size:
+            raise ValueError(
+                f"RankSplit.rank must be from 0 to world_size - 1 = {self.world_size - 1}, not {self.rank}"
+            )
+
+    def share(self, length: int) -> tuple[int, int]:
+        """Return where this rank's part of a global batch of `length` samples starts and stops."""
+        base, extra = divmod(length, self.world_size)
+        start = self.rank * base + min(self.rank, extra)
+        return start, start + base + (self.rank < extra)
+
+    def gives_batch(self, length: int, full_length: int, last_batch: str) -> bool:
+        """Return whether a global batch of `length` samples, of `full_length` at most, gives this rank one."""
+        if last_batch == "drop":
+            return length == full_length
+        start, stop = self.share(length)
+        return start < stop or last_batch == "pad"
+
+
+def padded(indices: Any, length: int) -> Any:
+    """Return `indices`, in any structure of arrays, each with its last one repeated up to `length`."""
+    if isinstance(indices, ChoiceBatch):
+        return ChoiceBatch(padded(indices.sample_indices, length), indices.ds_index)
+    if isinstance(indices, tuple):
+        return tuple(padded(member, length) for member in indices)
+    return np.concatenate([indices, np.repeat(indices[-1:], length - len(indices))])
