@@ -291,7 +291,7 @@ class TestRayActorPool(PoolTests):
 
     def test_a_result_that_cannot_be_pickled_is_an_error(self, pool: AbstractWorkerPool) -> None:
         loader = rb.Loader(ArrayDataSource([Squares(20, "result")]), 20, pool=pool)
-        with pytest.raises(rb.errors.BatchError, match=r"cannot be sent.*pickle"):
+        with pytest.raises(rb.errors.BatchError, match=r"could not send its result.*pickle"):
             next(iter(loader))
 
     def test_a_source_that_cannot_be_unpickled_is_an_error(self, pool: AbstractWorkerPool) -> None:

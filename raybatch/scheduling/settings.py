@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -16,9 +18,9 @@ class Prefetch:
     bytes: int | None = None
 
     def __post_init__(self) -> None:
-        _check_positive("Prefetch.batches", self.batches)
+        object.__setattr__(self, "batches", _positive("Prefetch.batches", self.batches))
         if self.bytes is not None:
-            _check_positive("Prefetch.bytes", self.bytes)
+            object.__setattr__(self, "bytes", _positive("Prefetch.bytes", self.bytes))
 
 
 @dataclass(frozen=True)
@@ -33,15 +35,18 @@ class Recovery:
     no_progress_timeout_s: float = 600.0
 
     def __post_init__(self) -> None:
-        _check_positive("Recovery.max_attempts", self.max_attempts)
+        attempts = _positive("Recovery.max_attempts", self.max_attempts)
+        object.__setattr__(self, "max_attempts", attempts)
         if not self.no_progress_timeout_s > 0:
             raise ValueError(
                 f"Recovery.no_progress_timeout_s must be above 0, not {self.no_progress_timeout_s}"
             )
 
 
-def _check_positive(name: str, value: object) -> None:
-    if not isinstance(value, int) or isinstance(value, bool):
+def _positive(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise TypeError(f"{name} must be an integer, not {value!r}")
-    if value < 1:
+    count = operator.index(value)
+    if count < 1:
         raise ValueError(f"{name} must be 1 or more, not {value}")
+    return count

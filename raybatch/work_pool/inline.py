@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-from raybatch.data_source import batch_nbytes
 from raybatch.scheduling import Completed, Failed, Prefetch
 from raybatch.work_pool.pool import AbstractWorkerPool
-from raybatch.work_pool.session import Failure, Read, attempt
+from raybatch.work_pool.session import Read, Results, result_of
 
 
 class InlinePool(AbstractWorkerPool):
@@ -30,24 +29,17 @@ class InlineSession:
     def __init__(self, read: Read) -> None:
         self._read = read
         self._submitted: deque[tuple[int, int, Any]] = deque()
-        self._results: dict[tuple[int, int], Any] = {}
+        self._results = Results()
+        self.fetch, self.discard = self._results.fetch, self._results.discard
 
     def submit(self, key: int, attempt: int, item: Any, avoid: frozenset[int]) -> None:
         self._submitted.append((key, attempt, item))
 
     def wait(self, timeout_s: float) -> list[Completed | Failed]:
-        key, number, item = self._submitted.popleft()
-        result = attempt(self._read, item)
-        if isinstance(result, Failure):
-            return [Failed(key, number, result)]
-        self._results[key, number] = result
-        return [Completed(key, number, batch_nbytes(result))]
-
-    def fetch(self, key: int, attempt: int) -> Any:
-        return self._results.pop((key, attempt))
-
-    def discard(self, key: int, attempt: int) -> None:
-        self._results.pop((key, attempt), None)
+        key, attempt, item = self._submitted.popleft()
+        # A Ctrl-C here is the consumer's own.
+        result = result_of(self._read, item, passing=(KeyboardInterrupt,))
+        return [self._results.settle(key, attempt, result)]
 
     def close(self) -> None:
         self._submitted.clear()

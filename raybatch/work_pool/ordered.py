@@ -15,7 +15,6 @@ from raybatch.scheduling import (
     Discard,
     Event,
     Exhausted,
-    Failed,
     Prefetch,
     Raise,
     Recovery,
@@ -97,9 +96,9 @@ class OrderedStream(Generic[T]):
     def close(self) -> None:
         """Drop all that was made ahead."""
         if not self._closed:
-            self._closed = True
             self._under_way.clear()
             self._session.close()
+            self._closed = True
 
     def __del__(self) -> None:
         self.close()
@@ -118,7 +117,10 @@ class OrderedStream(Generic[T]):
         self.close()
         if self._items_error is not None:
             error, self._items_error = self._items_error, None
-            raise error
+            try:
+                raise error
+            finally:
+                del error  # its traceback holds this frame
         raise StopIteration
 
     def _tell(self, event: Event) -> None:
@@ -153,12 +155,7 @@ class OrderedStream(Generic[T]):
                 self._items_error = error
                 return Exhausted(key)
         payload = self._payload(self._under_way[key])
-        try:
-            self._session.submit(key, command.attempt, payload, command.avoid)
-        except PoolError:
-            raise
-        except Exception as error:
-            return Failed(key, command.attempt, Failure(error))
+        self._session.submit(key, command.attempt, payload, command.avoid)
         return None
 
 

@@ -115,14 +115,29 @@ class ParallelDataSource(AbstractDataSource):
         """Iterate over the batches of the source; an error that making one raises is raised as it is."""
         indices = self._ds.batch_indices_iterator(batch_size, **kwargs)
         session = self._pool.open(self._read)
-        return _values(OrderedStream(session, indices, self._prefetch, Recovery()))
+        return _closing(OrderedStream(session, indices, self._prefetch, Recovery()))
 
 
 def _values(stream: OrderedStream[Any]) -> Iterator[Any]:
     for outcome in stream:
-        if outcome.error is not None:
-            raise outcome.error
-        yield outcome.value
+        error = outcome.error
+        if error is None:
+            yield outcome.value
+            continue
+        del outcome
+        try:
+            raise error
+        finally:
+            # Its traceback holds this frame, and a frame that held it would keep the stream in a cycle.
+            del error
+
+
+def _closing(stream: OrderedStream[Any]) -> Iterator[Any]:
+    """Iterate over the values of a stream that nobody else has, and close it at the end or an error."""
+    try:
+        yield from _values(stream)
+    finally:
+        stream.close()
 
 
 class Call:

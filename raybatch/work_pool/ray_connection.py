@@ -4,57 +4,65 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import threading
+import weakref
+from typing import Any
 
 import ray
 
 from raybatch.errors import PoolError
 
-_lock = threading.Lock()
+_lock = threading.RLock()
+# The connection that raybatch made, while some pool holds it.
+_own: weakref.ref[_OwnConnection] | None = None
 
 
 class RayConnection:
-    """A pool's share in the connection; the last share that is released ends what the first began.
+    """A pool's hold on Ray; a connection that raybatch itself made ends when the last pool lets go of it.
 
-    A Ray that the program itself has started or joined is used, and left alone.
+    A Ray that the program itself has started or joined is used, and left alone. Letting go takes no lock,
+    since the garbage collector may do it at any moment.
     """
 
-    # How many shares there are in the connection that raybatch made, and whether it started a Ray for it.
-    _shares = 0
-    _is_local = False
-
     def __init__(self, address: str | None) -> None:
-        address = address or os.environ.get("RAY_ADDRESS") or None
         with _lock:
-            self._is_share = _join(address)
-            self.is_own_cluster = self._is_share and RayConnection._is_local
+            self._own = _join(address)
+            self._session = _session()
+        self.is_own_cluster = self._own is not None and self._own.is_local
+
+    def is_alive(self) -> bool:
+        """Return whether this process is still connected to the Ray that it was connected to."""
+        return ray.is_initialized() and _session() == self._session
 
     def release(self) -> None:
-        """Give the share back; may be called twice."""
-        with _lock:
-            if not self._is_share:
-                return
-            self._is_share = False
-            RayConnection._shares -= 1
-            if RayConnection._shares == 0 and ray.is_initialized():
-                ray.shutdown()
+        """Let go; may be called twice."""
+        self._own = None
 
 
-def _join(address: str | None) -> bool:
-    """Make sure that this process is connected; return whether the connection is raybatch's own."""
-    if ray.is_initialized():
-        _check_same_cluster(address)
-        if RayConnection._shares == 0:
-            return False
-    else:
-        RayConnection._shares = 0
-        RayConnection._is_local = address in (None, "local")
+class _OwnConnection:
+    """A connection that raybatch made; it ends with the object, if it is still there."""
+
+    def __init__(self, address: str | None) -> None:
+        self.address = address
+        self.is_local = address in (None, "local")
         try:
             _init(address)
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise PoolError(f"cannot connect to Ray at {address!r}: {error}") from error
-    RayConnection._shares += 1
-    return True
+        weakref.finalize(self, _shut_down, _session())
+
+
+def _join(address: str | None) -> _OwnConnection | None:
+    """Make sure that this process is connected, and return the connection if it is raybatch's own."""
+    global _own
+    own = None if _own is None else _own()
+    if ray.is_initialized():
+        _check_same_cluster(address, None if own is None else own.address)
+        return own
+    own = _OwnConnection(address or os.environ.get("RAY_ADDRESS") or None)
+    _own = weakref.ref(own)
+    return own
 
 
 def _init(address: str | None) -> None:
@@ -65,12 +73,38 @@ def _init(address: str | None) -> None:
         ray.init(address=address, logging_level=logging.WARNING)
 
 
-def _check_same_cluster(address: str | None) -> None:
-    if address in (None, "auto", "local"):
+def _shut_down(session: Any) -> None:
+    if ray.is_initialized() and _session() == session:
+        ray.shutdown()
+
+
+def _session() -> tuple[str, str]:
+    context = ray.get_runtime_context()
+    return context.get_node_id(), context.get_job_id()
+
+
+def _check_same_cluster(address: str | None, joined_as: str | None) -> None:
+    if address in (None, "auto", "local", joined_as):
         return
     connected = ray.get_runtime_context().gcs_address
-    if address != connected:
+    if not _is_same_address(str(address), connected):
         raise PoolError(
             f"the pool is to use the cluster at {address}, but this process is connected to the one at "
             f"{connected}; a process can use only one"
         )
+
+
+def _is_same_address(one: str, other: str) -> bool:
+    one_host, _, one_port = one.rpartition(":")
+    other_host, _, other_port = other.rpartition(":")
+    return one_port == other_port and bool(_addresses(one_host) & _addresses(other_host))
+
+
+def _addresses(host: str) -> set[str]:
+    """Return the addresses of `host`; every name of this machine stands for all of its addresses."""
+    try:
+        found = {str(entry[4][0]) for entry in socket.getaddrinfo(host, None)}
+    except OSError:
+        return set()
+    own = {"127.0.0.1", "::1", ray.util.get_node_ip_address()}
+    return found | own if found & own else found

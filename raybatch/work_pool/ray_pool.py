@@ -22,7 +22,7 @@ _STORE_SHARE = 0.4
 
 
 class RayActorPool(AbstractWorkerPool):
-    """Makes batches in `num_actors` Ray actors (None: one for each CPU that the cluster offers).
+    """Makes batches in `num_actors` Ray actors (None: one for each `num_cpus_per_actor` CPUs that the cluster offers).
 
     It joins the cluster at `address`, or in the environment's RAY_ADDRESS; uses a Ray that the program has
     started; and otherwise starts one on this machine that ends with the pool. Each actor makes one batch at
@@ -43,18 +43,29 @@ class RayActorPool(AbstractWorkerPool):
         address: str | None = None,
         start_timeout_s: float = 60.0,
     ) -> None:
-        if num_actors is not None and operator.index(num_actors) < 1:
-            raise ValueError(f"num_actors must be 1 or more, or None, not {num_actors}")
-        if operator.index(threads_per_actor) < 1:
-            raise ValueError(f"threads_per_actor must be 1 or more, not {threads_per_actor}")
+        if num_actors is not None:
+            num_actors = _check_count("num_actors", num_actors)
+        threads_per_actor = _check_count("threads_per_actor", threads_per_actor)
         if not num_cpus_per_actor >= 0:
             raise ValueError(f"num_cpus_per_actor must be 0 or more, not {num_cpus_per_actor}")
+        if not start_timeout_s > 0:
+            raise ValueError(f"start_timeout_s must be above 0, not {start_timeout_s}")
+        self._arguments = {
+            "num_actors": num_actors,
+            "threads_per_actor": threads_per_actor,
+            "num_cpus_per_actor": num_cpus_per_actor,
+            "resources": resources,
+            "address": address,
+            "start_timeout_s": start_timeout_s,
+        }
         connection = RayConnection(address)
         # A Ray of our own serves nobody else, so its CPU count need not limit the actors.
         num_cpus = 0 if connection.is_own_cluster else num_cpus_per_actor
         options = ActorOptions(num_cpus, resources or {}, self._scheduling_strategy())
         self.num_actors = num_actors or max(1, int(_cluster_cpus() / (num_cpus_per_actor or 1)))
-        self._team = RayTeam(self.num_actors, threads_per_actor, options, start_timeout_s)
+        self._team = RayTeam(
+            connection, self.num_actors, threads_per_actor, options, start_timeout_s
+        )
         self._end = weakref.finalize(self, _end, self._team, connection)
 
     def open(self, read: Any) -> RaySession:
@@ -69,6 +80,7 @@ class RayActorPool(AbstractWorkerPool):
         return constant
 
     def default_prefetch(self) -> Prefetch:
+        self._team.check_open()
         stores = [node["Resources"].get("object_store_memory", 0) for node in ray.nodes()]
         smallest = min((store for store in stores if store), default=0)
         return Prefetch(2 * self.num_actors + 2, int(_STORE_SHARE * smallest) or None)
@@ -84,6 +96,9 @@ class RayActorPool(AbstractWorkerPool):
     def close(self) -> None:
         """End the actors, and the Ray that the pool started."""
         self._end()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _like, (type(self), self._arguments)
 
     def _scheduling_strategy(self) -> Any:
         # Ray's default would fill one host before it uses the next.
@@ -105,6 +120,22 @@ def _cluster_cpus() -> float:
     return float(ray.cluster_resources().get("CPU", 1))
 
 
+def _check_count(name: str, value: Any) -> int:
+    count = operator.index(value)
+    if count < 1 or isinstance(value, bool):
+        raise ValueError(f"{name} must be 1 or more, not {value}")
+    return count
+
+
+def _like(kind: type[RayActorPool], arguments: dict[str, Any]) -> RayActorPool:
+    """Return a new pool with the arguments of another, which is how a pool travels."""
+    if issubclass(kind, WorkerProcessPool):
+        return kind(arguments["num_actors"])
+    return kind(**arguments)
+
+
 def _end(team: RayTeam, connection: RayConnection) -> None:
-    team.close()
-    connection.release()
+    try:
+        team.close()
+    finally:
+        connection.release()

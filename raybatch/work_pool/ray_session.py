@@ -9,41 +9,46 @@ from typing import Any
 import ray
 from ray import exceptions as ray_errors
 
-from raybatch.data_source import batch_nbytes
 from raybatch.errors import RemoteError, WorkerLostError
 from raybatch.scheduling import Completed, Failed
 from raybatch.work_pool.pool import Call
 from raybatch.work_pool.ray_team import LOST, RayMember, RayTeam
 from raybatch.work_pool.ray_worker import PackedFailure, RayConstant
-from raybatch.work_pool.session import Failure
+from raybatch.work_pool.session import Failure, Results
 
 # An actor has the next attempt at hand, and a slow one holds few.
 _MIN_QUEUE_LENGTH = 2
+
+# Ray takes no longer, let alone an endless, wait.
+_MAX_WAIT_S = 3600.0
 
 
 class RaySession:
     """A `Session` on a team of actors. A result is mapped from the object store, not copied."""
 
     def __init__(self, pool: object, team: RayTeam, read: RayConstant) -> None:
-        self._pool = pool  # the actors live while the pool does
+        self._pool: object | None = pool  # the actors live while the pool does
         self._team = team
-        self._read = read
+        self._read: RayConstant | None = read
         self._waiting: deque[tuple[int, int, Any, frozenset[int]]] = deque()
         self._running: dict[Any, tuple[int, int, RayMember]] = {}
         self._queued: Counter[int] = Counter()
-        self._results: dict[tuple[int, int], Any] = {}
+        self._refused: list[Completed | Failed] = []
+        self._results = Results()
+        self.fetch, self.discard = self._results.fetch, self._results.discard
 
     def submit(self, key: int, attempt: int, item: Any, avoid: frozenset[int]) -> None:
+        self._team.check_open()
         self._waiting.append((key, attempt, item, avoid))
         self._dispatch()
 
     def wait(self, timeout_s: float) -> list[Completed | Failed]:
         deadline = time.monotonic() + timeout_s
-        while True:
+        while not self._refused:
             self._team.check_open()
             starting = self._team.starting()
-            patience_s = self._team.seconds_to_start() if self._waiting else float("inf")
-            timeout = max(0.0, min(deadline - time.monotonic(), patience_s))
+            patience_s = self._team.seconds_to_start() if self._waiting else _MAX_WAIT_S
+            timeout = max(0.0, min(deadline - time.monotonic(), patience_s, _MAX_WAIT_S))
             ended, _ = ray.wait([*self._running, *starting], num_returns=1, timeout=timeout)
             if not ended and time.monotonic() >= deadline:
                 return []
@@ -54,22 +59,19 @@ class RaySession:
             self._dispatch()
             if events:
                 return events
-
-    def fetch(self, key: int, attempt: int) -> Any:
-        return self._results.pop((key, attempt))
-
-    def discard(self, key: int, attempt: int) -> None:
-        self._results.pop((key, attempt), None)
+        refused, self._refused = self._refused, []
+        return refused
 
     def close(self) -> None:
         # Attempts under way run to their end: `ray.cancel` leaves a gap in an actor's sequence of calls, for
         # which the actor then waits 30 s (Ray 2.60). Their results are freed as they come.
         for ref, (_, _, member) in self._running.items():
-            del member.queue[ref]
+            self._team.answered(member, ref)
         self._running.clear()
         self._waiting.clear()
-        self._queued.clear()
         self._results.clear()
+        self._read = None
+        self._pool = None
 
     def _dispatch(self) -> None:
         # Actors that are not up yet keep their share, or the first one up would be given everything.
@@ -85,13 +87,15 @@ class RaySession:
             self._start(member, key, attempt, item)
 
     def _start(self, member: RayMember, key: int, attempt: int, item: Any) -> None:
-        member.keep(self._read)
-        if isinstance(item, Call):
-            for constant in item.constants():
-                member.keep(constant)
-        ref = member.actor.make.remote(self._read.key, item)
+        assert self._read is not None
+        constants = item.constants() if isinstance(item, Call) else ()
+        try:
+            ref = self._team.submit(member, self._read, item, constants)
+        except Exception as error:
+            # What cannot be pickled, most of all.
+            self._refused.append(Failed(key, attempt, Failure(error)))
+            return
         self._running[ref] = (key, attempt, member)
-        member.queue[ref] = None
         self._queued[member.number] += 1
 
     def _finish(self, ref: Any) -> Completed | Failed:
@@ -102,20 +106,25 @@ class RaySession:
         except LOST as error:
             self._team.replace(member)
             begun = member.died_on in (ref, None)
-            lost = WorkerLostError(f"the actor, its host or its result was lost: {error}")
-            lost.__cause__ = error
-            return Failed(key, attempt, Failure(lost), lost=True, begun=begun, worker=member.number)
+            lost = Failure(
+                _caused("the actor, its host or its result was lost", error, WorkerLostError)
+            )
+            return Failed(key, attempt, lost, lost=True, begun=begun, worker=member.number)
         except ray_errors.RayTaskError as error:
-            failed = RemoteError(f"the result of a worker cannot be sent: {error.cause}")
-            failed.__cause__ = error
-            return Failed(key, attempt, Failure(failed))
+            what = "a worker could not send its result, or get what it was sent"
+            return Failed(key, attempt, Failure(_caused(what, error.cause, RemoteError)))
         except ray_errors.RayError as error:
-            failed = RemoteError(f"Ray failed: {error}")
-            failed.__cause__ = error
-            return Failed(key, attempt, Failure(failed))
+            return Failed(key, attempt, Failure(_caused("Ray failed", error, RemoteError)))
         finally:
-            del member.queue[ref]
+            self._team.answered(member, ref)
         if isinstance(result, PackedFailure):
-            return Failed(key, attempt, result.unpack())
-        self._results[key, attempt] = result
-        return Completed(key, attempt, batch_nbytes(result))
+            result = result.unpack()
+        return self._results.settle(key, attempt, result)
+
+
+def _caused(
+    what: str, cause: BaseException, kind: type[RemoteError | WorkerLostError]
+) -> RemoteError | WorkerLostError:
+    error = kind(f"{what}: {cause}")
+    error.__cause__ = cause
+    return error

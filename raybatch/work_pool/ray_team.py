@@ -6,28 +6,30 @@ import itertools
 import logging
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import ray
+from ray import exceptions as ray_errors
 
 from raybatch.errors import PoolError
+from raybatch.work_pool.ray_connection import RayConnection
 from raybatch.work_pool.ray_worker import BatchWorker, RayConstant
-from raybatch.work_pool.session import SharedConstant
 
 _log = logging.getLogger(__name__)
 
 # What Ray raises when a worker, its host or its result is gone, and the batch can be made elsewhere.
 LOST = (
-    ray.exceptions.RayActorError,
-    ray.exceptions.WorkerCrashedError,
-    ray.exceptions.NodeDiedError,
-    ray.exceptions.LocalRayletDiedError,
-    ray.exceptions.OutOfMemoryError,
-    ray.exceptions.ObjectLostError,
+    ray_errors.RayActorError,
+    ray_errors.WorkerCrashedError,
+    ray_errors.NodeDiedError,
+    ray_errors.LocalRayletDiedError,
+    ray_errors.OutOfMemoryError,
+    ray_errors.ObjectLostError,
 )
 
-# Actors that die while they start, one after the other, before the pool gives up.
+# So many actors may die while they start, one after the other, before no more are started.
 _MAX_FAILED_STARTS = 3
 
 
@@ -44,7 +46,7 @@ class ActorOptions:
 class RayMember:
     """One actor, and the references to what it was asked and has not been seen to answer, oldest first.
 
-    `died_on` is the one that it was busy with when it died.
+    `died_on` is the one that it was busy with when it died; `kept` are the keys of the constants it has.
     """
 
     number: int
@@ -55,20 +57,20 @@ class RayMember:
     died_on: Any = None
     kept: set[str] = field(default_factory=set)
 
-    def keep(self, constant: SharedConstant) -> None:
-        """Send a constant, unless this actor has it; calls reach an actor in the order they are made."""
-        if isinstance(constant, RayConstant) and constant.key not in self.kept:
-            self.kept.add(constant.key)
-            self.actor.keep.remote(constant.key, [constant.ref])
-
 
 class RayTeam:
     """`size` actors, each replaced when it dies. Methods may be called from any thread."""
 
     def __init__(
-        self, size: int, threads: int, options: ActorOptions, start_timeout_s: float
+        self,
+        connection: RayConnection,
+        size: int,
+        threads: int,
+        options: ActorOptions,
+        start_timeout_s: float,
     ) -> None:
         self.size = size
+        self._connection = connection
         self._threads = threads
         self._start_timeout_s = start_timeout_s
         self._options = options
@@ -83,15 +85,40 @@ class RayTeam:
         self._numbers = itertools.count()
         self._members: list[RayMember] = []
         self._failed_starts = 0
-        self._idle_since = time.monotonic()
+        self._none_up_since = time.monotonic()
         self._is_closed = False
+        # Reentrant, since the garbage collector may let a constant be forgotten in the middle of anything.
         self._lock = threading.RLock()
         for _ in range(size):
             self._start_one()
 
     def check_open(self) -> None:
+        """Raise PoolError if the pool is closed, or its Ray is gone."""
         if self._is_closed:
             raise PoolError("the pool is closed")
+        if not self._connection.is_alive():
+            raise PoolError("the Ray that the pool used was shut down by the program")
+
+    def submit(
+        self, member: RayMember, read: RayConstant, item: Any, constants: Iterable[Any]
+    ) -> Any:
+        """Ask `member` to make `item`, and return the reference to the result.
+
+        Calls reach an actor in the order in which they are made, so a constant it lacks is sent before.
+        """
+        with self._lock:
+            for constant in (read, *constants):
+                if isinstance(constant, RayConstant) and constant.key not in member.kept:
+                    member.actor.keep.remote(constant.key, [constant.ref])
+                    member.kept.add(constant.key)
+            ref = member.actor.make.remote(read.key, item)
+            member.queue[ref] = None
+            return ref
+
+    def answered(self, member: RayMember, ref: Any) -> None:
+        """Take note that the result of `ref` was seen, or that nobody waits for it any more."""
+        with self._lock:
+            member.queue.pop(ref, None)
 
     def starting(self) -> dict[Any, RayMember]:
         """Return the members that are not up yet, by the reference that tells when they are."""
@@ -99,25 +126,18 @@ class RayTeam:
             return {member.ready: member for member in self._members if not member.is_up}
 
     def settle_start(self, member: RayMember) -> None:
-        """Take note that `member.ready` has an answer: it is up, or it died and another is started."""
+        """Take note that `member.ready` has an answer: it is up, or it died."""
         try:
             ray.get(member.ready)
-        except ray.exceptions.RayError as error:
-            with self._lock:
-                self._failed_starts += 1
-                if self._failed_starts >= _MAX_FAILED_STARTS and not self._live():
-                    raise PoolError(
-                        f"{self._failed_starts} actors died while they started, one after the other; "
-                        "the last because: " + str(error)
-                    ) from error
-            self.replace(member)
+        except ray_errors.RayError as error:
+            self._failed_to_start(member, error)
         else:
             with self._lock:
                 member.is_up = True
                 self._failed_starts = 0
 
     def wait_until_up(self) -> None:
-        """Wait until every member is up; PoolError if one is not within `start_timeout_s`."""
+        """Wait until every member is up; PoolError if one is not within the time to start."""
         deadline = time.monotonic() + self._start_timeout_s
         while starting := self.starting():
             self.check_open()
@@ -133,7 +153,7 @@ class RayTeam:
         with self._lock:
             if self._live():
                 return float("inf")
-            left = self._idle_since + self._start_timeout_s - time.monotonic()
+            left = self._none_up_since + self._start_timeout_s - time.monotonic()
         if left <= 0:
             raise self._start_timeout(self.size)
         return left
@@ -141,28 +161,24 @@ class RayTeam:
     def choose(self, avoid: frozenset[int], full: set[int]) -> RayMember | None:
         """Return the least loaded live member that is not in `full`, and if possible not in `avoid`."""
         with self._lock:
-            self.check_open()
             able = [member for member in self._live() if member.number not in full]
             able = [member for member in able if member.number not in avoid] or able
-            return min(able, key=_load_of, default=None)
+            return min(able, key=lambda member: len(member.queue), default=None)
 
     def replace(self, member: RayMember) -> None:
         """End `member`, if it is still one of the team, and start another in its place."""
         with self._lock:
             if member not in self._members or self._is_closed:
                 return
-            self._members.remove(member)
             _log.warning("actor %d of the pool is lost; another is started", member.number)
-            member.died_on = next(filter(_is_lost, member.queue), None)
-            _kill(member)
-            if not self._live():
-                self._idle_since = time.monotonic()
+            member.died_on = next(filter(_is_lost, list(member.queue)), None)
+            self._remove(member)
             self._start_one()
 
     def forget(self, key: str) -> None:
         """Let every actor that keeps the constant `key` forget it."""
         with self._lock:
-            if self._is_closed or not ray.is_initialized():
+            if self._is_closed or not self._connection.is_alive():
                 return
             for member in self._members:
                 if key in member.kept:
@@ -173,12 +189,40 @@ class RayTeam:
         """End all actors; may be called twice."""
         with self._lock:
             self._is_closed = True
-            for member in self._members:
-                _kill(member)
-            self._members.clear()
+            while self._members:
+                self._remove(self._members[-1])
+
+    def _failed_to_start(self, member: RayMember, error: Exception) -> None:
+        with self._lock:
+            if member not in self._members:
+                return
+            self._remove(member)
+            self._failed_starts += 1
+            if self._failed_starts < _MAX_FAILED_STARTS:
+                self._start_one()
+            elif not self._members:
+                raise PoolError(
+                    f"{self._failed_starts} actors died while they started, one after the other; the last "
+                    f"because: {error}"
+                ) from error
+            else:
+                _log.warning(
+                    "an actor of the pool died while it started, again; it has one less now"
+                )
+
+    def _remove(self, member: RayMember) -> None:
+        self._members.remove(member)
+        if not self._live():
+            self._none_up_since = time.monotonic()
+        if self._connection.is_alive():
+            ray.kill(member.actor)
 
     def _live(self) -> list[RayMember]:
         return [member for member in self._members if member.is_up]
+
+    def _start_one(self) -> None:
+        actor = self._class.remote(self._threads)
+        self._members.append(RayMember(next(self._numbers), actor, actor.ready.remote()))
 
     def _start_timeout(self, missing: int) -> PoolError:
         total, free = ray.cluster_resources(), ray.available_resources()
@@ -192,27 +236,16 @@ class RayTeam:
             f"{asks}; the cluster has {offers}. Ask for less, free some, or set start_timeout_s"
         )
 
-    def _start_one(self) -> None:
-        actor = self._class.remote(self._threads)
-        self._members.append(RayMember(next(self._numbers), actor, actor.ready.remote()))
-
-
-def _load_of(member: RayMember) -> int:
-    return len(member.queue)
-
 
 def _is_lost(ref: Any) -> bool:
+    """Return whether there is no result of `ref`, wherever it lies."""
+    ready, _ = ray.wait([ref], timeout=0, fetch_local=False)
+    if not ready:
+        return True
     try:
         ray.get(ref, timeout=0)
     except LOST:
         return True
-    except ray.exceptions.GetTimeoutError:
-        return True
-    except ray.exceptions.RayError:
+    except ray_errors.RayError:
         pass
     return False
-
-
-def _kill(member: RayMember) -> None:
-    if ray.is_initialized():
-        ray.kill(member.actor)

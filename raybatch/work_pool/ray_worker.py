@@ -14,7 +14,7 @@ from ray import cloudpickle
 
 from raybatch.accessors import row_executor
 from raybatch.errors import RemoteError
-from raybatch.work_pool.session import Failure, SharedConstant, attempt
+from raybatch.work_pool.session import Failure, SharedConstant, result_of
 
 # The constants of this process, by key. An actor is the only user of its process.
 _constants: dict[str, Any] = {}
@@ -44,12 +44,14 @@ class BatchWorker:
     def make(self, key: str, item: Any) -> Any:
         """Return what the kept reader makes of `item`, or a `PackedFailure`."""
         with row_executor(self._executor):
-            result = attempt(lambda packed: kept(key)(packed), item)
+            result = result_of(lambda packed: kept(key)(packed), item)
         return PackedFailure.pack(result.error) if isinstance(result, Failure) else result
 
 
 def kept(key: str) -> Any:
     """Return a constant that this worker was given; what went wrong when it came is raised."""
+    if key not in _constants:
+        raise RemoteError(f"this worker was not sent what it is to work with (constant {key})")
     value = _constants[key]
     if isinstance(value, Failure):
         raise RemoteError(

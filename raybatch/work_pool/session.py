@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from raybatch.data_source import batch_nbytes
 from raybatch.errors import RemoteError
 from raybatch.scheduling import Completed, Failed
 
@@ -39,7 +40,10 @@ class Session(Protocol):
         ...
 
     def close(self) -> None:
-        """Free everything that the session holds; what is under way ends unseen. May be called twice."""
+        """Free everything that the session holds, its hold on the pool too; may be called twice.
+
+        What is under way ends unseen.
+        """
         ...
 
 
@@ -57,17 +61,50 @@ class SharedConstant:
         self.value = value
 
 
-def attempt(read: Read, item: Any) -> Any:
-    """Return `read(item)`, or a `Failure` with what it raised.
+class Results:
+    """The results that wait in a session for the consumer."""
 
-    A KeyboardInterrupt is the consumer's and passes through; SystemExit must not end a worker, or the
-    consumer, and becomes an error.
+    def __init__(self) -> None:
+        self._values: dict[tuple[int, int], Any] = {}
+
+    def settle(self, key: int, attempt: int, result: Any) -> Completed | Failed:
+        """Keep `result`, unless it is a `Failure`, and return the event that tells of it."""
+        if isinstance(result, Failure):
+            return Failed(key, attempt, result)
+        self._values[key, attempt] = result
+        return Completed(key, attempt, batch_nbytes(result))
+
+    def fetch(self, key: int, attempt: int) -> Any:
+        return self._values.pop((key, attempt))
+
+    def discard(self, key: int, attempt: int) -> None:
+        self._values.pop((key, attempt), None)
+
+    def clear(self) -> None:
+        self._values.clear()
+
+
+def result_of(read: Read, item: Any, passing: tuple[type[BaseException], ...] = ()) -> Any:
+    """Return `read(item)`, or a `Failure` with what it raised; `passing` are raised on.
+
+    What would end a worker, or the consumer, such as SystemExit, becomes an error.
     """
     try:
         return read(item)
+    except passing:
+        raise
     except Exception as error:
         return Failure(error)
-    except SystemExit as exit_:
-        exited = RemoteError(f"the code that makes a batch called sys.exit({exit_.code!r})")
-        exited.__cause__ = exit_
-        return Failure(exited)
+    except BaseException as error:
+        return Failure(_as_exception(error))
+
+
+def _as_exception(error: BaseException) -> RemoteError:
+    if isinstance(error, SystemExit):
+        substitute = RemoteError(f"the code that makes a batch called sys.exit({error.code!r})")
+    else:
+        substitute = RemoteError(
+            f"the code that makes a batch raised {type(error).__name__}: {error}"
+        )
+    substitute.__cause__ = error
+    return substitute

@@ -7,15 +7,13 @@ import os
 import queue
 import threading
 import weakref
+from dataclasses import dataclass
 from typing import Any
 
-from raybatch.data_source import batch_nbytes
 from raybatch.errors import PoolError
 from raybatch.scheduling import Completed, Failed, Prefetch
 from raybatch.work_pool.pool import AbstractWorkerPool
-from raybatch.work_pool.session import Failure, Read, attempt
-
-_Results = queue.SimpleQueue[tuple[int, int, Any]]
+from raybatch.work_pool.session import Read, Results, result_of
 
 
 class ThreadPool(AbstractWorkerPool):
@@ -30,12 +28,12 @@ class ThreadPool(AbstractWorkerPool):
         if count < 1:
             raise ValueError(f"num_threads must be 1 or more, not {count}")
         self.num_threads = count
-        self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
+        self._tasks = _TaskQueue(count)
         for number in range(count):
             threading.Thread(
                 target=_work, args=(self._tasks,), name=f"raybatch-{number}", daemon=True
             ).start()
-        self._end = weakref.finalize(self, _end, self._tasks, count)
+        self._end = weakref.finalize(self, self._tasks.close)
 
     def open(self, read: Any) -> ThreadSession:
         return ThreadSession(self, self._tasks, read)
@@ -43,13 +41,12 @@ class ThreadPool(AbstractWorkerPool):
     def default_prefetch(self) -> Prefetch:
         return Prefetch(batches=2 * self.num_threads + 2)
 
-    @property
-    def is_closed(self) -> bool:
-        return not self._end.alive
-
     def close(self) -> None:
-        """Let the threads end after the batches that they are making."""
+        """Let the threads end after the batches that they have been asked for."""
         self._end()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.num_threads,)
 
 
 class WorkerThreadPool(ThreadPool):
@@ -59,73 +56,86 @@ class WorkerThreadPool(ThreadPool):
         super().__init__(processes)
 
 
-class _Task:
-    """One attempt, and where its result goes; `closed` says that nobody wants it any more."""
-
-    def __init__(self, session: _Inbox, key: int, number: int, item: Any) -> None:
-        self.inbox = session
-        self.key, self.number, self.item = key, number, item
-
-
 class _Inbox:
     """What a session shares with the threads, so that they do not keep the session itself."""
 
     def __init__(self, read: Read) -> None:
         self.read: Read | None = read
-        self.results: _Results = queue.SimpleQueue()
+        self.results: queue.SimpleQueue[tuple[int, int, Any]] = queue.SimpleQueue()
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One attempt, and the inbox of the session that waits for it."""
+
+    inbox: _Inbox
+    key: int
+    attempt: int
+    item: Any
+
+
+class _TaskQueue:
+    """The one queue that all threads take from; None tells a thread to end."""
+
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+        self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
+        self._is_closed = False
+        # Reentrant, since the garbage collector may close the pool while this thread is in here.
+        self._lock = threading.RLock()
+
+    def put(self, task: _Task) -> None:
+        with self._lock:
+            if self._is_closed:
+                raise PoolError("the pool is closed")
+            self._tasks.put(task)
+
+    def get(self) -> _Task | None:
+        return self._tasks.get()
+
+    def close(self) -> None:
+        with self._lock:
+            if not self._is_closed:
+                self._is_closed = True
+                for _ in range(self._threads):
+                    self._tasks.put(None)
 
 
 class ThreadSession:
-    """A `Session` whose tasks go through the one queue that all threads take from."""
+    """A `Session` whose tasks go through the queue of a `ThreadPool`."""
 
-    def __init__(
-        self, pool: ThreadPool, tasks: queue.SimpleQueue[_Task | None], read: Read
-    ) -> None:
-        self._pool = pool
+    def __init__(self, pool: ThreadPool, tasks: _TaskQueue, read: Read) -> None:
+        self._pool: ThreadPool | None = pool  # the threads live while the pool does
         self._tasks = tasks
         self._inbox = _Inbox(read)
-        self._results: dict[tuple[int, int], Any] = {}
+        self._results = Results()
+        self.fetch, self.discard = self._results.fetch, self._results.discard
 
     def submit(self, key: int, attempt: int, item: Any, avoid: frozenset[int]) -> None:
-        if self._pool.is_closed:
-            raise PoolError("the pool is closed")
         self._tasks.put(_Task(self._inbox, key, attempt, item))
 
     def wait(self, timeout_s: float) -> list[Completed | Failed]:
         try:
             # The longest wait that a lock can be asked for.
-            key, number, result = self._inbox.results.get(
-                timeout=min(timeout_s, threading.TIMEOUT_MAX)
-            )
+            ended = self._inbox.results.get(timeout=min(timeout_s, threading.TIMEOUT_MAX))
         except queue.Empty:
             return []
-        if isinstance(result, Failure):
-            return [Failed(key, number, result)]
-        self._results[key, number] = result
-        return [Completed(key, number, batch_nbytes(result))]
-
-    def fetch(self, key: int, attempt: int) -> Any:
-        return self._results.pop((key, attempt))
-
-    def discard(self, key: int, attempt: int) -> None:
-        self._results.pop((key, attempt), None)
+        return [self._results.settle(*ended)]
 
     def close(self) -> None:
+        self._pool = None
         self._inbox.read = None
-        self._inbox.results = queue.SimpleQueue()
+        self._inbox = _Inbox(_closed)
         self._results.clear()
 
 
-def _work(tasks: queue.SimpleQueue[_Task | None]) -> None:
+def _closed(item: Any) -> Any:
+    raise PoolError("the session is closed")
+
+
+def _work(tasks: _TaskQueue) -> None:
     while (task := tasks.get()) is not None:
         read = task.inbox.read
         if read is not None:
-            result = attempt(read, task.item)
-            task.inbox.results.put((task.key, task.number, result))
-            del result
+            task.inbox.results.put((task.key, task.attempt, result_of(read, task.item)))
         del task, read  # while this thread waits it holds nobody's data
-
-
-def _end(tasks: queue.SimpleQueue[_Task | None], count: int) -> None:
-    for _ in range(count):
-        tasks.put(None)
