@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import mmap
 import os
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,7 @@ import numpy as np
 
 def gather(array: Any, indices: Any) -> Any:
     """Return `array[indices]`, rows in the order of `indices`, for h5py data sets too."""
-    return hdf5_rows(array, indices) if _is_hdf5(array) else array[indices]
+    return _hdf5_rows(array, indices) if _is_hdf5(array) else array[indices]
 
 
 def sample_count(array: Any) -> int:
@@ -26,33 +28,37 @@ def is_array_like(x: Any) -> bool:
 
 
 def portable(array: Any) -> Any:
-    """Return `array`, or what stands for it in another process if it cannot be pickled."""
-    return Hdf5Accessor(array) if _is_hdf5(array) else array
+    """Return `array`, or for an h5py data set or a memory map what opens the same file in another process.
+
+    The first cannot be pickled, the second would travel as a copy of all that it maps.
+    """
+    if _is_hdf5(array):
+        return _Reopened(_open_hdf5, (os.path.abspath(array.file.filename), array.name))
+    if _is_whole_map(array):
+        order = "C" if array.flags.c_contiguous else "F"
+        where = (os.path.abspath(array.filename), array.dtype, "r", array.offset)
+        return _Reopened(np.memmap, (*where, array.shape, order))
+    return array
 
 
-class Hdf5Accessor:
-    """An h5py data set that is opened again by name in each process that it is sent to."""
+class _Reopened:
+    """Pickles as a call that opens an array, and so becomes that array where it is unpickled."""
 
-    def __init__(self, dataset: Any) -> None:
-        self._dataset = dataset
+    def __init__(self, reopen: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+        self._reopen = reopen
+        self._arguments = arguments
 
-    def __len__(self) -> int:
-        return len(self._dataset)
-
-    def __getitem__(self, indices: Any) -> Any:
-        return hdf5_rows(self._dataset, indices)
-
-    def __getstate__(self) -> tuple[str, str]:
-        return os.path.abspath(self._dataset.file.filename), self._dataset.name
-
-    def __setstate__(self, state: tuple[str, str]) -> None:
-        import h5py  # only a process that is sent such a data set needs it
-
-        filename, name = state
-        self._dataset = h5py.File(filename, "r")[name]
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self._reopen, self._arguments
 
 
-def hdf5_rows(dataset: Any, indices: Any) -> Any:
+def _open_hdf5(filename: str, name: str) -> Any:
+    import h5py  # only a process that is sent such a data set needs it
+
+    return h5py.File(filename, "r")[name]
+
+
+def _hdf5_rows(dataset: Any, indices: Any) -> Any:
     """Return rows of an h5py data set, which itself takes only increasing indices without repeats."""
     if not isinstance(indices, np.ndarray):
         return dataset[indices]
@@ -63,3 +69,11 @@ def hdf5_rows(dataset: Any, indices: Any) -> Any:
 
 def _is_hdf5(array: Any) -> bool:
     return type(array).__module__.startswith("h5py.")
+
+
+def _is_whole_map(array: Any) -> bool:
+    if not isinstance(array, np.memmap) or array.filename is None:
+        return False
+    # A view of a map has another base; a map in mode "c" may hold changes that its file has not.
+    is_contiguous = array.flags.c_contiguous or array.flags.f_contiguous
+    return isinstance(array.base, mmap.mmap) and array.mode != "c" and is_contiguous

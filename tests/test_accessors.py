@@ -402,3 +402,16 @@ def test_array_likes_of_other_libraries_are_seen_as_float_images(
     array = ImageArrayUInt8ToFloat32(make(tmp_path))
     (batch,) = ArrayDataSource([array]).samples_by_indices(np.array([7, 2, 7]))
     np.testing.assert_allclose(batch * 255, DATA[[7, 2, 7]], rtol=1e-6)
+
+
+def test_linked_folders_are_followed_and_each_folder_is_read_once(
+    photos: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "dogs").symlink_to(Path(photos[0]).parent)
+    (tmp_path / "again").symlink_to(tmp_path)
+    assert len(find_images(tmp_path)) == len(photos)
+
+
+def test_a_slice_of_paths_does_not_take_the_others_along() -> None:
+    paths = pa.array([f"/data/train/{number:09}.jpg" for number in range(100_000)])
+    assert len(pickle.dumps(ImageFileAccessor(paths[500:501]))) < 2000

@@ -299,3 +299,9 @@ def test_a_pickled_source_gives_the_same_batches() -> None:
 
 def test_the_bytes_of_a_batch_are_counted_through_its_structure() -> None:
     assert batch_nbytes((X, ([Y, Y], np.zeros(3, np.uint8)))) == X.nbytes + 2 * Y.nbytes + 3
+
+
+@pytest.mark.parametrize("data", [[[1, 2, 3]], [(1, 2)], [{1, 2}], [np.arange(2), [0, 1]]])
+def test_what_takes_no_index_arrays_is_refused_where_it_is_given(data: list[Any]) -> None:
+    with pytest.raises(TypeError, match=r"data\[\d\] must be an array"):
+        ArrayDataSource(data)

@@ -29,8 +29,12 @@ class Rows:
 def loader(ray_cluster: None) -> Iterator[list[rb.Loader]]:
     """A loader in a list, so that the test can let go of it."""
     wait_for(lambda: store_bytes() < BATCH_BYTES, "an empty store at the start", 5)
-    yield [rb.Loader(rb.ArrayDataSource([Rows()]), 64, pool=rb.RayActorPool(2))]
     gc.collect()
+    gc.disable()  # what is left must not wait for it
+    try:
+        yield [rb.Loader(rb.ArrayDataSource([Rows()]), 64, pool=rb.RayActorPool(2))]
+    finally:
+        gc.enable()
     wait_for(lambda: not actor_processes(), "no actors", 2)
     wait_for(lambda: store_bytes() < BATCH_BYTES / 2, "no store memory", 2)
 

@@ -249,6 +249,35 @@ def test_empty_source() -> None:
     assert (len(loader), list(loader), list(loader), loader.epoch) == (0, [], [], 2)
 
 
+class Failing(rb.sampling.AbstractSampler):
+    """A sampler whose order ends in an error."""
+
+    def num_indices_generated(self) -> int:
+        return 9
+
+    def in_order_indices_batch_iterator(self, batch_size: int) -> Iterator[Any]:
+        yield np.arange(3)
+        raise ArithmeticError("no further")
+
+
+def test_an_error_of_the_sampler_comes_after_the_batches_before_it(loader: rb.Loader) -> None:
+    source = rb.ArrayDataSource([np.arange(9)], sampler=Failing())
+    opened = rb.Loader(source, 3, pool=loader._pool)
+    batches = iter(opened)
+    assert next(batches)[0].tolist() == [0, 1, 2]
+    with pytest.raises(ArithmeticError):
+        next(batches)
+    assert list(batches) == []
+    assert opened.epoch == 0, "the epoch was not completed"
+
+
+def test_an_epoch_that_a_finite_member_ends_has_a_length() -> None:
+    endless = rb.ArrayDataSource([np.arange(4)], repeats=-1)
+    source = rb.ChoiceDataSource([endless, rb.ArrayDataSource([np.arange(8)])])
+    loader = rb.Loader(source, 2, shuffle=1)
+    assert len(loader) == sum(1 for _ in source.batch_iterator(2, shuffle=1))
+
+
 def test_a_source_without_end() -> None:
     source = rb.ArrayDataSource([np.arange(10)], repeats=-1)
     with rb.ThreadPool(1) as pool, rb.Loader(source, 4, shuffle=3, pool=pool) as loader:
@@ -301,6 +330,7 @@ def test_wrong_arguments_raise_where_they_are_given(
         (lambda: rb.Prefetch(0), ValueError),
         (lambda: rb.Prefetch(1.5), TypeError),  # type: ignore[arg-type]
         (lambda: rb.Prefetch(1, 0), ValueError),
+        (lambda: rb.Prefetch(True), TypeError),
         (lambda: rb.Recovery(0), ValueError),
         (lambda: rb.Recovery(no_progress_timeout_s=0), ValueError),
     ],

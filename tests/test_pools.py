@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import os
 import random
 import signal
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,7 @@ from raybatch.data_source import ArrayDataSource
 from raybatch.work_pool import (
     AbstractWorkerPool,
     InlinePool,
+    OrderedStream,
     RayActorPool,
     ThreadPool,
     WorkerProcessPool,
@@ -55,6 +59,24 @@ class Squares:
                 return [threading.Lock()]
             os.kill(os.getpid(), signal.SIGKILL)
         return index**2
+
+
+class Counted:
+    """An array-like that leaves a file for each read."""
+
+    def __init__(self, length: int, folder: Path) -> None:
+        self.length, self.folder = length, folder
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: Any) -> Any:
+        (self.folder / str(index[0])).touch()
+        return np.zeros((len(index), 1000))
+
+
+def raise_base_exception() -> None:
+    raise asyncio.CancelledError
 
 
 def power(base: int, exponent: int = 1) -> int:
@@ -129,6 +151,60 @@ class PoolTests:
         loader = rb.Loader(ArrayDataSource([Squares(20, "sys.exit")]), 20, pool=pool)
         with pytest.raises(rb.errors.BatchError, match=r"sys\.exit\(3\)"):
             next(iter(loader))
+
+    def test_what_is_no_exception_but_would_end_a_worker_is_an_error(
+        self, pool: AbstractWorkerPool
+    ) -> None:
+        stream = pool.work_stream(iter([(raise_base_exception,), (power, (3,))]))
+        with pytest.raises(rb.errors.RemoteError, match="CancelledError"):
+            stream.retrieve()
+        assert stream.retrieve() == 3
+
+    def test_a_byte_limit_holds_from_the_first_batch_on(
+        self, pool: AbstractWorkerPool, tmp_path: Path
+    ) -> None:
+        source = ArrayDataSource([Counted(100, tmp_path)])
+        prefetch = rb.Prefetch(50, bytes=1)
+        with rb.Loader(source, 1, pool=pool, prefetch=prefetch) as loader:
+            next(iter(loader))
+            assert len(list(tmp_path.iterdir())) <= 2
+
+    def test_an_error_leaves_nothing_for_the_garbage_collector(
+        self, pool: AbstractWorkerPool
+    ) -> None:
+        gc.collect()
+        gc.disable()
+        try:
+            parallel = pool.parallel_data_source(ArrayDataSource([Squares(40, "ValueError")]))
+            batches = parallel.batch_iterator(20)
+            with pytest.raises(ValueError, match="13 is bad"):
+                next(batches)
+            streams = [x for x in gc.get_objects() if isinstance(x, OrderedStream)]
+            assert streams == []
+        finally:
+            gc.enable()
+
+    def test_closing_the_loader_lets_go_of_the_pool_while_its_iterator_lives(
+        self, pool: AbstractWorkerPool
+    ) -> None:
+        before = sys.getrefcount(pool)
+        loader = rb.Loader(ArrayDataSource([np.arange(40)]), 4, pool=pool)
+        batches = iter(loader)
+        next(batches)
+        loader.close()
+        del loader
+        assert sys.getrefcount(pool) == before
+        with pytest.raises(rb.errors.PoolError, match="closed"):
+            next(batches)
+
+    def test_streams_of_several_threads_share_a_constant(self, pool: AbstractWorkerPool) -> None:
+        parallel = pool.parallel_data_source(ArrayDataSource([Squares(12)]))
+
+        def consume(_: int) -> str:
+            return rb.stream_digest(parallel.batch_iterator(2))
+
+        with ThreadPoolExecutor(3) as executor:
+            assert len(set(executor.map(consume, range(60)))) == 1
 
     def test_an_exception_that_cannot_be_unpickled_arrives(self, pool: AbstractWorkerPool) -> None:
         loader = rb.Loader(ArrayDataSource([Squares(20, "Unpicklable")]), 20, pool=pool)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import threading
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import ray
+from ray import cloudpickle
 
 import raybatch as rb
 from raybatch.accessors.rows import map_rows
@@ -49,6 +51,66 @@ def test_it_uses_the_ray_of_the_program_and_leaves_it(ray_cluster: None) -> None
         assert ray.is_initialized()
     with pytest.raises(rb.errors.PoolError, match="connected to the one at"):
         rb.RayActorPool(1, address="127.0.0.1:1")
+
+
+def test_the_environment_does_not_count_once_the_program_has_a_ray(
+    ray_cluster: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "192.0.2.1:6379")
+    with rb.RayActorPool(1):
+        pass
+    port = ray.get_runtime_context().gcs_address.rpartition(":")[2]
+    with rb.RayActorPool(1, address=f"localhost:{port}"):
+        pass
+
+
+def test_a_ray_that_the_program_ends_is_missed_and_no_other_started() -> None:
+    program = """
+import ray
+pool = rb.RayActorPool(1)
+loader = rb.Loader(source, 10, pool=pool)
+batches = iter(loader)
+next(batches)
+ray.shutdown()
+for attempt in (lambda: next(batches), lambda: list(loader), lambda: rb.Loader(source, 10, pool=pool)):
+    try:
+        attempt()
+    except rb.errors.PoolError as error:
+        say(missed="shut-down" if "shut down" in str(error) else error)
+say(initialized=ray.is_initialized())
+pool.close()
+del loader, batches
+other = rb.RayActorPool(1)
+ray.shutdown()
+ray.init(address="local", include_dashboard=False)
+rb.RayActorPool(1).close()
+other.close()
+say(initialized=ray.is_initialized())
+"""
+    with start(program) as driver:
+        for _ in range(3):
+            assert driver.listen() == {"missed": "shut-down"}
+        assert driver.listen() == {"initialized": "False"}
+        assert driver.listen() == {"initialized": "True"}, "the program's own Ray is left alone"
+
+
+def test_two_pools_share_the_ray_that_the_first_started() -> None:
+    program = """
+import ray
+first, second = rb.RayActorPool(1), rb.RayActorPool(1)
+first.close()
+say(batches=sum(1 for _ in rb.Loader(source, 100, pool=second)))
+second.close()
+say(initialized=ray.is_initialized())
+try:
+    rb.RayActorPool(1, resources={"CPU": 1})
+except ValueError:
+    say(initialized=ray.is_initialized())
+"""
+    with start(program, env={**os.environ, "RAY_ADDRESS": ""}) as driver:
+        assert driver.listen() == {"batches": "10"}
+        assert driver.listen() == {"initialized": "False"}
+        assert driver.listen() == {"initialized": "False"}, "a pool that fails leaves no Ray behind"
 
 
 def test_an_address_that_nobody_answers_is_an_error() -> None:
@@ -123,6 +185,18 @@ def test_threads_per_actor_make_the_rows_of_one_batch(ray_cluster: None) -> None
         assert rb.stream_digest(loader) == rb.stream_digest(
             [(np.arange(i, i + 4),) for i in range(0, 100, 4)]
         )
+
+
+def test_a_memory_map_is_mapped_again_and_not_copied_into_the_store(
+    tmp_path: Path, ray_cluster: None
+) -> None:
+    np.save(tmp_path / "large.npy", np.arange(5_000_000))
+    for values in (np.load(tmp_path / "large.npy", mmap_mode="r"), np.arange(1000)):
+        source = rb.ArrayDataSource([values])
+        assert len(cloudpickle.dumps(source)) < 10_000
+        copy = pickle.loads(pickle.dumps(source))
+        (batch,) = copy.samples_by_indices(np.array([999, 5]))
+        assert batch.tolist() == [999, 5]
 
 
 def memory_map(folder: Path, values: Any) -> Any:

@@ -88,19 +88,23 @@ def test_an_error_of_the_users_code_takes_its_turn_and_the_next_batch_follows() 
 
 
 def test_the_window_counts_bytes_but_always_admits_the_head() -> None:
-    scheduler, commands = started(4, nbytes=25)
-    assert commands == submits(0, 1, 2, 3), "sizes are not known yet"
-    for key in range(4):
-        scheduler.handle(Completed(key, 0, 10), 0)
-    # Held: three batches of 10 bytes, so nothing is begun.
-    assert scheduler.handle(Taken(0), 0) == [Deliver(1, 0)]
+    scheduler, commands = started(4, nbytes=35)
+    assert commands == submits(0), "no size is known yet"
+    assert scheduler.handle(Completed(0, 0, 10), 0) == [Deliver(0, 0), *submits(1, 2)]
+    assert scheduler.handle(Completed(1, 0, 10), 0) == []
+    # Held: 10 bytes made, 10 reserved, and room for one more.
+    assert scheduler.handle(Taken(0), 0) == [Deliver(1, 0), *submits(3)]
+    assert scheduler.handle(Completed(2, 0, 1000), 0) == []
     assert scheduler.handle(Taken(1), 0) == [Deliver(2, 0)]
-    # Held: one batch, and room to reserve for another.
-    assert scheduler.handle(Taken(2), 0) == [Deliver(3, 0), *submits(4)]
-    scheduler.handle(Completed(4, 0, 1000), 0)
-    assert scheduler.handle(Taken(3), 0) == [Deliver(4, 0)]
-    # Each batch is larger than the limit now: one at a time.
-    assert scheduler.handle(Taken(4), 0) == submits(5)
+    # A batch is larger than the limit: the one that is under way is the last, then one at a time.
+    assert scheduler.handle(Taken(2), 0) == []
+    assert scheduler.handle(Completed(3, 0, 10), 0) == [Deliver(3, 0)]
+    assert scheduler.handle(Taken(3), 0) == submits(4)
+
+
+def test_a_size_from_an_earlier_stream_opens_the_window_at_once() -> None:
+    scheduler = Scheduler(Prefetch(4, 35), RECOVERY, largest_bytes=10)
+    assert scheduler.handle(Started(), 0) == submits(0, 1, 2)
 
 
 def test_the_end_of_the_stream_takes_back_what_was_begun_beyond_it() -> None:
@@ -144,11 +148,13 @@ class Model:
         self.head: Deliver | Raise | None = None
         self.consumed: list[int] = []
         self.largest = 0
+        self.has_ended = False
 
     def check_bytes(self, command: Submit) -> None:
-        """Once a size is known, what is held and reserved fits; a batch alone may be of any size."""
+        """What is held and reserved fits; a batch alone may be of any size."""
         alone = len(self.running) + len(self.sizes) == 1
-        if self.nbytes is not None and self.largest and command.attempt == 0 and not alone:
+        if self.nbytes is not None and command.attempt == 0 and not alone:
+            assert self.has_ended, "the first batch goes ahead to tell its size"
             reserved = len(self.running) * self.largest
             assert sum(self.sizes.values()) + reserved <= self.nbytes
 
@@ -185,6 +191,7 @@ class Model:
         elif keys:
             key = keys[choice % len(keys)]
             attempt = self.running.pop(key)
+            self.has_ended = True
             if choice % 7 == 0:
                 self.tell(Failed(key, attempt, "lost", lost=choice % 2 == 0, worker=choice))
             else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,7 @@ IMAGE_SUFFIXES = frozenset(
 
 
 def find_images(root: str | os.PathLike[str]) -> list[str]:
-    """Return the paths of all image files below `root`, told by their suffix, sorted.
+    """Return the paths of all image files below `root`, told by their suffix, sorted; links are followed.
 
     NotADirectoryError if `root` is none, FileNotFoundError if there is no image below it.
     """
@@ -40,7 +41,7 @@ def find_images(root: str | os.PathLike[str]) -> list[str]:
         raise NotADirectoryError(f"not a directory: {os.fspath(root)!r}")
     paths = [
         os.path.join(folder, name)
-        for folder, _, names in os.walk(root)
+        for folder, names in _folders(root)
         for name in names
         if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
     ]
@@ -66,3 +67,15 @@ def image_folder(
     label_of = {name: label for label, name in enumerate(classes)}
     labels = np.array([label_of[parts[0]] for parts in folders], dtype=np.int64)
     return paths, labels, classes
+
+
+def _folders(root: str | os.PathLike[str]) -> Iterator[tuple[str, list[str]]]:
+    """Iterate over the folders below `root` and the names of their files; each folder once."""
+    seen = set()
+    for folder, folders, names in os.walk(root, followlinks=True):
+        status = os.stat(folder)
+        if (status.st_dev, status.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        yield folder, names

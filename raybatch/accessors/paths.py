@@ -69,7 +69,9 @@ def _checked(array: pa.Array | pa.ChunkedArray) -> pa.Array:
 
 def _one_array(array: pa.Array | pa.ChunkedArray) -> pa.Array:
     if not isinstance(array, pa.ChunkedArray):
-        return array
+        # A slice would take all that it was cut from along.
+        is_slice = array.get_total_buffer_size() > 2 * array.nbytes + 1024
+        return array.take(pa.array(range(len(array)), pa.int64())) if is_slice else array
     if pa.types.is_string(array.type):
         # 32-bit offsets reach 2 GB of text; more comes as several chunks.
         array = array.cast(pa.large_string())

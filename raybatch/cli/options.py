@@ -14,26 +14,25 @@ from raybatch.errors import RaybatchError
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-class SizeType(click.ParamType[tuple[int, int]]):
-    """`224` or `HEIGHTxWIDTH`."""
-
-    name = "size"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, int]:
-        if isinstance(value, tuple):
-            return value
-        edges = str(value).lower().split("x")
-        if len(edges) > 2 or not all(edge.isdecimal() and int(edge) > 0 for edge in edges):
-            self.fail(f"{value!r} is not an edge such as 224 or HEIGHTxWIDTH such as 240x320")
-        return int(edges[0]), int(edges[-1])
+def parse_size(text: str) -> tuple[int, int]:
+    """Return (height, width) for `224` or `HEIGHTxWIDTH`."""
+    edges = text.lower().split("x")
+    if len(edges) > 2 or not all(edge.isdecimal() and int(edge) > 0 for edge in edges):
+        raise click.BadParameter(
+            f"{text!r} is not an edge such as 224 or HEIGHTxWIDTH such as 240x320"
+        )
+    return int(edges[0]), int(edges[-1])
 
 
 directory = click.Path(exists=True, file_okay=False, path_type=Path)
 
 size = click.option(
-    "--size", type=SizeType(), default="224", show_default=True, help="Pixels: an edge, or HxW."
+    "--size",
+    type=parse_size,
+    metavar="EDGE|HxW",
+    default="224",
+    show_default=True,
+    help="Pixels: one edge, or height and width.",
 )
 batch_size = click.option(
     "--batch-size",

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from raybatch.arrays import gather, portable, sample_count
+from raybatch.arrays import gather, is_array_like, portable, sample_count
 from raybatch.data_source.batch import Batch
 from raybatch.data_source.random_access import RandomAccessDataSource
 from raybatch.sampling import AbstractSampler
@@ -39,6 +39,12 @@ class ArrayDataSource(RandomAccessDataSource):
             raise TypeError(f"data must be a list of array-like objects, not a {type(data)}")
         if not data:
             raise ValueError("data must hold at least one array-like object; the list is empty")
+        for position, array in enumerate(data):
+            if isinstance(array, (list, tuple)) or not is_array_like(array):
+                raise TypeError(
+                    f"data[{position}] must be an array or array-like that takes index arrays, not a "
+                    f"{type(array)}; a list of numbers becomes one with np.array(...)"
+                )
         length = sample_count(data[0])
         for position, array in enumerate(data[1:], start=1):
             if sample_count(array) != length:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
+from PIL import Image
 
 Batch: TypeAlias = tuple[Any, ...]
 
@@ -40,13 +41,21 @@ def trim_to_shortest(batches: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def batch_nbytes(batch: Any) -> int:
-    """Return about how many bytes `batch` holds: exact for arrays, four a pixel for PIL images."""
-    if isinstance(batch, np.ndarray):
-        return batch.nbytes
+    """Return about how many bytes `batch` holds.
+
+    Exact for arrays, tensors and whatever else has `nbytes`, and for bytes; four a pixel for Pillow images;
+    the sum for tuples, lists and dicts; 0 for what is none of these.
+    """
     if isinstance(batch, (tuple, list)):
         return sum(batch_nbytes(member) for member in batch)
-    size = getattr(batch, "size", None)
-    return 4 * size[0] * size[1] if isinstance(size, tuple) and len(size) == 2 else 0
+    if isinstance(batch, dict):
+        return sum(batch_nbytes(member) for member in batch.values())
+    if isinstance(batch, (bytes, bytearray, memoryview)):
+        return len(batch)
+    if isinstance(batch, Image.Image):
+        return 4 * batch.width * batch.height
+    nbytes = getattr(batch, "nbytes", 0)
+    return nbytes if isinstance(nbytes, int) else 0
 
 
 def batch_row(batch: Any, row: int) -> Any:

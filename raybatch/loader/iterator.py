@@ -41,7 +41,11 @@ class EpochIterator:
         if self._is_over:
             self.close()
             raise StopIteration
-        outcome = next(self._stream, None)
+        try:
+            outcome = next(self._stream, None)
+        except BaseException:
+            self.close()
+            raise
         if outcome is None:
             # Nothing is left of this epoch, and the stream has ended with it.
             self._is_over, self._stream_goes_on = True, False

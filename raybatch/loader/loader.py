@@ -78,6 +78,7 @@ class Loader:
         self._received: Progress = []
         self._begin_at: Progress = []
         self._stream: OrderedStream[Task] | None = None
+        self._largest_bytes = 0
         # Weak, so that an iterator is gone, and what was made for it, as soon as its loop is left.
         self._iterator: weakref.ref[EpochIterator] | None = None
 
@@ -160,6 +161,7 @@ class Loader:
                 self._prefetch,
                 self._recovery,
                 self._payload,
+                self._largest_bytes,
             )
         iterator = EpochIterator(self._stream, self._received_task, self._left_epoch)
         self._received = self._begin_at
@@ -213,6 +215,7 @@ class Loader:
 
     def _drop_stream(self) -> None:
         if self._stream is not None:
+            self._largest_bytes = self._stream.largest_bytes
             self._stream.close()
             self._stream = None
 

@@ -78,14 +78,11 @@ class Plan:
         An epoch without any tasks ends the iteration, or an empty source would never let go.
         """
         while True:
-            held: Task | None = None
-            for task in self._epoch_tasks(epoch, progress):
-                if held is not None:
-                    yield held
-                held = task
-            if held is None:
+            last: Task | None = None
+            for last in _last_marked(self._epoch_tasks(epoch, progress)):
+                yield last
+            if last is None:
                 return
-            yield replace(held, is_last=True)
             epoch, progress = epoch + 1, []
 
     def num_batches(self, epoch: int) -> int:
@@ -141,6 +138,19 @@ class Plan:
         rng = self.shuffles.rng(epoch)
         batches = self.source.num_batches(self.global_batch_size, shuffle=rng)
         return batches == np.inf
+
+
+def _last_marked(tasks: Iterator[Task]) -> Iterator[Task]:
+    """Iterate over `tasks`, the last of them marked; one before an error is not the last, but not lost."""
+    task = next(tasks, None)
+    while task is not None:
+        try:
+            following = next(tasks, None)
+        except Exception:
+            yield task
+            raise
+        yield task if following is not None else replace(task, is_last=True)
+        task = following
 
 
 def _only_the_last_run_is_short(source: AbstractDataSource) -> bool:

@@ -55,14 +55,19 @@ class _Batch:
 class Scheduler:
     """Decides when each batch of a stream is begun, begun again, delivered or given up."""
 
-    def __init__(self, prefetch: Prefetch, recovery: Recovery) -> None:
-        self._window = Window(prefetch)
+    def __init__(self, prefetch: Prefetch, recovery: Recovery, largest_bytes: int = 0) -> None:
+        self._window = Window(prefetch, largest_bytes)
         self._recovery = recovery
         self._batches: dict[int, _Batch] = {}
         self._head = 0
         self._next = 0
         self._count: int | None = None
         self._progress_at = 0.0
+
+    @property
+    def largest_bytes(self) -> int:
+        """The size of the largest batch so far, which a later stream of the same batches begins with."""
+        return self._window.largest_bytes
 
     @property
     def is_finished(self) -> bool:
@@ -100,7 +105,8 @@ class Scheduler:
             return [Discard(event.key, event.attempt)]
         batch.state = _State.READY
         self._window.settle(event.key, event.nbytes)
-        return self._hand_over_head() if event.key == self._head else []
+        # The size of the first batch may make room for more.
+        return (self._hand_over_head() if event.key == self._head else []) + self._fill()
 
     def _failed(self, event: Failed) -> list[Command]:
         batch = self._awaited(event)
@@ -142,7 +148,7 @@ class Scheduler:
     def _give_up(self, key: int, batch: _Batch, reason: Any) -> list[Command]:
         batch.state, batch.reason = _State.FAILED, reason
         self._window.settle(key, 0)
-        return self._hand_over_head() if key == self._head else []
+        return (self._hand_over_head() if key == self._head else []) + self._fill()
 
     def _hand_over_head(self) -> list[Command]:
         batch = self._batches.get(self._head)

@@ -8,15 +8,16 @@ from raybatch.scheduling.settings import Prefetch
 class Window:
     """Counts batches, and their bytes: known for those made, reserved for those under way.
 
-    A reservation is the size of the largest batch so far.
+    A reservation is the size of the largest batch so far, `largest_bytes`. Where bytes are limited and no
+    size is known yet, one batch goes ahead to tell.
     """
 
-    def __init__(self, limit: Prefetch) -> None:
+    def __init__(self, limit: Prefetch, largest_bytes: int = 0) -> None:
         self._limit = limit
+        self.largest_bytes = largest_bytes
         self._sizes: dict[int, int | None] = {}
         self._made_bytes = 0
         self._under_way = 0
-        self._largest = 0
 
     def __len__(self) -> int:
         return len(self._sizes)
@@ -24,7 +25,7 @@ class Window:
     @property
     def held_bytes(self) -> int:
         """Bytes made and reserved."""
-        return self._made_bytes + self._under_way * self._largest
+        return self._made_bytes + self._under_way * self.largest_bytes
 
     def admits_another(self) -> bool:
         """Return whether one more batch may be begun; an empty window always admits one."""
@@ -32,7 +33,13 @@ class Window:
             return True
         if len(self._sizes) >= self._limit.batches:
             return False
-        return self._limit.bytes is None or self.held_bytes + self._largest <= self._limit.bytes
+        if self._limit.bytes is None:
+            return True
+        return self._knows_a_size and self.held_bytes + self.largest_bytes <= self._limit.bytes
+
+    @property
+    def _knows_a_size(self) -> bool:
+        return self.largest_bytes > 0 or self._under_way < len(self._sizes)
 
     def reserve(self, key: int) -> None:
         self._sizes[key] = None
@@ -43,7 +50,7 @@ class Window:
         self._sizes[key] = nbytes
         self._under_way -= 1
         self._made_bytes += nbytes
-        self._largest = max(self._largest, nbytes)
+        self.largest_bytes = max(self.largest_bytes, nbytes)
 
     def release(self, key: int) -> None:
         """Forget a batch whose size is settled."""

@@ -37,9 +37,13 @@ class InlineSession:
 
     def wait(self, timeout_s: float) -> list[Completed | Failed]:
         key, attempt, item = self._submitted.popleft()
-        # A Ctrl-C here is the consumer's own.
-        result = result_of(self._read, item, passing=(KeyboardInterrupt,))
-        return [self._results.settle(key, attempt, result)]
+        # A Ctrl-C here is the consumer's own. No name for the result: an error's traceback leads back to this
+        # frame, and would be kept by it.
+        return [
+            self._results.settle(
+                key, attempt, result_of(self._read, item, passing=(KeyboardInterrupt,))
+            )
+        ]
 
     def close(self) -> None:
         self._submitted.clear()

@@ -43,7 +43,8 @@ class OrderedStream(Generic[T]):
     """An iterator over the outcomes of `items`, made ahead by `session`, in order.
 
     `payload(item)` is what the session's reader gets. Work begins at once. An error is one outcome, and the
-    next is that of the next item; an error of `items` itself is the last. Close the stream, or let go of it.
+    next is that of the next item; an error of `items` itself is the last. `largest_bytes` is the size that a
+    value may be expected to have, 0 if unknown. Close the stream, or let go of it.
     """
 
     def __init__(
@@ -53,13 +54,14 @@ class OrderedStream(Generic[T]):
         prefetch: Prefetch,
         recovery: Recovery,
         payload: Callable[[T], Any] = lambda item: item,
+        largest_bytes: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._session = session
         self._items = items
         self._payload = payload
         self._clock = clock
-        self._scheduler = Scheduler(prefetch, recovery)
+        self._scheduler = Scheduler(prefetch, recovery, largest_bytes)
         self._under_way: dict[int, T] = {}
         self._head: Deliver | Raise | None = None
         self._items_error: Exception | None = None
@@ -88,10 +90,16 @@ class OrderedStream(Generic[T]):
         while self._head is None:
             if self._scheduler.is_finished:
                 return self._finish()
-            events = self._session.wait(self._scheduler.patience_s(self._clock()))
-            for event in events or (TimePassed(),):
+            patience_s = self._scheduler.patience_s(self._clock())
+            for event in self._session.wait(patience_s) or (TimePassed(),):
                 self._tell(event)
+            del event  # in line, the traceback of an error leads back to this frame
         return self._take(self._head)
+
+    @property
+    def largest_bytes(self) -> int:
+        """The size of the largest value so far."""
+        return self._scheduler.largest_bytes
 
     def close(self) -> None:
         """Drop all that was made ahead."""

@@ -6,28 +6,28 @@ import logging
 import os
 import socket
 import threading
-import weakref
-from typing import Any
 
 import ray
 
 from raybatch.errors import PoolError
 
+# Reentrant, since the garbage collector may let a pool go while this thread connects another.
 _lock = threading.RLock()
-# The connection that raybatch made, while some pool holds it.
-_own: weakref.ref[_OwnConnection] | None = None
+# The connection that raybatch made last; it has ended if nobody holds it.
+_own: _OwnConnection | None = None
 
 
 class RayConnection:
     """A pool's hold on Ray; a connection that raybatch itself made ends when the last pool lets go of it.
 
-    A Ray that the program itself has started or joined is used, and left alone. Letting go takes no lock,
-    since the garbage collector may do it at any moment.
+    A Ray that the program itself has started or joined is used, and left alone.
     """
 
     def __init__(self, address: str | None) -> None:
         with _lock:
             self._own = _join(address)
+            if self._own is not None:
+                self._own.holders.add(id(self))
             self._session = _session()
         self.is_own_cluster = self._own is not None and self._own.is_local
 
@@ -37,32 +37,40 @@ class RayConnection:
 
     def release(self) -> None:
         """Let go; may be called twice."""
-        self._own = None
+        with _lock:
+            if self._own is None or id(self) not in self._own.holders:
+                return
+            self._own.holders.discard(id(self))
+            if not self._own.holders and self.is_alive():
+                ray.shutdown()
 
 
 class _OwnConnection:
-    """A connection that raybatch made; it ends with the object, if it is still there."""
+    """A connection that raybatch made, and the pools that hold it.
+
+    They are counted, not left to Python: Ray may keep an error of its own whose traceback leads here.
+    """
 
     def __init__(self, address: str | None) -> None:
         self.address = address
         self.is_local = address in (None, "local")
+        self.holders: set[int] = set()
         try:
             _init(address)
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise PoolError(f"cannot connect to Ray at {address!r}: {error}") from error
-        weakref.finalize(self, _shut_down, _session())
+        self.session = _session()
 
 
 def _join(address: str | None) -> _OwnConnection | None:
     """Make sure that this process is connected, and return the connection if it is raybatch's own."""
     global _own
-    own = None if _own is None else _own()
     if ray.is_initialized():
+        own = _own if _own is not None and _own.holders and _own.session == _session() else None
         _check_same_cluster(address, None if own is None else own.address)
         return own
-    own = _OwnConnection(address or os.environ.get("RAY_ADDRESS") or None)
-    _own = weakref.ref(own)
-    return own
+    _own = _OwnConnection(address or os.environ.get("RAY_ADDRESS") or None)
+    return _own
 
 
 def _init(address: str | None) -> None:
@@ -71,11 +79,6 @@ def _init(address: str | None) -> None:
         ray.init(address="local", include_dashboard=False, logging_level=logging.ERROR)
     else:
         ray.init(address=address, logging_level=logging.WARNING)
-
-
-def _shut_down(session: Any) -> None:
-    if ray.is_initialized() and _session() == session:
-        ray.shutdown()
 
 
 def _session() -> tuple[str, str]:

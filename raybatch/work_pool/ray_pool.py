@@ -59,13 +59,17 @@ class RayActorPool(AbstractWorkerPool):
             "start_timeout_s": start_timeout_s,
         }
         connection = RayConnection(address)
-        # A Ray of our own serves nobody else, so its CPU count need not limit the actors.
-        num_cpus = 0 if connection.is_own_cluster else num_cpus_per_actor
-        options = ActorOptions(num_cpus, resources or {}, self._scheduling_strategy())
-        self.num_actors = num_actors or max(1, int(_cluster_cpus() / (num_cpus_per_actor or 1)))
-        self._team = RayTeam(
-            connection, self.num_actors, threads_per_actor, options, start_timeout_s
-        )
+        try:
+            # A Ray of our own serves nobody else, so its CPU count need not limit the actors.
+            num_cpus = 0 if connection.is_own_cluster else num_cpus_per_actor
+            options = ActorOptions(num_cpus, resources or {}, self._scheduling_strategy())
+            self.num_actors = num_actors or max(1, int(_cluster_cpus() / (num_cpus_per_actor or 1)))
+            self._team = RayTeam(
+                connection, self.num_actors, threads_per_actor, options, start_timeout_s
+            )
+        except BaseException:
+            connection.release()
+            raise
         self._end = weakref.finalize(self, _end, self._team, connection)
 
     def open(self, read: Any) -> RaySession:
