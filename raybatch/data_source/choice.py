@@ -19,6 +19,7 @@ from raybatch.sampling import (
     ShuffleRNG,
     as_shuffle_rng,
     check_batch_size,
+    draws_in_turn,
 )
 
 
@@ -71,7 +72,8 @@ class ChoiceDataSource(MemberDataSource):
     def cursor(self, shuffle: Shuffle = None, **kwargs: Any) -> Cursor:
         rng = as_shuffle_rng(shuffle)
         members = self._member_cursors({"shuffle": shuffle, **kwargs})
-        return ChoiceCursor(members, self._turns(rng, self._sizes(rng, kwargs)))
+        turns = self._turns(rng, self._sizes(rng, kwargs))
+        return ChoiceCursor(members, turns, draws_in_turn(rng))
 
     def read(self, indices: Any, keys: RandomKeys) -> Batch:
         member, own = self._chosen(indices)
@@ -114,11 +116,12 @@ class ChoiceDataSource(MemberDataSource):
 
 
 class ChoiceCursor(Cursor):
-    """Cursors of which one steps at a time."""
+    """Cursors of which one steps at a time; `in_turn`: they and the turns draw from one generator."""
 
-    def __init__(self, members: list[Cursor], turns: Turns) -> None:
+    def __init__(self, members: list[Cursor], turns: Turns, in_turn: bool) -> None:
         self._members = members
         self._turns = turns
+        self._in_turn = in_turn
 
     def step(self, size: int) -> Run | None:
         while (member := self._turns.next(size, self._passed())) is not None:
@@ -131,6 +134,9 @@ class ChoiceCursor(Cursor):
         return None
 
     def skip(self, size: int, steps: int) -> None:
+        if self._in_turn:
+            super().skip(size, steps)
+            return
         turns = self._turns.skip(size, steps, self._passed())
         for member, count in zip(self._members, turns, strict=True):
             member.skip(size, count)

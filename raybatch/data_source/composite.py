@@ -9,7 +9,7 @@ from typing import Any
 from raybatch.data_source.abstract import AbstractDataSource, keyed_batches
 from raybatch.data_source.batch import Batch, trim_to_shortest
 from raybatch.data_source.members import MemberDataSource
-from raybatch.sampling import Cursor, RandomKeys, Run, check_batch_size
+from raybatch.sampling import Cursor, RandomKeys, Run, check_batch_size, draws_in_turn
 
 
 class CompositeDataSource(MemberDataSource):
@@ -46,7 +46,8 @@ class CompositeDataSource(MemberDataSource):
         return (self._join(batches) for batches in zip(*iterators, strict=False))
 
     def cursor(self, **kwargs: Any) -> Cursor:
-        return CompositeCursor(self._member_cursors(kwargs), self.trim)
+        in_turn = draws_in_turn(kwargs.get("shuffle"))
+        return CompositeCursor(self._member_cursors(kwargs), self.trim, in_turn)
 
     def read(self, indices: Any, keys: RandomKeys) -> Batch:
         members = enumerate(self._with_indices(indices))
@@ -87,11 +88,12 @@ def _smallest(counts: list[int | float | None]) -> int | float | None:
 
 
 class CompositeCursor(Cursor):
-    """Cursors that step together, until the first of them ends."""
+    """Cursors that step together, until the first of them ends; `in_turn`: they draw from one generator."""
 
-    def __init__(self, members: list[Cursor], trim: bool) -> None:
+    def __init__(self, members: list[Cursor], trim: bool, in_turn: bool) -> None:
         self._members = members
         self._trim = trim
+        self._in_turn = in_turn
 
     def step(self, size: int) -> Run | None:
         runs = []
@@ -105,6 +107,9 @@ class CompositeCursor(Cursor):
         return run
 
     def skip(self, size: int, steps: int) -> None:
+        if self._in_turn:
+            super().skip(size, steps)
+            return
         for member in self._members:
             member.skip(size, steps)
         self.position += size * steps

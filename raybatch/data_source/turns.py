@@ -25,7 +25,10 @@ class Turns:
         raise NotImplementedError
 
     def skip(self, batch_size: int, steps: int, passed: list[int]) -> npt.NDArray[np.int64]:
-        """Leave out the next `steps` turns, and return how many of them each member had."""
+        """Leave out the next `steps` turns, and return how many of them each member had.
+
+        Only in order or for a seed; what a generator draws depends on what else is drawn in between.
+        """
         raise NotImplementedError
 
 
@@ -49,7 +52,7 @@ class Rounds(Turns):
 
     def skip(self, batch_size: int, steps: int, passed: list[int]) -> npt.NDArray[np.int64]:
         turns = np.zeros(self._count, dtype=np.int64)
-        while steps and (self._round or steps < self._count or not self._can_leave_out_rounds):
+        while steps and (self._round or steps < self._count):
             turns[self.next(batch_size, passed)] += 1
             steps -= 1
         rounds, rest = divmod(steps, self._count)
@@ -57,10 +60,6 @@ class Rounds(Turns):
             self._rng.skip_permutations(rounds)
         turns += rounds
         return turns + self.skip(batch_size, rest, passed) if rest else turns
-
-    @property
-    def _can_leave_out_rounds(self) -> bool:
-        return self._rng is None or isinstance(self._rng, SeededShuffle)
 
 
 class Stratified(Turns):

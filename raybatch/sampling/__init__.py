@@ -10,6 +10,7 @@ from raybatch.sampling.shuffle import (
     Shuffle,
     ShuffleRNG,
     as_shuffle_rng,
+    draws_in_turn,
     member_shuffles,
 )
 from raybatch.sampling.standard import StandardSampler
@@ -33,6 +34,7 @@ __all__ = [
     "WeightedSubsetSampler",
     "as_shuffle_rng",
     "check_batch_size",
+    "draws_in_turn",
     "member_shuffles",
     "num_batches",
     "order_of",

@@ -115,6 +115,12 @@ def as_shuffle_rng(shuffle: Any) -> ShuffleRNG | None:
     )
 
 
+def draws_in_turn(shuffle: Any) -> bool:
+    """Return whether each draw depends on those before it: so for a generator, not for a seed."""
+    rng = as_shuffle_rng(shuffle)
+    return rng is not None and not isinstance(rng, SeededShuffle)
+
+
 def member_shuffles(shuffle: Any, count: int) -> list[Any]:
     """Return what each of `count` member sources is to shuffle with.
 

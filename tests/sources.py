@@ -1,0 +1,88 @@
+"""One of every kind of source that can be split and resumed, over numbers that say what was delivered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+import raybatch as rb
+from raybatch.data_source import AbstractDataSource
+
+
+def numbers(start: int, count: int, **options: Any) -> rb.ArrayDataSource:
+    """A source of the numbers `start`, `start` + 1, ..., `count` of them."""
+    return rb.ArrayDataSource([np.arange(start, start + count)], **options)
+
+
+def finite_sources() -> dict[str, Callable[[], AbstractDataSource]]:
+    """Sources whose epochs deliver every number of every member once."""
+    return {
+        "array": lambda: numbers(0, 23),
+        "subset": lambda: numbers(0, 40, indices=np.arange(1, 40, 2)),
+        "map": lambda: numbers(0, 23).map(lambda x: (x, -x)),
+        "composite": lambda: rb.CompositeDataSource([numbers(0, 23), numbers(100, 23)]),
+        "stratified": lambda: rb.ChoiceDataSource(
+            [numbers(0, 23), numbers(100, 11), numbers(200, 5)], stratified=True
+        ),
+    }
+
+
+def all_sources() -> dict[str, Callable[[], AbstractDataSource]]:
+    """The finite ones, and those whose epochs repeat samples or leave some out."""
+    weights = np.arange(1, 24)
+    return {
+        **finite_sources(),
+        "repeated": lambda: numbers(0, 7, repeats=3),
+        "trimmed": lambda: rb.CompositeDataSource([numbers(0, 23), numbers(100, 9, repeats=2)]),
+        "choice": lambda: rb.ChoiceDataSource([numbers(0, 23), numbers(100, 17)]),
+        "composite of choices": lambda: rb.CompositeDataSource(
+            [rb.ChoiceDataSource([numbers(0, 23), numbers(100, 17)]), numbers(200, 31)]
+        ),
+        "weighted beside a finite one": lambda: rb.CompositeDataSource(
+            [numbers(0, 23, sampler=rb.WeightedSampler(weights)), numbers(100, 20)]
+        ),
+        "sampler that only iterates": lambda: numbers(0, 23, sampler=Backwards(23)),
+    }
+
+
+class Backwards(rb.sampling.AbstractSampler):
+    """A user's sampler, written for BatchUp: it has iterators alone."""
+
+    def __init__(self, length: int) -> None:
+        self.length = length
+
+    def num_indices_generated(self) -> int:
+        return self.length
+
+    def in_order_indices_batch_iterator(self, batch_size: int) -> Iterator[Any]:
+        order = np.arange(self.length)[::-1]
+        for start in range(0, self.length, batch_size):
+            yield order[start : start + batch_size]
+
+    def shuffled_indices_batch_iterator(self, batch_size: int, shuffle_rng: Any) -> Iterator[Any]:
+        order = shuffle_rng.permutation(self.length)
+        for start in range(0, self.length, batch_size):
+            yield order[start : start + batch_size]
+
+
+SHUFFLES: dict[str, Callable[[], Any]] = {
+    "in order": lambda: None,
+    "seed": lambda: 12345,
+    "RandomState": lambda: np.random.RandomState(12345),
+    "Generator": lambda: np.random.default_rng(12345),
+}
+
+# A weighted sampler has no order of its own.
+PROGRAMS = [
+    (kind, shuffle)
+    for kind in all_sources()
+    for shuffle in SHUFFLES
+    if (kind, shuffle) != ("weighted beside a finite one", "in order")
+]
+
+
+def delivered(batch: tuple[Any, ...]) -> list[Any]:
+    """What a batch holds, as lists that can be compared."""
+    return [array.tolist() for array in batch]

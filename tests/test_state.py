@@ -1,0 +1,207 @@
+"""State: wherever a loader was left, the rest follows, with any batch size, ranks and pool."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import subprocess
+import sys
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+
+import raybatch as rb
+from tests.sources import PROGRAMS, SHUFFLES, all_sources, delivered, finite_sources, numbers
+
+EPOCHS = 2
+
+
+def rest_of(loader: rb.Loader) -> list[Any]:
+    """All batches of the epochs that are left, with the number of their epoch."""
+    rest = []
+    while loader.epoch < EPOCHS:
+        epoch = loader.epoch
+        rest += [(epoch, delivered(batch)) for batch in loader]
+    return rest
+
+
+def through_json(state: dict[str, Any]) -> dict[str, Any]:
+    copy: dict[str, Any] = json.loads(json.dumps(state))
+    return copy
+
+
+@pytest.mark.parametrize(("kind", "shuffle"), PROGRAMS)
+def test_the_rest_follows_from_every_batch_of_two_epochs(kind: str, shuffle: str) -> None:
+    def fresh() -> rb.Loader:
+        return rb.Loader(all_sources()[kind](), 4, shuffle=SHUFFLES[shuffle]())
+
+    loader = fresh()
+    states, batches = [loader.state_dict()], []
+    while loader.epoch < EPOCHS:
+        epoch = loader.epoch
+        for batch in loader:
+            batches.append((epoch, delivered(batch)))
+            states.append(through_json(loader.state_dict()))
+    for count, state in enumerate(states):
+        if isinstance(state["shuffle"], int | None):
+            assert len(json.dumps(state)) < 1000
+        resumed = fresh()
+        resumed.load_state_dict(state)
+        assert rest_of(resumed) == batches[count:]
+
+
+def test_it_counts_what_was_received_and_not_what_was_made_ahead() -> None:
+    with rb.ThreadPool(2) as pool:
+        loader = rb.Loader(numbers(0, 100), 5, shuffle=1, pool=pool, prefetch=rb.Prefetch(15))
+        batches = iter(loader)
+        head = [delivered(next(batches)) for _ in range(3)]
+        state = loader.state_dict()
+        resumed = rb.Loader(numbers(0, 100), 5, shuffle=1)
+        resumed.load_state_dict(state)
+        whole = [delivered(batch) for batch in rb.Loader(numbers(0, 100), 5, shuffle=1)]
+        assert head + [delivered(batch) for batch in resumed] == whole
+
+
+def test_after_break_it_tells_what_was_received_and_the_epoch_begins_again() -> None:
+    loader = rb.Loader(numbers(0, 100), 5, shuffle=1)
+    first = [delivered(batch) for batch in itertools.islice(loader, 3)]
+    assert loader.state_dict()["received"] == [[5, 3]]
+    assert [delivered(batch) for batch in itertools.islice(loader, 3)] == first
+
+
+def test_after_load_only_the_first_iteration_begins_in_the_middle() -> None:
+    loader = rb.Loader(numbers(0, 20), 5)
+    next(iter(loader))
+    resumed = rb.Loader(numbers(0, 20), 5)
+    resumed.load_state_dict(loader.state_dict())
+    assert delivered(next(iter(resumed))) == [[5, 6, 7, 8, 9]]
+    assert len(list(resumed)) == 4
+    assert resumed.epoch == 1
+
+
+def test_loading_ends_the_iteration_that_is_under_way() -> None:
+    loader = rb.Loader(numbers(0, 20), 5)
+    start = loader.state_dict()
+    batches = iter(loader)
+    next(batches)
+    loader.load_state_dict(start)
+    with pytest.raises(rb.errors.PoolError, match="another iteration"):
+        next(batches)
+    assert len(list(loader)) == 4
+
+
+def test_shuffle_true_goes_on_with_the_saved_seed() -> None:
+    loader = rb.Loader(numbers(0, 100), 5, shuffle=True)
+    batches = iter(loader)
+    next(batches)
+    resumed = rb.Loader(numbers(0, 100), 5, shuffle=True)
+    resumed.load_state_dict(through_json(loader.state_dict()))
+    assert [delivered(batch) for batch in resumed] == [delivered(batch) for batch in batches]
+
+
+@pytest.mark.parametrize("shuffle", ["seed", "RandomState"])
+@pytest.mark.parametrize("kind", finite_sources())
+def test_ranks_and_batch_size_may_change_on_the_way(kind: str, shuffle: str) -> None:
+    """4 ranks at batch size 2, then 3 ranks at 1, then 1 rank at 5: each sample once in the epoch."""
+    source = finite_sources()[kind]
+    got: Counter[int] = Counter()
+    state = None
+    for world_size, batch_size, steps in ((4, 2, 2), (3, 1, 1), (1, 5, None)):
+        states = []
+        for rank in range(world_size):
+            split = rb.RankSplit(rank, world_size)
+            loader = rb.Loader(source(), batch_size, shuffle=SHUFFLES[shuffle](), split=split)
+            if state is not None:
+                loader.load_state_dict(state)
+            for batch in itertools.islice(loader, steps):
+                for numbers_ in delivered(batch)[: 2 if kind == "composite" else 1]:
+                    got.update(numbers_)
+            states.append(loader.state_dict())
+        state = through_json(states[0])
+    whole = rb.Loader(source(), 5)
+    members = 2 if kind == "composite" else 1
+    assert got == Counter(i for b in whole for part in delivered(b)[:members] for i in part)
+
+
+def test_an_order_that_only_iterates_says_that_it_cannot_change_its_batch_size() -> None:
+    loader = rb.Loader(all_sources()["sampler that only iterates"](), 4)
+    next(iter(loader))
+    resumed = rb.Loader(all_sources()["sampler that only iterates"](), 5)
+    resumed.load_state_dict(loader.state_dict())
+    with pytest.raises(ValueError, match="cannot change to 5"):
+        next(iter(resumed))
+
+
+SAVED = rb.Loader(numbers(0, 20), 5, shuffle=3)
+
+
+@pytest.mark.parametrize(
+    ("field", "other"),
+    [
+        ("samples", lambda: rb.Loader(numbers(0, 21), 5, shuffle=3)),
+        ("sampler", lambda: rb.Loader(numbers(0, 40, indices=np.arange(20)), 5, shuffle=3)),
+        ("source", lambda: rb.Loader(rb.CompositeDataSource([numbers(0, 20)]), 5, shuffle=3)),
+        ("shuffle", lambda: rb.Loader(numbers(0, 20), 5, shuffle=4)),
+        ("shuffle", lambda: rb.Loader(numbers(0, 20), 5)),
+        ("shuffle", lambda: rb.Loader(numbers(0, 20), 5, shuffle=np.random.RandomState(3))),
+    ],
+)
+def test_a_state_of_something_else_is_refused_by_the_name_of_the_field(
+    field: str, other: Any
+) -> None:
+    with pytest.raises(rb.errors.StateError, match=f"its {field} is .*, here it is ") as caught:
+        other().load_state_dict(SAVED.state_dict())
+    assert caught.value.field == field
+
+
+def test_another_version_and_missing_fields_are_refused() -> None:
+    state = SAVED.state_dict()
+    for field in state:
+        with pytest.raises(rb.errors.StateError, match=field):
+            SAVED.load_state_dict({name: state[name] for name in state if name != field})
+    with pytest.raises(rb.errors.StateError, match="version is 2, here it is 1"):
+        SAVED.load_state_dict(state | {"version": 2})
+
+
+def test_a_generator_that_is_not_numpys_cannot_be_saved() -> None:
+    class Mine:
+        def permutation(self, x: Any, /) -> Any:
+            return np.arange(x)
+
+        def shuffle(self, x: Any, /) -> None:
+            pass
+
+    with pytest.raises(TypeError, match="use a NumPy generator"):
+        rb.Loader(numbers(0, 20), 5, shuffle=Mine()).state_dict()
+
+
+def test_a_new_process_goes_on() -> None:
+    program = """
+import json, sys
+import raybatch as rb
+from tests.sources import numbers
+loader = rb.Loader(numbers(0, 50), 5, shuffle=7)
+loader.load_state_dict(json.load(sys.stdin))
+print(json.dumps([batch[0].tolist() for batch in loader]))
+"""
+    loader = rb.Loader(numbers(0, 50), 5, shuffle=7)
+    batches = iter(loader)
+    next(batches)
+    state = json.dumps(loader.state_dict())
+    result = subprocess.run(
+        [sys.executable, "-c", program], input=state, capture_output=True, text=True, check=True
+    )
+    assert json.loads(result.stdout) == [delivered(batch)[0] for batch in batches]
+
+
+def test_another_number_of_actors_goes_on(ray_cluster: None) -> None:
+    with rb.Loader(numbers(0, 50), 5, shuffle=7, pool=rb.RayActorPool(3)) as loader:
+        batches = iter(loader)
+        next(batches)
+        state = loader.state_dict()
+        rest = [delivered(batch) for batch in batches]
+    with rb.Loader(numbers(0, 50), 5, shuffle=7, pool=rb.RayActorPool(1)) as resumed:
+        resumed.load_state_dict(state)
+        assert [delivered(batch) for batch in resumed] == rest
