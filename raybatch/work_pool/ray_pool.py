@@ -13,6 +13,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from raybatch.scheduling import Prefetch
 from raybatch.work_pool.pool import AbstractWorkerPool
 from raybatch.work_pool.ray_connection import RayConnection
+from raybatch.work_pool.ray_keeper import SharedRayTeam
 from raybatch.work_pool.ray_session import RaySession
 from raybatch.work_pool.ray_team import ActorOptions, RayTeam
 from raybatch.work_pool.ray_worker import RayConstant
@@ -31,6 +32,8 @@ class RayActorPool(AbstractWorkerPool):
     PoolError.
 
     Close the pool, use it in a `with`, or let go of it: the actors end with it. Loaders that use it keep it.
+    With a `name` it is one pool of the cluster: whoever makes a pool of that name gets the same actors, with
+    the settings of the first, and they end when the last of them is closed or its process gone.
     """
 
     def __init__(
@@ -42,6 +45,7 @@ class RayActorPool(AbstractWorkerPool):
         resources: dict[str, float] | None = None,
         address: str | None = None,
         start_timeout_s: float = 60.0,
+        name: str | None = None,
     ) -> None:
         if num_actors is not None:
             num_actors = _check_count("num_actors", num_actors)
@@ -57,6 +61,7 @@ class RayActorPool(AbstractWorkerPool):
             "resources": resources,
             "address": address,
             "start_timeout_s": start_timeout_s,
+            "name": name,
         }
         connection = RayConnection(address)
         try:
@@ -64,9 +69,8 @@ class RayActorPool(AbstractWorkerPool):
             num_cpus = 0 if connection.is_own_cluster else num_cpus_per_actor
             options = ActorOptions(num_cpus, resources or {}, self._scheduling_strategy())
             self.num_actors = num_actors or max(1, int(_cluster_cpus() / (num_cpus_per_actor or 1)))
-            self._team = RayTeam(
-                connection, self.num_actors, threads_per_actor, options, start_timeout_s
-            )
+            arguments = (connection, self.num_actors, threads_per_actor, options, start_timeout_s)
+            self._team = RayTeam(*arguments) if name is None else SharedRayTeam(*arguments, name)
         except BaseException:
             connection.release()
             raise
@@ -79,7 +83,7 @@ class RayActorPool(AbstractWorkerPool):
     def shared_constant(self, x: Any) -> RayConstant:
         """Put `x` into the object store, from which each actor gets it once."""
         self._team.check_open()
-        constant = RayConstant(x, key=uuid.uuid4().hex)
+        constant = RayConstant(x, key=f"{self._team.user}.{uuid.uuid4().hex}")
         weakref.finalize(constant, self._team.forget, constant.key).atexit = False
         return constant
 

@@ -6,6 +6,7 @@ import itertools
 import logging
 import threading
 import time
+import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -42,6 +43,18 @@ class ActorOptions:
     scheduling_strategy: Any
 
 
+def worker_class(options: ActorOptions) -> Any:
+    """Return the class to start actors of."""
+    return ray.remote(BatchWorker).options(
+        num_cpus=options.num_cpus,
+        resources=options.resources,
+        scheduling_strategy=options.scheduling_strategy,
+        # Ray's own restarts and retries are off: a retry would go to the actor that failed.
+        max_restarts=0,
+        max_task_retries=0,
+    )
+
+
 @dataclass(eq=False)
 class RayMember:
     """One actor, and the references to what it was asked and has not been seen to answer, oldest first.
@@ -74,14 +87,9 @@ class RayTeam:
         self._threads = threads
         self._start_timeout_s = start_timeout_s
         self._options = options
-        # Ray's own restarts and retries are off: a retry would go to the actor that failed.
-        self._class: Any = ray.remote(BatchWorker).options(
-            num_cpus=options.num_cpus,
-            resources=options.resources,
-            scheduling_strategy=options.scheduling_strategy,
-            max_restarts=0,
-            max_task_retries=0,
-        )
+        # The keys of constants begin with it.
+        self.user = uuid.uuid4().hex
+        self._class = worker_class(options)
         self._numbers = itertools.count()
         self._members: list[RayMember] = []
         self._failed_starts = 0
@@ -89,8 +97,7 @@ class RayTeam:
         self._is_closed = False
         # Reentrant, since the garbage collector may let a constant be forgotten in the middle of anything.
         self._lock = threading.RLock()
-        for _ in range(size):
-            self._start_one()
+        self._start_all()
 
     def check_open(self) -> None:
         """Raise PoolError if the pool is closed, or its Ray is gone."""
@@ -219,6 +226,10 @@ class RayTeam:
 
     def _live(self) -> list[RayMember]:
         return [member for member in self._members if member.is_up]
+
+    def _start_all(self) -> None:
+        for _ in range(self.size):
+            self._start_one()
 
     def _start_one(self) -> None:
         actor = self._class.remote(self._threads)

@@ -41,6 +41,11 @@ class BatchWorker:
         """Let go of a constant."""
         _constants.pop(key, None)
 
+    def forget_user(self, user: str) -> None:
+        """Let go of all constants of `user`, whose name their keys begin with."""
+        for key in [key for key in _constants if key.startswith(user)]:
+            del _constants[key]
+
     def make(self, key: str, item: Any) -> Any:
         """Return what the kept reader makes of `item`, or a `PackedFailure`."""
         with row_executor(self._executor):

@@ -1,0 +1,152 @@
+"""A pool that has a name: an actor that keeps the workers for as long as somebody uses them.
+
+    user ──lease()──► keeper     a call that does not return while the user stays
+    user ──join(lease)──► keeper     the workers; from here on the keeper waits for the lease to end
+
+The lease ends when the user leaves, and also when its process dies: the reference to the result of `lease` is
+owned by the user, and Ray tells whoever waits for it that the owner is gone. No clock is involved. When the
+last user has gone the keeper ends the workers and itself. It is detached, so it does not end with the
+process that made it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+import uuid
+from typing import Any
+
+import ray
+from ray import exceptions as ray_errors
+
+from raybatch.errors import PoolError
+from raybatch.work_pool.ray_connection import RayConnection
+from raybatch.work_pool.ray_team import ActorOptions, RayMember, RayTeam, worker_class
+
+NAMESPACE = "raybatch"
+
+# A keeper may be ending just when it is asked; then another one is made.
+_MAX_JOIN_ATTEMPTS = 5
+
+
+class PoolKeeper:
+    """The class of the keeping actor."""
+
+    def __init__(self, size: int, threads: int, options: ActorOptions) -> None:
+        self._threads = threads
+        self._class = worker_class(options)
+        self._next_number = 0
+        self._actors: dict[int, Any] = {}
+        self._users: dict[str, asyncio.Event] = {}
+        self._watches: set[asyncio.Task[None]] = set()
+        for _ in range(size):
+            self._start_one()
+
+    async def lease(self, user: str) -> None:
+        """Return when `user` leaves."""
+        await self._users.setdefault(user, asyncio.Event()).wait()
+
+    async def join(self, user: str, lease: list[Any]) -> dict[int, Any]:
+        """Return the workers by number, and keep them while the one reference in `lease` is open."""
+        self._users.setdefault(user, asyncio.Event())
+        watch = asyncio.create_task(self._watch(user, lease[0]))
+        self._watches.add(watch)
+        return self._actors
+
+    async def leave(self, user: str) -> None:
+        """End the lease of `user`."""
+        if user in self._users:
+            self._users[user].set()
+
+    async def replace(self, number: int) -> dict[int, Any]:
+        """End worker `number`, unless another user has said so before; return the workers that there are."""
+        actor = self._actors.pop(number, None)
+        if actor is not None:
+            ray.kill(actor)
+            self._start_one()
+        return self._actors
+
+    async def _watch(self, user: str, lease: Any) -> None:
+        with contextlib.suppress(ray_errors.RayError):  # it says so when the user's process is gone
+            await lease
+        del self._users[user]
+        for actor in self._actors.values():
+            actor.forget_user.remote(user)
+        if not self._users:
+            for actor in self._actors.values():
+                ray.kill(actor)
+            ray.kill(ray.get_runtime_context().current_actor)
+
+    def _start_one(self) -> None:
+        self._actors[self._next_number] = self._class.remote(self._threads)
+        self._next_number += 1
+
+
+class SharedRayTeam(RayTeam):
+    """A user's view of the workers of the pool `name`; another user's attempts are not seen."""
+
+    def __init__(
+        self,
+        connection: RayConnection,
+        size: int,
+        threads: int,
+        options: ActorOptions,
+        start_timeout_s: float,
+        name: str,
+    ) -> None:
+        self._name = name
+        self._keeper_arguments = (size, threads, options)
+        self._keeper: Any = None
+        super().__init__(connection, size, threads, options, start_timeout_s)
+
+    def close(self) -> None:
+        with self._lock:
+            if not self._is_closed and self._connection.is_alive():
+                self._keeper.leave.remote(self.user)
+            self._is_closed = True
+            self._members.clear()
+
+    def _start_all(self) -> None:
+        for _ in range(_MAX_JOIN_ATTEMPTS):
+            self._keeper = (
+                ray.remote(PoolKeeper)
+                .options(
+                    name=self._name,
+                    namespace=NAMESPACE,
+                    lifetime="detached",
+                    get_if_exists=True,
+                    num_cpus=0,
+                    max_concurrency=1000,
+                )
+                .remote(*self._keeper_arguments)
+            )
+            self.user = uuid.uuid4().hex
+            self._lease = self._keeper.lease.remote(self.user)
+            try:
+                self._take(ray.get(self._keeper.join.remote(self.user, [self._lease])))
+                return
+            except ray_errors.RayActorError:
+                continue
+        raise PoolError(
+            f"the pool {self._name!r} cannot be joined: it ended each time it was asked"
+        )
+
+    def _start_one(self) -> None:
+        """Nothing: `_remove` has taken in the worker that the keeper started."""
+
+    def _remove(self, member: RayMember) -> None:
+        self._members.remove(member)
+        if not self._live():
+            self._none_up_since = time.monotonic()
+        if self._connection.is_alive():
+            try:
+                self._take(ray.get(self._keeper.replace.remote(member.number)))
+            except ray_errors.RayActorError as error:
+                raise PoolError(f"the pool {self._name!r} has ended: {error}") from error
+
+    def _take(self, actors: dict[int, Any]) -> None:
+        known = {member.number for member in self._members}
+        for number, actor in actors.items():
+            if number not in known:
+                self._members.append(RayMember(number, actor, actor.ready.remote()))
