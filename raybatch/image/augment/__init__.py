@@ -1,0 +1,27 @@
+"""Random crops, flips and colours for training, each a function of the image and of `rng`.
+
+The names, parameters and distributions are those of torchvision's transforms for PIL images
+(https://pytorch.org/vision/stable/transforms.html); the draws are other draws. Randomness comes from the
+`np.random.Generator` that is passed, so a sample that is made again is the same:
+
+    crop_and_flip = augment.Compose([augment.RandomResizedCrop(224), augment.RandomHorizontalFlip()])
+
+    def augment_sample(x, y, rng):
+        return crop_and_flip(x, rng=rng), y
+
+    source = rb.ArrayDataSource([images, labels]).map_samples(augment_sample)
+"""
+
+from raybatch.image.augment.color import ColorJitter
+from raybatch.image.augment.crop import RandomResizedCrop
+from raybatch.image.augment.flip import RandomHorizontalFlip, RandomVerticalFlip
+from raybatch.image.augment.transform import Compose, Transform
+
+__all__ = [
+    "ColorJitter",
+    "Compose",
+    "RandomHorizontalFlip",
+    "RandomResizedCrop",
+    "RandomVerticalFlip",
+    "Transform",
+]

@@ -1,0 +1,93 @@
+"""A random part of the image, scaled."""
+
+from __future__ import annotations
+
+import math
+import operator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from raybatch.image.augment.settings import pair
+from raybatch.image.augment.transform import Transform
+from raybatch.image.reader import RESAMPLING
+
+_TRIES = 10
+
+
+@dataclass(frozen=True)
+class RandomResizedCrop(Transform):
+    """A part of the image of random place, area and shape, scaled to `size`: (height, width), or one edge.
+
+    The part has `scale` (min, max) of the image's area, drawn uniformly, and a width / height in `ratio`
+    (min, max), drawn uniformly in its logarithm. `interpolation` is one of Pillow's filters or its name in
+    lower case. Cropping and scaling are one pass, `image.resize(size, interpolation, box=box)`, so at an edge
+    of the part the filter sees the pixels beside it, where the image has any.
+
+    The crop of "Going Deeper with Convolutions" (Szegedy et al., CVPR 2015), found as torchvision finds it.
+    """
+
+    size: int | tuple[int, int]
+    scale: tuple[float, float] = (0.08, 1.0)
+    ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    interpolation: str | int = "bilinear"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "size", _height_and_width(self.size))
+        low, high = scale = pair("scale", self.scale)
+        if not 0 <= low <= high <= 1:
+            raise ValueError(f"scale must be (min, max) with 0 ≤ min ≤ max ≤ 1, not {self.scale!r}")
+        object.__setattr__(self, "scale", scale)
+        low, high = ratio = pair("ratio", self.ratio)
+        if not 0 < low <= high < math.inf:
+            raise ValueError(f"ratio must be (min, max) with 0 < min ≤ max, not {self.ratio!r}")
+        object.__setattr__(self, "ratio", ratio)
+        if isinstance(self.interpolation, int):
+            name = Image.Resampling(self.interpolation).name.lower()
+            object.__setattr__(self, "interpolation", name)
+        if self.interpolation not in RESAMPLING:
+            raise ValueError(
+                f"interpolation must be one of {', '.join(map(repr, RESAMPLING))}, "
+                f"not {self.interpolation!r}"
+            )
+
+    def on_image(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
+        height, width = _height_and_width(self.size)
+        box = self.box(image.width, image.height, rng)
+        return image.resize((width, height), RESAMPLING[str(self.interpolation)], box=box)
+
+    def box(self, width: int, height: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
+        """Return the part to take of a `width` × `height` image: left, top, right, bottom, in pixels.
+
+        Up to ten parts are drawn; if none of them fits within the image, it is the largest part in the
+        middle with a ratio in the range.
+        """
+        if width < 1 or height < 1:
+            raise ValueError(f"an image to crop must have pixels, not {width} × {height}")
+        log_low, log_high = map(math.log, self.ratio)
+        for _ in range(_TRIES):
+            area = width * height * rng.uniform(*self.scale)
+            ratio = math.exp(rng.uniform(log_low, log_high))
+            part_width = round(math.sqrt(area * ratio))
+            part_height = round(math.sqrt(area / ratio))
+            if 0 < part_width <= width and 0 < part_height <= height:
+                left = int(rng.integers(0, width - part_width, endpoint=True))
+                top = int(rng.integers(0, height - part_height, endpoint=True))
+                return left, top, left + part_width, top + part_height
+        low, high = self.ratio
+        part_width = max(1, min(width, round(height * high)))
+        part_height = max(1, min(height, round(width / low)))
+        left, top = (width - part_width) // 2, (height - part_height) // 2
+        return left, top, left + part_width, top + part_height
+
+
+def _height_and_width(size: Any) -> tuple[int, int]:
+    try:
+        height, width = map(operator.index, size if np.iterable(size) else (size, size))
+    except (TypeError, ValueError):
+        raise TypeError(f"size must be an integer or (height, width), not {size!r}") from None
+    if height < 1 or width < 1:
+        raise ValueError(f"size must be of 1 or more pixels, not {size!r}")
+    return height, width

@@ -1,0 +1,48 @@
+"""The image mirrored, or not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from raybatch.image.augment.settings import is_number
+from raybatch.image.augment.transform import Transform
+
+
+@dataclass(frozen=True)
+class RandomHorizontalFlip(Transform):
+    """The image with left and right exchanged, with probability `p`."""
+
+    p: float = 0.5
+
+    def __post_init__(self) -> None:
+        _check_probability(self.p)
+
+    def on_image(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
+        if rng.random() < self.p:
+            return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        return image
+
+
+@dataclass(frozen=True)
+class RandomVerticalFlip(Transform):
+    """The image with top and bottom exchanged, with probability `p`."""
+
+    p: float = 0.5
+
+    def __post_init__(self) -> None:
+        _check_probability(self.p)
+
+    def on_image(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
+        if rng.random() < self.p:
+            return image.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
+        return image
+
+
+def _check_probability(p: float) -> None:
+    if not is_number(p):
+        raise TypeError(f"p must be a number, not {p!r}")
+    if not 0 <= p <= 1:
+        raise ValueError(f"p must be from 0 to 1, not {p!r}")
