@@ -81,6 +81,32 @@ def test_after_load_only_the_first_iteration_begins_in_the_middle() -> None:
     assert resumed.epoch == 1
 
 
+def test_setting_the_epoch_that_it_is_at_keeps_the_place() -> None:
+    loader = rb.Loader(numbers(0, 20), 5)
+    next(iter(loader))
+    resumed = rb.Loader(numbers(0, 20), 5)
+    resumed.load_state_dict(loader.state_dict())
+    resumed.set_epoch(0)
+    assert delivered(next(iter(resumed))) == [[5, 6, 7, 8, 9]]
+    resumed.set_epoch(1)
+    assert resumed.state_dict()["received"] == []
+    assert delivered(next(iter(resumed))) == [[0, 1, 2, 3, 4]]
+
+
+@pytest.mark.parametrize("shuffle", [None, 3])
+def test_an_order_without_end_goes_on_at_once_however_far_it_is(shuffle: Any) -> None:
+    source = numbers(0, 7, repeats=-1)
+    state = rb.Loader(source, 5, shuffle=shuffle).state_dict()
+    resumed = rb.Loader(source, 5, shuffle=shuffle)
+    resumed.load_state_dict(state | {"received": [[5, 10**12]]})
+    batches = iter(resumed)
+    passes = [next(batches)[0] for _ in range(14)]
+    # 5 * 10**12 samples are 2 short of a whole number of passes, and 70 more are ten passes.
+    together = np.concatenate(passes)[(-5 * 10**12) % 7 :]
+    whole = together[: len(together) // 7 * 7].reshape(-1, 7)
+    assert (np.sort(whole, axis=1) == np.arange(7)).all()
+
+
 def test_loading_ends_the_iteration_that_is_under_way() -> None:
     loader = rb.Loader(numbers(0, 20), 5)
     start = loader.state_dict()

@@ -93,14 +93,17 @@ class Loader:
         return self._plan.source.num_samples()
 
     def set_epoch(self, epoch: int) -> None:
-        """Make `epoch` the one that the next `iter()` gives, from its first batch."""
+        """Make `epoch` the one that the next `iter()` gives, from its first batch.
+
+        For the epoch that it is at, nothing changes: after `load_state_dict` it still goes on in the middle.
+        """
         number = operator.index(epoch)
         if number < 0:
             raise ValueError(f"epoch must be 0 or more, not {epoch}")
         self._close_iterator()
-        if number != self._epoch or self._begin_at:
+        if number != self._epoch:
             self._drop_stream()
-        self._epoch, self._received, self._begin_at = number, [], []
+            self._epoch, self._received, self._begin_at = number, [], []
 
     def state_dict(self) -> dict[str, Any]:
         """Return where this loader is, as a small dict that JSON can hold.
