@@ -43,7 +43,7 @@ def begin(loader: rb.Loader) -> Iterator[Any]:
     batches = iter(loader)
     next(batches)
     wait_for(lambda: store_bytes() > BATCH_BYTES, "batches made ahead", 5)
-    assert len(actor_processes()) == 2
+    wait_for(lambda: len(actor_processes()) == 2, "two actors", 10)
     return batches
 
 
@@ -57,7 +57,7 @@ def test_break_frees_what_was_made_ahead_and_keeps_the_actors(loader: list[rb.Lo
     for _ in begin(loader[0]):
         break
     wait_for(lambda: store_bytes() < BATCH_BYTES / 2, "no store memory", 2)
-    assert len(actor_processes()) == 2
+    wait_for(lambda: len(actor_processes()) == 2, "two actors", 10)
     assert len(list(loader[0])) == 16
     loader.clear()
 
@@ -91,7 +91,11 @@ def test_a_pool_that_the_program_holds_ends_when_it_is_closed(loader: list[rb.Lo
         for _ in range(2):
             with rb.Loader(rb.ArrayDataSource([Rows()]), 64, pool=pool) as opened:
                 assert len(list(opened)) == 16
-        assert len(actor_processes()) == 2, "closing a loader leaves the pool to the program"
+        wait_for(
+            lambda: len(actor_processes()) == 2,
+            "closing a loader leaves the pool to the program",
+            10,
+        )
     with pytest.raises(rb.errors.PoolError, match="closed"):
         rb.Loader(rb.ArrayDataSource([Rows()]), 64, pool=pool)
 
@@ -129,8 +133,8 @@ def test_ctrl_c_ends_the_loop_its_actors_and_the_ray_that_the_pool_started() -> 
 def test_a_killed_driver_takes_its_actors_with_it() -> None:
     with start(LOOP, env={**os.environ, "RAY_ADDRESS": ""}) as driver:
         driver.listen()
+        wait_for(lambda: len(driver.actors()) == 2, "two actors", 10)
         actors = driver.actors()
-        assert len(actors) == 2
         driver.process.kill()
         driver.process.wait()
         wait_for(lambda: not alive(actors), "no actors", 10)

@@ -47,11 +47,11 @@ def test_two_consumers_in_two_actors_share_the_actors_of_one_pool(loader: rb.Loa
     got = ray.get([consumer.take.remote(100) for consumer in consumers])
     assert sorted(got[0] + got[1]) == list(range(120))
     assert len(got[0]) == len(got[1])
-    assert len(actor_processes()) == 2
+    wait_for(lambda: len(actor_processes()) == 2, "two actors", 10)
     serial = rb.Loader(numbers(0, 120), 5, shuffle=3).split(2)
     assert got == [[int(i) for (batch,) in part for i in batch] for part in serial]
     ray.get([consumer.close.remote() for consumer in consumers])
-    assert len(actor_processes()) == 2, "the maker still uses it"
+    wait_for(lambda: len(actor_processes()) == 2, "the maker still uses it", 10)
     loader.close()
     del loader
 
@@ -63,7 +63,7 @@ def test_it_outlives_its_maker_as_long_as_someone_uses_it(loader: rb.Loader) -> 
     ray.get(first.close.remote())
     rest = ray.get(second.take.remote(100))
     assert len(head[1] + rest) == 60
-    assert len(actor_processes()) == 2
+    wait_for(lambda: len(actor_processes()) == 2, "two actors", 10)
     ray.kill(second)  # without a chance to say so
     wait_for(lambda: not actor_processes(), "no actors", 5)
 
@@ -92,7 +92,7 @@ input()
     address = ray.get_runtime_context().gcs_address
     with start(program, env={**os.environ, "RAY_ADDRESS": address}) as driver:
         driver.listen()
-        assert len(actor_processes()) == 2
+        wait_for(lambda: len(actor_processes()) == 2, "two actors", 10)
         driver.process.kill()
         driver.process.wait()
         wait_for(lambda: not actor_processes(), "no actors", 15)
