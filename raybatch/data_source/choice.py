@@ -122,6 +122,7 @@ class ChoiceCursor(Cursor):
         self._members = members
         self._turns = turns
         self._in_turn = in_turn
+        self._are_even = all(member.is_even for member in members)
 
     def step(self, size: int) -> Run | None:
         while (member := self._turns.next(size, self._passed())) is not None:
@@ -134,13 +135,16 @@ class ChoiceCursor(Cursor):
         return None
 
     def skip(self, size: int, steps: int) -> None:
-        if self._in_turn:
-            super().skip(size, steps)
+        if self._in_turn or not (self._turns.end_together or self._are_even):
+            super().skip(size, steps)  # a turn of a member that has ended already is no step
             return
+        if steps == 0:
+            return  # turns may be laid out anew for this size only when one is taken
+        before = sum(self._passed())
         turns = self._turns.skip(size, steps, self._passed())
         for member, count in zip(self._members, turns, strict=True):
-            member.skip(size, count)
-        self.position += size * steps
+            member.skip(size, int(count))
+        self.position += sum(self._passed()) - before
 
     def _passed(self) -> list[int]:
         return [member.position for member in self._members]

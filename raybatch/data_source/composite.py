@@ -94,6 +94,7 @@ class CompositeCursor(Cursor):
         self._members = members
         self._trim = trim
         self._in_turn = in_turn
+        self.is_even = all(member.is_even for member in members)
 
     def step(self, size: int) -> Run | None:
         runs = []
@@ -110,9 +111,12 @@ class CompositeCursor(Cursor):
         if self._in_turn:
             super().skip(size, steps)
             return
+        before = [member.position for member in self._members]
         for member in self._members:
             member.skip(size, steps)
-        self.position += size * steps
+        passed = [m.position - start for m, start in zip(self._members, before, strict=True)]
+        # At most so many, if members have short runs on the way; only an even one's position is asked for.
+        self.position += min(passed) if self._trim else max(passed)
 
 
 class CompositeRun:

@@ -30,10 +30,12 @@ class Run(Protocol):
 class Cursor:
     """A place in an order, moved forward a run at a time. `position` counts the samples passed.
 
-    A subclass implements `step`; `skip` if there is a faster way than to step.
+    A subclass implements `step`; `skip` if there is a faster way than to step. `is_even`: every run is of the
+    size asked for, but for the last, so that the number of samples says the number of runs.
     """
 
     position = 0
+    is_even = False
 
     def step(self, size: int) -> Run | None:
         """Return the next run, of `size` samples or the fewer that are left; None at the end."""

@@ -30,6 +30,8 @@ class Passes(Cursor):
     last: BatchUp draws so, and a program that goes on with the same generator gets the same second epoch.
     """
 
+    is_even = True
+
     def __init__(self, population: int | IndexArray, repeats: int, rng: ShuffleRNG | None) -> None:
         self._population = population
         self._length = population if isinstance(population, int) else len(population)

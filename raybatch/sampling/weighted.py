@@ -120,6 +120,8 @@ class Draws(Cursor):
     place: the cumulative weights are searched for the uniform number that belongs to the place.
     """
 
+    is_even = True
+
     def __init__(self, population: int | IndexArray, weights: FloatArray, rng: Any) -> None:
         self._population, self._weights, self._rng = population, weights, rng
         self._cumulative: FloatArray | None = None
