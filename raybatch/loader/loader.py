@@ -127,11 +127,10 @@ class Loader:
         shuffle; it names the field.
         """
         self._check_state(state)
+        # Also refuses; until then nothing has changed.
+        self._plan.load_shuffle(state["shuffle"], state["epoch"], adopt_seed=self._adopts_seed)
         self._close_iterator()
         self._drop_stream()
-        self._plan.shuffles.load_state(
-            state["shuffle"], state["epoch"], adopt_seed=self._adopts_seed
-        )
         self._epoch = state["epoch"]
         self._received = [list(part) for part in state["received"]]
         self._begin_at = self._received
@@ -143,9 +142,10 @@ class Loader:
         """
         if self._plan.split.world_size != 1:
             raise ValueError("this loader is one rank of a split already")
+        RankSplit(0, world_size)  # refuses what is no number of ranks
         return [
             _copied(*self._copy_arguments(RankSplit(rank, world_size)))
-            for rank in range(operator.index(world_size))
+            for rank in range(world_size)
         ]
 
     def __len__(self) -> int:
@@ -228,8 +228,11 @@ class Loader:
             iterator.close()
 
     def _received_task(self, task: Task) -> None:
-        size, before = self._plan.global_batch_size, sum(steps for _, steps in self._begin_at)
-        self._received = [*self._begin_at, [size, task.step + 1 - before]]
+        earlier, size = self._begin_at, self._plan.global_batch_size
+        if earlier and earlier[-1][0] == size:
+            earlier = earlier[:-1]  # one part, however often it was resumed
+        before = sum(steps for _, steps in earlier)
+        self._received = [*earlier, [size, task.step + 1 - before]]
 
     def _left_epoch(self, *, completed: bool, stream_goes_on: bool) -> None:
         """Note how the current epoch ended; a completed one is followed by the next."""

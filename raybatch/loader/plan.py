@@ -72,6 +72,11 @@ class Plan:
         # What the source will not take is an error here, not at the first batch.
         cursor_of(source, shuffle=self.shuffles.rng(0))
 
+    def load_shuffle(self, state: Any, epoch: int, *, adopt_seed: bool) -> None:
+        """Draw `epoch` and what follows with the saved shuffle; StateError if it is of another kind."""
+        self.shuffles.load_state(state, epoch, adopt_seed=adopt_seed)
+        self._lengths = {}
+
     def tasks(self, epoch: int, progress: Progress) -> Iterator[Task]:
         """Iterate over the tasks of `epoch` after `progress`, and of all epochs that follow.
 
