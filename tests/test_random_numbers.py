@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 import raybatch as rb
-from tests.sources import numbers
+from raybatch.data_source import AbstractDataSource
+from tests.sources import delivered, numbers
 
 
 def draw(x: Any, rng: np.random.Generator) -> tuple[Any, float]:
@@ -83,6 +84,33 @@ def test_with_a_generator_every_epoch_equals_the_serial_one() -> None:
     loader = rb.Loader(source, 6, shuffle=np.random.RandomState(5))
     for _ in range(3):
         assert rb.stream_digest(loader) == rb.stream_digest(source.batch_iterator(6, shuffle=rng))
+
+
+def test_members_keep_their_numbers_under_every_cut_of_the_epoch() -> None:
+    """Composite, choice and a map over a choice: batch size, ranks and resume change no sample's numbers."""
+    plain, mapped = numbers(100, 24), numbers(0, 24).map_samples(draw)
+    sources: dict[str, AbstractDataSource] = {
+        "composite": rb.CompositeDataSource([mapped, plain]),
+        "choice": rb.ChoiceDataSource([mapped, plain.map_samples(draw)], stratified=True),
+        "over a choice": rb.ChoiceDataSource([numbers(0, 24), plain]).map_samples(draw),
+        "over a composite": rb.CompositeDataSource([numbers(0, 24), plain]).map_samples(
+            lambda x, y, rng: (x, rng.random())
+        ),
+    }
+    for source in sources.values():
+        expected = by_sample(batch[:2] for batch in rb.Loader(source, 4))
+        assert len(set(expected.values())) == len(expected)
+        loader = rb.Loader(source, 2)
+        got = by_sample(batch[:2] for batch in itertools.islice(loader, 5))
+        for part in loader.split(3):
+            got |= by_sample(batch[:2] for batch in part)
+        assert got == expected
+
+
+def test_each_sample_is_a_row_of_every_array() -> None:
+    source = rb.ArrayDataSource([np.arange(9), np.arange(9) * 10], indices=[8, 2, 5])
+    (batch,) = source.map_samples(lambda x, y, rng: (x, x + y)).batch_iterator(3)
+    assert delivered(batch) == [[8, 2, 5], [88, 22, 55]]
 
 
 def test_a_batch_has_random_numbers_of_its_own() -> None:

@@ -6,14 +6,14 @@ import itertools
 import json
 import subprocess
 import sys
-from collections import Counter
 from typing import Any
 
 import numpy as np
 import pytest
 
 import raybatch as rb
-from tests.sources import PROGRAMS, SHUFFLES, all_sources, delivered, finite_sources, numbers
+from raybatch.data_source import AbstractDataSource
+from tests.sources import PROGRAMS, SHUFFLES, all_sources, delivered, numbers
 
 EPOCHS = 2
 
@@ -25,6 +25,68 @@ def rest_of(loader: rb.Loader) -> list[Any]:
         epoch = loader.epoch
         rest += [(epoch, delivered(batch)) for batch in loader]
     return rest
+
+
+@pytest.mark.parametrize("shuffle", [None, 3])
+@pytest.mark.parametrize("inner", ["ends early", "trimmed"])
+def test_a_stratified_choice_goes_on_when_a_member_has_fewer_batches_than_samples(
+    inner: str, shuffle: Any
+) -> None:
+    def fresh() -> rb.Loader:
+        member: AbstractDataSource = rb.ChoiceDataSource([numbers(0, 23), numbers(100, 5)])
+        if inner == "trimmed":
+            member = rb.CompositeDataSource([member, numbers(300, 40)])
+        source = rb.ChoiceDataSource([member, numbers(200, 11)], stratified=True)
+        return rb.Loader(source, 4, shuffle=shuffle)
+
+    whole, loader = [delivered(batch) for batch in fresh()], fresh()
+    for count, _ in enumerate(loader, start=1):
+        resumed = fresh()
+        resumed.load_state_dict(through_json(loader.state_dict()))
+        assert [delivered(batch) for batch in resumed] == whole[count:]
+
+
+def test_a_state_stays_small_however_often_an_epoch_is_resumed() -> None:
+    state = rb.Loader(numbers(0, 7, repeats=-1), 5, shuffle=1).state_dict()
+    for _ in range(100):
+        loader = rb.Loader(numbers(0, 7, repeats=-1), 5, shuffle=1)
+        loader.load_state_dict(state)
+        next(iter(loader))
+        state = through_json(loader.state_dict())
+    assert state["received"] == [[5, 100]]
+
+
+def test_a_state_between_epochs_begins_the_next() -> None:
+    loader = rb.Loader(numbers(0, 20), 5, shuffle=3)
+    list(loader)
+    resumed = rb.Loader(numbers(0, 20), 5, shuffle=3)
+    resumed.load_state_dict(through_json(loader.state_dict()))
+    assert (resumed.epoch, resumed.state_dict()["received"]) == (1, [])
+    assert [delivered(batch) for batch in resumed] == [delivered(batch) for batch in loader]
+
+
+def test_the_length_is_that_of_the_adopted_seed() -> None:
+    def choice() -> rb.Loader:
+        members: list[AbstractDataSource] = [numbers(100 * i, n) for i, n in enumerate([40, 23, 5])]
+        return rb.Loader(rb.ChoiceDataSource(members), 4, shuffle=True)
+
+    for _ in range(20):  # most seeds give other lengths
+        resumed = choice()
+        len(resumed)
+        resumed.load_state_dict(choice().state_dict())
+        assert len(resumed) == len(list(resumed))
+
+
+def test_a_refused_state_changes_nothing() -> None:
+    for other in (numbers(0, 21), numbers(0, 20)):
+        loader = rb.Loader(numbers(0, 20), 5, shuffle=3)
+        batches = iter(loader)
+        next(batches)
+        before = loader.state_dict()
+        with pytest.raises(rb.errors.StateError):
+            loader.load_state_dict(rb.Loader(other, 5, shuffle=4).state_dict())
+        assert loader.state_dict() == before
+        assert len(list(batches)) == 3
 
 
 def through_json(state: dict[str, Any]) -> dict[str, Any]:
@@ -127,39 +189,6 @@ def test_shuffle_true_goes_on_with_the_saved_seed() -> None:
     assert [delivered(batch) for batch in resumed] == [delivered(batch) for batch in batches]
 
 
-@pytest.mark.parametrize("shuffle", ["seed", "RandomState"])
-@pytest.mark.parametrize("kind", finite_sources())
-def test_ranks_and_batch_size_may_change_on_the_way(kind: str, shuffle: str) -> None:
-    """4 ranks at batch size 2, then 3 ranks at 1, then 1 rank at 5: each sample once in the epoch."""
-    source = finite_sources()[kind]
-    got: Counter[int] = Counter()
-    state = None
-    for world_size, batch_size, steps in ((4, 2, 2), (3, 1, 1), (1, 5, None)):
-        states = []
-        for rank in range(world_size):
-            split = rb.RankSplit(rank, world_size)
-            loader = rb.Loader(source(), batch_size, shuffle=SHUFFLES[shuffle](), split=split)
-            if state is not None:
-                loader.load_state_dict(state)
-            for batch in itertools.islice(loader, steps):
-                for numbers_ in delivered(batch)[: 2 if kind == "composite" else 1]:
-                    got.update(numbers_)
-            states.append(loader.state_dict())
-        state = through_json(states[0])
-    whole = rb.Loader(source(), 5)
-    members = 2 if kind == "composite" else 1
-    assert got == Counter(i for b in whole for part in delivered(b)[:members] for i in part)
-
-
-def test_an_order_that_only_iterates_says_that_it_cannot_change_its_batch_size() -> None:
-    loader = rb.Loader(all_sources()["sampler that only iterates"](), 4)
-    next(iter(loader))
-    resumed = rb.Loader(all_sources()["sampler that only iterates"](), 5)
-    resumed.load_state_dict(loader.state_dict())
-    with pytest.raises(ValueError, match="cannot change to 5"):
-        next(iter(resumed))
-
-
 SAVED = rb.Loader(numbers(0, 20), 5, shuffle=3)
 
 
@@ -167,6 +196,9 @@ SAVED = rb.Loader(numbers(0, 20), 5, shuffle=3)
     ("field", "other"),
     [
         ("samples", lambda: rb.Loader(numbers(0, 21), 5, shuffle=3)),
+        ("samples", lambda: rb.Loader(numbers(0, 20, repeats=2), 5, shuffle=3)),
+        ("sampler", lambda: rb.Loader(numbers(0, 10, repeats=2), 5, shuffle=3)),
+        ("source", lambda: rb.Loader(rb.ChoiceDataSource([numbers(0, 20)]), 5, shuffle=3)),
         ("sampler", lambda: rb.Loader(numbers(0, 40, indices=np.arange(20)), 5, shuffle=3)),
         ("source", lambda: rb.Loader(rb.CompositeDataSource([numbers(0, 20)]), 5, shuffle=3)),
         ("shuffle", lambda: rb.Loader(numbers(0, 20), 5, shuffle=4)),
