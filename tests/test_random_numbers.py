@@ -123,6 +123,12 @@ def test_a_batch_has_random_numbers_of_its_own() -> None:
     assert len(set(shared)) == 4
 
 
+def test_a_map_of_a_map_has_random_numbers_of_its_own() -> None:
+    source = numbers(0, 20).map(lambda x, rng: (rng.random(),), rng=True)
+    for u, v in source.map(lambda u, rng: (u, rng.random()), rng=True).batch_iterator(5):
+        assert u != v
+
+
 def test_what_functions_return_is_stacked() -> None:
     def fn(x: Any, rng: Any) -> tuple[Any, ...]:
         return np.full((2, 3), x), float(x), Image.new("L", (4, 5)), (int(x), "name")

@@ -151,6 +151,15 @@ def test_split_equals_loaders_made_for_each_rank(
             assert [delivered(batch) for batch in part] == [delivered(batch) for batch in alone]
 
 
+def test_the_ranks_of_a_seed_drawn_once_share_it_and_go_on_with_a_saved_one() -> None:
+    saved, loader = (rb.Loader(numbers(0, 50), 4, shuffle=True) for _ in range(2))
+    parts = loader.split(2)
+    assert len({part.state_dict()["shuffle"] for part in [loader, *parts]}) == 1
+    for part in [*parts, pickle.loads(pickle.dumps(loader))]:
+        part.load_state_dict(saved.state_dict())
+        assert part.state_dict() == saved.state_dict()
+
+
 @pytest.mark.parametrize("last_batch", ["keep", "pad"])
 def test_ranks_share_the_short_batches_of_a_choice_step_by_step(last_batch: str) -> None:
     for kind in ("choice", "stratified", "composite of choices"):
