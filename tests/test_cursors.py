@@ -264,10 +264,20 @@ def test_the_last_word_of_a_subclass_counts() -> None:
     ]
 
 
-# BUG: a stratified choice gives a member num_batches(its samples) turns, but a choice within it has more
-# batches than that, since each of its own members ends with a short one. BatchUp loses these samples too.
-@pytest.mark.xfail
-def test_a_stratified_choice_of_stratified_choices_gives_every_sample() -> None:
+@pytest.mark.parametrize("shuffle", [None, 3, "RandomState"])
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 7, 50])
+def test_a_stratified_choice_of_choices_gives_every_sample_as_its_length_says(
+    size: int, shuffle: Any
+) -> None:
+    def rng() -> Any:
+        return np.random.RandomState(3) if shuffle == "RandomState" else shuffle
+
     inner = rb.ChoiceDataSource([numbers(0, 23), numbers(100, 9)], stratified=True)
-    source = rb.ChoiceDataSource([inner, numbers(200, 11)], stratified=True)
-    assert sum(len(batch) for (batch,) in source.batch_iterator(4)) == 43
+    joined = rb.CompositeDataSource([inner.map(lambda x: (x,))])
+    source = rb.ChoiceDataSource([joined, numbers(200, 11)], stratified=True)
+    expected = sorted([*range(23), *range(100, 109), *range(200, 211)])
+    loader = rb.Loader(source, size, shuffle=rng())
+    for batches in (source.batch_iterator(size, shuffle=rng()), loader):
+        got = list(batches)
+        assert sorted(int(i) for (batch,) in got for i in batch) == expected
+        assert len(got) == len(rb.Loader(source, size, shuffle=rng()))

@@ -214,12 +214,16 @@ def test_wrong_arguments(make: Any, error: type[Exception], message: str) -> Non
         make()
 
 
-# BUG: where the shorter member of an untrimmed composite leaves a rank nothing, its array is empty: `pad`
-# does not fill it and `valid` does not know of it, and a `map_samples` of that member fails (IndexError).
-@pytest.mark.xfail
-@pytest.mark.parametrize("rank", range(3))
-def test_pad_fills_every_array_of_an_untrimmed_composite(rank: int) -> None:
-    source = rb.CompositeDataSource([numbers(0, 10), numbers(100, 7)], trim=False)
-    for x, y, valid in rb.Loader(source, 2, split=rb.RankSplit(rank, 3), last_batch="pad"):
-        assert len(x) == len(y) == 2
-        assert len(set(y[valid].tolist())) == valid.sum()
+UNTRIMMED = rb.CompositeDataSource([numbers(0, 10), numbers(100, 7)], trim=False)
+
+
+@pytest.mark.parametrize("source", [UNTRIMMED, UNTRIMMED.map(lambda x, y: (x, y))])
+def test_arrays_of_unequal_length_cannot_be_shared_out_padded_or_mapped(source: Any) -> None:
+    for wrong in ({"split": rb.RankSplit(0, 3)}, {"last_batch": "pad"}):
+        with pytest.raises(ValueError, match="trim=False"):
+            rb.Loader(source, 2, **wrong)
+    with pytest.raises(ValueError, match="trim=False"):
+        rb.Loader(source, 2).split(2)
+    with pytest.raises(ValueError, match="trim=False"):
+        source.map_samples(lambda x, y, rng: (x, y))
+    assert len(list(rb.Loader(source, 2))) == 4

@@ -38,6 +38,11 @@ class AbstractDataSource:
     def is_random_access(self) -> bool:
         return False
 
+    @property
+    def has_equal_lengths(self) -> bool:
+        """Whether all arrays of a batch have one length; not so in a composite with `trim=False`."""
+        return True
+
     def num_samples(self, **kwargs: Any) -> int | float | None:
         """Return the number of samples in one iteration: an int, `np.inf`, or None if unknown."""
         raise NotImplementedError(f"abstract for type {type(self)}")
@@ -185,6 +190,10 @@ class MapDataSource(AbstractDataSource):
         return self.source.is_random_access
 
     @property
+    def has_equal_lengths(self) -> bool:
+        return self.source.has_equal_lengths
+
+    @property
     def uses_rng(self) -> bool:
         return self.rng or self.source.uses_rng
 
@@ -230,6 +239,11 @@ class SampleMapDataSource(MapDataSource):
 
     def __init__(self, source: AbstractDataSource, fn: Callable[..., tuple[Any, ...]]) -> None:
         super().__init__(source, fn, rng=True)
+        if not source.has_equal_lengths:
+            raise ValueError(
+                "the arrays of a composite with trim=False may differ in length, so its batches have no "
+                "samples to map: map its members, or let it trim"
+            )
 
     def read(self, indices: Any, keys: RandomKeys) -> Batch:
         batch = self.source.read(indices, keys.under())

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from raybatch.data_source.abstract import AbstractDataSource, keyed_batches
+from raybatch.data_source.abstract import AbstractDataSource, MapDataSource, keyed_batches
 from raybatch.data_source.batch import Batch, ChoiceBatch
 from raybatch.data_source.members import MemberDataSource
 from raybatch.data_source.turns import Rounds, Stratified, Turns
@@ -112,7 +112,8 @@ class ChoiceDataSource(MemberDataSource):
                     f"datasets[{position}], a {type(self.datasets[position]).__name__}, "
                     "does not say"
                 )
-        return Stratified([int(size or 0) for size in sizes], rng)
+        uneven = {i for i, member in enumerate(self.datasets) if _holds_choice(member)}
+        return Stratified([int(size or 0) for size in sizes], uneven, rng)
 
 
 class ChoiceCursor(Cursor):
@@ -132,6 +133,7 @@ class ChoiceCursor(Cursor):
                 return ChoiceRun(run, member, len(self._members))
             if self._turns.end_together:
                 break
+            self._turns.ended(member)
         return None
 
     def skip(self, size: int, steps: int) -> None:
@@ -180,3 +182,14 @@ def _take_turns(
             yield ChoiceBatch(sample_indices=batch, ds_index=member)
         elif turns.end_together:
             return
+        else:
+            turns.ended(member)
+
+
+def _holds_choice(source: AbstractDataSource) -> bool:
+    """Return whether short batches of members may come before the end of `source`."""
+    if isinstance(source, MapDataSource):
+        return _holds_choice(source.source)
+    if isinstance(source, MemberDataSource):
+        return isinstance(source, ChoiceDataSource) or any(map(_holds_choice, source.datasets))
+    return False

@@ -28,6 +28,10 @@ class CompositeDataSource(MemberDataSource):
         self.flatten = flatten
         self.trim = trim
 
+    @property
+    def has_equal_lengths(self) -> bool:
+        return self.trim and super().has_equal_lengths
+
     def num_samples(self, **kwargs: Any) -> int | float | None:
         return _smallest([member.num_samples(**kwargs) for member in self.datasets])
 

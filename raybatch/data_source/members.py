@@ -24,6 +24,10 @@ class MemberDataSource(AbstractDataSource):
         return all(member.is_random_access for member in self.datasets)
 
     @property
+    def has_equal_lengths(self) -> bool:
+        return all(member.has_equal_lengths for member in self.datasets)
+
+    @property
     def uses_rng(self) -> bool:
         return any(member.uses_rng for member in self.datasets)
 

@@ -24,6 +24,9 @@ class Turns:
         """
         raise NotImplementedError
 
+    def ended(self, member: int) -> None:
+        """Take note that `member` had no batch left when its turn came."""
+
     def skip(self, batch_size: int, steps: int, passed: list[int]) -> npt.NDArray[np.int64]:
         """Leave out the next `steps` turns, and return how many of them each member had.
 
@@ -65,13 +68,16 @@ class Rounds(Turns):
 class Stratified(Turns):
     """As many turns as each member has batches: spread evenly, or shuffled.
 
-    If the batch size changes on the way, the turns for what is left are laid out anew.
+    If the batch size changes on the way, the turns for what is left are laid out anew. Of the members in
+    `uneven` the number of samples does not say the number of batches: what they have left after the last turn
+    follows, member by member, where BatchUp would lose it.
     """
 
     end_together = False
 
-    def __init__(self, sizes: list[int], rng: ShuffleRNG | None) -> None:
+    def __init__(self, sizes: list[int], uneven: set[int], rng: ShuffleRNG | None) -> None:
         self._sizes = sizes
+        self._uneven = uneven
         self._rng = rng
         self._batch_size: int | None = None
         self._order: npt.NDArray[Any] = np.arange(0)
@@ -80,9 +86,12 @@ class Stratified(Turns):
     def next(self, batch_size: int, passed: list[int]) -> int | None:
         self._lay_out(batch_size, passed)
         if self._next == len(self._order):
-            return None
+            return min(self._uneven, default=None)
         self._next += 1
         return int(self._order[self._next - 1])
+
+    def ended(self, member: int) -> None:
+        self._uneven.discard(member)
 
     def skip(self, batch_size: int, steps: int, passed: list[int]) -> npt.NDArray[np.int64]:
         self._lay_out(batch_size, passed)

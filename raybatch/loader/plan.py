@@ -62,6 +62,11 @@ class Plan:
             )
         if last_batch not in LAST_BATCH:
             raise ValueError(f"last_batch must be one of {LAST_BATCH}, not {last_batch!r}")
+        if not source.has_equal_lengths and (split.world_size > 1 or last_batch == "pad"):
+            raise ValueError(
+                "the arrays of a composite with trim=False may differ in length, so its batches cannot be "
+                'shared out among ranks or padded: let it trim, or use one rank and last_batch="keep"'
+            )
         self.source = source
         self.batch_size = check_batch_size(batch_size)
         self.last_batch = last_batch
