@@ -271,6 +271,21 @@ def test_an_error_of_the_sampler_comes_after_the_batches_before_it(loader: rb.Lo
     assert opened.epoch == 0, "the epoch was not completed"
 
 
+class Uneven(rb.sampling.AbstractSampler):
+    """A user's sampler that cuts batches as it likes."""
+
+    def num_indices_generated(self) -> int:
+        return 9
+
+    def in_order_indices_batch_iterator(self, batch_size: int) -> Iterator[Any]:
+        yield from (np.arange(2), np.arange(2, 3), np.arange(3, 7), np.arange(7, 9))
+
+
+def test_the_length_is_exact_for_a_sampler_that_cuts_batches_as_it_likes() -> None:
+    loader = rb.Loader(rb.ArrayDataSource([np.arange(9)], sampler=Uneven()), 4)
+    assert len(loader) == len(list(loader)) == 4
+
+
 def test_an_epoch_that_a_finite_member_ends_has_a_length() -> None:
     endless = rb.ArrayDataSource([np.arange(4)], repeats=-1)
     source = rb.ChoiceDataSource([endless, rb.ArrayDataSource([np.arange(8)])])

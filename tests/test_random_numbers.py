@@ -158,3 +158,30 @@ def test_sources_without_random_access_have_no_sample_to_key_by() -> None:
         source.map_samples(draw)
     with pytest.raises(TypeError, match="random access"):
         source.map(lambda x, rng: (x,), rng=True)
+
+
+@pytest.mark.parametrize("shuffle", [None, 3, "RandomState"])
+def test_a_parallel_source_gives_the_serial_stream(shuffle: Any) -> None:
+    def rng() -> Any:
+        return np.random.RandomState(3) if shuffle == "RandomState" else shuffle
+
+    by_batch = numbers(0, 40).map(lambda x, rng: (x, rng.random(len(x))), rng=True)
+    for source in (numbers(0, 40).map_samples(draw), by_batch):
+        with rb.ThreadPool(2) as pool:
+            parallel = pool.parallel_data_source(source).batch_iterator(7, shuffle=rng())
+            serial = source.batch_iterator(7, shuffle=rng())
+            assert rb.stream_digest(parallel) == rb.stream_digest(serial)
+
+
+def test_samples_of_members_can_be_read_by_their_indices() -> None:
+    def fn(*sample: Any, rng: Any) -> tuple[Any, ...]:
+        return (*sample, rng.random())
+
+    members = [numbers(0, 9), numbers(100, 9)]
+    for source in (rb.CompositeDataSource([*members]), rb.ChoiceDataSource([*members])):
+        mapped = source.map_samples(fn)
+        for indices in source.batch_indices_iterator(4):
+            *batch, drawn = mapped.samples_by_indices_nomapping(indices)
+            expected = source.samples_by_indices_nomapping(indices)
+            assert rb.stream_digest([tuple(batch)]) == rb.stream_digest([expected])
+            assert len(set(drawn)) == len(drawn)

@@ -141,6 +141,29 @@ def test_what_the_cluster_does_not_have_is_an_error_that_says_so(ray_cluster: No
         pool.wait_until_up()
 
 
+@pytest.mark.parametrize("name", [None, "dies at start"])
+def test_actors_that_die_at_every_start_are_an_error(name: str | None, ray_cluster: None) -> None:
+    gave_up = threading.Event()
+
+    def kill_all() -> None:
+        while not gave_up.is_set():
+            for actor in actor_processes():
+                actor.kill()
+
+    killer = threading.Thread(target=kill_all)
+    killer.start()
+    try:
+        with rb.RayActorPool(1, name=name) as pool:
+            source = rb.ArrayDataSource([np.arange(10)])
+            recovery = rb.Recovery(no_progress_timeout_s=40)
+            with rb.Loader(source, 5, pool=pool, recovery=recovery) as loader:
+                with pytest.raises(rb.errors.PoolError, match="3 actors died while they started"):
+                    next(iter(loader))
+    finally:
+        gave_up.set()
+        killer.join()
+
+
 def test_actors_that_fit_do_the_work_of_those_that_do_not(ray_cluster: None) -> None:
     source = rb.ArrayDataSource([np.arange(100)])
     with rb.RayActorPool(9) as pool, rb.Loader(source, 5, pool=pool) as loader:

@@ -2,9 +2,11 @@
 
 from raybatch.data_source.abstract import (
     AbstractDataSource,
+    KeyedRead,
     MapDataSource,
     SampleMapDataSource,
     cursor_of,
+    keyed_indices,
 )
 from raybatch.data_source.array import ArrayDataSource
 from raybatch.data_source.batch import Batch, ChoiceBatch, batch_nbytes
@@ -25,6 +27,7 @@ __all__ = [
     "ChoiceDataSource",
     "CompositeDataSource",
     "IteratorDataSource",
+    "KeyedRead",
     "MapDataSource",
     "RandomAccessDataSource",
     "SampleMapDataSource",
@@ -34,5 +37,6 @@ __all__ = [
     "batch_nbytes",
     "coerce_data_source",
     "cursor_of",
+    "keyed_indices",
     "stream_digest",
 ]

@@ -275,19 +275,33 @@ def cursor_of(source: AbstractDataSource, **kwargs: Any) -> Cursor:
     )
 
 
-def keyed_batches(source: AbstractDataSource, batch_size: int, **kwargs: Any) -> Iterator[Batch]:
-    """Iterate over the batches of a source that uses random numbers, as a loader does in its epoch 0."""
+class KeyedRead:
+    """Makes batches of `source` from (indices, keys), on whatever worker."""
+
+    def __init__(self, source: AbstractDataSource) -> None:
+        self._source = source
+
+    def __call__(self, indices_and_keys: tuple[Any, RandomKeys]) -> Batch:
+        return self._source.read(*indices_and_keys)
+
+
+def keyed_indices(
+    source: AbstractDataSource, batch_size: int, **kwargs: Any
+) -> Iterator[tuple[Any, RandomKeys]]:
+    """Iterate over the indices and keys of each batch, as a loader does in its epoch 0."""
     check_batch_size(batch_size)
     seed = seed_of(kwargs.get("shuffle"))
-    return _keyed_batches(source, cursor_of(source, **kwargs), batch_size, seed)
+    return _keyed_indices(cursor_of(source, **kwargs), batch_size, seed)
 
 
-def _keyed_batches(
-    source: AbstractDataSource, cursor: Cursor, batch_size: int, seed: int
-) -> Iterator[Batch]:
+def _keyed_indices(cursor: Cursor, batch_size: int, seed: int) -> Iterator[tuple[Any, RandomKeys]]:
     for number in count():
         run = cursor.step(batch_size)
         if run is None:
             return
-        keys = RandomKeys(seed, 0, number, run.position(0))
-        yield source.read(run.part(0, len(run)), keys)
+        yield run.part(0, len(run)), RandomKeys(seed, 0, number, run.position(0))
+
+
+def keyed_batches(source: AbstractDataSource, batch_size: int, **kwargs: Any) -> Iterator[Batch]:
+    """Iterate over the batches of a source that uses random numbers."""
+    return map(KeyedRead(source), keyed_indices(source, batch_size, **kwargs))

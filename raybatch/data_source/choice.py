@@ -20,6 +20,7 @@ from raybatch.sampling import (
     as_shuffle_rng,
     check_batch_size,
     draws_in_turn,
+    member_position,
 )
 
 
@@ -81,7 +82,7 @@ class ChoiceDataSource(MemberDataSource):
 
     def sample_numbers(self, indices: Any, position: Any) -> list[tuple[int, ...]]:
         member, own = self._chosen(indices)
-        numbers = member.sample_numbers(own, position[indices.ds_index])
+        numbers = member.sample_numbers(own, member_position(position, indices.ds_index))
         return [(indices.ds_index, *row) for row in numbers]
 
     def samples_by_indices_nomapping(self, indices: Any) -> Batch:

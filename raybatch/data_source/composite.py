@@ -9,7 +9,14 @@ from typing import Any
 from raybatch.data_source.abstract import AbstractDataSource, keyed_batches
 from raybatch.data_source.batch import Batch, trim_to_shortest
 from raybatch.data_source.members import MemberDataSource
-from raybatch.sampling import Cursor, RandomKeys, Run, check_batch_size, draws_in_turn
+from raybatch.sampling import (
+    Cursor,
+    RandomKeys,
+    Run,
+    check_batch_size,
+    draws_in_turn,
+    member_position,
+)
 
 
 class CompositeDataSource(MemberDataSource):
@@ -58,8 +65,8 @@ class CompositeDataSource(MemberDataSource):
         return self._join(tuple(ds.read(own, keys.member(i)) for i, (ds, own) in members))
 
     def sample_numbers(self, indices: Any, position: Any) -> list[tuple[int, ...]]:
-        members = zip(self._with_indices(indices), position, strict=True)
-        numbers = [ds.sample_numbers(own, place) for (ds, own), place in members]
+        members = enumerate(self._with_indices(indices))
+        numbers = [ds.sample_numbers(own, member_position(position, i)) for i, (ds, own) in members]
         return [tuple(chain.from_iterable(rows)) for rows in zip(*numbers, strict=False)]
 
     def samples_by_indices_nomapping(self, indices: Any) -> Batch:

@@ -12,14 +12,12 @@ import numpy as np
 from raybatch.data_source import (
     AbstractDataSource,
     Batch,
-    CompositeDataSource,
-    MapDataSource,
-    RandomAccessDataSource,
+    KeyedRead,
     cursor_of,
 )
 from raybatch.loader.epochs import EpochShuffles
 from raybatch.loader.ranks import LAST_BATCH, RankSplit, padded
-from raybatch.sampling import RandomKeys, Run, Shuffle, check_batch_size
+from raybatch.sampling import Cursor, RandomKeys, Run, Shuffle, check_batch_size
 
 # The way through an epoch so far: [size of the global batches, how many steps of it], oldest first.
 Progress = list[list[int]]
@@ -75,7 +73,7 @@ class Plan:
         self.shuffles = EpochShuffles(shuffle, source, self.global_batch_size)
         self._lengths: dict[int, int] = {}
         # What the source will not take is an error here, not at the first batch.
-        cursor_of(source, shuffle=self.shuffles.rng(0))
+        self._cursor(0)
 
     def load_shuffle(self, state: Any, epoch: int, *, adopt_seed: bool) -> None:
         """Draw `epoch` and what follows with the saved shuffle; StateError if it is of another kind."""
@@ -119,9 +117,12 @@ class Plan:
             keys = RandomKeys(seed, key_epoch, number, position)
             yield Task(epoch, step, indices, keys, stop - start, padded_to)
 
+    def _cursor(self, epoch: int) -> Cursor:
+        return cursor_of(self.source, shuffle=self.shuffles.rng(epoch))
+
     def _runs(self, epoch: int, progress: Progress) -> Iterator[tuple[int, Run]]:
         """Iterate over the global batches of `epoch` after `progress`, with their numbers."""
-        cursor = cursor_of(self.source, shuffle=self.shuffles.rng(epoch))
+        cursor = self._cursor(epoch)
         for size, steps in progress:
             cursor.skip(size, steps)
         step = sum(steps for _, steps in progress)
@@ -138,7 +139,7 @@ class Plan:
             raise TypeError(
                 f"this {type(self.source).__name__} has no end, so an epoch has no len()"
             )
-        if isinstance(samples, int) and _only_the_last_run_is_short(self.source):
+        if isinstance(samples, int) and self._cursor(epoch).is_even:
             full, rest = divmod(samples, self.global_batch_size)
             return full + (rest > 0 and self._gives_batch(rest))
         return sum(self._gives_batch(len(run)) for _, run in self._runs(epoch, []))
@@ -163,26 +164,8 @@ def _last_marked(tasks: Iterator[Task]) -> Iterator[Task]:
         task = following
 
 
-def _only_the_last_run_is_short(source: AbstractDataSource) -> bool:
-    if isinstance(source, MapDataSource):
-        return _only_the_last_run_is_short(source.source)
-    if isinstance(source, CompositeDataSource):
-        return source.trim and all(map(_only_the_last_run_is_short, source.datasets))
-    return isinstance(source, RandomAccessDataSource)
-
-
 def reading(source: AbstractDataSource) -> tuple[Callable[[Any], Batch], Callable[[Task], Any]]:
     """Return what a worker calls to make a batch of `source`, and what of a task it calls it with."""
     if source.uses_rng:
         return KeyedRead(source), operator.attrgetter("indices", "keys")
     return source.samples_by_indices_nomapping, operator.attrgetter("indices")
-
-
-class KeyedRead:
-    """Makes batches whose random numbers derive from the keys of the task."""
-
-    def __init__(self, source: AbstractDataSource) -> None:
-        self._source = source
-
-    def __call__(self, indices_and_keys: tuple[Any, RandomKeys]) -> Batch:
-        return self._source.read(*indices_and_keys)

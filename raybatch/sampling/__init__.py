@@ -4,7 +4,7 @@ from raybatch.sampling.abstract import AbstractSampler, order_of
 from raybatch.sampling.batch_size import check_batch_size, num_batches
 from raybatch.sampling.cursor import Cursor, IteratorCursor, Run, overrides
 from raybatch.sampling.permutation import KeyedPermutation, permutation
-from raybatch.sampling.seeds import NO_KEYS, RandomKeys, seed_of
+from raybatch.sampling.seeds import NO_KEYS, RandomKeys, member_position, seed_of
 from raybatch.sampling.shuffle import (
     SeededShuffle,
     Shuffle,
@@ -35,6 +35,7 @@ __all__ = [
     "as_shuffle_rng",
     "check_batch_size",
     "draws_in_turn",
+    "member_position",
     "member_shuffles",
     "num_batches",
     "order_of",

@@ -32,8 +32,9 @@ class RandomKeys:
 
     def member(self, index: int) -> RandomKeys:
         """Return the keys of member `index` of a composite or choice source."""
-        position = self.position[index] if isinstance(self.position, tuple) else self.position
-        return replace(self, position=position, path=(*self.path, index))
+        return replace(
+            self, position=member_position(self.position, index), path=(*self.path, index)
+        )
 
     def under(self) -> RandomKeys:
         """Return the keys of the source under a map, whose numbers must not be those of the map."""
@@ -52,6 +53,11 @@ class RandomKeys:
         return np.random.Generator(
             np.random.Philox(np.random.SeedSequence(self.seed, spawn_key=spawn_key))
         )
+
+
+def member_position(position: Any, index: int) -> Any:
+    """Return the place of member `index`; where only one place is known, it is that of all members."""
+    return position[index] if isinstance(position, tuple) else position
 
 
 NO_KEYS = RandomKeys(seed=0, epoch=0, batch=0, position=0)

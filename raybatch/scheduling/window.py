@@ -19,9 +19,6 @@ class Window:
         self._made_bytes = 0
         self._under_way = 0
 
-    def __len__(self) -> int:
-        return len(self._sizes)
-
     @property
     def held_bytes(self) -> int:
         """Bytes made and reserved."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, TypeVar
 
-from raybatch.data_source import AbstractDataSource, Batch
+from raybatch.data_source import AbstractDataSource, Batch, KeyedRead, keyed_indices
 from raybatch.scheduling import Prefetch, Recovery
 from raybatch.work_pool.ordered import OrderedStream
 from raybatch.work_pool.session import Session, SharedConstant
@@ -103,7 +103,8 @@ class ParallelDataSource(AbstractDataSource):
         self._ds = ds
         self._prefetch = Prefetch(operator.index(batch_buffer_size))
         self._pool = pool
-        self._read = pool.shared_constant(ds.samples_by_indices_nomapping)
+        read = KeyedRead(ds) if ds.uses_rng else ds.samples_by_indices_nomapping
+        self._read = pool.shared_constant(read)
 
     def num_samples(self, **kwargs: Any) -> int | float | None:
         return self._ds.num_samples(**kwargs)
@@ -113,7 +114,10 @@ class ParallelDataSource(AbstractDataSource):
 
     def batch_iterator(self, batch_size: int, **kwargs: Any) -> Iterator[Batch]:
         """Iterate over the batches of the source; an error that making one raises is raised as it is."""
-        indices = self._ds.batch_indices_iterator(batch_size, **kwargs)
+        if self._ds.uses_rng:
+            indices: Iterator[Any] = keyed_indices(self._ds, batch_size, **kwargs)
+        else:
+            indices = self._ds.batch_indices_iterator(batch_size, **kwargs)
         session = self._pool.open(self._read)
         return _closing(OrderedStream(session, indices, self._prefetch, Recovery()))
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 import uuid
 from typing import Any
 
@@ -40,8 +39,8 @@ class PoolKeeper:
         self._actors: dict[int, Any] = {}
         self._users: dict[str, asyncio.Event] = {}
         self._watches: set[asyncio.Task[None]] = set()
-        for _ in range(size):
-            self._start_one()
+        self._size = size
+        self._fill_up()
 
     async def lease(self, user: str) -> None:
         """Return when `user` leaves."""
@@ -59,12 +58,15 @@ class PoolKeeper:
         if user in self._users:
             self._users[user].set()
 
-    async def replace(self, number: int) -> dict[int, Any]:
-        """End worker `number`, unless another user has said so before; return the workers that there are."""
+    async def end(self, number: int) -> None:
+        """End worker `number`, unless another user has said so before."""
         actor = self._actors.pop(number, None)
         if actor is not None:
             ray.kill(actor)
-            self._start_one()
+
+    async def fill_up(self) -> dict[int, Any]:
+        """Start a worker for each that is missing; return all that there are."""
+        self._fill_up()
         return self._actors
 
     async def _watch(self, user: str, lease: Any) -> None:
@@ -78,9 +80,10 @@ class PoolKeeper:
                 ray.kill(actor)
             ray.kill(ray.get_runtime_context().current_actor)
 
-    def _start_one(self) -> None:
-        self._actors[self._next_number] = self._class.remote(self._threads)
-        self._next_number += 1
+    def _fill_up(self) -> None:
+        while len(self._actors) < self._size:
+            self._actors[self._next_number] = self._class.remote(self._threads)
+            self._next_number += 1
 
 
 class SharedRayTeam(RayTeam):
@@ -133,17 +136,13 @@ class SharedRayTeam(RayTeam):
         )
 
     def _start_one(self) -> None:
-        """Nothing: `_remove` has taken in the worker that the keeper started."""
+        try:
+            self._take(ray.get(self._keeper.fill_up.remote()))
+        except ray_errors.RayActorError as error:
+            raise PoolError(f"the pool {self._name!r} has ended: {error}") from error
 
-    def _remove(self, member: RayMember) -> None:
-        self._members.remove(member)
-        if not self._live():
-            self._none_up_since = time.monotonic()
-        if self._connection.is_alive():
-            try:
-                self._take(ray.get(self._keeper.replace.remote(member.number)))
-            except ray_errors.RayActorError as error:
-                raise PoolError(f"the pool {self._name!r} has ended: {error}") from error
+    def _end(self, member: RayMember) -> None:
+        self._keeper.end.remote(member.number)
 
     def _take(self, actors: dict[int, Any]) -> None:
         known = {member.number for member in self._members}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 import uuid
 import weakref
@@ -23,13 +24,13 @@ _STORE_SHARE = 0.4
 
 
 class RayActorPool(AbstractWorkerPool):
-    """Makes batches in `num_actors` Ray actors (None: one for each `num_cpus_per_actor` CPUs that the cluster offers).
+    """Makes batches in `num_actors` Ray actors.
 
-    It joins the cluster at `address`, or in the environment's RAY_ADDRESS; uses a Ray that the program has
-    started; and otherwise starts one on this machine that ends with the pool. Each actor makes one batch at
-    a time, its rows on `threads_per_actor` threads, and asks Ray for `num_cpus_per_actor` CPUs and for
-    `resources`. Where Ray cannot start a single actor within `start_timeout_s` seconds, iterating raises
-    PoolError.
+    None stands for as many as the CPUs of the cluster allow at `num_cpus_per_actor` each. The pool joins the
+    cluster at `address`, or in the environment's RAY_ADDRESS; uses a Ray that the program has started; and
+    otherwise starts one on this machine that ends with the pool. Each actor makes one batch at a time, its
+    rows on `threads_per_actor` threads, and asks Ray for `num_cpus_per_actor` CPUs and for `resources`. Where
+    Ray cannot start a single actor within `start_timeout_s` seconds, iterating raises PoolError.
 
     Close the pool, use it in a `with`, or let go of it: the actors end with it. Loaders that use it keep it.
     With a `name` it is one pool of the cluster: whoever makes a pool of that name gets the same actors, with
@@ -54,7 +55,7 @@ class RayActorPool(AbstractWorkerPool):
             raise ValueError(f"num_cpus_per_actor must be 0 or more, not {num_cpus_per_actor}")
         if not start_timeout_s > 0:
             raise ValueError(f"start_timeout_s must be above 0, not {start_timeout_s}")
-        self._arguments = {
+        self._arguments: dict[str, Any] = {
             "num_actors": num_actors,
             "threads_per_actor": threads_per_actor,
             "num_cpus_per_actor": num_cpus_per_actor,
@@ -106,7 +107,7 @@ class RayActorPool(AbstractWorkerPool):
         self._end()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _like, (type(self), self._arguments)
+        return functools.partial(type(self), **self._arguments), ()
 
     def _scheduling_strategy(self) -> Any:
         # Ray's default would fill one host before it uses the next.
@@ -118,6 +119,9 @@ class WorkerProcessPool(RayActorPool):
 
     def __init__(self, processes: int = 1) -> None:
         super().__init__(processes, num_cpus_per_actor=0)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.num_actors,)
 
     def _scheduling_strategy(self) -> Any:
         this_node = ray.get_runtime_context().get_node_id()
@@ -133,13 +137,6 @@ def _check_count(name: str, value: Any) -> int:
     if count < 1 or isinstance(value, bool):
         raise ValueError(f"{name} must be 1 or more, not {value}")
     return count
-
-
-def _like(kind: type[RayActorPool], arguments: dict[str, Any]) -> RayActorPool:
-    """Return a new pool with the arguments of another, which is how a pool travels."""
-    if issubclass(kind, WorkerProcessPool):
-        return kind(arguments["num_actors"])
-    return kind(**arguments)
 
 
 def _end(team: RayTeam, connection: RayConnection) -> None:

@@ -207,7 +207,7 @@ class RayTeam:
             self._failed_starts += 1
             if self._failed_starts < _MAX_FAILED_STARTS:
                 self._start_one()
-            elif not self._members:
+            elif not self._live():
                 raise PoolError(
                     f"{self._failed_starts} actors died while they started, one after the other; the last "
                     f"because: {error}"
@@ -219,10 +219,13 @@ class RayTeam:
 
     def _remove(self, member: RayMember) -> None:
         self._members.remove(member)
-        if not self._live():
+        if member.is_up and not self._live():
             self._none_up_since = time.monotonic()
         if self._connection.is_alive():
-            ray.kill(member.actor)
+            self._end(member)
+
+    def _end(self, member: RayMember) -> None:
+        ray.kill(member.actor)
 
     def _live(self) -> list[RayMember]:
         return [member for member in self._members if member.is_up]
