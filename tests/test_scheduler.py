@@ -12,10 +12,12 @@ from raybatch.scheduling import (
     Event,
     Exhausted,
     Failed,
+    Kill,
     Prefetch,
     Raise,
     Recovery,
     Scheduler,
+    Silent,
     Started,
     Submit,
     Taken,
@@ -128,6 +130,82 @@ def test_no_progress_while_the_consumer_waits_is_an_error() -> None:
     (command,) = scheduler.handle(TimePassed(), 119.6)
     assert isinstance(command, Raise)
     assert "no_progress_timeout_s" in str(command.reason)
+
+
+def waiting(recovery: Recovery) -> Scheduler:
+    """A scheduler whose batches take a second, and whose consumer waits for batch 1 of two."""
+    scheduler = Scheduler(Prefetch(2), recovery)
+    scheduler.handle(Started(), 0)
+    scheduler.handle(Completed(0, 0, 1, seconds=1.0), 1)
+    scheduler.handle(Exhausted(2), 1)
+    scheduler.handle(Taken(0), 1)
+    scheduler.handle(Wanted(), 1)
+    return scheduler
+
+
+def test_a_late_head_is_made_by_another_worker_too() -> None:
+    scheduler = waiting(Recovery())
+    assert scheduler.patience_s(1) == pytest.approx(1.5), "half of three times what a batch takes"
+    assert scheduler.handle(TimePassed((Silent(1, 0, 7, 2.9),)), 3.9) == []
+    late = Silent(1, 0, 7, 3.1)
+    assert scheduler.handle(TimePassed((late,)), 4.1) == [Submit(1, 1, frozenset({7}))]
+    assert scheduler.handle(TimePassed((late,)), 4.2) == [], "the second waits for a place"
+    second = Silent(1, 1, 8, 5.0)
+    assert scheduler.handle(TimePassed((late, second)), 9) == [], (
+        "each further one after twice as long"
+    )
+    both_late = (Silent(1, 0, 7, 9.0), Silent(1, 1, 8, 6.1))
+    assert scheduler.handle(TimePassed(both_late), 10) == [Submit(1, 2, frozenset({7, 8}))]
+    assert scheduler.handle(Completed(1, 1, 1), 11) == [Deliver(1, 1)]
+    assert scheduler.handle(Completed(1, 0, 1), 12) == [Discard(1, 0)], "a late loser"
+    assert scheduler.handle(Failed(1, 2, "died", lost=True), 12) == []
+
+
+def test_a_loss_while_another_attempt_is_under_way_is_waited_out() -> None:
+    scheduler = waiting(Recovery(max_attempts=2, hedge_after=1))
+    scheduler.handle(TimePassed((Silent(1, 0, 7, 2.0),)), 3)
+    assert scheduler.handle(Failed(1, 0, "died", lost=True, worker=7), 4) == []
+    (last,) = scheduler.handle(Failed(1, 1, "died", lost=True, worker=8), 5)
+    assert isinstance(last, Raise), "two attempts in all"
+
+
+def test_only_the_batch_that_is_waited_for_is_hedged() -> None:
+    scheduler, _ = started(2)
+    scheduler.handle(Completed(0, 0, 1, seconds=0.01), 0)
+    assert scheduler.handle(TimePassed((Silent(1, 0, 7, 30.0),)), 30) == []
+
+
+def test_a_stuck_worker_is_ended_once_and_later_the_more_batches_it_lost() -> None:
+    scheduler = waiting(Recovery(batch_timeout_s=5, hedge_after=1000))
+    stuck = (Silent(1, 0, 7, 5.0), Silent(9, 0, 7, 5.0))
+    assert scheduler.handle(TimePassed((Silent(1, 0, 7, 4.9),)), 6) == []
+    assert scheduler.handle(TimePassed(stuck), 6) == [Kill(7)]
+    again = scheduler.handle(Failed(1, 0, "ended", lost=True, worker=7), 6)
+    assert again == [Submit(1, 1, frozenset({7}))]
+    assert scheduler.handle(TimePassed((Silent(1, 1, 8, 9.9),)), 16) == []
+    assert scheduler.handle(TimePassed((Silent(1, 1, 8, 10.0),)), 16) == [Kill(8)]
+
+
+def test_nobody_is_ended_before_it_is_known_how_long_a_batch_takes() -> None:
+    scheduler, _ = started(1)
+    silent = TimePassed((Silent(0, 0, 7, 5.0),))
+    assert scheduler.handle(silent, 5) == []
+
+
+def test_errors_and_losses_have_budgets_of_their_own() -> None:
+    scheduler = Scheduler(Prefetch(1), Recovery(max_attempts=2, max_error_attempts=2))
+    scheduler.handle(Started(), 0)
+    assert scheduler.handle(Failed(0, 0, "died", lost=True), 0) == [Submit(0, 1, frozenset())]
+    assert scheduler.handle(Failed(0, 1, "bad"), 0) == [Submit(0, 2, frozenset())]
+    assert scheduler.handle(Failed(0, 2, "bad again"), 0) == [Raise(0, "bad again")]
+
+
+@pytest.mark.parametrize(
+    "name", ["max_attempts", "max_error_attempts", "hedge_after", "batch_timeout_s"]
+)
+def test_settings_that_make_no_sense_are_errors(name: str) -> None:
+    with pytest.raises(ValueError, match=f"Recovery.{name}"):
+        Recovery(**{name: 0})
 
 
 def test_only_a_delivered_batch_can_be_taken() -> None:

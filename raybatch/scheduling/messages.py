@@ -28,11 +28,12 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """An attempt made its batch, of `nbytes` bytes."""
+    """An attempt made its batch, of `nbytes` bytes; the worker took `seconds`, if that is known."""
 
     key: int
     attempt: int
     nbytes: int
+    seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +59,23 @@ class Exhausted:
 
 
 @dataclass(frozen=True, slots=True)
+class Silent:
+    """An attempt that is with a worker, which has not been heard of for `seconds`.
+
+    The attempts of one worker stand in the order in which it makes them.
+    """
+
+    key: int
+    attempt: int
+    worker: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class TimePassed:
-    """Nothing else happened; look at the clock."""
+    """Time to look at the clock; `silent` are all attempts that are with a worker and have not ended."""
+
+    silent: tuple[Silent, ...] = ()
 
 
 Event: TypeAlias = Started | Wanted | Taken | Completed | Failed | Exhausted | TimePassed
@@ -98,4 +114,11 @@ class Discard:
     attempt: int
 
 
-Command: TypeAlias = Submit | Deliver | Raise | Discard
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """The worker is stuck: end it, and start another."""
+
+    worker: int
+
+
+Command: TypeAlias = Submit | Deliver | Raise | Discard | Kill

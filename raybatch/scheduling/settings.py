@@ -27,20 +27,33 @@ class Prefetch:
 class Recovery:
     """What to do when batches do not come.
 
-    A batch whose worker, host or result is lost is made again, `max_attempts` times in all. If the consumer
-    waits and nothing at all happens for `no_progress_timeout_s` seconds, it gets an error.
+    A batch whose worker, host or result is lost is made again, `max_attempts` times in all; one at which the
+    user's code raises, `max_error_attempts` times.
+
+    Where the consumer waits for a batch, and the worker that has it gives no sign of life for `hedge_after`
+    seconds, another worker makes it too, and the first result counts. None stands for three times what nearly
+    all batches so far took, and at least 0.1 s. A worker that gives none for `batch_timeout_s` seconds is
+    ended and replaced, and its batches are made again; each further time a batch may take twice as long. None
+    stands for 50 times what nearly all batches took, and at least 60 s. Both are for workers that are
+    processes; threads cannot be ended.
+
+    If the consumer waits and nothing at all happens for `no_progress_timeout_s` seconds, it gets an error.
     """
 
     max_attempts: int = 3
     no_progress_timeout_s: float = 600.0
+    max_error_attempts: int = 1
+    hedge_after: float | None = None
+    batch_timeout_s: float | None = None
 
     def __post_init__(self) -> None:
-        attempts = _positive("Recovery.max_attempts", self.max_attempts)
-        object.__setattr__(self, "max_attempts", attempts)
-        if not self.no_progress_timeout_s > 0:
-            raise ValueError(
-                f"Recovery.no_progress_timeout_s must be above 0, not {self.no_progress_timeout_s}"
-            )
+        for name in ("max_attempts", "max_error_attempts"):
+            attempts = _positive(f"Recovery.{name}", getattr(self, name))
+            object.__setattr__(self, name, attempts)
+        for name in ("no_progress_timeout_s", "hedge_after", "batch_timeout_s"):
+            seconds = getattr(self, name)
+            if seconds is not None and not seconds > 0:
+                raise ValueError(f"Recovery.{name} must be above 0, not {seconds}")
 
 
 def _positive(name: str, value: Any) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-from raybatch.scheduling import Completed, Failed, Prefetch
+from raybatch.scheduling import Completed, Failed, Prefetch, Silent
 from raybatch.work_pool.pool import AbstractWorkerPool
 from raybatch.work_pool.session import Read, Results, result_of
 
@@ -44,6 +44,12 @@ class InlineSession:
                 key, attempt, result_of(self._read, item, passing=(KeyboardInterrupt,))
             )
         ]
+
+    def silent(self) -> tuple[Silent, ...]:
+        return ()  # nothing can be done about the consumer
+
+    def kill(self, worker: int) -> None:
+        raise NotImplementedError("the consumer cannot be ended")
 
     def close(self) -> None:
         self._submitted.clear()

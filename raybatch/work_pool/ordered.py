@@ -15,6 +15,7 @@ from raybatch.scheduling import (
     Discard,
     Event,
     Exhausted,
+    Kill,
     Prefetch,
     Raise,
     Recovery,
@@ -90,10 +91,12 @@ class OrderedStream(Generic[T]):
         while self._head is None:
             if self._scheduler.is_finished:
                 return self._finish()
-            patience_s = self._scheduler.patience_s(self._clock())
-            for event in self._session.wait(patience_s) or (TimePassed(),):
+            event: Event | None = None
+            for event in self._session.wait(self._scheduler.patience_s(self._clock())):
                 self._tell(event)
             del event  # in line, the traceback of an error leads back to this frame
+            if self._scheduler.patience_s(self._clock()) == 0.0:
+                self._tell(TimePassed(self._session.silent()))
         return self._take(self._head)
 
     @property
@@ -150,6 +153,8 @@ class OrderedStream(Generic[T]):
                 self._head = command
             case Discard():
                 self._session.discard(command.key, command.attempt)
+            case Kill():
+                self._session.kill(command.worker)
         return None
 
     def _submit(self, command: Submit) -> Event | None:

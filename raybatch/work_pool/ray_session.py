@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import heapq
 import time
-from collections import Counter, deque
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import Any
 
 import ray
 from ray import exceptions as ray_errors
 
 from raybatch.errors import RemoteError, WorkerLostError
-from raybatch.scheduling import Completed, Failed
+from raybatch.scheduling import Completed, Failed, Silent
 from raybatch.work_pool.pool import Call
-from raybatch.work_pool.ray_team import LOST, RayMember, RayTeam
+from raybatch.work_pool.ray_failures import Kind, kind_of
+from raybatch.work_pool.ray_team import RayMember, RayTeam
 from raybatch.work_pool.ray_worker import PackedFailure, RayConstant
 from raybatch.work_pool.session import Failure, Results
 
@@ -22,6 +25,19 @@ _MIN_QUEUE_LENGTH = 2
 # Ray takes no longer, let alone an endless, wait.
 _MAX_WAIT_S = 3600.0
 
+# A result that is ready is here already, unless it was lost just then.
+_GET_TIMEOUT_S = 5.0
+
+
+@dataclass(order=True)
+class _Waiting:
+    """An attempt that waits for a place at an actor; the earliest batch goes first."""
+
+    key: int
+    attempt: int
+    item: Any = field(compare=False)
+    avoid: frozenset[int] = field(compare=False)
+
 
 class RaySession:
     """A `Session` on a team of actors. A result is mapped from the object store, not copied."""
@@ -30,7 +46,7 @@ class RaySession:
         self._pool: object | None = pool  # the actors live while the pool does
         self._team = team
         self._read: RayConstant | None = read
-        self._waiting: deque[tuple[int, int, Any, frozenset[int]]] = deque()
+        self._waiting: list[_Waiting] = []
         self._running: dict[Any, tuple[int, int, RayMember]] = {}
         self._queued: Counter[int] = Counter()
         self._refused: list[Completed | Failed] = []
@@ -39,28 +55,45 @@ class RaySession:
 
     def submit(self, key: int, attempt: int, item: Any, avoid: frozenset[int]) -> None:
         self._team.check_open()
-        self._waiting.append((key, attempt, item, avoid))
+        heapq.heappush(self._waiting, _Waiting(key, attempt, item, avoid))
         self._dispatch()
 
     def wait(self, timeout_s: float) -> list[Completed | Failed]:
         deadline = time.monotonic() + timeout_s
         while not self._refused:
             self._team.check_open()
+            due_s = self._team.fill_up()
             starting = self._team.starting()
             patience_s = self._team.seconds_to_start() if self._waiting else _MAX_WAIT_S
-            timeout = max(0.0, min(deadline - time.monotonic(), patience_s, _MAX_WAIT_S))
+            timeout = max(0.0, min(deadline - time.monotonic(), patience_s, due_s, _MAX_WAIT_S))
             ended, _ = ray.wait([*self._running, *starting], num_returns=1, timeout=timeout)
-            if not ended and time.monotonic() >= deadline:
-                return []
             events = [self._finish(ref) for ref in ended if ref in self._running]
             for ref in ended:
                 if ref in starting:
                     self._team.settle_start(starting[ref])
+            events += self._take_back()
             self._dispatch()
-            if events:
+            if events or (not ended and time.monotonic() >= deadline):
                 return events
         refused, self._refused = self._refused, []
         return refused
+
+    def silent(self) -> tuple[Silent, ...]:
+        refs = list(self._running)
+        ended, _ = ray.wait(refs, num_returns=len(refs), timeout=0) if refs else ([], [])
+        # Who has a result that was not looked at yet is not silent.
+        heard = {self._running[ref][2].number for ref in ended}
+        now = time.monotonic()
+        return tuple(
+            Silent(key, attempt, member.number, now - member.heard_at)
+            for key, attempt, member in self._running.values()
+            if member.number not in heard
+        )
+
+    def kill(self, worker: int) -> None:
+        for _, _, member in list(self._running.values()):
+            if member.number == worker:
+                self._team.replace(member)
 
     def close(self) -> None:
         # Attempts under way run to their end: `ray.cancel` leaves a gap in an actor's sequence of calls, for
@@ -77,49 +110,94 @@ class RaySession:
         # Actors that are not up yet keep their share, or the first one up would be given everything.
         share = -(-(len(self._waiting) + len(self._running)) // self._team.size)
         queue_length = max(_MIN_QUEUE_LENGTH, share)
+        full = {number for number, count in self._queued.items() if count >= queue_length}
+        waiting = []
         while self._waiting:
-            key, attempt, item, avoid = self._waiting[0]
-            full = {number for number, count in self._queued.items() if count >= queue_length}
-            member = self._team.choose(avoid, full)
-            if member is None:
-                return
-            self._waiting.popleft()
-            self._start(member, key, attempt, item)
+            attempt = heapq.heappop(self._waiting)
+            # A second attempt of a batch helps only elsewhere.
+            unfit = full | self._workers_of(attempt.key) if attempt.attempt else full
+            member = self._team.choose(attempt.avoid, unfit)
+            if member is not None:
+                self._start(member, attempt)
+                if self._queued[member.number] >= queue_length:
+                    full.add(member.number)
+                continue
+            waiting.append(attempt)
+            if not attempt.attempt:
+                break
+        for attempt in waiting:
+            heapq.heappush(self._waiting, attempt)
 
-    def _start(self, member: RayMember, key: int, attempt: int, item: Any) -> None:
+    def _workers_of(self, key: int) -> set[int]:
+        return {member.number for own, _, member in self._running.values() if own == key}
+
+    def _start(self, member: RayMember, attempt: _Waiting) -> None:
         assert self._read is not None
-        constants = item.constants() if isinstance(item, Call) else ()
+        constants = attempt.item.constants() if isinstance(attempt.item, Call) else ()
         try:
-            ref = self._team.submit(member, self._read, item, constants)
+            ref = self._team.submit(member, self._read, attempt.item, constants)
         except Exception as error:
             # What cannot be pickled, most of all.
-            self._refused.append(Failed(key, attempt, Failure(error)))
+            self._refused.append(Failed(attempt.key, attempt.attempt, Failure(error)))
             return
-        self._running[ref] = (key, attempt, member)
+        self._running[ref] = (attempt.key, attempt.attempt, member)
         self._queued[member.number] += 1
 
+    def _take_back(self) -> list[Completed | Failed]:
+        """Return the attempts of actors that are gone: what they answered before, and as lost the rest.
+
+        The calls of an actor that cannot be reached do not fail by themselves for a long time.
+        """
+        refs = [ref for ref, (_, _, member) in self._running.items() if member.is_gone]
+        if not refs:
+            return []
+        answered, _ = ray.wait(refs, num_returns=len(refs), timeout=0)
+        error = RuntimeError("the actor was ended, or cannot be reached")
+        return [self._finish(ref) if ref in answered else self._lost(ref, error) for ref in refs]
+
     def _finish(self, ref: Any) -> Completed | Failed:
+        member = self._running[ref][2]
+        try:
+            result = ray.get(ref, timeout=_GET_TIMEOUT_S)
+        except ray_errors.RayError as error:
+            kind = kind_of(error)
+            if kind is Kind.WORKER_LOST:
+                self._team.replace(member)
+            if kind in (Kind.WORKER_LOST, Kind.RESULT_LOST):
+                return self._lost(ref, error)
+            key, attempt = self._end(ref)
+            return Failed(key, attempt, Failure(_not_lost(kind, error)), worker=member.number)
+        key, attempt = self._end(ref)
+        if isinstance(result, PackedFailure):
+            return self._results.settle(key, attempt, result.unpack())
+        return self._results.settle(key, attempt, result.value, result.seconds)
+
+    def _lost(self, ref: Any, error: Exception) -> Failed:
+        member = self._running[ref][2]
+        key, attempt = self._end(ref)
+        begun = not member.is_gone or member.died_on in (ref, None)
+        lost = _caused("the actor, its host or its result was lost", error, WorkerLostError)
+        return Failed(key, attempt, Failure(lost), lost=True, begun=begun, worker=member.number)
+
+    def _end(self, ref: Any) -> tuple[int, int]:
+        """Forget an attempt that is over."""
         key, attempt, member = self._running.pop(ref)
         self._queued[member.number] -= 1
-        try:
-            result = ray.get(ref)
-        except LOST as error:
-            self._team.replace(member)
-            begun = member.died_on in (ref, None)
-            lost = Failure(
-                _caused("the actor, its host or its result was lost", error, WorkerLostError)
-            )
-            return Failed(key, attempt, lost, lost=True, begun=begun, worker=member.number)
-        except ray_errors.RayTaskError as error:
-            what = "a worker could not send its result, or get what it was sent"
-            return Failed(key, attempt, Failure(_caused(what, error.cause, RemoteError)))
-        except ray_errors.RayError as error:
-            return Failed(key, attempt, Failure(_caused("Ray failed", error, RemoteError)))
-        finally:
-            self._team.answered(member, ref)
-        if isinstance(result, PackedFailure):
-            result = result.unpack()
-        return self._results.settle(key, attempt, result)
+        self._team.answered(member, ref)
+        return key, attempt
+
+
+def _not_lost(kind: Kind, error: ray_errors.RayError) -> RemoteError | WorkerLostError:
+    if kind is Kind.USER_ERROR and isinstance(error, ray_errors.RayTaskError):
+        what = "a worker could not send its result, or get what it was sent"
+        return _caused(what, error.cause, RemoteError)
+    if kind is Kind.OUT_OF_ROOM:
+        what = (
+            "the batch found no room in Ray's object store; make smaller batches, or start Ray with a larger "
+            "object_store_memory"
+        )
+        return _caused(what, error, RemoteError)
+    return _caused("Ray failed", error, RemoteError)
 
 
 def _caused(

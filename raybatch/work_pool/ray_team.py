@@ -16,22 +16,16 @@ from ray import exceptions as ray_errors
 
 from raybatch.errors import PoolError
 from raybatch.work_pool.ray_connection import RayConnection
+from raybatch.work_pool.ray_failures import Kind, kind_of
 from raybatch.work_pool.ray_worker import BatchWorker, RayConstant
 
 _log = logging.getLogger(__name__)
 
-# What Ray raises when a worker, its host or its result is gone, and the batch can be made elsewhere.
-LOST = (
-    ray_errors.RayActorError,
-    ray_errors.WorkerCrashedError,
-    ray_errors.NodeDiedError,
-    ray_errors.LocalRayletDiedError,
-    ray_errors.OutOfMemoryError,
-    ray_errors.ObjectLostError,
-)
-
-# So many actors may die while they start, one after the other, before no more are started.
+# After so many actors that died while they started, one after the other, the next one is started later and
+# later; and if no other is there for so many seconds, that is an error.
 _MAX_FAILED_STARTS = 3
+_MAX_DYING_S = 5.0
+_MAX_START_DELAY_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -59,13 +53,16 @@ def worker_class(options: ActorOptions) -> Any:
 class RayMember:
     """One actor, and the references to what it was asked and has not been seen to answer, oldest first.
 
-    `died_on` is the one that it was busy with when it died; `kept` are the keys of the constants it has.
+    `heard_at` is when it last took up or answered anything, in seconds of the monotonic clock. When it `is_gone`,
+    `died_on` is the one that it was busy with. `kept` are the keys of the constants it has.
     """
 
     number: int
     actor: Any
     ready: Any
     is_up: bool = False
+    is_gone: bool = False
+    heard_at: float = 0.0
     queue: dict[Any, None] = field(default_factory=dict)
     died_on: Any = None
     kept: set[str] = field(default_factory=set)
@@ -93,6 +90,7 @@ class RayTeam:
         self._numbers = itertools.count()
         self._members: list[RayMember] = []
         self._failed_starts = 0
+        self._start_not_before = 0.0
         self._none_up_since = time.monotonic()
         self._is_closed = False
         # Reentrant, since the garbage collector may let a constant be forgotten in the middle of anything.
@@ -119,13 +117,16 @@ class RayTeam:
                     member.actor.keep.remote(constant.key, [constant.ref])
                     member.kept.add(constant.key)
             ref = member.actor.make.remote(read.key, item)
+            if not member.queue:
+                member.heard_at = time.monotonic()
             member.queue[ref] = None
             return ref
 
     def answered(self, member: RayMember, ref: Any) -> None:
         """Take note that the result of `ref` was seen, or that nobody waits for it any more."""
         with self._lock:
-            member.queue.pop(ref, None)
+            if member.queue.pop(ref, self) is None:
+                member.heard_at = time.monotonic()
 
     def starting(self) -> dict[Any, RayMember]:
         """Return the members that are not up yet, by the reference that tells when they are."""
@@ -146,14 +147,28 @@ class RayTeam:
     def wait_until_up(self) -> None:
         """Wait until every member is up; PoolError if one is not within the time to start."""
         deadline = time.monotonic() + self._start_timeout_s
-        while starting := self.starting():
+        while (due := self.fill_up()) < float("inf") or self.starting():
             self.check_open()
-            left = deadline - time.monotonic()
-            up, _ = ray.wait(list(starting), num_returns=1, timeout=max(0.0, left))
+            starting = self.starting()
+            timeout = max(0.0, min(deadline - time.monotonic(), due))
+            up, _ = ray.wait(list(starting), num_returns=1, timeout=timeout)
             for ref in up:
                 self.settle_start(starting[ref])
-            if not up:
-                raise self._start_timeout(len(starting))
+            if not up and time.monotonic() >= deadline:
+                raise self._start_timeout(self.size - len(self._live()))
+
+    def fill_up(self) -> float:
+        """Start the actors that are missing; return in how many seconds that may be done, inf if it is."""
+        with self._lock:
+            missing = self.size - len(self._members)
+            if missing <= 0 or self._is_closed:
+                return float("inf")
+            left = self._start_not_before - time.monotonic()
+            if left > 0:
+                return left
+            for _ in range(missing):
+                self._start_one()
+            return float("inf")
 
     def seconds_to_start(self) -> float:
         """Return how long the first actor may still take; PoolError when that is over."""
@@ -165,10 +180,10 @@ class RayTeam:
             raise self._start_timeout(self.size)
         return left
 
-    def choose(self, avoid: frozenset[int], full: set[int]) -> RayMember | None:
-        """Return the least loaded live member that is not in `full`, and if possible not in `avoid`."""
+    def choose(self, avoid: frozenset[int], unfit: set[int]) -> RayMember | None:
+        """Return the least loaded live member that is not in `unfit`, and if possible not in `avoid`."""
         with self._lock:
-            able = [member for member in self._live() if member.number not in full]
+            able = [member for member in self._live() if member.number not in unfit]
             able = [member for member in able if member.number not in avoid] or able
             return min(able, key=lambda member: len(member.queue), default=None)
 
@@ -179,8 +194,9 @@ class RayTeam:
                 return
             _log.warning("actor %d of the pool is lost; another is started", member.number)
             member.died_on = next(filter(_is_lost, list(member.queue)), None)
+            member.is_gone = True
             self._remove(member)
-            self._start_one()
+            self.fill_up()
 
     def forget(self, key: str) -> None:
         """Let every actor that keeps the constant `key` forget it."""
@@ -205,17 +221,17 @@ class RayTeam:
                 return
             self._remove(member)
             self._failed_starts += 1
-            if self._failed_starts < _MAX_FAILED_STARTS:
-                self._start_one()
-            elif not self._live():
-                raise PoolError(
-                    f"{self._failed_starts} actors died while they started, one after the other; the last "
-                    f"because: {error}"
-                ) from error
-            else:
-                _log.warning(
-                    "an actor of the pool died while it started, again; it has one less now"
-                )
+            now = time.monotonic()
+            excess = self._failed_starts - _MAX_FAILED_STARTS
+            if excess >= 0:
+                if not self._live() and now >= self._none_up_since + _MAX_DYING_S:
+                    raise PoolError(
+                        f"{self._failed_starts} actors died while they started, one after the other; the "
+                        f"last because: {error}"
+                    ) from error
+                _log.warning("an actor of the pool died while it started, again")
+                self._start_not_before = now + min(2.0**excess, _MAX_START_DELAY_S)
+            self.fill_up()
 
     def _remove(self, member: RayMember) -> None:
         self._members.remove(member)
@@ -258,8 +274,6 @@ def _is_lost(ref: Any) -> bool:
         return True
     try:
         ray.get(ref, timeout=0)
-    except LOST:
-        return True
-    except ray_errors.RayError:
-        pass
+    except ray_errors.RayError as error:
+        return kind_of(error) in (Kind.WORKER_LOST, Kind.RESULT_LOST)
     return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 import traceback
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -46,11 +47,14 @@ class BatchWorker:
         for key in [key for key in _constants if key.startswith(user)]:
             del _constants[key]
 
-    def make(self, key: str, item: Any) -> Any:
-        """Return what the kept reader makes of `item`, or a `PackedFailure`."""
+    def make(self, key: str, item: Any) -> Made | PackedFailure:
+        """Return what the kept reader makes of `item`."""
+        start = time.perf_counter()
         with row_executor(self._executor):
             result = result_of(lambda packed: kept(key)(packed), item)
-        return PackedFailure.pack(result.error) if isinstance(result, Failure) else result
+        if isinstance(result, Failure):
+            return PackedFailure.pack(result.error)
+        return Made(result, time.perf_counter() - start)
 
 
 def kept(key: str) -> Any:
@@ -80,6 +84,14 @@ class RayConstant(SharedConstant):
 
 def _kept_constant(key: str) -> SharedConstant:
     return SharedConstant(kept(key))
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A batch, and the seconds that the worker took."""
+
+    value: Any
+    seconds: float
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from raybatch.data_source import batch_nbytes
 from raybatch.errors import RemoteError
-from raybatch.scheduling import Completed, Failed
+from raybatch.scheduling import Completed, Failed, Silent
 
 Read = Callable[[Any], Any]
 
@@ -29,6 +29,14 @@ class Session(Protocol):
 
         The reason in a `Failed` is a `Failure`. PoolError if no worker is left to wait for.
         """
+        ...
+
+    def silent(self) -> tuple[Silent, ...]:
+        """Return the attempts that are with a worker, for pools that can do without a worker; else ()."""
+        ...
+
+    def kill(self, worker: int) -> None:
+        """End a worker and start another; its attempts fail, and are reported as lost."""
         ...
 
     def fetch(self, key: int, attempt: int) -> Any:
@@ -67,12 +75,14 @@ class Results:
     def __init__(self) -> None:
         self._values: dict[tuple[int, int], Any] = {}
 
-    def settle(self, key: int, attempt: int, result: Any) -> Completed | Failed:
+    def settle(
+        self, key: int, attempt: int, result: Any, seconds: float | None = None
+    ) -> Completed | Failed:
         """Keep `result`, unless it is a `Failure`, and return the event that tells of it."""
         if isinstance(result, Failure):
             return Failed(key, attempt, result)
         self._values[key, attempt] = result
-        return Completed(key, attempt, batch_nbytes(result))
+        return Completed(key, attempt, batch_nbytes(result), seconds)
 
     def fetch(self, key: int, attempt: int) -> Any:
         return self._values.pop((key, attempt))

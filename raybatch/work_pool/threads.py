@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from raybatch.errors import PoolError
-from raybatch.scheduling import Completed, Failed, Prefetch
+from raybatch.scheduling import Completed, Failed, Prefetch, Silent
 from raybatch.work_pool.pool import AbstractWorkerPool
 from raybatch.work_pool.session import Read, Results, result_of
 
@@ -121,6 +121,12 @@ class ThreadSession:
         except queue.Empty:
             return []
         return [self._results.settle(*ended)]
+
+    def silent(self) -> tuple[Silent, ...]:
+        return ()  # nothing can be done about a thread
+
+    def kill(self, worker: int) -> None:
+        raise NotImplementedError("a thread cannot be ended")
 
     def close(self) -> None:
         self._pool = None

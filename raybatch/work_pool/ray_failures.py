@@ -1,0 +1,84 @@
+"""What each exception of Ray means for the batch that was being made."""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+
+from ray import exceptions as ray_errors
+
+
+class Kind(Enum):
+    """What failed, and so what is done."""
+
+    WORKER_LOST = (
+        auto()
+    )  # the worker or its host is gone: another one is started, the batch made again
+    RESULT_LOST = auto()  # the worker is there, its result is not: the batch is made again
+    USER_ERROR = auto()  # the code that makes a batch raised, or its result cannot travel
+    OUT_OF_ROOM = auto()  # the result found no room
+    UNEXPECTED = auto()  # not to be met here; reported as it is
+
+
+# By name, since releases of Ray differ in what they have. A class that is not here counts as its nearest base.
+KINDS = {
+    "RayError": Kind.UNEXPECTED,
+    # Of actors and hosts.
+    "RayActorError": Kind.WORKER_LOST,
+    "ActorDiedError": Kind.WORKER_LOST,
+    "ActorUnavailableError": Kind.WORKER_LOST,
+    "ActorUnschedulableError": Kind.WORKER_LOST,
+    "ActorPlacementGroupRemoved": Kind.WORKER_LOST,
+    "WorkerCrashedError": Kind.WORKER_LOST,
+    "NodeDiedError": Kind.WORKER_LOST,
+    "LocalRayletDiedError": Kind.WORKER_LOST,
+    "OutOfMemoryError": Kind.WORKER_LOST,
+    "RuntimeEnvSetupError": Kind.WORKER_LOST,
+    # Of results on their way.
+    "ObjectLostError": Kind.RESULT_LOST,
+    "ObjectFetchTimedOutError": Kind.RESULT_LOST,
+    "ObjectFreedError": Kind.RESULT_LOST,
+    "ObjectReconstructionFailedError": Kind.RESULT_LOST,
+    "ObjectReconstructionFailedMaxAttemptsExceededError": Kind.RESULT_LOST,
+    "ObjectReconstructionFailedLineageEvictedError": Kind.RESULT_LOST,
+    "OwnerDiedError": Kind.RESULT_LOST,
+    "ReferenceCountingAssertionError": Kind.RESULT_LOST,
+    "PlasmaObjectNotAvailable": Kind.RESULT_LOST,
+    "GetTimeoutError": Kind.RESULT_LOST,
+    "RpcError": Kind.RESULT_LOST,
+    # Of what the user gave.
+    "RayTaskError": Kind.USER_ERROR,
+    "UserCodeException": Kind.USER_ERROR,
+    "UnserializableException": Kind.USER_ERROR,
+    "CrossLanguageError": Kind.USER_ERROR,
+    "OufOfBandObjectRefSerializationException": Kind.USER_ERROR,
+    "AsyncioActorExit": Kind.WORKER_LOST,  # the user's code called ray.actor.exit_actor()
+    "ObjectStoreFullError": Kind.OUT_OF_ROOM,
+    "OutOfDiskError": Kind.OUT_OF_ROOM,
+    # Of what raybatch does not do: named actors, placement groups, cancelling, streaming, compiled graphs.
+    "ActorAlreadyExistsError": Kind.UNEXPECTED,
+    "ActorHandleNotFoundError": Kind.UNEXPECTED,
+    "AuthenticationError": Kind.UNEXPECTED,
+    "ObjectRefStreamEndOfStreamError": Kind.UNEXPECTED,
+    "PendingCallsLimitExceeded": Kind.UNEXPECTED,
+    "RayCgraphCapacityExceeded": Kind.UNEXPECTED,
+    "RayChannelError": Kind.UNEXPECTED,
+    "RayChannelTimeoutError": Kind.UNEXPECTED,
+    "RayDirectTransportError": Kind.UNEXPECTED,
+    "RaySystemError": Kind.UNEXPECTED,
+    "StreamingGeneratorReplayInconsistentError": Kind.UNEXPECTED,
+    "TaskCancelledError": Kind.UNEXPECTED,
+    "TaskPlacementGroupRemoved": Kind.UNEXPECTED,
+    "TaskUnschedulableError": Kind.UNEXPECTED,
+}
+
+
+def kind_of(error: BaseException) -> Kind:
+    """Return what `error`, raised by `ray.get`, means.
+
+    Where a worker passes on an exception of Ray's own, such as an argument that was lost, that one counts.
+    """
+    if isinstance(error, ray_errors.RayTaskError):
+        cause = error.cause
+        return kind_of(cause) if isinstance(cause, ray_errors.RayError) else Kind.USER_ERROR
+    names = (base.__name__ for base in type(error).__mro__)
+    return next((KINDS[name] for name in names if name in KINDS), Kind.UNEXPECTED)
