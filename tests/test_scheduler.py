@@ -54,7 +54,7 @@ def test_results_out_of_order_wait_for_their_turn() -> None:
 def test_a_duplicate_is_discarded_and_changes_nothing() -> None:
     scheduler, _ = started(2)
     scheduler.handle(Completed(0, 0, 1), 0)
-    assert scheduler.handle(Completed(0, 0, 1), 0) == [Discard(0, 0)]
+    assert scheduler.handle(Completed(0, 0, 1), 0) == [], "what is told twice is there once"
     scheduler.handle(Taken(0), 0)
     assert scheduler.handle(Completed(0, 0, 1), 0) == [Discard(0, 0)]
     assert scheduler.handle(Failed(0, 0, "late", lost=True), 0) == []
@@ -173,6 +173,15 @@ def test_only_the_batch_that_is_waited_for_is_hedged() -> None:
     scheduler, _ = started(2)
     scheduler.handle(Completed(0, 0, 1, seconds=0.01), 0)
     assert scheduler.handle(TimePassed((Silent(1, 0, 7, 30.0),)), 30) == []
+
+
+def test_with_a_late_head_goes_what_is_as_late() -> None:
+    scheduler = Scheduler(Prefetch(4), Recovery(hedge_after=1))
+    scheduler.handle(Started(), 0)
+    scheduler.handle(Wanted(), 0)
+    silent = (Silent(0, 0, 7, 2.0), Silent(1, 0, 7, 2.0), Silent(2, 0, 8, 0.5))
+    late = frozenset({7})
+    assert scheduler.handle(TimePassed(silent), 2) == [Submit(0, 1, late), Submit(1, 1, late)]
 
 
 def test_a_stuck_worker_is_ended_once_and_later_the_more_batches_it_lost() -> None:

@@ -120,7 +120,9 @@ class Scheduler:
             self._lateness.add(event.seconds)
         batch = self._awaited(event)
         if batch is None:
-            return [Discard(event.key, event.attempt)]
+            held = self._batches.get(event.key)
+            is_told_twice = held is not None and held.made_by == event.attempt
+            return [] if is_told_twice else [Discard(event.key, event.attempt)]
         batch.state, batch.made_by = _State.READY, event.attempt
         self._window.settle(event.key, event.nbytes)
         # The size of the first batch may make room for more.
@@ -162,20 +164,32 @@ class Scheduler:
             self._progress_at = now
             reason = TimeoutError(_no_progress(self._recovery, self._head, silent))
             return self._give_up(self._head, batch, reason)
-        return self._hedge(batch, silent) + self._kill_stuck(silent)
+        return self._hedge(silent) + self._kill_stuck(silent)
 
-    def _hedge(self, batch: _Batch, silent: tuple[Silent, ...]) -> list[Command]:
-        """Have the head made by one worker more, if all that have it are late.
+    def _hedge(self, silent: tuple[Silent, ...]) -> list[Command]:
+        """Have the head made by one worker more, if all that have it are late, and what is as late with it.
 
-        An attempt that waits for a place at a worker is not late.
+        One after the other, the batches of a whole host that is cut off would each hold up the consumer. An
+        attempt that waits for a place at a worker is not late.
         """
-        after_s = self._lateness.hedge_after_s(batch.hedges)
-        late = [entry for entry in silent if entry.seconds >= after_s]
-        if not batch.under_way <= {entry.attempt for entry in late if entry.key == self._head}:
+        with_workers = {(entry.key, entry.attempt): entry for entry in silent}
+        head = self._batches[self._head]
+        if not self._is_late(self._head, head, with_workers):
             return []
-        batch.hedges += 1
-        batch.avoid |= {entry.worker for entry in late}
-        return [self._again(self._head)]
+        after_s = self._lateness.hedge_after_s(0)
+        late_workers = frozenset(entry.worker for entry in silent if entry.seconds >= after_s)
+        commands: list[Command] = []
+        for key, batch in self._batches.items():
+            if batch.state is _State.RUNNING and self._is_late(key, batch, with_workers):
+                batch.hedges += 1
+                batch.avoid |= late_workers
+                commands.append(self._again(key))
+        return commands
+
+    def _is_late(self, key: int, batch: _Batch, silent: dict[tuple[int, int], Silent]) -> bool:
+        after_s = self._lateness.hedge_after_s(batch.hedges)
+        attempts = [silent.get((key, attempt)) for attempt in batch.under_way]
+        return all(entry is not None and entry.seconds >= after_s for entry in attempts)
 
     def _kill_stuck(self, silent: tuple[Silent, ...]) -> list[Command]:
         commands: list[Command] = []

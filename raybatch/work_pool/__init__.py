@@ -9,6 +9,7 @@ from raybatch.work_pool.inline import InlinePool
 from raybatch.work_pool.ordered import OrderedStream, Outcome
 from raybatch.work_pool.pool import AbstractWorkerPool, ParallelDataSource, WorkStream
 from raybatch.work_pool.session import Failure, Session, SharedConstant
+from raybatch.work_pool.simulated import Behaviour, HostCutOff, HostDies, HostSlow, SimulatedPool
 from raybatch.work_pool.threads import ThreadPool, WorkerThreadPool
 
 if TYPE_CHECKING:
@@ -16,7 +17,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AbstractWorkerPool",
+    "Behaviour",
     "Failure",
+    "HostCutOff",
+    "HostDies",
+    "HostSlow",
     "InlinePool",
     "OrderedStream",
     "Outcome",
@@ -24,6 +29,7 @@ __all__ = [
     "RayActorPool",
     "Session",
     "SharedConstant",
+    "SimulatedPool",
     "ThreadPool",
     "WorkStream",
     "WorkerProcessPool",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from typing import Any
 
@@ -25,6 +26,8 @@ class InlinePool(AbstractWorkerPool):
 
 class InlineSession:
     """A `Session` whose `wait` does the work."""
+
+    clock = staticmethod(time.monotonic)
 
     def __init__(self, read: Read) -> None:
         self._read = read

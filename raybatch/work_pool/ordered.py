@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -56,12 +55,11 @@ class OrderedStream(Generic[T]):
         recovery: Recovery,
         payload: Callable[[T], Any] = lambda item: item,
         largest_bytes: int = 0,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._session = session
         self._items = items
         self._payload = payload
-        self._clock = clock
+        self._clock = session.clock
         self._scheduler = Scheduler(prefetch, recovery, largest_bytes)
         self._under_way: dict[int, T] = {}
         self._head: Deliver | Raise | None = None

@@ -42,6 +42,8 @@ class _Waiting:
 class RaySession:
     """A `Session` on a team of actors. A result is mapped from the object store, not copied."""
 
+    clock = staticmethod(time.monotonic)
+
     def __init__(self, pool: object, team: RayTeam, read: RayConstant) -> None:
         self._pool: object | None = pool  # the actors live while the pool does
         self._team = team

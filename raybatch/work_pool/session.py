@@ -20,6 +20,10 @@ class Session(Protocol):
     pair at most once. `wait` reports each attempt at most once; a lost one may never be reported.
     """
 
+    def clock(self) -> float:
+        """Return the time in seconds, from any start, by which it is judged what is late."""
+        ...
+
     def submit(self, key: int, attempt: int, item: Any, avoid: frozenset[int]) -> None:
         """Have `read(item)` made, on a worker that is not in `avoid` if there is one; do not wait."""
         ...

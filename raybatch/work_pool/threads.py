@@ -6,6 +6,7 @@ import operator
 import os
 import queue
 import threading
+import time
 import weakref
 from dataclasses import dataclass
 from typing import Any
@@ -103,6 +104,8 @@ class _TaskQueue:
 
 class ThreadSession:
     """A `Session` whose tasks go through the queue of a `ThreadPool`."""
+
+    clock = staticmethod(time.monotonic)
 
     def __init__(self, pool: ThreadPool, tasks: _TaskQueue, read: Read) -> None:
         self._pool: ThreadPool | None = pool  # the threads live while the pool does
