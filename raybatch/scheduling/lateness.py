@@ -32,11 +32,12 @@ class Lateness:
         self._recovery = recovery
         self._seconds: deque[float] = deque(maxlen=_NUM_REMEMBERED)
         self._usual_s: float | None = None
+        self._num_new = 0
 
     def add(self, seconds: float) -> None:
         """Take note that a batch took `seconds`."""
         self._seconds.append(seconds)
-        self._usual_s = None
+        self._num_new += 1
 
     def hedge_after_s(self, hedges: int) -> float:
         """Return how long a worker may be silent before a batch, hedged `hedges` times, is hedged."""
@@ -59,7 +60,9 @@ class Lateness:
         return timeout_s * 2.0**losses
 
     def _usual(self) -> float | None:
-        if self._usual_s is None and self._seconds:
+        # Looked up for every event, so not worked out anew for every batch.
+        if self._num_new > len(self._seconds) // 4:
             ordered = sorted(self._seconds)
             self._usual_s = ordered[int(_QUANTILE * (len(ordered) - 1))]
+            self._num_new = 0
         return self._usual_s

@@ -172,7 +172,7 @@ class RaySession:
         key, attempt = self._end(ref)
         if isinstance(result, PackedFailure):
             return self._results.settle(key, attempt, result.unpack())
-        return self._results.settle(key, attempt, result.value, result.seconds)
+        return self._results.settle(key, attempt, *result)
 
     def _lost(self, ref: Any, error: Exception) -> Failed:
         member = self._running[ref][2]

@@ -47,14 +47,14 @@ class BatchWorker:
         for key in [key for key in _constants if key.startswith(user)]:
             del _constants[key]
 
-    def make(self, key: str, item: Any) -> Made | PackedFailure:
-        """Return what the kept reader makes of `item`."""
+    def make(self, key: str, item: Any) -> tuple[Any, float] | PackedFailure:
+        """Return what the kept reader makes of `item`, and the seconds that it took."""
         start = time.perf_counter()
         with row_executor(self._executor):
             result = result_of(lambda packed: kept(key)(packed), item)
         if isinstance(result, Failure):
             return PackedFailure.pack(result.error)
-        return Made(result, time.perf_counter() - start)
+        return result, time.perf_counter() - start
 
 
 def kept(key: str) -> Any:
@@ -84,14 +84,6 @@ class RayConstant(SharedConstant):
 
 def _kept_constant(key: str) -> SharedConstant:
     return SharedConstant(kept(key))
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """A batch, and the seconds that the worker took."""
-
-    value: Any
-    seconds: float
 
 
 @dataclass(frozen=True)
