@@ -1,0 +1,241 @@
+"""Test hosts on one Linux machine: network namespaces joined by a bridge, a Ray node in each.
+
+    with Hosts(workers=2) as hosts:
+        program = hosts.head.start([sys.executable, "train.py", hosts.address])
+        hosts.workers[0].cut_off()
+
+A host has an address of its own, and its processes reach only the other hosts. They share the machine's files
+and memory. It takes root (CAP_NET_ADMIN and CAP_SYS_ADMIN) and the program `ip` of iproute2.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+import click
+
+_PORT = 6379
+_STORE_BYTES = 200_000_000
+_START_TIMEOUT_S = 60.0
+_END_TIMEOUT_S = 20.0
+
+
+class CannotMakeHosts(RuntimeError):  # noqa: N818 - it is no fault of a program
+    """This machine or this user cannot make network namespaces."""
+
+
+class Host:
+    """One namespace. `number` counts from 1, the head's; `ip` is its address."""
+
+    def __init__(self, hosts: Hosts, number: int) -> None:
+        self.ip = f"{hosts.network}.{number}"
+        self.namespace = f"{hosts.name}-{number}"
+        self._outer = f"{hosts.name}o{number}"
+        inner = f"{hosts.name}i{number}"
+        self._started: list[subprocess.Popen[str]] = []
+        try:
+            self._make(hosts.name, inner)
+        except BaseException:
+            self._unmake()
+            raise
+
+    def _make(self, bridge: str, inner: str) -> None:
+        _ip(f"netns add {self.namespace}")
+        _ip(f"link add {self._outer} type veth peer name {inner} netns {self.namespace}")
+        _ip(f"link set {self._outer} master {bridge} up")
+        _ip(f"-n {self.namespace} addr add {self.ip}/24 dev {inner}")
+        _ip(f"-n {self.namespace} link set {inner} up")
+        _ip(f"-n {self.namespace} link set lo up")
+
+    def start(self, command: list[str], **options: Any) -> subprocess.Popen[str]:
+        """Start a program on this host; `options` are those of `subprocess.Popen`."""
+        inside = ["ip", "netns", "exec", self.namespace, *command]
+        # The hosts reach nobody else, and nobody else them: no need of Ray's tokens.
+        env = os.environ | {"RAY_AUTH_MODE": "disabled"}
+        process = subprocess.Popen(inside, text=True, env=env, start_new_session=True, **options)
+        self._started.append(process)
+        return process
+
+    def cut_off(self) -> None:
+        """Let no packet pass to or from this host."""
+        _ip(f"link set {self._outer} down")
+
+    def heal(self) -> None:
+        """Let packets pass again."""
+        _ip(f"link set {self._outer} up")
+
+    def kill(self) -> None:
+        """Kill every process on this host, all at once."""
+        pids = self.pids()
+        for pid in pids:
+            _kill(pid)
+        for process in self._started:
+            process.wait(_END_TIMEOUT_S)
+        _wait_for(lambda: not self.pids(), f"the processes of {self.namespace} end", _END_TIMEOUT_S)
+
+    def pids(self) -> list[int]:
+        """Return the ids of the processes on this host."""
+        return [int(pid) for pid in _ip(f"netns pids {self.namespace}").split()]
+
+    def remove(self) -> None:
+        """Kill its processes, and take it away."""
+        self.kill()
+        self._unmake()
+
+    def _unmake(self) -> None:
+        # With the namespace the link would go too, but only once the last connections in it have timed out.
+        for command in (f"link del {self._outer}", f"netns del {self.namespace}"):
+            with contextlib.suppress(RuntimeError):  # it was not made
+                _ip(command)
+
+
+class Hosts:
+    """A head, which offers no CPU, and `workers` hosts of `cpus` CPUs, each with a Ray node."""
+
+    def __init__(self, workers: int = 2, cpus: int = 1) -> None:
+        # Names and addresses by process id, since two of these may run at once.
+        self.name = f"rb{os.getpid()}"
+        self.network = f"10.{200 + os.getpid() // 250 % 50}.{os.getpid() % 250}"
+        self.address = f"{self.network}.1:{_PORT}"
+        self._cpus = cpus
+        self._num_made = 0
+        self._hosts: list[Host] = []
+        _make_bridge(self.name)
+        self._folder = tempfile.mkdtemp(prefix="rb")
+        try:
+            self.head = self._add(
+                "--head",
+                f"--port={_PORT}",
+                "--num-cpus=0",
+                f"--temp-dir={self._folder}",
+                "--include-dashboard=false",
+            )
+            _wait_for(self._answers, "the head's Ray answers", _START_TIMEOUT_S)
+            self.workers: list[Host] = []
+            while len(self.workers) < workers:
+                self.workers.append(self.add())
+        except BaseException:
+            self.close()
+            raise
+
+    def add(self) -> Host:
+        """Add a host, and wait until it has joined."""
+        host = self._add(f"--address={self.address}", f"--num-cpus={self._cpus}")
+        # One after the other, since nodes that share a file system take the next free name for their sockets.
+        self.wait_for(host)
+        return host
+
+    def wait_for(self, host: Host) -> None:
+        """Wait until the head's Ray counts `host` among the live nodes."""
+        program = (
+            "import ray, time\n"
+            f"ray.init(address={self.address!r}, log_to_driver=False, logging_level=40)\n"
+            "def live(): return {n['NodeManagerAddress'] for n in ray.nodes() if n['Alive']}\n"
+            f"while {host.ip!r} not in live(): time.sleep(0.1)\n"
+        )
+        asking = self.head.start([sys.executable, "-c", program])
+        if asking.wait(_START_TIMEOUT_S) != 0:
+            raise RuntimeError(f"cannot ask the Ray at {self.address}")
+
+    def close(self) -> None:
+        """Kill all processes of all hosts, and leave nothing behind; may be called twice."""
+        while self._hosts:
+            self._hosts.pop().remove()
+        if self.name in _ip("-o link show type bridge"):
+            _ip(f"link del {self.name}")
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def __enter__(self) -> Hosts:
+        return self
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _add(self, *arguments: str) -> Host:
+        self._num_made += 1
+        host = Host(self, self._num_made)
+        self._hosts.append(host)
+        log = open(f"{self._folder}/{self._num_made}.log", "w")  # noqa: SIM115 - the child's from here on
+        command = [
+            *(sys.executable, "-m", "ray.scripts.scripts", "start", "--block"),
+            f"--node-ip-address={host.ip}",
+            f"--object-store-memory={_STORE_BYTES}",
+            "--disable-usage-stats",
+            *arguments,
+        ]
+        host.start(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        log.close()
+        return host
+
+    def _answers(self) -> bool:
+        probe = f"import socket; socket.create_connection(({self.head.ip!r}, {_PORT}), 1)"
+        asking = self.head.start([sys.executable, "-c", probe], stderr=subprocess.DEVNULL)
+        return asking.wait(_START_TIMEOUT_S) == 0
+
+
+def _make_bridge(name: str) -> None:
+    try:
+        _ip(f"link add {name} type bridge")
+        _ip(f"link set {name} up")
+    except OSError as error:
+        raise CannotMakeHosts("the program `ip` is missing: install iproute2") from error
+    except RuntimeError as error:
+        raise CannotMakeHosts(
+            f"network namespaces cannot be made here, it takes root (CAP_NET_ADMIN): {error}"
+        ) from error
+
+
+def _ip(command: str) -> str:
+    done = subprocess.run(["ip", *command.split()], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"ip {command}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def _kill(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def _wait_for(condition: Callable[[], bool], what: str, timeout_s: float) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what}: not within {timeout_s:g} s")
+        time.sleep(0.05)
+
+
+@click.command()
+@click.option("--workers", default=2, show_default=True, help="Hosts beside the head.")
+@click.option("--cpus", default=1, show_default=True, help="CPUs that Ray may use on each.")
+def main(workers: int, cpus: int) -> None:
+    """Keep test hosts until Ctrl-C."""
+    try:
+        with Hosts(workers, cpus) as hosts:
+            click.echo(f"Ray is at {hosts.address}; to run a program on the head:")
+            click.echo(f"ip netns exec {hosts.head.namespace} python PROGRAM")
+            click.echo("Ctrl-C ends all of it.")
+            signal.pause()
+    except CannotMakeHosts as error:
+        raise click.ClickException(str(error)) from error
+    except KeyboardInterrupt:
+        click.echo("ended")
+
+
+if __name__ == "__main__":
+    main()
