@@ -4,46 +4,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
-import numpy as np
-import psutil
 import pytest
 
-import raybatch as rb
-from cluster.hosts import CannotMakeHosts, Host, Hosts
-from tests.drivers import PREAMBLE, Driver
+from cluster.hosts import CannotMakeHosts, Hosts
+from tests.host_loading import loading
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
 
-PROGRAM = """
-pool = rb.RayActorPool(NUM_ACTORS, address=sys.argv[1])
-with pool, rb.Loader(source, 5, shuffle=3, pool=pool) as loader:
-    pool.wait_until_up()
-    batches, longest, start = [], 0.0, None
-    for batch in loader:
-        if start is not None:
-            longest = max(longest, time.monotonic() - start)
-        batches.append(batch)
-        if len(batches) == 20:
-            say(batches=20)
-            input()
-        start = time.monotonic()
-    say(digest=rb.stream_digest(batches), longest=longest)
-    input()
-"""
-
-
-class Rows:
-    def __len__(self) -> int:
-        return 1000
-
-    def __getitem__(self, index: np.ndarray) -> np.ndarray:
-        return np.repeat(np.asarray(index)[:, None], 1250, axis=1)
-
-
-def expected() -> str:
-    return rb.stream_digest(rb.Loader(rb.ArrayDataSource([Rows()]), 5, shuffle=3))
+# The longest that the consumer may wait, in seconds, when a host goes.
+MAX_WAIT_S = 3.0
 
 
 @pytest.fixture
@@ -56,76 +29,52 @@ def hosts() -> Iterator[Hosts]:
         yield made
 
 
-def load(hosts: Hosts, num_actors: int = 2) -> Driver:
-    program = PREAMBLE + PROGRAM.replace("NUM_ACTORS", str(num_actors))
-    process = hosts.head.start(
-        [sys.executable, "-c", program, hosts.address],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
-    return Driver(process)
-
-
-def actors_on(host: Host) -> list[int]:
-    def is_actor(pid: int) -> bool:
-        try:
-            return "BatchWorker" in " ".join(psutil.Process(pid).cmdline())
-        except psutil.NoSuchProcess:
-            return False
-
-    return [pid for pid in host.pids() if is_actor(pid)]
-
-
-def test_both_hosts_make_the_batches_and_nothing_is_left(hosts: Hosts) -> None:
-    with load(hosts) as driver:
-        assert driver.listen() == {"batches": "20"}
-        assert [len(actors_on(host)) for host in hosts.workers] == [1, 1]
-        driver.go_on()
-        assert driver.listen()["digest"] == expected()
+def test_both_hosts_make_the_batches_and_nothing_is_left(hosts: Hosts, tmp_path: Path) -> None:
+    with loading(hosts, tmp_path) as loads:
+        loads.rest_of_epoch()
+        assert min(loads.made_by(host) for host in hosts.workers) > 50
     hosts.close()
     assert hosts.name not in subprocess.check_output(["ip", "netns", "list"], text=True)
     assert hosts.name not in subprocess.check_output(["ip", "link", "show"], text=True)
 
 
-@pytest.mark.parametrize("fault", ["kill", "cut_off"])
-def test_a_host_that_goes_holds_up_the_consumer_for_moments(hosts: Hosts, fault: str) -> None:
-    with load(hosts) as driver:
-        driver.listen()
-        getattr(hosts.workers[0], fault)()
-        driver.go_on()
-        said = driver.listen()
-        assert said["digest"] == expected()
-        assert float(said["longest"]) < 3
+def test_a_killed_host_holds_up_the_consumer_for_moments(hosts: Hosts, tmp_path: Path) -> None:
+    with loading(hosts, tmp_path) as loads:
+        hosts.workers[0].kill()
+        assert float(loads.rest_of_epoch()["longest"]) < MAX_WAIT_S
 
 
-def test_a_host_that_heals_works_again(hosts: Hosts) -> None:
-    with load(hosts) as driver:
-        driver.listen()
+def test_a_host_that_is_cut_off_holds_up_the_consumer_for_moments(
+    hosts: Hosts, tmp_path: Path
+) -> None:
+    with loading(hosts, tmp_path) as loads:
         hosts.workers[0].cut_off()
-        driver.go_on()
-        said = driver.listen()
-        assert said["digest"] == expected()
-        assert float(said["longest"]) < 3
+        assert float(loads.rest_of_epoch()["longest"]) < MAX_WAIT_S
+
+
+def test_a_host_that_heals_works_again(hosts: Hosts, tmp_path: Path) -> None:
+    with loading(hosts, tmp_path) as loads:
+        hosts.workers[0].cut_off()
+        assert float(loads.rest_of_epoch()["longest"]) < MAX_WAIT_S
         hosts.workers[0].heal()
-        driver.go_on()
-        driver.process.wait(30)
-    # Ray has not given the host up, and the next program uses it.
-    with load(hosts) as driver:
-        driver.listen()
-        assert [len(actors_on(host)) for host in hosts.workers] == [1, 1]
-        driver.go_on()
-        assert driver.listen()["digest"] == expected()
+        loads.until_it_makes_more(hosts.workers[0])
 
 
-def test_an_added_host_serves_the_next_program(hosts: Hosts) -> None:
-    hosts.workers[0].kill()
-    hosts.workers[1].kill()
-    added = hosts.add()
-    with load(hosts) as driver:
-        driver.listen()
-        assert len(actors_on(added)) == 2
-        driver.go_on()
-        assert driver.listen()["digest"] == expected()
+def test_the_pool_follows_hosts_that_join_and_leave(hosts: Hosts, tmp_path: Path) -> None:
+    with loading(hosts, tmp_path, num_actors=None) as loads:
+        added = hosts.add()
+        assert loads.rest_of_epoch()["actors"] in ("4", "6")
+        loads.until_it_makes_more(added)
+        loads.next_epoch()
+        added.kill()
+        assert float(loads.rest_of_epoch()["longest"]) < MAX_WAIT_S
+        # Ray takes its time to find out that a host is gone.
+        deadline = time.monotonic() + 90
+        actors = "6"
+        while actors != "4":
+            assert time.monotonic() < deadline, "the pool still counts on the host that was killed"
+            loads.next_epoch()
+            actors = loads.rest_of_epoch()["actors"]
 
 
 def test_without_the_program_ip_the_error_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

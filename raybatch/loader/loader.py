@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import operator
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any
 
@@ -65,8 +65,9 @@ class Loader:
         self._plan = Plan(source, batch_size, shuffle, last_batch, split)
         pool = InlinePool() if pool is None else pool
         _check_type("pool", pool, AbstractWorkerPool)
-        self._prefetch = pool.default_prefetch() if prefetch is None else prefetch
-        _check_type("prefetch", self._prefetch, Prefetch)
+        if prefetch is not None:
+            _check_type("prefetch", prefetch, Prefetch)
+        self._prefetch = prefetch
         self._recovery = Recovery() if recovery is None else recovery
         _check_type("recovery", self._recovery, Recovery)
         read, self._payload = reading(source)
@@ -161,7 +162,7 @@ class Loader:
             self._stream = OrderedStream(
                 self._pool.open(self._read),
                 self._plan.tasks(self._epoch, self._begin_at),
-                self._prefetch,
+                self._limit(self._pool),
                 self._recovery,
                 self._payload,
                 self._largest_bytes,
@@ -170,6 +171,10 @@ class Loader:
         self._received = self._begin_at
         self._iterator = weakref.ref(iterator)
         return iterator
+
+    def _limit(self, pool: AbstractWorkerPool) -> Callable[[], Prefetch]:
+        prefetch = self._prefetch
+        return pool.default_prefetch if prefetch is None else lambda: prefetch
 
     def close(self) -> None:
         """Drop what was made ahead, and let go of the pool; may be called twice."""

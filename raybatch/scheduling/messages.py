@@ -8,10 +8,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from raybatch.scheduling.settings import Prefetch
+
 
 @dataclass(frozen=True, slots=True)
 class Started:
     """The stream begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resized:
+    """From now on `prefetch` limits what is made ahead."""
+
+    prefetch: Prefetch
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +87,7 @@ class TimePassed:
     silent: tuple[Silent, ...] = ()
 
 
-Event: TypeAlias = Started | Wanted | Taken | Completed | Failed | Exhausted | TimePassed
+Event: TypeAlias = Started | Resized | Wanted | Taken | Completed | Failed | Exhausted | TimePassed
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ from raybatch.scheduling.messages import (
     Failed,
     Kill,
     Raise,
+    Resized,
     Silent,
     Started,
     Submit,
@@ -109,6 +110,9 @@ class Scheduler:
                 return []
             case Started():
                 self._looked_at = now
+                return self._fill()
+            case Resized():
+                self._window.limit = event.prefetch
                 return self._fill()
             case Wanted():
                 # What ended while the consumer was away comes first.

@@ -13,7 +13,7 @@ class Window:
     """
 
     def __init__(self, limit: Prefetch, largest_bytes: int = 0) -> None:
-        self._limit = limit
+        self.limit = limit
         self.largest_bytes = largest_bytes
         self._sizes: dict[int, int | None] = {}
         self._made_bytes = 0
@@ -28,11 +28,11 @@ class Window:
         """Return whether one more batch may be begun; an empty window always admits one."""
         if not self._sizes:
             return True
-        if len(self._sizes) >= self._limit.batches:
+        if len(self._sizes) >= self.limit.batches:
             return False
-        if self._limit.bytes is None:
+        if self.limit.bytes is None:
             return True
-        return self._knows_a_size and self.held_bytes + self.largest_bytes <= self._limit.bytes
+        return self._knows_a_size and self.held_bytes + self.largest_bytes <= self.limit.bytes
 
     @property
     def _knows_a_size(self) -> bool:

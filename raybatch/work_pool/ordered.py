@@ -18,6 +18,7 @@ from raybatch.scheduling import (
     Prefetch,
     Raise,
     Recovery,
+    Resized,
     Scheduler,
     Started,
     Submit,
@@ -42,16 +43,17 @@ class Outcome(Generic[T]):
 class OrderedStream(Generic[T]):
     """An iterator over the outcomes of `items`, made ahead by `session`, in order.
 
-    `payload(item)` is what the session's reader gets. Work begins at once. An error is one outcome, and the
-    next is that of the next item; an error of `items` itself is the last. `largest_bytes` is the size that a
-    value may be expected to have, 0 if unknown. Close the stream, or let go of it.
+    `payload(item)` is what the session's reader gets. Work begins at once. `limit()` is asked before each item
+    how much may be made ahead. An error is one outcome, and the next is that of the next item; an error of
+    `items` itself is the last. `largest_bytes` is the size that a value may be expected to have, 0 if unknown.
+    Close the stream, or let go of it.
     """
 
     def __init__(
         self,
         session: Session,
         items: Iterator[T],
-        prefetch: Prefetch,
+        limit: Callable[[], Prefetch],
         recovery: Recovery,
         payload: Callable[[T], Any] = lambda item: item,
         largest_bytes: int = 0,
@@ -60,7 +62,9 @@ class OrderedStream(Generic[T]):
         self._items = items
         self._payload = payload
         self._clock = session.clock
-        self._scheduler = Scheduler(prefetch, recovery, largest_bytes)
+        self._limit = limit
+        self._prefetch = limit()
+        self._scheduler = Scheduler(self._prefetch, recovery, largest_bytes)
         self._under_way: dict[int, T] = {}
         self._head: Deliver | Raise | None = None
         self._items_error: Exception | None = None
@@ -85,6 +89,9 @@ class OrderedStream(Generic[T]):
             raise
 
     def _next(self) -> Outcome[T]:
+        if (prefetch := self._limit()) != self._prefetch:
+            self._prefetch = prefetch
+            self._tell(Resized(prefetch))
         self._tell(Wanted())
         while self._head is None:
             if self._scheduler.is_finished:

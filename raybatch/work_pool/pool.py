@@ -79,7 +79,8 @@ class WorkStream:
             raise TypeError(f"worker_pool must be a pool, not {type(worker_pool)}")
         tasks = map(_as_call, iter(task_generator))
         prefetch = Prefetch(operator.index(task_buffer_size))
-        self._stream = OrderedStream(worker_pool.open(_call), tasks, prefetch, Recovery())
+        session = worker_pool.open(_call)
+        self._stream = OrderedStream(session, tasks, lambda: prefetch, Recovery())
 
     def retrieve(self) -> Any:
         """Return the next result, waiting for it; None when there are no more. A task's error is raised."""
@@ -118,8 +119,8 @@ class ParallelDataSource(AbstractDataSource):
             indices: Iterator[Any] = keyed_indices(self._ds, batch_size, **kwargs)
         else:
             indices = self._ds.batch_indices_iterator(batch_size, **kwargs)
-        session = self._pool.open(self._read)
-        return _closing(OrderedStream(session, indices, self._prefetch, Recovery()))
+        session, prefetch = self._pool.open(self._read), self._prefetch
+        return _closing(OrderedStream(session, indices, lambda: prefetch, Recovery()))
 
 
 def _values(stream: OrderedStream[Any]) -> Iterator[Any]:

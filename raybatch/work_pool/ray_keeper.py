@@ -6,7 +6,7 @@
 The lease ends when the user leaves, and also when its process dies: the reference to the result of `lease` is
 owned by the user, and Ray tells whoever waits for it that the owner is gone. No clock is involved. When the
 last user has gone the keeper ends the workers and itself. It is detached, so it does not end with the
-process that made it.
+process that made it. How many workers there are to be is the keeper's to say: users have different settings.
 """
 
 from __future__ import annotations
@@ -14,44 +14,58 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
+from dataclasses import dataclass
 from typing import Any
 
 import ray
 from ray import exceptions as ray_errors
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raybatch.errors import PoolError
+from raybatch.work_pool.ray_capacity import ActorOptions, capacity
 from raybatch.work_pool.ray_connection import RayConnection
-from raybatch.work_pool.ray_team import ActorOptions, RayMember, RayTeam, worker_class
+from raybatch.work_pool.ray_team import RayMember, RayTeam, worker_class
 
 NAMESPACE = "raybatch"
 
 # A keeper may be ending just when it is asked; then another one is made.
 _MAX_JOIN_ATTEMPTS = 5
 
+# A keeper that cannot be reached for so long is asked again later.
+_KEEPER_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The actors that a keeper has, by number, and how many there are to be."""
+
+    size: int
+    actors: dict[int, Any]
+
 
 class PoolKeeper:
     """The class of the keeping actor."""
 
-    def __init__(self, size: int, threads: int, options: ActorOptions) -> None:
+    def __init__(self, num_actors: int | None, threads: int, options: ActorOptions) -> None:
+        self._num_actors = num_actors
         self._threads = threads
+        self._options = options
         self._class = worker_class(options)
         self._next_number = 0
         self._actors: dict[int, Any] = {}
         self._users: dict[str, asyncio.Event] = {}
         self._watches: set[asyncio.Task[None]] = set()
-        self._size = size
-        self._fill_up()
 
     async def lease(self, user: str) -> None:
         """Return when `user` leaves."""
         await self._users.setdefault(user, asyncio.Event()).wait()
 
-    async def join(self, user: str, lease: list[Any]) -> dict[int, Any]:
-        """Return the workers by number, and keep them while the one reference in `lease` is open."""
+    async def join(self, user: str, lease: list[Any]) -> Kept:
+        """Return the workers, and keep them while the one reference in `lease` is open."""
         self._users.setdefault(user, asyncio.Event())
         watch = asyncio.create_task(self._watch(user, lease[0]))
         self._watches.add(watch)
-        return self._actors
+        return await self.fill_up()
 
     async def leave(self, user: str) -> None:
         """End the lease of `user`."""
@@ -64,10 +78,15 @@ class PoolKeeper:
         if actor is not None:
             ray.kill(actor)
 
-    async def fill_up(self) -> dict[int, Any]:
+    async def fill_up(self) -> Kept:
         """Start a worker for each that is missing; return all that there are."""
-        self._fill_up()
-        return self._actors
+        size = self._num_actors
+        if size is None:
+            size = capacity(self._options.num_cpus, self._options.resources).num_actors
+        while len(self._actors) < size:
+            self._actors[self._next_number] = self._class.remote(self._threads)
+            self._next_number += 1
+        return Kept(size, self._actors)
 
     async def _watch(self, user: str, lease: Any) -> None:
         with contextlib.suppress(ray_errors.RayError):  # it says so when the user's process is gone
@@ -80,11 +99,6 @@ class PoolKeeper:
                 ray.kill(actor)
             ray.kill(ray.get_runtime_context().current_actor)
 
-    def _fill_up(self) -> None:
-        while len(self._actors) < self._size:
-            self._actors[self._next_number] = self._class.remote(self._threads)
-            self._next_number += 1
-
 
 class SharedRayTeam(RayTeam):
     """A user's view of the workers of the pool `name`; another user's attempts are not seen."""
@@ -92,16 +106,16 @@ class SharedRayTeam(RayTeam):
     def __init__(
         self,
         connection: RayConnection,
-        size: int,
+        num_actors: int | None,
         threads: int,
         options: ActorOptions,
         start_timeout_s: float,
         name: str,
     ) -> None:
         self._name = name
-        self._keeper_arguments = (size, threads, options)
+        self._keeper_arguments = (num_actors, threads, options)
         self._keeper: Any = None
-        super().__init__(connection, size, threads, options, start_timeout_s)
+        super().__init__(connection, num_actors, threads, options, start_timeout_s)
 
     def close(self) -> None:
         with self._lock:
@@ -110,7 +124,7 @@ class SharedRayTeam(RayTeam):
             self._is_closed = True
             self._members.clear()
 
-    def _start_all(self) -> None:
+    def _join(self) -> Kept:
         for _ in range(_MAX_JOIN_ATTEMPTS):
             self._keeper = (
                 ray.remote(PoolKeeper)
@@ -121,31 +135,47 @@ class SharedRayTeam(RayTeam):
                     get_if_exists=True,
                     num_cpus=0,
                     max_concurrency=1000,
+                    # With whom it began; it is to go no sooner than they do.
+                    scheduling_strategy=NodeAffinitySchedulingStrategy(
+                        ray.get_runtime_context().get_node_id(), soft=True
+                    ),
                 )
                 .remote(*self._keeper_arguments)
             )
             self.user = uuid.uuid4().hex
             self._lease = self._keeper.lease.remote(self.user)
             try:
-                self._take(ray.get(self._keeper.join.remote(self.user, [self._lease])))
-                return
+                kept: Kept = ray.get(self._keeper.join.remote(self.user, [self._lease]))
+                return kept
             except ray_errors.RayActorError:
                 continue
         raise PoolError(
             f"the pool {self._name!r} cannot be joined: it ended each time it was asked"
         )
 
-    def _start_one(self) -> None:
+    def _look(self) -> None:
+        super()._look()
+        self._ask()
+
+    def _start_missing(self) -> None:
+        self._ask()
+
+    def _ask(self) -> None:
+        """Take over what the keeper has."""
         try:
-            self._take(ray.get(self._keeper.fill_up.remote()))
+            if self._keeper is None:
+                kept = self._join()
+            else:
+                kept = ray.get(self._keeper.fill_up.remote(), timeout=_KEEPER_TIMEOUT_S)
+        except (ray_errors.GetTimeoutError, ray_errors.ActorUnavailableError):
+            return
         except ray_errors.RayActorError as error:
             raise PoolError(f"the pool {self._name!r} has ended: {error}") from error
+        self.size = kept.size
+        known = {member.number for member in self._members}
+        for number, actor in kept.actors.items():
+            if number not in known:
+                self._members.append(RayMember(number, actor, actor.ready.remote()))
 
     def _end(self, member: RayMember) -> None:
         self._keeper.end.remote(member.number)
-
-    def _take(self, actors: dict[int, Any]) -> None:
-        known = {member.number for member in self._members}
-        for number, actor in actors.items():
-            if number not in known:
-                self._members.append(RayMember(number, actor, actor.ready.remote()))

@@ -13,21 +13,24 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raybatch.scheduling import Prefetch
 from raybatch.work_pool.pool import AbstractWorkerPool
+from raybatch.work_pool.ray_capacity import ActorOptions, capacity
 from raybatch.work_pool.ray_connection import RayConnection
 from raybatch.work_pool.ray_keeper import SharedRayTeam
 from raybatch.work_pool.ray_session import RaySession
-from raybatch.work_pool.ray_team import ActorOptions, RayTeam
+from raybatch.work_pool.ray_team import RayTeam
 from raybatch.work_pool.ray_worker import RayConstant
 
-# The part of the smallest object store that one stream may fill with batches.
-_STORE_SHARE = 0.4
+# The part of the smallest object store that batches may fill: Ray begins to write to disk at 0.8.
+_STORE_SHARE = 0.7
+# It is for so many streams at least, such as those of training and validation.
+_MIN_STREAMS = 2
 
 
 class RayActorPool(AbstractWorkerPool):
     """Makes batches in `num_actors` Ray actors.
 
-    None stands for as many as the CPUs of the cluster allow at `num_cpus_per_actor` each. The pool joins the
-    cluster at `address`, or in the environment's RAY_ADDRESS; uses a Ray that the program has started; and
+    None stands for as many as the hosts of the cluster have room for; it follows hosts that join and leave. The
+    pool joins the cluster at `address`, or in the environment's RAY_ADDRESS; uses a Ray that the program has started; and
     otherwise starts one on this machine that ends with the pool. Each actor makes one batch at a time, its
     rows on `threads_per_actor` threads, and asks Ray for `num_cpus_per_actor` CPUs and for `resources`. Where
     Ray cannot start a single actor within `start_timeout_s` seconds, iterating raises PoolError.
@@ -66,11 +69,13 @@ class RayActorPool(AbstractWorkerPool):
         }
         connection = RayConnection(address)
         try:
-            # A Ray of our own serves nobody else, so its CPU count need not limit the actors.
-            num_cpus = 0 if connection.is_own_cluster else num_cpus_per_actor
-            options = ActorOptions(num_cpus, resources or {}, self._scheduling_strategy())
-            self.num_actors = num_actors or max(1, int(_cluster_cpus() / (num_cpus_per_actor or 1)))
-            arguments = (connection, self.num_actors, threads_per_actor, options, start_timeout_s)
+            resources = resources or {}
+            if connection.is_own_cluster:
+                # A Ray of our own serves nobody else, so its CPU count need not limit the actors.
+                num_actors = num_actors or capacity(num_cpus_per_actor, resources).num_actors
+                num_cpus_per_actor = 0
+            options = ActorOptions(num_cpus_per_actor, resources, self._scheduling_strategy())
+            arguments = (connection, num_actors, threads_per_actor, options, start_timeout_s)
             self._team = RayTeam(*arguments) if name is None else SharedRayTeam(*arguments, name)
         except BaseException:
             connection.release()
@@ -88,11 +93,16 @@ class RayActorPool(AbstractWorkerPool):
         weakref.finalize(constant, self._team.forget, constant.key).atexit = False
         return constant
 
+    @property
+    def num_actors(self) -> int:
+        """How many actors there are, or are to be when those that start are up."""
+        return self._team.size
+
     def default_prefetch(self) -> Prefetch:
         self._team.check_open()
-        stores = [node["Resources"].get("object_store_memory", 0) for node in ray.nodes()]
-        smallest = min((store for store in stores if store), default=0)
-        return Prefetch(2 * self.num_actors + 2, int(_STORE_SHARE * smallest) or None)
+        streams = max(_MIN_STREAMS, self._team.num_sessions)
+        share = int(_STORE_SHARE * self._team.store_bytes / streams)
+        return Prefetch(2 * self.num_actors + 2, share or None)
 
     def wait_until_up(self) -> RayActorPool:
         """Wait until every actor is up, and return the pool; PoolError after `start_timeout_s`.
@@ -126,10 +136,6 @@ class WorkerProcessPool(RayActorPool):
     def _scheduling_strategy(self) -> Any:
         this_node = ray.get_runtime_context().get_node_id()
         return NodeAffinitySchedulingStrategy(this_node, soft=False)
-
-
-def _cluster_cpus() -> float:
-    return float(ray.cluster_resources().get("CPU", 1))
 
 
 def _check_count(name: str, value: Any) -> int:

@@ -15,7 +15,7 @@ from raybatch.errors import RemoteError, WorkerLostError
 from raybatch.scheduling import Completed, Failed, Silent
 from raybatch.work_pool.pool import Call
 from raybatch.work_pool.ray_failures import Kind, kind_of
-from raybatch.work_pool.ray_team import RayMember, RayTeam
+from raybatch.work_pool.ray_team import RayMember, RayTeam, wait_for_any
 from raybatch.work_pool.ray_worker import PackedFailure, RayConstant
 from raybatch.work_pool.session import Failure, Results
 
@@ -54,6 +54,7 @@ class RaySession:
         self._refused: list[Completed | Failed] = []
         self._results = Results()
         self.fetch, self.discard = self._results.fetch, self._results.discard
+        team.opened(self)
 
     def submit(self, key: int, attempt: int, item: Any, avoid: frozenset[int]) -> None:
         self._team.check_open()
@@ -68,7 +69,7 @@ class RaySession:
             starting = self._team.starting()
             patience_s = self._team.seconds_to_start() if self._waiting else _MAX_WAIT_S
             timeout = max(0.0, min(deadline - time.monotonic(), patience_s, due_s, _MAX_WAIT_S))
-            ended, _ = ray.wait([*self._running, *starting], num_returns=1, timeout=timeout)
+            ended = wait_for_any([*self._running, *starting], timeout)
             events = [self._finish(ref) for ref in ended if ref in self._running]
             for ref in ended:
                 if ref in starting:
@@ -105,6 +106,7 @@ class RaySession:
         self._running.clear()
         self._waiting.clear()
         self._results.clear()
+        self._team.closed(self)
         self._read = None
         self._pool = None
 

@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 import uuid
+import weakref
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,7 @@ import ray
 from ray import exceptions as ray_errors
 
 from raybatch.errors import PoolError
+from raybatch.work_pool.ray_capacity import ActorOptions, capacity
 from raybatch.work_pool.ray_connection import RayConnection
 from raybatch.work_pool.ray_failures import Kind, kind_of
 from raybatch.work_pool.ray_worker import BatchWorker, RayConstant
@@ -27,14 +29,8 @@ _MAX_FAILED_STARTS = 3
 _MAX_DYING_S = 5.0
 _MAX_START_DELAY_S = 30.0
 
-
-@dataclass(frozen=True)
-class ActorOptions:
-    """What Ray is asked for, for each actor."""
-
-    num_cpus: float
-    resources: dict[str, float]
-    scheduling_strategy: Any
+# How often to ask Ray which hosts there are; it takes 0.5 ms.
+_LOOK_EVERY_S = 1.0
 
 
 def worker_class(options: ActorOptions) -> Any:
@@ -69,17 +65,20 @@ class RayMember:
 
 
 class RayTeam:
-    """`size` actors, each replaced when it dies. Methods may be called from any thread."""
+    """Actors, each replaced when it dies: `num_actors`, or if that is None as many as the hosts have room for.
+
+    Methods may be called from any thread.
+    """
 
     def __init__(
         self,
         connection: RayConnection,
-        size: int,
+        num_actors: int | None,
         threads: int,
         options: ActorOptions,
         start_timeout_s: float,
     ) -> None:
-        self.size = size
+        self._num_actors = num_actors
         self._connection = connection
         self._threads = threads
         self._start_timeout_s = start_timeout_s
@@ -93,9 +92,11 @@ class RayTeam:
         self._start_not_before = 0.0
         self._none_up_since = time.monotonic()
         self._is_closed = False
+        self._sessions: weakref.WeakSet[Any] = weakref.WeakSet()
         # Reentrant, since the garbage collector may let a constant be forgotten in the middle of anything.
         self._lock = threading.RLock()
-        self._start_all()
+        self._look()
+        self._start_missing()
 
     def check_open(self) -> None:
         """Raise PoolError if the pool is closed, or its Ray is gone."""
@@ -103,6 +104,18 @@ class RayTeam:
             raise PoolError("the pool is closed")
         if not self._connection.is_alive():
             raise PoolError("the Ray that the pool used was shut down by the program")
+
+    @property
+    def num_sessions(self) -> int:
+        """How many sessions of this process use the actors."""
+        return len(self._sessions)
+
+    def opened(self, session: Any) -> None:
+        """Take note that `session` uses the actors; for as long as it exists, or until `closed`."""
+        self._sessions.add(session)
+
+    def closed(self, session: Any) -> None:
+        self._sessions.discard(session)
 
     def submit(
         self, member: RayMember, read: RayConstant, item: Any, constants: Iterable[Any]
@@ -147,28 +160,36 @@ class RayTeam:
     def wait_until_up(self) -> None:
         """Wait until every member is up; PoolError if one is not within the time to start."""
         deadline = time.monotonic() + self._start_timeout_s
-        while (due := self.fill_up()) < float("inf") or self.starting():
+        while True:
             self.check_open()
+            due = self.fill_up()
+            if len(self._live()) >= self.size:
+                return
             starting = self.starting()
             timeout = max(0.0, min(deadline - time.monotonic(), due))
-            up, _ = ray.wait(list(starting), num_returns=1, timeout=timeout)
+            up = wait_for_any(list(starting), timeout)
             for ref in up:
                 self.settle_start(starting[ref])
             if not up and time.monotonic() >= deadline:
                 raise self._start_timeout(self.size - len(self._live()))
 
     def fill_up(self) -> float:
-        """Start the actors that are missing; return in how many seconds that may be done, inf if it is."""
+        """Start the actors that are missing, and return in how many seconds to call this again.
+
+        Of those that are too many since a host left, the ones that wait for a place are let go of.
+        """
         with self._lock:
-            missing = self.size - len(self._members)
-            if missing <= 0 or self._is_closed:
+            if self._is_closed:
                 return float("inf")
-            left = self._start_not_before - time.monotonic()
-            if left > 0:
-                return left
-            for _ in range(missing):
-                self._start_one()
-            return float("inf")
+            now = time.monotonic()
+            if now >= self._look_at:
+                self._look()
+            if len(self._members) < self.size and now >= self._start_not_before:
+                self._start_missing()
+            waiting = [member for member in self._members if not member.is_up]
+            while waiting and len(self._members) > self.size:
+                self._remove(waiting.pop())
+            return max(self._look_at, self._start_not_before) - now
 
     def seconds_to_start(self) -> float:
         """Return how long the first actor may still take; PoolError when that is over."""
@@ -246,13 +267,17 @@ class RayTeam:
     def _live(self) -> list[RayMember]:
         return [member for member in self._members if member.is_up]
 
-    def _start_all(self) -> None:
-        for _ in range(self.size):
-            self._start_one()
+    def _look(self) -> None:
+        """Ask which hosts there are."""
+        found = capacity(self._options.num_cpus, self._options.resources)
+        self.size = self._num_actors or found.num_actors
+        self.store_bytes = found.store_bytes
+        self._look_at = time.monotonic() + _LOOK_EVERY_S
 
-    def _start_one(self) -> None:
-        actor = self._class.remote(self._threads)
-        self._members.append(RayMember(next(self._numbers), actor, actor.ready.remote()))
+    def _start_missing(self) -> None:
+        while len(self._members) < self.size:
+            actor = self._class.remote(self._threads)
+            self._members.append(RayMember(next(self._numbers), actor, actor.ready.remote()))
 
     def _start_timeout(self, missing: int) -> PoolError:
         total, free = ray.cluster_resources(), ray.available_resources()
@@ -265,6 +290,15 @@ class RayTeam:
             f"{missing} of {self.size} actors did not start within {self._start_timeout_s:g} s. Each asks for "
             f"{asks}; the cluster has {offers}. Ask for less, free some, or set start_timeout_s"
         )
+
+
+def wait_for_any(refs: list[Any], timeout_s: float) -> list[Any]:
+    """Return those of `refs` that have ended, waiting until there is one; [] after `timeout_s`."""
+    if not refs:
+        time.sleep(timeout_s)  # `ray.wait` would not wait for nothing
+        return []
+    ended, _ = ray.wait(refs, num_returns=1, timeout=timeout_s)
+    return list(ended)
 
 
 def _is_lost(ref: Any) -> bool:

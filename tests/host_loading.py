@@ -1,0 +1,113 @@
+"""A program that loads epoch after epoch on the head of some test hosts, and what it tells."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import raybatch as rb
+from cluster.hosts import Host, Hosts
+from tests.drivers import PREAMBLE, Driver
+
+# It waits for a word after 20 batches and at the end of each.
+PROGRAM = """
+class Noted:
+    def __init__(self, folder): self.folder = folder
+    def __len__(self): return 1000
+    def __getitem__(self, index):
+        with open(f"{self.folder}/{os.getpid()}", "a") as file: file.write(".")
+        time.sleep(0.02)
+        return np.repeat(np.asarray(index)[:, None], 1250, axis=1)
+
+source = rb.ArrayDataSource([Noted(sys.argv[2])])
+pool = rb.RayActorPool(NUM_ACTORS, address=sys.argv[1])
+with pool, rb.Loader(source, 5, shuffle=3, pool=pool) as loader:
+    pool.wait_until_up()
+    while True:
+        digest, longest, number = rb.data_source.StreamDigest(), 0.0, 0
+        start = time.monotonic()
+        for batch in loader:
+            longest = max(longest, time.monotonic() - start)
+            digest.update(batch)
+            number += 1
+            if number == 20:
+                say(batches=20)
+                input()
+                longest = 0.0
+            start = time.monotonic()
+        say(digest=digest.hexdigest(), longest=longest, actors=pool.num_actors)
+        input()
+"""
+
+
+class Rows:
+    def __len__(self) -> int:
+        return 1000
+
+    def __getitem__(self, index: Any) -> Any:
+        return np.repeat(np.asarray(index)[:, None], 1250, axis=1)
+
+
+def expected(epoch: int = 0) -> str:
+    loader = rb.Loader(rb.ArrayDataSource([Rows()]), 5, shuffle=3)
+    loader.set_epoch(epoch)
+    return rb.stream_digest(loader)
+
+
+@dataclass
+class Loading:
+    """The program on the head, and who made how many batches for it."""
+
+    driver: Driver
+    folder: Path
+    epoch: int = 0
+
+    def first_batches(self) -> None:
+        assert self.driver.listen() == {"batches": "20"}
+
+    def rest_of_epoch(self) -> dict[str, str]:
+        """Let the epoch end, see that it was the serial one, and return what else the program says."""
+        self.driver.go_on()
+        said = self.driver.listen()
+        assert said["digest"] == expected(self.epoch)
+        return said
+
+    def next_epoch(self) -> None:
+        self.driver.go_on()
+        self.epoch += 1
+        self.first_batches()
+
+    def made_by(self, host: Host) -> int:
+        """How many batches the live actors on `host` have begun."""
+        files = [self.folder / str(pid) for pid in host.pids()]
+        return sum(file.stat().st_size for file in files if file.exists())
+
+    def until_it_makes_more(self, host: Host) -> None:
+        """Load epochs until `host` has made another batch."""
+        before, deadline = self.made_by(host), time.monotonic() + 60
+        while self.made_by(host) == before:
+            assert time.monotonic() < deadline, "it has not made a batch in 60 s"
+            self.next_epoch()
+            self.rest_of_epoch()
+
+
+@contextmanager
+def loading(hosts: Hosts, folder: Path, num_actors: int | None = 2) -> Iterator[Loading]:
+    program = PREAMBLE + PROGRAM.replace("NUM_ACTORS", str(num_actors))
+    process = hosts.head.start(
+        [sys.executable, "-c", program, hosts.address, str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    with Driver(process) as driver:
+        loads = Loading(driver, folder)
+        loads.first_batches()
+        yield loads
