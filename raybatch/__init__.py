@@ -15,11 +15,14 @@ from raybatch import data_source, errors, image, sampling, work_pool
 from raybatch.accessors import ImageFileAccessor, NonUniformImageFileAccessor, image_folder
 from raybatch.data_source import (
     ArrayDataSource,
+    BadSampleLedger,
+    BadSamples,
     CallableDataSource,
     ChoiceDataSource,
     CompositeDataSource,
     IteratorDataSource,
     MapDataSource,
+    TolerantDataSource,
     stream_digest,
 )
 from raybatch.loader import Loader, RankSplit
@@ -39,6 +42,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ArrayDataSource",
+    "BadSampleLedger",
+    "BadSamples",
     "CallableDataSource",
     "ChoiceDataSource",
     "CompositeDataSource",
@@ -54,6 +59,7 @@ __all__ = [
     "StandardSampler",
     "SubsetSampler",
     "ThreadPool",
+    "TolerantDataSource",
     "WeightedSampler",
     "WeightedSubsetSampler",
     "data_source",

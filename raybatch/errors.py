@@ -3,6 +3,7 @@
     RaybatchError
     ├── SampleReadError (OSError)     one sample of the user's data cannot be read
     ├── BatchError (RuntimeError)     a batch cannot be made; the cause says why
+    ├── BadSamplesError (RuntimeError) more samples are bad than the limit allows
     ├── RemoteError (RuntimeError)    what a worker raised, where the exception itself cannot travel
     ├── WorkerLostError (RuntimeError) the worker died, or its host or its result was lost
     ├── PoolError (RuntimeError)      the pool is closed, or has no worker to offer
@@ -42,6 +43,10 @@ class BatchError(RaybatchError, RuntimeError):
 
     def __reduce__(self) -> tuple[type[BatchError], tuple[int, int, str]]:
         return type(self), (self.epoch, self.batch, self.reason)
+
+
+class BadSamplesError(RaybatchError, RuntimeError):
+    """More samples cannot be read than `BadSamples.limit` allows, or none can be found to replace one."""
 
 
 class RemoteError(RaybatchError, RuntimeError):

@@ -68,7 +68,7 @@ class PoolTests:
         batches = iter(loader)
         next(batches)
         with pytest.raises(
-            rb.errors.BatchError, match="batch 1 of epoch 0: ValueError: 13 is bad"
+            rb.errors.BatchError, match="batch 1 of epoch 0: sample 13: ValueError: 13 is bad"
         ) as info:
             next(batches)
         assert (info.value.epoch, info.value.batch) == (0, 1)

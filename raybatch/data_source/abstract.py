@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import copy
+from collections.abc import Callable, Collection, Iterator
 from itertools import count
 from typing import Any
 
 import numpy as np
 
+from raybatch.data_source.bad_samples import Place
 from raybatch.data_source.batch import Batch, batch_length, batch_row, stack_samples
 from raybatch.data_source.batch_map import batch_map_concat, batch_map_mean
 from raybatch.sampling import (
@@ -42,6 +44,11 @@ class AbstractDataSource:
     def has_equal_lengths(self) -> bool:
         """Whether all arrays of a batch have one length; not so in a composite with `trim=False`."""
         return True
+
+    @property
+    def is_outermost(self) -> bool:
+        """Whether no other source can be made of this one."""
+        return False
 
     def num_samples(self, **kwargs: Any) -> int | float | None:
         """Return the number of samples in one iteration: an int, `np.inf`, or None if unknown."""
@@ -87,6 +94,26 @@ class AbstractDataSource:
     def sample_numbers(self, indices: Any, position: Any) -> list[tuple[int, ...]]:
         """Return for each sample the numbers that name it: its index, and which time it is drawn."""
         return [(int(index), 0) for index in indices]
+
+    def parts(self, indices: Any) -> list[tuple[int, AbstractDataSource, Any]]:
+        """Return the members that `indices` address: number, source, and its indices; [] without members."""
+        return []
+
+    def path_of(self, index: int) -> str:
+        """Return the path of the file that sample `index` is in, "" if it is not known."""
+        return ""
+
+    def draw(self, one: Any, rng: np.random.Generator) -> Any:
+        """Return the indices of one sample drawn from `rng`, in the structure of `one`, those of another."""
+        raise NotImplementedError(
+            f"a {type(self).__name__} cannot replace bad samples: it has no method `draw`"
+        )
+
+    def without(self, places: Collection[Place]) -> AbstractDataSource:
+        """Return this source without the samples at `places`: (the way by members, absolute index)."""
+        raise NotImplementedError(
+            f"a {type(self).__name__} cannot leave samples out: it has no method `without`"
+        )
 
     def samples_by_indices_nomapping(self, indices: Any) -> Batch:
         """Return the batch at absolute `indices`; TypeError without random access."""
@@ -175,8 +202,7 @@ class MapDataSource(AbstractDataSource):
     def __init__(
         self, source: AbstractDataSource, fn: Callable[..., Batch], rng: bool = False
     ) -> None:
-        if not isinstance(source, AbstractDataSource):
-            raise TypeError(f"source must be a data source, not {type(source)}")
+        check_inner("source", source)
         if not callable(fn):
             raise TypeError(f"fn must be callable, not {fn!r}")
         if rng and not source.is_random_access:
@@ -218,6 +244,20 @@ class MapDataSource(AbstractDataSource):
 
     def sample_numbers(self, indices: Any, position: Any) -> list[tuple[int, ...]]:
         return self.source.sample_numbers(indices, position)
+
+    def parts(self, indices: Any) -> list[tuple[int, AbstractDataSource, Any]]:
+        return self.source.parts(indices)
+
+    def path_of(self, index: int) -> str:
+        return self.source.path_of(index)
+
+    def draw(self, one: Any, rng: np.random.Generator) -> Any:
+        return self.source.draw(one, rng)
+
+    def without(self, places: Collection[Place]) -> AbstractDataSource:
+        changed = copy.copy(self)
+        changed.source = self.source.without(places)
+        return changed
 
     def samples_by_indices_nomapping(self, indices: Any) -> Batch:
         if self.uses_rng:
@@ -261,6 +301,16 @@ class SampleMapDataSource(MapDataSource):
             ]
         )
         return stacked
+
+
+def check_inner(name: str, source: object) -> None:
+    """Raise TypeError if `source` is no data source that others can be made of."""
+    if not isinstance(source, AbstractDataSource):
+        raise TypeError(f"{name} must be a data source, not {type(source)}")
+    if source.is_outermost:
+        raise TypeError(
+            f"{name} must not be a {type(source).__name__}, which goes around all other sources"
+        )
 
 
 def cursor_of(source: AbstractDataSource, **kwargs: Any) -> Cursor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from typing import Any
 
 import numpy as np
@@ -18,8 +20,8 @@ class ArrayDataSource(RandomAccessDataSource):
 
     An array-like has `__len__`, and a `__getitem__` that takes an int or a 1-D integer array and returns one
     sample, or the batch of them as an array or list. NumPy arrays, memory maps, h5py and zarr data sets and
-    the accessors of `raybatch.accessors` all are. `indices`, `repeats`, `sampler` and `include_indices` are
-    those of `RandomAccessDataSource`.
+    the accessors of `raybatch.accessors` all are. `indices`, `repeats`, `sampler`, `include_indices` and
+    `exclude` are those of `RandomAccessDataSource`.
 
         images = ImageFileAccessor(paths, size=(64, 64))
         source = ArrayDataSource([images, labels])
@@ -34,6 +36,7 @@ class ArrayDataSource(RandomAccessDataSource):
         repeats: int = 1,
         sampler: AbstractSampler | None = None,
         include_indices: bool = False,
+        exclude: Any = None,
     ) -> None:
         if not isinstance(data, list):
             raise TypeError(f"data must be a list of array-like objects, not a {type(data)}")
@@ -52,7 +55,7 @@ class ArrayDataSource(RandomAccessDataSource):
                     f"Arrays have inconsistent length; array 0 has length {length}, while array "
                     f"{position} has length {sample_count(array)}"
                 )
-        super().__init__(length, indices, repeats, sampler, include_indices)
+        super().__init__(length, indices, repeats, sampler, include_indices, exclude)
         self.data = data
 
     def samples_by_indices_nomapping(self, indices: Any) -> Batch:
@@ -62,6 +65,14 @@ class ArrayDataSource(RandomAccessDataSource):
         if isinstance(indices, slice):
             indices = np.arange(*indices.indices(sample_count(self.data[0])))
         return (indices, *batch)
+
+    def path_of(self, index: int) -> str:
+        for array in self.data:
+            # An accessor of the user's own may hold anything under this name.
+            with contextlib.suppress(AttributeError, LookupError, TypeError):
+                path = array.paths[index]
+                return os.fsdecode(path.as_py() if hasattr(path, "as_py") else path)
+        return ""
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"data": [portable(array) for array in self.data]}

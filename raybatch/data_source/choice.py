@@ -85,6 +85,13 @@ class ChoiceDataSource(MemberDataSource):
         numbers = member.sample_numbers(own, member_position(position, indices.ds_index))
         return [(indices.ds_index, *row) for row in numbers]
 
+    def parts(self, indices: Any) -> list[tuple[int, AbstractDataSource, Any]]:
+        return [(indices.ds_index, *self._chosen(indices))]
+
+    def draw(self, one: Any, rng: np.random.Generator) -> ChoiceBatch:
+        member, own = self._chosen(one)
+        return ChoiceBatch(member.draw(own, rng), one.ds_index)
+
     def samples_by_indices_nomapping(self, indices: Any) -> Batch:
         self._require_random_access("samples_by_indices_nomapping")
         member, own = self._chosen(indices)

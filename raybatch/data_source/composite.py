@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Any
 
+import numpy as np
+
 from raybatch.data_source.abstract import AbstractDataSource, keyed_batches
 from raybatch.data_source.batch import Batch, trim_to_shortest
 from raybatch.data_source.members import MemberDataSource
@@ -68,6 +70,12 @@ class CompositeDataSource(MemberDataSource):
         members = enumerate(self._with_indices(indices))
         numbers = [ds.sample_numbers(own, member_position(position, i)) for i, (ds, own) in members]
         return [tuple(chain.from_iterable(rows)) for rows in zip(*numbers, strict=False)]
+
+    def parts(self, indices: Any) -> list[tuple[int, AbstractDataSource, Any]]:
+        return [(number, *part) for number, part in enumerate(self._with_indices(indices))]
+
+    def draw(self, one: Any, rng: np.random.Generator) -> tuple[Any, ...]:
+        return tuple(ds.draw(own, rng) for ds, own in self._with_indices(one))
 
     def samples_by_indices_nomapping(self, indices: Any) -> Batch:
         self._require_random_access("samples_by_indices_nomapping")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Collection
 from typing import Any
 
-from raybatch.data_source.abstract import AbstractDataSource, cursor_of
+from raybatch.data_source.abstract import AbstractDataSource, check_inner, cursor_of
+from raybatch.data_source.bad_samples import Place
 from raybatch.sampling import Cursor, as_shuffle_rng, member_shuffles
 
 
@@ -15,8 +18,7 @@ class MemberDataSource(AbstractDataSource):
         if not datasets:
             raise ValueError(f"a {type(self).__name__} needs at least one member data source")
         for position, member in enumerate(datasets):
-            if not isinstance(member, AbstractDataSource):
-                raise TypeError(f"datasets[{position}] must be a data source, not {type(member)}")
+            check_inner(f"datasets[{position}]", member)
         self.datasets = datasets
 
     @property
@@ -30,6 +32,21 @@ class MemberDataSource(AbstractDataSource):
     @property
     def uses_rng(self) -> bool:
         return any(member.uses_rng for member in self.datasets)
+
+    def without(self, places: Collection[Place]) -> AbstractDataSource:
+        changed = copy.copy(self)
+        below: list[set[Place]] = [set() for _ in self.datasets]
+        for member, index in places:
+            if not member or member[0] >= len(self.datasets):
+                raise ValueError(
+                    f"sample {index} of member {member} is to be left out, and a {type(self).__name__} of "
+                    f"{len(self.datasets)} sources has no such member: is the ledger that of another source?"
+                )
+            below[member[0]].add((member[1:], index))
+        changed.datasets = [
+            ds.without(own) if own else ds for ds, own in zip(self.datasets, below, strict=True)
+        ]
+        return changed
 
     def _member_cursors(self, kwargs: dict[str, Any]) -> list[Cursor]:
         self._require_random_access("cursor")

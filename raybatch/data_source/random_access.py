@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Collection, Iterator
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from raybatch.data_source.abstract import AbstractDataSource
+from raybatch.data_source.bad_samples import Place
 from raybatch.data_source.batch import Batch
+from raybatch.data_source.ledger import excluded
 from raybatch.sampling import (
     AbstractSampler,
     Cursor,
@@ -25,7 +29,8 @@ class RandomAccessDataSource(AbstractDataSource):
 
     `indices` restricts it to a subset, `repeats` is the number of passes (-1: without end). A `sampler`
     takes the place of both. With `include_indices` each batch starts with the absolute indices of its
-    samples, int `(n,)`.
+    samples, int `(n,)`. `exclude` leaves samples out: a ledger of bad samples, the path of a saved one, or a
+    1-D integer array of absolute indices.
     """
 
     def __init__(
@@ -35,6 +40,7 @@ class RandomAccessDataSource(AbstractDataSource):
         repeats: int = 1,
         sampler: AbstractSampler | None = None,
         include_indices: bool = False,
+        exclude: Any = None,
     ) -> None:
         if sampler is None:
             if indices is None:
@@ -50,6 +56,8 @@ class RandomAccessDataSource(AbstractDataSource):
         sampler.check_length(length)
         self.sampler = sampler
         self.include_indices = include_indices
+        if exclude is not None:
+            self.sampler = self._sampler_without(excluded(exclude))
 
     @property
     def is_random_access(self) -> bool:
@@ -70,8 +78,28 @@ class RandomAccessDataSource(AbstractDataSource):
     def cursor(self, shuffle: Shuffle = None) -> Cursor:  # type: ignore[override]
         return order_of(self.sampler, as_shuffle_rng(shuffle))
 
+    def draw(self, one: Any, rng: np.random.Generator) -> Any:
+        return np.array([self.sampler.draw(rng)])
+
+    def without(self, places: Collection[Place]) -> RandomAccessDataSource:
+        changed = copy.copy(self)
+        changed.sampler = self._sampler_without(places)
+        return changed
+
+    def _sampler_without(self, places: Collection[Place]) -> AbstractSampler:
+        for member, _ in places:
+            if member:
+                raise ValueError(
+                    f"member {member} of a {type(self).__name__} is to be left out, which has no members: is "
+                    "the ledger that of another source?"
+                )
+        return self.sampler.without(np.array([index for _, index in places], np.int64))
+
     def sample_numbers(self, indices: Any, position: Any) -> list[tuple[int, ...]]:
-        draws = self.sampler.draw_numbers(position, len(indices))
+        if isinstance(position, np.ndarray):  # rows that need not follow each other
+            draws = np.concatenate([self.sampler.draw_numbers(int(p), 1) for p in position])
+        else:
+            draws = self.sampler.draw_numbers(position, len(indices))
         return list(zip(indices.tolist(), draws.tolist(), strict=True))
 
     def batch_indices_iterator(  # type: ignore[override]

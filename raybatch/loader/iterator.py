@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-import numpy as np
-
 from raybatch.data_source import Batch
-from raybatch.errors import BatchError
 from raybatch.loader.plan import Task
-from raybatch.work_pool import OrderedStream
+from raybatch.work_pool import OrderedStream, Outcome
 
 
 class Leave(Protocol):
@@ -20,16 +17,19 @@ class Leave(Protocol):
 
 
 class EpochIterator:
-    """Iterates to the end of the epoch; tells its loader what was received, and when it is left.
+    """Iterates to the end of the epoch, and tells its loader when it is left.
 
-    The epoch is completed if its last batch was delivered, whether or not the caller asks for another.
+    `receive` makes a batch of what came of a task, None if nothing is left of it, or raises. The epoch is completed if its last batch was delivered, whether or not the caller asks for another.
     """
 
     def __init__(
-        self, stream: OrderedStream[Task], received: Callable[[Task], None], leave: Leave
+        self,
+        stream: OrderedStream[Task],
+        receive: Callable[[Outcome[Task]], Batch | None],
+        leave: Leave,
     ) -> None:
         self._stream = stream
-        self._received = received
+        self._receive = receive
         self._leave: Leave | None = leave
         self._is_over = False
         self._stream_goes_on = True
@@ -38,6 +38,12 @@ class EpochIterator:
         return self
 
     def __next__(self) -> Batch:
+        batch = None
+        while batch is None:  # nothing is left of a batch whose samples are all bad
+            batch = self._next()
+        return batch
+
+    def _next(self) -> Batch | None:
         if self._is_over:
             self.close()
             raise StopIteration
@@ -51,16 +57,8 @@ class EpochIterator:
             self._is_over, self._stream_goes_on = True, False
             self.close()
             raise StopIteration
-        task = outcome.item
-        self._is_over = task.is_last
-        self._received(task)
-        if outcome.error is not None:
-            reason = f"{type(outcome.error).__name__}: {outcome.error}"
-            raise BatchError(task.epoch, task.step, reason) from outcome.error
-        batch: Batch = outcome.value
-        if task.padded_to is None:
-            return batch
-        return (*batch, np.arange(task.padded_to) < task.valid)
+        self._is_over = outcome.item.is_last
+        return self._receive(outcome)
 
     def close(self) -> None:
         """Leave the epoch."""

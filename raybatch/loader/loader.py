@@ -2,29 +2,39 @@
 
 The way of one batch:
 
-    plan.tasks ─► scheduler ─Submit─► pool session ─► worker: source.samples_by_indices_nomapping(indices)
+    plan.tasks ─► scheduler ─Submit─► pool session ─► worker: receiver.read(indices, keys, ...) of the source
                       ▲                    │
                       ├──── Completed ◄────┘          (the bytes stay where the worker put them)
-                      └─Deliver(k)─► session.fetch ─► the caller;  Taken(k) ─► scheduler, which begins another
+                      └─Deliver(k)─► session.fetch ─► receiver.receive ─► the caller
+                                                      Taken(k) ─► scheduler, which begins another
 """
 
 from __future__ import annotations
 
 import operator
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
-from raybatch.data_source import AbstractDataSource, Batch
+from raybatch.data_source import (
+    AbstractDataSource,
+    BadSampleLedger,
+    BadSamples,
+    Batch,
+    TolerantDataSource,
+    excluded,
+)
 from raybatch.errors import PoolError, StateError
 from raybatch.loader.fingerprint import fingerprint
 from raybatch.loader.iterator import EpochIterator
-from raybatch.loader.plan import Plan, Progress, Task, reading
+from raybatch.loader.plan import Plan, Progress, Task
 from raybatch.loader.ranks import RankSplit
+from raybatch.loader.receiver import Receiver
 from raybatch.sampling import Shuffle
 from raybatch.scheduling import Prefetch, Recovery
-from raybatch.work_pool import AbstractWorkerPool, InlinePool, OrderedStream
+from raybatch.work_pool import AbstractWorkerPool, InlinePool, OrderedStream, Outcome
 
 STATE_VERSION = 1
 
@@ -37,6 +47,10 @@ class Loader:
     a seed drawn once, an int seed, or a RandomState, a Generator or `np.random`, of which a copy is taken.
     `pool=None` makes batches in this thread when they are asked for, without Ray. `prefetch` limits what is
     made ahead; the pool has a default. `recovery` says what is done when workers are lost.
+
+    `bad_samples` says what is done about samples that cannot be read, or that end each worker that tries:
+    "raise", "skip", "replace", or a `BadSamples` with a limit to their number; the property of that name lists
+    them. `exclude` leaves samples out of the data set: such a list, the path of a saved one, or an index array.
 
     With `split` this is one rank of several, each of which gets its part of every global batch. `last_batch`:
     "keep" a short one (ranks share it), "drop" it, or "pad" it: then every rank has the same number of full
@@ -59,9 +73,19 @@ class Loader:
         pool: AbstractWorkerPool | None = None,
         prefetch: Prefetch | None = None,
         recovery: Recovery | None = None,
+        bad_samples: BadSamples | str = "raise",
+        exclude: Any = None,
     ) -> None:
         split = RankSplit(0, 1) if split is None else split
         _check_type("split", split, RankSplit)
+        if not isinstance(source, AbstractDataSource):
+            raise TypeError(f"source must be a data source, not {type(source)}")
+        if isinstance(source, TolerantDataSource):
+            setting, source = source.setting, source.source
+        else:
+            setting = BadSamples.of(bad_samples)
+        if exclude is not None:
+            source = source.without(excluded(exclude))
         self._plan = Plan(source, batch_size, shuffle, last_batch, split)
         pool = InlinePool() if pool is None else pool
         _check_type("pool", pool, AbstractWorkerPool)
@@ -70,8 +94,8 @@ class Loader:
         self._prefetch = prefetch
         self._recovery = Recovery() if recovery is None else recovery
         _check_type("recovery", self._recovery, Recovery)
-        read, self._payload = reading(source)
-        self._read = pool.shared_constant(read)
+        self._receiver = Receiver(self._plan, setting)
+        self._read = pool.shared_constant(self._receiver.read)
         self._pool: AbstractWorkerPool | None = pool
         self._adopts_seed = shuffle is True
         self._epoch = 0
@@ -87,6 +111,11 @@ class Loader:
     def epoch(self) -> int:
         """The number of the epoch that iterating gives, from 0; it grows when an epoch completes."""
         return self._epoch
+
+    @property
+    def bad_samples(self) -> BadSampleLedger:
+        """The bad samples that were skipped or replaced so far; see `bad_samples` above."""
+        return self._receiver.ledger
 
     @property
     def num_samples(self) -> int | float | None:
@@ -164,13 +193,25 @@ class Loader:
                 self._plan.tasks(self._epoch, self._begin_at),
                 self._limit(self._pool),
                 self._recovery,
-                self._payload,
+                self._receiver.payload,
                 self._largest_bytes,
             )
-        iterator = EpochIterator(self._stream, self._received_task, self._left_epoch)
+        self._receiver.begin_epoch()
+        iterator = EpochIterator(self._stream, self._receive, self._left_epoch)
         self._received = self._begin_at
         self._iterator = weakref.ref(iterator)
         return iterator
+
+    def _receive(self, outcome: Outcome[Task]) -> Batch | None:
+        self._note_received(outcome.item)
+        return self._receiver.receive(outcome, self._attempt)
+
+    def _attempt(self, read: Callable[[Any], Any], items: Iterable[Any]) -> list[Outcome[Any]]:
+        """Have `read(item)` made for each of `items`, by the side of the stream."""
+        if self._pool is None:
+            raise PoolError("the loader is closed")
+        limit, recovery = self._limit(self._pool), replace(self._recovery, max_attempts=2)
+        return list(OrderedStream(self._pool.open(read), iter(items), limit, recovery))
 
     def _limit(self, pool: AbstractWorkerPool) -> Callable[[], Prefetch]:
         prefetch = self._prefetch
@@ -198,6 +239,7 @@ class Loader:
             "pool": self._pool,
             "prefetch": self._prefetch,
             "recovery": self._recovery,
+            "bad_samples": self._receiver.setting,
         }
         return arguments, self._epoch, self._received, self._adopts_seed
 
@@ -232,7 +274,7 @@ class Loader:
         if iterator is not None:
             iterator.close()
 
-    def _received_task(self, task: Task) -> None:
+    def _note_received(self, task: Task) -> None:
         earlier, size = self._begin_at, self._plan.global_batch_size
         if earlier and earlier[-1][0] == size:
             earlier = earlier[:-1]  # one part, however often it was resumed

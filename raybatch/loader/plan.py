@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,9 +10,8 @@ import numpy as np
 
 from raybatch.data_source import (
     AbstractDataSource,
-    Batch,
-    KeyedRead,
     cursor_of,
+    take_rows,
 )
 from raybatch.loader.epochs import EpochShuffles
 from raybatch.loader.ranks import LAST_BATCH, RankSplit, padded
@@ -39,6 +37,11 @@ class Task:
     padded_to: int | None = None
     is_last: bool = False
 
+    def row(self, number: int) -> Task:
+        """Return the task that makes sample `number` of the batch alone."""
+        indices = take_rows(self.indices, [number])
+        return replace(self, indices=indices, keys=self.keys.at([number]), valid=1, padded_to=None)
+
 
 class Plan:
     """The tasks of every epoch, for one rank."""
@@ -51,8 +54,6 @@ class Plan:
         last_batch: str,
         split: RankSplit,
     ) -> None:
-        if not isinstance(source, AbstractDataSource):
-            raise TypeError(f"source must be a data source, not {type(source)}")
         if not source.is_random_access:
             raise TypeError(
                 f"source must have random access, and this {type(source).__name__} has not: batches of "
@@ -162,10 +163,3 @@ def _last_marked(tasks: Iterator[Task]) -> Iterator[Task]:
             raise
         yield task if following is not None else replace(task, is_last=True)
         task = following
-
-
-def reading(source: AbstractDataSource) -> tuple[Callable[[Any], Batch], Callable[[Task], Any]]:
-    """Return what a worker calls to make a batch of `source`, and what of a task it calls it with."""
-    if source.uses_rng:
-        return KeyedRead(source), operator.attrgetter("indices", "keys")
-    return source.samples_by_indices_nomapping, operator.attrgetter("indices")

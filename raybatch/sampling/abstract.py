@@ -42,6 +42,18 @@ class AbstractSampler:
         """
         return np.zeros(count, dtype=np.int64)
 
+    def draw(self, rng: np.random.Generator) -> int:
+        """Return the absolute index of one of the samples, drawn from `rng`."""
+        raise NotImplementedError(
+            f"a {type(self).__name__} cannot replace bad samples: it has no method `draw`"
+        )
+
+    def without(self, indices: IndexArray) -> AbstractSampler:
+        """Return a sampler of the other samples; `indices` are absolute."""
+        raise NotImplementedError(
+            f"a {type(self).__name__} cannot leave samples out: it has no method `without`"
+        )
+
     def in_order_indices_batch_iterator(self, batch_size: int) -> Iterator[IndexArray]:
         """Iterate over 1-D index arrays of `batch_size`, in order; the last may be short."""
         return self.cursor(None).batches(batch_size)

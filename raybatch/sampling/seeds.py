@@ -12,7 +12,7 @@ import numpy as np
 from raybatch.sampling.shuffle import SeededShuffle, as_shuffle_rng
 
 # Spawn keys of what is derived from a seed; those below 16 are the shuffle's.
-_BATCHES, _SAMPLES = 16, 17
+_BATCHES, _SAMPLES, _REPLACEMENTS = 16, 17, 18
 _STAGE = 2**32 - 1
 
 
@@ -20,8 +20,8 @@ _STAGE = 2**32 - 1
 class RandomKeys:
     """Where a batch stands: what its random numbers are derived from, by `SeedSequence` spawn keys.
 
-    `position` is the place of its first sample in the order of the epoch, in the structure of the source;
-    `path` leads from the source to a member or a stage of it.
+    `position` is the place of its first sample in the order of the epoch, in the structure of the source, or an
+    array of the places of all; `path` leads from the source to a member or a stage of it.
     """
 
     seed: int
@@ -40,6 +40,10 @@ class RandomKeys:
         """Return the keys of the source under a map, whose numbers must not be those of the map."""
         return replace(self, path=(*self.path, _STAGE))
 
+    def at(self, rows: Any) -> RandomKeys:
+        """Return the keys of the batch of these of its rows, which need not follow each other."""
+        return replace(self, position=_positions(self.position, np.asarray(rows)))
+
     def of_batch(self) -> np.random.Generator:
         """Return the generator of this batch."""
         return self._generator(_BATCHES, self.batch)
@@ -47,6 +51,10 @@ class RandomKeys:
     def of_sample(self, *numbers: int) -> np.random.Generator:
         """Return the generator of the sample that `numbers` name, such as its index."""
         return self._generator(_SAMPLES, *numbers)
+
+    def of_replacement(self, *numbers: int) -> np.random.Generator:
+        """Return the generator that draws what takes the place of the sample that `numbers` name."""
+        return self._generator(_REPLACEMENTS, *numbers)
 
     def _generator(self, *key: int) -> np.random.Generator:
         spawn_key = (*self.path, self.epoch, *key)
@@ -58,6 +66,13 @@ class RandomKeys:
 def member_position(position: Any, index: int) -> Any:
     """Return the place of member `index`; where only one place is known, it is that of all members."""
     return position[index] if isinstance(position, tuple) else position
+
+
+def _positions(position: Any, rows: Any) -> Any:
+    """Return the place of each of `rows`, in the structure of `position`, the place of the first."""
+    if isinstance(position, tuple):
+        return tuple(_positions(member, rows) for member in position)
+    return position[rows] if isinstance(position, np.ndarray) else position + rows
 
 
 NO_KEYS = RandomKeys(seed=0, epoch=0, batch=0, position=0)

@@ -7,9 +7,10 @@ import operator
 import numpy as np
 
 from raybatch.sampling.abstract import AbstractSampler
-from raybatch.sampling.indices import IndexArray
+from raybatch.sampling.indices import IndexArray, check_index_range
 from raybatch.sampling.passes import Passes, check_repeats
 from raybatch.sampling.shuffle import ShuffleRNG
+from raybatch.sampling.subset import SubsetSampler
 
 
 class StandardSampler(AbstractSampler):
@@ -38,3 +39,10 @@ class StandardSampler(AbstractSampler):
 
     def draw_numbers(self, position: int, count: int) -> IndexArray:
         return np.arange(position, position + count) // max(self.length, 1)
+
+    def draw(self, rng: np.random.Generator) -> int:
+        return int(rng.integers(self.length))
+
+    def without(self, indices: IndexArray) -> SubsetSampler:
+        check_index_range(indices, self.length)
+        return SubsetSampler(np.setdiff1d(np.arange(self.length), indices), self.repeats)

@@ -41,3 +41,9 @@ class SubsetSampler(AbstractSampler):
 
     def draw_numbers(self, position: int, count: int) -> IndexArray:
         return np.arange(position, position + count) // max(self.length, 1)
+
+    def draw(self, rng: np.random.Generator) -> int:
+        return int(self.indices[rng.integers(self.length)])
+
+    def without(self, indices: IndexArray) -> SubsetSampler:
+        return SubsetSampler(self.indices[~np.isin(self.indices, indices)], self.repeats)

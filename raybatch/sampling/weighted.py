@@ -38,6 +38,15 @@ class WeightedSampler(AbstractSampler):
     def draw_numbers(self, position: int, count: int) -> IndexArray:
         return np.arange(position, position + count)
 
+    def draw(self, rng: np.random.Generator) -> int:
+        return int(rng.choice(self.length, p=self.weights))
+
+    def without(self, indices: IndexArray) -> WeightedSampler:
+        check_index_range(indices, self.length)
+        weights = self.weights.copy()
+        weights[indices] = 0.0
+        return WeightedSampler(weights)
+
     @staticmethod
     def class_balancing_sample_weights(y: npt.NDArray[np.integer[Any]]) -> FloatArray:
         """Return one weight a sample (float64 `(n,)`), so that each class of `y` weighs the same.
@@ -90,6 +99,13 @@ class WeightedSubsetSampler(AbstractSampler):
 
     def draw_numbers(self, position: int, count: int) -> IndexArray:
         return np.arange(position, position + count)
+
+    def draw(self, rng: np.random.Generator) -> int:
+        return int(rng.choice(self.indices, p=self.sub_weights))
+
+    def without(self, indices: IndexArray) -> WeightedSubsetSampler:
+        stays = ~np.isin(self.indices, indices)
+        return WeightedSubsetSampler(self.sub_weights[stays], self.indices[stays])
 
     @staticmethod
     def class_balancing_sampler(

@@ -62,7 +62,7 @@ class OrderedStream(Generic[T]):
         self._items = items
         self._payload = payload
         self._clock = session.clock
-        self._limit = limit
+        self._limit: Callable[[], Prefetch] | None = limit
         self._prefetch = limit()
         self._scheduler = Scheduler(self._prefetch, recovery, largest_bytes)
         self._under_way: dict[int, T] = {}
@@ -89,7 +89,7 @@ class OrderedStream(Generic[T]):
             raise
 
     def _next(self) -> Outcome[T]:
-        if (prefetch := self._limit()) != self._prefetch:
+        if self._limit is not None and (prefetch := self._limit()) != self._prefetch:
             self._prefetch = prefetch
             self._tell(Resized(prefetch))
         self._tell(Wanted())
@@ -114,6 +114,7 @@ class OrderedStream(Generic[T]):
         if not self._closed:
             self._under_way.clear()
             self._session.close()
+            self._limit = None  # it holds the pool
             self._closed = True
 
     def __del__(self) -> None:

@@ -7,7 +7,13 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, TypeVar
 
-from raybatch.data_source import AbstractDataSource, Batch, KeyedRead, keyed_indices
+from raybatch.data_source import (
+    AbstractDataSource,
+    Batch,
+    KeyedRead,
+    TolerantDataSource,
+    keyed_indices,
+)
 from raybatch.scheduling import Prefetch, Recovery
 from raybatch.work_pool.ordered import OrderedStream
 from raybatch.work_pool.session import Session, SharedConstant
@@ -104,7 +110,10 @@ class ParallelDataSource(AbstractDataSource):
         self._ds = ds
         self._prefetch = Prefetch(operator.index(batch_buffer_size))
         self._pool = pool
-        read = KeyedRead(ds) if ds.uses_rng else ds.samples_by_indices_nomapping
+        if isinstance(ds, TolerantDataSource):
+            read: Callable[[Any], Any] = ds.tolerant_read
+        else:
+            read = KeyedRead(ds) if ds.uses_rng else ds.samples_by_indices_nomapping
         self._read = pool.shared_constant(read)
 
     def num_samples(self, **kwargs: Any) -> int | float | None:
@@ -115,12 +124,16 @@ class ParallelDataSource(AbstractDataSource):
 
     def batch_iterator(self, batch_size: int, **kwargs: Any) -> Iterator[Batch]:
         """Iterate over the batches of the source; an error that making one raises is raised as it is."""
-        if self._ds.uses_rng:
-            indices: Iterator[Any] = keyed_indices(self._ds, batch_size, **kwargs)
+        ds, prefetch = self._ds, self._prefetch
+        if isinstance(ds, TolerantDataSource):
+            items: Iterator[Any] = ds.requests(batch_size, **kwargs)
+        elif ds.uses_rng:
+            items = keyed_indices(ds, batch_size, **kwargs)
         else:
-            indices = self._ds.batch_indices_iterator(batch_size, **kwargs)
-        session, prefetch = self._pool.open(self._read), self._prefetch
-        return _closing(OrderedStream(session, indices, lambda: prefetch, Recovery()))
+            items = ds.batch_indices_iterator(batch_size, **kwargs)
+        session = self._pool.open(self._read)
+        made = _closing(OrderedStream(session, items, lambda: prefetch, Recovery()))
+        return ds.delivered(made, **kwargs) if isinstance(ds, TolerantDataSource) else made
 
 
 def _values(stream: OrderedStream[Any]) -> Iterator[Any]:

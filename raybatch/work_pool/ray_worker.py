@@ -90,30 +90,30 @@ def _kept_constant(key: str) -> SharedConstant:
 class PackedFailure:
     """An exception on its way to the driver, in a form that always arrives.
 
-    `chain` holds the pickled exception and its causes, each on its own; `text` the traceback.
+    `chain` holds the exception and its causes, each pickled on its own beside its type and message; `text` the
+    traceback.
     """
 
-    chain: tuple[bytes | None, ...]
+    chain: tuple[tuple[bytes | None, str], ...]
     text: str
-    summary: str
 
     @classmethod
     def pack(cls, error: BaseException) -> PackedFailure:
         text = "".join(traceback.format_exception(error))
-        chain = tuple(_pickled(link) for link in _causes(error))
-        return cls(chain, text, f"{type(error).__name__}: {error}")
+        chain = ((_pickled(link), f"{type(link).__name__}: {link}") for link in _causes(error))
+        return cls(tuple(chain), text)
 
     def unpack(self) -> Failure:
         """Return the exception, its causes restored, and last among them the worker's traceback."""
         origin: BaseException = RemoteError(f"the traceback in the worker:\n{self.text}")
-        for packed in reversed(self.chain):
+        for packed, summary in reversed(self.chain):
             link = _unpickled(packed)
             if link is None:
-                link = RemoteError(f"{self.summary} (the exception itself cannot be sent)")
+                link = RemoteError(f"{summary} (the exception itself cannot be sent)")
             link.__cause__ = origin
             origin = link
         if not isinstance(origin, Exception):
-            origin = RemoteError(self.summary)
+            origin = RemoteError(self.chain[0][1])
         return Failure(origin)
 
 

@@ -1,0 +1,134 @@
+"""What the workers are asked for a task, and what the caller gets for their answer."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterable
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from raybatch.data_source import (
+    AbstractDataSource,
+    BadSample,
+    BadSampleFound,
+    BadSampleLedger,
+    BadSamples,
+    Batch,
+    EpochTally,
+    KeyedRead,
+    Place,
+    Request,
+    StrictRead,
+    TolerantRead,
+    bad_sample,
+    check_tolerable,
+)
+from raybatch.errors import BatchError, WorkerLostError
+from raybatch.loader.plan import Plan, Task
+from raybatch.sampling import NO_KEYS
+from raybatch.work_pool import Outcome
+
+# Has `read(item)` made for each item, by the loader's pool, and returns what became of each.
+Attempt: TypeAlias = "Callable[[Callable[[Any], Any], Iterable[Any]], list[Outcome[Any]]]"
+
+
+class Receiver:
+    """Reads as `setting` has it, and finds the samples at which workers die.
+
+    `read(payload(task))` is the workers' part; `receive` the driver's.
+    """
+
+    def __init__(self, plan: Plan, setting: BadSamples) -> None:
+        check_tolerable(plan.source, setting)
+        self.setting = setting
+        self.ledger = BadSampleLedger()
+        self._plan = plan
+        self._deadly: dict[Place, BadSample] = {}
+        self._tolerates = setting.policy != "raise"
+        self._allowed = setting.allowed(plan.source.num_samples())
+        self.read: Callable[[Any], Any] = StrictRead(plan.source)
+        self.payload: Callable[[Task], Any] = operator.attrgetter("indices", "keys")
+        if self._tolerates:
+            self.read = TolerantRead(plan.source, setting.policy == "replace")
+            self.payload = self._request
+        self.begin_epoch()
+
+    def begin_epoch(self) -> None:
+        """Count the bad samples from here on."""
+        self._tally = EpochTally(self.ledger, self.setting, self._allowed)
+
+    def receive(self, outcome: Outcome[Task], attempt: Attempt) -> Batch | None:
+        """Return the batch of `outcome`, None if no sample of it is left.
+
+        BatchError if it cannot be made; BadSamplesError if more samples are bad than the setting allows.
+        """
+        task = outcome.item
+        if isinstance(outcome.error, WorkerLostError):
+            outcome = self._made_in_parts(task, attempt)
+        if outcome.error is not None:
+            try:
+                raise _batch_error(task, outcome.error)
+            finally:
+                del outcome  # the traceback of its error holds this frame
+        if not self._tolerates:
+            return _with_valid(task, outcome.value, task.valid)
+        batch, valid, bad = outcome.value
+        self._tally.take(bad, task.epoch, task.step)
+        if batch is not None:
+            return _with_valid(task, batch, valid)
+        if task.padded_to is None and self._plan.split.world_size == 1:
+            return None
+        raise BatchError(
+            task.epoch,
+            task.step,
+            "none of its samples can be read, and other ranks count on it: exclude them, or use "
+            'bad_samples="replace"',
+        )
+
+    def _request(self, task: Task) -> Request:
+        is_padded = task.padded_to is not None
+        return Request(task.indices, task.keys, task.valid, is_padded, self._deadly)
+
+    def _made_in_parts(self, task: Task, attempt: Attempt) -> Outcome[Any]:
+        """Have each sample read by itself, note those that end their worker, and make the batch anew.
+
+        A worker ends once or twice for each of them, however many samples there are in the batch; halving
+        the batch again and again would end one for each half that holds such a sample.
+        """
+        source, deadly = self._plan.source, None
+        rows = [task.row(number) for number in range(task.valid)]
+        alone = attempt(KeyedRead(source), [(row.indices, row.keys) for row in rows])
+
+        def ends_its_worker(member: AbstractDataSource, one: Any) -> BaseException | None:
+            (tried,) = attempt(KeyedRead(member), [(one, NO_KEYS)])
+            return tried.error if isinstance(tried.error, WorkerLostError) else None
+
+        for row, tried in zip(rows, alone, strict=True):
+            if isinstance(tried.error, WorkerLostError):
+                deadly = bad_sample(source, row.indices, tried.error, ends_its_worker)
+                self._deadly[deadly.place] = deadly
+        if deadly is not None and not self._tolerates:
+            error = WorkerLostError(
+                f'{deadly} ends every worker that reads it; exclude it, or set bad_samples="skip". The last '
+                f"time: {deadly.message}"
+            )
+            return Outcome(task, error=error)
+        (outcome,) = attempt(self.read, [self.payload(task)])
+        return outcome
+
+
+def _batch_error(task: Task, error: Exception) -> BatchError:
+    where = ""
+    if isinstance(error, BadSampleFound):
+        where = f"{error.sample}: "
+        error = error.__cause__  # type: ignore[assignment] # it is always raised from one
+    made = BatchError(task.epoch, task.step, f"{where}{type(error).__name__}: {error}")
+    made.__cause__ = error
+    return made
+
+
+def _with_valid(task: Task, batch: Batch, valid: int) -> Batch:
+    if task.padded_to is None:
+        return batch
+    return (*batch, np.arange(task.padded_to) < valid)
