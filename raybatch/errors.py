@@ -2,6 +2,7 @@
 
     RaybatchError
     ├── SampleReadError (OSError)     one sample of the user's data cannot be read
+    ├── ImageReadError (OSError)      an encoded image cannot be decoded
     ├── BatchError (RuntimeError)     a batch cannot be made; the cause says why
     ├── BadSamplesError (RuntimeError) more samples are bad than the limit allows
     ├── RemoteError (RuntimeError)    what a worker raised, where the exception itself cannot travel
@@ -20,16 +21,30 @@ class RaybatchError(Exception):
 
 
 class SampleReadError(RaybatchError, OSError):
-    """One sample cannot be read: `path`, `index` in its accessor, and `reason`."""
+    """One sample cannot be read: `path`, `index` in its accessor, `reason`, and `format`, None if unknown."""
 
-    def __init__(self, path: str, index: int, reason: str) -> None:
-        super().__init__(f"cannot read sample {index}, {path!r}: {reason}")
+    def __init__(self, path: str, index: int, reason: str, format: str | None = None) -> None:  # noqa: A002
+        kind = "" if format is None else f" ({format})"
+        super().__init__(f"cannot read sample {index}, {path!r}{kind}: {reason}")
         self.path = path
         self.index = index
         self.reason = reason
+        self.format = format
 
-    def __reduce__(self) -> tuple[type[SampleReadError], tuple[str, int, str]]:
-        return type(self), (self.path, self.index, self.reason)
+    def __reduce__(self) -> tuple[type[SampleReadError], tuple[str, int, str, str | None]]:
+        return type(self), (self.path, self.index, self.reason, self.format)
+
+
+class ImageReadError(RaybatchError, OSError):
+    """An encoded image cannot be decoded: its `format`, None if it has none that is allowed, and `reason`."""
+
+    def __init__(self, format: str | None, reason: str) -> None:  # noqa: A002 - Pillow's name for it
+        super().__init__(f"cannot decode the image, of format {format}: {reason}")
+        self.format = format
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type[ImageReadError], tuple[str | None, str]]:
+        return type(self), (self.format, self.reason)
 
 
 class BatchError(RaybatchError, RuntimeError):

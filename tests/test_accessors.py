@@ -178,7 +178,7 @@ def test_accessors_and_their_images_pickle(photos: list[str], kind: Make) -> Non
     copy = pickle.loads(pickle.dumps(accessor))
     assert type(copy) is kind
     assert repr(copy) == repr(accessor)
-    assert "40 paths" in repr(copy)
+    assert "40 images" in repr(copy)
     image = pickle.loads(pickle.dumps(copy[5]))
     np.testing.assert_array_equal(np.asarray(image), np.asarray(accessor[5]))
 

@@ -5,25 +5,43 @@ from __future__ import annotations
 import operator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
-from PIL import Image, ImageMode, ImageOps
+from PIL import ExifTags, Image, ImageColor, ImageMode, ImageOps
+
+from raybatch.errors import ImageReadError
+from raybatch.image.modes import Colour, converted, on_background
+from raybatch.image.scaling import FITS, Scaling
 
 RESAMPLING = {resampling.name.lower(): resampling for resampling in Image.Resampling}
-FITS = ("stretch", "crop", "pad")
-DECODES = ("exact",)
+DECODES = ("exact", "scaled")
+
+# Those that images come in. None of them starts a program to be decoded, as EPS does.
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
+
+# Orientations in which an image lies on its side.
+_TURNED = range(5, 9)
 
 
 @dataclass(frozen=True)
 class ImageReader:
-    """How to read an image: `read(path)` gives a Pillow image of `mode`, scaled to `size`.
+    """How to read an image: `read(file)` gives a Pillow image of `mode`, scaled to `size`.
 
     `size` is (height, width), or None for the size that is stored. `mode` is a Pillow mode, or None for the
-    mode that is stored. `fit` says what happens to an image of another shape: "stretch" changes its aspect
-    ratio, "crop" cuts the overhang evenly off both sides, "pad" adds black. `resample` is one of Pillow's
-    filters or its name in lower case. `decode="exact"` decodes at full size, so that the pixels are those of
-    `Image.open(path).convert(mode).resize((width, height), resample)`.
+    mode that is stored; 16-bit images keep their values in "I;16" and "F". `fit` says what happens to an
+    image of another shape: "stretch" changes its aspect ratio, "crop" cuts the overhang evenly off both
+    sides, "pad" adds black. `resample` is one of Pillow's filters or its name in lower case.
+
+    `decode="exact"` decodes at full size, so that the pixels are those of
+    `Image.open(path).convert(mode).resize((width, height), resample)`. "scaled" lets the JPEG decoder shrink by
+    2, 4 or 8, and other images be reduced by whole factors, as long as they stay `scale_margin` times larger
+    than `size`; then it resamples. That is faster, the more so the larger the file.
+
+    `exif_orientation` turns an image the way its EXIF data says. `background`, a colour name or (red, green,
+    blue), is what shows through where an image is transparent; with None it is as Pillow converts it.
+    `formats` are those that are opened, by Pillow's names; `max_pixels` is the most that an image may have,
+    where Pillow's own limit allows more than its default.
     """
 
     size: tuple[int, int] | None = None
@@ -31,6 +49,11 @@ class ImageReader:
     fit: str = "stretch"
     resample: str | int = "bilinear"
     decode: str = "exact"
+    scale_margin: float = 2.0
+    exif_orientation: bool = False
+    background: Colour | str | None = None
+    formats: tuple[str, ...] = FORMATS
+    max_pixels: int = 89_478_485  # that of Pillow
 
     def __post_init__(self) -> None:
         if self.size is not None:
@@ -42,16 +65,24 @@ class ImageReader:
             object.__setattr__(self, "resample", Image.Resampling(self.resample).name.lower())
         _check_choice("resample", self.resample, tuple(RESAMPLING))
         _check_choice("decode", self.decode, DECODES)
+        if not self.scale_margin >= 1:
+            raise ValueError(f"scale_margin must be 1 or more, not {self.scale_margin}")
+        if self.background is not None:
+            object.__setattr__(self, "background", _check_colour(self.background))
+        object.__setattr__(self, "formats", _check_formats(self.formats))
+        if not self.max_pixels > 0:
+            raise ValueError(f"max_pixels must be above 0, not {self.max_pixels}")
 
-    def read(self, path: str) -> Image.Image:
-        """Return the image in `path`, fully loaded, the file closed; what Pillow raises passes through."""
-        with open(path, "rb") as file, Image.open(file) as image:
-            # Some formats know their mode only now.
-            image.load()
-            # `convert` to the mode that an image has already would copy all its pixels.
-            if self.mode is None or image.mode == self.mode:
-                return self._scaled(image)
-            return self._scaled(image.convert(self.mode))
+    def read(self, file: IO[bytes]) -> Image.Image:
+        """Return the image in `file`, fully loaded; ImageReadError with the cause if that cannot be done."""
+        image = None
+        try:
+            with Image.open(file, formats=self.formats) as image:
+                return self._finished(image)
+        except Exception as error:
+            raise ImageReadError(
+                None if image is None else image.format, f"{type(error).__name__}: {error}"
+            ) from error
 
     @cached_property
     def dtype(self) -> np.dtype[Any]:
@@ -69,16 +100,40 @@ class ImageReader:
             raise ValueError("the mode of the pixels is known only when a mode is given")
         return self.mode
 
-    def _scaled(self, image: Image.Image) -> Image.Image:
+    @cached_property
+    def _scaling(self) -> Scaling | None:
         if self.size is None:
-            return image
+            return None
         height, width = self.size
-        resample = RESAMPLING[str(self.resample)]
-        if self.fit == "crop":
-            return ImageOps.fit(image, (width, height), resample)
-        if self.fit == "pad":
-            return ImageOps.pad(image, (width, height), resample)
-        return image.resize((width, height), resample)
+        margin = self.scale_margin if self.decode == "scaled" else None
+        return Scaling(width, height, self.fit, RESAMPLING[str(self.resample)], margin)
+
+    def _finished(self, image: Image.Image) -> Image.Image:
+        """Return the pixels of `image`, whose header has been read."""
+        pixels = image.width * image.height
+        if pixels > self.max_pixels:
+            raise ValueError(f"{pixels} pixels are more than max_pixels={self.max_pixels}")
+        orientation = _orientation(image) if self.exif_orientation else 1
+        scaling = self._scaling
+        extent: Any = None
+        if scaling is not None:
+            extent = scaling.draft(image, is_turned=orientation in _TURNED)
+        # Some formats know their mode only now.
+        image.load()
+        if orientation != 1:
+            image = ImageOps.exif_transpose(image)
+            extent = image.size
+        if self.background is not None:
+            image = on_background(image, self.background)  # type: ignore[arg-type]
+        if self.mode is not None:
+            image = converted(image, self.mode)
+        return image if scaling is None else scaling.scaled(image, extent)
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation of `image`, from 1 to 8; 1 if it has none that makes sense."""
+    orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    return orientation if orientation in range(1, 9) else 1
 
 
 def _check_size(size: Any) -> tuple[int, int]:
@@ -94,3 +149,31 @@ def _check_size(size: Any) -> tuple[int, int]:
 def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, not {value!r}")
+
+
+def _check_colour(colour: Any) -> Colour:
+    if isinstance(colour, str):
+        return ImageColor.getrgb(colour)[:3]
+    try:
+        red, green, blue = (operator.index(value) for value in colour)
+    except (TypeError, ValueError):
+        raise TypeError(f"background must be a colour name or (r, g, b), not {colour!r}") from None
+    if not all(0 <= value <= 255 for value in (red, green, blue)):
+        raise ValueError(f"the values of background must be from 0 to 255, not {colour!r}")
+    return red, green, blue
+
+
+def _check_formats(formats: Any) -> tuple[str, ...]:
+    if isinstance(formats, str):
+        raise TypeError(f"formats must be a sequence of names, not the one name {formats!r}")
+    names = tuple(name.upper() for name in formats)
+    Image.preinit()
+    if not all(name in Image.OPEN for name in names):
+        Image.init()
+    # A Pillow that was built without a decoder opens the others.
+    known = tuple(name for name in names if name in Image.OPEN or name in FORMATS)
+    if unknown := set(names) - set(known):
+        raise ValueError(f"Pillow knows no format {sorted(unknown)}; it has {sorted(Image.OPEN)}")
+    if not names:
+        raise ValueError("formats must hold at least one name")
+    return tuple(name for name in names if name in Image.OPEN) or names

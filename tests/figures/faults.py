@@ -1,6 +1,7 @@
-"""What faults cost: actors killed all the time, and one that is slow.
+"""What faults cost: actors killed all the time, a sample that kills them, and one that is slow.
 
 usage: python -m tests.figures.faults kills [--seconds 60]
+       python -m tests.figures.faults deadly
        python -m tests.figures.faults slow [--rounds 3]
 """
 
@@ -46,8 +47,8 @@ class Rows:
 
 def kills(seconds: float) -> None:
     """Kill one of four actors every half second, and print what grows."""
-    source = rb.ArrayDataSource([Rows(40_000, 0.02)])
-    serial = rb.ArrayDataSource([Rows(40_000, 0.0)])
+    source = rb.ArrayDataSource([Rows(80_000, 0.02)])
+    serial = rb.ArrayDataSource([Rows(80_000, 0.0)])
     killed, done, choice = 0, threading.Event(), random.Random(1)
 
     def kill_some() -> None:
@@ -95,8 +96,32 @@ def report(seconds: float, killed: int, batches: int) -> None:
     print(
         f"{seconds:3.0f} s: {killed} killed, {batches} batches, "
         f"{len(me.children(recursive=True))} processes, store {store_bytes() / 1e6:.1f} MB, "
-        f"driver {me.memory_info().rss / 1e6:.0f} MB, {me.num_threads()} threads"
+        f"driver {me.memory_full_info().uss / 1e6:.0f} MB of its own, {me.num_threads()} threads"
     )
+
+
+class Deadly(Rows):
+    """Rows of which one ends the process that reads it, and leaves a file in `graves` for each."""
+
+    def __init__(self, length: int, deadly: int, graves: str) -> None:
+        super().__init__(length, 0.0)
+        self.deadly, self.graves = deadly, graves
+
+    def __getitem__(self, index: Any) -> Any:
+        if self.deadly in index:
+            with open(os.path.join(self.graves, str(os.getpid())), "w"):
+                os.abort()
+        return super().__getitem__(index)
+
+
+def deadly() -> None:
+    """Load 4,000 samples, one of which aborts the process, and print what was listed and how many died."""
+    with tempfile.TemporaryDirectory() as graves, rb.RayActorPool(4) as pool:
+        source = rb.ArrayDataSource([Deadly(4000, 1234, graves)])
+        with rb.Loader(source, 64, shuffle=3, pool=pool, bad_samples="skip") as loader:
+            samples = sum(len(rows) for (rows,) in loader)
+            found = [bad.index for bad in loader.bad_samples]
+            print(f"{samples} samples, bad: {found}, {len(os.listdir(graves))} workers died")
 
 
 def slow(rounds: int) -> None:
@@ -126,7 +151,7 @@ def epoch_seconds(actors: int, slow_pid: str) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["kills", "slow"])
+    parser.add_argument("what", choices=["kills", "deadly", "slow"])
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
@@ -140,6 +165,8 @@ def main() -> None:
     logging.disable(logging.WARNING)
     if arguments.what == "kills":
         kills(arguments.seconds)
+    elif arguments.what == "deadly":
+        deadly()
     else:
         slow(arguments.rounds)
     ray.shutdown()

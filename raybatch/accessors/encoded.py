@@ -1,0 +1,108 @@
+"""The base of accessors of encoded images, wherever these lie."""
+
+from __future__ import annotations
+
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from raybatch.accessors.index import sample_positions
+from raybatch.accessors.rows import map_rows
+from raybatch.errors import ImageReadError, SampleReadError
+from raybatch.image import ImageReader, PixelLayout
+
+
+class EncodedImages:
+    """Images by position, which `reader` decodes; a subclass says how many there are, and opens them."""
+
+    def __init__(self, reader: ImageReader) -> None:
+        self._reader = reader
+
+    def __len__(self) -> int:
+        raise NotImplementedError(f"abstract for type {type(self)}")
+
+    def name_of(self, position: int) -> str:
+        """Return where the image at `position` lies, for messages: its path."""
+        raise NotImplementedError(f"abstract for type {type(self)}")
+
+    def _open(self, position: int) -> IO[bytes]:
+        """Return the encoded image at `position`, as a file."""
+        raise NotImplementedError(f"abstract for type {type(self)}")
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self)} images, {self._reader})"
+
+    def _read(self, position: int) -> Image.Image:
+        try:
+            with self._open(position) as file:
+                return self._reader.read(file)
+        except ImageReadError as error:
+            reason, kind, cause = error.reason, error.format, error.__cause__
+        except Exception as error:
+            reason, kind, cause = f"{type(error).__name__}: {error}", None, error
+        try:
+            raise SampleReadError(self.name_of(position), int(position), reason, kind) from cause
+        finally:
+            del cause  # its traceback holds this frame
+
+
+class ImageArrays(EncodedImages):
+    """Images as arrays of the layout `layout`: one `(H, W, C)`, and stacks of them `(n, H, W, C)`."""
+
+    def __init__(self, reader: ImageReader, layout: PixelLayout | None) -> None:
+        if reader.mode is None:
+            raise TypeError("mode must be one of Pillow's modes, or the images would not stack")
+        super().__init__(reader)
+        layout = PixelLayout() if layout is None else layout
+        self._layout = layout.bound(reader.dtype, reader.channels)
+
+    def __getitem__(self, index: Any) -> npt.NDArray[Any]:
+        positions = sample_positions(index, len(self))
+        if isinstance(positions, int):
+            image: npt.NDArray[Any] = self._stacked([self._read(positions)])[0]
+            return image
+        if self._reader.size is None:
+            return self._stack_as_stored(positions)
+        stack = self._empty(len(positions), *self._reader.size)
+
+        def read_row(row_and_position: tuple[int, int]) -> None:
+            row, position = row_and_position
+            self._layout.write(self._read(position), stack[row])
+
+        map_rows(read_row, list(enumerate(positions.tolist())))
+        return stack
+
+    def _empty(self, count: int, height: int, width: int) -> npt.NDArray[Any]:
+        return np.empty((count, *self._layout.shape(height, width)), self._layout.dtype)
+
+    def _stacked(self, images: list[Image.Image]) -> npt.NDArray[Any]:
+        stack = self._empty(len(images), images[0].height, images[0].width)
+        for row, image in enumerate(images):
+            self._layout.write(image, stack[row])
+        return stack
+
+    def _stack_as_stored(self, positions: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
+        if len(positions) == 0:
+            raise ValueError("an empty index array has no shape to return: give a size")
+        images = map_rows(self._read, positions.tolist())
+        for position, image in zip(positions, images, strict=True):
+            if image.size != images[0].size:
+                first, other = self.name_of(int(positions[0])), self.name_of(int(position))
+                raise ValueError(
+                    "images of unequal size cannot be stacked: give a size. "
+                    f"{first!r} is {images[0].height}x{images[0].width}, "
+                    f"{other!r} is {image.height}x{image.width} (height x width)"
+                )
+        return self._stacked(images)
+
+
+class ImageObjects(EncodedImages):
+    """Images as Pillow images: an int gives one, a 1-D integer array a list of them."""
+
+    def __getitem__(self, index: Any) -> Image.Image | list[Image.Image]:
+        positions = sample_positions(index, len(self))
+        if isinstance(positions, int):
+            return self._read(positions)
+        return map_rows(self._read, positions.tolist())

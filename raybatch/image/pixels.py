@@ -1,0 +1,110 @@
+"""How the pixels of an image are laid out in an array: dtype, order of the axes, normalisation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class PixelLayout:
+    """The layout of image arrays: `dtype`, `channels_first` or last, and the normalisation of floats.
+
+    `dtype` None keeps that of the mode. Integers become floats from 0 to 1, as in torchvision's `ToTensor`; `mean`
+    and `std`, one number or one for each channel, make them `(x - mean) / std`, as in its `Normalize`; with
+    these the dtype is float32 unless it is given. Pixels of mode "F" or "I" have no known range, and stay what
+    they are. ValueError for an integer dtype that could not hold the pixels.
+    """
+
+    dtype: npt.DTypeLike | None = None
+    channels_first: bool = False
+    mean: Sequence[float] | float | None = None
+    std: Sequence[float] | float | None = None
+
+    def __post_init__(self) -> None:
+        dtype = self.dtype
+        if (self.mean is None) != (self.std is None):
+            raise ValueError("mean and std must be given together")
+        if self.mean is not None:
+            object.__setattr__(self, "mean", _numbers("mean", self.mean))
+            object.__setattr__(self, "std", _numbers("std", self.std))
+            if not all(value > 0 for value in self.std):  # type: ignore[union-attr]
+                raise ValueError(f"std must be above 0, not {self.std}")
+            dtype = np.float32 if dtype is None else dtype
+        if dtype is not None:
+            dtype = np.dtype(dtype)
+            if dtype.kind not in "fiu":
+                raise ValueError(f"dtype must be one of integers or floats, not {dtype}")
+            if self.mean is not None and dtype.kind != "f":
+                raise ValueError(f"with mean and std the dtype must be a float, not {dtype}")
+            object.__setattr__(self, "dtype", dtype)
+
+    def bound(self, stored: np.dtype[Any], channels: tuple[int, ...]) -> BoundLayout:
+        """Return the layout for images whose pixels are `stored`, with `channels`: (n,) or ()."""
+        dtype = stored if self.dtype is None else np.dtype(self.dtype)
+        if dtype.kind != "f" and not np.can_cast(stored, dtype):
+            raise ValueError(f"pixels of {stored} do not fit the dtype {dtype}")
+        count = channels[0] if channels else 1
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if values is not None and len(values) not in (1, count):  # type: ignore[arg-type]
+                raise ValueError(f"{name} has {len(values)} values, the images {count} channels")  # type: ignore[arg-type]
+        table = None
+        if dtype.kind == "f" and stored == np.uint8:
+            every = np.repeat(np.arange(256, dtype=np.uint8)[:, None], count, axis=1)
+            table = np.ascontiguousarray(self._normalised(every, dtype).T)
+        return BoundLayout(self, dtype, channels, table)
+
+    def _normalised(self, pixels: npt.NDArray[Any], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+        """Return `pixels` `(..., C)` as floats, worked out in float32 or better in torchvision's order."""
+        working = np.promote_types(dtype, np.float32)
+        values = pixels.astype(working)
+        if pixels.dtype in (np.uint8, np.uint16):
+            values /= np.iinfo(pixels.dtype).max
+        if self.mean is not None:
+            values -= np.asarray(self.mean, working)
+            values /= np.asarray(self.std, working)
+        return values.astype(dtype, copy=False)
+
+
+@dataclass(frozen=True)
+class BoundLayout:
+    """A layout for images of known pixels. `table` has the float of every 8-bit value, `(C, 256)`."""
+
+    layout: PixelLayout
+    dtype: np.dtype[Any]
+    channels: tuple[int, ...]
+    table: npt.NDArray[Any] | None
+
+    def shape(self, height: int, width: int) -> tuple[int, ...]:
+        """Return the shape of the array of one image."""
+        if self.layout.channels_first:
+            return (*self.channels, height, width)
+        return (height, width, *self.channels)
+
+    def write(self, image: Any, out: npt.NDArray[Any]) -> None:
+        """Write the pixels of a Pillow image into `out`, an array of `shape`."""
+        if self.channels and self.layout.channels_first:
+            out = np.moveaxis(out, 0, -1)
+        if self.dtype.kind != "f":
+            out[...] = image
+            return
+        pixels = np.asarray(image)
+        if self.table is None:
+            planes = pixels if self.channels else pixels[..., None]
+            out[...] = self.layout._normalised(planes, self.dtype).reshape(pixels.shape)
+        elif self.channels:
+            for channel, values in enumerate(self.table):
+                np.take(values, pixels[..., channel], out=out[..., channel], mode="clip")
+        else:
+            np.take(self.table[0], pixels, out=out, mode="clip")
+
+
+def _numbers(name: str, value: Any) -> tuple[float, ...]:
+    values = np.atleast_1d(np.asarray(value))
+    if values.ndim != 1 or values.dtype.kind not in "fiu" or not np.isfinite(values).all():
+        raise ValueError(f"{name} must be a number or one for each channel, not {value!r}")
+    return tuple(values.astype(float).tolist())

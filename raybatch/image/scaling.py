@@ -1,0 +1,93 @@
+"""An image → one of another size, with as little decoded and resampled as its quality allows."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from PIL import Image
+
+FITS = ("stretch", "crop", "pad")
+
+Extent = tuple[float, float]
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Scales images to `width` and `height`, the way that `fit` says, with the filter `resample`.
+
+    With `margin`, an image is reduced by whole factors first, in the decoder where that can do it, as far as
+    it stays `margin` times larger than the result: cheap steps, which cost a little quality. These are
+    Pillow's `draft` and `reducing_gap`. With None every pixel counts, and the result is that of `Image.resize`,
+    `ImageOps.fit` or `ImageOps.pad`.
+    """
+
+    width: int
+    height: int
+    fit: str
+    resample: Image.Resampling
+    margin: float | None = None
+
+    def draft(self, image: Image.Image, *, is_turned: bool) -> Extent:
+        """Let the decoder of `image`, which is not loaded yet, shrink it; `is_turned`: by a quarter later.
+
+        Returns how many of its pixels, from the upper left, there will be: (width, height), which are fractions
+        where the size is no multiple of the factor.
+        """
+        if self.margin is None:
+            return image.size
+        size = (image.height, image.width) if is_turned else image.size
+        left, top, right, bottom = self._box(*size)
+        inner_width, inner_height = self._inner_size(*size)
+        # How many pixels there must be in the whole of it for those in the box to suffice.
+        wanted = (
+            math.ceil(self.margin * inner_width * size[0] / (right - left)),
+            math.ceil(self.margin * inner_height * size[1] / (bottom - top)),
+        )
+        shrunk = image.draft(None, (wanted[1], wanted[0]) if is_turned else wanted)
+        return image.size if shrunk is None else shrunk[1][2:]
+
+    def scaled(self, image: Image.Image, extent: Extent) -> Image.Image:
+        """Return `image`, which is loaded, at the size that was asked for."""
+        resized = image.resize(
+            self._inner_size(*extent),
+            self.resample,
+            box=self._box(*extent),
+            reducing_gap=self.margin,
+        )
+        return resized if resized.size == (self.width, self.height) else self._padded(resized)
+
+    def _box(self, width: float, height: float) -> Box:
+        """Return what is used of an image: left, upper, right, lower; as in `ImageOps.fit`."""
+        ratio = self.width / self.height
+        if self.fit != "crop" or width / height == ratio:
+            return 0.0, 0.0, float(width), float(height)
+        crop_width, crop_height = width, height
+        if width / height >= ratio:
+            crop_width = ratio * height
+        else:
+            crop_height = width / ratio
+        left, top = (width - crop_width) * 0.5, (height - crop_height) * 0.5
+        return left, top, left + crop_width, top + crop_height
+
+    def _inner_size(self, width: float, height: float) -> tuple[int, int]:
+        """Return the size to which an image is resized, (width, height); as in `ImageOps.contain`."""
+        if self.fit != "pad":
+            return self.width, self.height
+        if width / height > self.width / self.height:
+            return self.width, max(1, round(height / width * self.width))
+        if width / height < self.width / self.height:
+            return max(1, round(width / height * self.height)), self.height
+        return self.width, self.height
+
+    def _padded(self, image: Image.Image) -> Image.Image:
+        """Return `image` in the middle of a black one; as in `ImageOps.pad`."""
+        out = Image.new(image.mode, (self.width, self.height))
+        palette = image.getpalette() if image.palette else None
+        if palette is not None:
+            out.putpalette(palette)
+        left = round((self.width - image.width) * 0.5)
+        top = round((self.height - image.height) * 0.5)
+        out.paste(image, (left, top))
+        return out
