@@ -17,6 +17,7 @@ from ray import exceptions as ray_errors
 
 import raybatch as rb
 from raybatch.work_pool.ray_failures import KINDS, Kind, kind_of
+from raybatch.work_pool.ray_team import RayMember
 from tests.drivers import actor_processes, alive, store_bytes, wait_for
 
 
@@ -237,3 +238,13 @@ def test_an_error_of_the_users_code_is_tried_again_as_often_as_asked(
         recovery = rb.Recovery(max_error_attempts=2)
         with rb.Loader(flaky_source, 4, shuffle=3, pool=pool, recovery=recovery) as loader:
             assert rb.stream_digest(loader) == expected(5)
+
+
+def test_a_laggard_rests_and_is_tried_again() -> None:
+    member = RayMember(0, None, None, heard_at=100.0, seconds=5.0)
+    assert member.is_laggard(fastest_s=0.1, now=101.0)
+    assert not member.is_laggard(fastest_s=0.1, now=120.5)
+    member.queue["a batch"] = None
+    assert member.is_laggard(fastest_s=0.1, now=120.5), "it has one, and needs no other"
+    assert not member.is_laggard(fastest_s=1.0, now=101.0), "a little slower is no laggard"
+    assert not member.is_laggard(fastest_s=float("inf"), now=101.0), "nobody is faster"

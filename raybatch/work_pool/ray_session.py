@@ -120,7 +120,7 @@ class RaySession:
             attempt = heapq.heappop(self._waiting)
             # A second attempt of a batch helps only elsewhere.
             unfit = full | self._workers_of(attempt.key) if attempt.attempt else full
-            member = self._team.choose(attempt.avoid, unfit)
+            member = self._team.choose(attempt.avoid, unfit, can_wait=not attempt.attempt)
             if member is not None:
                 self._start(member, attempt)
                 if self._queued[member.number] >= queue_length:
@@ -174,6 +174,7 @@ class RaySession:
         key, attempt = self._end(ref)
         if isinstance(result, PackedFailure):
             return self._results.settle(key, attempt, result.unpack())
+        _, member.seconds = result
         return self._results.settle(key, attempt, *result)
 
     def _lost(self, ref: Any, error: Exception) -> Failed:

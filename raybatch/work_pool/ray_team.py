@@ -29,6 +29,13 @@ _MAX_FAILED_STARTS = 3
 _MAX_DYING_S = 5.0
 _MAX_START_DELAY_S = 30.0
 
+# A worker that takes so many times as long as the fastest, and so many seconds at least, is a laggard: a batch
+# that it is given is waited for longer than another worker would take to get round to it. It rests for so many
+# times as long as its last batch took, and then is tried again.
+_LAGGARD_FACTOR = 8.0
+_MIN_LAGGARD_S = 0.1
+_LAGGARD_REST = 4.0
+
 # How often to ask Ray which hosts there are; it takes 0.5 ms.
 _LOOK_EVERY_S = 1.0
 
@@ -49,8 +56,9 @@ def worker_class(options: ActorOptions) -> Any:
 class RayMember:
     """One actor, and the references to what it was asked and has not been seen to answer, oldest first.
 
-    `heard_at` is when it last took up or answered anything, in seconds of the monotonic clock. When it `is_gone`,
-    `died_on` is the one that it was busy with. `kept` are the keys of the constants it has.
+    `heard_at` is when it last took up or answered anything, in seconds of the monotonic clock; `seconds` is what
+    its latest batch took. When it `is_gone`, `died_on` is the one that it was busy with. `kept` are the keys of
+    the constants it has.
     """
 
     number: int
@@ -59,9 +67,16 @@ class RayMember:
     is_up: bool = False
     is_gone: bool = False
     heard_at: float = 0.0
+    seconds: float | None = None
     queue: dict[Any, None] = field(default_factory=dict)
     died_on: Any = None
     kept: set[str] = field(default_factory=set)
+
+    def is_laggard(self, fastest_s: float, now: float) -> bool:
+        """Return whether it is to rest, where another worker makes a batch in `fastest_s`."""
+        if self.seconds is None or self.seconds < max(_MIN_LAGGARD_S, _LAGGARD_FACTOR * fastest_s):
+            return False
+        return bool(self.queue) or now - self.heard_at < _LAGGARD_REST * self.seconds
 
 
 class RayTeam:
@@ -201,10 +216,16 @@ class RayTeam:
             raise self._start_timeout(self.size)
         return left
 
-    def choose(self, avoid: frozenset[int], unfit: set[int]) -> RayMember | None:
-        """Return the least loaded live member that is not in `unfit`, and if possible not in `avoid`."""
+    def choose(self, avoid: frozenset[int], unfit: set[int], *, can_wait: bool) -> RayMember | None:
+        """Return the least loaded live member that is not in `unfit`, and if possible not in `avoid`.
+
+        If it `can_wait` for a place at another, it is no laggard either.
+        """
         with self._lock:
             able = [member for member in self._live() if member.number not in unfit]
+            if can_wait and able:
+                now, fastest = time.monotonic(), self._fastest_s()
+                able = [member for member in able if not member.is_laggard(fastest, now)]
             able = [member for member in able if member.number not in avoid] or able
             return min(able, key=lambda member: len(member.queue), default=None)
 
@@ -266,6 +287,19 @@ class RayTeam:
 
     def _live(self) -> list[RayMember]:
         return [member for member in self._members if member.is_up]
+
+    def _fastest_s(self) -> float:
+        """Return how long the fastest of those members takes that are not stuck."""
+        now = time.monotonic()
+        return min(
+            (
+                member.seconds
+                for member in self._live()
+                if member.seconds is not None
+                and (not member.queue or now - member.heard_at < _LAGGARD_FACTOR * member.seconds)
+            ),
+            default=float("inf"),
+        )
 
     def _look(self) -> None:
         """Ask which hosts there are."""
