@@ -20,11 +20,6 @@ from raybatch.work_pool.ray_session import RaySession
 from raybatch.work_pool.ray_team import RayTeam
 from raybatch.work_pool.ray_worker import RayConstant
 
-# The part of the smallest object store that batches may fill: Ray begins to write to disk at 0.8.
-_STORE_SHARE = 0.7
-# It is for so many streams at least, such as those of training and validation.
-_MIN_STREAMS = 2
-
 
 class RayActorPool(AbstractWorkerPool):
     """Makes batches in `num_actors` Ray actors.
@@ -100,9 +95,7 @@ class RayActorPool(AbstractWorkerPool):
 
     def default_prefetch(self) -> Prefetch:
         self._team.check_open()
-        streams = max(_MIN_STREAMS, self._team.num_sessions)
-        share = int(_STORE_SHARE * self._team.store_bytes / streams)
-        return Prefetch(2 * self.num_actors + 2, share or None)
+        return Prefetch(2 * self.num_actors + 2, self._team.stream_bytes or None)
 
     def wait_until_up(self) -> RayActorPool:
         """Wait until every actor is up, and return the pool; PoolError after `start_timeout_s`.

@@ -175,7 +175,10 @@ class RaySession:
         if isinstance(result, PackedFailure):
             return self._results.settle(key, attempt, result.unpack())
         _, member.seconds = result
-        return self._results.settle(key, attempt, *result)
+        event = self._results.settle(key, attempt, *result)
+        if isinstance(event, Completed):
+            self._team.check_room(event.nbytes)
+        return event
 
     def _lost(self, ref: Any, error: Exception) -> Failed:
         member = self._running[ref][2]

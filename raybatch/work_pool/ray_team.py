@@ -36,6 +36,11 @@ _LAGGARD_FACTOR = 8.0
 _MIN_LAGGARD_S = 0.1
 _LAGGARD_REST = 4.0
 
+# The part of the smallest object store that batches may fill: Ray begins to write to disk at 0.8.
+_STORE_SHARE = 0.7
+# It is for so many streams at least, such as those of training and validation.
+_MIN_STREAMS = 2
+
 # How often to ask Ray which hosts there are; it takes 0.5 ms.
 _LOOK_EVERY_S = 1.0
 
@@ -107,6 +112,7 @@ class RayTeam:
         self._start_not_before = 0.0
         self._none_up_since = time.monotonic()
         self._is_closed = False
+        self._has_warned_of_size = False
         self._sessions: weakref.WeakSet[Any] = weakref.WeakSet()
         # Reentrant, since the garbage collector may let a constant be forgotten in the middle of anything.
         self._lock = threading.RLock()
@@ -121,9 +127,21 @@ class RayTeam:
             raise PoolError("the Ray that the pool used was shut down by the program")
 
     @property
-    def num_sessions(self) -> int:
-        """How many sessions of this process use the actors."""
-        return len(self._sessions)
+    def stream_bytes(self) -> int:
+        """How many bytes of batches one stream may have in the object store, so that Ray writes none to disk."""
+        streams = max(_MIN_STREAMS, len(self._sessions))
+        return int(_STORE_SHARE * self.store_bytes / streams)
+
+    def check_room(self, nbytes: int) -> None:
+        """Say so, once, if a batch of `nbytes` bytes is more than a stream may have in the object store."""
+        if nbytes > self.stream_bytes > 0 and not self._has_warned_of_size:
+            self._has_warned_of_size = True
+            _log.warning(
+                "a batch of %.0f MB is larger than the %.0f MB that a stream may have of the object store "
+                "(%.0f MB): batches are made one at a time, and Ray may write them to disk. Make smaller "
+                "batches, or start Ray with a larger object_store_memory",
+                *(size / 1e6 for size in (nbytes, self.stream_bytes, self.store_bytes)),
+            )
 
     def opened(self, session: Any) -> None:
         """Take note that `session` uses the actors; for as long as it exists, or until `closed`."""
