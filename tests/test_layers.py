@@ -87,6 +87,12 @@ def test_only_ray_modules_import_ray(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_only_one_module_imports_fsspec(path: Path) -> None:
+    uses_fsspec = any(module.split(".")[0] == "fsspec" for module in imported_modules(path))
+    assert not uses_fsspec or path.name == "fsspec_files.py"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_modules_are_short_and_named_for_what_they_hold(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 400
     assert path.stem not in ("utils", "helpers", "common", "misc")

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from raybatch.accessors.index import sample_positions
+from raybatch.accessors.read_ahead import Opener, ReadAhead
 from raybatch.accessors.rows import map_rows
 from raybatch.errors import ImageReadError, SampleReadError
 from raybatch.image import ImageReader, PixelLayout
@@ -17,8 +18,9 @@ from raybatch.image import ImageReader, PixelLayout
 class EncodedImages:
     """Images by position, which `reader` decodes; a subclass says how many there are, and opens them."""
 
-    def __init__(self, reader: ImageReader) -> None:
+    def __init__(self, reader: ImageReader, io_threads: int = 1) -> None:
         self._reader = reader
+        self._read_ahead = ReadAhead(io_threads)
 
     def __len__(self) -> int:
         raise NotImplementedError(f"abstract for type {type(self)}")
@@ -34,9 +36,9 @@ class EncodedImages:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self)} images, {self._reader})"
 
-    def _read(self, position: int) -> Image.Image:
+    def _read(self, position: int, opener: Opener | None = None) -> Image.Image:
         try:
-            with self._open(position) as file:
+            with self._open(position) if opener is None else opener() as file:
                 return self._reader.read(file)
         except ImageReadError as error:
             reason, kind, cause = error.reason, error.format, error.__cause__
@@ -47,14 +49,23 @@ class EncodedImages:
         finally:
             del cause  # its traceback holds this frame
 
+    def _read_all(self, positions: list[int]) -> list[Image.Image]:
+        with self._read_ahead.openers(self._open, positions) as openers:
+            return map_rows(self._read_one, list(zip(positions, openers, strict=True)))
+
+    def _read_one(self, one: tuple[int, Opener]) -> Image.Image:
+        return self._read(*one)
+
 
 class ImageArrays(EncodedImages):
     """Images as arrays of the layout `layout`: one `(H, W, C)`, and stacks of them `(n, H, W, C)`."""
 
-    def __init__(self, reader: ImageReader, layout: PixelLayout | None) -> None:
+    def __init__(
+        self, reader: ImageReader, layout: PixelLayout | None, io_threads: int = 1
+    ) -> None:
         if reader.mode is None:
             raise TypeError("mode must be one of Pillow's modes, or the images would not stack")
-        super().__init__(reader)
+        super().__init__(reader, io_threads)
         layout = PixelLayout() if layout is None else layout
         self._layout = layout.bound(reader.dtype, reader.channels)
 
@@ -67,11 +78,13 @@ class ImageArrays(EncodedImages):
             return self._stack_as_stored(positions)
         stack = self._empty(len(positions), *self._reader.size)
 
-        def read_row(row_and_position: tuple[int, int]) -> None:
-            row, position = row_and_position
-            self._layout.write(self._read(position), stack[row])
+        def read_row(one: tuple[int, int, Opener]) -> None:
+            row, position, opener = one
+            self._layout.write(self._read(position, opener), stack[row])
 
-        map_rows(read_row, list(enumerate(positions.tolist())))
+        rows = positions.tolist()
+        with self._read_ahead.openers(self._open, rows) as openers:
+            map_rows(read_row, list(zip(range(len(rows)), rows, openers, strict=True)))
         return stack
 
     def _empty(self, count: int, height: int, width: int) -> npt.NDArray[Any]:
@@ -86,7 +99,7 @@ class ImageArrays(EncodedImages):
     def _stack_as_stored(self, positions: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
         if len(positions) == 0:
             raise ValueError("an empty index array has no shape to return: give a size")
-        images = map_rows(self._read, positions.tolist())
+        images = self._read_all(positions.tolist())
         for position, image in zip(positions, images, strict=True):
             if image.size != images[0].size:
                 first, other = self.name_of(int(positions[0])), self.name_of(int(position))
@@ -105,4 +118,4 @@ class ImageObjects(EncodedImages):
         positions = sample_positions(index, len(self))
         if isinstance(positions, int):
             return self._read(positions)
-        return map_rows(self._read, positions.tolist())
+        return self._read_all(positions.tolist())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterable
 from typing import IO, Any, TypeAlias
 
@@ -11,6 +10,8 @@ import pyarrow as pa
 
 from raybatch.accessors.encoded import EncodedImages, ImageArrays, ImageObjects
 from raybatch.accessors.paths import PathTable
+from raybatch.accessors.redaction import redacted
+from raybatch.accessors.storage import UrlFiles, check_urls, open_store
 from raybatch.image import ImageReader, PixelLayout
 
 Paths: TypeAlias = "Iterable[str | os.PathLike[str]] | pa.Array | pa.ChunkedArray"
@@ -19,7 +20,12 @@ Paths: TypeAlias = "Iterable[str | os.PathLike[str]] | pa.Array | pa.ChunkedArra
 class _ImageFiles(EncodedImages):
     """Encoded images in files of their own."""
 
-    _paths: PathTable
+    def _hold(self, paths: Paths, filesystem: Any) -> None:
+        self._store = open_store(filesystem)
+        is_own = isinstance(self._store, UrlFiles)
+        self._paths = PathTable(paths, None if is_own else "")
+        if is_own:
+            check_urls(self._paths.array)
 
     @property
     def paths(self) -> pa.Array:
@@ -30,14 +36,10 @@ class _ImageFiles(EncodedImages):
         return len(self._paths)
 
     def name_of(self, position: int) -> str:
-        return self._paths[position]
+        return redacted(self._paths[position])
 
     def _open(self, position: int) -> IO[bytes]:
-        path = self._paths[position]
-        # To open a pipe would wait for a writer, and to open a device may do anything.
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            raise OSError("not a regular file")
-        return open(path, "rb")
+        return self._store.open(self._paths[position])
 
 
 class ImageFileAccessor(_ImageFiles, ImageArrays):
@@ -49,8 +51,15 @@ class ImageFileAccessor(_ImageFiles, ImageArrays):
     images stay as stored, and those of one stack must have one shape. `mode`, `fit`, `resample`, `decode` and the
     rest in `reading` are the settings of `raybatch.image.ImageReader`.
 
+    A path may be a URL: file, s3, gs and hdfs are opened by `pyarrow.fs`, others such as https by fsspec, of the
+    extra `remote`. Or all are paths in `filesystem`, one of `pyarrow.fs` or fsspec. A connection that is lost, a
+    timeout and a busy server are tried again a few times. `io_threads` files of a batch are read at the same time,
+    ahead of their decoding, which pays where a read waits for a server. The user, password and query of a URL appear
+    in no message and in no ledger.
+
     Raises IndexError for an index out of range, TypeError or ValueError for one that is no int and no 1-D
-    integer array, and `SampleReadError` for a file that cannot be read.
+    integer array, and `SampleReadError` for a file that cannot be read; when it is made, ImportError for URLs
+    that need fsspec where that is absent, ValueError for those that nothing opens.
     """
 
     def __init__(
@@ -59,10 +68,12 @@ class ImageFileAccessor(_ImageFiles, ImageArrays):
         size: tuple[int, int] | None = None,
         *,
         layout: PixelLayout | None = None,
+        filesystem: Any = None,
+        io_threads: int = 1,
         **reading: Any,
     ) -> None:
-        ImageArrays.__init__(self, ImageReader(size, **reading), layout)
-        self._paths = PathTable(paths)
+        ImageArrays.__init__(self, ImageReader(size, **reading), layout, io_threads)
+        self._hold(paths, filesystem)
 
 
 class NonUniformImageFileAccessor(_ImageFiles, ImageObjects):
@@ -72,6 +83,14 @@ class NonUniformImageFileAccessor(_ImageFiles, ImageObjects):
     with `mode=None` images keep the mode that is stored.
     """
 
-    def __init__(self, paths: Paths, size: tuple[int, int] | None = None, **reading: Any) -> None:
-        ImageObjects.__init__(self, ImageReader(size, **reading))
-        self._paths = PathTable(paths)
+    def __init__(
+        self,
+        paths: Paths,
+        size: tuple[int, int] | None = None,
+        *,
+        filesystem: Any = None,
+        io_threads: int = 1,
+        **reading: Any,
+    ) -> None:
+        ImageObjects.__init__(self, ImageReader(size, **reading), io_threads)
+        self._hold(paths, filesystem)

@@ -8,30 +8,38 @@ from typing import Any
 
 import pyarrow as pa
 
+from raybatch.accessors.redaction import redacted
+from raybatch.accessors.storage import is_url
+
 
 class PathTable:
     """File paths in one Arrow array, whose buffers a Ray actor maps from the object store.
 
     A million paths as a Python list cost every process that gets them 120 MB; these cost none. A relative
-    path stays relative to the directory in which the table was made, whatever that of the actor is.
+    path stays relative to the directory in which the table was made, whatever that of the actor is, or to
+    `folder`. A URL stays as it is.
     """
 
     def __init__(
-        self, paths: Iterable[str | os.PathLike[str]] | pa.Array | pa.ChunkedArray
+        self,
+        paths: Iterable[str | os.PathLike[str]] | pa.Array | pa.ChunkedArray,
+        folder: str | None = None,
     ) -> None:
         self.array = _as_arrow(paths)
-        self._folder = os.getcwd()
+        self._folder = os.getcwd() if folder is None else folder
 
     def __len__(self) -> int:
         return len(self.array)
 
     def __getitem__(self, position: int) -> str:
-        return os.path.join(self._folder, os.fsdecode(self.array[position].as_py()))
+        path = os.fsdecode(self.array[position].as_py())
+        return path if is_url(path) else os.path.join(self._folder, path)
 
 
 def _as_arrow(paths: Any) -> pa.Array:
     if isinstance(paths, (str, bytes)):
-        raise TypeError(f"paths must be a sequence of paths, not the one path {paths!r}")
+        shown = redacted(os.fsdecode(paths))
+        raise TypeError(f"paths must be a sequence of paths, not the one path {shown!r}")
     if isinstance(paths, (pa.Array, pa.ChunkedArray)):
         return _checked(paths)
     names = [_path_name(path, position) for position, path in enumerate(paths)]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from raybatch.accessors.redaction import redacted
 from raybatch.arrays import gather, is_array_like, portable, sample_count
 from raybatch.data_source.batch import Batch
 from raybatch.data_source.random_access import RandomAccessDataSource
@@ -71,7 +72,7 @@ class ArrayDataSource(RandomAccessDataSource):
             # An accessor of the user's own may hold anything under this name.
             with contextlib.suppress(AttributeError, LookupError, TypeError):
                 path = array.paths[index]
-                return os.fsdecode(path.as_py() if hasattr(path, "as_py") else path)
+                return redacted(os.fsdecode(path.as_py() if hasattr(path, "as_py") else path))
         return ""
 
     def __getstate__(self) -> dict[str, Any]:

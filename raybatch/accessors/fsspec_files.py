@@ -1,0 +1,41 @@
+"""The files of an fsspec file system: https, and many other stores. Only this module imports fsspec."""
+
+from __future__ import annotations
+
+import io
+from typing import IO, Any
+
+import fsspec
+import fsspec.core
+
+from raybatch.accessors.redaction import call_without_secrets
+from raybatch.accessors.retries import Retries
+
+
+class FsspecFiles:
+    """The files of an fsspec `AbstractFileSystem`.
+
+    Arrow's wrapper of one asks for the kind and the size of a file before it reads it; here it is one request.
+    """
+
+    def __init__(self, filesystem: Any, retries: Retries | None = None) -> None:
+        self.filesystem = filesystem
+        self._retries = retries or Retries()
+
+    def open(self, path: str) -> IO[bytes]:
+        """Return all of the file in memory; OSError if it cannot be read, after some retries."""
+        return io.BytesIO(
+            call_without_secrets(lambda: self._retries.call(self.filesystem.cat_file, path), path)
+        )
+
+
+def files_of_url(url: str, retries: Retries) -> tuple[FsspecFiles, str]:
+    """Return the file system that `url` is about, which fsspec keeps for the process, and the path in it."""
+    filesystem, path = fsspec.core.url_to_fs(url)
+    return FsspecFiles(filesystem, retries), path
+
+
+def check_scheme(scheme: str) -> None:
+    """Raise ValueError if fsspec has no file system for `scheme`, ImportError if what that needs is absent."""
+    for one in scheme.split("::"):
+        fsspec.get_filesystem_class(one)

@@ -1,0 +1,63 @@
+"""URLs without the credentials that they may hold, for errors, logs and names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TypeVar
+from urllib.parse import parse_qsl, unquote
+
+T = TypeVar("T")
+
+_HIDDEN = "***"
+# A secret key may hold a slash that should have been percent-encoded, so what follows a colon may too.
+_USER = re.compile(r"://(?:[^/?#\s]*|[^/?#\s:]*:(?!:)[^?\s]*)@")
+_QUERY = re.compile(r"(://[^?\s'\"]*)\?[^\s'\"]*")
+# Shorter ones are found in every text, and protect nothing.
+_SHORTEST_SECRET = 4
+
+
+def redacted(path: str) -> str:
+    """Return `path` with the user, the password and the query hidden if it is a URL."""
+    if "://" not in path:
+        return path
+    head, mark, _ = path.partition("?")
+    head = _USER.sub(f"://{_HIDDEN}@", head)
+    return f"{head}{mark}{_HIDDEN}" if mark else head
+
+
+def without_secrets(text: str, path: str) -> str:
+    """Return the message `text` without the credentials in any URL, and without those of `path` anywhere."""
+    if "://" in path:
+        text = text.replace(path, redacted(path))
+        for secret in sorted(_secrets(path), key=len, reverse=True):
+            text = text.replace(secret, _HIDDEN)
+    text = _USER.sub(f"://{_HIDDEN}@", text)
+    return _QUERY.sub(rf"\1?{_HIDDEN}", text)
+
+
+def call_without_secrets(fn: Callable[[], T], path: str) -> T:
+    """Return `fn()`, which reads `path`; what it raises is an OSError or ImportError without credentials.
+
+    Python's own kinds of these, such as FileNotFoundError, stay what they are.
+    """
+    try:
+        return fn()
+    except Exception as error:
+        text = without_secrets(str(error), path)
+        # The nearest kind that is made from a text alone.
+        kinds = (kind for kind in type(error).__mro__ if kind.__module__ == "builtins")
+        kind = next((kind for kind in kinds if issubclass(kind, (OSError, ImportError))), OSError)
+        if type(error) is not kind:
+            text = f"{type(error).__name__}: {text}"
+    # Outside the block, since the error would travel with this one as its context, text and all.
+    raise kind(text)
+
+
+def _secrets(url: str) -> set[str]:
+    head, _, query = url.partition("?")
+    found = [query, *(value for _, value in parse_qsl(query))]
+    found += [pair.partition("=")[2] for pair in query.split("&")]
+    for user in _USER.findall(head):
+        found += user.removeprefix("://").removesuffix("@").split(":", 1)
+    return {form for one in found for form in (one, unquote(one)) if len(form) >= _SHORTEST_SECRET}

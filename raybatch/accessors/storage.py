@@ -1,0 +1,142 @@
+"""Where files are: on this machine, in an object store, or behind any other URL."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from types import ModuleType
+from typing import IO, TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import unquote, urlsplit
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.fs
+
+from raybatch.accessors.redaction import call_without_secrets
+from raybatch.accessors.retries import Retries
+
+if TYPE_CHECKING:
+    from raybatch.accessors.fsspec_files import FsspecFiles
+
+# Those that Arrow opens; all others are for fsspec.
+_ARROW_SCHEMES = ("s3", "gs", "gcs", "hdfs", "viewfs")
+
+Store: TypeAlias = "UrlFiles | ArrowFiles | FsspecFiles"
+
+
+def open_store(filesystem: Any = None) -> Store:
+    """Return what opens the paths of `filesystem`: of pyarrow or fsspec, or None for local paths and URLs.
+
+    TypeError for anything else.
+    """
+    if filesystem is None or isinstance(filesystem, pa.fs.LocalFileSystem):
+        return UrlFiles()
+    if isinstance(filesystem, pa.fs.FileSystem):
+        return ArrowFiles(filesystem)
+    if hasattr(filesystem, "cat_file"):
+        files: FsspecFiles = _fsspec_files().FsspecFiles(filesystem)
+        return files
+    raise TypeError(
+        f"filesystem must be one of pyarrow.fs or fsspec, or None, not a {type(filesystem)}"
+    )
+
+
+class LocalFiles:
+    """The regular files of this machine."""
+
+    def open(self, path: str) -> IO[bytes]:
+        """Return the open file; OSError if it cannot be opened, or is something else than a file."""
+        # To open a pipe would wait for a writer, and to open a device may do anything.
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise OSError("not a regular file")
+        return open(path, "rb")
+
+
+class ArrowFiles:
+    """The files of a `pyarrow.fs.FileSystem`."""
+
+    def __init__(self, filesystem: pa.fs.FileSystem, retries: Retries | None = None) -> None:
+        self.filesystem = filesystem
+        self._retries = retries or Retries()
+
+    def open(self, path: str) -> IO[bytes]:
+        """Return all of the file in memory; OSError if it cannot be read, after some retries."""
+        return io.BytesIO(call_without_secrets(lambda: self._retries.call(self._read, path), path))
+
+    def _read(self, path: str) -> bytes:
+        with self.filesystem.open_input_stream(path) as stream:
+            data: bytes = stream.read()
+        return data
+
+
+class UrlFiles:
+    """Files that each say where they are: URLs, and local paths.
+
+    A URL is percent-encoded, so the name `50%.jpg` is `50%25.jpg` in it. A store is connected to when its first
+    file is opened, in each process anew.
+    """
+
+    def __init__(self, retries: Retries | None = None) -> None:
+        self._retries = retries or Retries()
+        self._local = LocalFiles()
+        self._arrow: dict[str, tuple[ArrowFiles, str]] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_arrow": {}}
+
+    def open(self, path: str) -> IO[bytes]:
+        """Return the file, open or in memory; OSError if it cannot be read, remote ones after some retries."""
+        if "://" not in path:
+            return self._local.open(path)
+        scheme, _, rest = path.partition("://")
+        if scheme in _ARROW_SCHEMES:
+            store, own_path = call_without_secrets(lambda: self.locate(path), path)
+            return store.open(own_path)
+        if scheme == "file":
+            return self._local.open(unquote(rest.removeprefix("localhost")))
+        if is_url(path):
+            fsspec_files = _fsspec_files()
+            files: FsspecFiles
+            files, own_path = call_without_secrets(
+                lambda: fsspec_files.files_of_url(path, self._retries), path
+            )
+            return files.open(own_path)
+        return self._local.open(path)
+
+    def locate(self, url: str) -> tuple[ArrowFiles, str]:
+        """Return the Arrow file system that `url` is about, and the path in it."""
+        # In a store `#` is a letter as any other.
+        parts = urlsplit(url, allow_fragments=False)
+        root = f"{parts.scheme}://{parts.netloc}/" + (f"?{parts.query}" if parts.query else "")
+        found = self._arrow.get(root)
+        if found is None:
+            filesystem, folder = pa.fs.FileSystem.from_uri(root)
+            found = self._arrow[root] = ArrowFiles(filesystem, self._retries), folder.rstrip("/")
+        store, folder = found
+        return store, folder + unquote(parts.path)
+
+
+def is_url(path: str) -> bool:
+    """Return whether `path` is a URL, `::` between several of fsspec's included."""
+    scheme, mark, _ = path.partition("://")
+    return bool(mark) and scheme[:1].isalpha() and all(c.isalnum() or c in "+-.:_" for c in scheme)
+
+
+def check_urls(paths: pa.Array) -> None:
+    """Raise ImportError or ValueError if one of `paths` is a URL that nothing here can open."""
+    urls = paths.filter(pc.match_substring(paths, "://"))
+    for scheme in pc.unique(pc.replace_substring_regex(urls, "(?s)://.*", "")).to_pylist():
+        name = os.fsdecode(scheme)
+        if name not in (*_ARROW_SCHEMES, "file") and is_url(f"{name}://"):
+            _fsspec_files().check_scheme(name)
+
+
+def _fsspec_files() -> ModuleType:
+    try:
+        from raybatch.accessors import fsspec_files
+    except ImportError as error:
+        raise ImportError(
+            "URLs of this kind are read by fsspec: pip install 'raybatch[remote]'"
+        ) from error
+    return fsspec_files

@@ -1,0 +1,99 @@
+"""Servers on the loopback interface, each a process of its own, that files are read from."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow.fs
+import pytest
+
+from tests.drivers import wait_for
+
+KEY, SECRET = "AKIAEXAMPLEKEY", "very/secret+Value"
+
+
+@contextmanager
+def s3_server() -> Iterator[int]:
+    """Run moto's S3; give its port."""
+    pytest.importorskip("moto")
+    port = _free_port()
+    with _running(port, [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]):
+        yield port
+
+
+def s3_filesystem(port: int, **settings: Any) -> pyarrow.fs.S3FileSystem:
+    return pyarrow.fs.S3FileSystem(
+        endpoint_override=f"127.0.0.1:{port}",
+        scheme="http",
+        access_key=KEY,
+        secret_key=SECRET,
+        region="us-east-1",
+        **settings,
+    )
+
+
+@contextmanager
+def http_server(folder: Path, state: Path) -> Iterator[int]:
+    """Run nginx over the files of `folder`, with its own files in `state`; give its port.
+
+    What is below /busy/ is answered with 503, what is below /denied/ with 403.
+    """
+    program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
+    if program is None:
+        pytest.skip("nginx is not installed")
+    port = _free_port()
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    config = state / "nginx.conf"
+    config.write_text(
+        f"""
+daemon off;
+master_process off;
+pid {state}/nginx.pid;
+error_log {state}/error.log;
+events {{}}
+http {{
+    access_log off;
+    {"".join(f"{kind}_temp_path {state}/{kind};" for kind in kinds)}
+    server {{
+        listen 127.0.0.1:{port};
+        root {folder};
+        autoindex on;
+        location /busy/ {{ return 503; }}
+        location /denied/ {{ return 403; }}
+    }}
+}}
+"""
+    )
+    command = [program, "-p", str(state), "-e", str(state / "error.log"), "-c", str(config)]
+    with _running(port, command):
+        yield port
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+@contextmanager
+def _running(port: int, command: list[str]) -> Iterator[None]:
+    def answers() -> bool:
+        assert process.poll() is None, f"{command[0]} has ended"
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet) as process:
+        try:
+            wait_for(answers, "a server that answers", 60)
+            yield
+        finally:
+            process.terminate()
