@@ -12,7 +12,13 @@ Importing this package does not import ray; the first use of one of its Ray pool
 from typing import TYPE_CHECKING, Any
 
 from raybatch import data_source, errors, image, sampling, work_pool
-from raybatch.accessors import ImageFileAccessor, NonUniformImageFileAccessor, image_folder
+from raybatch.accessors import (
+    ImageFileAccessor,
+    ImageList,
+    NonUniformImageFileAccessor,
+    image_folder,
+    image_glob,
+)
 from raybatch.data_source import (
     ArrayDataSource,
     BadSampleLedger,
@@ -48,6 +54,7 @@ __all__ = [
     "ChoiceDataSource",
     "CompositeDataSource",
     "ImageFileAccessor",
+    "ImageList",
     "IteratorDataSource",
     "Loader",
     "MapDataSource",
@@ -66,6 +73,7 @@ __all__ = [
     "errors",
     "image",
     "image_folder",
+    "image_glob",
     "sampling",
     "stream_digest",
     "work_pool",

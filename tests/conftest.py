@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 import ray
 from PIL import Image
+
+from tests.servers import http_server, s3_filesystem, s3_server
 
 
 @pytest.fixture(scope="session")
@@ -40,3 +43,23 @@ def ray_cluster() -> Iterator[None]:
     )
     yield
     ray.shutdown()
+
+
+@pytest.fixture(scope="module")
+def s3(photos: list[str]) -> Iterator[int]:
+    """The port of an S3 with the photos in the bucket `images`, below `train set/`."""
+    with s3_server() as port:
+        store = s3_filesystem(port, allow_bucket_creation=True)
+        store.create_dir("images")
+        for path in photos:
+            with store.open_output_stream(f"images/train set/{Path(path).name}") as stream:
+                stream.write(Path(path).read_bytes())
+        yield port
+
+
+@pytest.fixture(scope="module")
+def http(photos: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a web server with the photos at its root."""
+    state = tmp_path_factory.mktemp("nginx")
+    with http_server(Path(photos[0]).parent, state) as port:
+        yield f"http://127.0.0.1:{port}"

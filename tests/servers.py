@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pyarrow.fs
 import pytest
@@ -37,6 +38,11 @@ def s3_filesystem(port: int, **settings: Any) -> pyarrow.fs.S3FileSystem:
         region="us-east-1",
         **settings,
     )
+
+
+def s3_url(port: int, key: str, bucket: str = "images") -> str:
+    settings = f"scheme=http&region=us-east-1&endpoint_override=127.0.0.1:{port}"
+    return f"s3://{KEY}:{quote(SECRET, safe='')}@{bucket}/{quote(key)}?{settings}"
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import pickle
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -25,40 +25,15 @@ from raybatch.accessors.retries import Retries, is_transient
 from raybatch.accessors.storage import ArrowFiles, UrlFiles
 from raybatch.errors import SampleReadError
 from tests.drivers import wait_for
-from tests.servers import KEY, SECRET, http_server, s3_filesystem, s3_server
+from tests.servers import KEY, SECRET, s3_filesystem, s3_url
 
 SIZE = (16, 24)
 ALL = np.arange(40)
 TOKEN = "0123456789abcdef"
 
 
-@pytest.fixture(scope="module")
-def s3(photos: list[str]) -> Iterator[int]:
-    """The port of an S3 with the photos in the bucket `images`, below `train set/`."""
-    with s3_server() as port:
-        store = s3_filesystem(port, allow_bucket_creation=True)
-        store.create_dir("images")
-        for path in photos:
-            with store.open_output_stream(f"images/train set/{Path(path).name}") as stream:
-                stream.write(Path(path).read_bytes())
-        yield port
-
-
-@pytest.fixture(scope="module")
-def http(photos: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a web server with the photos at its root."""
-    state = tmp_path_factory.mktemp("nginx")
-    with http_server(Path(photos[0]).parent, state) as port:
-        yield f"http://127.0.0.1:{port}"
-
-
 def s3_paths(photos: list[str]) -> list[str]:
     return [f"images/train set/{Path(path).name}" for path in photos]
-
-
-def s3_url(port: int, key: str) -> str:
-    settings = f"scheme=http&region=us-east-1&endpoint_override=127.0.0.1:{port}"
-    return f"s3://{KEY}:{quote(SECRET, safe='')}@images/{quote(key)}?{settings}"
 
 
 def s3_urls(port: int, photos: list[str]) -> list[str]:

@@ -2,12 +2,16 @@
 
 from raybatch.accessors.folder import find_images, image_folder
 from raybatch.accessors.image_files import ImageFileAccessor, NonUniformImageFileAccessor
+from raybatch.accessors.image_list import ImageList
+from raybatch.accessors.patterns import image_glob
 from raybatch.accessors.rows import row_executor
 
 __all__ = [
     "ImageFileAccessor",
+    "ImageList",
     "NonUniformImageFileAccessor",
     "find_images",
     "image_folder",
+    "image_glob",
     "row_executor",
 ]

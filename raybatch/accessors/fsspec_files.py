@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from typing import IO, Any
 
 import fsspec
@@ -27,6 +28,21 @@ class FsspecFiles:
         return io.BytesIO(
             call_without_secrets(lambda: self._retries.call(self.filesystem.cat_file, path), path)
         )
+
+    def below(self, root: str, depth: int | None = None) -> Iterator[list[str]]:
+        """Iterate over runs of the names of all files below `root`, relative to it, sorted."""
+        find = self.filesystem.find
+        paths = call_without_secrets(
+            lambda: self._retries.call(lambda one: find(one, maxdepth=depth), root), root
+        )
+        # Some file systems begin their paths with a slash, whether that was given or not.
+        prefix = self.filesystem._strip_protocol(root).strip("/") + "/"
+        yield sorted(path.lstrip("/").removeprefix(prefix.lstrip("/")) for path in paths)
+
+    def join(self, root: str, names: list[str]) -> list[str]:
+        """Return the paths of `names` below `root`."""
+        prefix = root.rstrip("/") + "/" if root else ""
+        return [prefix + name for name in names]
 
 
 def files_of_url(url: str, retries: Retries) -> tuple[FsspecFiles, str]:

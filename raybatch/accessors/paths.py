@@ -43,11 +43,30 @@ def _as_arrow(paths: Any) -> pa.Array:
     if isinstance(paths, (pa.Array, pa.ChunkedArray)):
         return _checked(paths)
     names = [_path_name(path, position) for position, path in enumerate(paths)]
+    return _one_array(path_array(names))
+
+
+def path_array(names: list[str]) -> pa.Array | pa.ChunkedArray:
+    """Return an Arrow array of paths: strings, or bytes if one of them is not valid UTF-8."""
     try:
-        return _one_array(pa.array(names, pa.string()))
+        return pa.array(names, pa.string())
     except UnicodeEncodeError:
         # A file name need not be valid UTF-8; its bytes are what counts.
-        return _one_array(pa.array([os.fsencode(name) for name in names], pa.binary()))
+        return pa.array([os.fsencode(name) for name in names], pa.binary())
+
+
+def joined(arrays: list[pa.Array | pa.ChunkedArray]) -> pa.Array:
+    """Return the arrays of `path_array`, at least one, as one."""
+    if len({array.type for array in arrays}) > 1:
+        arrays = [array.cast(pa.binary()) for array in arrays]
+    chunks = [chunk for array in arrays for chunk in getattr(array, "chunks", [array])]
+    return _one_array(pa.chunked_array(chunks))
+
+
+def path_names(paths: pa.Array) -> list[str]:
+    """Return an Arrow array of paths as a list of str."""
+    names: list[str] = paths.to_pylist()
+    return [os.fsdecode(name) for name in names] if pa.types.is_binary(paths.type) else names
 
 
 def _path_name(path: Any, position: int) -> str:
@@ -80,7 +99,7 @@ def _one_array(array: pa.Array | pa.ChunkedArray) -> pa.Array:
         # A slice would take all that it was cut from along.
         is_slice = array.get_total_buffer_size() > 2 * array.nbytes + 1024
         return array.take(pa.array(range(len(array)), pa.int64())) if is_slice else array
-    if pa.types.is_string(array.type):
-        # 32-bit offsets reach 2 GB of text; more comes as several chunks.
+    if pa.types.is_string(array.type) and array.nbytes >= 2**31:
+        # 32-bit offsets reach 2 GB of text.
         array = array.cast(pa.large_string())
     return array.combine_chunks()

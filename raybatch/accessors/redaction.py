@@ -7,8 +7,13 @@ from collections.abc import Callable
 from typing import TypeVar
 from urllib.parse import parse_qsl, unquote
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 T = TypeVar("T")
 
+# What a query may say of a store in the open.
+_OPEN_SETTINGS = r"([?&])(region|scheme|endpoint_override)=[^&]*"
 _HIDDEN = "***"
 # A secret key may hold a slash that should have been percent-encoded, so what follows a colon may too.
 _USER = re.compile(r"://(?:[^/?#\s]*|[^/?#\s:]*:(?!:)[^?\s]*)@")
@@ -34,6 +39,13 @@ def without_secrets(text: str, path: str) -> str:
             text = text.replace(secret, _HIDDEN)
     text = _USER.sub(f"://{_HIDDEN}@", text)
     return _QUERY.sub(rf"\1?{_HIDDEN}", text)
+
+
+def hold_credentials(paths: pa.Array) -> bool:
+    """Return whether one of `paths` is a URL with a user, or with more in its query than where the store is."""
+    urls = paths.filter(pc.match_substring(paths, "://"))
+    bare = pc.replace_substring_regex(urls, _OPEN_SETTINGS, r"\1")
+    return bool(pc.any(pc.match_substring_regex(bare, r"://[^/]*@|[?&][^?&=/]+=")).as_py())
 
 
 def call_without_secrets(fn: Callable[[], T], path: str) -> T:

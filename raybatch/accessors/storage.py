@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import os
 import stat
+from collections.abc import Iterator
 from types import ModuleType
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -52,6 +53,43 @@ class LocalFiles:
             raise OSError("not a regular file")
         return open(path, "rb")
 
+    def below(self, root: str, depth: int | None = None) -> Iterator[list[str]]:
+        """Iterate over runs of the names of all files below the folder `root`, relative to it, sorted.
+
+        The files are told from folders by what the folder says of them. Links are followed, and each folder is
+        read once. `depth=1` leaves out the folders in it, and so on. NotADirectoryError if `root` is none.
+        """
+        folder = root or os.curdir
+        if not os.path.isdir(folder):
+            raise NotADirectoryError(f"not a directory: {root!r}")
+        return _walk(os.path.join(folder, ""), "", depth, set())
+
+    def join(self, root: str, names: list[str]) -> list[str]:
+        """Return the paths of `names` below `root`."""
+        prefix = os.path.join(root, "") if root else ""
+        return [prefix + name for name in names]
+
+
+def _walk(
+    root: str, folder: str, depth: int | None, seen: set[tuple[int, int]]
+) -> Iterator[list[str]]:
+    status = os.stat(root + folder)
+    if (status.st_dev, status.st_ino) in seen:
+        return
+    seen.add((status.st_dev, status.st_ino))
+    with os.scandir(root + folder) as entries:
+        # With its slash, a folder stands where the paths below it do in their order: after `a-b`, before `ab`.
+        names = sorted(entry.name + "/" if entry.is_dir() else entry.name for entry in entries)
+    run: list[str] = []
+    for name in names:
+        if name[-1] != "/":
+            run.append(folder + name)
+        elif depth is None or depth > 1:
+            yield run
+            run = []
+            yield from _walk(root, folder + name, None if depth is None else depth - 1, seen)
+    yield run
+
 
 class ArrowFiles:
     """The files of a `pyarrow.fs.FileSystem`."""
@@ -68,6 +106,21 @@ class ArrowFiles:
         with self.filesystem.open_input_stream(path) as stream:
             data: bytes = stream.read()
         return data
+
+    def below(self, root: str, depth: int | None = None) -> Iterator[list[str]]:
+        """Iterate over runs of the names of all files below `root`, as `LocalFiles.below` does."""
+        selector = pa.fs.FileSelector(root.rstrip("/"), recursive=depth != 1)
+        infos = call_without_secrets(
+            lambda: self._retries.call(lambda _: self.filesystem.get_file_info(selector), root),
+            root,
+        )
+        start = len(selector.base_dir) + 1 if selector.base_dir else 0
+        yield sorted(info.path[start:] for info in infos if info.type == pa.fs.FileType.File)
+
+    def join(self, root: str, names: list[str]) -> list[str]:
+        """Return the paths of `names` below `root`."""
+        prefix = root.rstrip("/") + "/" if root else ""
+        return [prefix + name for name in names]
 
 
 class UrlFiles:
@@ -89,20 +142,37 @@ class UrlFiles:
         """Return the file, open or in memory; OSError if it cannot be read, remote ones after some retries."""
         if "://" not in path:
             return self._local.open(path)
+        store, own_path = self._store_of(path)
+        return store.open(own_path)
+
+    def _store_of(self, path: str) -> tuple[LocalFiles | ArrowFiles | FsspecFiles, str]:
         scheme, _, rest = path.partition("://")
-        if scheme in _ARROW_SCHEMES:
-            store, own_path = call_without_secrets(lambda: self.locate(path), path)
-            return store.open(own_path)
         if scheme == "file":
-            return self._local.open(unquote(rest.removeprefix("localhost")))
-        if is_url(path):
-            fsspec_files = _fsspec_files()
-            files: FsspecFiles
-            files, own_path = call_without_secrets(
-                lambda: fsspec_files.files_of_url(path, self._retries), path
-            )
-            return files.open(own_path)
-        return self._local.open(path)
+            return self._local, unquote(rest.removeprefix("localhost"))
+        if scheme in _ARROW_SCHEMES:
+            return call_without_secrets(lambda: self.locate(path), path)
+        if not is_url(path):
+            return self._local, path
+        fsspec_files = _fsspec_files()
+        found: tuple[FsspecFiles, str] = call_without_secrets(
+            lambda: fsspec_files.files_of_url(path, self._retries), path
+        )
+        return found
+
+    def below(self, root: str, depth: int | None = None) -> Iterator[list[str]]:
+        """Iterate over runs of the names of all files below `root`, as `LocalFiles.below` does; not quoted."""
+        store, own_root = self._store_of(root)
+        return store.below(own_root, depth)
+
+    def join(self, root: str, names: list[str]) -> list[str]:
+        """Return the paths or URLs of `names` below `root`."""
+        if not is_url(root):
+            return self._local.join(root, names)
+        head, mark, query = root.partition("?")
+        prefix, suffix = head.rstrip("/") + "/", mark + query
+        if is_quoted(root):
+            names = [quote(name) for name in names]
+        return [prefix + name + suffix for name in names]
 
     def locate(self, url: str) -> tuple[ArrowFiles, str]:
         """Return the Arrow file system that `url` is about, and the path in it."""
@@ -121,6 +191,11 @@ def is_url(path: str) -> bool:
     """Return whether `path` is a URL, `::` between several of fsspec's included."""
     scheme, mark, _ = path.partition("://")
     return bool(mark) and scheme[:1].isalpha() and all(c.isalnum() or c in "+-.:_" for c in scheme)
+
+
+def is_quoted(path: str) -> bool:
+    """Return whether `path` is a URL that is percent-decoded here; fsspec takes its own as they are."""
+    return path.partition("://")[0] in (*_ARROW_SCHEMES, "file") and is_url(path)
 
 
 def check_urls(paths: pa.Array) -> None:

@@ -1,0 +1,250 @@
+"""Lists of images: of folders and patterns, here and elsewhere, and kept in files."""
+
+from __future__ import annotations
+
+import glob
+import os
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote
+
+import fsspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.fs
+import pyarrow.parquet
+import pytest
+
+import raybatch as rb
+from raybatch.accessors import find_images
+from raybatch.accessors.paths import path_names
+from tests.servers import SECRET, s3_filesystem, s3_url
+
+NAMES = [
+    "dog/a.JPG",
+    "dog/more/b.png",
+    "dog/more/deep/c.jpeg",
+    "dog/readme.txt",
+    "dog/.hidden.jpg",
+    "dog/.jpg",
+    "cat/c d%20.jpg",
+    "cat/[x].jpg",
+    "cat/é.webp",
+    "cat-b/a1.jpg",
+    "cat-b/a2.jpg",
+    "cat-b.jpg/z.jpg",
+    ".cache/x.jpg",
+    "empty/none.csv",
+]
+IMAGES = sorted(set(NAMES) - {"dog/readme.txt", "dog/.jpg", "empty/none.csv"})
+CLASSES = [".cache", "cat", "cat-b", "cat-b.jpg", "dog"]
+
+
+@pytest.fixture
+def tree(tmp_path: Path, photos: list[str]) -> Path:
+    for name in NAMES:
+        path = tmp_path / "root" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(Path(photos[0]).read_bytes())
+    return tmp_path / "root"
+
+
+def test_paths_are_in_the_order_of_their_text_whatever_the_folders(tree: Path) -> None:
+    images = rb.image_folder(tree)
+    wanted = [str(tree / name) for name in IMAGES]
+    assert images.paths.to_pylist() == wanted == find_images(tree)
+    assert images.paths.type == pa.string()
+    assert images.classes == CLASSES
+    assert [CLASSES[label] for label in images.labels] == [name.split("/")[0] for name in IMAGES]
+    assert images.labels.dtype == np.int64
+    paths, labels, classes = images
+    assert (paths, classes) == (wanted, CLASSES)
+    np.testing.assert_array_equal(labels, images.labels)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "*/*.jpg",
+        "**/*.jpg",
+        "**",
+        "dog/**",
+        "dog/**/*.*g",
+        "**/more/**/*",
+        "**/deep/c.jpeg",
+        "cat-b/a[0-9].jpg",
+        "cat-b/a[!1].jpg",
+        "cat/[[]x].jpg",
+        "cat/[x.jpg",
+        "cat*/?.jpg",
+        "dog/.*",
+        ".cache/*",
+        "dog/a.JPG",
+        "[c]at/*",
+        "dog/a**.JPG",
+        "nothing/*.jpg",
+        "*",
+    ],
+)
+def test_a_pattern_matches_what_glob_matches(
+    tree: Path, monkeypatch: pytest.MonkeyPatch, pattern: str
+) -> None:
+    monkeypatch.chdir(tree)
+    for prefix in ("", f"{tree}/", "../root/"):
+        found = glob.glob(prefix + pattern, recursive=True)
+        wanted = sorted(path for path in found if os.path.isfile(path))
+        if wanted:
+            assert path_names(rb.image_glob(prefix + pattern)) == wanted
+        else:
+            with pytest.raises((FileNotFoundError, NotADirectoryError)):
+                rb.image_glob(prefix + pattern)
+
+
+def recorded(monkeypatch: pytest.MonkeyPatch, function: str) -> list[str]:
+    """Return a list that gets the path of each call of `os.<function>`."""
+    paths: list[str] = []
+    original = getattr(os, function)
+
+    def recording(path: str, **how: Any) -> Any:
+        paths.append(path)
+        return original(path, **how)
+
+    monkeypatch.setattr(os, function, recording)
+    return paths
+
+
+def test_folders_deeper_than_the_pattern_are_not_read(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = recorded(monkeypatch, "scandir")
+    rb.image_glob(tree / "dog" / "*.JPG")
+    assert read == [f"{tree}/dog/"]
+
+
+def test_no_single_file_is_asked_for(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = recorded(monkeypatch, "stat")
+    find_images(tree)
+    assert asked
+    assert all(os.path.isdir(path) for path in set(asked))
+
+
+def test_names_that_are_not_valid_utf_8_are_listed_and_saved(tree: Path, tmp_path: Path) -> None:
+    (tree / os.fsdecode(b"dog/\xff.jpg")).touch()
+    images = rb.image_folder(tree)
+    assert path_names(images.paths)[-1] == str(tree / os.fsdecode(b"dog/\xff.jpg"))
+    images.save(tmp_path / "list.parquet")
+    assert rb.ImageList.load(tmp_path / "list.parquet").paths.equals(images.paths)
+    assert len(rb.image_glob(tree / "dog/*.jpg")) == 1
+
+
+def test_a_list_is_saved_and_loaded(tree: Path, tmp_path: Path) -> None:
+    images = rb.image_folder(tree)
+    file = tmp_path / "list.parquet"
+    images.save(file)
+    loaded = rb.ImageList.load(str(file))
+    assert loaded.table.equals(images.table, check_metadata=True)
+    assert loaded.table.schema.remove_metadata() == pa.schema(
+        [("path", pa.string()), ("label", pa.int64())]
+    )
+    assert loaded.classes == CLASSES
+    assert repr(loaded) == f"ImageList({len(IMAGES)} images, 5 classes)"
+    assert sorted(os.listdir(tmp_path)) == ["list.parquet", "root"]
+    accessor = rb.ImageFileAccessor(loaded.paths, (8, 8))
+    assert accessor[np.arange(len(IMAGES))].shape == (len(IMAGES), 8, 8, 3)
+
+
+def test_what_is_no_list_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"2 paths need as many labels, not an array \(1,\)"):
+        rb.ImageList(["a", "b"], [0], ["x"])
+    for label in (-1, 1):
+        with pytest.raises(ValueError, match=f"label {label} is none of the 1 classes"):
+            rb.ImageList(["a", "b"], [0, label], ["x"])
+    pa.parquet.write_table(pa.table({"path": ["a"], "label": [0]}), tmp_path / "other.parquet")
+    with pytest.raises(ValueError, match=r"other\.parquet' is no list of images"):
+        rb.ImageList.load(tmp_path / "other.parquet")
+
+
+def upload(tree: Path, filesystem: Any, root: str) -> None:
+    for name in NAMES:
+        if isinstance(filesystem, pa.fs.FileSystem):
+            filesystem.create_dir(os.path.dirname(f"{root}/{name}"))
+            with filesystem.open_output_stream(f"{root}/{name}") as stream:
+                stream.write((tree / name).read_bytes())
+        else:
+            filesystem.pipe_file(f"{root}/{name}", (tree / name).read_bytes())
+
+
+@pytest.mark.parametrize("kind", ["s3", "s3 URL", "arrow", "fsspec", "fsspec URL", "file URL"])
+def test_a_folder_elsewhere_is_listed_and_read_as_one_here(
+    tree: Path, tmp_path: Path, request: pytest.FixtureRequest, kind: str
+) -> None:
+    filesystem: Any = None
+    if kind.startswith("s3"):
+        port = request.getfixturevalue("s3")
+        store = s3_filesystem(port, allow_bucket_creation=True)
+        upload(tree, store, "folders/my set")
+        root = "folders/my set" if kind == "s3" else s3_url(port, "my set", "folders")
+        filesystem = store if kind == "s3" else None
+    elif kind == "arrow":
+        filesystem = pa.fs.SubTreeFileSystem(str(tmp_path), pa.fs.LocalFileSystem())
+        root = "root/"
+    elif kind == "file URL":
+        root = f"file://{tree}"
+    else:
+        memory = fsspec.filesystem("memory")
+        upload(tree, memory, "/set/root")
+        root, filesystem = ("set/root", memory) if kind == "fsspec" else ("memory://set/root", None)
+    images = rb.image_folder(root, filesystem=filesystem)
+    head = root.partition("?")[0].rstrip("/") + "/"
+    names = [path.partition("?")[0].removeprefix(head) for path in images.paths.to_pylist()]
+    if kind in ("s3 URL", "file URL"):
+        names = [unquote(name) for name in names]
+    assert names == IMAGES
+    assert images.classes == CLASSES
+    np.testing.assert_array_equal(images.labels, rb.image_folder(tree).labels)
+    accessor = rb.ImageFileAccessor(images.paths, (8, 8), filesystem=filesystem)
+    every = np.arange(len(IMAGES))
+    np.testing.assert_array_equal(
+        accessor[every], rb.ImageFileAccessor(rb.image_folder(tree).paths, (8, 8))[every]
+    )
+    for pattern in ("**/*.jpg", "cat/*", "dog/*.JPG"):
+        place, mark, query = root.partition("?")
+        found = rb.image_glob(f"{place.rstrip('/')}/{pattern}{mark}{query}", filesystem=filesystem)
+        assert len(found) == len(rb.image_glob(tree / pattern))
+        assert set(found.to_pylist()) <= set(images.paths.to_pylist())
+    if kind == "s3 URL":
+        with pytest.raises(ValueError, match="credentials") as refused:
+            images.save(tmp_path / "list.parquet")
+        assert SECRET not in f"{refused.value} {images}"
+    else:
+        images.save(tmp_path / "list.parquet")
+
+
+def test_a_web_server_that_shows_its_folders_is_listed(photos: list[str], http: str) -> None:
+    names = [path.rpartition("/")[2] for path in find_images(http)]
+    assert names == [Path(path).name for path in sorted(photos)]
+    assert len(rb.image_glob(f"{http}/dog_*.jpg")) == 20
+
+
+def test_an_absent_folder_is_named_without_credentials(s3: int, http: str) -> None:
+    for root in (s3_url(s3, "nowhere"), f"{http}/nowhere?token={SECRET}"):
+        for function in (rb.image_folder, find_images, rb.image_glob):
+            url = root.replace("?", "/*?") if function is rb.image_glob else root
+            with pytest.raises(FileNotFoundError, match="nowhere") as caught:
+                function(url)
+            assert SECRET not in str(caught.value)
+            assert quote(SECRET, safe="") not in str(caught.value)
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        rb.image_folder("images/nowhere", filesystem=s3_filesystem(s3))
+    with pytest.raises(
+        ValueError, match=r"lies in no class folder below 's3://\*\*\*@images/train"
+    ):
+        rb.image_folder(s3_url(s3, "train set"))
+
+
+def test_urls_whose_query_only_says_where_the_store_is_are_saved(tmp_path: Path) -> None:
+    url = "s3://bucket/a.jpg?region=us-east-1&scheme=http&endpoint_override=host:1"
+    rb.ImageList([url, "/local?a=b"], [0, 0], ["x"]).save(tmp_path / "list.parquet")
+    for secret in (f"{url}&secret_key=x", "https://h/a.jpg?sig=x", "https://u:p@h/a.jpg"):
+        with pytest.raises(ValueError, match="credentials"):
+            rb.ImageList([url, secret], [0, 0], ["x"]).save(tmp_path / "list.parquet")
