@@ -244,7 +244,14 @@ def test_an_absent_folder_is_named_without_credentials(s3: int, http: str) -> No
 
 def test_urls_whose_query_only_says_where_the_store_is_are_saved(tmp_path: Path) -> None:
     url = "s3://bucket/a.jpg?region=us-east-1&scheme=http&endpoint_override=host:1"
-    rb.ImageList([url, "/local?a=b"], [0, 0], ["x"]).save(tmp_path / "list.parquet")
-    for secret in (f"{url}&secret_key=x", "https://h/a.jpg?sig=x", "https://u:p@h/a.jpg"):
+    rb.ImageList([url, "/local?a=b", "s3://b/c@d&e.jpg"], [0, 0, 0], ["x"]).save(
+        tmp_path / "list.parquet"
+    )
+    for secret in (
+        f"{url}&secret_key=x",
+        "https://h/a.jpg?x",
+        "https://u:p@h/a.jpg",
+        "s3://k:a/b@c/d",
+    ):
         with pytest.raises(ValueError, match="credentials"):
             rb.ImageList([url, secret], [0, 0], ["x"]).save(tmp_path / "list.parquet")

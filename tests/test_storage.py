@@ -214,6 +214,20 @@ def test_a_busy_web_server_is_asked_again_and_one_that_refuses_is_not(http: str)
     assert len(slept) == 3
 
 
+def test_what_arrow_says_of_a_busy_store_is_understood(http: str) -> None:
+    once = pa.fs.AwsDefaultS3RetryStrategy(1)
+    slept: list[float] = []
+    filesystem = s3_filesystem(int(http.rpartition(":")[2]), retry_strategy=once)
+    store = ArrowFiles(filesystem, Retries(sleep=slept.append))
+    with pytest.raises(OSError, match="503"):
+        store.open("busy/x.jpg")
+    assert len(slept) == 3
+    for path, message in (("denied/x.jpg", "ACCESS_DENIED"), ("other/x.jpg", "not exist")):
+        with pytest.raises(OSError, match=message):
+            store.open(path)
+    assert len(slept) == 3
+
+
 def test_a_server_that_is_gone_is_a_transient_error() -> None:
     with pytest.raises(OSError) as caught:
         s3_filesystem(
@@ -260,7 +274,6 @@ def test_credentials_appear_nowhere(
     monkeypatch: pytest.MonkeyPatch,
     template: str,
 ) -> None:
-    monkeypatch.setattr("time.sleep", lambda seconds: None)
     monkeypatch.setattr(Retries.__init__, "__defaults__", (2, 0.0, lambda seconds: None))
     url = template.format(
         key=KEY, secret=quote(SECRET, safe=""), raw=SECRET, token=TOKEN, port=s3, http=http
@@ -299,6 +312,12 @@ def test_credentials_appear_nowhere(
 def test_a_url_is_shown_without_what_is_secret(path: str, shown: str) -> None:
     assert redacted(path) == shown
     assert without_secrets(f"no {path}", path) == f"no {shown}"
+
+
+def test_what_only_says_where_the_store_is_stays_in_messages() -> None:
+    url = "s3://bucket/x?scheme=http&region=us-east-1&secret_key=abc%2Fdef"
+    text = "abc/def at http://host in us-east-1"
+    assert without_secrets(text, url) == "*** at http://host in us-east-1"
 
 
 def test_what_a_server_was_redirected_to_is_hidden_too() -> None:

@@ -14,6 +14,8 @@ T = TypeVar("T")
 
 # What a query may say of a store in the open.
 _OPEN_SETTINGS = r"([?&])(region|scheme|endpoint_override)=[^&]*"
+# Of a URL without those.
+_CREDENTIALS = r"://([^/?]*|[^/?:]*:[^?]*)@|\?.*[^?&]"
 _HIDDEN = "***"
 # A secret key may hold a slash that should have been percent-encoded, so what follows a colon may too.
 _USER = re.compile(r"://(?:[^/?#\s]*|[^/?#\s:]*:(?!:)[^?\s]*)@")
@@ -45,7 +47,7 @@ def hold_credentials(paths: pa.Array) -> bool:
     """Return whether one of `paths` is a URL with a user, or with more in its query than where the store is."""
     urls = paths.filter(pc.match_substring(paths, "://"))
     bare = pc.replace_substring_regex(urls, _OPEN_SETTINGS, r"\1")
-    return bool(pc.any(pc.match_substring_regex(bare, r"://[^/]*@|[?&][^?&=/]+=")).as_py())
+    return bool(pc.any(pc.match_substring_regex(bare, _CREDENTIALS)).as_py())
 
 
 def call_without_secrets(fn: Callable[[], T], path: str) -> T:
@@ -67,7 +69,8 @@ def call_without_secrets(fn: Callable[[], T], path: str) -> T:
 
 
 def _secrets(url: str) -> set[str]:
-    head, _, query = url.partition("?")
+    head, mark, query = url.partition("?")
+    query = re.sub(_OPEN_SETTINGS, r"\1", mark + query).removeprefix("?")
     found = [query, *(value for _, value in parse_qsl(query))]
     found += [pair.partition("=")[2] for pair in query.split("&")]
     for user in _USER.findall(head):
