@@ -31,6 +31,7 @@ from raybatch.data_source import (
     TolerantDataSource,
     stream_digest,
 )
+from raybatch.image import PixelLayout
 from raybatch.loader import Loader, RankSplit
 from raybatch.sampling import (
     StandardSampler,
@@ -59,6 +60,7 @@ __all__ = [
     "Loader",
     "MapDataSource",
     "NonUniformImageFileAccessor",
+    "PixelLayout",
     "Prefetch",
     "RankSplit",
     "RayActorPool",

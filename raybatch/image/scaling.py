@@ -20,7 +20,7 @@ class Scaling:
     With `margin`, an image is reduced by whole factors first, in the decoder where that can do it, as far as
     it stays `margin` times larger than the result: cheap steps, which cost a little quality. These are
     Pillow's `draft` and `reducing_gap`. With None every pixel counts, and the result is that of `Image.resize`,
-    `ImageOps.fit` or `ImageOps.pad`.
+    `ImageOps.fit` or `ImageOps.pad`, where that would have lost a thin image altogether excepted.
     """
 
     width: int
