@@ -1,0 +1,121 @@
+"""Speed and quality of scaled decoding, and what mutated files do to the reader.
+
+usage: python -m tests.figures.decoding scaled DIR [--count 100]    photographs, as large as they are wanted
+       python -m tests.figures.decoding fuzz [--inputs 50000]
+       python -m tests.figures.decoding files DIR                   any files: pixels as Pillow's, or an error
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import resource
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+import raybatch as rb
+from raybatch.accessors.folder import find_images
+from raybatch.errors import ImageReadError
+from raybatch.image import ImageReader
+from raybatch.image.reader import FORMATS
+from tests.test_decoding import encoded, mutated, photograph, psnr
+
+MARGINS = (1.0, 1.5, 2.0)
+
+
+def scaled(folder: str, count: int) -> None:
+    """Print, for three sizes, images a second on one core, and the difference from the exact pixels."""
+    files = [Path(path).read_bytes() for path in find_images(folder)[:count]]
+    for size in (64, 128, 224):
+        readers = {"exact": ImageReader((size, size))}
+        for margin in MARGINS:
+            name = f"margin {margin:g}"
+            readers[name] = ImageReader((size, size), decode="scaled", scale_margin=margin)
+        exact = [np.asarray(readers["exact"].read(io.BytesIO(data)), float) for data in files]
+        for name, reader in readers.items():
+            start = time.perf_counter()
+            images = [reader.read(io.BytesIO(data)) for data in files]
+            rate = len(files) / (time.perf_counter() - start)
+            quality = ""
+            if name != "exact":
+                pairs = list(zip(images, exact, strict=True))
+                near = [psnr(image, wanted) for image, wanted in pairs]
+                off = np.mean(
+                    [np.abs(np.asarray(image) - wanted).mean() for image, wanted in pairs]
+                )
+                quality = f"  PSNR {np.mean(near):.1f} dB, worst {min(near):.1f}; mean difference {off:.2f}"
+            print(f"{size:4d} pixels  {name:10s} {rate:6.0f} images/s{quality}")
+
+
+def fuzz(inputs: int) -> None:
+    """Read mutated files of every allowed format; print what came of them, the longest time, the peak of memory."""
+    reader = ImageReader((16, 16), decode="scaled", exif_orientation=True, max_pixels=1_000_000)
+    rng = np.random.default_rng(0)
+    for format_name in FORMATS:
+        whole = encoded(photograph(60, 40), format_name)
+        good, longest = 0, 0.0
+        for _ in range(-(-inputs // len(FORMATS))):
+            data = mutated(whole, rng)
+            start = time.perf_counter()
+            with contextlib.suppress(ImageReadError):
+                good += reader.read(io.BytesIO(data)).size == (16, 16)
+            longest = max(longest, time.perf_counter() - start)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+        print(
+            f"{format_name:9s} {-(-inputs // len(FORMATS))} inputs, {good} gave pixels, "
+            f"longest {longest * 1e3:.0f} ms, peak {peak:.0f} MB",
+            flush=True,
+        )
+
+
+def files(folder: str) -> None:
+    """Read every file below `folder`, and compare with Pillow; the serial ledger with that of two actors."""
+    paths = sorted(str(path) for path in Path(folder).rglob("*") if path.is_file())
+    accessor = rb.ImageFileAccessor(paths, (32, 32))
+    source = rb.ArrayDataSource([accessor, np.arange(len(paths))])
+    alone = rb.TolerantDataSource(source, "skip")
+    pixels = {int(i): x for batch in alone.batch_iterator(16) for x, i in zip(*batch, strict=True)}
+    longest, differ = 0.0, []
+    for index, path in enumerate(paths):
+        start = time.perf_counter()
+        try:
+            with Image.open(path, formats=FORMATS) as image:
+                image.load()
+                small = image.convert("RGB").resize((32, 32), Image.Resampling.BILINEAR)
+            wanted = small.tobytes()
+        except Exception:
+            wanted = None
+        longest = max(longest, time.perf_counter() - start)
+        got = pixels.get(index)
+        if wanted != (None if got is None else got.tobytes()):
+            differ.append(path)
+    print(f"{len(paths)} files: {len(pixels)} gave pixels, {len(alone.bad_samples)} errors")
+    print(f"unlike Pillow: {differ}")
+    with rb.RayActorPool(2) as pool:
+        with rb.Loader(source, 16, pool=pool, bad_samples="skip") as loader:
+            digest = rb.stream_digest(loader)
+            print("ledgers equal:", list(loader.bad_samples) == list(alone.bad_samples))
+            print("digests equal:", digest == rb.stream_digest(alone.batch_iterator(16)))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=["scaled", "fuzz", "files"])
+    parser.add_argument("folder", nargs="?", default=".")
+    parser.add_argument("--count", type=int, default=100)
+    parser.add_argument("--inputs", type=int, default=50_000)
+    arguments = parser.parse_args()
+    if arguments.what == "scaled":
+        scaled(arguments.folder, arguments.count)
+    elif arguments.what == "fuzz":
+        fuzz(arguments.inputs)
+    else:
+        files(arguments.folder)
+
+
+if __name__ == "__main__":
+    main()
