@@ -48,6 +48,8 @@ class Faulty:
                 if self.graves is not None:
                     (self.graves / str(os.getpid())).touch()
                 os.abort()
+            if self.trouble == "os._exit":
+                os._exit(0)
             if self.trouble == "sys.exit":
                 sys.exit(3)
             raise ValueError(f"{number} is bad")
@@ -416,8 +418,9 @@ class TestDeadlySamples:
             assert sum(len(batch[0]) for batch in loader) == 23
             assert [(bad.member, bad.index) for bad in loader.bad_samples] == [((1,), 13)]
 
-    def test_without_a_policy_the_error_names_it(self, pool: Any) -> None:
-        with rb.Loader(faulty(0, 24, 13, trouble="abort"), 8, pool=pool) as loader:
+    @pytest.mark.parametrize("trouble", ["abort", "os._exit"])
+    def test_without_a_policy_the_error_names_it(self, pool: Any, trouble: str) -> None:
+        with rb.Loader(faulty(0, 24, 13, trouble=trouble), 8, pool=pool) as loader:
             batches = iter(loader)
             assert len(next(batches)[0]) == 8
             with pytest.raises(rb.errors.BatchError, match="sample 13 ends every worker"):
