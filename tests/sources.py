@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +17,46 @@ from raybatch.data_source import AbstractDataSource
 def numbers(start: int, count: int, **options: Any) -> rb.ArrayDataSource:
     """A source of the numbers `start`, `start` + 1, ..., `count` of them."""
     return rb.ArrayDataSource([np.arange(start, start + count)], **options)
+
+
+class Faulty:
+    """An array-like of numbers from `start` on, of which those at `bad` do `trouble`.
+
+    What aborts leaves a file in `graves` before, if that is a folder.
+    """
+
+    def __init__(
+        self,
+        start: int,
+        length: int,
+        bad: tuple[int, ...] = (),
+        trouble: str = "raise",
+        graves: Path | None = None,
+    ) -> None:
+        self.start, self.length, self.bad, self.trouble = start, length, bad, trouble
+        self.graves = graves
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: Any) -> Any:
+        for number in index:
+            if number not in self.bad:
+                continue
+            if self.trouble == "abort":
+                if self.graves is not None:
+                    (self.graves / str(os.getpid())).touch()
+                os.abort()
+            if self.trouble == "os._exit":
+                os._exit(0)
+            if self.trouble == "sys.exit":
+                sys.exit(3)
+            raise ValueError(f"{number} is bad")
+        return self.start + np.asarray(index)
+
+
+def faulty(start: int, length: int, *bad: int, trouble: str = "raise") -> rb.ArrayDataSource:
+    return rb.ArrayDataSource([Faulty(start, length, bad, trouble), np.arange(length)])
 
 
 def finite_sources() -> dict[str, Callable[[], AbstractDataSource]]:

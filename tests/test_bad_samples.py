@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import pickle
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,50 +12,9 @@ import pytest
 
 import raybatch as rb
 from raybatch.data_source import AbstractDataSource, BadSample
-from raybatch.work_pool import AbstractWorkerPool
-from tests.drivers import actor_processes, wait_for
+from tests.sources import Faulty, faulty
 
 BAD = (3, 4, 5, 6, 7, 17)
-
-
-class Faulty:
-    """An array-like of numbers from `start` on, of which those at `bad` do `trouble`.
-
-    What aborts leaves a file in `graves` before, if that is a folder.
-    """
-
-    def __init__(
-        self,
-        start: int,
-        length: int,
-        bad: tuple[int, ...] = (),
-        trouble: str = "raise",
-        graves: Path | None = None,
-    ) -> None:
-        self.start, self.length, self.bad, self.trouble = start, length, bad, trouble
-        self.graves = graves
-
-    def __len__(self) -> int:
-        return self.length
-
-    def __getitem__(self, index: Any) -> Any:
-        for number in index:
-            if number not in self.bad:
-                continue
-            if self.trouble == "abort":
-                if self.graves is not None:
-                    (self.graves / str(os.getpid())).touch()
-                os.abort()
-            if self.trouble == "os._exit":
-                os._exit(0)
-            if self.trouble == "sys.exit":
-                sys.exit(3)
-            raise ValueError(f"{number} is bad")
-        return self.start + np.asarray(index)
-
-
-def faulty(start: int, length: int, *bad: int, trouble: str = "raise") -> rb.ArrayDataSource:
-    return rb.ArrayDataSource([Faulty(start, length, bad, trouble), np.arange(length)])
 
 
 def refuse_nine(x: Any, y: Any) -> tuple[Any, Any]:
@@ -371,58 +328,3 @@ class TestLedger:
         (batch,) = next(batches)
         assert set(batch.tolist()).isdisjoint({2, 4})
         assert 6 in batch
-
-
-class TestDeadlySamples:
-    """Samples at which the worker's process dies."""
-
-    @pytest.fixture(autouse=True)
-    def no_actor_is_left(self, ray_cluster: None) -> Iterator[None]:
-        yield
-        wait_for(lambda: not actor_processes(), "all actors have ended", 30)
-
-    @pytest.fixture
-    def pool(self, ray_cluster: None) -> Iterator[AbstractWorkerPool]:
-        with rb.RayActorPool(2) as pool:
-            yield pool
-
-    def test_one_is_skipped_and_not_tried_again(self, pool: Any) -> None:
-        source = faulty(0, 60, 13, trouble="abort")
-        with rb.Loader(source, 8, shuffle=1, pool=pool, bad_samples="skip") as loader:
-            wanted = rb.Loader(faulty(0, 60, 13), 8, shuffle=1, bad_samples="skip")
-            assert rb.stream_digest(loader) == rb.stream_digest(wanted)
-            (bad,) = loader.bad_samples
-            assert (bad.index, bad.error) == (13, "WorkerLostError")
-            pool.wait_until_up()
-            before = {process.pid for process in actor_processes()}
-            assert rb.stream_digest(loader) == rb.stream_digest(wanted)
-            assert {process.pid for process in actor_processes()} == before
-
-    def test_few_workers_die_for_it(self, pool: Any, tmp_path: Path) -> None:
-        accessor = Faulty(0, 4000, (1234,), "abort", graves=tmp_path)
-        source = rb.ArrayDataSource([accessor, np.arange(4000)])
-        with rb.Loader(source, 64, shuffle=1, pool=pool, bad_samples="skip") as loader:
-            assert sum(len(x) for x, _ in loader) == 3999
-            assert [bad.index for bad in loader.bad_samples] == [1234]
-        assert 2 <= len(list(tmp_path.iterdir())) <= 20
-
-    def test_one_is_replaced(self, pool: Any) -> None:
-        source = faulty(0, 60, 13, trouble="abort")
-        with rb.Loader(source, 8, shuffle=1, pool=pool, bad_samples="replace") as loader:
-            wanted = rb.Loader(faulty(0, 60, 13), 8, shuffle=1, bad_samples="replace")
-            assert rb.stream_digest(loader) == rb.stream_digest(wanted)
-
-    def test_one_in_a_member_is_named(self, pool: Any) -> None:
-        source = rb.CompositeDataSource([faulty(0, 24), faulty(0, 24, 13, trouble="abort")])
-        with rb.Loader(source, 8, pool=pool, bad_samples="skip") as loader:
-            assert sum(len(batch[0]) for batch in loader) == 23
-            assert [(bad.member, bad.index) for bad in loader.bad_samples] == [((1,), 13)]
-
-    @pytest.mark.parametrize("trouble", ["abort", "os._exit"])
-    def test_without_a_policy_the_error_names_it(self, pool: Any, trouble: str) -> None:
-        with rb.Loader(faulty(0, 24, 13, trouble=trouble), 8, pool=pool) as loader:
-            batches = iter(loader)
-            assert len(next(batches)[0]) == 8
-            with pytest.raises(rb.errors.BatchError, match="sample 13 ends every worker"):
-                next(batches)
-            assert len(next(batches)[0]) == 8
