@@ -16,8 +16,10 @@ from raybatch.accessors import (
     ImageFileAccessor,
     ImageList,
     NonUniformImageFileAccessor,
+    ParquetImageAccessor,
     image_folder,
     image_glob,
+    to_parquet,
 )
 from raybatch.data_source import (
     ArrayDataSource,
@@ -34,6 +36,7 @@ from raybatch.data_source import (
 from raybatch.image import PixelLayout
 from raybatch.loader import Loader, RankSplit
 from raybatch.sampling import (
+    BlockShuffleSampler,
     StandardSampler,
     SubsetSampler,
     WeightedSampler,
@@ -51,6 +54,7 @@ __all__ = [
     "ArrayDataSource",
     "BadSampleLedger",
     "BadSamples",
+    "BlockShuffleSampler",
     "CallableDataSource",
     "ChoiceDataSource",
     "CompositeDataSource",
@@ -60,6 +64,7 @@ __all__ = [
     "Loader",
     "MapDataSource",
     "NonUniformImageFileAccessor",
+    "ParquetImageAccessor",
     "PixelLayout",
     "Prefetch",
     "RankSplit",
@@ -78,6 +83,7 @@ __all__ = [
     "image_glob",
     "sampling",
     "stream_digest",
+    "to_parquet",
     "work_pool",
 ]
 

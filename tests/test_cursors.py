@@ -32,6 +32,7 @@ class Mine(AbstractDataSource):
 def kinds() -> dict[str, Callable[[], AbstractDataSource]]:
     weights = np.arange(1, 24)
     subset = rb.WeightedSubsetSampler(weights, np.arange(0, 46, 2))
+    blocks = rb.BlockShuffleSampler([5, 1, 0, 7, 3, 0, 6, 1], window=3, repeats=2)
 
     def few() -> AbstractDataSource:
         return numbers(100, 9)
@@ -47,6 +48,8 @@ def kinds() -> dict[str, Callable[[], AbstractDataSource]]:
         "empty": lambda: numbers(0, 0, repeats=2),
         "weighted": lambda: numbers(0, 23, sampler=rb.WeightedSampler(weights)),
         "weighted subset": lambda: numbers(0, 46, sampler=subset),
+        "blocks": lambda: numbers(0, 23, sampler=blocks),
+        "blocks without some": lambda: numbers(0, 23, sampler=blocks, exclude=np.arange(3, 20, 4)),
         "untrimmed": lambda: rb.CompositeDataSource([few(), more()], trim=False),
         "nested": lambda: rb.CompositeDataSource(
             [more(), rb.CompositeDataSource([few(), numbers(0, 5, repeats=-1)], trim=False)]

@@ -3,6 +3,8 @@
 from raybatch.accessors.folder import find_images, image_folder
 from raybatch.accessors.image_files import ImageFileAccessor, NonUniformImageFileAccessor
 from raybatch.accessors.image_list import ImageList
+from raybatch.accessors.parquet_images import ParquetImageAccessor
+from raybatch.accessors.parquet_writer import to_parquet
 from raybatch.accessors.patterns import image_glob
 from raybatch.accessors.rows import row_executor
 
@@ -10,8 +12,10 @@ __all__ = [
     "ImageFileAccessor",
     "ImageList",
     "NonUniformImageFileAccessor",
+    "ParquetImageAccessor",
     "find_images",
     "image_folder",
     "image_glob",
     "row_executor",
+    "to_parquet",
 ]

@@ -2,6 +2,7 @@
 
 from raybatch.sampling.abstract import AbstractSampler, order_of
 from raybatch.sampling.batch_size import check_batch_size, num_batches
+from raybatch.sampling.blocks import BlockShuffleSampler
 from raybatch.sampling.cursor import Cursor, IteratorCursor, Run, overrides
 from raybatch.sampling.permutation import KeyedPermutation, permutation
 from raybatch.sampling.seeds import NO_KEYS, RandomKeys, member_position, seed_of
@@ -20,6 +21,7 @@ from raybatch.sampling.weighted import WeightedSampler, WeightedSubsetSampler
 __all__ = [
     "NO_KEYS",
     "AbstractSampler",
+    "BlockShuffleSampler",
     "Cursor",
     "IteratorCursor",
     "KeyedPermutation",

@@ -1,0 +1,166 @@
+"""Image files → Parquet files that hold their bytes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet
+
+from raybatch.accessors.folder import find_images, image_folder
+from raybatch.accessors.image_list import ImageList
+from raybatch.accessors.paths import PathTable
+from raybatch.accessors.redaction import redacted
+from raybatch.accessors.storage import UrlFiles, is_url
+from raybatch.errors import SampleReadError
+
+_FIELDS = [pa.field("bytes", pa.binary()), pa.field("path", pa.string())]
+# Far below what the 32-bit offsets of a binary column reach.
+_MOST_BYTES = 2**29
+
+
+def to_parquet(
+    images: Any,
+    out: str | os.PathLike[str],
+    *,
+    labels: npt.ArrayLike | None = None,
+    rows_per_group: int = 100,
+    rows_per_file: int | None = None,
+) -> list[str]:
+    """Write image files into Parquet files, their bytes unchanged, and return the paths of these.
+
+    `images` is a folder, an `ImageList`, or paths as for `ImageFileAccessor`. The columns are those of a Hugging
+    Face data set: `image`, struct<bytes: binary, path: string>, and `label`, int64, if there are labels: `labels`,
+    integers `(n,)`, or those of the list, or of a folder with one folder a class. The path is relative to the
+    folder; of a path in a list it is the file's name. The names of the classes are in the metadata.
+
+    `out` is one file, or with `rows_per_file` a new folder of files with so many rows each. Row groups have
+    `rows_per_group` rows, fewer where those are over half a gigabyte, and no more than one is in memory. All is
+    written aside and renamed, so `out` is there as a whole or not at all.
+
+    SampleReadError for an image file that cannot be read; ValueError for labels that are not one integer a
+    file, for an empty list, and for a folder with images both in class folders and beside them; FileExistsError
+    if the folder `out` exists and is not empty; and the errors of `find_images`.
+    """
+    for name, value in (("rows_per_group", rows_per_group), ("rows_per_file", rows_per_file)):
+        if value is not None and value < 1:
+            raise ValueError(f"{name} must be 1 or more, not {value}")
+    rows = _Rows(images, labels)
+    target = Path(out)
+    aside = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        if rows_per_file is None:
+            rows.write(aside, range(len(rows)), rows_per_group)
+            aside.replace(target)
+            return [os.fspath(target)]
+        if target.exists() and (target.is_file() or any(target.iterdir())):
+            raise FileExistsError(f"{os.fspath(target)!r} exists and is no empty folder")
+        aside.mkdir()
+        starts = range(0, len(rows), rows_per_file)
+        files = [f"{number:05}-of-{len(starts):05}.parquet" for number in range(len(starts))]
+        for file, start in zip(files, starts, strict=True):
+            stop = min(start + rows_per_file, len(rows))
+            rows.write(aside / file, range(start, stop), rows_per_group)
+        aside.replace(target)
+        return [os.fspath(target / file) for file in files]
+    finally:
+        if aside.is_dir():
+            shutil.rmtree(aside)
+        aside.unlink(missing_ok=True)
+
+
+class _Rows:
+    """What is to be written: the paths of images, the names that are stored for them, and their labels."""
+
+    def __init__(self, images: Any, labels: npt.ArrayLike | None) -> None:
+        self._root = os.fspath(images) if isinstance(images, (str, os.PathLike)) else None
+        own: npt.NDArray[Any] | None = None if labels is None else np.asarray(labels)
+        classes: list[str] | None = None
+        if self._root is not None:
+            self._paths = PathTable(find_images(self._root), "")
+            if own is None and any("/" in self._name_of(row) for row in range(len(self))):
+                images = image_folder(self._root)
+        elif not isinstance(images, ImageList):
+            self._paths = PathTable(images)
+        if isinstance(images, ImageList):
+            self._paths = PathTable(images.paths)
+            if own is None:
+                own, classes = images.labels, images.classes
+        if len(self) == 0:
+            raise ValueError("images must hold at least one path; it is empty")
+        if own is not None and (own.shape != (len(self),) or own.dtype.kind not in "iu"):
+            raise ValueError(
+                f"labels must be {len(self)} integers, one an image, not {own.dtype} {own.shape}"
+            )
+        self._labels = None if own is None else own.astype(np.int64)
+        self._schema = _schema(own is not None, classes)
+        self._store = UrlFiles()
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def write(self, path: Path, rows: range, rows_per_group: int) -> None:
+        # Images do not compress twice, and for them a dictionary or a smallest value makes no sense.
+        settings = {"compression": "none", "use_dictionary": False, "write_statistics": ["label"]}
+        with pa.parquet.ParquetWriter(path, self._schema, **settings) as writer:
+            for group in self._row_groups(rows, rows_per_group):
+                writer.write_table(group, row_group_size=len(group))
+
+    def _row_groups(self, rows: range, rows_per_group: int) -> Iterator[pa.Table]:
+        contents: list[bytes] = []
+        held_bytes = 0
+        for row in rows:
+            contents.append(self._content(row))
+            held_bytes += len(contents[-1])
+            if len(contents) == rows_per_group or held_bytes >= _MOST_BYTES or row == rows[-1]:
+                yield self._table(range(row + 1 - len(contents), row + 1), contents)
+                contents, held_bytes = [], 0
+
+    def _table(self, rows: range, contents: list[bytes]) -> pa.Table:
+        names = [self._name_of(row) for row in rows]
+        parts = [pa.array(contents, pa.binary()), pa.array(names, pa.string())]
+        columns = [pa.StructArray.from_arrays(parts, fields=_FIELDS)]
+        if self._labels is not None:
+            columns.append(pa.array(self._labels[rows.start : rows.stop]))
+        return pa.Table.from_arrays(columns, schema=self._schema)
+
+    def _content(self, row: int) -> bytes:
+        path = self._paths[row]
+        try:
+            with self._store.open(path) as file:
+                return file.read()
+        except OSError as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise SampleReadError(redacted(path), row, reason) from error
+
+    def _name_of(self, row: int) -> str:
+        """Return the name that is stored: below the folder, or the last part of a path."""
+        path = self._paths[row]
+        if is_url(path):
+            path = path.partition("?")[0]  # what follows may be a secret
+        if self._root is None:
+            name = path.rpartition("/")[2]
+        else:
+            root = self._root.partition("?")[0] if is_url(self._root) else self._root
+            name = path[len(root) :].lstrip("/")
+        # A file name need not be valid UTF-8, a string of Arrow must be.
+        return os.fsencode(name).decode(errors="replace")
+
+
+def _schema(has_labels: bool, classes: list[str] | None) -> pa.Schema:
+    """Return the schema, with what the library `datasets` looks for in its metadata."""
+    fields = [pa.field("image", pa.struct(_FIELDS))]
+    features: dict[str, Any] = {"image": {"_type": "Image"}}
+    if has_labels:
+        fields.append(pa.field("label", pa.int64()))
+        features["label"] = {"dtype": "int64", "_type": "Value"}
+    if classes is not None:
+        features["label"] = {"names": classes, "_type": "ClassLabel"}
+    return pa.schema(fields, {"huggingface": json.dumps({"info": {"features": features}})})
