@@ -64,10 +64,8 @@ class ParquetFiles:
         OSError if the file is not what it was when this was made.
         """
         number = self._file_of(group)
-        own, length = (
-            group - self._first_groups[number],
-            self.starts[group + 1] - self.starts[group],
-        )
+        own = group - int(self._first_groups[number])
+        length = int(self.starts[group + 1] - self.starts[group])
         with open_parquet(self.files[number]) as file:
             metadata = file.metadata
             is_same = own < metadata.num_row_groups and metadata.row_group(own).num_rows == length

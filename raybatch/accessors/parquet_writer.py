@@ -88,9 +88,9 @@ class _Rows:
             if own is None and any("/" in self._name_of(row) for row in range(len(self))):
                 images = image_folder(self._root)
         elif not isinstance(images, ImageList):
-            self._paths = PathTable(images)
+            self._paths = PathTable(images, "")
         if isinstance(images, ImageList):
-            self._paths = PathTable(images.paths)
+            self._paths = PathTable(images.paths, "")
             if own is None:
                 own, classes = images.labels, images.classes
         if len(self) == 0:

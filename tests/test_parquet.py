@@ -1,0 +1,644 @@
+"""Images in Parquet files, and orders that read them by the row group."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+from threading import Barrier
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import raybatch as rb
+from raybatch.accessors import row_executor
+from raybatch.accessors.row_groups import RowGroupCache
+from raybatch.errors import SampleReadError
+
+SIZE = (12, 16)
+ROWS = 7  # a row group; 40 photos are 5 full groups and one of 5
+LABELS = np.arange(40) % 2
+
+
+def contents(paths: list[str]) -> list[bytes]:
+    return [Path(path).read_bytes() for path in paths]
+
+
+def as_binary(images: Sequence[bytes | None]) -> pa.Array:
+    return pa.array(images, pa.binary())
+
+
+def as_large_binary(images: Sequence[bytes | None]) -> pa.Array:
+    return pa.array(images, pa.large_binary())
+
+
+def as_struct(images: Sequence[bytes | None]) -> pa.Array:
+    rows = [{"bytes": image, "path": f"{row}.jpg"} for row, image in enumerate(images)]
+    return pa.array(rows, pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
+
+
+def as_bare_struct(images: Sequence[bytes | None]) -> pa.Array:
+    rows = [{"size": 1, "bytes": image} for image in images]
+    return pa.array(rows, pa.struct([("size", pa.int8()), ("bytes", pa.large_binary())]))
+
+
+KINDS = [as_binary, as_large_binary, as_struct, as_bare_struct]
+
+
+def write(path: Path, column: Any, rows: int = ROWS, **others: Any) -> str:
+    pq.write_table(pa.table({"before": [0] * len(column), "image": column, **others}), path, rows)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def stored(photos: list[str], tmp_path_factory: pytest.TempPathFactory) -> str:
+    """All photos in one file with labels."""
+    out = tmp_path_factory.mktemp("stored") / "photos.parquet"
+    rb.to_parquet(photos, out, labels=LABELS, rows_per_group=ROWS)
+    return str(out)
+
+
+@pytest.fixture(scope="module")
+def wanted(photos: list[str]) -> npt.NDArray[Any]:
+    return rb.ImageFileAccessor(photos, SIZE)[np.arange(40)]
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, list[str]]]:
+    """The row groups that are read from now on, each with its columns."""
+    seen: list[tuple[int, list[str]]] = []
+    original = pq.ParquetFile.read_row_group
+
+    def counted(self: Any, group: int, columns: list[str], **options: Any) -> Any:
+        seen.append((group, columns))
+        return original(self, group, columns, **options)
+
+    monkeypatch.setattr(pq.ParquetFile, "read_row_group", counted)
+    return seen
+
+
+@contextmanager
+def rows_on_threads() -> Iterator[None]:
+    with ThreadPoolExecutor(4) as executor, row_executor(executor):
+        yield
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_pixels_are_those_of_the_files(
+    photos: list[str], wanted: npt.NDArray[Any], tmp_path: Path, kind: Callable[..., Any]
+) -> None:
+    accessor = rb.ParquetImageAccessor(
+        write(tmp_path / "a.parquet", kind(contents(photos))), size=SIZE
+    )
+    assert len(accessor) == 40
+    assert accessor.row_group_lengths.tolist() == [7, 7, 7, 7, 7, 5]
+    for indices in (np.arange(40), np.array([39, 0, -1, 3, 3, 8]), np.array([], np.int64)):
+        np.testing.assert_array_equal(accessor[indices], wanted[indices])
+        with rows_on_threads():
+            np.testing.assert_array_equal(accessor[indices], wanted[indices])
+    for index in (0, 6, 7, 39, -1, -40):
+        np.testing.assert_array_equal(accessor[index], wanted[index])
+    for outside in (40, -41, np.array([0, 40])):
+        with pytest.raises(IndexError, match="out of range for 40 samples"):
+            accessor[outside]
+
+
+def test_settings_are_those_of_files(photos: list[str], stored: str) -> None:
+    settings: Any = {"mode": "L", "fit": "pad", "layout": rb.PixelLayout(dtype=np.float32)}
+    np.testing.assert_array_equal(
+        rb.ParquetImageAccessor(stored, "image", SIZE, **settings)[np.arange(40)],
+        rb.ImageFileAccessor(photos, SIZE, **settings)[np.arange(40)],
+    )
+    as_stored = rb.ParquetImageAccessor(stored)
+    np.testing.assert_array_equal(as_stored[5], rb.ImageFileAccessor(photos)[5])
+    with pytest.raises(
+        ValueError, match=r"photos\.parquet\[4\] \(dog_04\.jpg\).*photos\.parquet\[5\]"
+    ):
+        as_stored[np.array([4, 5])]
+    with pytest.raises(TypeError, match="no_such_setting"):
+        rb.ParquetImageAccessor(stored, no_such_setting=1)
+
+
+def test_files_and_folders_are_one_table_in_order(
+    photos: list[str], wanted: npt.NDArray[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = contents(photos)
+    # Files without rows and empty row groups between them, of several lengths.
+    cuts = [0, 0, 13, 14, 14, 33, 40, 40]
+    files = [
+        write(tmp_path / f"{number}.parquet", as_struct(images[a:b]), label=np.arange(a, b))
+        for number, (a, b) in enumerate(pairwise(cuts))
+    ]
+    (tmp_path / "notes.txt").write_text("no Parquet")
+    (tmp_path / ".5.parquet.12").write_text("still being written")
+    (tmp_path / ".hidden.parquet").write_text("hidden")
+    monkeypatch.chdir(tmp_path)
+    for paths in (files, tmp_path, str(tmp_path), [tmp_path], map(Path, files), "."):
+        accessor = rb.ParquetImageAccessor(paths, size=SIZE)
+        np.testing.assert_array_equal(accessor[np.arange(40)], wanted)
+        np.testing.assert_array_equal(accessor.column("label"), np.arange(40))
+        assert accessor.row_group_lengths.sum() == 40
+    backwards = rb.ParquetImageAccessor(files[::-1], size=SIZE)
+    np.testing.assert_array_equal(backwards[0], wanted[33])
+    places = [os.path.basename(accessor.name_of(position)) for position in (0, 12, 13, 14, 39)]
+    assert places == [
+        "1.parquet[0] (0.jpg)",
+        "1.parquet[12] (12.jpg)",
+        "2.parquet[0] (0.jpg)",
+        "4.parquet[0] (0.jpg)",
+        "5.parquet[6] (6.jpg)",
+    ]
+    monkeypatch.chdir("/")
+    np.testing.assert_array_equal(accessor[np.arange(40)], wanted)  # of the folder "."
+
+
+def test_row_groups_are_read_once_while_they_are_kept(
+    stored: str, reads: list[tuple[int, list[str]]]
+) -> None:
+    accessor = rb.ParquetImageAccessor(stored, size=SIZE, cached_row_groups=2)
+    assert reads == []
+    accessor[np.array([0, 8, 1, 9, 0])]
+    assert reads == [(0, ["image.bytes"]), (1, ["image.bytes"])]
+    accessor[3]
+    accessor[np.arange(14)]
+    assert len(reads) == 2
+    accessor[20]  # takes the place of group 0 or 1, whichever was used longer ago: 0
+    accessor[13]
+    assert [group for group, _ in reads] == [0, 1, 2]
+    accessor[0]
+    assert [group for group, _ in reads] == [0, 1, 2, 0]
+    del reads[:]
+    accessor[np.random.default_rng(0).permutation(40)]
+    assert len(reads) <= 6, "a batch reads no group twice, however few are kept"
+
+
+def test_threads_that_ask_for_one_group_read_it_once() -> None:
+    barrier = Barrier(2)
+    calls: list[int] = []
+
+    def read(group: int) -> pa.ChunkedArray:
+        calls.append(group)
+        if group < 2:
+            barrier.wait(30)  # groups 0 and 1 are read at one time, or never
+        return pa.chunked_array([[group]])
+
+    cache = RowGroupCache(read, 2)
+    with ThreadPoolExecutor(8) as executor:
+        got = list(executor.map(lambda n: cache[n % 2][0].as_py(), range(40)))
+    assert got == [n % 2 for n in range(40)]
+    assert sorted(calls) == [0, 1]
+
+
+def test_a_group_that_could_not_be_read_is_read_again() -> None:
+    failures = [OSError("not now")]
+
+    def read(group: int) -> pa.ChunkedArray:
+        if failures:
+            raise failures.pop()
+        return pa.chunked_array([[group]])
+
+    cache = RowGroupCache(read, 1)
+    with pytest.raises(OSError, match="not now"):
+        cache[3]
+    assert cache[3][0].as_py() == 3
+
+
+def test_a_copy_reads_for_itself(
+    stored: str, wanted: npt.NDArray[Any], reads: list[tuple[int, list[str]]]
+) -> None:
+    accessor = rb.ParquetImageAccessor(stored, size=SIZE)
+    accessor[np.arange(14)]
+    pickled = pickle.dumps(accessor)
+    assert len(pickled) < 4000, "neither row groups nor open files"
+    copy = pickle.loads(pickled)
+    del reads[:]
+    np.testing.assert_array_equal(copy[np.arange(40)], wanted)
+    np.testing.assert_array_equal(copy[7], wanted[7])
+    assert [group for group, _ in reads] == [*range(6), 1]
+    assert repr(copy) == repr(accessor)
+
+
+def test_a_fork_reads_for_itself(stored: str, reads: list[tuple[int, list[str]]]) -> None:
+    accessor = rb.ParquetImageAccessor(stored, size=SIZE)
+    accessor[0]
+    cache: Any = accessor._groups
+    cache._lock.acquire()  # as if another thread was inside when the process forked
+    cache._pid = -1
+    accessor[0]
+    assert len(reads) == 2
+
+
+@pytest.mark.parametrize("pool", [lambda: rb.ThreadPool(3), lambda: rb.RayActorPool(2)])
+def test_pools_give_the_serial_stream(
+    stored: str, pool: Callable[[], Any], ray_cluster: None
+) -> None:
+    images = rb.ParquetImageAccessor(stored, size=SIZE, cached_row_groups=1)
+    sampler = rb.BlockShuffleSampler(images.row_group_lengths, window=2)
+    source = rb.ArrayDataSource([images, images.column("label")], sampler=sampler)
+    for shuffle in (None, 7):
+        with rb.Loader(source, 6, shuffle=shuffle, pool=pool()) as loader:
+            assert rb.stream_digest(loader) == rb.stream_digest(
+                source.batch_iterator(6, shuffle=shuffle)
+            )
+
+
+def broken_images(photos: list[str]) -> list[bytes | None]:
+    images: list[bytes | None] = [*contents(photos[:10])]
+    images[3], images[8] = b"no image", None
+    return images
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_cannot_be_read_is_named_by_file_and_row(
+    photos: list[str], tmp_path: Path, kind: Callable[..., Any]
+) -> None:
+    first = write(tmp_path / "0.parquet", kind(contents(photos[:5])))
+    second = write(tmp_path / "1.parquet", kind(broken_images(photos)), rows=4)
+    accessor = rb.ParquetImageAccessor([first, second], size=SIZE)
+    for row, reason in ((3, "cannot identify image file"), (8, "the image is null")):
+        index = 5 + row
+        name = f"{second}[{row}]" + (f" ({row}.jpg)" if kind is as_struct else "")
+        for asked in (index, np.array([0, index, 1]), np.array([0, index - 15])):
+            with pytest.raises(SampleReadError, match=reason) as caught:
+                accessor[asked]
+            assert (caught.value.path, caught.value.index) == (name, index)
+    with pytest.raises(SampleReadError, match="is null"):
+        accessor[np.array([13, 8])]  # the first of the rows that fail
+    with rb.Loader(rb.ArrayDataSource([accessor]), 4, bad_samples="skip") as loader:
+        assert sum(len(x) for (x,) in loader) == 13
+        assert [bad.index for bad in loader.bad_samples] == [8, 13]
+
+
+def test_a_null_struct_has_no_image(photos: list[str], tmp_path: Path) -> None:
+    rows = [{"bytes": Path(photos[0]).read_bytes(), "path": None}, None]
+    column = pa.array(rows, pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
+    accessor = rb.ParquetImageAccessor(write(tmp_path / "a.parquet", column), size=SIZE)
+    assert accessor.name_of(0) == f"{tmp_path}/a.parquet[0]"
+    with pytest.raises(SampleReadError, match=r"a\.parquet\[1\]'.*null"):
+        accessor[1]
+
+
+@pytest.mark.parametrize("change", ["other groups", "gone", "truncated"])
+def test_a_file_that_changed_is_an_error(photos: list[str], tmp_path: Path, change: str) -> None:
+    path = tmp_path / "a.parquet"
+    accessor = rb.ParquetImageAccessor(write(path, as_struct(contents(photos))), size=SIZE)
+    if change == "other groups":
+        write(path, as_struct(contents(photos)), rows=5)
+    elif change == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:999])
+    reason = {"other groups": "has changed", "gone": "FileNotFound", "truncated": "no Parquet file"}
+    with pytest.raises(SampleReadError, match=reason[change]) as caught:
+        accessor[np.array([30, 2])]
+    assert caught.value.path.startswith(f"{path}[30]")
+
+
+def test_files_are_closed(photos: list[str], tmp_path: Path) -> None:
+    path = write(tmp_path / "a.parquet", as_struct(broken_images(photos)))
+    accessor = rb.ParquetImageAccessor(path, size=SIZE)
+    with pytest.raises(SampleReadError):
+        accessor[np.arange(10)]
+    accessor.column("before")
+    opened = Path("/proc/self/fd")
+    if opened.is_dir():
+        assert path not in {os.path.realpath(link) for link in opened.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("paths", "column", "error", "message"),
+    [
+        ([], "image", ValueError, "at least one Parquet file"),
+        ("empty", "image", FileNotFoundError, r"no \.parquet files in 'empty'"),
+        ("none.parquet", "image", FileNotFoundError, r"none\.parquet"),
+        ("text.parquet", "image", ValueError, r"text\.parquet' is no Parquet file"),
+        ("pipe", "image", OSError, "not a regular file.*pipe"),
+        (
+            "a.parquet",
+            "picture",
+            ValueError,
+            r"a\.parquet' has no column 'picture'.*'label', 'image'",
+        ),
+        ("a.parquet", "label", TypeError, r"'label' of .*a\.parquet' is int64, not binary"),
+        ("a.parquet", "text", TypeError, r"'text' of .*a\.parquet' is string, not binary"),
+        ("a.parquet", "pair", TypeError, r"'pair' of .*is struct<bytes: string>, not binary"),
+        (
+            ["a.parquet", "b.parquet"],
+            "image",
+            ValueError,
+            r"b\.parquet' is large_binary, .*a\.parquet'",
+        ),
+        (["a.parquet", "c.parquet"], "image", ValueError, r"c\.parquet' has no column 'image'"),
+        ("s3://bucket/a.parquet", "image", ValueError, "is a URL"),
+        (7, "image", TypeError, "int"),
+        ([7], "image", TypeError, "int"),
+    ],
+)
+def test_files_that_do_not_fit_are_named(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    paths: Any,
+    column: str,
+    error: type[Exception],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("empty").mkdir()
+    Path("text.parquet").write_text("some text that is no Parquet")
+    os.mkfifo("pipe")
+    image = pa.array([b"x"])
+    pair = pa.array([{"bytes": "x"}])
+    pq.write_table(
+        pa.table({"label": [1], "image": image, "text": ["x"], "pair": pair}), "a.parquet"
+    )
+    pq.write_table(pa.table({"image": image.cast(pa.large_binary())}), "b.parquet")
+    pq.write_table(pa.table({"label": [1]}), "c.parquet")
+    with pytest.raises(error, match=message):
+        rb.ParquetImageAccessor(paths, column)
+
+
+def test_at_least_one_row_group_is_kept(stored: str) -> None:
+    with pytest.raises(ValueError, match="cached_row_groups must be 1 or more, not 0"):
+        rb.ParquetImageAccessor(stored, cached_row_groups=0)
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype"),
+    [
+        (pa.array([3, 1, 2], pa.int16()), np.int16),
+        (pa.array([0.5, 1, 2], pa.float32()), np.float32),
+        (pa.array([True, False, True]), np.bool_),
+        (pa.array(["b", "a", "cc"]), np.dtype("<U2")),
+        (pa.array(["b", "a", "b"]).dictionary_encode(), np.dtype("<U1")),
+        (pa.array([1, 2, 3], pa.timestamp("us")), np.dtype("<M8[us]")),
+    ],
+)
+def test_other_columns_are_numpy_arrays(tmp_path: Path, values: pa.Array, dtype: Any) -> None:
+    image = pa.array([b"x"] * 3)
+    files = [
+        write(tmp_path / f"{number}.parquet", image[a:b], rows=1, other=values[a:b])
+        for number, (a, b) in enumerate([(0, 2), (2, 3)])
+    ]
+    column = rb.ParquetImageAccessor(files).column("other")
+    assert column.dtype == dtype
+    assert column.shape == (3,)
+    assert column.tolist() == np.array(values.to_pylist(), dtype).tolist()
+
+
+def test_columns_that_are_no_arrays_are_named(tmp_path: Path) -> None:
+    image = pa.array([b"x"] * 3)
+    holes = pa.array([1, None, 3])
+    path = write(tmp_path / "a.parquet", image, rows=1, holes=holes, lists=[[1], [2], [3]])
+    accessor = rb.ParquetImageAccessor(path)
+    with pytest.raises(ValueError, match=r"'holes' is null at '.*a\.parquet\[1\]'"):
+        accessor.column("holes")
+    with pytest.raises(ValueError, match="no column 'absent'"):
+        accessor.column("absent")
+    for name, kind in (("lists", "list"), ("image", "binary")):
+        with pytest.raises(TypeError, match=rf"'{name}' of .*a\.parquet' is {kind}"):
+            accessor.column(name)
+
+
+def class_tree(photos: list[str], root: Path) -> Path:
+    for path in photos:
+        folder = root / Path(path).name[:3]
+        folder.mkdir(parents=True, exist_ok=True)
+        os.link(path, folder / Path(path).name)
+    return root
+
+
+def test_a_folder_of_classes_is_written_as_hugging_face_has_it(
+    photos: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = class_tree(photos, tmp_path / "tree")
+    out = tmp_path / "out.parquet"
+    assert rb.to_parquet(tree, out, rows_per_group=ROWS) == [str(out)]
+    listed = rb.image_folder(tree)
+    file = pq.ParquetFile(out)
+    assert file.schema_arrow.remove_metadata() == pa.schema(
+        [
+            ("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
+            ("label", pa.int64()),
+        ]
+    )
+    features = json.loads(file.schema_arrow.metadata[b"huggingface"])["info"]["features"]
+    assert features == {
+        "image": {"_type": "Image"},
+        "label": {"names": ["cat", "dog"], "_type": "ClassLabel"},
+    }
+    rows = file.read().to_pylist()
+    names = [os.path.relpath(path, tree) for path in listed.paths.to_pylist()]
+    assert [row["image"]["path"] for row in rows] == names
+    assert [row["image"]["bytes"] for row in rows] == contents(listed.paths.to_pylist())
+    assert [row["label"] for row in rows] == listed.labels.tolist()
+    group = file.metadata.row_group(0)
+    assert (group.num_rows, file.num_row_groups) == (ROWS, 6)
+    assert {group.column(leaf).compression for leaf in range(3)} == {"UNCOMPRESSED"}
+    assert group.column(0).statistics is None
+    file.close()
+    monkeypatch.chdir(tmp_path)
+    rb.to_parquet("tree", "relative.parquet")
+    assert pq.read_table("relative.parquet")["image"].to_pylist() == [row["image"] for row in rows]
+    rb.to_parquet(listed, tmp_path / "list.parquet")
+    assert pq.read_table(tmp_path / "list.parquet")["label"].to_pylist() == listed.labels.tolist()
+
+
+def test_a_flat_folder_has_no_labels_of_its_own(photos: list[str], tmp_path: Path) -> None:
+    folder = Path(photos[0]).parent
+    rb.to_parquet(f"{folder}/", tmp_path / "a.parquet")
+    table = pq.read_table(tmp_path / "a.parquet")
+    assert table.column_names == ["image"]
+    assert table["image"][0].as_py()["path"] == "cat_01.jpg"
+    rb.to_parquet(folder, tmp_path / "a.parquet", labels=np.arange(40, dtype=np.uint8))
+    assert pq.read_table(tmp_path / "a.parquet")["label"].to_pylist() == list(range(40))
+
+
+def test_many_files_are_written_as_a_whole(
+    photos: list[str], wanted: npt.NDArray[Any], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    files = rb.to_parquet(photos, out, labels=LABELS, rows_per_group=4, rows_per_file=15)
+    assert files == [f"{out}/{number:05}-of-00003.parquet" for number in range(3)]
+    accessor = rb.ParquetImageAccessor(out, size=SIZE)
+    assert accessor.row_group_lengths.tolist() == [4, 4, 4, 3, 4, 4, 4, 3, 4, 4, 2]
+    np.testing.assert_array_equal(accessor[np.arange(40)], wanted)
+    np.testing.assert_array_equal(accessor.column("label"), LABELS)
+    with pytest.raises(FileExistsError, match="no empty folder"):
+        rb.to_parquet(photos, out, rows_per_file=15)
+    # `missing` fails in the second file, and leaves neither.
+    for options in ({}, {"rows_per_file": 20}):
+        with pytest.raises(SampleReadError, match=r"cannot read sample 40, .*missing"):
+            rb.to_parquet([*photos, str(tmp_path / "missing.jpg")], tmp_path / "new", **options)
+    assert sorted(os.listdir(tmp_path)) == ["out"]
+
+
+@pytest.mark.parametrize(
+    ("images", "options", "message"),
+    [
+        ([], {}, "at least one path"),
+        (["a.jpg"], {"labels": [1, 2]}, r"1 integers, one an image, not int64 \(2,\)"),
+        (["a.jpg"], {"labels": [0.5]}, r"1 integers, one an image, not float64 \(1,\)"),
+        (["a.jpg"], {"rows_per_group": 0}, "rows_per_group must be 1 or more, not 0"),
+        (["a.jpg"], {"rows_per_file": -1}, "rows_per_file must be 1 or more, not -1"),
+        (".", {}, "lies in no class folder"),
+    ],
+)
+def test_what_cannot_be_written_says_why(
+    photos: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    images: Any,
+    options: Any,
+    message: str,
+) -> None:
+    monkeypatch.chdir(class_tree(photos[:4], tmp_path))
+    os.link(photos[0], "beside.jpg")
+    with pytest.raises(ValueError, match=message):
+        rb.to_parquet(images, "out.parquet", **options)
+    assert not Path("out.parquet").exists()
+
+
+BLOCKS = [5, 1, 0, 7, 3, 0, 6, 1, 9000, 2]
+STARTS = np.cumsum([0, *BLOCKS])
+
+
+def order(sampler: rb.BlockShuffleSampler, seed: int, epoch: int = 0) -> npt.NDArray[Any]:
+    """The whole order of one epoch."""
+    rng = rb.sampling.SeededShuffle(seed, epoch)
+    return np.concatenate(list(sampler.cursor(rng).batches(64)))
+
+
+@pytest.mark.parametrize("window", [1, 2, 3, 10, 99])
+@pytest.mark.parametrize("shuffle", [lambda: 3, lambda: np.random.RandomState(3)])
+def test_each_sample_comes_once_and_a_window_touches_few_blocks(
+    window: int, shuffle: Callable[[], Any]
+) -> None:
+    sampler = rb.BlockShuffleSampler(BLOCKS, window, repeats=2)
+    source = rb.ArrayDataSource([np.arange(STARTS[-1])], sampler=sampler)
+    both = np.concatenate([x for (x,) in source.batch_iterator(17, shuffle=shuffle())])
+    for indices in np.split(both, 2):
+        np.testing.assert_array_equal(np.sort(indices), np.arange(STARTS[-1]))
+        blocks = np.searchsorted(STARTS, indices, side="right") - 1
+        full = list(dict.fromkeys(blocks.tolist()))
+        first_and_last = [np.flatnonzero(blocks == block)[[0, -1]] for block in full]
+        for place in range(0, len(indices), 7):
+            open_blocks = sum(first <= place <= last for first, last in first_and_last)
+            assert open_blocks <= window
+    first_pass, second_pass = np.split(both, 2)
+    assert not np.array_equal(first_pass, second_pass)
+
+
+def test_samples_of_a_window_are_mixed() -> None:
+    sampler = rb.BlockShuffleSampler([100] * 20, window=4)
+    blocks = order(sampler, 0).reshape(5, 400) // 100
+    for window in blocks:
+        counts = np.bincount(window[:200], minlength=20)
+        assert (counts > 0).sum() == 4
+        assert counts[counts > 0].min() > 30  # of about 50
+    assert len(np.unique(blocks)) == 20
+
+
+def test_epochs_seeds_and_members_have_orders_of_their_own() -> None:
+    sampler = rb.BlockShuffleSampler([10] * 10, window=3)
+    orders = [order(sampler, seed, epoch) for seed in (0, 1) for epoch in (0, 1)]
+    members = [
+        np.concatenate(list(sampler.cursor(rb.sampling.SeededShuffle(0, 0, path)).batches(9)))
+        for path in ((0,), (1,))
+    ]
+    for number, one in enumerate(all_of := [*orders, *members]):
+        assert not any(np.array_equal(one, other) for other in all_of[:number])
+    np.testing.assert_array_equal(order(sampler, 0), orders[0])
+
+
+def test_the_order_of_a_seed_stays_what_it_is() -> None:
+    """A change of it would break every saved state."""
+    golden = [1, 0, 2, 8, 6, 7, 3, 5, 4]
+    assert order(rb.BlockShuffleSampler([3, 2, 0, 4], window=2), 12345).tolist() == golden
+
+
+def test_a_loader_goes_on_from_any_batch() -> None:
+    def loader(batch_size: int) -> rb.Loader:
+        sampler = rb.BlockShuffleSampler(BLOCKS[:8], window=2, repeats=2)
+        source = rb.ArrayDataSource([np.arange(23)], sampler=sampler)
+        return rb.Loader(source, batch_size, shuffle=5)
+
+    whole = [x.tolist() for (x,) in loader(4)]
+    flat = [number for batch in whole for number in batch]
+    for steps in range(len(whole)):
+        left = loader(4)
+        batches = iter(left)
+        for _ in range(steps):
+            next(batches)
+        state = json.loads(json.dumps(left.state_dict()))
+        for size in (1, 4, 5, 50):
+            resumed = loader(size)
+            resumed.load_state_dict(state)
+            assert [n for (x,) in resumed for n in x.tolist()] == flat[4 * steps :]
+
+
+def test_samples_can_be_left_out_and_replaced() -> None:
+    sampler = rb.BlockShuffleSampler(BLOCKS[:8], window=2)
+    gone = np.array([0, 5, 6, 22])
+    less = rb.ArrayDataSource([np.arange(23)], sampler=sampler, exclude=gone)
+    got = np.concatenate([x for (x,) in less.batch_iterator(4, shuffle=1)])
+    np.testing.assert_array_equal(np.sort(got), np.setdiff1d(np.arange(23), gone))
+    np.testing.assert_array_equal(
+        np.concatenate(list(less.batch_indices_iterator(4))), np.setdiff1d(np.arange(23), gone)
+    )
+    again = less.without([((), 1), ((), 22)])
+    assert again.num_samples() == 18
+    assert {less.draw(None, np.random.default_rng(n)).item() for n in range(300)} == set(
+        got.tolist()
+    )
+    (rows,) = less.samples_by_indices(np.array([0, -1]))
+    assert rows.tolist() == [1, 21]
+    subset = rb.BlockShuffleSampler([4, 4], indices=[7, -8, 7, 2])
+    assert sorted(order(subset, 0).tolist()) == [0, 2, 7]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (([3, -1],), ValueError, "0 or more, not -1"),
+        (([0.5],), TypeError, "integers"),
+        (([[3]],), ValueError, "1 dimension"),
+        (([3], 0), ValueError, "window must be 1 or more blocks, not 0"),
+        (([3], 1, 0), ValueError, "repeats"),
+        (([0, 0], 1, -1), ValueError, "empty"),
+        (([], 1, -1), ValueError, "empty"),
+        (([3], 1, 1, [3]), IndexError, "out of range for 3 samples"),
+    ],
+)
+def test_wrong_blocks_are_named(arguments: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        rb.BlockShuffleSampler(*arguments)
+
+
+def test_blocks_are_those_of_the_data() -> None:
+    with pytest.raises(IndexError, match="the blocks hold 8 samples, the data set has 7"):
+        rb.ArrayDataSource([np.arange(7)], sampler=rb.BlockShuffleSampler([4, 4]))
+    assert [x.tolist() for x in rb.BlockShuffleSampler([]).in_order_indices_batch_iterator(3)] == []
+
+
+def test_a_window_reads_each_of_its_row_groups_once(
+    stored: str, reads: list[tuple[int, list[str]]]
+) -> None:
+    images = rb.ParquetImageAccessor(stored, size=SIZE, cached_row_groups=4)
+    sampler = rb.BlockShuffleSampler(images.row_group_lengths, window=2)
+    source = rb.ArrayDataSource([images], sampler=sampler)
+    with rb.Loader(source, 3, shuffle=0) as loader:
+        for epoch in range(3):
+            del reads[:]
+            list(loader)
+            # What was kept of the epoch before may be wanted first.
+            assert len(reads) == len({group for group, _ in reads}) <= 6, epoch
