@@ -366,6 +366,15 @@ def test_files_that_do_not_fit_are_named(
         rb.ParquetImageAccessor(paths, column)
 
 
+def test_a_file_name_need_not_be_valid_utf_8(
+    stored: str, wanted: npt.NDArray[Any], tmp_path: Path
+) -> None:
+    path = tmp_path / os.fsdecode(b"\xff.parquet")
+    os.link(stored, path)
+    for paths in (path, tmp_path):
+        np.testing.assert_array_equal(rb.ParquetImageAccessor(paths, size=SIZE)[0], wanted[0])
+
+
 def test_at_least_one_row_group_is_kept(stored: str) -> None:
     with pytest.raises(ValueError, match="cached_row_groups must be 1 or more, not 0"):
         rb.ParquetImageAccessor(stored, cached_row_groups=0)

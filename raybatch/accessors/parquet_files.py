@@ -121,7 +121,8 @@ def open_parquet(path: str) -> Iterator[Any]:
     # To open a pipe would wait for a writer.
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise OSError(f"not a regular file: {path!r}")
-    with pa.OSFile(path) as source:
+    # A file name need not be valid UTF-8.
+    with pa.OSFile(os.fsencode(path)) as source:
         try:
             file = pa.parquet.ParquetFile(source, pre_buffer=False)
         except pa.ArrowException as error:
