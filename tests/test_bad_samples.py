@@ -109,6 +109,17 @@ def test_a_skipped_row_leaves_every_array_and_an_empty_batch_is_left_out() -> No
     assert loader.bad_samples[4].batch == 1
 
 
+def test_the_samples_beside_a_bad_one_keep_their_random_numbers() -> None:
+    def rows(*bad: int) -> list[tuple[int, int]]:
+        accessor = Faulty(0, 3, bad)
+        source = rb.ArrayDataSource([accessor, np.arange(3)], repeats=9).map_samples(jitter)
+        loader = rb.Loader(source, 4, shuffle=7, bad_samples="skip")
+        return [(int(x), int(y)) for batch in loader for x, y in zip(*batch, strict=True)]
+
+    assert len(set(rows())) == 27, "each time that a sample is drawn it is another"
+    assert rows(1) == [(x, y) for x, y in rows() if y != 1]
+
+
 def test_each_bad_sample_is_listed_once_as_it_was_met_first() -> None:
     loader = rb.Loader(faulty(0, 10, 4), 4, bad_samples="skip")
     for _ in range(3):

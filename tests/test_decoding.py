@@ -70,9 +70,10 @@ class TestScaled:
             assert scaled.size == exact.size == (64, 64)
             assert psnr(scaled, exact) > least
 
+    @pytest.mark.parametrize("stored", [(1300, 600), (600, 1300)])
     @pytest.mark.parametrize("fit", ["stretch", "crop", "pad"])
     def test_the_decoder_shrinks_no_further_than_the_margin(
-        self, fit: str, monkeypatch: pytest.MonkeyPatch
+        self, fit: str, stored: tuple[int, int], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         seen = []
         original = Image.Image.resize
@@ -82,17 +83,17 @@ class TestScaled:
             return original(image, size, *rest, **named)
 
         monkeypatch.setattr(Image.Image, "resize", resize)
-        data = encoded(Image.new("RGB", (1000, 600)), "JPEG")
-        for margin, factor in {"stretch": {2: 4, 1: 8}, "crop": {2: 4, 1: 8}, "pad": {2: 4, 1: 8}}[
+        data = encoded(Image.new("RGB", stored), "JPEG")
+        for margin, factor in {"stretch": {2: 4, 1: 8}, "crop": {2: 4, 1: 8}, "pad": {2: 8, 1: 8}}[
             fit
         ].items():
             seen.clear()
             read(data, (70, 70), fit=fit, decode="scaled", scale_margin=margin)
             ((decoded, _),) = seen
-            assert decoded == (1000 // factor, 600 // factor)
+            assert decoded == (-(-stored[0] // factor), -(-stored[1] // factor))
         seen.clear()
         read(data, (301, 301), decode="scaled", scale_margin=2)
-        assert seen == [((1000, 600), (301, 301))]
+        assert seen == [(stored, (301, 301))]
 
     def test_with_a_size_above_the_stored_one_it_is_the_exact_image(self) -> None:
         data = encoded(photograph(40, 30), "JPEG")
