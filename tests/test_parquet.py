@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pickle
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import pairwise
@@ -23,40 +22,15 @@ import raybatch as rb
 from raybatch.accessors import row_executor
 from raybatch.accessors.row_groups import RowGroupCache
 from raybatch.errors import SampleReadError
-
-SIZE = (12, 16)
-ROWS = 7  # a row group; 40 photos are 5 full groups and one of 5
-LABELS = np.arange(40) % 2
-
-
-def contents(paths: list[str]) -> list[bytes]:
-    return [Path(path).read_bytes() for path in paths]
-
-
-def as_binary(images: Sequence[bytes | None]) -> pa.Array:
-    return pa.array(images, pa.binary())
-
-
-def as_large_binary(images: Sequence[bytes | None]) -> pa.Array:
-    return pa.array(images, pa.large_binary())
-
-
-def as_struct(images: Sequence[bytes | None]) -> pa.Array:
-    rows = [{"bytes": image, "path": f"{row}.jpg"} for row, image in enumerate(images)]
-    return pa.array(rows, pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
-
-
-def as_bare_struct(images: Sequence[bytes | None]) -> pa.Array:
-    rows = [{"size": 1, "bytes": image} for image in images]
-    return pa.array(rows, pa.struct([("size", pa.int8()), ("bytes", pa.large_binary())]))
-
-
-KINDS = [as_binary, as_large_binary, as_struct, as_bare_struct]
-
-
-def write(path: Path, column: Any, rows: int = ROWS, **others: Any) -> str:
-    pq.write_table(pa.table({"before": [0] * len(column), "image": column, **others}), path, rows)
-    return str(path)
+from tests.parquet_photos import (
+    KINDS,
+    LABELS,
+    ROWS,
+    SIZE,
+    as_struct,
+    contents,
+    write,
+)
 
 
 @pytest.fixture(scope="module")
@@ -415,228 +389,6 @@ def test_columns_that_are_no_arrays_are_named(tmp_path: Path) -> None:
     for name, kind in (("lists", "list"), ("image", "binary")):
         with pytest.raises(TypeError, match=rf"'{name}' of .*a\.parquet' is {kind}"):
             accessor.column(name)
-
-
-def class_tree(photos: list[str], root: Path) -> Path:
-    for path in photos:
-        folder = root / Path(path).name[:3]
-        folder.mkdir(parents=True, exist_ok=True)
-        os.link(path, folder / Path(path).name)
-    return root
-
-
-def test_a_folder_of_classes_is_written_as_hugging_face_has_it(
-    photos: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tree = class_tree(photos, tmp_path / "tree")
-    out = tmp_path / "out.parquet"
-    assert rb.to_parquet(tree, out, rows_per_group=ROWS) == [str(out)]
-    listed = rb.image_folder(tree)
-    file = pq.ParquetFile(out)
-    assert file.schema_arrow.remove_metadata() == pa.schema(
-        [
-            ("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
-            ("label", pa.int64()),
-        ]
-    )
-    features = json.loads(file.schema_arrow.metadata[b"huggingface"])["info"]["features"]
-    assert features == {
-        "image": {"_type": "Image"},
-        "label": {"names": ["cat", "dog"], "_type": "ClassLabel"},
-    }
-    rows = file.read().to_pylist()
-    names = [os.path.relpath(path, tree) for path in listed.paths.to_pylist()]
-    assert [row["image"]["path"] for row in rows] == names
-    assert [row["image"]["bytes"] for row in rows] == contents(listed.paths.to_pylist())
-    assert [row["label"] for row in rows] == listed.labels.tolist()
-    group = file.metadata.row_group(0)
-    assert (group.num_rows, file.num_row_groups) == (ROWS, 6)
-    assert {group.column(leaf).compression for leaf in range(3)} == {"UNCOMPRESSED"}
-    assert group.column(0).statistics is None
-    file.close()
-    monkeypatch.chdir(tmp_path)
-    rb.to_parquet("tree", "relative.parquet")
-    assert pq.read_table("relative.parquet")["image"].to_pylist() == [row["image"] for row in rows]
-    rb.to_parquet(listed, tmp_path / "list.parquet")
-    assert pq.read_table(tmp_path / "list.parquet")["label"].to_pylist() == listed.labels.tolist()
-
-
-def test_a_flat_folder_has_no_labels_of_its_own(photos: list[str], tmp_path: Path) -> None:
-    folder = Path(photos[0]).parent
-    rb.to_parquet(f"{folder}/", tmp_path / "a.parquet")
-    table = pq.read_table(tmp_path / "a.parquet")
-    assert table.column_names == ["image"]
-    assert table["image"][0].as_py()["path"] == "cat_01.jpg"
-    rb.to_parquet(folder, tmp_path / "a.parquet", labels=np.arange(40, dtype=np.uint8))
-    assert pq.read_table(tmp_path / "a.parquet")["label"].to_pylist() == list(range(40))
-
-
-def test_many_files_are_written_as_a_whole(
-    photos: list[str], wanted: npt.NDArray[Any], tmp_path: Path
-) -> None:
-    out = tmp_path / "out"
-    out.mkdir()
-    files = rb.to_parquet(photos, out, labels=LABELS, rows_per_group=4, rows_per_file=15)
-    assert files == [f"{out}/{number:05}-of-00003.parquet" for number in range(3)]
-    accessor = rb.ParquetImageAccessor(out, size=SIZE)
-    assert accessor.row_group_lengths.tolist() == [4, 4, 4, 3, 4, 4, 4, 3, 4, 4, 2]
-    np.testing.assert_array_equal(accessor[np.arange(40)], wanted)
-    np.testing.assert_array_equal(accessor.column("label"), LABELS)
-    with pytest.raises(FileExistsError, match="no empty folder"):
-        rb.to_parquet(photos, out, rows_per_file=15)
-    # `missing` fails in the second file, and leaves neither.
-    for options in ({}, {"rows_per_file": 20}):
-        with pytest.raises(SampleReadError, match=r"cannot read sample 40, .*missing"):
-            rb.to_parquet([*photos, str(tmp_path / "missing.jpg")], tmp_path / "new", **options)
-    assert sorted(os.listdir(tmp_path)) == ["out"]
-
-
-@pytest.mark.parametrize(
-    ("images", "options", "message"),
-    [
-        ([], {}, "at least one path"),
-        (["a.jpg"], {"labels": [1, 2]}, r"1 integers, one an image, not int64 \(2,\)"),
-        (["a.jpg"], {"labels": [0.5]}, r"1 integers, one an image, not float64 \(1,\)"),
-        (["a.jpg"], {"rows_per_group": 0}, "rows_per_group must be 1 or more, not 0"),
-        (["a.jpg"], {"rows_per_file": -1}, "rows_per_file must be 1 or more, not -1"),
-        (".", {}, "lies in no class folder"),
-    ],
-)
-def test_what_cannot_be_written_says_why(
-    photos: list[str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    images: Any,
-    options: Any,
-    message: str,
-) -> None:
-    monkeypatch.chdir(class_tree(photos[:4], tmp_path))
-    os.link(photos[0], "beside.jpg")
-    with pytest.raises(ValueError, match=message):
-        rb.to_parquet(images, "out.parquet", **options)
-    assert not Path("out.parquet").exists()
-
-
-BLOCKS = [5, 1, 0, 7, 3, 0, 6, 1, 9000, 2]
-STARTS = np.cumsum([0, *BLOCKS])
-
-
-def order(sampler: rb.BlockShuffleSampler, seed: int, epoch: int = 0) -> npt.NDArray[Any]:
-    """The whole order of one epoch."""
-    rng = rb.sampling.SeededShuffle(seed, epoch)
-    return np.concatenate(list(sampler.cursor(rng).batches(64)))
-
-
-@pytest.mark.parametrize("window", [1, 2, 3, 10, 99])
-@pytest.mark.parametrize("shuffle", [lambda: 3, lambda: np.random.RandomState(3)])
-def test_each_sample_comes_once_and_a_window_touches_few_blocks(
-    window: int, shuffle: Callable[[], Any]
-) -> None:
-    sampler = rb.BlockShuffleSampler(BLOCKS, window, repeats=2)
-    source = rb.ArrayDataSource([np.arange(STARTS[-1])], sampler=sampler)
-    both = np.concatenate([x for (x,) in source.batch_iterator(17, shuffle=shuffle())])
-    for indices in np.split(both, 2):
-        np.testing.assert_array_equal(np.sort(indices), np.arange(STARTS[-1]))
-        blocks = np.searchsorted(STARTS, indices, side="right") - 1
-        full = list(dict.fromkeys(blocks.tolist()))
-        first_and_last = [np.flatnonzero(blocks == block)[[0, -1]] for block in full]
-        for place in range(0, len(indices), 7):
-            open_blocks = sum(first <= place <= last for first, last in first_and_last)
-            assert open_blocks <= window
-    first_pass, second_pass = np.split(both, 2)
-    assert not np.array_equal(first_pass, second_pass)
-
-
-def test_samples_of_a_window_are_mixed() -> None:
-    sampler = rb.BlockShuffleSampler([100] * 20, window=4)
-    blocks = order(sampler, 0).reshape(5, 400) // 100
-    for window in blocks:
-        counts = np.bincount(window[:200], minlength=20)
-        assert (counts > 0).sum() == 4
-        assert counts[counts > 0].min() > 30  # of about 50
-    assert len(np.unique(blocks)) == 20
-
-
-def test_epochs_seeds_and_members_have_orders_of_their_own() -> None:
-    sampler = rb.BlockShuffleSampler([10] * 10, window=3)
-    orders = [order(sampler, seed, epoch) for seed in (0, 1) for epoch in (0, 1)]
-    members = [
-        np.concatenate(list(sampler.cursor(rb.sampling.SeededShuffle(0, 0, path)).batches(9)))
-        for path in ((0,), (1,))
-    ]
-    for number, one in enumerate(all_of := [*orders, *members]):
-        assert not any(np.array_equal(one, other) for other in all_of[:number])
-    np.testing.assert_array_equal(order(sampler, 0), orders[0])
-
-
-def test_the_order_of_a_seed_stays_what_it_is() -> None:
-    """A change of it would break every saved state."""
-    golden = [1, 0, 2, 8, 6, 7, 3, 5, 4]
-    assert order(rb.BlockShuffleSampler([3, 2, 0, 4], window=2), 12345).tolist() == golden
-
-
-def test_a_loader_goes_on_from_any_batch() -> None:
-    def loader(batch_size: int) -> rb.Loader:
-        sampler = rb.BlockShuffleSampler(BLOCKS[:8], window=2, repeats=2)
-        source = rb.ArrayDataSource([np.arange(23)], sampler=sampler)
-        return rb.Loader(source, batch_size, shuffle=5)
-
-    whole = [x.tolist() for (x,) in loader(4)]
-    flat = [number for batch in whole for number in batch]
-    for steps in range(len(whole)):
-        left = loader(4)
-        batches = iter(left)
-        for _ in range(steps):
-            next(batches)
-        state = json.loads(json.dumps(left.state_dict()))
-        for size in (1, 4, 5, 50):
-            resumed = loader(size)
-            resumed.load_state_dict(state)
-            assert [n for (x,) in resumed for n in x.tolist()] == flat[4 * steps :]
-
-
-def test_samples_can_be_left_out_and_replaced() -> None:
-    sampler = rb.BlockShuffleSampler(BLOCKS[:8], window=2)
-    gone = np.array([0, 5, 6, 22])
-    less = rb.ArrayDataSource([np.arange(23)], sampler=sampler, exclude=gone)
-    got = np.concatenate([x for (x,) in less.batch_iterator(4, shuffle=1)])
-    np.testing.assert_array_equal(np.sort(got), np.setdiff1d(np.arange(23), gone))
-    np.testing.assert_array_equal(
-        np.concatenate(list(less.batch_indices_iterator(4))), np.setdiff1d(np.arange(23), gone)
-    )
-    again = less.without([((), 1), ((), 22)])
-    assert again.num_samples() == 18
-    assert {less.draw(None, np.random.default_rng(n)).item() for n in range(300)} == set(
-        got.tolist()
-    )
-    (rows,) = less.samples_by_indices(np.array([0, -1]))
-    assert rows.tolist() == [1, 21]
-    subset = rb.BlockShuffleSampler([4, 4], indices=[7, -8, 7, 2])
-    assert sorted(order(subset, 0).tolist()) == [0, 2, 7]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "error", "message"),
-    [
-        (([3, -1],), ValueError, "0 or more, not -1"),
-        (([0.5],), TypeError, "integers"),
-        (([[3]],), ValueError, "1 dimension"),
-        (([3], 0), ValueError, "window must be 1 or more blocks, not 0"),
-        (([3], 1, 0), ValueError, "repeats"),
-        (([0, 0], 1, -1), ValueError, "empty"),
-        (([], 1, -1), ValueError, "empty"),
-        (([3], 1, 1, [3]), IndexError, "out of range for 3 samples"),
-    ],
-)
-def test_wrong_blocks_are_named(arguments: Any, error: type[Exception], message: str) -> None:
-    with pytest.raises(error, match=message):
-        rb.BlockShuffleSampler(*arguments)
-
-
-def test_blocks_are_those_of_the_data() -> None:
-    with pytest.raises(IndexError, match="the blocks hold 8 samples, the data set has 7"):
-        rb.ArrayDataSource([np.arange(7)], sampler=rb.BlockShuffleSampler([4, 4]))
-    assert [x.tolist() for x in rb.BlockShuffleSampler([]).in_order_indices_batch_iterator(3)] == []
 
 
 def test_a_window_reads_each_of_its_row_groups_once(

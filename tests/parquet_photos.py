@@ -1,0 +1,45 @@
+"""The test photographs as columns of Parquet files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+SIZE = (12, 16)
+ROWS = 7  # a row group; 40 photos are 5 full groups and one of 5
+LABELS = np.arange(40) % 2
+
+
+def contents(paths: list[str]) -> list[bytes]:
+    return [Path(path).read_bytes() for path in paths]
+
+
+def as_binary(images: Sequence[bytes | None]) -> pa.Array:
+    return pa.array(images, pa.binary())
+
+
+def as_large_binary(images: Sequence[bytes | None]) -> pa.Array:
+    return pa.array(images, pa.large_binary())
+
+
+def as_struct(images: Sequence[bytes | None]) -> pa.Array:
+    rows = [{"bytes": image, "path": f"{row}.jpg"} for row, image in enumerate(images)]
+    return pa.array(rows, pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
+
+
+def as_bare_struct(images: Sequence[bytes | None]) -> pa.Array:
+    rows = [{"size": 1, "bytes": image} for image in images]
+    return pa.array(rows, pa.struct([("size", pa.int8()), ("bytes", pa.large_binary())]))
+
+
+KINDS = [as_binary, as_large_binary, as_struct, as_bare_struct]
+
+
+def write(path: Path, column: Any, rows: int = ROWS, **others: Any) -> str:
+    pq.write_table(pa.table({"before": [0] * len(column), "image": column, **others}), path, rows)
+    return str(path)
