@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pytest
 
 import raybatch as rb
+from raybatch.data_source.bad_samples import BadSample
 
 BLOCKS = [5, 1, 0, 7, 3, 0, 6, 1, 9000, 2]
 STARTS = np.cumsum([0, *BLOCKS])
@@ -99,7 +100,7 @@ def test_samples_can_be_left_out_and_replaced() -> None:
     np.testing.assert_array_equal(
         np.concatenate(list(less.batch_indices_iterator(4))), np.setdiff1d(np.arange(23), gone)
     )
-    again = less.without([((), 1), ((), 22)])
+    again = less.without([BadSample(1, "", ""), BadSample(22, "", "")])
     assert again.num_samples() == 18
     assert {less.draw(None, np.random.default_rng(n)).item() for n in range(300)} == set(
         got.tolist()

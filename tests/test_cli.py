@@ -102,7 +102,7 @@ def test_class_folders_give_the_labels(photos: list[str], tmp_path: Path) -> Non
     ("arguments", "status", "message"),
     [
         (["load", "nowhere"], 2, "nowhere"),
-        (["load", "."], 1, "no image files below"),
+        (["load", "."], 2, "no image files below"),
         (["load", ".", "--size", "0"], 2, "is not an edge"),
         (["load", ".", "--size", "1x2x3"], 2, "is not an edge"),
         (["load", ".", "--batch-size", "0"], 2, "--batch-size"),
@@ -119,7 +119,7 @@ def test_mistakes_are_told_in_one_line(
 
 def test_a_broken_image_is_named(photos: list[str], tmp_path: Path) -> None:
     (tmp_path / "bad.jpg").write_bytes(b"\xff\xd8\xff\xe0 and no more")
-    result = run("load", ".", "--actors", "0", folder=tmp_path, status=1)
+    result = run("load", ".", "--actors", "0", folder=tmp_path, status=2)
     assert "bad.jpg" in result.stderr
     assert "Traceback" not in result.stderr
 

@@ -16,7 +16,10 @@ from raybatch.image import ImageReader, PixelLayout
 
 
 class EncodedImages:
-    """Images by position, which `reader` decodes; a subclass says how many there are, and opens them."""
+    """Images by position, which `reader` decodes; a subclass says how many there are, and opens them.
+
+    What it makes of one is what `_decoded` returns.
+    """
 
     def __init__(self, reader: ImageReader, io_threads: int = 1) -> None:
         self._reader = reader
@@ -36,10 +39,13 @@ class EncodedImages:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self)} images, {self._reader})"
 
-    def _read(self, position: int, opener: Opener | None = None) -> Image.Image:
+    def _decoded(self, file: IO[bytes]) -> Any:
+        return self._reader.read(file)
+
+    def _read(self, position: int, opener: Opener | None = None) -> Any:
         try:
             with self._open(position) if opener is None else opener() as file:
-                return self._reader.read(file)
+                return self._decoded(file)
         except ImageReadError as error:
             reason, kind, cause = error.reason, error.format, error.__cause__
         except Exception as error:
@@ -49,11 +55,11 @@ class EncodedImages:
         finally:
             del cause  # its traceback holds this frame
 
-    def _read_all(self, positions: list[int]) -> list[Image.Image]:
+    def _read_all(self, positions: list[int]) -> list[Any]:
         with self._read_ahead.openers(self._open, positions) as openers:
             return map_rows(self._read_one, list(zip(positions, openers, strict=True)))
 
-    def _read_one(self, one: tuple[int, Opener]) -> Image.Image:
+    def _read_one(self, one: tuple[int, Opener]) -> Any:
         return self._read(*one)
 
 
@@ -117,5 +123,6 @@ class ImageObjects(EncodedImages):
     def __getitem__(self, index: Any) -> Image.Image | list[Image.Image]:
         positions = sample_positions(index, len(self))
         if isinstance(positions, int):
-            return self._read(positions)
+            image: Image.Image = self._read(positions)
+            return image
         return self._read_all(positions.tolist())

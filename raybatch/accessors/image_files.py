@@ -17,7 +17,7 @@ from raybatch.image import ImageReader, PixelLayout
 Paths: TypeAlias = "Iterable[str | os.PathLike[str]] | pa.Array | pa.ChunkedArray"
 
 
-class _ImageFiles(EncodedImages):
+class ImageFiles(EncodedImages):
     """Encoded images in files of their own."""
 
     def _hold(self, paths: Paths, filesystem: Any) -> None:
@@ -42,7 +42,7 @@ class _ImageFiles(EncodedImages):
         return self._store.open(self._paths[position])
 
 
-class ImageFileAccessor(_ImageFiles, ImageArrays):
+class ImageFileAccessor(ImageFiles, ImageArrays):
     """Image files as an array: an int gives one image, a 1-D integer array the stack of them.
 
     `paths` are str or PathLike, or an Arrow array of strings. An image is an array `(H, W, C)`, `(H, W)` in
@@ -76,7 +76,7 @@ class ImageFileAccessor(_ImageFiles, ImageArrays):
         self._hold(paths, filesystem)
 
 
-class NonUniformImageFileAccessor(_ImageFiles, ImageObjects):
+class NonUniformImageFileAccessor(ImageFiles, ImageObjects):
     """Image files as Pillow images: an int gives one, a 1-D integer array a list of them.
 
     The images are loaded and their files closed. The arguments and errors are those of `ImageFileAccessor`;

@@ -1,9 +1,11 @@
-"""The command line: `raybatch demo`, `raybatch load`."""
+"""The command line: `raybatch demo`, and the others that `raybatch --help` lists."""
 
 import click
 
 from raybatch.cli.demo import demo
 from raybatch.cli.load import load
+from raybatch.cli.preview import preview
+from raybatch.cli.scan import scan
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -15,7 +17,7 @@ def main() -> None:
     """
 
 
-main.add_command(demo)
-main.add_command(load)
+for command in (demo, load, scan, preview):
+    main.add_command(command)
 
 __all__ = ["main"]

@@ -25,7 +25,7 @@ _MADE_IMAGES = 1000
 
 
 @click.command()
-@click.argument("directory", type=options.directory, required=False)
+@click.argument("directory", type=options.folder, required=False)
 @options.size
 @options.batch_size
 @click.option(
@@ -44,7 +44,7 @@ _MADE_IMAGES = 1000
 )
 @options.report_errors
 def demo(
-    directory: Path | None,
+    directory: str | None,
     size: tuple[int, int],
     batch_size: int,
     actors: int | None,
@@ -70,7 +70,7 @@ def demo(
 
 
 @contextmanager
-def _image_folder(console: Console, directory: Path | None) -> Iterator[Path]:
+def _image_folder(console: Console, directory: str | None) -> Iterator[str]:
     if directory is not None:
         yield directory
         return
@@ -78,7 +78,7 @@ def _image_folder(console: Console, directory: Path | None) -> Iterator[Path]:
         started = time.perf_counter()
         make_photos(Path(folder), _MADE_IMAGES)
         console.print(f"made {_MADE_IMAGES} pictures in {time.perf_counter() - started:.1f} s")
-        yield Path(folder)
+        yield folder
 
 
 def _write_contact_sheet(

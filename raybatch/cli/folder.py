@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,18 +13,31 @@ from raybatch.accessors import ImageFileAccessor, find_images
 from raybatch.data_source import ArrayDataSource
 
 
-def folder_source(root: Path, size: tuple[int, int]) -> tuple[ArrayDataSource, list[str]]:
+def folder_source(
+    root: str | os.PathLike[str],
+    size: tuple[int, int],
+    exclude: Any = None,
+    **reading: Any,
+) -> tuple[ArrayDataSource, list[str]]:
     """Return a source of (image, label) over the images below `root`, and the names of the labels."""
     paths = find_images(root)
     labels, names = name_labels(paths, root)
-    return ArrayDataSource([ImageFileAccessor(paths, size=size), labels]), names
+    images = ImageFileAccessor(paths, size=size, **reading)
+    return ArrayDataSource([images, labels], exclude=exclude), names
 
 
-def name_labels(paths: list[str], root: Path) -> tuple[npt.NDArray[np.int32], list[str]]:
+def name_labels(
+    paths: list[str], root: str | os.PathLike[str]
+) -> tuple[npt.NDArray[np.int32], list[str]]:
     """Return a label for each path, and the labels' names: the folder's, or else the file's prefix."""
-    classes = [_class_name(os.path.relpath(path, root)) for path in paths]
+    folder = _without_query(os.fspath(root))
+    classes = [_class_name(os.path.relpath(_without_query(path), folder)) for path in paths]
     names, labels = np.unique(classes, return_inverse=True)
     return labels.astype(np.int32), [str(name) for name in names]
+
+
+def _without_query(path: str) -> str:
+    return path.partition("?")[0] if "://" in path else path
 
 
 def _class_name(path: str) -> str:

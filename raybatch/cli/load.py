@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import click
@@ -16,44 +15,46 @@ from rich.table import Table
 from raybatch.cli import options
 from raybatch.cli.folder import folder_source
 from raybatch.cli.progress import with_progress
-from raybatch.data_source import AbstractDataSource, StreamDigest
+from raybatch.data_source import AbstractDataSource, BadSampleLedger, StreamDigest
 from raybatch.loader import Loader
 from raybatch.work_pool import AbstractWorkerPool
 
 
 @click.command()
-@click.argument("directory", type=options.directory)
+@click.argument("directory", type=options.folder)
 @options.size
 @options.batch_size
 @click.option("--epochs", type=click.IntRange(min=1), default=1, show_default=True)
 @options.actors
-@click.option(
-    "--shuffle", type=click.IntRange(min=0), metavar="SEED", help="Shuffle with this seed."
-)
-@click.option("--address", help="The Ray cluster to join, such as auto or HOST:PORT.")
-@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+@options.shuffle
+@options.address
+@options.exclude
+@options.reading
+@options.as_json
 @options.report_errors
 def load(
-    directory: Path,
+    directory: str,
     size: tuple[int, int],
     batch_size: int,
     epochs: int,
     actors: int | None,
     shuffle: int | None,
     address: str | None,
+    exclude: BadSampleLedger | None,
     as_json: bool,
+    **reading: Any,
 ) -> None:
     """Load the images below DIRECTORY, and say how fast they came.
 
-    The digest of an epoch covers every pixel and label in their order: the same images, size, batch size and
-    seed give the same digest, with any number of actors.
+    The digest of an epoch covers every pixel and label in their order: the same images, size, batch size, seed and
+    ways of reading give the same digest, with any number of actors.
     """
     console = Console(stderr=as_json)
-    source, _ = folder_source(directory, size)
+    source, _ = folder_source(directory, size, exclude, **reading)
     with open_loader(source, batch_size, shuffle, actors, address) as loader:
         figures = [time_epoch(console, loader, epoch) for epoch in range(epochs)]
     if as_json:
-        click.echo(json.dumps({"images": len(source.data[0]), "epochs": figures}, indent=2))
+        click.echo(json.dumps({"images": source.num_samples(), "epochs": figures}, indent=2))
     else:
         console.print(_table(figures))
 
@@ -65,6 +66,7 @@ def open_loader(
     shuffle: int | None,
     actors: int | None,
     address: str | None = None,
+    bad_samples: str = "raise",
 ) -> Iterator[Loader]:
     """Open a loader on `actors` Ray actors that are up, or on none for 0."""
     pool: AbstractWorkerPool | None = None
@@ -73,7 +75,9 @@ def open_loader(
 
         pool = RayActorPool(actors, address=address).wait_until_up()
     try:
-        with Loader(source, batch_size, shuffle=shuffle, pool=pool) as loader:
+        with Loader(
+            source, batch_size, shuffle=shuffle, pool=pool, bad_samples=bad_samples
+        ) as loader:
             yield loader
     finally:
         if pool is not None:

@@ -1,17 +1,25 @@
-"""Options that commands share, and the errors that they turn into a line of text."""
+"""Options that commands share, and the errors that they turn into a line of text.
+
+The status of a command: 0, done; 1, done, and something is wrong with the data; 2, not done.
+"""
 
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from raybatch.data_source import BadSampleLedger
 from raybatch.errors import RaybatchError
+from raybatch.image.reader import DECODES
+from raybatch.image.scaling import FITS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+_NOT_DONE = 2
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -24,7 +32,20 @@ def parse_size(text: str) -> tuple[int, int]:
     return int(edges[0]), int(edges[-1])
 
 
-directory = click.Path(exists=True, file_okay=False, path_type=Path)
+def folder(root: str) -> str:
+    """Return the path of a folder that is there, or a URL."""
+    if "://" not in root and not os.path.isdir(root):
+        raise click.BadParameter(f"{root!r} is no directory")
+    return root
+
+
+def sample_list(path: str) -> BadSampleLedger:
+    """Return the ledger in the file `path`."""
+    try:
+        return BadSampleLedger.load(path)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise click.BadParameter(f"{path!r} is no list of images to leave out: {error}") from error
+
 
 size = click.option(
     "--size",
@@ -47,16 +68,65 @@ actors = click.option(
     default=None,
     help="Ray actors that load; 0 loads in this process.  [default: one for each CPU]",
 )
+address = click.option("--address", help="The Ray cluster to join, such as auto or HOST:PORT.")
+shuffle = click.option(
+    "--shuffle", type=click.IntRange(min=0), metavar="SEED", help="Shuffle with this seed."
+)
+exclude = click.option(
+    "--exclude",
+    type=sample_list,
+    metavar="FILE",
+    help="Leave out the images in this list, which `raybatch scan --exclude-list` wrote.",
+)
+as_json = click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+io_threads = click.option(
+    "--io-threads",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Files that an actor reads at the same time, for storage that makes it wait.",
+)
+
+_READING = (
+    click.option("--fit", type=click.Choice(FITS), default="stretch", show_default=True),
+    click.option(
+        "--decode",
+        type=click.Choice(DECODES),
+        default="exact",
+        show_default=True,
+        help="`scaled` is faster, and near the exact pixels.",
+    ),
+    click.option(
+        "--scale-margin",
+        type=click.FloatRange(min=1),
+        default=2.0,
+        show_default=True,
+        help="With --decode scaled, how much larger than --size an image stays when it is decoded.",
+    ),
+    click.option("--exif-orientation", is_flag=True, help="Turn images the way they were taken."),
+    io_threads,
+)
+
+
+def reading(command: Command) -> Command:
+    """Add the options that say how an image is read; they arrive as keyword arguments of an accessor."""
+    for option in reversed(_READING):
+        command = option(command)
+    return command
+
+
+class _NotDone(click.ClickException):
+    exit_code = _NOT_DONE
 
 
 def report_errors(command: Command) -> Command:
-    """Let what the user can mend end the command with one line and status 1."""
+    """Let what the user can mend end the command with one line and the status 2."""
 
     @functools.wraps(command)
     def reporting(*args: Any, **kwargs: Any) -> Any:
         try:
             return command(*args, **kwargs)
         except (RaybatchError, OSError) as error:
-            raise click.ClickException(str(error)) from error
+            raise _NotDone(str(error)) from error
 
     return reporting  # type: ignore[return-value]

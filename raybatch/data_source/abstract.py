@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from raybatch.data_source.bad_samples import Place
+from raybatch.data_source.bad_samples import BadSample
 from raybatch.data_source.batch import Batch, batch_length, batch_row, stack_samples
 from raybatch.data_source.batch_map import batch_map_concat, batch_map_mean
 from raybatch.sampling import (
@@ -109,8 +109,8 @@ class AbstractDataSource:
             f"a {type(self).__name__} cannot replace bad samples: it has no method `draw`"
         )
 
-    def without(self, places: Collection[Place]) -> AbstractDataSource:
-        """Return this source without the samples at `places`: (the way by members, absolute index)."""
+    def without(self, samples: Collection[BadSample]) -> AbstractDataSource:
+        """Return this source without `samples`; ValueError for one that it does not have."""
         raise NotImplementedError(
             f"a {type(self).__name__} cannot leave samples out: it has no method `without`"
         )
@@ -254,9 +254,9 @@ class MapDataSource(AbstractDataSource):
     def draw(self, one: Any, rng: np.random.Generator) -> Any:
         return self.source.draw(one, rng)
 
-    def without(self, places: Collection[Place]) -> AbstractDataSource:
+    def without(self, samples: Collection[BadSample]) -> AbstractDataSource:
         changed = copy.copy(self)
-        changed.source = self.source.without(places)
+        changed.source = self.source.without(samples)
         return changed
 
     def samples_by_indices_nomapping(self, indices: Any) -> Batch:

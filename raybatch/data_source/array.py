@@ -56,8 +56,8 @@ class ArrayDataSource(RandomAccessDataSource):
                     f"Arrays have inconsistent length; array 0 has length {length}, while array "
                     f"{position} has length {sample_count(array)}"
                 )
-        super().__init__(length, indices, repeats, sampler, include_indices, exclude)
         self.data = data
+        super().__init__(length, indices, repeats, sampler, include_indices, exclude)
 
     def samples_by_indices_nomapping(self, indices: Any) -> Batch:
         batch = tuple(gather(array, indices) for array in self.data)
@@ -69,7 +69,9 @@ class ArrayDataSource(RandomAccessDataSource):
 
     def path_of(self, index: int) -> str:
         for array in self.data:
-            # An accessor of the user's own may hold anything under this name.
+            # An accessor of the user's own may hold anything under these names.
+            with contextlib.suppress(AttributeError, LookupError, TypeError):
+                return os.fsdecode(array.name_of(index))
             with contextlib.suppress(AttributeError, LookupError, TypeError):
                 path = array.paths[index]
                 return redacted(os.fsdecode(path.as_py() if hasattr(path, "as_py") else path))

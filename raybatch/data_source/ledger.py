@@ -53,11 +53,6 @@ class BadSampleLedger:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({list(self)})"
 
-    @property
-    def places(self) -> set[Place]:
-        """What tells the samples apart: the member of the source, and the index in it."""
-        return set(self._samples)
-
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a Parquet file (`.parquet`) or one with a JSON object a line (`.jsonl`), a sample a row."""
         target = Path(path)
@@ -90,12 +85,12 @@ def _is_parquet(path: Path) -> bool:
     return path.suffix == ".parquet"
 
 
-def excluded(exclude: Any) -> set[Place]:
-    """Return the places of the samples in `exclude`: a ledger, the path of a saved one, or an index array."""
+def excluded(exclude: Any) -> list[BadSample]:
+    """Return the samples in `exclude`: a ledger, the path of a saved one, or an index array."""
     if isinstance(exclude, (str, os.PathLike)):
         exclude = BadSampleLedger.load(exclude)
     if isinstance(exclude, BadSampleLedger):
-        return exclude.places
+        return list(exclude)
     indices = np.asarray(exclude)
     if indices.ndim != 1 or (len(indices) and not np.issubdtype(indices.dtype, np.integer)):
         raise TypeError(
@@ -104,7 +99,7 @@ def excluded(exclude: Any) -> set[Place]:
         )
     if (indices < 0).any():
         raise ValueError(f"exclude must hold indices of 0 or more, not {indices.min()}")
-    return {((), int(index)) for index in indices}
+    return [BadSample(int(index), "", "") for index in indices]
 
 
 class EpochTally:

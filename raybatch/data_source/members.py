@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Any
 
 from raybatch.data_source.abstract import AbstractDataSource, check_inner, cursor_of
-from raybatch.data_source.bad_samples import Place
+from raybatch.data_source.bad_samples import BadSample
 from raybatch.sampling import Cursor, as_shuffle_rng, member_shuffles
 
 
@@ -33,16 +34,17 @@ class MemberDataSource(AbstractDataSource):
     def uses_rng(self) -> bool:
         return any(member.uses_rng for member in self.datasets)
 
-    def without(self, places: Collection[Place]) -> AbstractDataSource:
+    def without(self, samples: Collection[BadSample]) -> AbstractDataSource:
         changed = copy.copy(self)
-        below: list[set[Place]] = [set() for _ in self.datasets]
-        for member, index in places:
-            if not member or member[0] >= len(self.datasets):
+        below: list[list[BadSample]] = [[] for _ in self.datasets]
+        for sample in samples:
+            if not sample.member or sample.member[0] >= len(self.datasets):
                 raise ValueError(
-                    f"sample {index} of member {member} is to be left out, and a {type(self).__name__} of "
-                    f"{len(self.datasets)} sources has no such member: is the ledger that of another source?"
+                    f"sample {sample.index} of member {sample.member} is to be left out, and a "
+                    f"{type(self).__name__} of {len(self.datasets)} sources has no such member: is the ledger "
+                    "that of another source?"
                 )
-            below[member[0]].add((member[1:], index))
+            below[sample.member[0]].append(replace(sample, member=sample.member[1:]))
         changed.datasets = [
             ds.without(own) if own else ds for ds, own in zip(self.datasets, below, strict=True)
         ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Collection, Iterator
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from raybatch.data_source.abstract import AbstractDataSource
-from raybatch.data_source.bad_samples import Place
+from raybatch.data_source.bad_samples import BadSample
 from raybatch.data_source.batch import Batch
 from raybatch.data_source.ledger import excluded
 from raybatch.sampling import (
@@ -81,19 +82,30 @@ class RandomAccessDataSource(AbstractDataSource):
     def draw(self, one: Any, rng: np.random.Generator) -> Any:
         return np.array([self.sampler.draw(rng)])
 
-    def without(self, places: Collection[Place]) -> RandomAccessDataSource:
+    def without(self, samples: Collection[BadSample]) -> RandomAccessDataSource:
         changed = copy.copy(self)
-        changed.sampler = self._sampler_without(places)
+        changed.sampler = self._sampler_without(samples)
         return changed
 
-    def _sampler_without(self, places: Collection[Place]) -> AbstractSampler:
-        for member, _ in places:
-            if member:
+    def _sampler_without(self, samples: Collection[BadSample]) -> AbstractSampler:
+        for sample in samples:
+            if sample.member:
                 raise ValueError(
-                    f"member {member} of a {type(self).__name__} is to be left out, which has no members: is "
-                    "the ledger that of another source?"
+                    f"member {sample.member} of a {type(self).__name__} is to be left out, which has no "
+                    "members: is the ledger that of another source?"
                 )
-        return self.sampler.without(np.array([index for _, index in places], np.int64))
+            self._check_is_here(sample)
+        return self.sampler.without(np.array([sample.index for sample in samples], np.int64))
+
+    def _check_is_here(self, sample: BadSample) -> None:
+        """Raise ValueError if the file of `sample` is not the one that is read here at its index."""
+        # The folder may have moved, and a path may be relative there and absolute here.
+        here = self.path_of(sample.index)
+        if sample.path and here and os.path.basename(sample.path) != os.path.basename(here):
+            raise ValueError(
+                f"sample {sample.index} is to be left out, which was {sample.path!r} and is {here!r} here: "
+                "make the list anew from these files, in this order"
+            )
 
     def sample_numbers(self, indices: Any, position: Any) -> list[tuple[int, ...]]:
         if isinstance(position, np.ndarray):  # rows that need not follow each other

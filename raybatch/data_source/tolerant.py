@@ -242,8 +242,8 @@ class TolerantDataSource(AbstractDataSource):
     def map_samples(self, fn: Callable[..., tuple[Any, ...]]) -> Any:
         return TolerantDataSource(self.source.map_samples(fn), self.setting)
 
-    def without(self, places: Collection[Place]) -> TolerantDataSource:
-        return TolerantDataSource(self.source.without(places), self.setting)
+    def without(self, samples: Collection[BadSample]) -> TolerantDataSource:
+        return TolerantDataSource(self.source.without(samples), self.setting)
 
 
 def check_tolerable(source: AbstractDataSource, setting: BadSamples) -> None:

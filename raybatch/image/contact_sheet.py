@@ -15,20 +15,55 @@ _CAPTION = 16
 
 
 def contact_sheet(
-    images: npt.NDArray[np.uint8], labels: Sequence[Any], columns: int | None = None
+    images: npt.NDArray[Any] | Sequence[Any],
+    labels: Sequence[Any],
+    columns: int | None = None,
+    largest_edge: int | None = None,
 ) -> Image.Image:
-    """Return one image that shows `images`, uint8 `(n, H, W, 3)`, in rows, each above its label."""
-    count, height, width = images.shape[:3]
-    columns = columns or max(1, math.ceil(math.sqrt(count)))
-    rows = math.ceil(count / columns)
-    cell_width, cell_height = width + _MARGIN, height + _CAPTION + _MARGIN
+    """Return one image that shows `images` in rows, each above its label.
+
+    `images` is a batch: an array `(n, H, W)`, `(n, H, W, C)` or `(n, C, H, W)`, or a sequence of such images or of
+    Pillow images, which may differ in size. Pixels that are no 8-bit integers are shown from the lowest of the image,
+    black, to its highest. Images of more than `largest_edge` pixels are shown smaller. ValueError if there are not as
+    many labels as images, or no images.
+    """
+    if len(images) != len(labels) or len(images) == 0:
+        raise ValueError(f"{len(images)} images and {len(labels)} labels make no contact sheet")
+    shown = [_shown(image, largest_edge) for image in images]
+    columns = columns or max(1, math.ceil(math.sqrt(len(shown))))
+    rows = math.ceil(len(shown) / columns)
+    cell_width = max(image.width for image in shown) + _MARGIN
+    cell_height = max(image.height for image in shown) + _CAPTION + _MARGIN
     sheet = Image.new(
         "RGB", (columns * cell_width + _MARGIN, rows * cell_height + _MARGIN), "white"
     )
     draw = ImageDraw.Draw(sheet)
-    for position, (image, label) in enumerate(zip(images, labels, strict=True)):
+    for position, (image, label) in enumerate(zip(shown, labels, strict=True)):
         row, column = divmod(position, columns)
         left, top = _MARGIN + column * cell_width, _MARGIN + row * cell_height
-        sheet.paste(Image.fromarray(image), (left, top))
-        draw.text((left, top + height + 1), str(label), fill="black")
+        sheet.paste(image, (left, top))
+        draw.text((left, top + image.height + 1), str(label), fill="black")
     return sheet
+
+
+def _shown(image: Any, largest_edge: int | None) -> Image.Image:
+    if not isinstance(image, Image.Image):
+        image = Image.fromarray(_pixels(np.asarray(image)))
+    # Over the sheet's white, as a page would show what is transparent.
+    shown = Image.new("RGB", image.size, "white")
+    shown.paste(image, mask=image.getchannel("A") if "A" in image.getbands() else None)
+    if largest_edge is not None:
+        shown.thumbnail((largest_edge, largest_edge))
+    return shown
+
+
+def _pixels(image: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """Return an image as Pillow takes it: uint8 `(H, W)`, `(H, W, 3)` or `(H, W, 4)`."""
+    if image.ndim == 3 and image.shape[-1] not in (1, 3, 4) and image.shape[0] in (1, 3, 4):
+        image = np.moveaxis(image, 0, -1)
+    if image.ndim == 3 and image.shape[-1] == 1:
+        image = image[..., 0]
+    if image.dtype != np.uint8:
+        low, high = np.nanmin(image), np.nanmax(image)
+        image = (np.nan_to_num(image, nan=low) - low) * (255 / max(high - low, 1e-12))
+    return np.ascontiguousarray(image, np.uint8)

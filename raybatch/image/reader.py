@@ -113,7 +113,7 @@ class ImageReader:
         pixels = image.width * image.height
         if pixels > self.max_pixels:
             raise ValueError(f"{pixels} pixels are more than max_pixels={self.max_pixels}")
-        orientation = _orientation(image) if self.exif_orientation else 1
+        orientation = orientation_of(image) if self.exif_orientation else 1
         scaling = self._scaling
         extent: Any = None
         if scaling is not None:
@@ -130,7 +130,7 @@ class ImageReader:
         return image if scaling is None else scaling.scaled(image, extent)
 
 
-def _orientation(image: Image.Image) -> int:
+def orientation_of(image: Image.Image) -> int:
     """Return the EXIF orientation of `image`, from 1 to 8; 1 if it has none that makes sense."""
     orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     return orientation if orientation in range(1, 9) else 1

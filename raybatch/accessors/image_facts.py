@@ -1,0 +1,82 @@
+"""What there is to know about image files, for those who look a data set over before they train on it."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageMode
+
+from raybatch.accessors.image_files import ImageFiles, Paths
+from raybatch.accessors.index import sample_positions
+from raybatch.image import ImageReader
+from raybatch.image.modes import converted
+from raybatch.image.reader import orientation_of
+
+FACTS = np.dtype(
+    [
+        ("file_bytes", np.int64),
+        ("digest", "V16"),
+        ("format", "S12"),
+        ("mode", "S8"),
+        ("height", np.int32),
+        ("width", np.int32),
+        ("orientation", np.int8),
+        ("mean", np.float64, (3,)),
+        ("square", np.float64, (3,)),
+    ]
+)
+
+_LEVELS = np.arange(256) / 255
+_CHUNK_BYTES = 2**20
+
+
+class ImageFacts(ImageFiles):
+    """The facts about image files, as an array of dtype `FACTS`: an int gives one, an index array `(n,)`.
+
+    `digest` is the BLAKE2b of the file's bytes, so equal files have equal ones; `format`, `mode`, `height`, `width` and
+    the EXIF `orientation` are as they are stored. `mean` and `square` are the means of the pixels of each of red, green
+    and blue, from 0 to 1, and of their squares; NaN for images of more than 8 bits, whose range is not known. All of
+    an image is decoded, so what cannot be decoded is a `SampleReadError`, as it is for `ImageFileAccessor`, whose
+    arguments these are.
+    """
+
+    def __init__(
+        self, paths: Paths, *, filesystem: Any = None, io_threads: int = 1, **reading: Any
+    ) -> None:
+        super().__init__(ImageReader(mode=None, **reading), io_threads)
+        self._hold(paths, filesystem)
+
+    def __getitem__(self, index: Any) -> Any:
+        positions = sample_positions(index, len(self))
+        if isinstance(positions, int):
+            return self._read(positions)
+        facts: npt.NDArray[Any] = np.array(self._read_all(positions.tolist()), FACTS)
+        return facts
+
+    def _decoded(self, file: IO[bytes]) -> Any:
+        digest = hashlib.blake2b(digest_size=16)
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+        file_bytes = file.tell()
+        file.seek(0)
+        image = self._reader.read(file)
+        fact = np.empty((), FACTS)
+        fact["file_bytes"], fact["digest"] = file_bytes, np.void(digest.digest())
+        fact["format"], fact["mode"] = image.format, image.mode
+        fact["height"], fact["width"] = image.height, image.width
+        fact["orientation"] = orientation_of(image)
+        fact["mean"], fact["square"] = _moments(image)
+        return fact[()]
+
+
+def _moments(image: Image.Image) -> tuple[Any, Any]:
+    """Return the means of red, green and blue, and of their squares."""
+    if np.dtype(ImageMode.getmode(image.mode).typestr).itemsize > 1:
+        return np.nan, np.nan
+    counts = np.reshape(converted(image, "RGB").histogram(), (3, 256)) / (
+        image.width * image.height
+    )
+    return counts @ _LEVELS, counts @ _LEVELS**2

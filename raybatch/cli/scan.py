@@ -1,0 +1,100 @@
+"""`raybatch scan`: what is in a folder of images, and what is wrong with it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+import numpy as np
+from rich.console import Console
+
+from raybatch.accessors import find_images
+from raybatch.accessors.image_facts import FACTS, ImageFacts
+from raybatch.cli import options
+from raybatch.cli.folder import name_labels
+from raybatch.cli.load import open_loader
+from raybatch.cli.progress import with_progress
+from raybatch.cli.scan_report import ScanReport
+from raybatch.data_source import ArrayDataSource
+
+_BATCH_SIZE = 32
+_SOMETHING_BAD = 1
+
+
+@click.command()
+@click.argument("directory", type=options.folder)
+@options.actors
+@options.address
+@options.io_threads
+@click.option(
+    "--exclude-list",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    help="Write the images that cannot be read to this file, .parquet or .jsonl: a list that `Loader(exclude=)` "
+    "takes, for the same files in the same order.",
+)
+@click.option(
+    "--exclude-duplicates",
+    is_flag=True,
+    help="Put images into the list too whose bytes are those of an earlier one.",
+)
+@options.as_json
+@options.report_errors
+def scan(
+    directory: str,
+    actors: int | None,
+    address: str | None,
+    io_threads: int,
+    exclude_list: Path | None,
+    exclude_duplicates: bool,
+    as_json: bool,
+) -> None:
+    """Decode every image below DIRECTORY; say what there is, and which ones cannot be read.
+
+    Sizes, modes, formats, classes, files of the same bytes, and the mean and standard deviation of each channel, as
+    `Normalize` takes them: each image counts the same, its pixels are from 0 to 1.
+
+    The exit status is 0 if all images can be read, 1 if some cannot, 2 if the scan was not done.
+    """
+    if exclude_list is not None and exclude_list.suffix not in (".parquet", ".jsonl"):
+        raise click.BadParameter(
+            f"{str(exclude_list)!r} ends neither in .parquet nor in .jsonl",
+            param_hint="--exclude-list",
+        )
+    if exclude_duplicates and exclude_list is None:
+        raise click.UsageError("--exclude-duplicates needs --exclude-list FILE to write them to")
+    report = scan_folder(Console(stderr=as_json), directory, actors, address, io_threads)
+    if exclude_list is not None:
+        report.exclusions(duplicates=exclude_duplicates).save(exclude_list)
+    if as_json:
+        click.echo(json.dumps(report.as_dict(), indent=2))
+    else:
+        console = Console()
+        for part in report.tables():
+            console.print(part)
+    if report.bad:
+        raise SystemExit(_SOMETHING_BAD)
+
+
+def scan_folder(
+    console: Console, root: str, actors: int | None, address: str | None = None, io_threads: int = 1
+) -> ScanReport:
+    """Return what is in the images below `root`, with a progress bar on `console`."""
+    paths = find_images(root)
+    labels, classes = name_labels(paths, root)
+    images = ImageFacts(paths, io_threads=io_threads)
+    source = ArrayDataSource([images], include_indices=True)
+    indices, facts = [np.empty(0, np.int64)], [np.empty(0, FACTS)]
+    with open_loader(source, _BATCH_SIZE, None, actors, address, bad_samples="skip") as loader:
+        for batch in with_progress(console, "scan", loader, len(paths)):
+            indices.append(batch[0])
+            facts.append(batch[1])
+        bad = loader.bad_samples
+    return ScanReport(
+        root=root,
+        names=images.name_of,
+        classes=[classes[label] for label in labels],
+        indices=np.concatenate(indices),
+        facts=np.concatenate(facts),
+        bad=bad,
+    )

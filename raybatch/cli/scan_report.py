@@ -1,0 +1,170 @@
+"""What a scan found, as a table, as JSON, and as a list of what to leave out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from rich.filesize import decimal
+from rich.markup import escape
+from rich.table import Table
+
+from raybatch.accessors.redaction import redacted
+from raybatch.data_source import BadSample, BadSampleLedger
+
+_MOST_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class ScanReport:
+    """The `facts` (of `accessors.image_facts.FACTS`) of the images at `indices` below `root`, and the `bad` ones.
+
+    `names(index)` is the path of an image, `classes` has the name of each one's class.
+    """
+
+    root: str
+    names: Callable[[int], str]
+    classes: list[str]
+    indices: npt.NDArray[np.int64]
+    facts: npt.NDArray[Any]
+    bad: BadSampleLedger
+
+    @cached_property
+    def duplicates(self) -> list[list[int]]:
+        """The indices of files of the same bytes, a list for each such group, in order."""
+        digests = pa.FixedSizeBinaryArray.from_buffers(
+            pa.binary(16),
+            len(self.facts),
+            [None, pa.py_buffer(np.ascontiguousarray(self.facts["digest"]))],
+        )
+        codes = digests.dictionary_encode().indices.to_numpy()
+        order = np.argsort(codes, kind="stable")
+        starts = np.flatnonzero(np.diff(codes[order])) + 1
+        groups = np.split(self.indices[order], starts)
+        return [group.tolist() for group in groups if len(group) > 1]
+
+    @cached_property
+    def moments(self) -> tuple[list[float], list[float]] | None:
+        """The mean and the standard deviation of red, green and blue; None if there is no image of 8 bits."""
+        known = np.isfinite(self.facts["mean"]).all(axis=1)
+        if not known.any():
+            return None
+        mean = self.facts["mean"][known].mean(axis=0)
+        square = self.facts["square"][known].mean(axis=0)
+        deviation = np.sqrt(np.maximum(square - mean**2, 0))
+        return mean.round(4).tolist(), deviation.round(4).tolist()
+
+    def exclusions(self, *, duplicates: bool = False) -> BadSampleLedger:
+        """Return the images to leave out: the bad ones, and with `duplicates` all but the first of each group."""
+        copies = [
+            BadSample(
+                index, "Duplicate", f"the same bytes as {self.names(group[0])!r}", self.names(index)
+            )
+            for group in (self.duplicates if duplicates else [])
+            for index in group[1:]
+        ]
+        return BadSampleLedger([*self.bad, *copies])
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all of it, for JSON."""
+        mean, std = self.moments or (None, None)
+        return {
+            "root": redacted(self.root),
+            "images": len(self.classes),
+            "readable": len(self.facts),
+            "bytes": int(self.facts["file_bytes"].sum()),
+            "formats": _counted(self.facts["format"]),
+            "modes": _counted(self.facts["mode"]),
+            "sizes": self._sizes(),
+            "exif_turned": int((self.facts["orientation"] > 1).sum()),
+            "classes": dict(sorted(Counter(self.classes).items())),
+            "mean": mean,
+            "std": std,
+            "bad": [
+                {"index": b.index, "path": b.path, "error": b.error, "message": b.message}
+                for b in self.bad
+            ],
+            "duplicates": [[self.names(index) for index in group] for group in self.duplicates],
+        }
+
+    def _sizes(self) -> dict[str, Any]:
+        """Return heights and widths, each as [height, width]; the median is that of each edge."""
+        if len(self.facts) == 0:
+            return {}
+        edges = np.stack([self.facts["height"], self.facts["width"]], axis=1)
+        pixels = edges.astype(np.int64).prod(axis=1)
+        return {
+            "smallest": edges[pixels.argmin()].tolist(),
+            "median": np.median(edges, axis=0).astype(int).tolist(),
+            "largest": edges[pixels.argmax()].tolist(),
+            "distinct": len(np.unique(edges, axis=0)),
+        }
+
+    def tables(self) -> Iterator[Table]:
+        """Iterate over the tables to show."""
+        found = self.as_dict()
+        table = Table("what", "", title=escape(found["root"]), show_header=False)
+        table.add_row("images", f"{found['images']:,}")
+        table.add_row("cannot be read", f"{len(found['bad']):,}")
+        table.add_row("bytes", decimal(found["bytes"]))
+        table.add_row("formats", _listed(found["formats"]))
+        table.add_row("modes", _listed(found["modes"]))
+        for name, size in found["sizes"].items():
+            if name != "distinct":
+                table.add_row(f"{name} (height × width)", "×".join(map(str, size)))
+        table.add_row("turned or mirrored by EXIF", f"{found['exif_turned']:,}")
+        table.add_row("classes", _listed(found["classes"]))
+        if found["mean"] is not None:
+            table.add_row("mean (red, green, blue)", _numbers(found["mean"]))
+            table.add_row("standard deviation", _numbers(found["std"]))
+        copies = sum(len(group) - 1 for group in found["duplicates"])
+        table.add_row("copies of other files", f"{copies:,}")
+        yield table
+        if found["bad"]:
+            yield _bad_table(found["bad"])
+        if found["duplicates"]:
+            yield _duplicates_table(found["duplicates"])
+
+
+def _bad_table(bad: list[dict[str, Any]]) -> Table:
+    table = Table("index", "error", title="These cannot be read", caption=_more(len(bad)))
+    for sample in bad[:_MOST_SHOWN]:
+        table.add_row(str(sample["index"]), escape(sample["message"]))
+    return table
+
+
+def _duplicates_table(groups: list[list[str]]) -> Table:
+    table = Table(
+        "file", "the same bytes", title="Files more than once", caption=_more(len(groups))
+    )
+    for first, *copies in groups[:_MOST_SHOWN]:
+        shown = copies[:_MOST_SHOWN]
+        rest = [f"and {len(copies) - len(shown)} more"] if len(copies) > len(shown) else []
+        table.add_row(escape(first), escape("\n".join(shown + rest)))
+    return table
+
+
+def _more(count: int) -> str | None:
+    return f"and {count - _MOST_SHOWN} more: see --json" if count > _MOST_SHOWN else None
+
+
+def _counted(names: npt.NDArray[np.bytes_]) -> dict[str, int]:
+    values, counts = np.unique(names, return_counts=True)
+    ordered = sorted(zip(counts.tolist(), values.tolist(), strict=True), reverse=True)
+    return {name.decode(): count for count, name in ordered}
+
+
+def _listed(counts: dict[str, int]) -> str:
+    parts = [f"{name} {count:,}" for name, count in counts.items()]
+    rest = [f"and {len(parts) - _MOST_SHOWN} more"] if len(parts) > _MOST_SHOWN else []
+    return escape(", ".join(parts[:_MOST_SHOWN] + rest))
+
+
+def _numbers(values: list[float]) -> str:
+    return ", ".join(f"{value:.4f}" for value in values)
