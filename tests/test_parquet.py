@@ -252,6 +252,15 @@ def test_what_cannot_be_read_is_named_by_file_and_row(
         assert [bad.index for bad in loader.bad_samples] == [8, 13]
 
 
+def test_where_the_bytes_are_null_the_path_is_read(photos: list[str], tmp_path: Path) -> None:
+    os.link(photos[1], tmp_path / "near.jpg")
+    rows = [{"bytes": None, "path": path} for path in (photos[0], "near.jpg")]
+    column = pa.array(rows, pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
+    accessor = rb.ParquetImageAccessor(write(tmp_path / "a.parquet", column), size=SIZE)
+    files = rb.ImageFileAccessor(photos[:2], SIZE)
+    np.testing.assert_array_equal(accessor[np.arange(2)], files[np.arange(2)])
+
+
 def test_a_null_struct_has_no_image(photos: list[str], tmp_path: Path) -> None:
     rows = [{"bytes": Path(photos[0]).read_bytes(), "path": None}, None]
     column = pa.array(rows, pa.struct([("bytes", pa.binary()), ("path", pa.string())]))

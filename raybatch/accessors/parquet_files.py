@@ -58,6 +58,10 @@ class ParquetFiles:
         row = position - int(self.starts[self._first_groups[number]])
         return f"{self.files[number]}[{row}]"
 
+    def folder_of(self, position: int) -> str:
+        """Return the folder that the file of a row lies in."""
+        return os.path.dirname(self.files[self._file_of(int(self.group_of(position)))])
+
     def read_group(self, group: int, leaf: str) -> pa.ChunkedArray:
         """Return `leaf`, the column or a field of it such as `image.bytes`, of a row group.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -16,6 +17,7 @@ from raybatch.accessors.encoded import ImageArrays
 from raybatch.accessors.parquet_files import ParquetFiles, ParquetPaths
 from raybatch.accessors.read_ahead import Opener, ReadAhead
 from raybatch.accessors.row_groups import RowGroupCache
+from raybatch.accessors.storage import LocalFiles
 from raybatch.image import ImageReader, PixelLayout
 
 
@@ -24,7 +26,8 @@ class ParquetImageAccessor(ImageArrays):
 
     `paths` is a file, a folder, whose files `*.parquet` are taken in the order of their names, or several of
     these. `column` holds the bytes of image files, binary or large_binary, or a struct with such a field `bytes`,
-    as Hugging Face data sets have it. `size`, `layout`, `reading`, the shapes and the dtypes are those of
+    as Hugging Face data sets have it: where the bytes are null, the file at the struct's `path` is read, which may
+    be relative to the folder of the Parquet file. `size`, `layout`, `reading`, the shapes and the dtypes are those of
     `ImageFileAccessor`.
 
     Files are read by the row group, that column alone. The `cached_row_groups` that were used last stay in
@@ -75,19 +78,34 @@ class ParquetImageAccessor(ImageArrays):
     def name_of(self, position: int) -> str:
         """Return where the image lies, `file.parquet[row]`, and the path that is stored with it, if any."""
         place = self._files.place_of(position)
-        if self._name_leaf is not None:
-            # Only errors are named, so the paths of a group are read when one is. Why an image cannot be read
-            # must not be hidden by a path that cannot.
-            with suppress(Exception):
-                group = int(self._files.group_of(position))
-                names = self._files.read_group(group, self._name_leaf)
-                name = names[position - int(self._files.starts[group])].as_py()
-                return place if name is None else f"{place} ({name})"
+        # Why an image cannot be read must not be hidden by a path that cannot.
+        with suppress(Exception):
+            path = self._stored_path(position)
+            return place if path is None else f"{place} ({path})"
         return place
+
+    def _stored_path(self, position: int) -> str | None:
+        """Return the path that is stored with an image; those of its group are read for that."""
+        if self._name_leaf is None:
+            return None
+        group = int(self._files.group_of(position))
+        paths = self._files.read_group(group, self._name_leaf)
+        path: str | None = paths[position - int(self._files.starts[group])].as_py()
+        return path
 
     def _open(self, position: int) -> IO[bytes]:
         group = int(self._files.group_of(position))
-        return _file(self._groups[group], position - int(self._files.starts[group]))
+        row = position - int(self._files.starts[group])
+        file = _file(self._groups[group], row)
+        if file is not None:
+            return file
+        path = self._stored_path(position)
+        if path is None:
+            raise OSError("the image is null")
+        try:
+            return LocalFiles().open(os.path.join(self._files.folder_of(position), path))
+        except OSError as error:
+            raise OSError(f"the image is null, and its path leads to none: {error}") from error
 
 
 class _ByRowGroup(ReadAhead):
@@ -109,8 +127,8 @@ class _ByRowGroup(ReadAhead):
             with suppress(Exception):
                 values = self._groups[group]
                 for row in np.flatnonzero(groups == group).tolist():
-                    with suppress(OSError):
-                        file = _file(values, int(rows[row] - self._files.starts[group]))
+                    file = _file(values, int(rows[row] - self._files.starts[group]))
+                    if file is not None:
                         openers[row] = partial(_itself, file)
         yield openers
 
@@ -119,11 +137,10 @@ def _itself(file: IO[bytes]) -> IO[bytes]:
     return file
 
 
-def _file(values: pa.ChunkedArray, row: int) -> IO[bytes]:
+def _file(values: pa.ChunkedArray, row: int) -> IO[bytes] | None:
+    """Return the image in `values[row]`, None if that is null."""
     value = values[row]
-    if not value.is_valid:
-        raise OSError("the image is null")
-    return io.BytesIO(value.as_buffer())
+    return io.BytesIO(value.as_buffer()) if value.is_valid else None
 
 
 def _leaves(files: ParquetFiles) -> tuple[str, str | None]:
