@@ -13,6 +13,7 @@ import raybatch
 PACKAGE = Path(raybatch.__file__).parent
 LAYERS = [
     "errors",
+    "stages",
     "arrays",
     "image",
     "sampling",

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
+from raybatch.stages import collected_here, collecting
+
 T = TypeVar("T")
 
 _executor: ContextVar[Executor | None] = ContextVar("row executor", default=None)
@@ -32,4 +34,10 @@ def map_rows(fn: Callable[[Any], T], rows: Collection[Any]) -> list[T]:
     executor = _executor.get()
     if executor is None or len(rows) < 2:
         return [fn(row) for row in rows]
-    return list(executor.map(fn, rows))
+    times = collected_here()
+
+    def timed(row: Any) -> T:
+        with collecting(times):
+            return fn(row)
+
+    return list(executor.map(timed, rows))

@@ -3,5 +3,6 @@
 from raybatch.loader.loader import Loader
 from raybatch.loader.plan import Plan, Task
 from raybatch.loader.ranks import RankSplit
+from raybatch.loader.stats import LoaderStats
 
-__all__ = ["Loader", "Plan", "RankSplit", "Task"]
+__all__ = ["Loader", "LoaderStats", "Plan", "RankSplit", "Task"]

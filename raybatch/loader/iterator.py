@@ -7,6 +7,7 @@ from typing import Protocol
 
 from raybatch.data_source import Batch
 from raybatch.loader.plan import Task
+from raybatch.loader.stats import StatsCounter
 from raybatch.work_pool import OrderedStream, Outcome
 
 
@@ -19,7 +20,9 @@ class Leave(Protocol):
 class EpochIterator:
     """Iterates to the end of the epoch, and tells its loader when it is left.
 
-    `receive` makes a batch of what came of a task, None if nothing is left of it, or raises. The epoch is completed if its last batch was delivered, whether or not the caller asks for another.
+    `receive` makes a batch of what came of a task, None if nothing is left of it, or raises; `counter` notes how
+    long the caller waited. The epoch is completed if its last batch was delivered, whether or not the caller asks
+    for another.
     """
 
     def __init__(
@@ -27,10 +30,12 @@ class EpochIterator:
         stream: OrderedStream[Task],
         receive: Callable[[Outcome[Task]], Batch | None],
         leave: Leave,
+        counter: StatsCounter,
     ) -> None:
         self._stream = stream
         self._receive = receive
         self._leave: Leave | None = leave
+        self._counter = counter
         self._is_over = False
         self._stream_goes_on = True
 
@@ -38,9 +43,11 @@ class EpochIterator:
         return self
 
     def __next__(self) -> Batch:
+        asked_at = self._counter.waiting()
         batch = None
         while batch is None:  # nothing is left of a batch whose samples are all bad
             batch = self._next()
+        self._counter.delivered(batch, asked_at)
         return batch
 
     def _next(self) -> Batch | None:
@@ -64,6 +71,7 @@ class EpochIterator:
         """Leave the epoch."""
         if self._leave is not None:
             leave, self._leave = self._leave, None
+            self._counter.epoch_left()
             leave(completed=self._is_over, stream_goes_on=self._is_over and self._stream_goes_on)
 
     def __del__(self) -> None:

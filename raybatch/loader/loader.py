@@ -32,6 +32,7 @@ from raybatch.loader.iterator import EpochIterator
 from raybatch.loader.plan import Plan, Progress, Task
 from raybatch.loader.ranks import RankSplit
 from raybatch.loader.receiver import Receiver
+from raybatch.loader.stats import LoaderStats, StatsCounter, Timed, TimedRead
 from raybatch.sampling import Shuffle
 from raybatch.scheduling import Prefetch, Recovery
 from raybatch.work_pool import AbstractWorkerPool, InlinePool, OrderedStream, Outcome
@@ -95,7 +96,8 @@ class Loader:
         self._recovery = Recovery() if recovery is None else recovery
         _check_type("recovery", self._recovery, Recovery)
         self._receiver = Receiver(self._plan, setting)
-        self._read = pool.shared_constant(self._receiver.read)
+        self._read = pool.shared_constant(TimedRead(self._receiver.read))
+        self._counter = StatsCounter()
         self._pool: AbstractWorkerPool | None = pool
         self._adopts_seed = shuffle is True
         self._epoch = 0
@@ -121,6 +123,10 @@ class Loader:
     def num_samples(self) -> int | float | None:
         """The number of samples in an epoch, of all ranks: an int, `np.inf`, or None if unknown."""
         return self._plan.source.num_samples()
+
+    def stats(self) -> LoaderStats:
+        """Return what was delivered so far, where the time went, and what would make it faster."""
+        return self._counter.snapshot(0.0 if self._stream is None else self._stream.transfer_s)
 
     def set_epoch(self, epoch: int) -> None:
         """Make `epoch` the one that the next `iter()` gives, from its first batch.
@@ -197,13 +203,17 @@ class Loader:
                 self._largest_bytes,
             )
         self._receiver.begin_epoch()
-        iterator = EpochIterator(self._stream, self._receive, self._left_epoch)
+        iterator = EpochIterator(self._stream, self._receive, self._left_epoch, self._counter)
         self._received = self._begin_at
         self._iterator = weakref.ref(iterator)
         return iterator
 
     def _receive(self, outcome: Outcome[Task]) -> Batch | None:
         self._note_received(outcome.item)
+        if outcome.error is None:
+            made: Timed = outcome.value
+            self._counter.made(self._receiver.samples_in(outcome.item, made.value), made.seconds)
+            outcome = replace(outcome, value=made.value)
         return self._receiver.receive(outcome, self._attempt)
 
     def _attempt(self, read: Callable[[Any], Any], items: Iterable[Any]) -> list[Outcome[Any]]:
@@ -266,6 +276,7 @@ class Loader:
     def _drop_stream(self) -> None:
         if self._stream is not None:
             self._largest_bytes = self._stream.largest_bytes
+            self._counter.transferred(self._stream.transfer_s)
             self._stream.close()
             self._stream = None
 

@@ -86,6 +86,10 @@ class Receiver:
             'bad_samples="replace"',
         )
 
+    def samples_in(self, task: Task, value: Any) -> int:
+        """Return how many samples are in the value that `read` returned for `task`."""
+        return value.valid if self._tolerates else task.valid
+
     def _request(self, task: Task) -> Request:
         is_padded = task.padded_to is not None
         return Request(task.indices, task.keys, task.valid, is_padded, self._deadly)

@@ -27,6 +27,7 @@ class InlinePool(AbstractWorkerPool):
 class InlineSession:
     """A `Session` whose `wait` does the work."""
 
+    transfer_s = 0.0
     clock = staticmethod(time.monotonic)
 
     def __init__(self, read: Read) -> None:

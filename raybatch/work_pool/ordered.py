@@ -109,6 +109,11 @@ class OrderedStream(Generic[T]):
         """The size of the largest value so far."""
         return self._scheduler.largest_bytes
 
+    @property
+    def transfer_s(self) -> float:
+        """The seconds for which values were brought here from where they were made."""
+        return self._session.transfer_s
+
     def close(self) -> None:
         """Drop all that was made ahead."""
         if not self._closed:

@@ -53,6 +53,7 @@ class RaySession:
         self._queued: Counter[int] = Counter()
         self._refused: list[Completed | Failed] = []
         self._results = Results()
+        self.transfer_s = 0.0
         self.fetch, self.discard = self._results.fetch, self._results.discard
         team.opened(self)
 
@@ -161,8 +162,10 @@ class RaySession:
 
     def _finish(self, ref: Any) -> Completed | Failed:
         member = self._running[ref][2]
+        start = time.perf_counter()
         try:
             result = ray.get(ref, timeout=_GET_TIMEOUT_S)
+            self.transfer_s += time.perf_counter() - start
         except ray_errors.RayError as error:
             kind = kind_of(error)
             if kind is Kind.WORKER_LOST:

@@ -20,6 +20,9 @@ class Session(Protocol):
     pair at most once. `wait` reports each attempt at most once; a lost one may never be reported.
     """
 
+    transfer_s: float
+    """The seconds for which results were brought to the driver, so far."""
+
     def clock(self) -> float:
         """Return the time in seconds, from any start, by which it is judged what is late."""
         ...

@@ -126,6 +126,8 @@ class _Worker:
 class SimulatedSession:
     """A `Session` whose `wait` lets simulated time pass."""
 
+    transfer_s = 0.0
+
     def __init__(self, pool: SimulatedPool, read: Read) -> None:
         self.now = 0.0
         self._pool = pool

@@ -105,6 +105,7 @@ class _TaskQueue:
 class ThreadSession:
     """A `Session` whose tasks go through the queue of a `ThreadPool`."""
 
+    transfer_s = 0.0
     clock = staticmethod(time.monotonic)
 
     def __init__(self, pool: ThreadPool, tasks: _TaskQueue, read: Read) -> None:

@@ -1,0 +1,150 @@
+"""Where a loader's time goes, and what would make it faster."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from raybatch.data_source import Batch, batch_nbytes
+from raybatch.stages import STAGES, StageTimes, collecting
+
+# A consumer that waits for less than this part of the time does not wait for the loader.
+_NEGLIGIBLE = 0.1
+
+_ADVICE = {
+    "none": "nothing has been loaded yet",
+    "consumer": "the loop itself takes the time: batches wait for it, and more workers would not help",
+    "transfer": "batches take longest on their way here: make them smaller, as uint8 or of fewer pixels, or put the "
+    "loader's workers on hosts near this one",
+    "read": "reading the files takes longest: read several at a time (io_threads=16), or pack them near the workers",
+    "decode": 'decoding takes longest: let the decoder shrink (decode="scaled"), pack the images once, or add workers',
+    "resize": 'resizing takes longest: install raybatch[fast], use decode="scaled", pack the images at their size, or '
+    "add workers",
+    "stack": "writing the pixels into batches takes longest: keep them uint8 and in their stored layout, or add workers",
+    "other": "the source's own functions take longest: make them faster, or add workers",
+}
+
+
+class Timed(NamedTuple):
+    """A value, and the seconds that each stage of making it took; "other" is what belongs to none."""
+
+    value: Any
+    seconds: dict[str, float]
+
+
+class TimedRead:
+    """`read`, with the time that it takes: a call returns a `Timed`."""
+
+    def __init__(self, read: Callable[[Any], Any]) -> None:
+        self._read = read
+
+    def __call__(self, item: Any) -> Timed:
+        times = StageTimes()
+        start = time.perf_counter()
+        with collecting(times):
+            value = self._read(item)
+        seconds = dict(times.seconds)
+        # Rows that are made on several threads take more in sum than the batch.
+        seconds["other"] = max(0.0, time.perf_counter() - start - sum(seconds.values()))
+        return Timed(value, seconds)
+
+
+@dataclass(frozen=True)
+class LoaderStats:
+    """What a loader has delivered, and where the time went, since it was made.
+
+    `batches`, `samples` and `nbytes` count what the caller received. Of the time, in seconds: `waited_s` the caller
+    waited for batches, of which `transfer_s` went to bring them here from where they were made; `consumer_s` passed
+    between them in the caller's loop. `stages` has what the workers took for these batches, all together: "read"
+    (opening and reading files), "decode", "resize", "stack" (into the batch), and "other".
+    """
+
+    batches: int
+    samples: int
+    nbytes: int
+    waited_s: float
+    transfer_s: float
+    consumer_s: float
+    stages: dict[str, float]
+
+    @property
+    def waiting_share(self) -> float:
+        """The part of the time that the caller waited, from 0 to 1."""
+        total_s = self.waited_s + self.consumer_s
+        return self.waited_s / total_s if total_s else 0.0
+
+    @property
+    def bottleneck(self) -> str:
+        """What takes longest: "consumer", "transfer", a stage, or "none" before the first batch."""
+        if self.batches == 0:
+            return "none"
+        if self.waiting_share < _NEGLIGIBLE:
+            return "consumer"
+        if self.transfer_s > self.waited_s / 2:
+            return "transfer"
+        return max(self.stages, key=lambda name: self.stages[name])
+
+    @property
+    def advice(self) -> str:
+        """One sentence on what would make it faster."""
+        return _ADVICE[self.bottleneck]
+
+    def __str__(self) -> str:
+        made = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in self.stages.items())
+        return (
+            f"{self.samples} samples in {self.batches} batches; waited {self.waited_s:.2f} s "
+            f"({self.waiting_share:.0%}); workers: {made}; bottleneck: {self.bottleneck}: {self.advice}"
+        )
+
+
+class StatsCounter:
+    """Counts for `LoaderStats`."""
+
+    def __init__(self) -> None:
+        self._batches = self._samples = self._nbytes = 0
+        self._waited_s = self._transfer_s = self._consumer_s = 0.0
+        self._stages = dict.fromkeys((*STAGES, "other"), 0.0)
+        self._left_at: float | None = None
+
+    def waiting(self) -> float:
+        """Note that the caller asks for a batch; return the time."""
+        now = time.perf_counter()
+        if self._left_at is not None:
+            self._consumer_s += now - self._left_at
+            self._left_at = None
+        return now
+
+    def made(self, samples: int, seconds: dict[str, float]) -> None:
+        """Count the work for a batch."""
+        self._samples += samples
+        for name, more_s in seconds.items():
+            self._stages[name] = self._stages.get(name, 0.0) + more_s
+
+    def transferred(self, seconds: float) -> None:
+        """Count the time for which batches were brought here."""
+        self._transfer_s += seconds
+
+    def delivered(self, batch: Batch, asked_at: float) -> None:
+        """Count a batch that the caller gets now."""
+        self._batches += 1
+        self._nbytes += batch_nbytes(batch)
+        self._left_at = time.perf_counter()
+        self._waited_s += self._left_at - asked_at
+
+    def epoch_left(self) -> None:
+        """Forget when the last batch was delivered: what follows is not spent on it."""
+        self._left_at = None
+
+    def snapshot(self, transfer_s: float) -> LoaderStats:
+        """Return what has been counted, and `transfer_s` beside."""
+        return LoaderStats(
+            self._batches,
+            self._samples,
+            self._nbytes,
+            self._waited_s,
+            self._transfer_s + transfer_s,
+            self._consumer_s,
+            dict(self._stages),
+        )
