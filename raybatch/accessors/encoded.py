@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import IO, Any
+from collections.abc import Callable
+from typing import IO, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,8 @@ from raybatch.accessors.read_ahead import Opener, ReadAhead
 from raybatch.accessors.rows import map_rows
 from raybatch.errors import ImageReadError, SampleReadError
 from raybatch.image import ImageReader, PixelLayout
+
+Result = TypeVar("Result")
 
 
 class EncodedImages:
@@ -37,9 +40,15 @@ class EncodedImages:
         return f"{type(self).__name__}({len(self)} images, {self._reader})"
 
     def _read(self, position: int, opener: Opener | None = None) -> Image.Image:
+        return self._read_with(self._reader.read, position, opener)
+
+    def _read_with(
+        self, read: Callable[[IO[bytes]], Result], position: int, opener: Opener | None = None
+    ) -> Result:
+        """Return what `read` makes of the file of an image; SampleReadError if it raises."""
         try:
             with self._open(position) if opener is None else opener() as file:
-                return self._reader.read(file)
+                return read(file)
         except ImageReadError as error:
             reason, kind, cause = error.reason, error.format, error.__cause__
         except Exception as error:
@@ -72,20 +81,36 @@ class ImageArrays(EncodedImages):
     def __getitem__(self, index: Any) -> npt.NDArray[Any]:
         positions = sample_positions(index, len(self))
         if isinstance(positions, int):
-            image: npt.NDArray[Any] = self._stacked([self._read(positions)])[0]
-            return image
+            return self._one(positions)
         if self._reader.size is None:
             return self._stack_as_stored(positions)
         stack = self._empty(len(positions), *self._reader.size)
 
         def read_row(one: tuple[int, int, Opener]) -> None:
             row, position, opener = one
-            self._layout.write(self._read(position, opener), stack[row])
+            self._read_into(stack[row], position, opener)
 
         rows = positions.tolist()
         with self._read_ahead.openers(self._open, rows) as openers:
             map_rows(read_row, list(zip(range(len(rows)), rows, openers, strict=True)))
         return stack
+
+    def _one(self, position: int) -> npt.NDArray[Any]:
+        if self._reader.size is None:
+            stack = self._stacked([self._read(position)])
+        else:
+            stack = self._empty(1, *self._reader.size)
+            self._read_into(stack[0], position)
+        image: npt.NDArray[Any] = stack[0]
+        return image
+
+    def _read_into(
+        self, out: npt.NDArray[Any], position: int, opener: Opener | None = None
+    ) -> None:
+        def read(file: IO[bytes]) -> None:
+            self._reader.read_into(file, self._layout, out)
+
+        self._read_with(read, position, opener)
 
     def _empty(self, count: int, height: int, width: int) -> npt.NDArray[Any]:
         return np.empty((count, *self._layout.shape(height, width)), self._layout.dtype)

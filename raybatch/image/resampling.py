@@ -19,7 +19,14 @@ Box = tuple[float, float, float, float]
 Pixels = npt.NDArray[np.uint8]
 
 # The modes with 8 bits a channel that Pillow resamples as they are: bytes a pixel, and channels.
-_MODES = {"L": (1, 1), "RGB": (4, 3), "RGBX": (4, 4), "CMYK": (4, 4), "YCbCr": (4, 3), "HSV": (4, 3)}
+_MODES = {
+    "L": (1, 1),
+    "RGB": (4, 3),
+    "RGBX": (4, 4),
+    "CMYK": (4, 4),
+    "YCbCr": (4, 3),
+    "HSV": (4, 3),
+}
 
 
 def resized(
@@ -65,6 +72,12 @@ def resample_into(
     return _resample(
         source, (width, height), resample, box, source.channels, out.ctypes.data, strides, values
     )
+
+
+def can_resample(image: Image.Image, resample: Image.Resampling) -> bool:
+    """Return whether `resample_into` has a kernel for images such as `image`."""
+    kernel = _kernel()
+    return kernel is not None and image.mode in _MODES and resample.name in kernel.filters
 
 
 @dataclass(frozen=True)
@@ -137,11 +150,11 @@ class _Kernel:
     """
 
     def __init__(self) -> None:
-        from raybatch.image import numba_resampling
+        from raybatch.image import compiled
 
-        self._module = numba_resampling
-        self.filters = frozenset(numba_resampling.FILTERS)
-        self.least_row_bytes = numba_resampling.LEAST_ROW_BYTES
+        self._module: Any = compiled
+        self.filters = frozenset(compiled.FILTERS)
+        self.least_row_bytes = compiled.LEAST_ROW_BYTES
         self.tall_vertical_first = False
 
     def __call__(
@@ -169,11 +182,9 @@ class _Kernel:
 # A batch of photographs has few shapes, a random crop is of a new one each time.
 @lru_cache(maxsize=128)
 def _weights(name: str, size: int, start: float, scale: float, count: int) -> Any:
-    from raybatch.image import numba_resampling
+    from raybatch.image import compiled
 
-    return numba_resampling.filter_weights(
-        size, start, scale, count, *numba_resampling.FILTERS[name]
-    )
+    return compiled.filter_weights(size, start, scale, count, *compiled.FILTERS[name])
 
 
 @cache

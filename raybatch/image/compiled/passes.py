@@ -1,7 +1,4 @@
-"""Pillow's resampling of 8-bit images, compiled by Numba: the same bits, over contiguous rows.
-
-The algorithm, and with it every rounding, is that of `src/libImaging/Resample.c` in Pillow: two passes with
-fixed-point weights, each rounded and clipped to 8 bits. Only this module and `numba_vectors.py` import Numba.
+"""The two passes over an image, a strip of rows at a time.
 
 A source row goes through both passes while it is in the processor's cache. With the horizontal pass first:
 
@@ -14,130 +11,21 @@ With the vertical pass first, rows are summed before they are transposed. Grey i
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 from numba import types
-from numba.extending import register_jitable
 
-from raybatch.image import numba_vectors as vectors
-
-BOX, BILINEAR, HAMMING, BICUBIC, LANCZOS = range(5)
-# By Pillow's names: the filter, and how far it reaches to either side of its middle, in source pixels.
-FILTERS = {
-    "BOX": (BOX, 0.5),
-    "BILINEAR": (BILINEAR, 1.0),
-    "HAMMING": (HAMMING, 1.0),
-    "BICUBIC": (BICUBIC, 2.0),
-    "LANCZOS": (LANCZOS, 3.0),
-}
-# The vertical pass cannot come first for images with narrower rows.
-LEAST_ROW_BYTES = vectors.LANES
+from raybatch.image.compiled import vectors
+from raybatch.image.compiled.compiling import compiled_for, inlined
 
 _LANES = vectors.LANES
-_ONE = 1 << vectors.WEIGHT_BITS
-
-Function = TypeVar("Function", bound=Callable[..., Any])
-# For functions that are compiled as part of those that call them.
-_inlined: Callable[[Function], Function] = register_jitable
-
-Weights = tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]
+# The vertical pass cannot come first for images with narrower rows.
+LEAST_ROW_BYTES = _LANES
 
 
-def _compiled(signature: Any) -> Callable[[Function], Function]:
-    """Compile a function for `signature`, and keep the machine code on the disk where there is a place for it."""
-
-    def decorate(function: Function) -> Function:
-        try:
-            compiled = numba.njit(signature, nogil=True, cache=True)(function)
-        except RuntimeError:  # no folder that can be written to
-            compiled = numba.njit(signature, nogil=True)(function)
-        return compiled  # type: ignore[no-any-return]
-
-    return decorate
-
-
-@_inlined
-def _sinc(x: float) -> float:
-    if x == 0.0:
-        return 1.0
-    x *= math.pi
-    return math.sin(x) / x
-
-
-@_inlined
-def _filter(kind: int, x: float) -> float:
-    if kind == BOX:
-        return 1.0 if -0.5 < x <= 0.5 else 0.0
-    if kind == LANCZOS:
-        return _sinc(x) * _sinc(x / 3) if -3.0 <= x < 3.0 else 0.0
-    x = abs(x)
-    if kind == BILINEAR:
-        return 1.0 - x if x < 1.0 else 0.0
-    if kind == HAMMING:
-        if x == 0.0:
-            return 1.0
-        if x >= 1.0:
-            return 0.0
-        x *= math.pi
-        # These are single-precision constants in C.
-        return math.sin(x) / x * (np.float64(np.float32(0.54)) + np.float32(0.46) * math.cos(x))
-    a = -0.5
-    if x < 1.0:
-        return ((a + 2.0) * x - (a + 3.0)) * x * x + 1
-    if x < 2.0:
-        return (((x - 5) * x + 8) * x - 4) * a
-    return 0.0
-
-
-@_compiled(types.Tuple((types.int64[::1], types.int32[:, ::1]))(
-    types.int64, types.float64, types.float64, types.int64, types.int64, types.float64
-))  # fmt: skip
-def filter_weights(
-    size: int, start: float, scale: float, count: int, kind: int, support: float
-) -> Weights:
-    """Return what each of `count` pixels is made of: its first source pixel, int64 `(count,)`, and weights.
-
-    The weights are int32 `(count, taps)`, as many for each pixel, `_ONE` stands for 1. There are `size` source
-    pixels, `scale` of them to a pixel from `start` on; `support` is that of the filter `kind`. It is
-    `precompute_coeffs` and `normalize_coeffs_8bpc`, in their order of double-precision operations.
-    """
-    filter_scale = max(scale, 1.0)
-    inverse = 1.0 / filter_scale
-    support *= filter_scale
-    firsts, counts = np.empty(count, np.int64), np.empty(count, np.int64)
-    shares = np.zeros((count, int(math.ceil(support)) * 2 + 1))
-    for pixel in range(count):
-        center = start + (pixel + 0.5) * scale
-        first = max(int(center - support + 0.5), 0)
-        taps = min(int(center + support + 0.5), size) - first
-        total = 0.0
-        for tap in range(taps):
-            share = _filter(kind, (tap + first - center + 0.5) * inverse)
-            shares[pixel, tap] = share
-            total += share
-        if total != 0.0:
-            for tap in range(taps):
-                shares[pixel, tap] /= total
-        firsts[pixel], counts[pixel] = first, taps
-    # As many for each, so that the processor can foresee where the loop over them ends.
-    most = max(1, counts.max())
-    weights = np.zeros((count, most), np.int32)
-    for pixel in range(count):
-        shift = max(0, firsts[pixel] + most - size)
-        firsts[pixel] -= shift
-        for tap in range(counts[pixel]):
-            share = shares[pixel, tap]
-            rounding = -0.5 if share < 0 else 0.5
-            weights[pixel, tap + shift] = int(rounding + share * _ONE)
-    return firsts, weights
-
-
-@_inlined
+@inlined
 def _fill_strip(
     source: int, stride: int, pixel_bytes: int, width: int, rows: int, strip: int
 ) -> None:
@@ -145,15 +33,15 @@ def _fill_strip(
     if pixel_bytes == 1:
         for row in range(rows):
             for x in range(width):
-                vectors.store_8(
-                    strip + x * _LANES + row, vectors.load_8(source + row * stride + x)
-                )
+                vectors.store_8(strip + x * _LANES + row, vectors.load_8(source + row * stride + x))
         return
     done = 0
     if pixel_bytes == 4 and rows == 8:
         done = width // 8 * 8
         for x in range(0, done, 8):
             vectors.transpose_8x8(source + x * 4, stride, strip + x * _LANES)
+            # The following rows, while these are summed.
+            vectors.prefetch_256(source + rows * stride + x * _LANES)
     for row in range(rows):
         line, out = source + row * stride, strip + row * 4
         if pixel_bytes == 4:
@@ -168,7 +56,7 @@ def _fill_strip(
                 vectors.store_8(out + (width - 1) * _LANES + byte, value)
 
 
-@_inlined
+@inlined
 def _sum_strip(
     strip: int, firsts: Any, weights: int, taps: int, lanes: int, out: int, stride: int
 ) -> None:
@@ -181,10 +69,8 @@ def _sum_strip(
             vectors.sum_columns_of_1(column, weight, taps, out + x, stride)
 
 
-@_inlined
-def _sum_lines(
-    source: int, stride: int, weights: int, taps: int, row_bytes: int, out: int
-) -> None:
+@inlined
+def _sum_lines(source: int, stride: int, weights: int, taps: int, row_bytes: int, out: int) -> None:
     """Write the vertical pass of `taps` rows of `row_bytes` ≥ 32 bytes to one row, and nothing beside it."""
     for byte in range(0, row_bytes - _LANES, _LANES):
         vectors.sum_rows(source + byte, stride, weights, taps, out + byte)
@@ -192,7 +78,7 @@ def _sum_lines(
     vectors.sum_rows(source + last, stride, weights, taps, out + last)
 
 
-@_inlined
+@inlined
 def _write(
     line: int, width: int, lanes: int, out: int, strides: Any, channels: int, table: int
 ) -> None:
@@ -215,9 +101,7 @@ def _write(
         start = out + channel * strides[1]
         if table == 0:
             for x in range(width):
-                vectors.store_8(
-                    start + x * strides[0], vectors.load_8(line + x * lanes + channel)
-                )
+                vectors.store_8(start + x * strides[0], vectors.load_8(line + x * lanes + channel))
         else:
             values = table + channel * 1024
             for x in range(width):
@@ -228,23 +112,24 @@ def _write(
 def scratch_bytes(pixel_bytes: int, width: int, columns: int, y_taps: int) -> int:
     """Return how many bytes `resample` works in: for a source of `width`, `columns` pixels out."""
     lanes = 1 if pixel_bytes == 1 else 4
-    window = (_window_rows(y_taps) + 1) * _row_stride(columns * lanes)
-    return (width + 1) * _LANES + window + _LANES // lanes * _row_stride(width * lanes)
+    at_once = _LANES // lanes
+    window = (_window_rows(y_taps, at_once) + 1) * _row_stride(columns * lanes)
+    return (width + 1) * _LANES + window + at_once * _row_stride(width * lanes)
 
 
-@_inlined
+@inlined
 def _row_stride(row_bytes: int) -> int:
     """Return `row_bytes` in whole vectors."""
     return (row_bytes + _LANES - 1) // _LANES * _LANES
 
 
-@_inlined
-def _window_rows(taps: int) -> int:
+@inlined
+def _window_rows(taps: int, at_once: int) -> int:
     """Return how many rows are kept for a vertical pass: enough that they are moved up rarely."""
-    return 2 * (taps + _LANES)
+    return 2 * (taps + at_once)
 
 
-@_compiled(types.void(
+@compiled_for(types.void(
     *[types.int64] * 6, types.int64[::1], types.int32[:, ::1], types.int64[::1], types.int32[:, ::1],
     types.boolean, types.int64, types.UniTuple(types.int64, 3), types.int64, types.int64,
 ))  # fmt: skip
@@ -281,7 +166,7 @@ def resample(
     strip = scratch
     line = strip + (width + 1) * _LANES
     window = line + window_stride
-    window_rows = _window_rows(y_taps)
+    window_rows = _window_rows(y_taps, at_once)
     pixel_strides = (strides[1], strides[2])
 
     if is_vertical_first:
@@ -303,7 +188,9 @@ def resample(
                 )  # fmt: skip
         return
 
-    window_top = made = y_firsts[0]  # the source rows of the window's first row, and of the next to be made
+    window_top = made = y_firsts[
+        0
+    ]  # the source rows of the window's first row, and of the next to be made
     for row in range(rows):
         first = y_firsts[row]
         made = max(made, first)

@@ -70,9 +70,7 @@ sum_columns_of_1 = _sum_columns(1)
 
 
 @_intrinsic
-def transpose_8x8(
-    typing: Any, start: Any, stride: Any, out: Any
-) -> tuple[Any, Callable[..., Any]]:
+def transpose_8x8(typing: Any, start: Any, stride: Any, out: Any) -> tuple[Any, Callable[..., Any]]:
     """Write 8 columns, 32 bytes each, to `out` one after the other: of 8 rows of 8 pixels of 4 bytes."""
 
     def code(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
@@ -97,6 +95,25 @@ def transpose_8x8(
         return context.get_dummy_value()
 
     return types.void(*[types.int64] * 3), code
+
+
+@_intrinsic
+def prefetch_256(typing: Any, start: Any) -> tuple[Any, Callable[..., Any]]:
+    """Have the processor bring the 256 bytes from `start` on into its cache, should they exist."""
+
+    def code(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
+        pointer = _BYTE.as_pointer()
+        function = builder.module.declare_intrinsic(
+            "llvm.prefetch", [pointer], ir.FunctionType(ir.VoidType(), [pointer, *[_WORD] * 3])
+        )
+        for line in range(4):
+            address = _offset(builder, arguments[0], ir.Constant(_LONG, 64), line)
+            # To read, kept as long as can be, data.
+            hints = [ir.Constant(_WORD, hint) for hint in (0, 3, 1)]
+            builder.call(function, [builder.inttoptr(address, pointer), *hints])
+        return context.get_dummy_value()
+
+    return types.void(types.int64), code
 
 
 @_intrinsic
@@ -155,9 +172,7 @@ def _weighted_sum(builder: Any, start: Any, stride: Any, weights: Any, taps: Any
     number.add_incoming(ir.Constant(_LONG, 0), before)
     total.add_incoming(_every_lane(1 << (WEIGHT_BITS - 1)), before)
     pixels = _load(builder, builder.add(start, builder.mul(number, stride)), _BYTES)
-    weight = _load(
-        builder, builder.add(weights, builder.mul(number, ir.Constant(_LONG, 4))), _WORD
-    )
+    weight = _load(builder, builder.add(weights, builder.mul(number, ir.Constant(_LONG, 4))), _WORD)
     lane_0 = builder.insert_element(
         ir.Constant(_WORDS, ir.Undefined), weight, ir.Constant(_WORD, 0)
     )
