@@ -94,6 +94,12 @@ def test_only_one_module_imports_fsspec(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_only_one_folder_imports_numba(path: Path) -> None:
+    roots = {module.split(".")[0] for module in imported_modules(path)}
+    assert not roots & {"numba", "llvmlite"} or path.parent.name == "compiled"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_modules_are_short_and_named_for_what_they_hold(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 400
     assert path.stem not in ("utils", "helpers", "common", "misc")
@@ -108,7 +114,7 @@ source = rb.ArrayDataSource([np.arange(10)])
 assert len(list(source.batch_iterator(4, shuffle=0))) == 3
 with rb.Loader(source, 4, pool=rb.ThreadPool(1)) as loader:
     assert len(list(loader)) == 3
-print([name for name in ("ray", "torch", "jax") if name in sys.modules])
+print([name for name in ("ray", "torch", "jax", "numba") if name in sys.modules])
 """
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (result.stdout.strip(), result.stderr) == ("[]", "")

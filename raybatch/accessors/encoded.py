@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import IO, Any
+from collections.abc import Callable
+from typing import IO, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,13 +14,13 @@ from raybatch.accessors.read_ahead import Opener, ReadAhead
 from raybatch.accessors.rows import map_rows
 from raybatch.errors import ImageReadError, SampleReadError
 from raybatch.image import ImageReader, PixelLayout
+from raybatch.stages import TimedFile, stage
+
+Result = TypeVar("Result")
 
 
 class EncodedImages:
-    """Images by position, which `reader` decodes; a subclass says how many there are, and opens them.
-
-    What it makes of one is what `_decoded` returns.
-    """
+    """Images by position, which `reader` decodes; a subclass says how many there are, and opens them."""
 
     def __init__(self, reader: ImageReader, io_threads: int = 1) -> None:
         self._reader = reader
@@ -39,13 +40,18 @@ class EncodedImages:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self)} images, {self._reader})"
 
-    def _decoded(self, file: IO[bytes]) -> Any:
-        return self._reader.read(file)
+    def _read(self, position: int, opener: Opener | None = None) -> Image.Image:
+        return self._read_with(self._reader.read, position, opener)
 
-    def _read(self, position: int, opener: Opener | None = None) -> Any:
+    def _read_with(
+        self, read: Callable[[IO[bytes]], Result], position: int, opener: Opener | None = None
+    ) -> Result:
+        """Return what `read` makes of the file of an image; SampleReadError if it raises."""
         try:
-            with self._open(position) if opener is None else opener() as file:
-                return self._decoded(file)
+            with stage("read"):
+                opened = self._open(position) if opener is None else opener()
+            with opened as file:
+                return read(TimedFile(file))  # type: ignore[arg-type]
         except ImageReadError as error:
             reason, kind, cause = error.reason, error.format, error.__cause__
         except Exception as error:
@@ -55,12 +61,17 @@ class EncodedImages:
         finally:
             del cause  # its traceback holds this frame
 
-    def _read_all(self, positions: list[int]) -> list[Any]:
-        with self._read_ahead.openers(self._open, positions) as openers:
-            return map_rows(self._read_one, list(zip(positions, openers, strict=True)))
+    def _read_all(self, positions: list[int]) -> list[Image.Image]:
+        return self._read_all_with(self._reader.read, positions)
 
-    def _read_one(self, one: tuple[int, Opener]) -> Any:
-        return self._read(*one)
+    def _read_all_with(
+        self, read: Callable[[IO[bytes]], Result], positions: list[int]
+    ) -> list[Result]:
+        def read_one(one: tuple[int, Opener]) -> Result:
+            return self._read_with(read, *one)
+
+        with self._read_ahead.openers(self._open, positions) as openers:
+            return map_rows(read_one, list(zip(positions, openers, strict=True)))
 
 
 class ImageArrays(EncodedImages):
@@ -78,20 +89,36 @@ class ImageArrays(EncodedImages):
     def __getitem__(self, index: Any) -> npt.NDArray[Any]:
         positions = sample_positions(index, len(self))
         if isinstance(positions, int):
-            image: npt.NDArray[Any] = self._stacked([self._read(positions)])[0]
-            return image
+            return self._one(positions)
         if self._reader.size is None:
             return self._stack_as_stored(positions)
         stack = self._empty(len(positions), *self._reader.size)
 
         def read_row(one: tuple[int, int, Opener]) -> None:
             row, position, opener = one
-            self._layout.write(self._read(position, opener), stack[row])
+            self._read_into(stack[row], position, opener)
 
         rows = positions.tolist()
         with self._read_ahead.openers(self._open, rows) as openers:
             map_rows(read_row, list(zip(range(len(rows)), rows, openers, strict=True)))
         return stack
+
+    def _one(self, position: int) -> npt.NDArray[Any]:
+        if self._reader.size is None:
+            stack = self._stacked([self._read(position)])
+        else:
+            stack = self._empty(1, *self._reader.size)
+            self._read_into(stack[0], position)
+        image: npt.NDArray[Any] = stack[0]
+        return image
+
+    def _read_into(
+        self, out: npt.NDArray[Any], position: int, opener: Opener | None = None
+    ) -> None:
+        def read(file: IO[bytes]) -> None:
+            self._reader.read_into(file, self._layout, out)
+
+        self._read_with(read, position, opener)
 
     def _empty(self, count: int, height: int, width: int) -> npt.NDArray[Any]:
         return np.empty((count, *self._layout.shape(height, width)), self._layout.dtype)
@@ -123,6 +150,5 @@ class ImageObjects(EncodedImages):
     def __getitem__(self, index: Any) -> Image.Image | list[Image.Image]:
         positions = sample_positions(index, len(self))
         if isinstance(positions, int):
-            image: Image.Image = self._read(positions)
-            return image
+            return self._read(positions)
         return self._read_all(positions.tolist())

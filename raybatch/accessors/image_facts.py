@@ -6,7 +6,6 @@ import hashlib
 from typing import IO, Any
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageMode
 
 from raybatch.accessors.image_files import ImageFiles, Paths
@@ -52,11 +51,11 @@ class ImageFacts(ImageFiles):
     def __getitem__(self, index: Any) -> Any:
         positions = sample_positions(index, len(self))
         if isinstance(positions, int):
-            return self._read(positions)
-        facts: npt.NDArray[Any] = np.array(self._read_all(positions.tolist()), FACTS)
-        return facts
+            return self._read_with(self._facts_of, positions)
+        facts = self._read_all_with(self._facts_of, positions.tolist())
+        return np.array(facts, FACTS)
 
-    def _decoded(self, file: IO[bytes]) -> Any:
+    def _facts_of(self, file: IO[bytes]) -> Any:
         digest = hashlib.blake2b(digest_size=16)
         while chunk := file.read(_CHUNK_BYTES):
             digest.update(chunk)

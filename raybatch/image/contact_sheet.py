@@ -25,15 +25,15 @@ def contact_sheet(
     `images` is a batch: an array `(n, H, W)`, `(n, H, W, C)` or `(n, C, H, W)`, or a sequence of such images or of
     Pillow images, which may differ in size. Pixels that are no 8-bit integers are shown from the lowest of the image,
     black, to its highest. Images of more than `largest_edge` pixels are shown smaller. ValueError if there are not as
-    many labels as images, or no images.
+    many labels as images.
     """
-    if len(images) != len(labels) or len(images) == 0:
+    if len(images) != len(labels):
         raise ValueError(f"{len(images)} images and {len(labels)} labels make no contact sheet")
     shown = [_shown(image, largest_edge) for image in images]
     columns = columns or max(1, math.ceil(math.sqrt(len(shown))))
     rows = math.ceil(len(shown) / columns)
-    cell_width = max(image.width for image in shown) + _MARGIN
-    cell_height = max(image.height for image in shown) + _CAPTION + _MARGIN
+    cell_width = max((image.width for image in shown), default=0) + _MARGIN
+    cell_height = max((image.height for image in shown), default=0) + _CAPTION + _MARGIN
     sheet = Image.new(
         "RGB", (columns * cell_width + _MARGIN, rows * cell_height + _MARGIN), "white"
     )

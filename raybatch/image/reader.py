@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import numpy as np
-from PIL import ExifTags, Image, ImageColor, ImageMode, ImageOps
+import numpy.typing as npt
+from PIL import ExifTags, Image, ImageColor, ImageMode, ImageOps, UnidentifiedImageError
 
 from raybatch.errors import ImageReadError
 from raybatch.image.modes import Colour, converted, on_background
-from raybatch.image.scaling import FITS, Scaling
+from raybatch.image.pixels import BoundLayout
+from raybatch.image.scaling import FITS, Extent, Scaling
+from raybatch.stages import stage
+
+Result = TypeVar("Result")
 
 RESAMPLING = {resampling.name.lower(): resampling for resampling in Image.Resampling}
 DECODES = ("exact", "scaled")
@@ -75,10 +81,33 @@ class ImageReader:
 
     def read(self, file: IO[bytes]) -> Image.Image:
         """Return the image in `file`, fully loaded; ImageReadError with the cause if that cannot be done."""
+        scaling = self._scaling
+
+        def finish(image: Image.Image, extent: Extent) -> Image.Image:
+            return image if scaling is None else scaling.scaled(image, extent)
+
+        return self._decode(file, finish)
+
+    def read_into(self, file: IO[bytes], layout: BoundLayout, out: npt.NDArray[Any]) -> None:
+        """Write the pixels of `read(file)` into `out`, an array of `layout.shape`; errors as there.
+
+        The reader has a size. There may be no Pillow image of that size, nor any copy of the pixels.
+        """
+        scaling = self._scaling
+        if scaling is None:
+            raise ValueError("images are read into an array only where the reader has a size")
+        self._decode(file, lambda image, extent: scaling.scaled_into(image, extent, layout, out))
+
+    def _decode(self, file: IO[bytes], finish: Callable[[Image.Image, Extent], Result]) -> Result:
+        """Return `finish(image, extent)` for the image in `file` in its mode, `extent` as in `Scaling.draft`."""
         image = None
         try:
-            with Image.open(file, formats=self.formats) as image:
-                return self._finished(image)
+            with stage("decode"), Image.open(file, formats=self.formats) as image:
+                return finish(*self._finished(image))
+        except UnidentifiedImageError as error:
+            # Its message has the address of the file object in it.
+            reason = "UnidentifiedImageError: cannot identify image file"
+            raise ImageReadError(None, reason) from error
         except Exception as error:
             raise ImageReadError(
                 None if image is None else image.format, f"{type(error).__name__}: {error}"
@@ -108,14 +137,14 @@ class ImageReader:
         margin = self.scale_margin if self.decode == "scaled" else None
         return Scaling(width, height, self.fit, RESAMPLING[str(self.resample)], margin)
 
-    def _finished(self, image: Image.Image) -> Image.Image:
-        """Return the pixels of `image`, whose header has been read."""
+    def _finished(self, image: Image.Image) -> tuple[Image.Image, Extent]:
+        """Return `image`, whose header has been read, in its mode and loaded, and its extent."""
         pixels = image.width * image.height
         if pixels > self.max_pixels:
             raise ValueError(f"{pixels} pixels are more than max_pixels={self.max_pixels}")
         orientation = orientation_of(image) if self.exif_orientation else 1
         scaling = self._scaling
-        extent: Any = None
+        extent: Extent = image.size
         if scaling is not None:
             extent = scaling.draft(image, is_turned=orientation in _TURNED)
         # Some formats know their mode only now.
@@ -127,7 +156,7 @@ class ImageReader:
             image = on_background(image, self.background)  # type: ignore[arg-type]
         if self.mode is not None:
             image = converted(image, self.mode)
-        return image if scaling is None else scaling.scaled(image, extent)
+        return image, extent
 
 
 def orientation_of(image: Image.Image) -> int:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
+import numpy.typing as npt
 from PIL import Image
+
+from raybatch.image.pixels import BoundLayout
+from raybatch.image.resampling import Box, can_resample, resample_into
+from raybatch.stages import stage
 
 FITS = ("stretch", "crop", "pad")
 
 Extent = tuple[float, float]
-Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -50,13 +55,60 @@ class Scaling:
 
     def scaled(self, image: Image.Image, extent: Extent) -> Image.Image:
         """Return `image`, which is loaded, at the size that was asked for."""
-        resized = image.resize(
-            self._inner_size(*extent),
-            self.resample,
-            box=self._box(*extent),
-            reducing_gap=self.margin,
-        )
+        with stage("resize"):
+            resized = image.resize(
+                self._inner_size(*extent),
+                self.resample,
+                box=self._box(*extent),
+                reducing_gap=self.margin,
+            )
         return resized if resized.size == (self.width, self.height) else self._padded(resized)
+
+    def scaled_into(
+        self, image: Image.Image, extent: Extent, layout: BoundLayout, out: npt.NDArray[Any]
+    ) -> None:
+        """Write the pixels of `scaled(image, extent)` into `out`, an array of `layout.shape`."""
+        if not (layout.is_of_bytes and can_resample(image, self.resample)):
+            return layout.write(self.scaled(image, extent), out)
+        size = self._inner_size(*extent)
+        left, top = self._margins(*size)
+        canvas = layout.canvas(out)
+        inner = canvas[top : top + size[1], left : left + size[0]]
+        with stage("resize"):
+            part, box = self._reduced(image, size, self._box(*extent))
+            is_done = resample_into(part, self.resample, box, inner, layout.table)
+        if not is_done:
+            return layout.write(self.scaled(image, extent), out)
+        for edge in (
+            canvas[:top],
+            canvas[top + size[1] :],
+            canvas[:, :left],
+            canvas[:, left + size[0] :],
+        ):
+            edge[...] = layout.black
+        return None
+
+    def _reduced(
+        self, image: Image.Image, size: tuple[int, int], box: Box
+    ) -> tuple[Image.Image, Box]:
+        """Return `image` after the first of the two steps of `Image.resize`, and where `box` is in it then."""
+        if self.margin is None:
+            return image, box
+        left, top, right, bottom = box
+        factors = (
+            int((right - left) / size[0] / self.margin) or 1,
+            int((bottom - top) / size[1] / self.margin) or 1,
+        )
+        if factors == (1, 1):
+            return image, box
+        around = image._get_safe_box(size, self.resample, box)
+        x, y = around[:2]
+        return image.reduce(factors, around), (
+            (left - x) / factors[0],
+            (top - y) / factors[1],
+            (right - x) / factors[0],
+            (bottom - y) / factors[1],
+        )
 
     def _box(self, width: float, height: float) -> Box:
         """Return what is used of an image: left, upper, right, lower; as in `ImageOps.fit`."""
@@ -87,7 +139,9 @@ class Scaling:
         palette = image.getpalette() if image.palette else None
         if palette is not None:
             out.putpalette(palette)
-        left = round((self.width - image.width) * 0.5)
-        top = round((self.height - image.height) * 0.5)
-        out.paste(image, (left, top))
+        out.paste(image, self._margins(*image.size))
         return out
+
+    def _margins(self, width: int, height: int) -> tuple[int, int]:
+        """Return how far from the left and the top an image of this size lies; as in `ImageOps.pad`."""
+        return round((self.width - width) * 0.5), round((self.height - height) * 0.5)

@@ -89,7 +89,8 @@ class LoaderStats:
     @property
     def advice(self) -> str:
         """One sentence on what would make it faster."""
-        return _ADVICE[self.bottleneck]
+        own = f"the stage {self.bottleneck!r} takes longest: make it faster, or add workers"
+        return _ADVICE.get(self.bottleneck, own)
 
     def __str__(self) -> str:
         made = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in self.stages.items())

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from raybatch.image.augment.settings import pair
 from raybatch.image.augment.transform import Transform
 from raybatch.image.reader import RESAMPLING
+from raybatch.image.resampling import resized
 
 _TRIES = 10
 
@@ -54,9 +56,16 @@ class RandomResizedCrop(Transform):
             )
 
     def on_image(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
+        return self._cropped(image, self.box(image.width, image.height, rng))
+
+    def on_array(self, array: npt.NDArray[np.uint8], rng: np.random.Generator) -> Image.Image:
+        return self._cropped(array, self.box(array.shape[1], array.shape[0], rng))
+
+    def _cropped(
+        self, image: Image.Image | npt.NDArray[np.uint8], box: tuple[int, int, int, int]
+    ) -> Image.Image:
         height, width = _height_and_width(self.size)
-        box = self.box(image.width, image.height, rng)
-        return image.resize((width, height), RESAMPLING[str(self.interpolation)], box=box)
+        return resized(image, (width, height), RESAMPLING[str(self.interpolation)], box)
 
     def box(self, width: int, height: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
         """Return the part to take of a `width` × `height` image: left, top, right, bottom, in pixels.

@@ -30,13 +30,21 @@ class Transform(ABC):
     ) -> Image.Image | npt.NDArray[np.uint8]:
         if isinstance(image, Image.Image):
             return self.on_image(image, rng)
-        before = _as_image(image)
-        after = self.on_image(before, rng)
-        return image if after is before else np.array(after)
+        _check_array(image)
+        after = self.on_array(image, rng)
+        return image if after is None else np.array(after)
 
     @abstractmethod
     def on_image(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
-        """Return the changed image, or `image` itself; the one method that a subclass adds."""
+        """Return the changed image, or `image` itself; the one method that a subclass must add."""
+
+    def on_array(
+        self, array: npt.NDArray[np.uint8], rng: np.random.Generator
+    ) -> Image.Image | None:
+        """Return what `on_image` makes of the image in `array`, None for that image itself."""
+        before = Image.fromarray(array)
+        after = self.on_image(before, rng)
+        return None if after is before else after
 
 
 @dataclass(frozen=True)
@@ -65,11 +73,20 @@ class Compose(Transform):
             image = transform(image, rng=rng)
         return image
 
+    def on_array(
+        self, array: npt.NDArray[np.uint8], rng: np.random.Generator
+    ) -> Image.Image | None:
+        # The first may have a shorter way from an array to an image.
+        if not self.transforms or not isinstance(self.transforms[0], Transform):
+            return super().on_array(array, rng)
+        first = self.transforms[0].on_array(array, rng)
+        rest = Compose(self.transforms[1:])
+        return rest.on_array(array, rng) if first is None else rest.on_image(first, rng)
 
-def _as_image(array: Any) -> Image.Image:
+
+def _check_array(array: Any) -> None:
     if not isinstance(array, np.ndarray) or array.dtype != np.uint8:
         kind = f"array of {array.dtype}" if isinstance(array, np.ndarray) else type(array)
         raise TypeError(f"an image must be a uint8 array or a PIL image, not {kind}")
     if array.shape[2:] not in ((), (3,)) or array.ndim < 2 or not array.size:
         raise ValueError(f"an image must have the shape (H, W, 3) or (H, W), not {array.shape}")
-    return Image.fromarray(array)

@@ -1,0 +1,213 @@
+"""The two passes over an image, a strip of rows at a time.
+
+A source row goes through both passes while it is in the processor's cache. With the horizontal pass first:
+
+    source rows ──transpose──► strip ──sum columns──► window ──sum rows──► line ──write──► out
+    (8 at a time)              (32 bytes a column)    (rows that the       (one row)
+                                                       vertical pass needs)
+
+With the vertical pass first, rows are summed before they are transposed. Grey images go 32 rows at a time.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numba import types
+
+from raybatch.image.compiled import vectors
+from raybatch.image.compiled.compiling import compiled_for, inlined
+
+_LANES = vectors.LANES
+# The vertical pass cannot come first for images with narrower rows.
+LEAST_ROW_BYTES = _LANES
+
+
+@inlined
+def _fill_strip(
+    source: int, stride: int, pixel_bytes: int, width: int, rows: int, strip: int
+) -> None:
+    """Transpose `rows` rows of `width` pixels to columns of 32 bytes; what lies below the last is undefined."""
+    if pixel_bytes == 1:
+        for row in range(rows):
+            for x in range(width):
+                vectors.store_8(strip + x * _LANES + row, vectors.load_8(source + row * stride + x))
+        return
+    done = 0
+    if pixel_bytes == 4 and rows == 8:
+        done = width // 8 * 8
+        for x in range(0, done, 8):
+            vectors.transpose_8x8(source + x * 4, stride, strip + x * _LANES)
+            # The following rows, while these are summed.
+            vectors.prefetch_256(source + rows * stride + x * _LANES)
+    for row in range(rows):
+        line, out = source + row * stride, strip + row * 4
+        if pixel_bytes == 4:
+            for x in range(done, width):
+                vectors.store_32(out + x * _LANES, vectors.load_32(line + x * 4))
+        else:
+            # Four bytes are read for three, but not beyond the last pixel.
+            for x in range(width - 1):
+                vectors.store_32(out + x * _LANES, vectors.load_32(line + x * 3))
+            for byte in range(3):
+                value = vectors.load_8(line + (width - 1) * 3 + byte)
+                vectors.store_8(out + (width - 1) * _LANES + byte, value)
+
+
+@inlined
+def _sum_strip(
+    strip: int, firsts: Any, weights: int, taps: int, lanes: int, out: int, stride: int
+) -> None:
+    """Write the horizontal pass of a strip to rows of `lanes` bytes a pixel: 8 rows of 4, or 32 of one."""
+    for x in range(len(firsts)):
+        column, weight = strip + firsts[x] * _LANES, weights + x * taps * 4
+        if lanes == 4:
+            vectors.sum_columns_of_4(column, weight, taps, out + x * 4, stride)
+        else:
+            vectors.sum_columns_of_1(column, weight, taps, out + x, stride)
+
+
+@inlined
+def _sum_lines(source: int, stride: int, weights: int, taps: int, row_bytes: int, out: int) -> None:
+    """Write the vertical pass of `taps` rows of `row_bytes` ≥ 32 bytes to one row, and nothing beside it."""
+    for byte in range(0, row_bytes - _LANES, _LANES):
+        vectors.sum_rows(source + byte, stride, weights, taps, out + byte)
+    last = row_bytes - _LANES
+    vectors.sum_rows(source + last, stride, weights, taps, out + last)
+
+
+@inlined
+def _write(
+    line: int, width: int, lanes: int, out: int, strides: Any, channels: int, table: int
+) -> None:
+    """Write a row of `lanes` bytes a pixel to `out`: as it is, or 32-bit values from the rows of `table`."""
+    if table == 0 and channels == 3 and strides == (3, 1):
+        x = 0
+        while x + 8 <= width:
+            vectors.pack_8(line + x * 4, out + x * 3)
+            x += 8
+        while x < width:
+            for byte in range(3):
+                vectors.store_8(out + x * 3 + byte, vectors.load_8(line + x * 4 + byte))
+            x += 1
+        return
+    if table == 0 and channels == 4 and strides == (4, 1):
+        for x in range(0, width * 4, 4):
+            vectors.store_32(out + x, vectors.load_32(line + x))
+        return
+    for channel in range(channels):
+        start = out + channel * strides[1]
+        if table == 0:
+            for x in range(width):
+                vectors.store_8(start + x * strides[0], vectors.load_8(line + x * lanes + channel))
+        else:
+            values = table + channel * 1024
+            for x in range(width):
+                value = vectors.load_32(values + vectors.load_8(line + x * lanes + channel) * 4)
+                vectors.store_32(start + x * strides[0], value)
+
+
+def scratch_bytes(pixel_bytes: int, width: int, columns: int, y_taps: int) -> int:
+    """Return how many bytes `resample` works in: for a source of `width`, `columns` pixels out."""
+    lanes = 1 if pixel_bytes == 1 else 4
+    at_once = _LANES // lanes
+    window = (_window_rows(y_taps, at_once) + 1) * _row_stride(columns * lanes)
+    return (width + 1) * _LANES + window + at_once * _row_stride(width * lanes)
+
+
+@inlined
+def _row_stride(row_bytes: int) -> int:
+    """Return `row_bytes` in whole vectors."""
+    return (row_bytes + _LANES - 1) // _LANES * _LANES
+
+
+@inlined
+def _window_rows(taps: int, at_once: int) -> int:
+    """Return how many rows are kept for a vertical pass: enough that they are moved up rarely."""
+    return 2 * (taps + at_once)
+
+
+@compiled_for(types.void(
+    *[types.int64] * 6, types.int64[::1], types.int32[:, ::1], types.int64[::1], types.int32[:, ::1],
+    types.boolean, types.int64, types.UniTuple(types.int64, 3), types.int64, types.int64,
+))  # fmt: skip
+def resample(
+    source: int,
+    stride: int,
+    pixel_bytes: int,
+    channels: int,
+    width: int,
+    height: int,
+    x_firsts: npt.NDArray[np.int64],
+    x_weights: npt.NDArray[np.int32],
+    y_firsts: npt.NDArray[np.int64],
+    y_weights: npt.NDArray[np.int32],
+    is_vertical_first: bool,
+    out: int,
+    strides: tuple[int, int, int],
+    table: int,
+    scratch: int,
+) -> None:
+    """Resample the image at the address `source`, and write it to the address `out`.
+
+    The source has `height` rows of `width` pixels, `stride` bytes apart; a pixel has `pixel_bytes`: 1, or 3, or
+    4, of which the first `channels` are written. With the vertical pass first a row has 32 bytes at least.
+    `strides` are those of `out` in bytes, of rows, pixels and channels. `table` is 0 for bytes, or the address
+    of `(channels, 256)` 32-bit values, one for each byte. `scratch` is the address of `scratch_bytes`.
+    """
+    lanes = 1 if pixel_bytes == 1 else 4
+    at_once = _LANES // lanes
+    columns, x_taps = x_weights.shape
+    rows, y_taps = y_weights.shape
+    weights_x, weights_y = x_weights.ctypes.data, y_weights.ctypes.data
+    window_stride = _row_stride(columns * lanes)
+    strip = scratch
+    line = strip + (width + 1) * _LANES
+    window = line + window_stride
+    window_rows = _window_rows(y_taps, at_once)
+    pixel_strides = (strides[1], strides[2])
+
+    if is_vertical_first:
+        summed, summed_stride = window + window_rows * window_stride, _row_stride(width * lanes)
+        for top in range(0, rows, at_once):
+            count = min(at_once, rows - top)
+            for row in range(count):
+                _sum_lines(
+                    source + y_firsts[top + row] * stride, stride,
+                    weights_y + (top + row) * y_taps * 4, y_taps,
+                    width * pixel_bytes, summed + row * summed_stride,
+                )  # fmt: skip
+            _fill_strip(summed, summed_stride, pixel_bytes, width, count, strip)
+            _sum_strip(strip, x_firsts, weights_x, x_taps, lanes, window, window_stride)
+            for row in range(count):
+                _write(
+                    window + row * window_stride, columns, lanes,
+                    out + (top + row) * strides[0], pixel_strides, channels, table,
+                )  # fmt: skip
+        return
+
+    window_top = made = y_firsts[
+        0
+    ]  # the source rows of the window's first row, and of the next to be made
+    for row in range(rows):
+        first = y_firsts[row]
+        made = max(made, first)
+        while made < first + y_taps:
+            if made - window_top + at_once > window_rows:
+                kept = (made - first) * window_stride
+                moved = window + (first - window_top) * window_stride
+                for byte in range(0, kept, 4):
+                    vectors.store_32(window + byte, vectors.load_32(moved + byte))
+                window_top = first
+            count = min(at_once, height - made)
+            _fill_strip(source + made * stride, stride, pixel_bytes, width, count, strip)
+            end = window + (made - window_top) * window_stride
+            _sum_strip(strip, x_firsts, weights_x, x_taps, lanes, end, window_stride)
+            made += count
+        _sum_lines(
+            window + (first - window_top) * window_stride, window_stride,
+            weights_y + row * y_taps * 4, y_taps, window_stride, line,
+        )  # fmt: skip
+        _write(line, columns, lanes, out + row * strides[0], pixel_strides, channels, table)

@@ -1,0 +1,114 @@
+"""Microseconds for an image to be resampled and laid out: Pillow and NumPy, and the compiled kernel.
+
+usage: python -m tests.figures.resample DIR [--count 50] [--rounds 20]
+
+DIR holds photographs. They are decoded first; what is timed is from the decoded image to the array, in the thread's
+processor time. The two ways take turns, image by image, so that a busy machine slows both alike; the figures are
+medians over all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+from PIL import Image
+
+from raybatch.accessors.folder import find_images
+from raybatch.image import PixelLayout, augment, resampling
+from raybatch.image.scaling import Scaling
+
+SIZE = 224
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+LAYOUTS = {
+    "uint8 HWC": PixelLayout(),
+    "uint8 CHW": PixelLayout(channels_first=True),
+    "float32 HWC, mean and std": PixelLayout(mean=MEAN, std=STD),
+    "float32 CHW, mean and std": PixelLayout(channels_first=True, mean=MEAN, std=STD),
+}
+
+Work = Callable[[Image.Image, int], Any]
+
+
+def layout_work(layout: PixelLayout) -> Work:
+    bound = layout.bound(np.dtype(np.uint8), (3,))
+    out = np.empty(bound.shape(SIZE, SIZE), bound.dtype)
+    scaling = Scaling(SIZE, SIZE, "stretch", Image.Resampling.BILINEAR)
+
+    def work(image: Image.Image, seed: int) -> Any:
+        scaling.scaled_into(image, image.size, bound, out)
+        return out
+
+    return work
+
+
+def crop_work(*, from_array: bool) -> Work:
+    crop = augment.Compose([augment.RandomResizedCrop(SIZE), augment.RandomHorizontalFlip()])
+    arrays: dict[int, Any] = {}
+
+    def work(image: Image.Image, seed: int) -> Any:
+        rng = np.random.default_rng(seed)
+        if from_array:
+            return crop(arrays[id(image)], rng=rng)
+        return np.asarray(crop(image, rng=rng))
+
+    def with_arrays(image: Image.Image, seed: int) -> Any:
+        if id(image) not in arrays:
+            arrays[id(image)] = np.asarray(image)
+        return work(image, seed)
+
+    return with_arrays
+
+
+def measure(name: str, work: Work, images: list[Image.Image], rounds: int) -> None:
+    """Print the medians of Pillow's way and of the kernel's, whose results must be equal."""
+    times: dict[str, list[float]] = {"Pillow": [], "kernel": []}
+    kernel = resampling._kernel()
+    for seed in range(rounds):
+        for image in images:
+            results = []
+            for way, used in (("Pillow", None), ("kernel", kernel)):
+                with mock.patch.object(resampling, "_kernel", lambda used=used: used):
+                    if seed == 0:
+                        work(image, seed)  # whatever is made once
+                    start = time.thread_time()
+                    result = work(image, seed)
+                    times[way].append(time.thread_time() - start)
+                results.append(np.array(result))
+            np.testing.assert_array_equal(results[0], results[1], name)
+    pillow, fast = (np.median(times[way]) * 1e6 for way in ("Pillow", "kernel"))
+    least = min(times["kernel"]) * 1e6
+    print(
+        f"{name:34s} Pillow {pillow:5.0f} µs, kernel {fast:4.0f} µs (at best {least:4.0f}), "
+        f"{pillow / fast:.1f} times as fast",
+        flush=True,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--count", type=int, default=50)
+    parser.add_argument("--rounds", type=int, default=20)
+    arguments = parser.parse_args()
+    images = []
+    for path in find_images(str(arguments.folder))[: arguments.count]:
+        with Image.open(path) as image:
+            images.append(image.convert("RGB"))
+    if resampling._kernel() is None:
+        raise SystemExit("there is no kernel: pip install 'raybatch[fast]'")
+    for name, layout in LAYOUTS.items():
+        measure(name, layout_work(layout), images, arguments.rounds)
+    measure("crop and flip, image → array", crop_work(from_array=False), images, arguments.rounds)
+    measure("crop and flip, array → array", crop_work(from_array=True), images, arguments.rounds)
+
+
+if __name__ == "__main__":
+    main()

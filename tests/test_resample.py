@@ -1,0 +1,333 @@
+"""The compiled resampling: Pillow's bits for every filter, mode, size and box, wherever they are written to."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+
+from raybatch.image import ImageReader, PixelLayout, augment, resampling
+
+FILTERS = [Image.Resampling[name] for name in ("BOX", "BILINEAR", "HAMMING", "BICUBIC", "LANCZOS")]
+BANDS = {"RGB": 3, "L": 1, "CMYK": 4, "RGBX": 4, "YCbCr": 3, "HSV": 3}
+BILINEAR = Image.Resampling.BILINEAR
+COMPILED = Path(resampling.__file__).parent / "compiled"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def fresh_machine_code() -> None:
+    """Remove machine code that is older than any of its sources: Numba looks at one of them only."""
+    changed = max(path.stat().st_mtime for path in COMPILED.glob("*.py"))
+    for kept in COMPILED.glob("__pycache__/*.nb[ic]"):
+        if kept.stat().st_mtime < changed:
+            kept.unlink()
+    assert resampling._kernel() is not None, "the tests need the extra `fast`"
+
+
+def noise(mode: str, width: int, height: int, seed: int = 0) -> Image.Image:
+    """Bytes of any value; of 0 and 255 only, which filters overshoot most, for odd seeds."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width * BANDS[mode]), np.uint8)
+    if seed % 2:
+        pixels = np.where(pixels > 127, 255, 0).astype(np.uint8)
+    return Image.frombytes(mode, (width, height), pixels.tobytes())
+
+
+def check(image: Image.Image, size: tuple[int, int], resample: Image.Resampling, box: Any) -> bool:
+    """Compare all ways to resample with Pillow's; return whether the kernel took part."""
+    wanted = np.asarray(image.resize(size, resample, box))
+    about = f"{image.mode} {image.size} {box} -> {size} {resample.name}"
+    guarded = np.full(wanted.size + 64, 77, np.uint8)
+    out = guarded[32:-32].reshape(wanted.shape)
+    used = resampling.resample_into(image, resample, box, out)
+    if used:
+        np.testing.assert_array_equal(out, wanted, about)
+    assert (guarded[:32] == 77).all(), about
+    assert (guarded[-32:] == 77).all(), about
+    result = resampling.resized(image, size, resample, box)
+    assert (result.mode, result.size) == (image.mode, size)
+    np.testing.assert_array_equal(np.asarray(result), wanted, about)
+    if image.mode in ("RGB", "L"):
+        from_array = resampling.resized(np.asarray(image), size, resample, box)
+        np.testing.assert_array_equal(np.asarray(from_array), wanted, about)
+    return used
+
+
+@pytest.mark.parametrize("resample", FILTERS, ids=lambda resample: resample.name)
+def test_any_shape_and_box(resample: Image.Resampling) -> None:
+    rng = np.random.default_rng(resample)
+    used, count = 0, 700
+    for number in range(count):
+        width, height, *size = np.exp(rng.uniform(0, np.log([160, 160, 120, 120]))).astype(int)
+        image = noise(list(BANDS)[number % len(BANDS)], width, height, number)
+        box: Any = (0, 0, width, height)
+        if number % 3:
+            left, right = sorted(rng.uniform(0, width, 2))
+            top, bottom = sorted(rng.uniform(0, height, 2))
+            box = (left, top, right, bottom)
+        if number % 3 == 2:
+            left, top = int(left), int(top)
+            box = (left, top, rng.integers(left + 1, width + 1), rng.integers(top + 1, height + 1))
+        used += check(image, (int(size[0]), int(size[1])), resample, box)
+    # All but narrow images that lose many rows.
+    assert used > 0.7 * count
+
+
+@pytest.mark.parametrize("resample", FILTERS, ids=lambda resample: resample.name)
+def test_every_small_size(resample: Image.Resampling) -> None:
+    for width, height, *size in itertools.product((1, 2, 5), (1, 2, 4), (1, 3, 9), (1, 2, 7)):
+        for mode in ("RGB", "L"):
+            image = noise(mode, width, height, width)
+            check(image, (size[0], size[1]), resample, (0, 0, width, height))
+
+
+@pytest.mark.parametrize("resample", FILTERS, ids=lambda resample: resample.name)
+def test_extreme_pixels_are_clipped_as_pillow_clips_them(resample: Image.Resampling) -> None:
+    rows, columns = np.indices((40, 50))
+    for pixels in (
+        np.zeros((40, 50)),
+        np.full((40, 50), 255),
+        (rows + columns) % 2 * 255,
+        (rows // 3 + columns // 3) % 2 * 255,
+    ):
+        grey = Image.fromarray(pixels.astype(np.uint8))
+        for image in (grey, grey.convert("RGB")):
+            for size in ((50, 40), (13, 9), (111, 97), (100, 11), (11, 100)):
+                assert check(image, size, resample, (0, 0, 50, 40))
+                assert check(image, size, resample, (3.25, 1.5, 47.75, 39))
+
+
+@pytest.mark.parametrize("source", [(500, 375), (333, 500), (1500, 90), (60, 900)], ids=str)
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_photographs(source: tuple[int, int], mode: str) -> None:
+    image = noise(mode, *source)
+    for resample, size in itertools.product(FILTERS, ((224, 224), (64, 64), (1, 300), (300, 1))):
+        assert check(image, size, resample, (0, 0, *source))
+
+
+def reader_pixels(reader: ImageReader, layout: PixelLayout, data: bytes) -> npt.NDArray[Any]:
+    bound = layout.bound(reader.dtype, reader.channels)
+    assert reader.size is not None
+    out = np.full(bound.shape(*reader.size), 99, bound.dtype)
+    reader.read_into(io.BytesIO(data), bound, out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def files() -> list[bytes]:
+    """A photograph, one on its side, and one that loses more than twice as many rows as columns."""
+    out = []
+    for number, size in enumerate([(300, 225), (225, 300), (120, 400)]):
+        file = io.BytesIO()
+        small = noise("RGB", size[0] // 15, size[1] // 15, 2 * number)
+        small.resize(size, Image.Resampling.BICUBIC).save(file, "JPEG" if number else "PNG")
+        out.append(file.getvalue())
+    return out
+
+
+LAYOUTS = [
+    PixelLayout(),
+    PixelLayout(channels_first=True),
+    PixelLayout("float32"),
+    PixelLayout(mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4)),
+    PixelLayout(channels_first=True, mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4)),
+    PixelLayout("float16"),
+    PixelLayout("int32"),
+]
+
+
+@pytest.mark.parametrize("fit", ["stretch", "crop", "pad"])
+@pytest.mark.parametrize("decode", ["exact", "scaled"])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_files_are_read_into_every_layout(
+    files: list[bytes], fit: str, decode: str, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for data, size, layout in itertools.product(files, [(32, 40), (77, 30)], LAYOUTS):
+        if mode == "L" and layout.mean is not None:
+            layout = PixelLayout(mean=0.5, std=0.2)
+        reader = ImageReader(size, mode, fit=fit, resample="bicubic", decode=decode)
+        got = reader_pixels(reader, layout, data)
+        with monkeypatch.context() as patched:
+            patched.setattr(resampling, "_kernel", lambda: None)
+            wanted = reader_pixels(reader, layout, data)
+        assert got.dtype == wanted.dtype
+        np.testing.assert_array_equal(got, wanted)
+
+
+@pytest.fixture
+def no_pillow(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise AssertionError("resized by Pillow")
+
+    monkeypatch.setattr(Image.Image, "resize", fail)
+
+
+@pytest.mark.usefixtures("no_pillow")
+@pytest.mark.parametrize("layout", LAYOUTS[:5], ids=repr)
+@pytest.mark.parametrize("fit", ["stretch", "crop", "pad"])
+def test_files_go_through_the_kernel(files: list[bytes], fit: str, layout: PixelLayout) -> None:
+    for data in files:
+        reader_pixels(ImageReader((32, 40), fit=fit), layout, data)
+
+
+@pytest.mark.usefixtures("no_pillow")
+def test_crops_go_through_the_kernel() -> None:
+    crop = augment.Compose([augment.RandomResizedCrop(32), augment.RandomHorizontalFlip()])
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        image = noise("RGB", 90, 80)
+        assert isinstance(crop(image, rng=rng), Image.Image)
+        assert crop(np.asarray(image), rng=rng).shape == (32, 32, 3)
+
+
+def test_crops_and_flips_are_those_of_pillow(monkeypatch: pytest.MonkeyPatch) -> None:
+    crop = augment.RandomResizedCrop((30, 40))
+    both = augment.Compose([crop, augment.RandomHorizontalFlip(), augment.RandomVerticalFlip()])
+    array = np.asarray(noise("RGB", 160, 90))
+    views = (array, array[10:, 20:], array[::2], array[:, ::2], array[::-1], array[..., ::-1])
+    for seed, view in itertools.product(range(10), (*views, array[..., 0])):
+        for transform in (crop, both):
+            got = transform(view, rng=np.random.default_rng(seed))
+            assert got.flags.writeable
+            with monkeypatch.context() as patched:
+                patched.setattr(resampling, "_kernel", lambda: None)
+                wanted = transform(view, rng=np.random.default_rng(seed))
+            np.testing.assert_array_equal(got, wanted)
+
+
+@pytest.mark.parametrize("mode", ["1", "P", "LA", "RGBA", "I;16", "I", "F", "La", "RGBa"])
+def test_other_modes_are_left_to_pillow(mode: str) -> None:
+    image = Image.radial_gradient("L")
+    image = image if mode not in ("La", "RGBa") else image.convert(mode[:-1] + "A")
+    image = image.convert(mode)
+    box = (0.5, 1, 200, 150.25)
+    got = resampling.resized(image, (33, 21), BILINEAR, box)
+    assert got == image.resize((33, 21), BILINEAR, box)
+
+
+@pytest.mark.parametrize(
+    "resample", [one for one in Image.Resampling if one not in FILTERS], ids=str
+)
+def test_other_filters_are_left_to_pillow(resample: Image.Resampling) -> None:
+    image = noise("RGB", 50, 40)
+    assert not resampling.resample_into(image, resample, (0, 0, 50, 40), np.empty((9, 9, 3), "u1"))
+    got = resampling.resized(image, (9, 9), resample, (0, 0, 50, 40))
+    assert got == image.resize((9, 9), resample)
+
+
+def test_images_in_several_blocks_are_left_to_pillow() -> None:
+    image = Image.radial_gradient("L").convert("RGB").resize((3000, 1500))
+    assert not resampling.resample_into(
+        image, BILINEAR, (0, 0, 3000, 1500), np.empty((9, 9, 3), np.uint8)
+    )
+    got = resampling.resized(image, (9, 9), BILINEAR, (0, 0, 3000, 1500))
+    assert got == image.resize((9, 9), BILINEAR)
+
+
+@pytest.mark.parametrize(
+    "box", [(-1, 0, 5, 5), (0, 0, 51, 5), (9, 0, 5, 5), (0, 0, 5, float("nan")), (3, 3, 3, 9)]
+)
+def test_boxes_that_do_not_fit_are_left_to_pillow(box: Any) -> None:
+    image, outcomes = noise("RGB", 50, 40), []
+    for resize in (
+        lambda: resampling.resized(image, (9, 9), BILINEAR, box),
+        lambda: image.resize((9, 9), BILINEAR, box),
+    ):
+        try:
+            outcomes.append(np.asarray(resize()).tolist())
+        except ValueError as error:
+            outcomes.append(str(error))
+    assert outcomes[0] == outcomes[1]
+
+
+def test_the_result_is_an_image_of_its_own() -> None:
+    image = noise("RGB", 50, 40)
+    result = resampling.resized(image, (50, 40), BILINEAR, (0, 0, 50, 40))
+    before = result.copy()
+    image.putpixel((0, 0), (1, 2, 3))
+    assert result == before
+    result.putpixel((0, 0), (4, 5, 6))
+    assert result.getpixel((0, 0)) == (4, 5, 6)
+    assert image.getpixel((0, 0)) == (1, 2, 3)
+
+
+def test_threads_do_not_disturb_each_other() -> None:
+    images = [noise("RGB", 200 + 5 * number, 150, number) for number in range(16)]
+    wanted = [np.asarray(image.resize((64, 48), BILINEAR)) for image in images]
+
+    def resize(number: int) -> npt.NDArray[Any]:
+        image = images[number % 16]
+        return np.asarray(resampling.resized(image, (64, 48), BILINEAR, (0, 0, *image.size)))
+
+    with ThreadPoolExecutor(4) as threads:
+        for number, got in enumerate(threads.map(resize, range(800))):
+            np.testing.assert_array_equal(got, wanted[number % 16])
+
+
+def test_a_kernel_with_other_pixels_than_the_installed_pillow_is_not_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    make: Any = resampling._kernel.__wrapped__
+    resize = Image.Image.resize
+    assert make() is not None
+
+    def brighter(self: Image.Image, *arguments: Any) -> Image.Image:
+        return resize(self, *arguments).point(lambda value: value ^ 1)
+
+    monkeypatch.setattr(Image.Image, "resize", brighter)
+    assert make() is None
+
+
+def test_without_a_folder_for_machine_code_it_is_made_each_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from numba import types
+    from numba.core import caching
+
+    from raybatch.image.compiled.compiling import compiled_for
+
+    monkeypatch.setattr(caching.CacheImpl, "_locator_classes", [])
+
+    def twice(x: int) -> int:
+        return 2 * x
+
+    assert compiled_for(types.int64(types.int64))(twice)(21) == 42
+
+
+PROGRAM = """
+import hashlib, io, sys
+if sys.argv[1] == "without":
+    sys.modules["numba"] = None
+import raybatch, raybatch.image.augment
+assert sys.modules.get("numba") is None, "imported before it is needed"
+from raybatch.image import ImageReader, PixelLayout, resampling
+from PIL import Image
+file = io.BytesIO()
+Image.radial_gradient("L").save(file, "PNG")
+reader = ImageReader((60, 50), resample="lanczos")
+layout = PixelLayout(mean=0.5, std=0.25).bound(reader.dtype, reader.channels)
+import numpy as np
+out = np.empty((60, 50, 3), np.float32)
+reader.read_into(file, layout, out)
+print(hashlib.sha256(out).hexdigest(), resampling._kernel() is None)
+"""
+
+
+def test_without_numba_the_pixels_are_the_same() -> None:
+    lines = []
+    for how in ("with", "without"):
+        result = subprocess.run(
+            [sys.executable, "-c", PROGRAM, how], capture_output=True, text=True, check=False
+        )
+        assert result.stderr == ""
+        lines.append(result.stdout.split())
+    assert lines[0][0] == lines[1][0]
+    assert [line[1] for line in lines] == ["False", "True"]
