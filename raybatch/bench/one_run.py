@@ -1,0 +1,79 @@
+"""One contender in this process: `python -m raybatch.bench.one_run REQUEST RESULT`, two JSON files.
+
+The request holds the contender's function, what it needs, the work, and whether to look at the pixels rather
+than at the clock. The process ends when its standard input is closed, so it does not outlive who asked.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import importlib
+import json
+import os
+import signal
+import sys
+import threading
+from contextlib import closing
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from raybatch.bench.pixel_check import look_at
+from raybatch.bench.processes import cpu_seconds
+from raybatch.bench.stopwatch import time_epochs
+from raybatch.bench.work import Work
+
+# Without a batch for so long a contender is stuck; its stacks are printed, and it ends.
+_STUCK_S = 300
+
+
+def main() -> None:
+    """Do what the request says, and write the result."""
+    request_path, result_path = map(Path, sys.argv[1:])
+    threading.Thread(target=_end_with_standard_input, daemon=True).start()
+    result = _run(json.loads(request_path.read_text()))
+    whole = result_path.with_suffix(".part")
+    whole.write_text(json.dumps(result))
+    whole.rename(result_path)
+
+
+def _run(request: dict[str, Any]) -> dict[str, Any]:
+    module, _, function = request["function"].partition(":")
+    _note_progress()
+    try:
+        contend = getattr(importlib.import_module(module), function)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] in request["needs"]:
+            return {"missing": error.name}
+        raise
+    work = Work.from_json(request["work"])
+    result: dict[str, Any] = {"versions": {name: version(name) for name in request["needs"]}}
+    with closing(contend(work)) as batches:
+        if request["look"]:
+            result["seen"] = asdict(look_at(batches, work))
+        else:
+            result["times"] = asdict(
+                time_epochs(
+                    batches,
+                    len(work.paths),
+                    work.epochs - 1,
+                    cpu_seconds=cpu_seconds,
+                    on_batch=_note_progress,
+                )
+            )
+    return result
+
+
+def _note_progress() -> None:
+    faulthandler.dump_traceback_later(_STUCK_S, exit=True)
+
+
+def _end_with_standard_input() -> None:
+    while os.read(0, 1):
+        pass
+    os.killpg(0, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""The race: first the pixels of all contenders are checked, then they are timed in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from raybatch.bench.contenders import EXTRA, PLAIN, Contender
+from raybatch.bench.launch import RunError, run
+from raybatch.bench.pixel_check import Seen, difference
+from raybatch.bench.stopwatch import Times
+from raybatch.bench.work import Work
+
+RIGHT, MISSING, FAILED, DIFFERS = "right", "missing", "failed", "differs"
+
+
+@dataclass
+class Standing:
+    """How a contender stands: `state` is "right", "missing", "failed" or "differs", and `note` says why.
+
+    `rounds` has the times of each round by its number, and `peak_bytes` the most memory in any of them.
+    """
+
+    contender: Contender
+    state: str = RIGHT
+    note: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    rounds: dict[int, Times] = field(default_factory=dict)
+    peak_bytes: int = 0
+
+
+class Race:
+    """`contenders` do `work` in turn, A B C, `rounds` times.
+
+    Each run is in a fresh process: one epoch to warm up, then `work.epochs` that are timed as one stretch.
+    Those whose pixels, images or order are wrong are not timed.
+    """
+
+    def __init__(self, work: Work, contenders: list[Contender], rounds: int) -> None:
+        self.work = work
+        self.rounds = rounds
+        self.standings = [Standing(contender) for contender in contenders]
+
+    def __len__(self) -> int:
+        """Return the most steps that there can be."""
+        return 1 + len(self.standings) * (1 + self.rounds)
+
+    def steps(self) -> Iterator[str]:
+        """Run the race; each step is named before it is begun. RunError if the plain loop itself fails."""
+        yield "pixels: the reference"
+        once = replace(self.work, epochs=1)
+        reference = Seen.from_json(run(PLAIN, once, look=True).result["seen"])
+        for standing in self.standings:
+            yield f"pixels: {standing.contender.title}"
+            self._check(standing, once, reference)
+        for number in range(self.rounds):
+            for standing in self.standings:
+                yield f"round {number + 1} of {self.rounds}: {standing.contender.title}"
+                if standing.state == RIGHT:
+                    self._time(standing, number)
+
+    def _check(self, standing: Standing, once: Work, reference: Seen) -> None:
+        contender = standing.contender
+        if not contender.delivers or contender == PLAIN:
+            return
+        try:
+            result = run(contender, once, look=True).result
+        except RunError as error:
+            standing.state, standing.note = FAILED, str(error)
+            return
+        if "missing" in result:
+            standing.state = MISSING
+            standing.note = f"no module {result['missing']}: pip install '{EXTRA}'"
+            return
+        standing.versions = result["versions"]
+        problem = difference(contender, Seen.from_json(result["seen"]), reference, once)
+        if problem is not None:
+            standing.state, standing.note = DIFFERS, problem
+
+    def _time(self, standing: Standing, number: int) -> None:
+        warmed = replace(self.work, epochs=1 + self.work.epochs)
+        try:
+            outcome = run(standing.contender, warmed, look=False)
+        except RunError as error:
+            standing.state, standing.note = FAILED, str(error)
+            return
+        standing.rounds[number] = Times(**outcome.result["times"])
+        standing.peak_bytes = max(standing.peak_bytes, outcome.peak_bytes)
