@@ -22,11 +22,18 @@ _SHORTEST_PAUSE_S = 0.1
 _PAUSE_PER_SAMPLE = 50
 # How long a contender may take to close after it has given its result.
 _CLOSING_S = 10.0
-_SHOWN_LINES = 12
+_SHOWN_LINES = 20
 
 
 class RunError(RaybatchError, RuntimeError):
-    """A contender's process ended without a result; the message has the end of what it printed."""
+    """A contender failed; `log` is the end of what its process printed."""
+
+    def __init__(self, reason: str, log: str) -> None:
+        super().__init__(reason)
+        self.log = log
+
+    def __reduce__(self) -> tuple[type[RunError], tuple[str, str]]:
+        return type(self), (str(self), self.log)
 
 
 @dataclass(frozen=True)
@@ -53,9 +60,13 @@ def run(contender: Contender, work: Work, *, look: bool) -> Outcome:
         }
         (folder / "request.json").write_text(json.dumps(request))
         peak_bytes = _run_process(folder)
-        if not (folder / "result.json").exists():
-            raise RunError(_last_lines(folder / "log.txt"))
-        return Outcome(json.loads((folder / "result.json").read_text()), peak_bytes)
+        result, log = folder / "result.json", _last_lines(folder / "log.txt")
+        if not result.exists():
+            raise RunError("its process ended before it was done", log)
+        outcome = Outcome(json.loads(result.read_text()), peak_bytes)
+        if "failed" in outcome.result:
+            raise RunError(outcome.result["failed"], log)
+        return outcome
 
 
 def _run_process(folder: Path) -> int:
@@ -109,4 +120,4 @@ def _environment(folder: Path) -> dict[str, str]:
 
 def _last_lines(log: Path) -> str:
     lines = log.read_text(errors="replace").strip().splitlines()
-    return "\n".join(lines[-_SHOWN_LINES:]) or "it ended without a word"
+    return "\n".join(lines[-_SHOWN_LINES:])

@@ -13,6 +13,8 @@ import os
 import signal
 import sys
 import threading
+import traceback
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict
 from importlib.metadata import version
@@ -24,7 +26,7 @@ from raybatch.bench.processes import cpu_seconds
 from raybatch.bench.stopwatch import time_epochs
 from raybatch.bench.work import Work
 
-# Without a batch for so long a contender is stuck; its stacks are printed, and it ends.
+# Without a batch for so long, a contender is stuck.
 _STUCK_S = 300
 
 
@@ -32,7 +34,11 @@ def main() -> None:
     """Do what the request says, and write the result."""
     request_path, result_path = map(Path, sys.argv[1:])
     threading.Thread(target=_end_with_standard_input, daemon=True).start()
-    result = _run(json.loads(request_path.read_text()))
+    try:
+        result = _run(json.loads(request_path.read_text()))
+    except Exception as error:
+        traceback.print_exc()
+        result = {"failed": f"{type(error).__name__}: {_last_line(str(error))}"}
     whole = result_path.with_suffix(".part")
     whole.write_text(json.dumps(result))
     whole.rename(result_path)
@@ -40,7 +46,6 @@ def main() -> None:
 
 def _run(request: dict[str, Any]) -> dict[str, Any]:
     module, _, function = request["function"].partition(":")
-    _note_progress()
     try:
         contend = getattr(importlib.import_module(module), function)
     except ModuleNotFoundError as error:
@@ -48,25 +53,27 @@ def _run(request: dict[str, Any]) -> dict[str, Any]:
             return {"missing": error.name}
         raise
     work = Work.from_json(request["work"])
-    result: dict[str, Any] = {"versions": {name: version(name) for name in request["needs"]}}
     with closing(contend(work)) as batches:
         if request["look"]:
-            result["seen"] = asdict(look_at(batches, work))
-        else:
-            result["times"] = asdict(
-                time_epochs(
-                    batches,
-                    len(work.paths),
-                    work.epochs - 1,
-                    cpu_seconds=cpu_seconds,
-                    on_batch=_note_progress,
-                )
-            )
-    return result
+            seen = look_at(_watched(batches), work)
+            return {"seen": asdict(seen), "versions": {n: version(n) for n in request["needs"]}}
+        times = time_epochs(
+            _watched(batches), len(work.paths), work.epochs - 1, cpu_seconds=cpu_seconds
+        )
+        return {"times": asdict(times)}
 
 
-def _note_progress() -> None:
+def _watched(batches: Iterator[Any]) -> Iterator[Any]:
+    """Give `batches`; if one does not come, print what all threads do, and end the process."""
     faulthandler.dump_traceback_later(_STUCK_S, exit=True)
+    for batch in batches:
+        yield batch
+        faulthandler.dump_traceback_later(_STUCK_S, exit=True)
+    faulthandler.cancel_dump_traceback_later()
+
+
+def _last_line(text: str) -> str:
+    return ([line for line in text.splitlines() if line.strip()] or [""])[-1].strip()
 
 
 def _end_with_standard_input() -> None:

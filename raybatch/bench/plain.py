@@ -16,9 +16,7 @@ def read_image(path: str, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
     """Return the image at `path` in RGB, `(height, width, 3)` of `size`."""
     height, width = size
     with Image.open(path) as image:
-        return np.asarray(
-            image.convert("RGB").resize((width, height), Image.Resampling.BILINEAR)
-        )
+        return np.asarray(image.convert("RGB").resize((width, height), Image.Resampling.BILINEAR))
 
 
 def read_batch(work: Work, indices: Iterable[int]) -> npt.NDArray[np.uint8]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import psutil
 
 _EXIT_S = 3.0
@@ -48,10 +50,8 @@ class ProcessTree:
 
     def _look(self) -> None:
         for process in list(self._seen):
-            try:
+            with suppress(psutil.NoSuchProcess):
                 self._seen.update(process.children(recursive=True))
-            except psutil.NoSuchProcess:
-                pass
         self._seen = {process for process in self._seen if process.is_running()}
 
 
@@ -71,7 +71,5 @@ def _tracks_resources(process: psutil.Process) -> bool:
 
 
 def _kill(process: psutil.Process) -> None:
-    try:
+    with suppress(psutil.NoSuchProcess):
         process.kill()
-    except psutil.NoSuchProcess:
-        pass

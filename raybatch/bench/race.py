@@ -18,15 +18,20 @@ RIGHT, MISSING, FAILED, DIFFERS = "right", "missing", "failed", "differs"
 class Standing:
     """How a contender stands: `state` is "right", "missing", "failed" or "differs", and `note` says why.
 
-    `rounds` has the times of each round by its number, and `peak_bytes` the most memory in any of them.
+    `log` is the end of what a failed one printed. `rounds` has the times of each round by its number, and `peak_bytes` the most memory in any of them.
     """
 
     contender: Contender
     state: str = RIGHT
     note: str = ""
+    log: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     rounds: dict[int, Times] = field(default_factory=dict)
     peak_bytes: int = 0
+
+    def fail(self, error: RunError) -> None:
+        """Note that it has failed; it is not run again."""
+        self.state, self.note, self.log = FAILED, str(error), error.log
 
 
 class Race:
@@ -66,7 +71,7 @@ class Race:
         try:
             result = run(contender, once, look=True).result
         except RunError as error:
-            standing.state, standing.note = FAILED, str(error)
+            standing.fail(error)
             return
         if "missing" in result:
             standing.state = MISSING
@@ -82,7 +87,7 @@ class Race:
         try:
             outcome = run(standing.contender, warmed, look=False)
         except RunError as error:
-            standing.state, standing.note = FAILED, str(error)
+            standing.fail(error)
             return
         standing.rounds[number] = Times(**outcome.result["times"])
         standing.peak_bytes = max(standing.peak_bytes, outcome.peak_bytes)

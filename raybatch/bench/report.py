@@ -22,7 +22,7 @@ def report(race: Race) -> dict[str, Any]:
     work = race.work
     own = [each for each in race.standings if each.contender.peer == RAYBATCH and each.rounds]
     return {
-        "machine": {"cpus": os.cpu_count(), "system": platform.platform()},
+        "machine": {"cpus": len(os.sched_getaffinity(0)), "system": platform.platform()},
         "versions": {
             "python": platform.python_version(),
             **{name: version(name) for name in ("raybatch", "ray", "pillow", "numpy")},
@@ -47,6 +47,7 @@ def _row(standing: Standing, own: list[Standing]) -> dict[str, Any]:
         "peer": contender.peer,
         "state": standing.state,
         "note": standing.note,
+        "log": standing.log,
         "same_pixels": contender.is_exact,
         "versions": standing.versions,
     }

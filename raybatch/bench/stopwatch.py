@@ -31,16 +31,15 @@ def time_epochs(
     epochs: int,
     *,
     cpu_seconds: Callable[[], float],
-    on_batch: Callable[[], None] = lambda: None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Times:
     """Take one epoch of `images` images to warm up, and time the `epochs` that follow as one stretch.
 
-    `on_batch` is called for each batch. ValueError if the batches are not those of so many epochs.
+    ValueError if the batches are not those of so many epochs.
     """
-    start_s = _take_epoch(batches, images, on_batch, clock)
+    start_s = _take_epoch(batches, images, clock)
     cpu_before, began = cpu_seconds(), clock()
-    first_batches_s = [_take_epoch(batches, images, on_batch, clock) for _ in range(epochs)]
+    first_batches_s = [_take_epoch(batches, images, clock) for _ in range(epochs)]
     seconds, cpu_s = clock() - began, cpu_seconds() - cpu_before
     return Times(start_s, median(first_batches_s), epochs * images, seconds, cpu_s)
 
@@ -48,7 +47,6 @@ def time_epochs(
 def _take_epoch(
     batches: Iterator[tuple[Any, Any]],
     images: int,
-    on_batch: Callable[[], None],
     clock: Callable[[], float],
 ) -> float:
     """Take the batches of one epoch, and return the seconds until the first was there."""
@@ -62,7 +60,6 @@ def _take_epoch(
         if not len(indices):
             raise ValueError(f"an epoch ended after {seen} of {images} images")
         seen += len(indices)
-        on_batch()
     if seen > images:
         raise ValueError(f"an epoch had {seen} images, not {images}")
     return first_batch_s

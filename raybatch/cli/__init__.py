@@ -1,7 +1,8 @@
-"""The command line: `raybatch demo`, `raybatch load`."""
+"""The command line: `raybatch demo`, `raybatch load`, `raybatch bench`."""
 
 import click
 
+from raybatch.cli.bench import bench
 from raybatch.cli.demo import demo
 from raybatch.cli.load import load
 
@@ -17,5 +18,6 @@ def main() -> None:
 
 main.add_command(demo)
 main.add_command(load)
+main.add_command(bench)
 
 __all__ = ["main"]

@@ -49,14 +49,26 @@ actors = click.option(
 )
 
 
-def report_errors(command: Command) -> Command:
-    """Let what the user can mend end the command with one line and status 1."""
+class CannotRunError(click.ClickException):
+    """Ends a command with one line and the status of a usage error."""
 
-    @functools.wraps(command)
-    def reporting(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return command(*args, **kwargs)
-        except (RaybatchError, OSError) as error:
-            raise click.ClickException(str(error)) from error
+    exit_code = 2
 
-    return reporting  # type: ignore[return-value]
+
+def report_errors_as(told: type[click.ClickException]) -> Callable[[Command], Command]:
+    """Let what the user can mend end the command with one line and the status of `told`."""
+
+    def decorated(command: Command) -> Command:
+        @functools.wraps(command)
+        def reporting(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return command(*args, **kwargs)
+            except (RaybatchError, OSError) as error:
+                raise told(str(error)) from error
+
+        return reporting  # type: ignore[return-value]
+
+    return decorated
+
+
+report_errors = report_errors_as(click.ClickException)
