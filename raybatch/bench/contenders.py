@@ -37,7 +37,7 @@ PLAIN = Contender("plain", "plain loop", "plain", "raybatch.bench.plain:batches"
 
 SCALED = Contender(
     "raybatch-scaled",
-    "raybatch (Ray actors, scaled decode)",
+    "raybatch (Ray actors, scaled)",
     RAYBATCH,
     "raybatch.bench.raybatch_pools:scaled",
     is_exact=False,
@@ -59,7 +59,7 @@ CONTENDERS = [
     PLAIN,
     Contender(
         "ceiling",
-        "ceiling: plain loops side by side",
+        "ceiling: plain loops in parallel",
         "ceiling",
         "raybatch.bench.ceiling:batches",
         delivers=False,

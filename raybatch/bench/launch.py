@@ -8,18 +8,17 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from raybatch.bench.contenders import Contender
 from raybatch.bench.processes import ProcessTree
+from raybatch.bench.usage import PAUSE_S, Usage
 from raybatch.bench.work import Work
 from raybatch.errors import RaybatchError
 
-# Sampling memory must not take more than a fiftieth of a core.
-_SHORTEST_PAUSE_S = 0.1
-_PAUSE_PER_SAMPLE = 50
 # How long a contender may take to close after it has given its result.
 _CLOSING_S = 10.0
 _SHOWN_LINES = 20
@@ -38,10 +37,10 @@ class RunError(RaybatchError, RuntimeError):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a contender's process wrote, and the most memory that it and its children had at a time."""
+    """What a contender's process wrote, and what it and its children used."""
 
     result: dict[str, Any]
-    peak_bytes: int
+    usage: Usage
 
 
 def run(contender: Contender, work: Work, *, look: bool) -> Outcome:
@@ -59,18 +58,18 @@ def run(contender: Contender, work: Work, *, look: bool) -> Outcome:
             "look": look,
         }
         (folder / "request.json").write_text(json.dumps(request))
-        peak_bytes = _run_process(folder)
+        usage = _run_process(folder)
         result, log = folder / "result.json", _last_lines(folder / "log.txt")
         if not result.exists():
             raise RunError("its process ended before it was done", log)
-        outcome = Outcome(json.loads(result.read_text()), peak_bytes)
+        outcome = Outcome(json.loads(result.read_text()), usage)
         if "failed" in outcome.result:
             raise RunError(outcome.result["failed"], log)
         return outcome
 
 
-def _run_process(folder: Path) -> int:
-    """Run the process until it ends, and return its peak of memory."""
+def _run_process(folder: Path) -> Usage:
+    """Run the process until it ends, and return what it used."""
     command = [sys.executable, "-m", "raybatch.bench.one_run"]
     files = [str(folder / "request.json"), str(folder / "result.json")]
     with (
@@ -91,19 +90,15 @@ def _run_process(folder: Path) -> int:
             tree.end()
 
 
-def _watch(process: subprocess.Popen[bytes], tree: ProcessTree, result: Path) -> int:
-    peak_bytes, closes_by = 0, float("inf")
+def _watch(process: subprocess.Popen[bytes], tree: ProcessTree, result: Path) -> Usage:
+    usage, closes_by = Usage(tree), float("inf")
     while process.poll() is None and time.monotonic() < closes_by:
-        began = time.monotonic()
-        peak_bytes = max(peak_bytes, tree.memory_bytes())
+        usage.sample()
         if result.exists():
-            closes_by = min(closes_by, began + _CLOSING_S)
-        pause_s = max(_SHORTEST_PAUSE_S, _PAUSE_PER_SAMPLE * (time.monotonic() - began))
-        try:
-            process.wait(pause_s)
-        except subprocess.TimeoutExpired:
-            continue
-    return peak_bytes
+            closes_by = min(closes_by, time.monotonic() + _CLOSING_S)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(PAUSE_S)
+    return usage
 
 
 def _environment(folder: Path) -> dict[str, str]:

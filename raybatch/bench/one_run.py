@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Iterator
 from contextlib import closing
@@ -22,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from raybatch.bench.pixel_check import look_at
-from raybatch.bench.processes import cpu_seconds
 from raybatch.bench.stopwatch import time_epochs
+from raybatch.bench.usage import PAUSE_S
 from raybatch.bench.work import Work
 
 # Without a batch for so long, a contender is stuck.
@@ -57,9 +58,8 @@ def _run(request: dict[str, Any]) -> dict[str, Any]:
         if request["look"]:
             seen = look_at(_watched(batches), work)
             return {"seen": asdict(seen), "versions": {n: version(n) for n in request["needs"]}}
-        times = time_epochs(
-            _watched(batches), len(work.paths), work.epochs - 1, cpu_seconds=cpu_seconds
-        )
+        times = time_epochs(_watched(batches), len(work.paths), work.epochs - 1)
+        time.sleep(2 * PAUSE_S)  # so that the processes are seen once more before they end
         return {"times": asdict(times)}
 
 

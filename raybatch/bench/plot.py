@@ -12,7 +12,7 @@ _PANELS = (
     ("images_per_s", "images/s", 1.0),
     ("first_batch_s", "first batch of an epoch, ms", 1e3),
     ("cpu_s_per_1000_images", "CPU s per 1,000 images", 1.0),
-    ("peak_bytes", "peak memory, MB", 1e-6),
+    ("peak_mb", "peak memory, MB", 1.0),
 )
 
 
@@ -31,7 +31,7 @@ def plot(report: dict[str, Any], path: Path) -> None:
         axes.grid(axis="x", alpha=0.3)
         axes.set_axisbelow(True)
         for height, row in enumerate(rows):
-            each = [unit * one[name] for one in row["rounds"] if name in one]
+            each = [unit * one[name] for one in row["rounds"]]
             axes.plot(each, [height] * len(each), "k|")
     figure.suptitle(_subject(report))
     figure.savefig(path, dpi=120)

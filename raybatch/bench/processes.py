@@ -9,26 +9,23 @@ import psutil
 _EXIT_S = 3.0
 
 
-def cpu_seconds() -> float:
-    """Return the CPU time, user and system, of this process and all below it, ended ones too."""
-    me = psutil.Process()
-    return sum(_cpu_seconds(process) for process in [me, *me.children(recursive=True)])
-
-
-def _cpu_seconds(process: psutil.Process) -> float:
-    try:
-        # A process that has ended counts as its parent's child time.
-        return float(sum(process.cpu_times()[:4]))
-    except psutil.NoSuchProcess:
-        return 0.0
-
-
 class ProcessTree:
     """The process `pid` and all that were seen below it, those too whose parent is gone."""
 
     def __init__(self, pid: int) -> None:
         self._root = psutil.Process(pid)
-        self._seen: set[psutil.Process] = {self._root}
+        self._alive = {self._root}
+        # Of those too that have ended: Ray's raylet does not wait for its workers, so nobody inherits their time.
+        self._cpu_s: dict[psutil.Process, float] = {}
+
+    def cpu_seconds(self) -> float:
+        """Return the CPU time, user and system, that they have used so far."""
+        self._look()
+        for process in self._alive:
+            with suppress(psutil.NoSuchProcess):
+                times = process.cpu_times()
+                self._cpu_s[process] = times.user + times.system
+        return sum(self._cpu_s.values())
 
     def memory_bytes(self) -> int:
         """Return the memory that they have now: the sum of PSS.
@@ -36,23 +33,27 @@ class ProcessTree:
         PSS counts a page that several processes share, such as one of a shared batch, once in all.
         """
         self._look()
-        return sum(_pss(process) for process in self._seen)
+        return sum(_pss(process) for process in self._alive)
 
     def end(self) -> None:
         """Kill those that still run, and wait until they are gone."""
         self._look()
-        trackers = {process for process in self._seen if _tracks_resources(process)}
-        for process in self._seen - trackers:
+        for process in list(self._alive):
+            self._add_children_of(process)
+        trackers = {process for process in self._alive if _tracks_resources(process)}
+        for process in self._alive - trackers:
             _kill(process)
-        _, alive = psutil.wait_procs(list(self._seen), timeout=_EXIT_S)
-        for process in alive:
+        _, others = psutil.wait_procs(list(self._alive), timeout=_EXIT_S)
+        for process in others:
             _kill(process)
 
     def _look(self) -> None:
-        for process in list(self._seen):
-            with suppress(psutil.NoSuchProcess):
-                self._seen.update(process.children(recursive=True))
-        self._seen = {process for process in self._seen if process.is_running()}
+        self._add_children_of(self._root)
+        self._alive = {process for process in self._alive if process.is_running()}
+
+    def _add_children_of(self, process: psutil.Process) -> None:
+        with suppress(psutil.NoSuchProcess):
+            self._alive.update(process.children(recursive=True))
 
 
 def _pss(process: psutil.Process) -> int:

@@ -14,11 +14,20 @@ from raybatch.bench.work import Work
 RIGHT, MISSING, FAILED, DIFFERS = "right", "missing", "failed", "differs"
 
 
+@dataclass(frozen=True)
+class Round:
+    """What one run took: `cpu_s` in the stretch that was timed, and the peak of memory in all of it."""
+
+    times: Times
+    cpu_s: float
+    peak_bytes: int
+
+
 @dataclass
 class Standing:
     """How a contender stands: `state` is "right", "missing", "failed" or "differs", and `note` says why.
 
-    `log` is the end of what a failed one printed. `rounds` has the times of each round by its number, and `peak_bytes` the most memory in any of them.
+    `log` is the end of what a failed one printed. `rounds` has what it took in each round, by the round's number.
     """
 
     contender: Contender
@@ -26,8 +35,7 @@ class Standing:
     note: str = ""
     log: str = ""
     versions: dict[str, str] = field(default_factory=dict)
-    rounds: dict[int, Times] = field(default_factory=dict)
-    peak_bytes: int = 0
+    rounds: dict[int, Round] = field(default_factory=dict)
 
     def fail(self, error: RunError) -> None:
         """Note that it has failed; it is not run again."""
@@ -89,5 +97,6 @@ class Race:
         except RunError as error:
             standing.fail(error)
             return
-        standing.rounds[number] = Times(**outcome.result["times"])
-        standing.peak_bytes = max(standing.peak_bytes, outcome.peak_bytes)
+        times = Times(**outcome.result["times"])
+        cpu_s = outcome.usage.cpu_between(times.began, times.ended)
+        standing.rounds[number] = Round(times, cpu_s, outcome.usage.peak_bytes)

@@ -9,8 +9,7 @@ from statistics import median
 from typing import Any
 
 from raybatch.bench.contenders import RAYBATCH
-from raybatch.bench.race import Race, Standing
-from raybatch.bench.stopwatch import Times
+from raybatch.bench.race import Race, Round, Standing
 
 
 def report(race: Race) -> dict[str, Any]:
@@ -52,37 +51,33 @@ def _row(standing: Standing, own: list[Standing]) -> dict[str, Any]:
         "versions": standing.versions,
     }
     if standing.rounds:
-        rounds = [_figures(times) for times in standing.rounds.values()]
-        row |= {name: _rounded(median(each[name] for each in rounds)) for name in rounds[0]}
-        row["peak_bytes"] = standing.peak_bytes
-        row["rounds"] = [
-            {"round": number, **{name: _rounded(value) for name, value in figures.items()}}
-            for number, figures in zip(standing.rounds, rounds, strict=True)
-        ]
+        rounds = {number: _figures(one) for number, one in standing.rounds.items()}
+        names = next(iter(rounds.values()))
+        row |= {name: median(one[name] for one in rounds.values()) for name in names}
+        row["rounds"] = [{"round": number, **figures} for number, figures in rounds.items()]
         row["ratios"] = {each.contender.name: _ratios(each, standing) for each in own}
     return row
 
 
-def _figures(times: Times) -> dict[str, float]:
-    return {
-        "images_per_s": times.images / times.seconds,
+def _figures(one: Round) -> dict[str, float]:
+    times = one.times
+    figures = {
+        "images_per_s": times.images_per_s,
         "start_s": times.start_s,
         "first_batch_s": times.first_batch_s,
-        "cpu_s_per_1000_images": 1000 * times.cpu_s / times.images,
+        "cpu_s_per_1000_images": 1000 * one.cpu_s / times.images,
+        "peak_mb": one.peak_bytes / 1e6,
     }
+    return {name: _rounded(value) for name, value in figures.items()}
 
 
 def _ratios(one: Standing, other: Standing) -> dict[str, Any]:
     """Return `one`'s rate over `other`'s in each round that both have run."""
     ratios = [
-        _rounded(_rate(one.rounds[number]) / _rate(other.rounds[number]))
-        for number in one.rounds.keys() & other.rounds.keys()
+        _rounded(one.rounds[number].times.images_per_s / other.rounds[number].times.images_per_s)
+        for number in sorted(one.rounds.keys() & other.rounds.keys())
     ]
-    return {"median": _rounded(median(ratios)) if ratios else None, "rounds": ratios}
-
-
-def _rate(times: Times) -> float:
-    return times.images / times.seconds
+    return {"median": median(ratios) if ratios else None, "rounds": ratios}
 
 
 def _rounded(value: float) -> float:

@@ -11,37 +11,39 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Times:
-    """What one contender did in one round.
+    """When batches came, in seconds.
 
-    `start_s`: from when its first batch is asked for until it is there, the start of its workers included.
-    `first_batch_s`: the same in the epochs after the first, the median of them. `images` came in `seconds`
-    in those epochs, which took `cpu_s` seconds of CPU time, of all processes together.
+    `start_s`: from when the first of all is asked for until it is there, the start of the workers included.
+    `first_batch_s`: the same in the epochs after the first, the median of them. `images` came in those epochs,
+    from `began` till `ended` by `time.perf_counter`.
     """
 
     start_s: float
     first_batch_s: float
     images: int
-    seconds: float
-    cpu_s: float
+    began: float
+    ended: float
+
+    @property
+    def images_per_s(self) -> float:
+        return self.images / (self.ended - self.began)
 
 
 def time_epochs(
     batches: Iterator[tuple[Any, Any]],
     images: int,
     epochs: int,
-    *,
-    cpu_seconds: Callable[[], float],
     clock: Callable[[], float] = time.perf_counter,
 ) -> Times:
     """Take one epoch of `images` images to warm up, and time the `epochs` that follow as one stretch.
 
-    ValueError if the batches are not those of so many epochs.
+    A loader that makes batches of the next epoch ahead has some when the stretch begins, and has made as many
+    for later when it ends. ValueError if the batches are not those of so many epochs.
     """
     start_s = _take_epoch(batches, images, clock)
-    cpu_before, began = cpu_seconds(), clock()
+    began = clock()
     first_batches_s = [_take_epoch(batches, images, clock) for _ in range(epochs)]
-    seconds, cpu_s = clock() - began, cpu_seconds() - cpu_before
-    return Times(start_s, median(first_batches_s), epochs * images, seconds, cpu_s)
+    return Times(start_s, median(first_batches_s), epochs * images, began, clock())
 
 
 def _take_epoch(
