@@ -13,10 +13,14 @@ from raybatch.bench.work import Work
 
 
 def read_image(path: str, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
-    """Return the image at `path` in RGB, `(height, width, 3)` of `size`."""
+    """Return the image at `path` in RGB, `(height, width, 3)` of `size`; OSError if it cannot be read."""
     height, width = size
-    with Image.open(path) as image:
-        return np.asarray(image.convert("RGB").resize((width, height), Image.Resampling.BILINEAR))
+    try:
+        with Image.open(path) as image:
+            scaled = image.convert("RGB").resize((width, height), Image.Resampling.BILINEAR)
+    except OSError as error:
+        raise OSError(f"cannot read {path!r}: {error}") from error
+    return np.asarray(scaled)
 
 
 def read_batch(work: Work, indices: Iterable[int]) -> npt.NDArray[np.uint8]:

@@ -62,33 +62,15 @@ class Race:
         """Run the race; each step is named before it is begun. RunError if the plain loop itself fails."""
         yield "pixels: the reference"
         once = replace(self.work, epochs=1)
-        reference = Seen.from_json(run(PLAIN, once, look=True).result["seen"])
+        reference = look(PLAIN, once)
         for standing in self.standings:
             yield f"pixels: {standing.contender.title}"
-            self._check(standing, once, reference)
+            check(standing, once, reference)
         for number in range(self.rounds):
             for standing in self.standings:
                 yield f"round {number + 1} of {self.rounds}: {standing.contender.title}"
                 if standing.state == RIGHT:
                     self._time(standing, number)
-
-    def _check(self, standing: Standing, once: Work, reference: Seen) -> None:
-        contender = standing.contender
-        if not contender.delivers or contender == PLAIN:
-            return
-        try:
-            result = run(contender, once, look=True).result
-        except RunError as error:
-            standing.fail(error)
-            return
-        if "missing" in result:
-            standing.state = MISSING
-            standing.note = f"no module {result['missing']}: pip install '{EXTRA}'"
-            return
-        standing.versions = result["versions"]
-        problem = difference(contender, Seen.from_json(result["seen"]), reference, once)
-        if problem is not None:
-            standing.state, standing.note = DIFFERS, problem
 
     def _time(self, standing: Standing, number: int) -> None:
         warmed = replace(self.work, epochs=1 + self.work.epochs)
@@ -100,3 +82,28 @@ class Race:
         times = Times(**outcome.result["times"])
         cpu_s = outcome.usage.cpu_between(times.began, times.ended)
         standing.rounds[number] = Round(times, cpu_s, outcome.usage.peak_bytes)
+
+
+def look(contender: Contender, once: Work) -> Seen:
+    """Return what `contender` gives in one epoch; RunError if it fails."""
+    return Seen.from_json(run(contender, once, look=True).result["seen"])
+
+
+def check(standing: Standing, once: Work, reference: Seen) -> None:
+    """Note in `standing` whether its contender gives in one epoch what the plain loop gave, `reference`."""
+    contender = standing.contender
+    if not contender.delivers or contender == PLAIN:
+        return
+    try:
+        result = run(contender, once, look=True).result
+    except RunError as error:
+        standing.fail(error)
+        return
+    if "missing" in result:
+        standing.state = MISSING
+        standing.note = f"no module {result['missing']}: pip install '{EXTRA}'"
+        return
+    standing.versions = result["versions"]
+    problem = difference(contender, Seen.from_json(result["seen"]), reference, once)
+    if problem is not None:
+        standing.state, standing.note = DIFFERS, problem
