@@ -26,6 +26,16 @@ LAYERS = [
     "bench",
     "cli",
 ]
+# Optional libraries, and the modules that may import them.
+OPTIONAL = {
+    "fsspec": ["fsspec_files.py"],
+    "torch": ["huggingface.py", "torch_loader.py"],
+    "grain": ["grain_pipelines.py"],
+    "spdl": ["spdl_pipeline.py"],
+    "datasets": ["huggingface.py"],
+    "matplotlib": ["plot.py"],
+    "psutil": ["processes.py"],
+}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -87,10 +97,14 @@ def test_only_ray_modules_import_ray(path: Path) -> None:
     assert not uses_ray or path.name.startswith("ray_")
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_only_one_module_imports_fsspec(path: Path) -> None:
-    uses_fsspec = any(module.split(".")[0] == "fsspec" for module in imported_modules(path))
-    assert not uses_fsspec or path.name == "fsspec_files.py"
+@pytest.mark.parametrize("library", OPTIONAL)
+def test_an_optional_library_is_imported_in_its_own_module_only(library: str) -> None:
+    importing = [
+        path.name
+        for path in MODULES
+        if any(module.split(".")[0] == library for module in imported_modules(path))
+    ]
+    assert importing == OPTIONAL[library]
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)

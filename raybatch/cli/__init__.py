@@ -2,6 +2,7 @@
 
 import click
 
+from raybatch.cli.bench import bench
 from raybatch.cli.demo import demo
 from raybatch.cli.load import load
 from raybatch.cli.preview import preview
@@ -17,7 +18,7 @@ def main() -> None:
     """
 
 
-for command in (demo, load, scan, preview):
+for command in (demo, load, scan, preview, bench):
     main.add_command(command)
 
 __all__ = ["main"]

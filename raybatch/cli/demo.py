@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +10,12 @@ from rich.console import Console
 from rich.table import Table
 
 from raybatch.cli import options
-from raybatch.cli.folder import folder_source
+from raybatch.cli.folder import folder_source, given_or_made
 from raybatch.cli.load import open_loader, time_epoch
-from raybatch.cli.photos import make_photos
 from raybatch.data_source import ArrayDataSource
 from raybatch.image import contact_sheet
 
 _SEED = 12345
-_MADE_IMAGES = 1000
 
 
 @click.command()
@@ -55,7 +49,7 @@ def demo(
     Without DIRECTORY, 1,000 pictures are made in a temporary folder.
     """
     console = Console()
-    with _image_folder(console, directory) as folder:
+    with given_or_made(console, directory) as folder:
         source, names = folder_source(folder, size)
         console.print(f"{len(source.data[0])} images, classes: {', '.join(names)}")
         rows = []
@@ -67,18 +61,6 @@ def demo(
     console.print(f"The first batch is in {sheet_path}")
     if rows[0][1]["digest"] != rows[1][1]["digest"]:
         raise click.ClickException("the two streams differ; did the files change meanwhile?")
-
-
-@contextmanager
-def _image_folder(console: Console, directory: str | None) -> Iterator[str]:
-    if directory is not None:
-        yield directory
-        return
-    with tempfile.TemporaryDirectory(prefix="raybatch-demo-") as folder:
-        started = time.perf_counter()
-        make_photos(Path(folder), _MADE_IMAGES)
-        console.print(f"made {_MADE_IMAGES} pictures in {time.perf_counter() - started:.1f} s")
-        yield folder
 
 
 def _write_contact_sheet(

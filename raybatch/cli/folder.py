@@ -1,16 +1,40 @@
-"""A folder of images as a source with labels."""
+"""A folder of images: the one that was given, or a made one; as a source with labels."""
 
 from __future__ import annotations
 
 import os
 import re
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from rich.console import Console
 
 from raybatch.accessors import ImageFileAccessor, find_images
+from raybatch.cli.photos import make_photos
 from raybatch.data_source import ArrayDataSource
+
+_MADE_IMAGES = 1000
+
+
+@contextmanager
+def given_or_made(
+    console: Console, directory: str | None, count: int = _MADE_IMAGES
+) -> Iterator[str]:
+    """Give `directory`, or for None a temporary folder with `count` pictures that are made now."""
+    if directory is not None:
+        yield directory
+        return
+    with tempfile.TemporaryDirectory(prefix="raybatch-") as folder:
+        started = time.perf_counter()
+        make_photos(Path(folder), count)
+        console.print(f"made {count} pictures in {time.perf_counter() - started:.1f} s")
+        yield folder
 
 
 def folder_source(

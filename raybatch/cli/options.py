@@ -19,8 +19,6 @@ from raybatch.image.scaling import FITS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-_NOT_DONE = 2
-
 
 def parse_size(text: str) -> tuple[int, int]:
     """Return (height, width) for `224` or `HEIGHTxWIDTH`."""
@@ -30,6 +28,9 @@ def parse_size(text: str) -> tuple[int, int]:
             f"{text!r} is not an edge such as 224 or HEIGHTxWIDTH such as 240x320"
         )
     return int(edges[0]), int(edges[-1])
+
+
+directory = click.Path(exists=True, file_okay=False)
 
 
 def folder(root: str) -> str:
@@ -115,8 +116,10 @@ def reading(command: Command) -> Command:
     return command
 
 
-class _NotDone(click.ClickException):
-    exit_code = _NOT_DONE
+class CannotRunError(click.ClickException):
+    """Ends a command with one line and the status of a usage error."""
+
+    exit_code = 2
 
 
 def report_errors(command: Command) -> Command:
@@ -127,6 +130,6 @@ def report_errors(command: Command) -> Command:
         try:
             return command(*args, **kwargs)
         except (RaybatchError, OSError) as error:
-            raise _NotDone(str(error)) from error
+            raise CannotRunError(str(error)) from error
 
     return reporting  # type: ignore[return-value]

@@ -1,4 +1,4 @@
-"""A progress bar over batches."""
+"""Progress bars, on a terminal."""
 
 from __future__ import annotations
 
@@ -28,3 +28,13 @@ def with_progress(
             speed = progress.tasks[0].speed
             progress.update(task, rate="…" if speed is None else f"{speed:.0f}")
             yield batch
+
+
+def with_steps(console: Console, steps: Iterable[str], count: int) -> None:
+    """Take the `steps`, of which there are `count`, and show what each says while it is done."""
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task("", total=count)
+        for done, what in enumerate(steps):
+            progress.update(task, completed=done, description=what)
+        progress.update(task, completed=count, description="")

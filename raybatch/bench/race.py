@@ -1,0 +1,109 @@
+"""The race: first the pixels of all contenders are checked, then they are timed in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from raybatch.bench.contenders import EXTRA, PLAIN, Contender
+from raybatch.bench.launch import RunError, run
+from raybatch.bench.pixel_check import Seen, difference
+from raybatch.bench.stopwatch import Times
+from raybatch.bench.work import Work
+
+RIGHT, MISSING, FAILED, DIFFERS = "right", "missing", "failed", "differs"
+
+
+@dataclass(frozen=True)
+class Round:
+    """What one run took: `cpu_s` in the stretch that was timed, and the peak of memory in all of it."""
+
+    times: Times
+    cpu_s: float
+    peak_bytes: int
+
+
+@dataclass
+class Standing:
+    """How a contender stands: `state` is "right", "missing", "failed" or "differs", and `note` says why.
+
+    `log` is the end of what a failed one printed. `rounds` has what it took in each round, by the round's number.
+    """
+
+    contender: Contender
+    state: str = RIGHT
+    note: str = ""
+    log: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    rounds: dict[int, Round] = field(default_factory=dict)
+
+    def fail(self, error: RunError) -> None:
+        """Note that it has failed; it is not run again."""
+        self.state, self.note, self.log = FAILED, str(error), error.log
+
+
+class Race:
+    """`contenders` do `work` in turn, A B C, `rounds` times.
+
+    Each run is in a fresh process: one epoch to warm up, then `work.epochs` that are timed as one stretch.
+    Those whose pixels, images or order are wrong are not timed.
+    """
+
+    def __init__(self, work: Work, contenders: list[Contender], rounds: int) -> None:
+        self.work = work
+        self.rounds = rounds
+        self.standings = [Standing(contender) for contender in contenders]
+
+    def __len__(self) -> int:
+        """Return the most steps that there can be."""
+        return 1 + len(self.standings) * (1 + self.rounds)
+
+    def steps(self) -> Iterator[str]:
+        """Run the race; each step is named before it is begun. RunError if the plain loop itself fails."""
+        yield "pixels: the reference"
+        once = replace(self.work, epochs=1)
+        reference = look(PLAIN, once)
+        for standing in self.standings:
+            yield f"pixels: {standing.contender.title}"
+            check(standing, once, reference)
+        for number in range(self.rounds):
+            for standing in self.standings:
+                yield f"round {number + 1} of {self.rounds}: {standing.contender.title}"
+                if standing.state == RIGHT:
+                    self._time(standing, number)
+
+    def _time(self, standing: Standing, number: int) -> None:
+        warmed = replace(self.work, epochs=1 + self.work.epochs)
+        try:
+            outcome = run(standing.contender, warmed, look=False)
+        except RunError as error:
+            standing.fail(error)
+            return
+        times = Times(**outcome.result["times"])
+        cpu_s = outcome.usage.cpu_between(times.began, times.ended)
+        standing.rounds[number] = Round(times, cpu_s, outcome.usage.peak_bytes)
+
+
+def look(contender: Contender, once: Work) -> Seen:
+    """Return what `contender` gives in one epoch; RunError if it fails."""
+    return Seen.from_json(run(contender, once, look=True).result["seen"])
+
+
+def check(standing: Standing, once: Work, reference: Seen) -> None:
+    """Note in `standing` whether its contender gives in one epoch what the plain loop gave, `reference`."""
+    contender = standing.contender
+    if not contender.delivers or contender == PLAIN:
+        return
+    try:
+        result = run(contender, once, look=True).result
+    except RunError as error:
+        standing.fail(error)
+        return
+    if "missing" in result:
+        standing.state = MISSING
+        standing.note = f"no module {result['missing']}: pip install '{EXTRA}'"
+        return
+    standing.versions = result["versions"]
+    problem = difference(contender, Seen.from_json(result["seen"]), reference, once)
+    if problem is not None:
+        standing.state, standing.note = DIFFERS, problem

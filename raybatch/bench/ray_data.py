@@ -1,0 +1,83 @@
+"""Ray Data: its own reader of images, and the plain function in its tasks and in its actors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import ray
+import ray.data
+
+from raybatch.bench.plain import read_batch
+from raybatch.bench.work import Work
+
+
+def read_images(work: Work) -> Iterator[tuple[Any, Any]]:
+    """Load with `ray.data.read_images`, which scales with the same filter as the plain loop."""
+    index_of = {path: index for index, path in enumerate(work.paths)}
+    with _ray(work):
+        images = ray.data.read_images(
+            list(work.paths),
+            size=work.size,
+            mode="RGB",
+            include_paths=True,
+            override_num_blocks=len(work.batch_indices()),
+        )
+        for batch in _epochs(work, images):
+            yield batch["image"], np.array([index_of[path] for path in batch["path"]])
+
+
+def map_in_tasks(work: Work) -> Iterator[tuple[Any, Any]]:
+    """Load in the tasks of a `map_batches`."""
+    with _ray(work):
+        mapped = _indices(work).map_batches(_Read(work).__call__, batch_size=work.batch_size)
+        yield from _images_and_indices(work, mapped)
+
+
+def map_in_actors(work: Work) -> Iterator[tuple[Any, Any]]:
+    """Load in the actors of a `map_batches`; Ray Data starts them anew for each epoch."""
+    with _ray(work):
+        mapped = _indices(work).map_batches(
+            _Read,
+            fn_constructor_args=(work,),
+            batch_size=work.batch_size,
+            compute=ray.data.ActorPoolStrategy(size=work.workers),
+        )
+        yield from _images_and_indices(work, mapped)
+
+
+class _Read:
+    def __init__(self, work: Work) -> None:
+        self._work = work
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        return {"image": read_batch(self._work, batch["item"]), "index": batch["item"]}
+
+
+def _indices(work: Work) -> Any:
+    # A block for each batch, so that none has to be put together out of two.
+    return ray.data.from_items(
+        list(range(len(work.paths))), override_num_blocks=len(work.batch_indices())
+    )
+
+
+def _images_and_indices(work: Work, mapped: Any) -> Iterator[tuple[Any, Any]]:
+    for batch in _epochs(work, mapped):
+        yield batch["image"], batch["index"]
+
+
+def _epochs(work: Work, dataset: Any) -> Iterator[dict[str, Any]]:
+    for _ in range(work.epochs):
+        yield from dataset.iter_batches(batch_size=work.batch_size, prefetch_batches=2)
+
+
+@contextmanager
+def _ray(work: Work) -> Iterator[None]:
+    ray.init(address="local", num_cpus=work.workers, include_dashboard=False)
+    try:
+        ray.data.DataContext.get_current().enable_progress_bars = False
+        yield
+    finally:
+        ray.shutdown()

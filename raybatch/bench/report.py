@@ -1,0 +1,84 @@
+"""What came out: medians over the rounds, and ratios within them."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import version
+from statistics import median
+from typing import Any
+
+from raybatch.bench.contenders import RAYBATCH
+from raybatch.bench.race import Race, Round, Standing
+
+
+def report(race: Race) -> dict[str, Any]:
+    """Return the figures of `race` for JSON.
+
+    `ratios` are the rate of each contender of raybatch over this one's, in the same round, since other rounds
+    may have had a machine of another speed. Each figure of a contender is the median of its rounds.
+    """
+    work = race.work
+    own = [each for each in race.standings if each.contender.peer == RAYBATCH and each.rounds]
+    return {
+        "machine": {"cpus": len(os.sched_getaffinity(0)), "system": platform.platform()},
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("raybatch", "ray", "pillow", "numpy")},
+        },
+        "work": {
+            "images": len(work.paths),
+            "size": list(work.size),
+            "batch_size": work.batch_size,
+            "workers": work.workers,
+            "epochs": work.epochs,
+            "rounds": race.rounds,
+        },
+        "contenders": [_row(standing, own) for standing in race.standings],
+    }
+
+
+def _row(standing: Standing, own: list[Standing]) -> dict[str, Any]:
+    contender = standing.contender
+    row: dict[str, Any] = {
+        "name": contender.name,
+        "title": contender.title,
+        "peer": contender.peer,
+        "state": standing.state,
+        "note": standing.note,
+        "log": standing.log,
+        "same_pixels": contender.is_exact,
+        "versions": standing.versions,
+    }
+    if standing.rounds:
+        rounds = {number: _figures(one) for number, one in standing.rounds.items()}
+        names = next(iter(rounds.values()))
+        row |= {name: median(one[name] for one in rounds.values()) for name in names}
+        row["rounds"] = [{"round": number, **figures} for number, figures in rounds.items()]
+        row["ratios"] = {each.contender.name: _ratios(each, standing) for each in own}
+    return row
+
+
+def _figures(one: Round) -> dict[str, float]:
+    times = one.times
+    figures = {
+        "images_per_s": times.images_per_s,
+        "start_s": times.start_s,
+        "first_batch_s": times.first_batch_s,
+        "cpu_s_per_1000_images": 1000 * one.cpu_s / times.images,
+        "peak_mb": one.peak_bytes / 1e6,
+    }
+    return {name: _rounded(value) for name, value in figures.items()}
+
+
+def _ratios(one: Standing, other: Standing) -> dict[str, Any]:
+    """Return `one`'s rate over `other`'s in each round that both have run."""
+    ratios = [
+        _rounded(one.rounds[number].times.images_per_s / other.rounds[number].times.images_per_s)
+        for number in sorted(one.rounds.keys() & other.rounds.keys())
+    ]
+    return {"median": median(ratios) if ratios else None, "rounds": ratios}
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.4g}")

@@ -1,0 +1,164 @@
+"""`raybatch bench`: the same work through raybatch and through its peers, side by side."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from rich.console import Console
+
+from raybatch.accessors import find_images
+from raybatch.bench.contenders import CONTENDERS, EXTRA, PEERS, RAYBATCH, SCALED, Contender
+from raybatch.bench.work import Work
+from raybatch.cli import options
+from raybatch.cli.bench_table import print_report
+from raybatch.cli.folder import given_or_made
+from raybatch.cli.progress import with_steps
+
+_SEED = 12345
+_MADE_IMAGES = 1000
+
+
+def _parse_peers(context: click.Context, option: click.Parameter, text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",")]
+    if unknown := [name for name in names if name not in PEERS]:
+        raise click.BadParameter(f"{unknown[0]!r} is none of {', '.join(PEERS)}")
+    return names
+
+
+@click.command()
+@click.argument("directory", type=options.directory, required=False)
+@options.size
+@options.batch_size
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    default=len(os.sched_getaffinity(0)),
+    help="Processes, or threads, that each contender decodes with.  [default: one for each CPU]",
+)
+@click.option(
+    "--rounds",
+    type=click.IntRange(min=1),
+    default=3,
+    show_default=True,
+    help="How often each contender is timed, in turn with the others.",
+)
+@click.option(
+    "--epochs",
+    type=click.IntRange(min=1),
+    default=2,
+    show_default=True,
+    help="Epochs that are timed in each round, after one to warm up.",
+)
+@click.option("--images", type=click.IntRange(min=1), help="Take so many images.  [default: all]")
+@click.option(
+    "--peers",
+    callback=_parse_peers,
+    default=",".join(PEERS),
+    show_default=True,
+    help="With whom to compare.",
+)
+@click.option(
+    "--decode",
+    type=click.Choice(["exact", "scaled"]),
+    default="exact",
+    show_default=True,
+    help="With scaled, raybatch runs once more, with scaled decoding: near the pixels of the others, not equal.",
+)
+@click.option(
+    "--scale-margin",
+    type=click.FloatRange(min=1),
+    default=2.0,
+    show_default=True,
+    help="How much larger than the size scaled decoding leaves an image.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+@click.option(
+    "--plot",
+    "plot_path",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    help="Where to draw the figures, such as bench.png.",
+)
+@options.report_errors
+def bench(
+    directory: str | None,
+    size: tuple[int, int],
+    batch_size: int,
+    workers: int,
+    rounds: int,
+    epochs: int,
+    images: int | None,
+    peers: list[str],
+    decode: str,
+    scale_margin: float,
+    as_json: bool,
+    plot_path: Path | None,
+) -> None:
+    """Load the images below DIRECTORY through raybatch and through other libraries, and compare.
+
+    Without DIRECTORY, pictures are made in a temporary folder. All contenders read the same files in the same
+    shuffled order, and must give the pixels of a plain Pillow loop, bit for bit, before they are timed. Each
+    run is a process of its own: an epoch to warm up, then --epochs that are timed as one stretch. The ratio is
+    the rate of raybatch over that of the other in the same round. Memory is the largest sum of PSS of all
+    processes of a contender.
+
+    The exit status is 0, 1 if a contender gives other pixels, or 2 if one that is installed could not be run.
+    """
+    _check_installed("psutil")
+    if plot_path is not None:
+        _check_installed("matplotlib")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    console = Console(stderr=as_json)
+    with given_or_made(console, directory, images or _MADE_IMAGES) as folder:
+        work = Work(_shuffled(folder, images), size, batch_size, workers, epochs, scale_margin)
+        figures = _race(console, work, _contenders(peers, decode), rounds)
+    if as_json:
+        click.echo(json.dumps(figures, indent=2))
+    else:
+        print_report(console, figures)
+    if plot_path is not None:
+        from raybatch.bench.plot import plot  # loads matplotlib
+
+        plot(figures, plot_path)
+        console.print(f"The figures are drawn in {plot_path}")
+    sys.exit(_status(figures))
+
+
+def _contenders(peers: list[str], decode: str) -> list[Contender]:
+    chosen = [each for each in CONTENDERS if each.peer in (RAYBATCH, *peers)]
+    return [*chosen, SCALED] if decode == "scaled" else chosen
+
+
+def _shuffled(folder: str, images: int | None) -> tuple[str, ...]:
+    """Return the paths in the order in which all read them: shuffled, as in training."""
+    paths = find_images(os.path.abspath(folder))
+    order = np.random.default_rng(_SEED).permutation(len(paths))[:images]
+    return tuple(paths[position] for position in order)
+
+
+def _race(console: Console, work: Work, contenders: list[Contender], rounds: int) -> dict[str, Any]:
+    from raybatch.bench.race import Race  # loads psutil
+    from raybatch.bench.report import report
+
+    race = Race(work, contenders, rounds)
+    with_steps(console, race.steps(), len(race))
+    return report(race)
+
+
+def _status(figures: dict[str, Any]) -> int:
+    states = {row["state"] for row in figures["contenders"]}
+    if "differs" in states:
+        return 1
+    return options.CannotRunError.exit_code if "failed" in states else 0
+
+
+def _check_installed(module: str) -> None:
+    if importlib.util.find_spec(module) is None:
+        raise options.CannotRunError(f"this needs {module}: pip install '{EXTRA}'")
