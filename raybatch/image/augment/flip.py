@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from raybatch.image.augment.settings import is_number
-from raybatch.image.augment.transform import Transform
+from raybatch.image.augment.transform import ArrayTransform
 
 
 @dataclass(frozen=True)
-class RandomHorizontalFlip(Transform):
+class RandomHorizontalFlip(ArrayTransform):
     """The image with left and right exchanged, with probability `p`."""
 
     p: float = 0.5
@@ -25,9 +26,16 @@ class RandomHorizontalFlip(Transform):
             return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         return image
 
+    def on_array(
+        self, image: npt.NDArray[np.uint8], rng: np.random.Generator
+    ) -> npt.NDArray[np.uint8]:
+        # Faster than a copy of a view that runs backwards, which not every library takes.
+        backwards = np.arange(image.shape[1])[::-1]
+        return np.take(image, backwards, axis=1) if rng.random() < self.p else image
+
 
 @dataclass(frozen=True)
-class RandomVerticalFlip(Transform):
+class RandomVerticalFlip(ArrayTransform):
     """The image with top and bottom exchanged, with probability `p`."""
 
     p: float = 0.5
@@ -39,6 +47,11 @@ class RandomVerticalFlip(Transform):
         if rng.random() < self.p:
             return image.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
         return image
+
+    def on_array(
+        self, image: npt.NDArray[np.uint8], rng: np.random.Generator
+    ) -> npt.NDArray[np.uint8]:
+        return image[::-1].copy() if rng.random() < self.p else image
 
 
 def _check_probability(p: float) -> None:

@@ -30,7 +30,14 @@ class Transform(ABC):
     ) -> Image.Image | npt.NDArray[np.uint8]:
         if isinstance(image, Image.Image):
             return self.on_image(image, rng)
-        before = _as_image(image)
+        _check_array(image)
+        return self.on_array(image, rng)
+
+    def on_array(
+        self, image: npt.NDArray[np.uint8], rng: np.random.Generator
+    ) -> npt.NDArray[np.uint8]:
+        """Return the changed array, or `image` itself."""
+        before = Image.fromarray(image)
         after = self.on_image(before, rng)
         return image if after is before else np.array(after)
 
@@ -39,11 +46,25 @@ class Transform(ABC):
         """Return the changed image, or `image` itself; the one method that a subclass adds."""
 
 
+class ArrayTransform(Transform):
+    """A transform that changes arrays without a PIL image, by the same draws and to the same pixels.
+
+    The result may be a view of the array.
+    """
+
+    @abstractmethod
+    def on_array(
+        self, image: npt.NDArray[np.uint8], rng: np.random.Generator
+    ) -> npt.NDArray[np.uint8]:
+        """Return the changed array, a view of `image`, or `image` itself."""
+
+
 @dataclass(frozen=True)
 class Compose(Transform):
     """Each of `transforms` in turn, on a PIL image: an array becomes one once, and an array again at the end.
 
-    A transform is a `Transform` or any function that is called as `transform(image, rng=rng)`.
+    Those at the front that need none, `ArrayTransform`s, work on the array. A transform is a `Transform` or any
+    function that is called as `transform(image, rng=rng)`.
     """
 
     transforms: Sequence[Callable[..., Any]]
@@ -65,11 +86,19 @@ class Compose(Transform):
             image = transform(image, rng=rng)
         return image
 
+    def on_array(
+        self, image: npt.NDArray[np.uint8], rng: np.random.Generator
+    ) -> npt.NDArray[np.uint8]:
+        for number, transform in enumerate(self.transforms):
+            if not isinstance(transform, ArrayTransform):
+                return super(Compose, Compose(self.transforms[number:])).on_array(image, rng)
+            image = transform.on_array(image, rng)
+        return image
 
-def _as_image(array: Any) -> Image.Image:
+
+def _check_array(array: Any) -> None:
     if not isinstance(array, np.ndarray) or array.dtype != np.uint8:
         kind = f"array of {array.dtype}" if isinstance(array, np.ndarray) else type(array)
         raise TypeError(f"an image must be a uint8 array or a PIL image, not {kind}")
     if array.shape[2:] not in ((), (3,)) or array.ndim < 2 or not array.size:
         raise ValueError(f"an image must have the shape (H, W, 3) or (H, W), not {array.shape}")
-    return Image.fromarray(array)
