@@ -137,7 +137,7 @@ class CachedAccessor:
     ) -> npt.NDArray[Any]:
         """Return the samples at `positions`: those that are on `shelf` from there, and put the others on it."""
         stack = np.empty((len(positions), *shelf.shape), shelf.dtype)
-        wanted = list(zip(positions.tolist(), stamps, stack, strict=True))
+        wanted = list(zip(positions.tolist(), stamps, _rows_of(stack), strict=True))
         found = np.array(map_rows(lambda one: shelf.get(*one), wanted), dtype=bool)
         missing = np.flatnonzero(~found)
         self._count(len(positions) - len(missing), len(missing))
@@ -174,7 +174,7 @@ class CachedAccessor:
     ) -> None:
         if not self._adds:
             return
-        rows = list(zip(positions.tolist(), stamps, np.ascontiguousarray(samples), strict=True))
+        rows = list(zip(positions.tolist(), stamps, _rows_of(samples), strict=True))
         try:
             map_rows(lambda one: shelf.put(*one), rows)
         except OSError as error:
@@ -185,3 +185,9 @@ class CachedAccessor:
         with self._lock:
             self._hits += hits
             self._misses += misses
+
+
+def _rows_of(samples: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+    """Return the samples as arrays of length 1, views where they are contiguous; numbers too have bytes then."""
+    samples = np.ascontiguousarray(samples)
+    return [samples[row : row + 1] for row in range(len(samples))]

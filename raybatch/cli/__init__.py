@@ -4,6 +4,7 @@ import click
 
 from raybatch.cli.demo import demo
 from raybatch.cli.load import load
+from raybatch.cli.pack import pack
 from raybatch.cli.preview import preview
 from raybatch.cli.scan import scan
 
@@ -17,7 +18,7 @@ def main() -> None:
     """
 
 
-for command in (demo, load, scan, preview):
+for command in (demo, load, pack, scan, preview):
     main.add_command(command)
 
 __all__ = ["main"]

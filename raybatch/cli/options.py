@@ -19,6 +19,7 @@ from raybatch.image.scaling import FITS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+SOMETHING_BAD = 1
 _NOT_DONE = 2
 
 

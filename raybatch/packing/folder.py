@@ -81,6 +81,10 @@ class PackFolder:
         found = Manifest.load(self.path / at)
         if "rows_per_file" not in settings:
             settings = {**settings, "rows_per_file": found.settings["rows_per_file"]}
+        if not any(file.bad_samples for file in found.files):
+            # So far it made no difference.
+            policy = {"bad_samples": settings["bad_samples"]}
+            found = dataclasses.replace(found, settings={**found.settings, **policy})
         check_same(found.settings, settings, where)
         if names is not None:
             check_same([column.name for column in found.columns], list(names), where, "names")

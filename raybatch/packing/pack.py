@@ -69,9 +69,10 @@ def pack(
     `bad_samples` is "raise", "skip" (their rows are left out, so files differ in length), "replace", or a
     `BadSamples`. `progress_iter_func(batches, total=..., leave=False)` wraps the iteration; `tqdm.tqdm` is one.
 
-    PackError if the folder was packed from another source or with other settings, naming what differs, or is being
-    packed by another process; FileExistsError if something else is in it; TypeError for what cannot be a column
-    or has no end; BatchError for a batch that cannot be made.
+    ValueError for a source without samples, or names that are not one an array; TypeError for a source without end, or
+    for what cannot be a column; PackError if the folder was packed from another source or with other settings,
+    naming what differs, or is being packed by another process; FileExistsError if something else is in it;
+    BatchError for a batch that cannot be made.
     """
     setting = BadSamples.of(bad_samples)
     if isinstance(source, TolerantDataSource):
@@ -79,6 +80,8 @@ def pack(
     if rows_per_file is not None and rows_per_file < 1:
         raise ValueError(f"rows_per_file must be 1 or more, not {rows_per_file}")
     with Loader(source, batch_size, pool=pool, bad_samples=setting) as loader:
+        if len(loader) == 0:
+            raise ValueError("the source has no samples to pack")
         settings = {
             "batches": len(loader),
             "batch_size": loader.batch_size,
@@ -145,7 +148,8 @@ def _write_missing(
         batches = progress_iter_func(batches, total=total, leave=False)
     with FileWriter(folder, loader.bad_samples) as writer:
         for batch in batches:
-            writer.add(feed.step // folder.batches_per_file, batch)
+            number, place = divmod(feed.step, folder.batches_per_file)
+            writer.add(number, batch, is_last=place == folder.batches_per_file - 1)
         writer.end(missing)
     return len(missing)
 

@@ -39,14 +39,16 @@ class FileWriter:
     ) -> None:
         self._executor.shutdown()
 
-    def add(self, number: int, batch: Batch) -> None:
-        """Add `batch` to file `number`, which begins where the one before ends."""
+    def add(self, number: int, batch: Batch, is_last: bool) -> None:
+        """Add `batch` to file `number`, which begins where the one before ends; `is_last` of the file."""
         self._check(batch)
         if number != self._number:
             self._end_file()
             self._number, self._rows = number, self._new_rows()
         assert self._rows is not None
         self._rows.add(batch)
+        if is_last:
+            self._end_file()
 
     def end(self, numbers: Iterable[int]) -> None:
         """End the last file, and write those of `numbers` for which no batch came, without rows."""
