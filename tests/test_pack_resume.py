@@ -15,7 +15,7 @@ from raybatch.packing import verify
 from tests.drivers import start, wait_for
 from tests.test_packed import LABELS, SIZE, arrow_files, photo_source
 
-PACK = {"batch_size": 8, "rows_per_file": 8}
+PACK: dict[str, Any] = {"batch_size": 8, "rows_per_file": 8}
 
 # Packs the photos, and waits at sample 24 till it is told to go on.
 WAITING_PACK = """
@@ -86,7 +86,7 @@ def test_it_may_be_packed_by_another_pool(
 
 def test_a_source_of_any_structure_goes_on(tmp_path: Path) -> None:
     def source() -> Any:
-        parts = [rb.ArrayDataSource([np.arange(10 * n, 10 * n + 7)]) for n in range(2)]
+        parts: list[Any] = [rb.ArrayDataSource([np.arange(10 * n, 10 * n + 7)]) for n in range(2)]
         return rb.ChoiceDataSource(parts, stratified=True).map(halved)
 
     rb.pack(source(), tmp_path / "whole", batch_size=3, rows_per_file=3)

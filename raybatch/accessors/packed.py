@@ -90,7 +90,7 @@ class PackedAccessor:
         """The names of the labels' classes, None if they were not packed."""
         return None if self._manifest.classes is None else list(self._manifest.classes)
 
-    def column(self, name: str) -> npt.NDArray[Any] | PackedAccessor:
+    def column(self, name: str) -> Any:
         """Return another column: numbers or strings in memory, shape `(len(self),)`; arrays as an accessor like this."""
         column = self._manifest.column(name)
         if column.shape:
@@ -112,7 +112,7 @@ class PackedAccessor:
             "files": hashlib.sha256(files.encode()).hexdigest()[:32],
         }
 
-    def __getitem__(self, index: Any) -> npt.NDArray[Any] | list[npt.NDArray[Any]]:
+    def __getitem__(self, index: Any) -> Any:
         positions = sample_positions(index, len(self))
         if isinstance(positions, int):
             (view,) = self._rows(np.array([positions]))
