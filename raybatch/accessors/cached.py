@@ -99,7 +99,6 @@ class CachedAccessor:
         """The paths of the accessor, if it has any."""
         return self._accessor.paths
 
-    @property
     def stats(self) -> CacheStats:
         """The hits and misses in this process so far."""
         return CacheStats(self._hits, self._misses)
