@@ -11,11 +11,13 @@ Importing this package does not import ray; the first use of one of its Ray pool
 
 from typing import TYPE_CHECKING, Any
 
-from raybatch import data_source, errors, image, sampling, work_pool
+from raybatch import data_source, errors, image, packing, sampling, work_pool
 from raybatch.accessors import (
+    CachedAccessor,
     ImageFileAccessor,
     ImageList,
     NonUniformImageFileAccessor,
+    PackedAccessor,
     ParquetImageAccessor,
     image_folder,
     image_glob,
@@ -35,6 +37,7 @@ from raybatch.data_source import (
 )
 from raybatch.image import PixelLayout
 from raybatch.loader import Loader, RankSplit
+from raybatch.packing import pack
 from raybatch.sampling import (
     BlockShuffleSampler,
     StandardSampler,
@@ -55,6 +58,7 @@ __all__ = [
     "BadSampleLedger",
     "BadSamples",
     "BlockShuffleSampler",
+    "CachedAccessor",
     "CallableDataSource",
     "ChoiceDataSource",
     "CompositeDataSource",
@@ -64,6 +68,7 @@ __all__ = [
     "Loader",
     "MapDataSource",
     "NonUniformImageFileAccessor",
+    "PackedAccessor",
     "ParquetImageAccessor",
     "PixelLayout",
     "Prefetch",
@@ -81,6 +86,8 @@ __all__ = [
     "image",
     "image_folder",
     "image_glob",
+    "pack",
+    "packing",
     "sampling",
     "stream_digest",
     "to_parquet",

@@ -7,6 +7,7 @@
     ├── BadSamplesError (RuntimeError) more samples are bad than the limit allows
     ├── RemoteError (RuntimeError)    what a worker raised, where the exception itself cannot travel
     ├── WorkerLostError (RuntimeError) the worker died, or its host or its result was lost
+    ├── PackError (OSError)           packed files are unfinished, damaged, or were made otherwise
     ├── PoolError (RuntimeError)      the pool is closed, or has no worker to offer
     └── StateError (ValueError)       a saved state does not fit this loader
 
@@ -70,6 +71,10 @@ class RemoteError(RaybatchError, RuntimeError):
 
 class WorkerLostError(RaybatchError, RuntimeError):
     """The worker that made a batch died, or its host or its result was lost, more often than allowed."""
+
+
+class PackError(RaybatchError, OSError):
+    """A folder of packed files cannot be read, because it is unfinished or damaged, or cannot be gone on with."""
 
 
 class PoolError(RaybatchError, RuntimeError):

@@ -203,3 +203,72 @@ def test_wrong_settings_are_refused_where_they_are_given(
 def test_what_is_no_image_is_refused(image: Any, error: type[Exception]) -> None:
     with pytest.raises(error):
         augment.RandomHorizontalFlip()(image, rng=rng())
+
+
+@pytest.mark.parametrize("image", [PIXELS, GREY])
+@pytest.mark.parametrize("padding", [0, 3])
+def test_a_crop_has_its_size_and_every_place(image: Any, padding: int) -> None:
+    height, width = image.shape[0] - 2, image.shape[1] - 1
+    crop = augment.RandomCrop((height, width), padding=padding, fill=7)
+    edges = [(padding, padding)] * 2 + [(0, 0)] * (image.ndim - 2)
+    padded = np.pad(image, edges, constant_values=7)
+    draws, seen = rng(), set()
+    for _ in range(1000):
+        part = crop(image, rng=draws)
+        assert part.shape == (height, width, *image.shape[2:])
+        places = [
+            (top, left)
+            for top in range(3 + 2 * padding)
+            for left in range(2 + 2 * padding)
+            if np.array_equal(part, padded[top : top + height, left : left + width])
+        ]
+        assert places
+        seen.update(places)
+    assert len(seen) == (3 + 2 * padding) * (2 + 2 * padding)
+
+
+def test_a_crop_of_an_array_copies_nothing() -> None:
+    part = augment.RandomCrop(8)(PIXELS, rng=rng())
+    assert np.shares_memory(part, PIXELS)
+    assert augment.RandomCrop(PIXELS.shape[0])(PIXELS, rng=rng()).shape[0] == PIXELS.shape[0]
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [
+        augment.RandomCrop((9, 8)),
+        augment.RandomCrop(12, padding=4, fill=9),
+        augment.RandomHorizontalFlip(),
+        augment.RandomVerticalFlip(),
+        augment.Compose([augment.RandomCrop(9), augment.RandomHorizontalFlip()]),
+        augment.Compose(
+            [augment.RandomCrop(9), augment.ColorJitter(0.5), augment.RandomVerticalFlip()]
+        ),
+    ],
+)
+@pytest.mark.parametrize("image", [PIXELS, GREY])
+def test_arrays_and_images_get_the_same_pixels(image: Any, transform: Any) -> None:
+    for seed in range(20):
+        of_array = transform(image, rng=rng(seed))
+        of_image = transform(Image.fromarray(image), rng=rng(seed))
+        assert isinstance(of_image, Image.Image)
+        assert (of_array.flags.writeable, min(of_array.strides) > 0) == (True, True)
+        np.testing.assert_array_equal(of_array, np.asarray(of_image))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"size": 0}, ValueError, "1 or more pixels, not 0"),
+        ({"size": 8, "padding": -1}, ValueError, "padding must be 0 or more, not -1"),
+        ({"size": 8, "padding": 1.5}, TypeError, r"padding must be an integer, not 1\.5"),
+        ({"size": 8, "fill": 256}, ValueError, "fill must be from 0 to 255, not 256"),
+    ],
+)
+def test_wrong_settings_of_a_crop(
+    arguments: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        augment.RandomCrop(**arguments)
+    with pytest.raises(ValueError, match="has no part of 1000 × 1000"):
+        augment.RandomCrop(1000)(PIXELS, rng=rng())

@@ -22,6 +22,7 @@ LAYERS = [
     "scheduling",
     "work_pool",
     "loader",
+    "packing",
     "adapters",
     "bench",
     "cli",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import IO, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import PIL
 from PIL import Image
 
 from raybatch.accessors.index import sample_positions
@@ -36,6 +38,22 @@ class EncodedImages:
     def _open(self, position: int) -> IO[bytes]:
         """Return the encoded image at `position`, as a file."""
         raise NotImplementedError(f"abstract for type {type(self)}")
+
+    def signature(self, position: int) -> tuple[int, ...]:
+        """Return what is another when the stored image at `position` has changed, as `LocalFiles.signature`.
+
+        () where that cannot be told cheaply, as of remote files; OSError if the file is not there.
+        """
+        return ()
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return what the images depend on, but for the stored bytes: settings, paths and Pillow's version."""
+        return {
+            "kind": type(self).__name__,
+            "samples": len(self),
+            "reader": dataclasses.asdict(self._reader),
+            "pillow": PIL.__version__,
+        }
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self)} images, {self._reader})"
@@ -85,6 +103,9 @@ class ImageArrays(EncodedImages):
         super().__init__(reader, io_threads)
         layout = PixelLayout() if layout is None else layout
         self._layout = layout.bound(reader.dtype, reader.channels)
+
+    def fingerprint(self) -> dict[str, Any]:
+        return {**super().fingerprint(), "layout": dataclasses.asdict(self._layout.layout)}
 
     def __getitem__(self, index: Any) -> npt.NDArray[Any]:
         positions = sample_positions(index, len(self))

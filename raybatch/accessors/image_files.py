@@ -38,6 +38,12 @@ class ImageFiles(EncodedImages):
     def name_of(self, position: int) -> str:
         return redacted(self._paths[position])
 
+    def signature(self, position: int) -> tuple[int, ...]:
+        return self._store.signature(self._paths[position])
+
+    def fingerprint(self) -> dict[str, Any]:
+        return {**super().fingerprint(), "paths": self._paths.digest()}
+
     def _open(self, position: int) -> IO[bytes]:
         return self._store.open(self._paths[position])
 

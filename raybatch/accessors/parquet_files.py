@@ -62,6 +62,11 @@ class ParquetFiles:
         """Return the folder that the file of a row lies in."""
         return os.path.dirname(self.files[self._file_of(int(self.group_of(position)))])
 
+    def signature(self, position: int) -> tuple[int, ...]:
+        """Return what is another when the file of a row has changed."""
+        number = self._file_of(int(self.group_of(position)))
+        return LocalFiles().signature(self.files[number])
+
     def read_group(self, group: int, leaf: str) -> pa.ChunkedArray:
         """Return `leaf`, the column or a field of it such as `image.bytes`, of a row group.
 

@@ -93,6 +93,14 @@ class ParquetImageAccessor(ImageArrays):
         path: str | None = paths[position - int(self._files.starts[group])].as_py()
         return path
 
+    def signature(self, position: int) -> tuple[int, ...]:
+        """Return that of the Parquet file; an image file that a row names by its path is not asked."""
+        return self._files.signature(position)
+
+    def fingerprint(self) -> dict[str, Any]:
+        files = self._files
+        return {**super().fingerprint(), "paths": files.files.digest(), "column": files.column}
+
     def _open(self, position: int) -> IO[bytes]:
         group = int(self._files.group_of(position))
         row = position - int(self._files.starts[group])

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterable
 from typing import Any
 
 import pyarrow as pa
 
-from raybatch.accessors.redaction import redacted
+from raybatch.accessors.redaction import hold_credentials, redacted
 from raybatch.accessors.storage import is_url
+
+# A list of all the paths would take far more memory than they do.
+_PATHS_AT_ONCE = 10_000
 
 
 class PathTable:
@@ -34,6 +38,17 @@ class PathTable:
     def __getitem__(self, position: int) -> str:
         path = os.fsdecode(self.array[position].as_py())
         return path if is_url(path) else os.path.join(self._folder, path)
+
+    def digest(self) -> str:
+        """Return a digest of the paths in their order, without the credentials in URLs, which come and go."""
+        digest = hashlib.sha256(os.fsencode(self._folder))
+        has_secrets = hold_credentials(self.array)
+        for start in range(0, len(self), _PATHS_AT_ONCE):
+            names = path_names(self.array.slice(start, _PATHS_AT_ONCE))
+            if has_secrets:
+                names = [redacted(name) for name in names]
+            digest.update(os.fsencode("\0".join([*names, ""])))
+        return digest.hexdigest()[:32]
 
 
 def _as_arrow(paths: Any) -> pa.Array:

@@ -53,6 +53,11 @@ class LocalFiles:
             raise OSError("not a regular file")
         return open(path, "rb")
 
+    def signature(self, path: str) -> tuple[int, ...]:
+        """Return when the file and its status were changed last (ns), its size and its inode."""
+        status = os.stat(path)
+        return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
+
     def below(self, root: str, depth: int | None = None) -> Iterator[list[str]]:
         """Iterate over runs of the names of all files below the folder `root`, relative to it, sorted.
 
@@ -102,6 +107,10 @@ class ArrowFiles:
         """Return all of the file in memory; OSError if it cannot be read, after some retries."""
         return io.BytesIO(call_without_secrets(lambda: self._retries.call(self._read, path), path))
 
+    def signature(self, path: str) -> tuple[int, ...]:
+        """Return (): to ask a store costs about as much as to read the file."""
+        return ()
+
     def _read(self, path: str) -> bytes:
         with self.filesystem.open_input_stream(path) as stream:
             data: bytes = stream.read()
@@ -144,6 +153,13 @@ class UrlFiles:
             return self._local.open(path)
         store, own_path = self._store_of(path)
         return store.open(own_path)
+
+    def signature(self, path: str) -> tuple[int, ...]:
+        """Return what `LocalFiles.signature` does for a file of this machine, () for any other."""
+        if is_url(path) and not path.startswith("file://"):
+            return ()
+        _, own_path = self._store_of(path) if "://" in path else (self._local, path)
+        return self._local.signature(own_path)
 
     def _store_of(self, path: str) -> tuple[LocalFiles | ArrowFiles | FsspecFiles, str]:
         scheme, _, rest = path.partition("://")

@@ -5,6 +5,7 @@ import click
 from raybatch.cli.bench import bench
 from raybatch.cli.demo import demo
 from raybatch.cli.load import load
+from raybatch.cli.pack import pack
 from raybatch.cli.preview import preview
 from raybatch.cli.scan import scan
 
@@ -18,7 +19,7 @@ def main() -> None:
     """
 
 
-for command in (demo, load, scan, preview, bench):
+for command in (demo, load, scan, preview, pack, bench):
     main.add_command(command)
 
 __all__ = ["main"]

@@ -69,19 +69,26 @@ def open_loader(
     bad_samples: str = "raise",
 ) -> Iterator[Loader]:
     """Open a loader on `actors` Ray actors that are up, or on none for 0."""
-    pool: AbstractWorkerPool | None = None
-    if actors != 0:
-        from raybatch.work_pool import RayActorPool  # loads ray
+    with (
+        open_pool(actors, address) as pool,
+        Loader(source, batch_size, shuffle=shuffle, pool=pool, bad_samples=bad_samples) as loader,
+    ):
+        yield loader
 
-        pool = RayActorPool(actors, address=address).wait_until_up()
+
+@contextmanager
+def open_pool(actors: int | None, address: str | None) -> Iterator[AbstractWorkerPool | None]:
+    """Open a pool of `actors` Ray actors that are up, or none for 0."""
+    if actors == 0:
+        yield None
+        return
+    from raybatch.work_pool import RayActorPool  # loads ray
+
+    pool = RayActorPool(actors, address=address).wait_until_up()
     try:
-        with Loader(
-            source, batch_size, shuffle=shuffle, pool=pool, bad_samples=bad_samples
-        ) as loader:
-            yield loader
+        yield pool
     finally:
-        if pool is not None:
-            pool.close()
+        pool.close()
 
 
 def time_epoch(console: Console, loader: Loader, epoch: int) -> dict[str, Any]:

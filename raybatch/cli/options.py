@@ -19,6 +19,8 @@ from raybatch.image.scaling import FITS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+SOMETHING_BAD = 1
+
 
 def parse_size(text: str) -> tuple[int, int]:
     """Return (height, width) for `224` or `HEIGHTxWIDTH`."""

@@ -9,17 +9,17 @@ import click
 import numpy as np
 from rich.console import Console
 
-from raybatch.accessors import find_images
+from raybatch.accessors import find_images, is_packed
 from raybatch.accessors.image_facts import FACTS, ImageFacts
 from raybatch.cli import options
 from raybatch.cli.folder import name_labels
 from raybatch.cli.load import open_loader
 from raybatch.cli.progress import with_progress
+from raybatch.cli.scan_packed import scan_packed
 from raybatch.cli.scan_report import ScanReport
 from raybatch.data_source import ArrayDataSource
 
 _BATCH_SIZE = 32
-_SOMETHING_BAD = 1
 
 
 @click.command()
@@ -54,6 +54,8 @@ def scan(
     Sizes, modes, formats, classes, files of the same bytes, and the mean and standard deviation of each channel, as
     `Normalize` takes them: each image counts the same, its pixels are from 0 to 1.
 
+    Of a folder that `raybatch pack` wrote, every file is compared with its checksum.
+
     The exit status is 0 if all images can be read, 1 if some cannot, 2 if the scan was not done.
     """
     if exclude_list is not None and exclude_list.suffix not in (".parquet", ".jsonl"):
@@ -63,6 +65,10 @@ def scan(
         )
     if exclude_duplicates and exclude_list is None:
         raise click.UsageError("--exclude-duplicates needs --exclude-list FILE to write them to")
+    if "://" not in directory and is_packed(directory):
+        if exclude_list is not None:
+            raise click.UsageError("--exclude-list is for image files, and these are packed")
+        raise SystemExit(options.SOMETHING_BAD if scan_packed(directory, as_json) else 0)
     report = scan_folder(Console(stderr=as_json), directory, actors, address, io_threads)
     if exclude_list is not None:
         report.exclusions(duplicates=exclude_duplicates).save(exclude_list)
@@ -73,7 +79,7 @@ def scan(
         for part in report.tables():
             console.print(part)
     if report.bad:
-        raise SystemExit(_SOMETHING_BAD)
+        raise SystemExit(options.SOMETHING_BAD)
 
 
 def scan_folder(

@@ -19,6 +19,7 @@ from raybatch.data_source.composite import CompositeDataSource
 from raybatch.data_source.digest import StreamDigest, stream_digest
 from raybatch.data_source.foreign import CallableDataSource, IteratorDataSource
 from raybatch.data_source.ledger import BadSampleLedger, EpochTally, excluded
+from raybatch.data_source.members import MemberDataSource
 from raybatch.data_source.random_access import RandomAccessDataSource
 from raybatch.data_source.tolerant import (
     BadSampleFound,
@@ -47,6 +48,7 @@ __all__ = [
     "KeyedRead",
     "MadeBatch",
     "MapDataSource",
+    "MemberDataSource",
     "Place",
     "RandomAccessDataSource",
     "Request",

@@ -1,8 +1,9 @@
 """The driver: plan + scheduler + pool → an ordered iterator over epochs."""
 
+from raybatch.loader.fingerprint import fingerprint
 from raybatch.loader.loader import Loader
 from raybatch.loader.plan import Plan, Task
 from raybatch.loader.ranks import RankSplit
 from raybatch.loader.stats import LoaderStats
 
-__all__ = ["Loader", "LoaderStats", "Plan", "RankSplit", "Task"]
+__all__ = ["Loader", "LoaderStats", "Plan", "RankSplit", "Task", "fingerprint"]

@@ -128,6 +128,16 @@ class Loader:
         """Return what was delivered so far, where the time went, and what would make it faster."""
         return self._counter.snapshot(0.0 if self._stream is None else self._stream.transfer_s)
 
+    @property
+    def batch_size(self) -> int:
+        """The most samples that a batch of this rank has."""
+        return self._plan.batch_size
+
+    @property
+    def batches_received(self) -> int:
+        """The number of global batches of the epoch so far, those of which no sample was left included."""
+        return sum(steps for _, steps in self._received)
+
     def set_epoch(self, epoch: int) -> None:
         """Make `epoch` the one that the next `iter()` gives, from its first batch.
 

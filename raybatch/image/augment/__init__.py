@@ -13,13 +13,14 @@ The names, parameters and distributions are those of torchvision's transforms fo
 """
 
 from raybatch.image.augment.color import ColorJitter
-from raybatch.image.augment.crop import RandomResizedCrop
+from raybatch.image.augment.crop import RandomCrop, RandomResizedCrop
 from raybatch.image.augment.flip import RandomHorizontalFlip, RandomVerticalFlip
 from raybatch.image.augment.transform import Compose, Transform
 
 __all__ = [
     "ColorJitter",
     "Compose",
+    "RandomCrop",
     "RandomHorizontalFlip",
     "RandomResizedCrop",
     "RandomVerticalFlip",

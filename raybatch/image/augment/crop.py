@@ -1,4 +1,4 @@
-"""A random part of the image, scaled."""
+"""A random part of the image, scaled or as it is."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageOps
 
 from raybatch.image.augment.settings import pair
 from raybatch.image.augment.transform import Transform
@@ -90,6 +90,56 @@ class RandomResizedCrop(Transform):
         part_height = max(1, min(height, round(width / low)))
         left, top = (width - part_width) // 2, (height - part_height) // 2
         return left, top, left + part_width, top + part_height
+
+
+@dataclass(frozen=True)
+class RandomCrop(Transform):
+    """A part of the image at a random place, of `size`: (height, width), or one edge; nothing is scaled.
+
+    `padding` pixels of value `fill` are put around the image before. Without
+    padding, the part of an array is a view of it. ValueError for an image that is smaller.
+    """
+
+    size: int | tuple[int, int]
+    padding: int = 0
+    fill: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "size", _height_and_width(self.size))
+        for name in ("padding", "fill"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+                raise TypeError(f"{name} must be an integer, not {value!r}")
+        if self.padding < 0:
+            raise ValueError(f"padding must be 0 or more, not {self.padding}")
+        if not 0 <= self.fill <= 255:
+            raise ValueError(f"fill must be from 0 to 255, not {self.fill}")
+
+    def on_image(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
+        if self.padding:
+            fill = (self.fill,) * len(image.getbands())
+            image = ImageOps.expand(image, self.padding, fill if len(fill) > 1 else self.fill)
+        return image.crop(self.box(image.width, image.height, rng))
+
+    def on_array(
+        self, image: npt.NDArray[np.uint8], rng: np.random.Generator
+    ) -> npt.NDArray[np.uint8]:
+        if self.padding:
+            edges = [(self.padding, self.padding)] * 2 + [(0, 0)] * (image.ndim - 2)
+            image = np.pad(image, edges, constant_values=self.fill)
+        left, top, right, bottom = self.box(image.shape[1], image.shape[0], rng)
+        return image[top:bottom, left:right]
+
+    def box(self, width: int, height: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
+        """Return the part to take of a `width` × `height` image: left, top, right, bottom, in pixels."""
+        own_height, own_width = _height_and_width(self.size)
+        if width < own_width or height < own_height:
+            raise ValueError(
+                f"an image of {height} × {width} pixels, with its padding, has no part of {own_height} × {own_width}"
+            )
+        top = int(rng.integers(0, height - own_height, endpoint=True))
+        left = int(rng.integers(0, width - own_width, endpoint=True))
+        return left, top, left + own_width, top + own_height
 
 
 def _height_and_width(size: Any) -> tuple[int, int]:

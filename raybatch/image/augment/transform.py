@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, overload
 
 import numpy as np
@@ -31,8 +32,7 @@ class Transform(ABC):
         if isinstance(image, Image.Image):
             return self.on_image(image, rng)
         _check_array(image)
-        after = self.on_array(image, rng)
-        return image if after is None else np.array(after)
+        return _as_array(self.on_array(image, rng))
 
     @abstractmethod
     def on_image(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
@@ -40,16 +40,18 @@ class Transform(ABC):
 
     def on_array(
         self, array: npt.NDArray[np.uint8], rng: np.random.Generator
-    ) -> Image.Image | None:
-        """Return what `on_image` makes of the image in `array`, None for that image itself."""
-        before = Image.fromarray(array)
-        after = self.on_image(before, rng)
-        return None if after is before else after
+    ) -> Image.Image | npt.NDArray[np.uint8]:
+        """Return what `on_image` makes of the image in `array`, or `array` itself.
+
+        That is an array or an image, whichever takes less to make; it may be a view of `array`.
+        """
+        return _of_image(partial(self.on_image, rng=rng), array)
 
 
 @dataclass(frozen=True)
 class Compose(Transform):
-    """Each of `transforms` in turn, on a PIL image: an array becomes one once, and an array again at the end.
+    """Each of `transforms` in turn: an array becomes a PIL image where one of them makes it one, and an array again
+    at the end.
 
     A transform is a `Transform` or any function that is called as `transform(image, rng=rng)`.
     """
@@ -75,13 +77,28 @@ class Compose(Transform):
 
     def on_array(
         self, array: npt.NDArray[np.uint8], rng: np.random.Generator
-    ) -> Image.Image | None:
-        # The first may have a shorter way from an array to an image.
-        if not self.transforms or not isinstance(self.transforms[0], Transform):
-            return super().on_array(array, rng)
-        first = self.transforms[0].on_array(array, rng)
-        rest = Compose(self.transforms[1:])
-        return rest.on_array(array, rng) if first is None else rest.on_image(first, rng)
+    ) -> Image.Image | npt.NDArray[np.uint8]:
+        image: Image.Image | npt.NDArray[np.uint8] = array
+        for transform in self.transforms:
+            if isinstance(image, Image.Image):
+                image = transform(image, rng=rng)
+            elif isinstance(transform, Transform):
+                image = transform.on_array(image, rng)
+            else:
+                image = _of_image(partial(transform, rng=rng), image)
+        return image
+
+
+def _of_image(
+    change: Callable[[Image.Image], Image.Image], array: npt.NDArray[np.uint8]
+) -> Image.Image | npt.NDArray[np.uint8]:
+    before = Image.fromarray(array)
+    after = change(before)
+    return array if after is before else after
+
+
+def _as_array(image: Any) -> npt.NDArray[np.uint8]:
+    return image if isinstance(image, np.ndarray) else np.array(image)
 
 
 def _check_array(array: Any) -> None:

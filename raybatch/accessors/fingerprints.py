@@ -1,0 +1,58 @@
+"""What the samples of an array-like depend on, to tell whether those that were kept are still the right ones."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+from typing import Any
+
+import numpy as np
+
+from raybatch.arrays import portable, sample_count
+
+
+def fingerprint_of(array: Any) -> dict[str, Any]:
+    """Return what the samples of `array` depend on, in the types that JSON has.
+
+    That is `array.fingerprint()` where there is such a method, as accessors have it: their settings and the
+    paths, not what is in the files. Of a NumPy array it is a digest of its values; of anything else one of its
+    pickle. TypeError if it cannot be pickled.
+    """
+    if hasattr(array, "fingerprint"):
+        facts = array.fingerprint()
+    elif type(array) is np.ndarray and not array.dtype.hasobject:
+        digest = hashlib.sha256(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+        facts = {"kind": "ndarray", "dtype": array.dtype.str, "shape": array.shape}
+        facts["values"] = _short(digest)
+    else:
+        facts = {"kind": type(array).__qualname__, "samples": sample_count(array)}
+        facts["pickle"] = pickle_digest(portable(array))
+    as_json: dict[str, Any] = json.loads(json.dumps(facts, default=str))
+    return as_json
+
+
+def pickle_digest(value: Any) -> str:
+    """Return a digest of the pickle of `value`; TypeError if it cannot be pickled."""
+    sink = _Digest()
+    try:
+        pickle.Pickler(sink, protocol=5).dump(value)
+    except Exception as error:
+        raise TypeError(f"{type(value)} cannot be pickled: {error}") from error
+    return _short(sink.hash)
+
+
+class _Digest:
+    """A file that keeps only a digest of what is written."""
+
+    def __init__(self) -> None:
+        self.hash = hashlib.sha256()
+
+    def write(self, data: Any) -> int:
+        self.hash.update(data)
+        return len(data)
+
+
+def _short(digest: Any) -> str:
+    text: str = digest.hexdigest()[:32]
+    return text

@@ -1,0 +1,179 @@
+"""Decoded images in Arrow files, which are mapped into memory."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from raybatch.accessors.index import sample_positions
+from raybatch.accessors.packed_manifest import Manifest, PackedFile, load_manifest, size_fault
+from raybatch.errors import PackError
+
+
+class PackedAccessor:
+    """A column of the files that `pack` wrote as an array: an int gives one sample, an index array the stack.
+
+    `directory` is the folder; `column` is one whose samples are arrays, by default the first. Shapes and dtypes
+    are those that were packed: `(H, W, C)` and `(n, H, W, C)`. Nothing is decoded, and a sample is copied once,
+    from the mapped file into the stack. The files are mapped in each process when they are first needed.
+
+    With `views`, an index array gives a list of arrays `(H, W, C)` that lie in the mapped file, and are read-only.
+    So a random crop of packed images copies the crop alone:
+
+        images = PackedAccessor("packed", views=True)
+        crop = augment.RandomCrop(224)
+
+        def cropped(x, y, rng):
+            return crop(x, rng=rng), y
+
+        source = ArrayDataSource([images, images.column("label")]).map_samples(cropped)
+
+    An int gives such a view always. IndexError, TypeError and ValueError for indices are those of
+    `ImageFileAccessor`. When it is made: FileNotFoundError for a folder without packed files, PackError for one
+    whose packing has not ended or in which a file is missing or of another size, ValueError for another column.
+    Files must not be changed while they are used; `raybatch.packing.verify` compares their checksums.
+    """
+
+    def __init__(
+        self,
+        directory: str | os.PathLike[str],
+        column: str | None = None,
+        *,
+        views: bool = False,
+    ) -> None:
+        self._directory = Path(directory).absolute()
+        self._views = views
+        self._manifest = load_manifest(self._directory)
+        for file in self._manifest.files:
+            if fault := size_fault(self._directory, file):
+                raise PackError(f"{str(self._directory / file.name)!r} is damaged: {fault}")
+        self._column = self._manifest.column(column or self._manifest.columns[0].name)
+        if not self._column.shape:
+            raise ValueError(
+                f"the samples of column {self._column.name!r} are no arrays: use .column({self._column.name!r})"
+            )
+        self._starts = np.cumsum([0, *(file.rows for file in self._manifest.files)])
+        self._mapped: dict[int, npt.NDArray[Any]] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopened, (self._directory, self._column.name, self._views)
+
+    def __len__(self) -> int:
+        return self._manifest.rows
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self._directory)!r}, {self._column.name!r}, {self.shape} {self.dtype})"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """That of the stack of all samples."""
+        return (len(self), *self._column.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """That of the samples."""
+        return np.dtype(self._column.dtype)
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of all columns."""
+        return [column.name for column in self._manifest.columns]
+
+    @property
+    def classes(self) -> list[str] | None:
+        """The names of the labels' classes, None if they were not packed."""
+        return None if self._manifest.classes is None else list(self._manifest.classes)
+
+    def column(self, name: str) -> Any:
+        """Return another column: numbers or strings in memory, shape `(len(self),)`; arrays as an accessor like this."""
+        column = self._manifest.column(name)
+        if column.shape:
+            return PackedAccessor(self._directory, name, views=self._views)
+        dtype = np.dtype(column.dtype)
+        parts = [
+            _values(_row_batch(self._directory, file, self._manifest), name, dtype)
+            for file in self._manifest.files
+        ]
+        return np.concatenate(parts)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return what the samples depend on: the checksums of the files."""
+        files = repr([(file.rows, file.crc32) for file in self._manifest.files])
+        return {
+            "kind": type(self).__name__,
+            "samples": len(self),
+            "column": self._column.name,
+            "files": hashlib.sha256(files.encode()).hexdigest()[:32],
+        }
+
+    def __getitem__(self, index: Any) -> Any:
+        positions = sample_positions(index, len(self))
+        if isinstance(positions, int):
+            (view,) = self._rows(np.array([positions]))
+            return view
+        views = self._rows(positions)
+        if self._views:
+            return views
+        stack = np.empty((len(positions), *self._column.shape), self.dtype)
+        # As fast as `np.take` for rows of images, and one way for one file and for several.
+        for row, view in enumerate(views):
+            stack[row] = view
+        return stack
+
+    def _rows(self, positions: npt.NDArray[np.intp]) -> list[npt.NDArray[Any]]:
+        """Return the samples at `positions` where they lie."""
+        numbers = np.searchsorted(self._starts, positions, side="right") - 1
+        rows = positions - self._starts[numbers]
+        arrays = {number: self._array(number) for number in set(numbers.tolist())}
+        return [arrays[n][row] for n, row in zip(numbers.tolist(), rows.tolist(), strict=True)]
+
+    def _array(self, number: int) -> npt.NDArray[Any]:
+        """Return the samples in file `number`, mapped."""
+        if number not in self._mapped:
+            file = self._manifest.files[number]
+            batch = _row_batch(self._directory, file, self._manifest)
+            values = batch.column(self._column.name).storage.values
+            buffer = values.buffers()[1]
+            count = file.rows * int(np.prod(self._column.shape))
+            flat = np.frombuffer(buffer, self.dtype, count)
+            self._mapped[number] = flat.reshape(file.rows, *self._column.shape)
+        return self._mapped[number]
+
+
+def _reopened(directory: Path, column: str, views: bool) -> PackedAccessor:
+    return PackedAccessor(directory, column, views=views)
+
+
+def _row_batch(directory: Path, file: PackedFile, manifest: Manifest) -> pa.RecordBatch:
+    """Return what is in a file, mapped; PackError if that is not what the manifest says."""
+    path = directory / file.name
+    # What is too short would end the process where it is mapped and read.
+    if fault := size_fault(directory, file):
+        raise PackError(f"{str(path)!r} is damaged: {fault}")
+    try:
+        with pa.memory_map(os.fsencode(path)) as source:
+            reader = pa.ipc.open_file(source)
+            batch = reader.get_batch(0)
+    except pa.ArrowException as error:
+        raise PackError(f"{str(path)!r} is damaged: {error}") from error
+    names = [column.name for column in manifest.columns]
+    if batch.num_rows != file.rows or batch.schema.names != names:
+        raise PackError(
+            f"{str(path)!r} is damaged: it has {batch.num_rows} rows of {batch.schema.names}, and had {file.rows} "
+            f"of {names}"
+        )
+    return batch
+
+
+def _values(batch: pa.RecordBatch, name: str, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    values = batch.column(name)
+    if dtype.kind == "U":
+        return np.array(values.to_pylist(), dtype=np.str_)
+    array: npt.NDArray[Any] = values.to_numpy(zero_copy_only=False)
+    return array.astype(dtype)

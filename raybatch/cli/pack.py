@@ -1,0 +1,105 @@
+"""`raybatch pack`: the images of a folder, decoded once, into Arrow files."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import click
+from rich.console import Console
+
+from raybatch.cli import options
+from raybatch.cli.folder import folder_source
+from raybatch.cli.load import open_pool
+from raybatch.cli.progress import with_progress
+from raybatch.data_source import BadSampleLedger, Batch
+from raybatch.packing import Packed
+from raybatch.packing import pack as pack_source
+
+
+@click.command()
+@click.argument("src", type=options.folder)
+@click.argument("out", type=click.Path(file_okay=False))
+@options.size
+@options.batch_size
+@click.option(
+    "--rows-per-file",
+    type=click.IntRange(min=1),
+    help="Images a file, rounded up to whole batches.  [default: about 256 MB]",
+)
+@click.option(
+    "--bad-samples",
+    type=click.Choice(["raise", "skip"]),
+    default="raise",
+    show_default=True,
+    help="What to do about images that cannot be read: stop at the first, or leave them out.",
+)
+@options.actors
+@options.address
+@options.exclude
+@options.reading
+@options.as_json
+@options.report_errors
+def pack(
+    src: str,
+    out: str,
+    size: tuple[int, int],
+    batch_size: int,
+    rows_per_file: int | None,
+    bad_samples: str,
+    actors: int | None,
+    address: str | None,
+    exclude: BadSampleLedger | None,
+    as_json: bool,
+    **reading: Any,
+) -> None:
+    """Decode the images below SRC once, into Arrow files in the folder OUT, for `PackedAccessor(OUT)`.
+
+    When it was interrupted, the same command goes on where it stopped. `raybatch scan OUT` compares the checksums.
+
+    The exit status is 0 if all images are packed, 1 if some were left out, 2 if the packing has not ended.
+    """
+    console = Console(stderr=as_json)
+    # From wherever the command is given again, the paths are the same.
+    root = src if "://" in src else os.path.abspath(src)
+    source, classes = folder_source(root, size, exclude, **reading)
+
+    def progress(batches: Iterable[Batch], total: int, leave: bool) -> Iterable[Batch]:
+        return with_progress(console, "pack", batches, total * batch_size)
+
+    started = time.perf_counter()
+    with open_pool(actors, address) as pool:
+        done = pack_source(
+            source,
+            out,
+            classes=classes,
+            batch_size=batch_size,
+            rows_per_file=rows_per_file,
+            pool=pool,
+            bad_samples=bad_samples,
+            progress_iter_func=progress,
+        )
+    seconds = time.perf_counter() - started
+    if as_json:
+        click.echo(json.dumps(_facts(done, seconds), indent=2))
+    else:
+        _report(console, done, seconds)
+    if len(done.bad_samples):
+        raise SystemExit(options.SOMETHING_BAD)
+
+
+def _facts(done: Packed, seconds: float) -> dict[str, Any]:
+    bad = [{"index": b.index, "path": b.path, "message": b.message} for b in done.bad_samples]
+    return {**done._asdict(), "bad_samples": bad, "seconds": round(seconds, 3)}
+
+
+def _report(console: Console, done: Packed, seconds: float) -> None:
+    console.print(
+        f"{done.rows} images, {done.nbytes / 1e6:.1f} MB in {done.directory}; {done.files_written} files written in "
+        f"{seconds:.1f} s"
+    )
+    for bad in done.bad_samples:
+        console.print(f"left out: {bad.message}", soft_wrap=True)

@@ -1,0 +1,186 @@
+"""Batches of a source → Arrow files, on a pool; what was interrupted goes on where it stopped.
+
+batches, made by the pool ─► rows of file k, copied ─► thread: written aside, on the disk, renamed, noted
+                             rows of file k + 1 ...
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from raybatch.accessors.packed_manifest import Manifest, PackedColumn
+from raybatch.data_source import (
+    AbstractDataSource,
+    BadSample,
+    BadSampleLedger,
+    BadSamples,
+    Batch,
+    TolerantDataSource,
+    batch_nbytes,
+)
+from raybatch.errors import BadSamplesError
+from raybatch.loader import Loader
+from raybatch.packing.arrow_file import column_of
+from raybatch.packing.folder import PackFolder
+from raybatch.packing.provenance import provenance
+from raybatch.packing.writer import FileWriter
+from raybatch.scheduling import Prefetch
+from raybatch.work_pool import AbstractWorkerPool
+
+_FILE_BYTES = 256 * 2**20
+
+
+class Packed(NamedTuple):
+    """What `pack` has done: the folder, its rows and bytes, how many files were written now, and the bad samples."""
+
+    directory: str
+    rows: int
+    nbytes: int
+    files_written: int
+    bad_samples: BadSampleLedger
+
+
+def pack(
+    source: AbstractDataSource,
+    directory: str | os.PathLike[str],
+    *,
+    names: Sequence[str] | None = None,
+    classes: Sequence[str] | None = None,
+    batch_size: int = 64,
+    rows_per_file: int | None = None,
+    pool: AbstractWorkerPool | None = None,
+    bad_samples: BadSamples | str = "raise",
+    progress_iter_func: Callable[..., Iterable[Batch]] | None = None,
+) -> Packed:
+    """Write all batches of `source`, in order, into Arrow files in the folder `directory`, for `PackedAccessor`.
+
+    Each array of a batch is a column of the name in `names`, by default "image", "label", "column2" and so on:
+    numbers, times or strings, or of more than one axis numbers of one shape. `classes` are the names of the
+    labels. The batches are made by `pool`, with None in this process.
+
+    The files `00000-of-00012.arrow` are Arrow IPC files of one uncompressed record batch each, of `rows_per_file`
+    rows, rounded up to whole batches; None stands for about 256 MB. Two of them are in memory. Arrays of more than
+    one axis are Arrow's fixed-shape tensors. `_manifest.json` has the schema, the rows, size and CRC-32 of each
+    file, and what the pixels were made from. Files are renamed into place when they are on the disk; an
+    interrupted packing goes on with those that are missing when it is run again.
+
+    `bad_samples` is "raise", "skip" (their rows are left out, so files differ in length), "replace", or a
+    `BadSamples`. `progress_iter_func(batches, total=..., leave=False)` wraps the iteration; `tqdm.tqdm` is one.
+
+    ValueError for a source without samples, or names that are not one an array; TypeError for a source without end, or
+    for what cannot be a column; PackError if the folder was packed from another source or with other settings,
+    naming what differs, or is being packed by another process; FileExistsError if something else is in it;
+    BatchError for a batch that cannot be made.
+    """
+    setting = BadSamples.of(bad_samples)
+    if isinstance(source, TolerantDataSource):
+        setting, source = source.setting, source.source
+    if rows_per_file is not None and rows_per_file < 1:
+        raise ValueError(f"rows_per_file must be 1 or more, not {rows_per_file}")
+    with Loader(source, batch_size, pool=pool, bad_samples=setting) as loader:
+        if len(loader) == 0:
+            raise ValueError("the source has no samples to pack")
+        settings = {
+            "batches": len(loader),
+            "batch_size": loader.batch_size,
+            "bad_samples": setting.policy,
+            "source": provenance(source),
+        }
+        if rows_per_file is not None:
+            settings["rows_per_file"] = -(-rows_per_file // batch_size) * batch_size
+        with PackFolder(directory) as folder:
+            folder.find(settings, names, classes)
+            if folder.is_new:
+                first = _first_sample(source, setting, pool)
+                columns = _columns(first, names)
+                rows = max(1, _FILE_BYTES // max(1, batch_nbytes(first)))
+                in_batches = {"rows_per_file": -(-rows // batch_size) * batch_size}
+                classes = None if classes is None else tuple(classes)
+                folder.begin(Manifest(columns, {**in_batches, **settings}, classes))
+            written = _write_missing(folder, loader, progress_iter_func)
+            folder.finish()
+    manifest = folder.manifest
+    bad = [one for file in manifest.files for one in file.bad_samples]
+    return Packed(
+        os.fspath(directory),
+        manifest.rows,
+        sum(file.nbytes for file in manifest.files),
+        written,
+        BadSampleLedger(BadSample(**{**one, "member": tuple(one["member"])}) for one in bad),
+    )
+
+
+def _first_sample(
+    source: AbstractDataSource, setting: BadSamples, pool: AbstractWorkerPool | None
+) -> Batch:
+    """Return the first sample that can be read, to learn its shapes before the first file is begun."""
+    with Loader(source, 1, pool=pool, prefetch=Prefetch(1), bad_samples=setting) as loader:
+        first = next(iter(loader), None)
+    if first is None:
+        raise BadSamplesError("no sample of the source can be read")
+    return first
+
+
+def _columns(sample: Batch, names: Sequence[str] | None) -> tuple[PackedColumn, ...]:
+    default = ["image", "label", *(f"column{number}" for number in range(2, len(sample)))]
+    names = default[: len(sample)] if names is None else list(names)
+    if len(names) != len(sample) or len(set(names)) < len(names):
+        raise ValueError(f"names must be {len(sample)} different ones, one an array, not {names}")
+    return tuple(column_of(name, array) for name, array in zip(names, sample, strict=True))
+
+
+def _write_missing(
+    folder: PackFolder,
+    loader: Loader,
+    progress_iter_func: Callable[..., Iterable[Batch]] | None,
+) -> int:
+    """Write the files that are missing in `folder`, and return how many those were."""
+    missing = folder.missing()
+    if not missing:
+        return 0
+    feed = _Feed(loader, folder.batches_per_file, missing)
+    batches: Iterable[Batch] = feed
+    if progress_iter_func is not None:
+        size = folder.batches_per_file
+        total = sum(min(size, len(loader) - number * size) for number in missing)
+        batches = progress_iter_func(batches, total=total, leave=False)
+    with FileWriter(folder, loader.bad_samples) as writer:
+        for batch in batches:
+            number, place = divmod(feed.step, folder.batches_per_file)
+            writer.add(number, batch, is_last=place == folder.batches_per_file - 1)
+        writer.end(missing)
+    return len(missing)
+
+
+class _Feed:
+    """The batches of some files, in runs of files that follow each other; `step` is the number of the last."""
+
+    def __init__(self, loader: Loader, batches_per_file: int, files: list[int]) -> None:
+        self.step = -1
+        self._loader = loader
+        self._size = batches_per_file
+        self._files = files
+
+    def __iter__(self) -> Iterator[Batch]:
+        wanted = set(self._files)
+        for start in self._files:
+            if start - 1 in wanted:
+                continue
+            stop = next(
+                number for number in range(start, start + len(wanted) + 1) if number not in wanted
+            )
+            yield from self._run(start * self._size, stop * self._size)
+
+    def _run(self, start: int, stop: int) -> Iterator[Batch]:
+        passed = [[self._loader.batch_size, start]] if start else []
+        state = self._loader.state_dict()
+        self._loader.load_state_dict({**state, "epoch": 0, "received": passed})
+        for batch in self._loader:
+            # Of batches without a good sample nothing comes, so the number may be beyond the end.
+            self.step = self._loader.batches_received - 1
+            if self.step < stop:
+                yield batch
+            if self.step >= stop - 1:
+                return

@@ -1,0 +1,69 @@
+"""What the rows of packed files were made of, and how: what must be the same to go on with them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from raybatch.accessors.fingerprints import fingerprint_of, pickle_digest
+from raybatch.data_source import (
+    AbstractDataSource,
+    ArrayDataSource,
+    MapDataSource,
+    MemberDataSource,
+)
+from raybatch.errors import PackError
+from raybatch.loader import fingerprint
+
+
+def provenance(source: AbstractDataSource) -> dict[str, Any]:
+    """Return the structure, samplers, accessors, arrays and functions of `source`, in the types that JSON has.
+
+    A function counts by its name, not by its code.
+    """
+    facts = {**fingerprint(source), "data": _data(source)}
+    as_json: dict[str, Any] = json.loads(json.dumps(facts, default=str))
+    return as_json
+
+
+def _data(source: AbstractDataSource) -> dict[str, Any]:
+    if isinstance(source, MapDataSource):
+        return {"function": _function(source.fn), "of": _data(source.source)}
+    if isinstance(source, MemberDataSource):
+        return {"members": [_data(member) for member in source.datasets]}
+    if isinstance(source, ArrayDataSource):
+        return {"arrays": [_array(array) for array in source.data]}
+    return {"kind": type(source).__qualname__}
+
+
+def _array(array: Any) -> dict[str, Any]:
+    try:
+        return fingerprint_of(array)
+    except TypeError:
+        return {"kind": type(array).__qualname__}  # what cannot travel is known by its type alone
+
+
+def _function(fn: Any) -> str:
+    name = getattr(fn, "__qualname__", None)
+    if name is not None:
+        return f"{fn.__module__}.{name}"
+    try:
+        return f"{type(fn).__qualname__} {pickle_digest(fn)}"
+    except TypeError:
+        return type(fn).__qualname__
+
+
+def check_same(earlier: Any, now: Any, where: str, field: str = "") -> None:
+    """Raise PackError if the settings of the packed files at `where` differ from today's; it names the field."""
+    if isinstance(earlier, dict) and isinstance(now, dict):
+        for name in [*now, *(name for name in earlier if name not in now)]:
+            inner = f"{field}.{name}" if field else name
+            check_same(earlier.get(name), now.get(name), where, inner)
+    elif isinstance(earlier, list) and isinstance(now, list) and len(earlier) == len(now):
+        for number, (one, other) in enumerate(zip(earlier, now, strict=True)):
+            check_same(one, other, where, f"{field}[{number}]")
+    elif earlier != now:
+        raise PackError(
+            f"{where!r} was packed with {field} {earlier!r}, and now it is {now!r}: pack into another folder, or "
+            "remove this one"
+        )

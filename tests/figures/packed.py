@@ -1,0 +1,87 @@
+"""Images a second of packed photographs: gathered in this process, and through two Ray actors.
+
+usage: python -m tests.figures.packed DIR [--edge 224] [--epochs 4] [--batch-size 64]    photographs
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+
+import numpy as np
+
+import raybatch as rb
+from raybatch.accessors import find_images
+from raybatch.image import augment
+
+
+def gathered(images: rb.PackedAccessor, batch_size: int, epochs: int) -> list[float]:
+    """Return the images a second of each epoch of shuffled batches, one after the other in this process."""
+    rates = []
+    for epoch in range(epochs):
+        order = np.random.default_rng(epoch).permutation(len(images))
+        began = time.perf_counter()
+        for start in range(0, len(order), batch_size):
+            images[order[start : start + batch_size]]
+        rates.append(len(order) / (time.perf_counter() - began))
+    return rates
+
+
+def delivered(loader: rb.Loader, epochs: int) -> list[float]:
+    """Return the images a second of each epoch, each begun with nothing made ahead."""
+    rates = []
+    for epoch in range(epochs):
+        loader.set_epoch(2 * epoch + 1)  # drops what was made ahead
+        began = time.perf_counter()
+        images = sum(len(batch[0]) for batch in loader)
+        rates.append(images / (time.perf_counter() - began))
+    return rates
+
+
+def show(what: str, rates: list[float]) -> None:
+    first, warm = rates[0], max(rates[1:])
+    print(
+        f"{what:34s} first {first:7.0f}/s   then {' '.join(f'{rate:.0f}' for rate in rates[1:])}"
+        f"   first / best {first / warm:.2f}",
+        flush=True,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("dir")
+    parser.add_argument("--edge", type=int, default=224)
+    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--batch-size", type=int, default=64)
+    arguments = parser.parse_args()
+    paths, edge, size = find_images(arguments.dir), arguments.edge, arguments.batch_size
+    crop = augment.RandomCrop(edge * 7 // 8)
+
+    def cropped(x: object, y: object, rng: np.random.Generator) -> tuple[object, object]:
+        return crop(x, rng=rng), y  # type: ignore[call-overload]
+
+    labels = np.arange(len(paths), dtype=np.int32)
+    source = rb.ArrayDataSource([rb.ImageFileAccessor(paths, (edge, edge)), labels])
+    with tempfile.TemporaryDirectory() as folder, rb.RayActorPool(2) as pool:
+        pool.wait_until_up()
+        began = time.perf_counter()
+        done = rb.pack(source, folder, pool=pool)
+        seconds = time.perf_counter() - began
+        print(f"packed {done.rows} images, {done.nbytes / 1e6:.0f} MB: {done.rows / seconds:.0f}/s")
+        images = rb.PackedAccessor(folder)
+        packed = rb.ArrayDataSource([images, images.column("label")])
+        views = rb.ArrayDataSource([rb.PackedAccessor(folder, views=True), images.column("label")])
+        show("gathered here", gathered(images, size, arguments.epochs))
+        for what, data in (
+            ("two Ray actors", packed),
+            ("... random crops of the stack", packed.map_samples(cropped)),
+            ("... random crops of views", views.map_samples(cropped)),
+        ):
+            # Actors of their own, whose memory and store are as cold as they come.
+            with rb.Loader(data, size, shuffle=0, pool=pool) as loader:
+                show(what, delivered(loader, arguments.epochs))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,373 @@
+"""A cache of samples on the host's disk: what it serves, and what it must not."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import pickle
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import raybatch as rb
+from raybatch.accessors.storage import UrlFiles
+from raybatch.errors import SampleReadError
+from tests.drivers import start, wait_for
+
+SIZE = (12, 16)
+ROW_BYTES = 12 * 16 * 3
+PLENTY = 10**8
+ALL = np.arange(40)
+
+
+class Counting(rb.ImageFileAccessor):
+    """An accessor that remembers what was read."""
+
+    reads: list[int]
+
+    def __getitem__(self, index: Any) -> Any:
+        self.reads = [*getattr(self, "reads", []), *index.tolist()]
+        return super().__getitem__(index)
+
+
+@pytest.fixture
+def paths(photos: list[str], tmp_path: Path) -> list[str]:
+    """Copies of the photos, older than the clocks of file systems can mistake."""
+    folder = tmp_path / "photos"
+    shutil.copytree(Path(photos[0]).parent, folder)
+    copies = sorted(str(path) for path in folder.iterdir())
+    settle(copies[-1])
+    return copies
+
+
+def settle(path: str) -> None:
+    wait_for(lambda: time.time() - os.stat(path).st_ctime > 0.2, "older", 10)
+
+
+def rows_file(directory: Path) -> Path:
+    (found,) = directory.glob("*/rows.bin")
+    return found
+
+
+def test_what_was_read_once_is_not_read_again(paths: list[str], tmp_path: Path) -> None:
+    images = Counting(paths, SIZE)
+    pixels = rb.ImageFileAccessor(paths, SIZE)[ALL]
+    cached = rb.CachedAccessor(images, tmp_path / "cache", PLENTY)
+    order = np.array([3, -1, 3, 0])
+    np.testing.assert_array_equal(cached[order], pixels[order])
+    np.testing.assert_array_equal(cached[ALL], pixels)
+    assert sorted(images.reads) == sorted([3, *range(40)])
+    for index in (ALL[::-1], order):
+        np.testing.assert_array_equal(cached[index], pixels[index])
+    np.testing.assert_array_equal(cached[-2], pixels[-2])
+    assert len(images.reads) == 41
+    assert cached.stats() == (3 + 40 + 4 + 1, 4 + 37)
+    assert cached[np.arange(0)].shape == (0, *SIZE, 3)
+    cached[ALL][:] = 0  # its own copy
+    np.testing.assert_array_equal(cached[ALL], pixels)
+    assert len(cached) == 40
+    with pytest.raises(IndexError, match="40 is out of range"):
+        cached[40]
+
+
+def test_the_next_program_finds_it(paths: list[str], tmp_path: Path) -> None:
+    first = rb.CachedAccessor(Counting(paths, SIZE), tmp_path / "cache", PLENTY)
+    pixels = first[ALL]
+    images = Counting(paths, SIZE)
+    second = rb.CachedAccessor(images, tmp_path / "cache", PLENTY)
+    np.testing.assert_array_equal(second[ALL], pixels)
+    third = pickle.loads(pickle.dumps(second))
+    np.testing.assert_array_equal(third[ALL], pixels)
+    assert not hasattr(images, "reads")
+    assert (second.stats(), third.stats()) == ((40, 0), (40, 0))
+
+
+def test_a_limit_keeps_a_share_for_every_epoch(paths: list[str], tmp_path: Path) -> None:
+    slot = -(-(56 + ROW_BYTES) // 64) * 64
+    limit = 10 * slot + 5
+    images = Counting(paths, SIZE)
+    cached = rb.CachedAccessor(images, tmp_path / "cache", limit)
+    pixels = cached[ALL]
+    for seed in range(3):
+        order = np.random.default_rng(seed).permutation(40)
+        np.testing.assert_array_equal(cached[order], pixels[order])
+    assert cached.stats() == (30, 40 + 90)
+    assert rows_file(tmp_path / "cache").stat().st_size <= limit
+    kept = sorted(set(range(40)) - set(images.reads[40:80]))
+    assert np.diff(kept).tolist() == [4] * 9  # spread evenly
+    small = rb.CachedAccessor(images, tmp_path / "cache", 3 * slot)
+    np.testing.assert_array_equal(small[ALL], pixels)
+    np.testing.assert_array_equal(small[ALL], pixels)
+    assert small.stats().hits >= 3
+    assert rows_file(tmp_path / "cache").stat().st_size <= 3 * slot
+
+
+def test_a_limit_below_one_sample_is_told(
+    paths: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cached = rb.CachedAccessor(rb.ImageFileAccessor(paths, SIZE), tmp_path, 100)
+    cached[ALL], cached[ALL]
+    assert cached.stats() == (0, 80)
+    assert "max_bytes=100 is less than a sample takes, 576 bytes" in caplog.text
+
+
+@pytest.mark.parametrize("place", [0, 9, 17, 30, 56, 300, 56 + ROW_BYTES - 1])
+def test_a_damaged_row_is_not_served(paths: list[str], tmp_path: Path, place: int) -> None:
+    cached = rb.CachedAccessor(rb.ImageFileAccessor(paths, SIZE), tmp_path / "cache", PLENTY)
+    pixels = cached[ALL]
+    file = rows_file(tmp_path / "cache")
+    data = bytearray(file.read_bytes())
+    slot = -(-(56 + ROW_BYTES) // 64) * 64
+    data[5 * slot + place] ^= 1
+    file.write_bytes(data)
+    np.testing.assert_array_equal(cached[ALL], pixels)
+    assert cached.stats() == (39, 41)
+    cached[ALL]
+    assert cached.stats() == (79, 41)  # it was mended
+
+
+def test_a_row_of_another_place_and_a_file_cut_short_are_not_served(
+    paths: list[str], tmp_path: Path
+) -> None:
+    cached = rb.CachedAccessor(rb.ImageFileAccessor(paths, SIZE), tmp_path / "cache", PLENTY)
+    pixels = cached[ALL]
+    file = rows_file(tmp_path / "cache")
+    slot = -(-(56 + ROW_BYTES) // 64) * 64
+    data = file.read_bytes()
+    file.write_bytes(data[slot : 2 * slot] + data[slot : 20 * slot + 100])
+    np.testing.assert_array_equal(cached[ALL], pixels)
+    assert cached.stats().hits == 19
+
+
+# Reads all photos through a cache; the write of row 7 stops half way, and says so.
+TORN_WRITE = """
+import json
+paths, directory = json.loads(input())
+whole = os.pwritev
+def torn(file, parts, place):
+    header, data = parts
+    if place // 640 == 7:
+        whole(file, [header, data[: len(data) // 2]], place)
+        say(torn=7)
+        input()
+    return whole(file, parts, place)
+os.pwritev = torn
+cached = rb.CachedAccessor(rb.ImageFileAccessor(paths, (12, 16)), directory, 10**8)
+cached[np.arange(40)]
+"""
+
+
+def test_a_process_killed_in_the_middle_of_a_write_leaves_nothing_wrong(
+    paths: list[str], tmp_path: Path
+) -> None:
+    with start(TORN_WRITE) as driver:
+        assert driver.process.stdin is not None
+        driver.process.stdin.write(json.dumps([paths, str(tmp_path / "cache")]))
+        driver.go_on()
+        assert driver.listen() == {"torn": "7"}
+        driver.process.kill()
+    images = Counting(paths, SIZE)
+    images.fingerprint = rb.ImageFileAccessor(paths, SIZE).fingerprint  # type: ignore[method-assign]
+    cached = rb.CachedAccessor(images, tmp_path / "cache", PLENTY)
+    np.testing.assert_array_equal(cached[ALL], rb.ImageFileAccessor(paths, SIZE)[ALL])
+    assert images.reads == list(range(7, 40))
+
+
+# Goes through the photos a few times in an order of its own.
+SHARER = """
+import json
+paths, directory, seed = json.loads(input())
+images = rb.ImageFileAccessor(paths, (12, 16))
+pixels = images[np.arange(40)]
+cached = rb.CachedAccessor(images, directory, 10**8)
+say(ready=1)
+input()
+rng = np.random.default_rng(seed)
+for epoch in range(30):
+    for rows in rng.permutation(40).reshape(5, 8):
+        assert np.array_equal(cached[rows], pixels[rows])
+say(hits=cached.stats().hits, misses=cached.stats().misses)
+"""
+
+
+def test_processes_share_it_and_write_at_once(paths: list[str], tmp_path: Path) -> None:
+    with start(SHARER) as one, start(SHARER) as other:
+        for seed, sharer in enumerate((one, other)):
+            assert sharer.process.stdin is not None
+            sharer.process.stdin.write(json.dumps([paths, str(tmp_path / "cache"), seed]))
+            sharer.go_on()
+        for sharer in (one, other):
+            assert sharer.listen() == {"ready": "1"}
+        one.go_on()
+        other.go_on()
+        for sharer in (one, other):
+            told = sharer.listen()
+            assert int(told["hits"]) + int(told["misses"]) == 1200
+            # What the other writes at that moment is missed once more.
+            assert int(told["misses"]) <= 40 + 16
+    cached = rb.CachedAccessor(rb.ImageFileAccessor(paths, SIZE), tmp_path / "cache", PLENTY)
+    cached[ALL]
+    assert cached.stats() == (40, 0)
+
+
+def test_a_changed_file_is_read_again(paths: list[str], tmp_path: Path) -> None:
+    cached = rb.CachedAccessor(rb.ImageFileAccessor(paths, SIZE), tmp_path / "cache", PLENTY)
+    before = cached[ALL]
+    status = os.stat(paths[3])
+    data = Path(paths[4]).read_bytes()
+    shutil.copy(paths[4], paths[3])
+    np.testing.assert_array_equal(cached[3], before[4])
+    # In place, with the time set back, and one of the same size.
+    with open(paths[5], "r+b") as file:
+        file.truncate(0)
+        file.write(data.ljust(os.stat(paths[5]).st_size, b"\0"))
+    os.utime(paths[5], ns=(status.st_atime_ns, status.st_mtime_ns))
+    np.testing.assert_array_equal(cached[5], before[4])
+    settle(paths[5])
+    cached[ALL]
+    hits = cached.stats().hits
+    changed = cached[ALL]
+    assert cached.stats().hits == hits + 40
+    np.testing.assert_array_equal(changed[[3, 5]], before[[4, 4]])
+    os.unlink(paths[6])
+    with pytest.raises(SampleReadError, match=r"cannot read sample 6, .*No such file"):
+        cached[ALL]
+
+
+def test_a_file_that_has_just_changed_is_not_kept(paths: list[str], tmp_path: Path) -> None:
+    os.utime(paths[0], ns=(2**62, 2**62))  # as of now, or later, by the clock of a file server
+    cached = rb.CachedAccessor(rb.ImageFileAccessor(paths, SIZE), tmp_path / "cache", PLENTY)
+    cached[ALL], cached[ALL]
+    assert cached.stats() == (39, 41)
+
+
+def test_another_setting_has_a_cache_of_its_own(paths: list[str], tmp_path: Path) -> None:
+    directory = tmp_path / "cache"
+    images = rb.ImageFileAccessor(paths, SIZE)
+    rb.CachedAccessor(images, directory, PLENTY)[ALL]
+    others: list[Any] = [
+        rb.ImageFileAccessor(paths, SIZE, fit="crop"),
+        rb.ImageFileAccessor(paths, SIZE, mode="L"),
+        rb.ImageFileAccessor(paths, SIZE, layout=rb.PixelLayout(dtype=np.float32)),
+        rb.ImageFileAccessor(paths[::-1], SIZE),
+    ]
+    for number, other in enumerate(others):
+        cached = rb.CachedAccessor(other, directory, PLENTY)
+        np.testing.assert_array_equal(cached[ALL], other[ALL])
+        assert cached.stats() == (0, 40)
+        assert len(list(directory.iterdir())) == number + 2
+    keyed = rb.CachedAccessor(images, directory, PLENTY, key="2")
+    keyed[ALL]
+    assert keyed.stats() == (0, 40)
+
+
+def test_an_accessor_of_ones_own(tmp_path: Path) -> None:
+    class Local:
+        def __len__(self) -> int:
+            return 4
+
+        def __getitem__(self, index: Any) -> Any:
+            return np.asarray(index)[:, None] * np.ones(3)
+
+    with pytest.raises(TypeError, match="cannot be pickled"):
+        rb.CachedAccessor(Local(), tmp_path, PLENTY)
+    Local.fingerprint = lambda self: {"kind": "rows", "version": 1}  # type: ignore[attr-defined]
+    cached = rb.CachedAccessor(Local(), tmp_path, PLENTY)
+    for _ in range(2):
+        np.testing.assert_array_equal(cached[np.array([2, 1])], [[2] * 3, [1] * 3])
+    assert cached.stats() == (2, 2)
+    numbers = rb.CachedAccessor(np.arange(10.0), tmp_path, PLENTY)
+    assert [numbers[3], numbers[3]] == [3.0, 3.0]
+    assert numbers.stats() == (1, 1)
+
+
+def test_what_cannot_be_cached_says_why(photos: list[str], tmp_path: Path) -> None:
+    varied = rb.CachedAccessor(rb.NonUniformImageFileAccessor(photos), tmp_path, PLENTY)
+    with pytest.raises(TypeError, match="must be arrays of numbers, and a NonUniform"):
+        varied[ALL]
+    stored = rb.CachedAccessor(rb.ImageFileAccessor(photos), tmp_path, PLENTY)
+    with pytest.raises(ValueError, match="a cache is for samples of one shape"):
+        stored[0], stored[1]
+    with pytest.raises(ValueError, match="max_bytes must be 1 or more, not 0"):
+        rb.CachedAccessor(np.arange(3), tmp_path, 0)
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError):
+        rb.CachedAccessor(np.arange(3), tmp_path / "file" / "cache", PLENTY)
+
+
+@pytest.mark.parametrize("is_short", [False, True])
+def test_a_full_disk_is_a_warning(
+    paths: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    is_short: bool,
+) -> None:
+    whole, written = os.pwritev, 0
+
+    def pwritev(file: int, parts: list[Any], place: int) -> int:
+        nonlocal written
+        written += 1
+        if written <= 10:
+            return whole(file, parts, place)
+        if is_short:
+            return whole(file, [parts[0], parts[1][:5]], place)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    cached = rb.CachedAccessor(rb.ImageFileAccessor(paths, SIZE), tmp_path / "cache", PLENTY)
+    monkeypatch.setattr(os, "pwritev", pwritev)
+    with caplog.at_level(logging.WARNING):
+        pixels = cached[ALL]
+        np.testing.assert_array_equal(cached[ALL], pixels)
+    assert cached.stats() == (10, 70)
+    assert len(caplog.records) == 1
+    assert "nothing more is added to the cache in" in caplog.text
+
+
+def test_a_cache_that_is_removed_begins_anew(paths: list[str], tmp_path: Path) -> None:
+    directory = tmp_path / "cache"
+    cached = rb.CachedAccessor(rb.ImageFileAccessor(paths, SIZE), directory, PLENTY)
+    other = pickle.loads(pickle.dumps(cached))
+    pixels = cached[ALL]
+    shutil.rmtree(directory)
+    np.testing.assert_array_equal(cached[ALL], pixels)
+    np.testing.assert_array_equal(other[ALL], pixels)
+    assert other.stats() == (0, 40)
+    assert rows_file(directory).exists()
+
+
+class Closable(rb.ImageFileAccessor):
+    """An accessor that reads nothing any more once the file `closed` beside its images exists."""
+
+    def __getitem__(self, index: Any) -> Any:
+        if (Path(self.name_of(0)).parent / "closed").exists():
+            raise AssertionError("this was to be in the cache")
+        return super().__getitem__(index)
+
+
+def test_actors_share_it(paths: list[str], tmp_path: Path, ray_cluster: None) -> None:
+    serial = rb.ArrayDataSource([rb.ImageFileAccessor(paths, SIZE)])
+    cached = rb.CachedAccessor(Closable(paths, SIZE), tmp_path / "cache", PLENTY)
+    source = rb.ArrayDataSource([cached])
+    digest = rb.stream_digest(serial.batch_iterator(6, shuffle=1))
+    with rb.RayActorPool(2) as pool:
+        with rb.Loader(source, 6, shuffle=1, pool=pool) as loader:
+            assert rb.stream_digest(loader) == digest
+        Path(paths[0]).with_name("closed").touch()
+        with rb.Loader(source, 6, shuffle=1, pool=pool) as loader:
+            assert rb.stream_digest(loader) == digest
+    assert source.path_of(3) == paths[3]
+
+
+def test_remote_files_are_not_asked(paths: list[str]) -> None:
+    files = UrlFiles()
+    for url in ("https://nowhere.invalid/a.jpg", "s3://bucket/a.jpg"):
+        assert files.signature(url) == ()
+    assert files.signature(Path(paths[0]).as_uri()) == files.signature(paths[0])
+    assert files.signature(paths[0])[2] == os.stat(paths[0]).st_size
