@@ -39,7 +39,7 @@ def _fill_strip(
     if pixel_bytes == 4 and rows == 8:
         done = width // 8 * 8
         for x in range(0, done, 8):
-            vectors.transpose_8x8(source + x * 4, stride, strip + x * _LANES)
+            vectors.transpose_8x8(source + x * 4, stride, strip + x * _LANES, _LANES)
             # The following rows, while these are summed.
             vectors.prefetch_256(source + rows * stride + x * _LANES)
     for row in range(rows):
@@ -58,15 +58,30 @@ def _fill_strip(
 
 @inlined
 def _sum_strip(
-    strip: int, firsts: Any, weights: int, taps: int, lanes: int, out: int, stride: int
+    strip: int,
+    firsts: Any,
+    weights: int,
+    taps: int,
+    lanes: int,
+    columns: int,
+    out: int,
+    stride: int,
 ) -> None:
-    """Write the horizontal pass of a strip to rows of `lanes` bytes a pixel: 8 rows of 4, or 32 of one."""
-    for x in range(len(firsts)):
+    """Write the horizontal pass of a strip to rows of `lanes` bytes a pixel: 8 rows of 4, or 32 of one.
+
+    The sums go to `columns`, 32 bytes each, and are transposed from there; whole vectors of each row are written.
+    """
+    count = len(firsts)
+    for x in range(count):
         column, weight = strip + firsts[x] * _LANES, weights + x * taps * 4
-        if lanes == 4:
-            vectors.sum_columns_of_4(column, weight, taps, out + x * 4, stride)
-        else:
-            vectors.sum_columns_of_1(column, weight, taps, out + x, stride)
+        vectors.sum_rows(column, _LANES, weight, taps, columns + x * _LANES)
+    if lanes == 4:
+        for x in range(0, count, 8):
+            vectors.transpose_8x8(columns + x * _LANES, _LANES, out + x * 4, stride)
+        return
+    for row in range(_LANES):
+        for x in range(count):
+            vectors.store_8(out + row * stride + x, vectors.load_8(columns + x * _LANES + row))
 
 
 @inlined
@@ -114,7 +129,7 @@ def scratch_bytes(pixel_bytes: int, width: int, columns: int, y_taps: int) -> in
     lanes = 1 if pixel_bytes == 1 else 4
     at_once = _LANES // lanes
     window = (_window_rows(y_taps, at_once) + 1) * _row_stride(columns * lanes)
-    return (width + 1) * _LANES + window + at_once * _row_stride(width * lanes)
+    return (width + columns + 8) * _LANES + window + at_once * _row_stride(width * lanes)
 
 
 @inlined
@@ -164,7 +179,8 @@ def resample(
     weights_x, weights_y = x_weights.ctypes.data, y_weights.ctypes.data
     window_stride = _row_stride(columns * lanes)
     strip = scratch
-    line = strip + (width + 1) * _LANES
+    summed_columns = strip + (width + 1) * _LANES
+    line = summed_columns + (columns + 7) * _LANES
     window = line + window_stride
     window_rows = _window_rows(y_taps, at_once)
     pixel_strides = (strides[1], strides[2])
@@ -180,7 +196,9 @@ def resample(
                     width * pixel_bytes, summed + row * summed_stride,
                 )  # fmt: skip
             _fill_strip(summed, summed_stride, pixel_bytes, width, count, strip)
-            _sum_strip(strip, x_firsts, weights_x, x_taps, lanes, window, window_stride)
+            _sum_strip(
+                strip, x_firsts, weights_x, x_taps, lanes, summed_columns, window, window_stride
+            )
             for row in range(count):
                 _write(
                     window + row * window_stride, columns, lanes,
@@ -204,7 +222,9 @@ def resample(
             count = min(at_once, height - made)
             _fill_strip(source + made * stride, stride, pixel_bytes, width, count, strip)
             end = window + (made - window_top) * window_stride
-            _sum_strip(strip, x_firsts, weights_x, x_taps, lanes, end, window_stride)
+            _sum_strip(
+                strip, x_firsts, weights_x, x_taps, lanes, summed_columns, end, window_stride
+            )
             made += count
         _sum_lines(
             window + (first - window_top) * window_stride, window_stride,

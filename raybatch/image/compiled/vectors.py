@@ -40,41 +40,14 @@ def sum_rows(
     return types.void(*[types.int64] * 5), code
 
 
-def _sum_columns(pixel_bytes: int) -> Any:
-    """Return the function that sums columns of 32 bytes, and spreads the pixels of the sum over rows."""
-    pixel = ir.IntType(8 * pixel_bytes)
-    rows = LANES // pixel_bytes
-
-    @_intrinsic
-    def function(
-        typing: Any, start: Any, weights: Any, taps: Any, out: Any, out_stride: Any
-    ) -> tuple[Any, Callable[..., Any]]:
-        def code(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
-            start, weights, taps, out, out_stride = arguments
-            sums = _weighted_sum(builder, start, ir.Constant(_LONG, LANES), weights, taps)
-            pixels = builder.bitcast(sums, ir.VectorType(pixel, rows))
-            for row in range(rows):
-                one = builder.extract_element(pixels, ir.Constant(_WORD, row))
-                _store(builder, one, _offset(builder, out, out_stride, row))
-            return context.get_dummy_value()
-
-        return types.void(*[types.int64] * 5), code
-
-    return function
-
-
-# (start, weights, taps, out, out_stride): the weighted sum of `taps` columns, 32 bytes each, that follow each
-# other from `start` on; its 8 pixels of 4 bytes, or 32 of one, are written to as many rows, `out_stride` apart.
-sum_columns_of_4 = _sum_columns(4)
-sum_columns_of_1 = _sum_columns(1)
-
-
 @_intrinsic
-def transpose_8x8(typing: Any, start: Any, stride: Any, out: Any) -> tuple[Any, Callable[..., Any]]:
-    """Write 8 columns, 32 bytes each, to `out` one after the other: of 8 rows of 8 pixels of 4 bytes."""
+def transpose_8x8(
+    typing: Any, start: Any, stride: Any, out: Any, out_stride: Any
+) -> tuple[Any, Callable[..., Any]]:
+    """Transpose 8 rows of 8 pixels of 4 bytes, which are `stride` and come to be `out_stride` bytes apart."""
 
     def code(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
-        start, stride, out = arguments
+        start, stride, out, out_stride = arguments
         vector = ir.VectorType(_WORD, 8)
         rows = [_load(builder, _offset(builder, start, stride, row), vector) for row in range(8)]
         # Pairs, fours and eights of rows are interleaved, as the lanes of a vector register allow.
@@ -91,10 +64,10 @@ def transpose_8x8(typing: Any, start: Any, stride: Any, out: Any) -> tuple[Any, 
                     mixed[row + apart] = _shuffled(builder, *pair, high)
             rows = mixed
         for column, place in enumerate((0, 2, 1, 3, 4, 6, 5, 7)):
-            _store(builder, rows[place], _offset(builder, out, ir.Constant(_LONG, LANES), column))
+            _store(builder, rows[place], _offset(builder, out, out_stride, column))
         return context.get_dummy_value()
 
-    return types.void(*[types.int64] * 3), code
+    return types.void(*[types.int64] * 4), code
 
 
 @_intrinsic
