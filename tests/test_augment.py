@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image, ImageEnhance
+from PIL import Image, ImageEnhance, ImageOps
 
 import raybatch as rb
 from raybatch.image import augment
@@ -233,6 +233,10 @@ def test_a_crop_of_an_array_copies_nothing() -> None:
     assert augment.RandomCrop(PIXELS.shape[0])(PIXELS, rng=rng()).shape[0] == PIXELS.shape[0]
 
 
+def inverted_image(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+    return ImageOps.invert(image)
+
+
 @pytest.mark.parametrize(
     "transform",
     [
@@ -241,6 +245,7 @@ def test_a_crop_of_an_array_copies_nothing() -> None:
         augment.RandomHorizontalFlip(),
         augment.RandomVerticalFlip(),
         augment.Compose([augment.RandomCrop(9), augment.RandomHorizontalFlip()]),
+        augment.Compose([augment.RandomCrop(9), inverted_image, augment.RandomVerticalFlip()]),
         augment.Compose(
             [augment.RandomCrop(9), augment.ColorJitter(0.5), augment.RandomVerticalFlip()]
         ),

@@ -8,6 +8,7 @@ import logging
 import os
 import pickle
 import shutil
+import struct
 import time
 from pathlib import Path
 from typing import Any
@@ -145,6 +146,20 @@ def test_a_row_of_another_place_and_a_file_cut_short_are_not_served(
     assert cached.stats().hits == 19
 
 
+def test_old_pixels_under_the_signature_of_a_new_file_are_not_served(
+    paths: list[str], tmp_path: Path
+) -> None:
+    images = rb.ImageFileAccessor(paths, SIZE)
+    cached = rb.CachedAccessor(images, tmp_path / "cache", PLENTY)
+    before = cached[ALL]
+    shutil.copy(paths[4], paths[0])
+    settle(paths[0])
+    with open(rows_file(tmp_path / "cache"), "r+b") as file:
+        file.seek(24)  # as if the header alone had been written, and not all of it
+        file.write(struct.pack("<4q", *images.signature(0)))
+    np.testing.assert_array_equal(cached[0], before[4])
+
+
 # Reads all photos through a cache; the write of row 7 stops half way, and says so.
 TORN_WRITE = """
 import json
@@ -219,22 +234,22 @@ def test_processes_share_it_and_write_at_once(paths: list[str], tmp_path: Path) 
 def test_a_changed_file_is_read_again(paths: list[str], tmp_path: Path) -> None:
     cached = rb.CachedAccessor(rb.ImageFileAccessor(paths, SIZE), tmp_path / "cache", PLENTY)
     before = cached[ALL]
-    status = os.stat(paths[3])
-    data = Path(paths[4]).read_bytes()
-    shutil.copy(paths[4], paths[3])
-    np.testing.assert_array_equal(cached[3], before[4])
-    # In place, with the time set back, and one of the same size.
-    with open(paths[5], "r+b") as file:
-        file.truncate(0)
-        file.write(data.ljust(os.stat(paths[5]).st_size, b"\0"))
-    os.utime(paths[5], ns=(status.st_atime_ns, status.st_mtime_ns))
-    np.testing.assert_array_equal(cached[5], before[4])
-    settle(paths[5])
+    by_size = sorted(range(40), key=lambda row: os.stat(paths[row]).st_size)
+    small, other, large = by_size[0], by_size[1], by_size[-1]
+    shutil.copy(paths[small], paths[other])
+    np.testing.assert_array_equal(cached[other], before[small])
+    # In place, of the same size, and with the time set back.
+    status = os.stat(paths[large])
+    with open(paths[large], "r+b") as file:
+        file.write(Path(paths[small]).read_bytes().ljust(status.st_size, b"\0"))
+    os.utime(paths[large], ns=(status.st_atime_ns, status.st_mtime_ns))
+    np.testing.assert_array_equal(cached[large], before[small])
+    settle(paths[large])
     cached[ALL]
     hits = cached.stats().hits
     changed = cached[ALL]
     assert cached.stats().hits == hits + 40
-    np.testing.assert_array_equal(changed[[3, 5]], before[[4, 4]])
+    np.testing.assert_array_equal(changed[[other, large]], before[[small, small]])
     os.unlink(paths[6])
     with pytest.raises(SampleReadError, match=r"cannot read sample 6, .*No such file"):
         cached[ALL]

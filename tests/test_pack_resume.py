@@ -13,6 +13,7 @@ import raybatch as rb
 from raybatch.errors import PackError
 from raybatch.packing import verify
 from tests.drivers import start, wait_for
+from tests.sources import faulty
 from tests.test_packed import LABELS, SIZE, arrow_files, photo_source
 
 PACK: dict[str, Any] = {"batch_size": 8, "rows_per_file": 8}
@@ -111,6 +112,38 @@ def test_nothing_is_made_twice(photos: list[str], tmp_path: Path) -> None:
     missing = rb.ArrayDataSource([Unreadable(photos, SIZE), LABELS])
     assert rb.pack(missing, tmp_path, batch_size=8).files_written == 0
     assert {p.name: p.stat().st_mtime_ns for p in arrow_files(tmp_path)} == before
+
+
+def test_only_what_is_missing_is_read(photos: list[str], tmp_path: Path) -> None:
+    rb.pack(photo_source(photos), tmp_path, **PACK)
+    for number in (1, 3):
+        (tmp_path / f"0000{number}-of-00005.arrow").unlink()
+    images = Counting(photos, SIZE)
+    assert rb.pack(rb.ArrayDataSource([images, LABELS]), tmp_path, **PACK).files_written == 2
+    assert sorted(images.reads) == [*range(8, 16), *range(24, 32)]
+
+
+def test_a_file_whose_last_batch_is_all_bad_is_mended_alone(tmp_path: Path) -> None:
+    def packed() -> int:
+        source = faulty(0, 40, *range(8, 16))
+        return rb.pack(source, tmp_path, batch_size=8, rows_per_file=16, bad_samples="skip")[3]
+
+    assert packed() == 3
+    before = contents(tmp_path)
+    (tmp_path / "00000-of-00003.arrow").unlink()
+    assert packed() == 1
+    assert contents(tmp_path) == before
+
+
+class Counting(rb.ImageFileAccessor):
+    """Remembers what was read."""
+
+    def fingerprint(self) -> dict[str, Any]:
+        return {**super().fingerprint(), "kind": "ImageFileAccessor"}
+
+    def __getitem__(self, index: Any) -> Any:
+        self.reads: list[int] = [*getattr(self, "reads", []), *index.tolist()]
+        return super().__getitem__(index)
 
 
 class Unreadable(rb.ImageFileAccessor):

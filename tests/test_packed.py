@@ -66,6 +66,17 @@ def test_any_arrow_tool_opens_the_files(photos: list[str], packed: Path) -> None
     assert table["image"].combine_chunks().to_numpy_ndarray().tobytes() == pixels.tobytes()
 
 
+@pytest.mark.parametrize("length", range(1, 30, 3))
+def test_pixels_lie_at_multiples_of_64_bytes(tmp_path: Path, length: int) -> None:
+    rows = np.ones((5, 2, 3), np.float32)
+    rb.pack(rb.ArrayDataSource([rows]), tmp_path, names=["x" * length], classes=["a"])
+    (path,) = arrow_files(tmp_path)
+    with pa.memory_map(str(path)) as source:
+        whole = source.read_buffer()
+        column = pa.ipc.open_file(whole).get_batch(0).column(0)
+        assert (column.storage.buffers()[2].address - whole.address) % 64 == 0
+
+
 def test_the_accessor_gives_what_was_packed(photos: list[str], packed: Path) -> None:
     images = rb.PackedAccessor(packed)
     pixels = rb.ImageFileAccessor(photos, SIZE)[np.arange(40)]
@@ -214,6 +225,11 @@ def test_bad_samples_are_left_out_and_listed(
     assert not list(verify(out))
     again = rb.pack(source, out, batch_size=8, bad_samples="skip")
     assert (list(again.bad_samples), again.files_written) == (list(done.bad_samples), 0)
+    # A file without rows, between others that are there.
+    before = [path.read_bytes() for path in arrow_files(out)]
+    arrow_files(out)[2].unlink()
+    assert rb.pack(source, out, batch_size=8, bad_samples="skip").files_written == 1
+    assert [path.read_bytes() for path in arrow_files(out)] == before
     with pytest.raises(PackError, match="with bad_samples 'skip', and now it is 'raise'"):
         rb.pack(source, out, batch_size=8)
 
