@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -87,19 +88,19 @@ class BoundLayout:
             return (*self.channels, height, width)
         return (height, width, *self.channels)
 
-    @property
+    @cached_property
     def is_of_bytes(self) -> bool:
         """Whether the values are bytes, or 32-bit floats by the table of bytes."""
         return self.dtype == np.uint8 or (self.table is not None and self.dtype == np.float32)
 
-    @property
+    @cached_property
     def black(self) -> Any:
         """What 0 is in each channel, where `is_of_bytes`: a value, or one for each channel."""
         return 0 if self.table is None else self.table[:, 0] if self.channels else self.table[0, 0]
 
     def canvas(self, out: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return `out`, an array of `shape`, as (H, W, C) or (H, W)."""
-        return np.moveaxis(out, 0, -1) if self.channels and self.layout.channels_first else out
+        return out.transpose(1, 2, 0) if self.channels and self.layout.channels_first else out
 
     def write(self, image: Any, out: npt.NDArray[Any]) -> None:
         """Write the pixels of a Pillow image into `out`, an array of `shape`."""

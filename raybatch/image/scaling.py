@@ -72,20 +72,17 @@ class Scaling:
             return layout.write(self.scaled(image, extent), out)
         size = self._inner_size(*extent)
         left, top = self._margins(*size)
+        right, bottom = left + size[0], top + size[1]
         canvas = layout.canvas(out)
-        inner = canvas[top : top + size[1], left : left + size[0]]
+        inner = canvas[top:bottom, left:right]
         with stage("resize"):
             part, box = self._reduced(image, size, self._box(*extent))
             is_done = resample_into(part, self.resample, box, inner, layout.table)
         if not is_done:
             return layout.write(self.scaled(image, extent), out)
-        for edge in (
-            canvas[:top],
-            canvas[top + size[1] :],
-            canvas[:, :left],
-            canvas[:, left + size[0] :],
-        ):
-            edge[...] = layout.black
+        if size != (self.width, self.height):
+            for edge in (canvas[:top], canvas[bottom:], canvas[:, :left], canvas[:, right:]):
+                edge[...] = layout.black
         return None
 
     def _reduced(
