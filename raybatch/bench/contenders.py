@@ -76,6 +76,7 @@ CONTENDERS = [
         "Ray Data (read_images)",
         "ray-data",
         "raybatch.bench.ray_data:read_images",
+        needs=("pandas",),
         keeps_order=False,
     ),
     Contender(
