@@ -19,7 +19,7 @@ from raybatch.bench.usage import PAUSE_S, Usage
 from raybatch.bench.work import Work
 from raybatch.errors import RaybatchError
 
-# How long a contender may take to close after it has given its result.
+# How long the process may take to end after its result.
 _CLOSING_S = 10.0
 _SHOWN_LINES = 20
 
