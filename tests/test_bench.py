@@ -29,7 +29,7 @@ from raybatch.bench.work import Work
 from tests.drivers import alive, wait_for
 
 ROOT = Path(raybatch.__file__).parent.parent
-BLOCKED = 'raise ModuleNotFoundError("No module named {0!r}", name="{0}")'
+BLOCKED = """raise ModuleNotFoundError("No module named '{0}'", name="{0}")"""
 
 
 def work_on(photos: list[str]) -> Work:
@@ -214,28 +214,26 @@ main()
     assert list(scratch.iterdir()) == []
 
 
-def test_a_missing_peer_is_reported_with_the_extra(
-    photos: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("absent", "state", "note"),
+    [
+        ("torch", "missing", "no module torch: pip install 'raybatch[bench]'"),
+        ("part_of_torch", "failed", "ModuleNotFoundError: No module named 'part_of_torch'"),
+    ],
+)
+def test_a_missing_peer_is_told_from_a_broken_one(
+    photos: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    absent: str,
+    state: str,
+    note: str,
 ) -> None:
-    (tmp_path / "torch.py").write_text(BLOCKED.format("torch"))
+    (tmp_path / "torch.py").write_text(BLOCKED.format(absent))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    torch = next(each for each in CONTENDERS if each.name == "torch")
-    standing = Standing(torch)
+    standing = Standing(next(each for each in CONTENDERS if each.name == "torch"))
     check(standing, work_on(photos), Seen([], {}))
-    assert standing.state == "missing"
-    assert standing.note == "no module torch: pip install 'raybatch[bench]'"
-
-
-def test_a_broken_peer_is_not_missing(
-    photos: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "torch.py").write_text(BLOCKED.format("part_of_torch"))
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    torch = next(each for each in CONTENDERS if each.name == "torch")
-    standing = Standing(torch)
-    check(standing, work_on(photos), Seen([], {}))
-    assert standing.state == "failed"
-    assert "part_of_torch" in standing.note
+    assert (standing.state, standing.note) == (state, note)
 
 
 @pytest.mark.parametrize(

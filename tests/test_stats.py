@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import FrozenInstanceError, replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 import raybatch as rb
 from raybatch.accessors import row_executor
 from raybatch.loader import LoaderStats
+from raybatch.loader.stats import StatsCounter
 from raybatch.stages import StageTimes, collecting, stage
 from raybatch.work_pool import AbstractWorkerPool
 
@@ -75,16 +77,44 @@ def test_the_stage_that_takes_longest_is_the_bottleneck(name: str) -> None:
     assert stats.advice in str(stats)
 
 
+class Clock:
+    """A clock that stands until it is put forward."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 def test_a_loop_that_takes_its_time_is_the_bottleneck() -> None:
-    with rb.Loader(rb.ArrayDataSource([np.arange(12)]), 4, pool=rb.ThreadPool(1)) as loader:
-        for _ in loader:
-            time.sleep(0.05)
-        for _ in loader:
-            break
-        time.sleep(0.1)  # is spent on no batch
-        stats = loader.stats()
+    clock, batch = Clock(), (np.zeros(4),)
+    counter = StatsCounter(clock)
+    for consumer_s in (5.0, 7.0):
+        asked_at = counter.waiting()
+        clock.now += 0.25
+        counter.made(4, {"decode": 0.5})
+        counter.delivered(batch, asked_at)
+        clock.now += consumer_s
+    counter.waiting()
+    counter.epoch_left()
+    clock.now += 1000  # is spent on no batch
+    counter.waiting()
+    stats = counter.snapshot(0.0)
+    assert (stats.waited_s, stats.consumer_s) == (0.5, 12.0)
+    assert (stats.samples, stats.stages["decode"]) == (8, 1.0)
     assert stats.bottleneck == "consumer"
-    assert 0.1 <= stats.consumer_s < 0.25
+
+
+def test_what_follows_an_epoch_is_not_spent_on_its_last_batch() -> None:
+    with rb.Loader(rb.ArrayDataSource([np.arange(12)]), 4) as loader:
+        clock = loader._counter._clock = Clock()
+        for _ in loader:
+            clock.now += 2
+        clock.now += 1000
+        next(iter(loader))
+        stats = loader.stats()
+    assert (stats.waited_s, stats.consumer_s) == (0.0, 6.0)
 
 
 def test_a_slow_way_here_is_the_bottleneck() -> None:
@@ -100,23 +130,22 @@ def test_skipped_samples_are_not_counted(photos: list[str]) -> None:
         assert loader.stats().samples == 9
 
 
-def test_a_stage_within_another_counts_alone() -> None:
-    times = StageTimes()
-    start = time.perf_counter()
-    with collecting(times):
+def test_a_stage_within_another_counts_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr("raybatch.stages.time", SimpleNamespace(perf_counter=clock))
+    with collecting(StageTimes()) as times:
         with stage("decode"):
-            with stage("read"):
-                time.sleep(0.02)
-            with stage("read"):
-                time.sleep(0.02)
-        with pytest.raises(ZeroDivisionError), stage("decode"):
+            clock.now += 1
+            for _ in range(2):
+                with stage("read"):
+                    clock.now += 10
+        with pytest.raises(ZeroDivisionError), stage("resize"):
+            clock.now += 100
             _ = 1 / 0
-    total = time.perf_counter() - start
-    assert times.seconds["read"] >= 0.04
-    assert times.seconds["decode"] < 0.02
-    assert sum(times.seconds.values()) <= total
-    with stage("read"):
-        pass  # nobody collects it
+    with stage("read"):  # nobody collects it
+        clock.now += 1000
+    assert times is not None
+    assert times.seconds == {"decode": 1, "read": 20, "resize": 100}
 
 
 def test_rows_made_on_threads_are_counted_for_their_batch(photos: list[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -59,10 +59,6 @@ class Manifest:
                 return column
         names = [column.name for column in self.columns]
         raise ValueError(f"there is no column {name!r}; there are {names}")
-
-    def with_file(self, file: PackedFile) -> Manifest:
-        """Return this manifest with one more file."""
-        return replace(self, files=(*self.files, file))
 
     def save(self, path: Path) -> None:
         """Write it aside, and rename it when it is on the disk."""

@@ -65,21 +65,9 @@ def _parse_peers(context: click.Context, option: click.Parameter, text: str) -> 
     show_default=True,
     help="With whom to compare.",
 )
-@click.option(
-    "--decode",
-    type=click.Choice(["exact", "scaled"]),
-    default="exact",
-    show_default=True,
-    help="With scaled, raybatch runs once more, with scaled decoding: near the pixels of the others, not equal.",
-)
-@click.option(
-    "--scale-margin",
-    type=click.FloatRange(min=1),
-    default=2.0,
-    show_default=True,
-    help="How much larger than the size scaled decoding leaves an image.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+@options.decode
+@options.scale_margin
+@options.as_json
 @click.option(
     "--plot",
     "plot_path",
@@ -108,6 +96,8 @@ def bench(
     run is a process of its own: an epoch to warm up, then --epochs that are timed as one stretch. The ratio is
     the rate of raybatch over that of the other in the same round. Memory is the largest sum of PSS of all
     processes of a contender.
+
+    With --decode scaled, raybatch runs once more, with scaled decoding: near the pixels of the others, not equal.
 
     The exit status is 0, 1 if a contender gives other pixels, or 2 if one that is installed could not be run.
     """

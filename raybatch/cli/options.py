@@ -90,22 +90,25 @@ io_threads = click.option(
     help="Files that an actor reads at the same time, for storage that makes it wait.",
 )
 
+decode = click.option(
+    "--decode",
+    type=click.Choice(DECODES),
+    default="exact",
+    show_default=True,
+    help="`scaled` is faster, and near the exact pixels.",
+)
+scale_margin = click.option(
+    "--scale-margin",
+    type=click.FloatRange(min=1),
+    default=2.0,
+    show_default=True,
+    help="With --decode scaled, how much larger than --size an image stays when it is decoded.",
+)
+
 _READING = (
     click.option("--fit", type=click.Choice(FITS), default="stretch", show_default=True),
-    click.option(
-        "--decode",
-        type=click.Choice(DECODES),
-        default="exact",
-        show_default=True,
-        help="`scaled` is faster, and near the exact pixels.",
-    ),
-    click.option(
-        "--scale-margin",
-        type=click.FloatRange(min=1),
-        default=2.0,
-        show_default=True,
-        help="With --decode scaled, how much larger than --size an image stays when it is decoded.",
-    ),
+    decode,
+    scale_margin,
     click.option("--exif-orientation", is_flag=True, help="Turn images the way they were taken."),
     io_threads,
 )

@@ -101,9 +101,10 @@ class LoaderStats:
 
 
 class StatsCounter:
-    """Counts for `LoaderStats`."""
+    """Counts for `LoaderStats`, by the time that `clock` tells in seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
         self._batches = self._samples = self._nbytes = 0
         self._waited_s = self._transfer_s = self._consumer_s = 0.0
         self._stages = dict.fromkeys((*STAGES, "other"), 0.0)
@@ -111,7 +112,7 @@ class StatsCounter:
 
     def waiting(self) -> float:
         """Note that the caller asks for a batch; return the time."""
-        now = time.perf_counter()
+        now = self._clock()
         if self._left_at is not None:
             self._consumer_s += now - self._left_at
             self._left_at = None
@@ -131,7 +132,7 @@ class StatsCounter:
         """Count a batch that the caller gets now."""
         self._batches += 1
         self._nbytes += batch_nbytes(batch)
-        self._left_at = time.perf_counter()
+        self._left_at = self._clock()
         self._waited_s += self._left_at - asked_at
 
     def epoch_left(self) -> None:
