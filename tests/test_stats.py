@@ -106,11 +106,14 @@ def test_a_loop_that_takes_its_time_is_the_bottleneck() -> None:
     assert stats.bottleneck == "consumer"
 
 
-def test_what_follows_an_epoch_is_not_spent_on_its_last_batch() -> None:
+def test_what_follows_a_loop_is_not_spent_on_its_last_batch() -> None:
     with rb.Loader(rb.ArrayDataSource([np.arange(12)]), 4) as loader:
         clock = loader._counter._clock = Clock()
         for _ in loader:
             clock.now += 2
+        clock.now += 1000
+        for _ in loader:
+            break
         clock.now += 1000
         next(iter(loader))
         stats = loader.stats()
