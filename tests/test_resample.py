@@ -13,23 +13,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from numba import types
 from PIL import Image
 
 from raybatch.image import ImageReader, PixelLayout, augment, resampling
+from raybatch.image.compiled import compiling, machine_code
 
 FILTERS = [Image.Resampling[name] for name in ("BOX", "BILINEAR", "HAMMING", "BICUBIC", "LANCZOS")]
 BANDS = {"RGB": 3, "L": 1, "CMYK": 4, "RGBX": 4, "YCbCr": 3, "HSV": 3}
 BILINEAR = Image.Resampling.BILINEAR
-COMPILED = Path(resampling.__file__).parent / "compiled"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def fresh_machine_code() -> None:
-    """Remove machine code that is older than any of its sources: Numba looks at one of them only."""
-    changed = max(path.stat().st_mtime for path in COMPILED.glob("*.py"))
-    for kept in COMPILED.glob("__pycache__/*.nb[ic]"):
-        if kept.stat().st_mtime < changed:
-            kept.unlink()
+def with_kernel() -> None:
     assert resampling._kernel() is not None, "the tests need the extra `fast`"
 
 
@@ -291,28 +287,97 @@ def test_a_kernel_with_other_pixels_than_the_installed_pillow_is_not_used(
     assert make() is None
 
 
-def test_without_a_folder_for_machine_code_it_is_made_each_time(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.fixture
+def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Where machine code is kept: nowhere yet, the second only where the first cannot be."""
+    (tmp_path / "file").touch()
+    places = [tmp_path / "file" / "never", tmp_path / "kept" / "here"]
+    monkeypatch.setattr(machine_code, "_folders", lambda: places)
+    return places
+
+
+@pytest.fixture
+def compilations(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """What has been compiled."""
+    done: list[bytes] = []
+
+    def compiled() -> bytes:
+        done.append(compiling.compile_all())
+        return done[-1]
+
+    monkeypatch.setattr(machine_code, "_compiled", compiled)
+    return done
+
+
+def test_machine_code_is_compiled_once_by_one_process(
+    folders: list[Path], compilations: list[bytes]
 ) -> None:
-    from numba import types
-    from numba.core import caching
+    with ThreadPoolExecutor(3) as threads:  # each has its lock, as processes have
+        codes = list(threads.map(lambda _: machine_code.object_file(), range(3)))
+    assert compilations == codes[:1]
+    assert codes == codes[:1] * 3
+    assert [path.suffix for path in sorted(folders[1].iterdir())] == [".lock", ".o"]
 
-    from raybatch.image.compiled.compiling import compiled_for
 
-    monkeypatch.setattr(caching.CacheImpl, "_locator_classes", [])
+@pytest.mark.parametrize("change", ["torn", "other byte", "empty"])
+def test_machine_code_that_was_damaged_is_compiled_again(
+    change: str, folders: list[Path], compilations: list[bytes]
+) -> None:
+    machine_code.object_file()
+    [path] = folders[1].glob("*.o")
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= change == "other byte"
+    path.write_bytes(data[: {"torn": len(data) // 2, "empty": 0}.get(change, len(data))])
+    for _ in range(2):
+        assert machine_code.object_file() == compilations[-1]
+        assert len(compilations) == 2
 
-    def twice(x: int) -> int:
-        return 2 * x
 
-    assert compiled_for(types.int64(types.int64))(twice)(21) == 42
+@pytest.mark.parametrize("changed", ["source", "compiler", "processor"])
+def test_machine_code_of_something_else_is_not_used(
+    changed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = machine_code._fingerprint()
+    assert machine_code._fingerprint() == before
+    if changed == "source":
+        for path in Path(machine_code.__file__).parent.glob("*.py"):
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+        monkeypatch.setattr(machine_code, "_HERE", tmp_path)
+        assert machine_code._fingerprint() == before
+        (tmp_path / "passes.py").write_text("")
+    elif changed == "compiler":
+        monkeypatch.setattr(machine_code, "version", lambda name: "0.0")
+    else:
+        monkeypatch.setattr("llvmlite.binding.get_host_cpu_name", lambda: "none")
+    assert machine_code._fingerprint() != before
+
+
+def test_without_a_folder_machine_code_is_compiled_each_time(
+    folders: list[Path], compilations: list[bytes]
+) -> None:
+    folders.pop()
+    assert [machine_code.object_file() for _ in range(2)] == compilations
+
+
+def test_code_that_needs_more_than_llvm_is_not_made(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def grows(size: int) -> int:
+        return len([size])
+
+    monkeypatch.setattr(compiling, "FUNCTIONS", {"grows": (grows, [types.int64])})
+    monkeypatch.setattr(machine_code, "_folders", tuple)
+    make: Any = resampling._kernel.__wrapped__
+    assert make() is None
+    assert "grows() calls NRT_" in caplog.text
 
 
 PROGRAM = """
 import hashlib, io, sys
 if sys.argv[1] == "without":
-    sys.modules["numba"] = None
+    sys.modules["llvmlite"] = None
 import raybatch, raybatch.image.augment
-assert sys.modules.get("numba") is None, "imported before it is needed"
+assert sys.modules.get("llvmlite") is None, "imported before it is needed"
 from raybatch.image import ImageReader, PixelLayout, resampling
 from PIL import Image
 file = io.BytesIO()
@@ -322,6 +387,7 @@ layout = PixelLayout(mean=0.5, std=0.25).bound(reader.dtype, reader.channels)
 import numpy as np
 out = np.empty((60, 50, 3), np.float32)
 reader.read_into(file, layout, out)
+assert sys.modules.get("numba") is None, "imported where the code is compiled"
 print(hashlib.sha256(out).hexdigest(), resampling._kernel() is None)
 """
 

@@ -6,17 +6,23 @@ block. It gives the same bits; where it does not apply, Pillow does the work.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
-from functools import cache, lru_cache
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from PIL import Image
 
+if TYPE_CHECKING:
+    from raybatch.image.compiled import Kernel, Memory
+
 Box = tuple[float, float, float, float]
 Pixels = npt.NDArray[np.uint8]
+
+_LOGGER = logging.getLogger(__name__)
 
 # The modes with 8 bits a channel that Pillow resamples as they are: bytes a pixel, and channels.
 _MODES = {
@@ -36,15 +42,17 @@ def resized(
 
     An array is uint8, (H, W, 3) for RGB or (H, W) for L, and stands for the image of `Image.fromarray`.
     """
-    source = _source(image) if _kernel() is not None else None
-    if source is not None:
+    kernel = _kernel()
+    source = _source(image) if kernel is not None else None
+    if kernel is not None and source is not None:
         result = Image.new(source.mode, size)
         # The memory of an image that nobody has seen yet.
         target = _source(result)
         if target is not None:
-            strides = (target.stride, target.pixel_bytes, 1)
-            whole = target.pixel_bytes
-            if _resample(source, size, resample, box, whole, target.address, strides):
+            address, stride, pixel_bytes, *_ = target.memory
+            memory = (*source.memory[:3], pixel_bytes, *source.memory[4:])
+            out = address, stride, pixel_bytes, 1
+            if kernel.resample(memory, size, resample.name, box, out):
                 return result
     if not isinstance(image, Image.Image):
         image = Image.fromarray(image)
@@ -63,15 +71,14 @@ def resample_into(
     `out` is an array (H, W, C) or (H, W) of any strides above 0: of uint8, or of float32 with the `(C, 256)`
     values of `table` for the bytes.
     """
-    source = _source(image) if _kernel() is not None else None
-    if source is None:
+    kernel = _kernel()
+    source = _source(image) if kernel is not None else None
+    if kernel is None or source is None:
         return False
     height, width = out.shape[:2]
-    strides = out.strides if out.ndim == 3 else (*out.strides, 0)
+    place = (out.ctypes.data, *out.strides, 0)[:4]
     values = 0 if table is None else table.ctypes.data
-    return _resample(
-        source, (width, height), resample, box, source.channels, out.ctypes.data, strides, values
-    )
+    return kernel.resample(source.memory, (width, height), resample.name, box, place, values)
 
 
 def can_resample(image: Image.Image, resample: Image.Resampling) -> bool:
@@ -82,15 +89,10 @@ def can_resample(image: Image.Image, resample: Image.Resampling) -> bool:
 
 @dataclass(frozen=True)
 class _Source:
-    """The memory of an image: `height` rows from `address` on, `stride` bytes apart; `owner` keeps it alive."""
+    """Where the pixels of an image lie, as the kernel takes it; `owner` keeps them alive."""
 
     mode: str
-    width: int
-    height: int
-    pixel_bytes: int
-    channels: int
-    address: int
-    stride: int
+    memory: Memory
     owner: Any
 
 
@@ -104,104 +106,37 @@ def _source(image: Image.Image | Pixels) -> _Source | None:
             memory = pa.array(image).buffers()[-1]
         except ValueError:  # in several blocks
             return None
-        stride = image.width * pixel_bytes
-        where = memory.address, stride, memory
-        return _Source(image.mode, *image.size, pixel_bytes, channels, *where)
+        rows = memory.address, image.width * pixel_bytes
+        return _Source(image.mode, (*rows, pixel_bytes, channels, *image.size), memory)
     channels = image.shape[2] if image.ndim == 3 else 1
     if image.strides[1:] != (channels, 1)[-image.ndim + 1 :] or image.strides[0] < 0:
         return None
     mode = "RGB" if channels == 3 else "L"
     height, width = image.shape[:2]
-    where = image.ctypes.data, image.strides[0], image
-    return _Source(mode, width, height, channels, channels, *where)
-
-
-def _resample(
-    source: _Source,
-    size: tuple[int, int],
-    resample: Image.Resampling,
-    box: Box,
-    channels: int,
-    out: int,
-    strides: tuple[int, ...],
-    table: int = 0,
-) -> bool:
-    """Write `channels` of the resampled image to the address `out`; return whether the kernel could."""
-    kernel = _kernel()
-    # Pillow has the box in single precision. It knows what to say about one that does not fit.
-    left, top, right, bottom = map(np.float32, box)
-    fits = 0 <= left < right <= source.width and 0 <= top < bottom <= source.height
-    if kernel is None or not fits or resample.name not in kernel.filters:
-        return False
-    columns, rows = size
-    lost = source.height - rows
-    is_vertical_first = kernel.tall_vertical_first and lost > max(0, 2 * (source.width - columns))
-    if is_vertical_first and source.width * source.pixel_bytes < kernel.least_row_bytes:
-        return False
-    horizontal = resample.name, source.width, float(left), float(right - left) / columns, columns
-    vertical = resample.name, source.height, float(top), float(bottom - top) / rows, rows
-    kernel(source, channels, horizontal, vertical, is_vertical_first, out, strides, table)
-    return True
-
-
-class _Kernel:
-    """The compiled kernel. `tall_vertical_first`: it begins with the vertical pass where an image loses more than
-    twice as many rows as columns, as Pillow does from version 13 on.
-    """
-
-    def __init__(self) -> None:
-        from raybatch.image import compiled
-
-        self._module: Any = compiled
-        self.filters = frozenset(compiled.FILTERS)
-        self.least_row_bytes = compiled.LEAST_ROW_BYTES
-        self.tall_vertical_first = False
-
-    def __call__(
-        self,
-        source: _Source,
-        channels: int,
-        horizontal: Any,
-        vertical: Any,
-        is_vertical_first: bool,
-        out: int,
-        strides: tuple[int, ...],
-        table: int,
-    ) -> None:
-        """Resample with the arguments of `_weights` for the two passes."""
-        x, y = _weights(*horizontal), _weights(*vertical)
-        columns, y_taps = len(x[0]), y[1].shape[1]
-        size = self._module.scratch_bytes(source.pixel_bytes, source.width, columns, y_taps)
-        scratch = np.empty(size, np.uint8)
-        self._module.resample(
-            source.address, source.stride, source.pixel_bytes, channels, source.width, source.height,
-            *x, *y, is_vertical_first, out, strides, table, scratch.ctypes.data,
-        )  # fmt: skip
-
-
-# A batch of photographs has few shapes, a random crop is of a new one each time.
-@lru_cache(maxsize=128)
-def _weights(name: str, size: int, start: float, scale: float, count: int) -> Any:
-    from raybatch.image import compiled
-
-    return compiled.filter_weights(size, start, scale, count, *compiled.FILTERS[name])
+    rows = image.ctypes.data, image.strides[0]
+    return _Source(mode, (*rows, channels, channels, width, height), image)
 
 
 @cache
-def _kernel() -> _Kernel | None:
+def _kernel() -> Kernel | None:
     """Return the kernel if its pixels are those of the Pillow that is installed, None without one."""
     try:
-        kernel = _Kernel()
+        from raybatch.image.compiled import Kernel
+
+        kernel = Kernel()
     except ImportError:
         return None
+    except RuntimeError as error:
+        _LOGGER.warning("Pillow resizes images, since there is no compiled kernel: %s", error)
+        return None
     noise = np.random.default_rng(0).integers(0, 256, (90, 20, 3), np.uint8)
-    wanted = np.asarray(Image.fromarray(noise).resize((15, 12), Image.Resampling.BICUBIC))
+    size, resample, box = (15, 12), Image.Resampling.BICUBIC, (0.0, 0.0, 20.0, 90.0)
+    wanted = np.asarray(Image.fromarray(noise).resize(size, resample, box))
     source, out = _source(noise), np.empty_like(wanted)
-    sides = ("BICUBIC", 20, 0.0, 20 / 15, 15), ("BICUBIC", 90, 0.0, 90 / 12, 12)
+    assert source is not None
     for is_vertical_first in (False, True):
         kernel.tall_vertical_first = is_vertical_first
-        assert source is not None
-        kernel(source, 3, *sides, is_vertical_first, out.ctypes.data, out.strides, 0)
+        kernel.resample(source.memory, size, resample.name, box, (out.ctypes.data, *out.strides))
         if np.array_equal(out, wanted):
             return kernel
     return None

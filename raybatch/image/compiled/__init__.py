@@ -1,10 +1,15 @@
-"""Pillow's resampling of 8-bit images, compiled by Numba. Only this folder imports it.
+"""Pillow's resampling of 8-bit images, compiled by Numba. Only this folder imports Numba, or LLVM.
 
 The algorithm, and with it every rounding, is that of `src/libImaging/Resample.c` in Pillow: two passes with
 fixed-point weights, each rounded and clipped to 8 bits.
+
+    kernel ──► machine_code ──► the file of machine code on this host, loaded by LLVM alone
+                   └ once a host ► compiling ──► passes, weights ──► vectors        (Numba)
+
+Numba and what it loads to run its own cached functions take a process about 150 MB and a second; LLVM by itself
+takes 50 MB and 60 ms, and actors are many.
 """
 
-from raybatch.image.compiled.passes import LEAST_ROW_BYTES, resample, scratch_bytes
-from raybatch.image.compiled.weights import FILTERS, filter_weights
+from raybatch.image.compiled.kernel import Kernel, Memory
 
-__all__ = ["FILTERS", "LEAST_ROW_BYTES", "filter_weights", "resample", "scratch_bytes"]
+__all__ = ["Kernel", "Memory"]

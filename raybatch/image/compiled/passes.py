@@ -13,19 +13,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-from numba import types
+from numba.extending import register_jitable
 
 from raybatch.image.compiled import vectors
-from raybatch.image.compiled.compiling import compiled_for, inlined
-
-_LANES = vectors.LANES
-# The vertical pass cannot come first for images with narrower rows.
-LEAST_ROW_BYTES = _LANES
+from raybatch.image.compiled.filters import LANES as _LANES
 
 
-@inlined
+@register_jitable
 def _fill_strip(
     source: int, stride: int, pixel_bytes: int, width: int, rows: int, strip: int
 ) -> None:
@@ -56,9 +50,10 @@ def _fill_strip(
                 vectors.store_8(out + (width - 1) * _LANES + byte, value)
 
 
-@inlined
+@register_jitable
 def _sum_strip(
     strip: int,
+    count: int,
     firsts: Any,
     weights: int,
     taps: int,
@@ -71,7 +66,6 @@ def _sum_strip(
 
     The sums go to `columns`, 32 bytes each, and are transposed from there; whole vectors of each row are written.
     """
-    count = len(firsts)
     for x in range(count):
         column, weight = strip + firsts[x] * _LANES, weights + x * taps * 4
         vectors.sum_rows(column, _LANES, weight, taps, columns + x * _LANES)
@@ -84,7 +78,7 @@ def _sum_strip(
             vectors.store_8(out + row * stride + x, vectors.load_8(columns + x * _LANES + row))
 
 
-@inlined
+@register_jitable
 def _sum_lines(source: int, stride: int, weights: int, taps: int, row_bytes: int, out: int) -> None:
     """Write the vertical pass of `taps` rows of `row_bytes` ≥ 32 bytes to one row, and nothing beside it."""
     for byte in range(0, row_bytes - _LANES, _LANES):
@@ -93,7 +87,7 @@ def _sum_lines(source: int, stride: int, weights: int, taps: int, row_bytes: int
     vectors.sum_rows(source + last, stride, weights, taps, out + last)
 
 
-@inlined
+@register_jitable
 def _write(
     line: int, width: int, lanes: int, out: int, strides: Any, channels: int, table: int
 ) -> None:
@@ -132,22 +126,18 @@ def scratch_bytes(pixel_bytes: int, width: int, columns: int, y_taps: int) -> in
     return (width + columns + 8) * _LANES + window + at_once * _row_stride(width * lanes)
 
 
-@inlined
+@register_jitable
 def _row_stride(row_bytes: int) -> int:
     """Return `row_bytes` in whole vectors."""
     return (row_bytes + _LANES - 1) // _LANES * _LANES
 
 
-@inlined
+@register_jitable
 def _window_rows(taps: int, at_once: int) -> int:
     """Return how many rows are kept for a vertical pass: enough that they are moved up rarely."""
     return 2 * (taps + at_once)
 
 
-@compiled_for(types.void(
-    *[types.int64] * 6, types.int64[::1], types.int32[:, ::1], types.int64[::1], types.int32[:, ::1],
-    types.boolean, types.int64, types.UniTuple(types.int64, 3), types.int64, types.int64,
-))  # fmt: skip
 def resample(
     source: int,
     stride: int,
@@ -155,35 +145,36 @@ def resample(
     channels: int,
     width: int,
     height: int,
-    x_firsts: npt.NDArray[np.int64],
-    x_weights: npt.NDArray[np.int32],
-    y_firsts: npt.NDArray[np.int64],
-    y_weights: npt.NDArray[np.int32],
-    is_vertical_first: bool,
+    columns: int,
+    x_firsts: Any,
+    x_weights: int,
+    x_taps: int,
+    rows: int,
+    y_firsts: Any,
+    y_weights: int,
+    y_taps: int,
+    is_vertical_first: int,
     out: int,
-    strides: tuple[int, int, int],
+    row_stride: int,
+    pixel_stride: int,
+    channel_stride: int,
     table: int,
     scratch: int,
-) -> None:
+) -> int:
     """Resample the image at the address `source`, and write it to the address `out`.
 
-    The source has `height` rows of `width` pixels, `stride` bytes apart; a pixel has `pixel_bytes`: 1, or 3, or
-    4, of which the first `channels` are written. With the vertical pass first a row has 32 bytes at least.
-    `strides` are those of `out` in bytes, of rows, pixels and channels. `table` is 0 for bytes, or the address
-    of `(channels, 256)` 32-bit values, one for each byte. `scratch` is the address of `scratch_bytes`.
+    The arguments are those of `Kernel.resample`, and `scratch`, the address of `scratch_bytes`. With the vertical
+    pass first a row has 32 bytes at least.
     """
     lanes = 1 if pixel_bytes == 1 else 4
     at_once = _LANES // lanes
-    columns, x_taps = x_weights.shape
-    rows, y_taps = y_weights.shape
-    weights_x, weights_y = x_weights.ctypes.data, y_weights.ctypes.data
     window_stride = _row_stride(columns * lanes)
     strip = scratch
     summed_columns = strip + (width + 1) * _LANES
     line = summed_columns + (columns + 7) * _LANES
     window = line + window_stride
     window_rows = _window_rows(y_taps, at_once)
-    pixel_strides = (strides[1], strides[2])
+    strides = pixel_stride, channel_stride
 
     if is_vertical_first:
         summed, summed_stride = window + window_rows * window_stride, _row_stride(width * lanes)
@@ -192,23 +183,30 @@ def resample(
             for row in range(count):
                 _sum_lines(
                     source + y_firsts[top + row] * stride, stride,
-                    weights_y + (top + row) * y_taps * 4, y_taps,
+                    y_weights + (top + row) * y_taps * 4, y_taps,
                     width * pixel_bytes, summed + row * summed_stride,
                 )  # fmt: skip
             _fill_strip(summed, summed_stride, pixel_bytes, width, count, strip)
             _sum_strip(
-                strip, x_firsts, weights_x, x_taps, lanes, summed_columns, window, window_stride
+                strip,
+                columns,
+                x_firsts,
+                x_weights,
+                x_taps,
+                lanes,
+                summed_columns,
+                window,
+                window_stride,
             )
             for row in range(count):
                 _write(
                     window + row * window_stride, columns, lanes,
-                    out + (top + row) * strides[0], pixel_strides, channels, table,
+                    out + (top + row) * row_stride, strides, channels, table,
                 )  # fmt: skip
-        return
+        return 0
 
-    window_top = made = y_firsts[
-        0
-    ]  # the source rows of the window's first row, and of the next to be made
+    # The source rows of the window's first row, and of the next to be made.
+    window_top = made = y_firsts[0]
     for row in range(rows):
         first = y_firsts[row]
         made = max(made, first)
@@ -223,11 +221,20 @@ def resample(
             _fill_strip(source + made * stride, stride, pixel_bytes, width, count, strip)
             end = window + (made - window_top) * window_stride
             _sum_strip(
-                strip, x_firsts, weights_x, x_taps, lanes, summed_columns, end, window_stride
+                strip,
+                columns,
+                x_firsts,
+                x_weights,
+                x_taps,
+                lanes,
+                summed_columns,
+                end,
+                window_stride,
             )
             made += count
         _sum_lines(
             window + (first - window_top) * window_stride, window_stride,
-            weights_y + row * y_taps * 4, y_taps, window_stride, line,
+            y_weights + row * y_taps * 4, y_taps, window_stride, line,
         )  # fmt: skip
-        _write(line, columns, lanes, out + row * strides[0], pixel_strides, channels, table)
+        _write(line, columns, lanes, out + row * row_stride, strides, channels, table)
+    return 0

@@ -16,11 +16,10 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from raybatch.image.compiled.filters import LANES, WEIGHT_BITS
+
 # Numba has no types for mypy.
 _intrinsic: Callable[[Callable[..., Any]], Any] = intrinsic
-
-WEIGHT_BITS = 22
-LANES = 32
 
 _BYTE, _WORD, _LONG = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 _BYTES, _WORDS = ir.VectorType(_BYTE, LANES), ir.VectorType(_WORD, LANES)
