@@ -46,10 +46,11 @@ def s3_url(port: int, key: str, bucket: str = "images") -> str:
 
 
 @contextmanager
-def http_server(folder: Path, state: Path) -> Iterator[int]:
+def http_server(folder: Path, state: Path, delay_s: float = 0.0) -> Iterator[int]:
     """Run nginx over the files of `folder`, with its own files in `state`; give its port.
 
-    What is below /busy/ is answered with 503, what is below /denied/ with 403.
+    What is below /busy/ is answered with 503, what is below /denied/ with 403. Other answers begin after `delay_s`,
+    which takes Debian's module `echo`, as package nginx-light has it.
     """
     program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
     if program is None:
@@ -57,8 +58,13 @@ def http_server(folder: Path, state: Path) -> Iterator[int]:
     port = _free_port()
     kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     config = state / "nginx.conf"
+    module, slow = "", ""
+    if delay_s:
+        module = "load_module /usr/lib/nginx/modules/ngx_http_echo_module.so;"
+        slow = f"location / {{ echo_sleep {delay_s}; echo_exec @files; }} location @files {{ }}"
     config.write_text(
         f"""
+{module}
 daemon off;
 master_process off;
 pid {state}/nginx.pid;
@@ -73,6 +79,7 @@ http {{
         autoindex on;
         location /busy/ {{ return 503; }}
         location /denied/ {{ return 403; }}
+        {slow}
     }}
 }}
 """

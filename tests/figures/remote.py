@@ -2,17 +2,14 @@
 
 usage: python -m tests.figures.remote DIR [--images 2000] [--size 224] [--delay-ms 30] [--io-threads 1,16,64]
 
-nginx answers Arrow's S3 client, which asks twice for each image (HEAD, GET), through a relay that holds back what comes
-from the client. Both run on this machine, so the cores they take are missing where images are decoded.
+nginx answers Arrow's S3 client, which asks twice for each image (HEAD, GET), and waits before each answer. It runs on
+this machine, so what it takes is missing where images are decoded; so does what Arrow's client itself takes.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import multiprocessing
 import os
-import socket
 import tempfile
 import time
 from pathlib import Path
@@ -25,32 +22,6 @@ from raybatch.accessors import find_images
 from tests.servers import http_server
 
 BUCKET = "images"
-
-
-async def relay(listening: socket.socket, port: int, delay_s: float) -> None:
-    """Connect each client to `port`, and pass on what it sends `delay_s` later."""
-    loop = asyncio.get_running_loop()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        from_server, to_server = await asyncio.open_connection("127.0.0.1", port)
-
-        async def answer() -> None:
-            while data := await from_server.read(2**18):
-                writer.write(data)
-
-        answering = asyncio.ensure_future(answer())
-        while data := await reader.read(2**16):
-            loop.call_later(delay_s, to_server.write, data)
-        answering.cancel()
-        to_server.close()
-        writer.close()
-
-    async with await asyncio.start_server(serve, sock=listening) as server:
-        await server.serve_forever()
-
-
-def run_relay(listening: socket.socket, port: int, delay_s: float) -> None:
-    asyncio.run(relay(listening, port, delay_s))
 
 
 def rate(paths: list[str], size: int, pool: rb.RayActorPool, **where: Any) -> float:
@@ -80,16 +51,12 @@ def main() -> None:
         (root / BUCKET).mkdir(parents=True)
         for path in paths:
             os.symlink(os.path.abspath(path), root / BUCKET / Path(path).name)
-        with http_server(root, Path(state)) as port, socket.create_server(("127.0.0.1", 0)) as door:
-            relaying = multiprocessing.get_context("fork").Process(
-                target=run_relay, args=(door, port, arguments.delay_ms / 1e3), daemon=True
-            )
-            relaying.start()
+        with http_server(root, Path(state), arguments.delay_ms / 1e3) as port:
             s3 = pyarrow.fs.S3FileSystem(
                 anonymous=True,
                 region="us-east-1",
                 scheme="http",
-                endpoint_override=f"127.0.0.1:{door.getsockname()[1]}",
+                endpoint_override=f"127.0.0.1:{port}",
             )
             keys = [f"{BUCKET}/{Path(path).name}" for path in paths]
             for _ in range(arguments.rounds):
@@ -103,8 +70,6 @@ def main() -> None:
                         flush=True,
                     )
                 print()
-            relaying.kill()
-            relaying.join()
 
 
 if __name__ == "__main__":
