@@ -16,9 +16,9 @@ from raybatch.accessors import row_executor
 from raybatch.loader import LoaderStats
 from raybatch.loader.stats import StatsCounter
 from raybatch.stages import StageTimes, collecting, stage
-from raybatch.work_pool import AbstractWorkerPool
+from raybatch.work_pool import AbstractWorkerPool, HandOver
 
-STAGES = {"read", "decode", "resize", "stack", "other"}
+STAGES = {"read", "decode", "resize", "stack", "other", "store"}
 
 
 def pool_named(name: str) -> AbstractWorkerPool | None:
@@ -47,6 +47,7 @@ def test_stats_of_images(photos: list[str], pool_name: str) -> None:
     assert sum(stats.stages.values()) <= 2.1 * seconds  # two workers
     assert 0 < stats.waited_s + stats.consumer_s <= seconds
     assert (stats.transfer_s > 0) == (pool_name == "actors")
+    assert (stats.stages["store"] > 0) == (pool_name == "actors")
     with pytest.raises(FrozenInstanceError):
         stats.batches = 0  # type: ignore[misc]
 
@@ -100,7 +101,7 @@ def test_a_loop_that_takes_its_time_is_the_bottleneck() -> None:
     counter.epoch_left()
     clock.now += 1000  # is spent on no batch
     counter.waiting()
-    stats = counter.snapshot(0.0)
+    stats = counter.snapshot(HandOver())
     assert (stats.waited_s, stats.consumer_s) == (0.5, 12.0)
     assert (stats.samples, stats.stages["decode"]) == (8, 1.0)
     assert stats.bottleneck == "consumer"

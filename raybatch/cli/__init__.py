@@ -6,6 +6,7 @@ from raybatch.cli.bench import bench
 from raybatch.cli.demo import demo
 from raybatch.cli.load import load
 from raybatch.cli.pack import pack
+from raybatch.cli.plan import plan
 from raybatch.cli.preview import preview
 from raybatch.cli.scan import scan
 
@@ -19,7 +20,7 @@ def main() -> None:
     """
 
 
-for command in (demo, load, scan, preview, pack, bench):
+for command in (demo, load, scan, preview, pack, plan, bench):
     main.add_command(command)
 
 __all__ = ["main"]

@@ -60,7 +60,7 @@ def resized(
 
 
 def resample_into(
-    image: Image.Image,
+    image: Image.Image | Pixels,
     resample: Image.Resampling,
     box: Box,
     out: npt.NDArray[Any],
@@ -68,7 +68,7 @@ def resample_into(
 ) -> bool:
     """Write what `image.resize((W, H), resample, box)` returns into `out`; return whether the kernel could.
 
-    `out` is an array (H, W, C) or (H, W) of any strides above 0: of uint8, or of float32 with the `(C, 256)`
+    `image` is as in `resized`. `out` is an array (H, W, C) or (H, W) of any strides: of uint8, or of float32 with the `(C, 256)`
     values of `table` for the bytes.
     """
     kernel = _kernel()
@@ -79,6 +79,28 @@ def resample_into(
     place = (out.ctypes.data, *out.strides, 0)[:4]
     values = 0 if table is None else table.ctypes.data
     return kernel.resample(source.memory, (width, height), resample.name, box, place, values)
+
+
+@dataclass(frozen=True)
+class ResizedPart:
+    """`resized(image, size, resample, box)`, not made yet, its `rows` and `columns` in order (1) or backwards (-1)."""
+
+    image: Image.Image | Pixels
+    size: tuple[int, int]
+    resample: Image.Resampling
+    box: Box
+    rows: int = 1
+    columns: int = 1
+
+    def array(self) -> Pixels:
+        """Return the pixels, as contiguous uint8 (H, W, 3) or (H, W); `image` must be an array."""
+        assert isinstance(self.image, np.ndarray)
+        width, height = self.size
+        out = np.empty((height, width, *self.image.shape[2:]), np.uint8)
+        view = out[:: self.rows, :: self.columns]
+        if not resample_into(self.image, self.resample, self.box, view):
+            view[:] = resized(self.image, self.size, self.resample, self.box)
+        return out
 
 
 def can_resample(image: Image.Image, resample: Image.Resampling) -> bool:

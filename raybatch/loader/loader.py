@@ -35,7 +35,7 @@ from raybatch.loader.receiver import Receiver
 from raybatch.loader.stats import LoaderStats, StatsCounter, Timed, TimedRead
 from raybatch.sampling import Shuffle
 from raybatch.scheduling import Prefetch, Recovery
-from raybatch.work_pool import AbstractWorkerPool, InlinePool, OrderedStream, Outcome
+from raybatch.work_pool import AbstractWorkerPool, HandOver, InlinePool, OrderedStream, Outcome
 
 STATE_VERSION = 1
 
@@ -126,7 +126,9 @@ class Loader:
 
     def stats(self) -> LoaderStats:
         """Return what was delivered so far, where the time went, and what would make it faster."""
-        return self._counter.snapshot(0.0 if self._stream is None else self._stream.transfer_s)
+        return self._counter.snapshot(
+            HandOver() if self._stream is None else self._stream.hand_over
+        )
 
     @property
     def batch_size(self) -> int:
@@ -286,7 +288,7 @@ class Loader:
     def _drop_stream(self) -> None:
         if self._stream is not None:
             self._largest_bytes = self._stream.largest_bytes
-            self._counter.transferred(self._stream.transfer_s)
+            self._counter.handed_over(self._stream.hand_over)
             self._stream.close()
             self._stream = None
 

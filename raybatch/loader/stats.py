@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from raybatch.data_source import Batch, batch_nbytes
 from raybatch.stages import STAGES, StageTimes, collecting
+from raybatch.work_pool import HandOver
 
 # A consumer that waits for less than this part of the time does not wait for the loader.
 _NEGLIGIBLE = 0.1
@@ -23,6 +24,8 @@ _ADVICE = {
     "resize": 'resizing takes longest: install raybatch[fast], use decode="scaled", pack the images at their size, or '
     "add workers",
     "stack": "writing the pixels into batches takes longest: keep them uint8 and in their stored layout, or add workers",
+    "store": "writing batches into the object store takes longest: make them smaller, as uint8 or of fewer pixels, or "
+    "add workers",
     "other": "the source's own functions take longest: make them faster, or add workers",
 }
 
@@ -58,7 +61,8 @@ class LoaderStats:
     `batches`, `samples` and `nbytes` count what the caller received. Of the time, in seconds: `waited_s` the caller
     waited for batches, of which `transfer_s` went to bring them here from where they were made; `consumer_s` passed
     between them in the caller's loop. `stages` has what the workers took for these batches, all together: "read"
-    (opening and reading files), "decode", "resize", "stack" (into the batch), and "other".
+    (opening and reading files), "decode", "resize", "stack" (into the batch), "other", and "store" (into Ray's object
+    store, for the batch before).
     """
 
     batches: int
@@ -106,7 +110,8 @@ class StatsCounter:
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         self._clock = clock
         self._batches = self._samples = self._nbytes = 0
-        self._waited_s = self._transfer_s = self._consumer_s = 0.0
+        self._waited_s = self._consumer_s = 0.0
+        self._handed_over = HandOver()
         self._stages = dict.fromkeys((*STAGES, "other"), 0.0)
         self._left_at: float | None = None
 
@@ -124,9 +129,9 @@ class StatsCounter:
         for name, more_s in seconds.items():
             self._stages[name] = self._stages.get(name, 0.0) + more_s
 
-    def transferred(self, seconds: float) -> None:
-        """Count the time for which batches were brought here."""
-        self._transfer_s += seconds
+    def handed_over(self, more: HandOver) -> None:
+        """Count what it took to hand batches over."""
+        self._handed_over = self._handed_over + more
 
     def delivered(self, batch: Batch, asked_at: float) -> None:
         """Count a batch that the caller gets now."""
@@ -139,14 +144,15 @@ class StatsCounter:
         """Forget when the last batch was delivered: what follows is not spent on it."""
         self._left_at = None
 
-    def snapshot(self, transfer_s: float) -> LoaderStats:
-        """Return what has been counted, and `transfer_s` beside."""
+    def snapshot(self, more: HandOver) -> LoaderStats:
+        """Return what has been counted, and `more` beside."""
+        handed_over = self._handed_over + more
         return LoaderStats(
             self._batches,
             self._samples,
             self._nbytes,
             self._waited_s,
-            self._transfer_s + transfer_s,
+            handed_over.transfer_s,
             self._consumer_s,
-            dict(self._stages),
+            {**self._stages, "store": handed_over.store_s},
         )

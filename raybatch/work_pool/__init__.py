@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from raybatch.work_pool.inline import InlinePool
 from raybatch.work_pool.ordered import OrderedStream, Outcome
 from raybatch.work_pool.pool import AbstractWorkerPool, ParallelDataSource, WorkStream
-from raybatch.work_pool.session import Failure, Session, SharedConstant
+from raybatch.work_pool.session import Failure, HandOver, Session, SharedConstant
 from raybatch.work_pool.simulated import Behaviour, HostCutOff, HostDies, HostSlow, SimulatedPool
 from raybatch.work_pool.threads import ThreadPool, WorkerThreadPool
 
@@ -19,6 +19,7 @@ __all__ = [
     "AbstractWorkerPool",
     "Behaviour",
     "Failure",
+    "HandOver",
     "HostCutOff",
     "HostDies",
     "HostSlow",

@@ -8,7 +8,7 @@ from typing import Any
 
 from raybatch.scheduling import Completed, Failed, Prefetch, Silent
 from raybatch.work_pool.pool import AbstractWorkerPool
-from raybatch.work_pool.session import Read, Results, result_of
+from raybatch.work_pool.session import HandOver, Read, Results, result_of
 
 
 class InlinePool(AbstractWorkerPool):
@@ -27,7 +27,7 @@ class InlinePool(AbstractWorkerPool):
 class InlineSession:
     """A `Session` whose `wait` does the work."""
 
-    transfer_s = 0.0
+    hand_over = HandOver()
     clock = staticmethod(time.monotonic)
 
     def __init__(self, read: Read) -> None:

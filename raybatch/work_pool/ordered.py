@@ -26,7 +26,7 @@ from raybatch.scheduling import (
     TimePassed,
     Wanted,
 )
-from raybatch.work_pool.session import Failure, Session
+from raybatch.work_pool.session import Failure, HandOver, Session
 
 T = TypeVar("T")
 
@@ -110,9 +110,9 @@ class OrderedStream(Generic[T]):
         return self._scheduler.largest_bytes
 
     @property
-    def transfer_s(self) -> float:
-        """The seconds for which values were brought here from where they were made."""
-        return self._session.transfer_s
+    def hand_over(self) -> HandOver:
+        """What it took so far to hand values over from those who made them."""
+        return self._session.hand_over
 
     def close(self) -> None:
         """Drop all that was made ahead."""

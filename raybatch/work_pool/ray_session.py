@@ -17,7 +17,7 @@ from raybatch.work_pool.pool import Call
 from raybatch.work_pool.ray_failures import Kind, kind_of
 from raybatch.work_pool.ray_team import RayMember, RayTeam, wait_for_any
 from raybatch.work_pool.ray_worker import PackedFailure, RayConstant
-from raybatch.work_pool.session import Failure, Results
+from raybatch.work_pool.session import Failure, HandOver, Results
 
 # An actor has the next attempt at hand, and a slow one holds few.
 _MIN_QUEUE_LENGTH = 2
@@ -53,9 +53,13 @@ class RaySession:
         self._queued: Counter[int] = Counter()
         self._refused: list[Completed | Failed] = []
         self._results = Results()
-        self.transfer_s = 0.0
+        self._store_s = self._transfer_s = 0.0
         self.fetch, self.discard = self._results.fetch, self._results.discard
         team.opened(self)
+
+    @property
+    def hand_over(self) -> HandOver:
+        return HandOver(self._store_s, self._transfer_s)
 
     def submit(self, key: int, attempt: int, item: Any, avoid: frozenset[int]) -> None:
         self._team.check_open()
@@ -165,7 +169,7 @@ class RaySession:
         start = time.perf_counter()
         try:
             result = ray.get(ref, timeout=_GET_TIMEOUT_S)
-            self.transfer_s += time.perf_counter() - start
+            self._transfer_s += time.perf_counter() - start
         except ray_errors.RayError as error:
             kind = kind_of(error)
             if kind is Kind.WORKER_LOST:
@@ -177,8 +181,9 @@ class RaySession:
         key, attempt = self._end(ref)
         if isinstance(result, PackedFailure):
             return self._results.settle(key, attempt, result.unpack())
-        _, member.seconds = result
-        event = self._results.settle(key, attempt, *result)
+        value, member.seconds, store_s = result
+        self._store_s += store_s
+        event = self._results.settle(key, attempt, value, member.seconds)
         if isinstance(event, Completed):
             self._team.check_room(event.nbytes)
         return event

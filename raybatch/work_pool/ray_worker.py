@@ -26,6 +26,8 @@ class BatchWorker:
 
     def __init__(self, threads: int) -> None:
         self._executor = ThreadPoolExecutor(threads) if threads > 1 else None
+        # This thread's CPU time when the last result was returned, or None if more has happened since.
+        self._returned_at: float | None = None
 
     def ready(self) -> int:
         """Return the process id, once this process is up."""
@@ -33,6 +35,7 @@ class BatchWorker:
 
     def keep(self, key: str, refs: list[Any]) -> None:
         """Get the one constant in `refs`; a failure to unpickle it is kept for those who use it."""
+        self._returned_at = None
         try:
             _constants[key] = ray.get(refs[0])
         except Exception as error:
@@ -47,14 +50,21 @@ class BatchWorker:
         for key in [key for key in _constants if key.startswith(user)]:
             del _constants[key]
 
-    def make(self, key: str, item: Any) -> tuple[Any, float] | PackedFailure:
-        """Return what the kept reader makes of `item`, and the seconds that it took."""
+    def make(self, key: str, item: Any) -> tuple[Any, float, float] | PackedFailure:
+        """Return what the kept reader makes of `item`, the seconds that it took, and those to store the result before.
+
+        Ray stores a result when this has returned, so it is known at the next call. It is work of this thread; what
+        the actor waits for its next call is not.
+        """
+        stored_s = 0.0 if self._returned_at is None else time.thread_time() - self._returned_at
+        self._returned_at = None
         start = time.perf_counter()
         with row_executor(self._executor):
             result = result_of(lambda packed: kept(key)(packed), item)
         if isinstance(result, Failure):
             return PackedFailure.pack(result.error)
-        return result, time.perf_counter() - start
+        self._returned_at = time.thread_time()
+        return result, time.perf_counter() - start, stored_s
 
 
 def kept(key: str) -> Any:

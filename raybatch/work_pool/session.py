@@ -13,6 +13,17 @@ from raybatch.scheduling import Completed, Failed, Silent
 Read = Callable[[Any], Any]
 
 
+@dataclass(frozen=True)
+class HandOver:
+    """Seconds that results took: to be stored by the workers that made them, and to be brought to the driver."""
+
+    store_s: float = 0.0
+    transfer_s: float = 0.0
+
+    def __add__(self, other: HandOver) -> HandOver:
+        return HandOver(self.store_s + other.store_s, self.transfer_s + other.transfer_s)
+
+
 class Session(Protocol):
     """One reader on one pool: `read(item)` for every item submitted, in any order, on any worker.
 
@@ -20,8 +31,10 @@ class Session(Protocol):
     pair at most once. `wait` reports each attempt at most once; a lost one may never be reported.
     """
 
-    transfer_s: float
-    """The seconds for which results were brought to the driver, so far."""
+    @property
+    def hand_over(self) -> HandOver:
+        """What it took so far to hand results over."""
+        ...
 
     def clock(self) -> float:
         """Return the time in seconds, from any start, by which it is judged what is late."""

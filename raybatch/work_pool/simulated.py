@@ -13,7 +13,7 @@ from typing import Any
 from raybatch.errors import PoolError, WorkerLostError
 from raybatch.scheduling import Completed, Failed, Prefetch, Silent
 from raybatch.work_pool.pool import AbstractWorkerPool
-from raybatch.work_pool.session import Failure, Read, Results, result_of
+from raybatch.work_pool.session import Failure, HandOver, Read, Results, result_of
 
 # A worker has the next attempt at hand.
 _QUEUE_LENGTH = 2
@@ -126,7 +126,7 @@ class _Worker:
 class SimulatedSession:
     """A `Session` whose `wait` lets simulated time pass."""
 
-    transfer_s = 0.0
+    hand_over = HandOver()
 
     def __init__(self, pool: SimulatedPool, read: Read) -> None:
         self.now = 0.0

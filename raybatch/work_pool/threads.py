@@ -14,7 +14,7 @@ from typing import Any
 from raybatch.errors import PoolError
 from raybatch.scheduling import Completed, Failed, Prefetch, Silent
 from raybatch.work_pool.pool import AbstractWorkerPool
-from raybatch.work_pool.session import Read, Results, result_of
+from raybatch.work_pool.session import HandOver, Read, Results, result_of
 
 
 class ThreadPool(AbstractWorkerPool):
@@ -105,7 +105,7 @@ class _TaskQueue:
 class ThreadSession:
     """A `Session` whose tasks go through the queue of a `ThreadPool`."""
 
-    transfer_s = 0.0
+    hand_over = HandOver()
     clock = staticmethod(time.monotonic)
 
     def __init__(self, pool: ThreadPool, tasks: _TaskQueue, read: Read) -> None:

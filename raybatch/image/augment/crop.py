@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 from raybatch.image.augment.settings import pair
 from raybatch.image.augment.transform import Transform
 from raybatch.image.reader import RESAMPLING
-from raybatch.image.resampling import resized
+from raybatch.image.resampling import ResizedPart, resized
 
 _TRIES = 10
 
@@ -56,16 +56,16 @@ class RandomResizedCrop(Transform):
             )
 
     def on_image(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
-        return self._cropped(image, self.box(image.width, image.height, rng))
+        return resized(image, *self._resize(*image.size, rng))
 
-    def on_array(self, array: npt.NDArray[np.uint8], rng: np.random.Generator) -> Image.Image:
-        return self._cropped(array, self.box(array.shape[1], array.shape[0], rng))
+    def on_array(self, array: npt.NDArray[np.uint8], rng: np.random.Generator) -> ResizedPart:
+        return ResizedPart(array, *self._resize(array.shape[1], array.shape[0], rng))
 
-    def _cropped(
-        self, image: Image.Image | npt.NDArray[np.uint8], box: tuple[int, int, int, int]
-    ) -> Image.Image:
-        height, width = _height_and_width(self.size)
-        return resized(image, (width, height), RESAMPLING[str(self.interpolation)], box)
+    def _resize(self, width: int, height: int, rng: np.random.Generator) -> Any:
+        """Return the arguments of `Image.resize` for an image of this size."""
+        own_height, own_width = _height_and_width(self.size)
+        resample = RESAMPLING[str(self.interpolation)]
+        return (own_width, own_height), resample, self.box(width, height, rng)
 
     def box(self, width: int, height: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
         """Return the part to take of a `width` × `height` image: left, top, right, bottom, in pixels.

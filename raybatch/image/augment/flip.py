@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +10,7 @@ from PIL import Image
 
 from raybatch.image.augment.settings import is_number
 from raybatch.image.augment.transform import Transform
+from raybatch.image.resampling import ResizedPart
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,9 @@ class RandomHorizontalFlip(Transform):
         backwards = np.arange(image.shape[1])[::-1]
         return np.take(image, backwards, axis=1) if rng.random() < self.p else image
 
+    def on_part(self, part: ResizedPart, rng: np.random.Generator) -> ResizedPart:
+        return replace(part, columns=-part.columns) if rng.random() < self.p else part
+
 
 @dataclass(frozen=True)
 class RandomVerticalFlip(Transform):
@@ -52,6 +56,9 @@ class RandomVerticalFlip(Transform):
         self, image: npt.NDArray[np.uint8], rng: np.random.Generator
     ) -> npt.NDArray[np.uint8]:
         return image[::-1].copy() if rng.random() < self.p else image
+
+    def on_part(self, part: ResizedPart, rng: np.random.Generator) -> ResizedPart:
+        return replace(part, rows=-part.rows) if rng.random() < self.p else part
 
 
 def _check_probability(p: float) -> None:

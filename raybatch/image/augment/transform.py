@@ -12,6 +12,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from raybatch.image.resampling import ResizedPart
+
+Made = Image.Image | npt.NDArray[np.uint8] | ResizedPart
+
 
 class Transform(ABC):
     """A random change of one image: `transform(image, rng=rng)`, of the same kind as `image`.
@@ -38,14 +42,16 @@ class Transform(ABC):
     def on_image(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
         """Return the changed image, or `image` itself; the one method that a subclass must add."""
 
-    def on_array(
-        self, array: npt.NDArray[np.uint8], rng: np.random.Generator
-    ) -> Image.Image | npt.NDArray[np.uint8]:
+    def on_array(self, array: npt.NDArray[np.uint8], rng: np.random.Generator) -> Made:
         """Return what `on_image` makes of the image in `array`, or `array` itself.
 
-        That is an array or an image, whichever takes less to make; it may be a view of `array`.
+        That is an array, an image or one still to be made, whichever takes less; it may be a view of `array`.
         """
         return _of_image(partial(self.on_image, rng=rng), array)
+
+    def on_part(self, part: ResizedPart, rng: np.random.Generator) -> Made:
+        """Return what `on_array` makes of `part.array()`."""
+        return self.on_array(part.array(), rng)
 
 
 @dataclass(frozen=True)
@@ -75,11 +81,13 @@ class Compose(Transform):
             image = transform(image, rng=rng)
         return image
 
-    def on_array(
-        self, array: npt.NDArray[np.uint8], rng: np.random.Generator
-    ) -> Image.Image | npt.NDArray[np.uint8]:
-        image: Image.Image | npt.NDArray[np.uint8] = array
+    def on_array(self, array: npt.NDArray[np.uint8], rng: np.random.Generator) -> Made:
+        image: Made = array
         for transform in self.transforms:
+            if isinstance(image, ResizedPart) and isinstance(transform, Transform):
+                image = transform.on_part(image, rng)
+                continue
+            image = image.array() if isinstance(image, ResizedPart) else image
             if isinstance(image, Image.Image):
                 image = transform(image, rng=rng)
             elif isinstance(transform, Transform):
@@ -89,15 +97,15 @@ class Compose(Transform):
         return image
 
 
-def _of_image(
-    change: Callable[[Image.Image], Image.Image], array: npt.NDArray[np.uint8]
-) -> Image.Image | npt.NDArray[np.uint8]:
+def _of_image(change: Callable[[Image.Image], Image.Image], array: npt.NDArray[np.uint8]) -> Made:
     before = Image.fromarray(array)
     after = change(before)
     return array if after is before else after
 
 
-def _as_array(image: Any) -> npt.NDArray[np.uint8]:
+def _as_array(image: Made) -> npt.NDArray[np.uint8]:
+    if isinstance(image, ResizedPart):
+        return image.array()
     return image if isinstance(image, np.ndarray) else np.array(image)
 
 

@@ -92,14 +92,19 @@ def _write(
     line: int, width: int, lanes: int, out: int, strides: Any, channels: int, table: int
 ) -> None:
     """Write a row of `lanes` bytes a pixel to `out`: as it is, or 32-bit values from the rows of `table`."""
-    if table == 0 and channels == 3 and strides == (3, 1):
+    pixel_stride, _ = strides
+    if table == 0 and channels == 3 and (strides == (3, 1) or strides == (-3, 1)):
         x = 0
         while x + 8 <= width:
-            vectors.pack_8(line + x * 4, out + x * 3)
+            if pixel_stride > 0:
+                vectors.pack_8(line + x * 4, out + x * 3)
+            else:
+                vectors.pack_8_backwards(line + x * 4, out - (x + 7) * 3)
             x += 8
         while x < width:
             for byte in range(3):
-                vectors.store_8(out + x * 3 + byte, vectors.load_8(line + x * 4 + byte))
+                value = vectors.load_8(line + x * 4 + byte)
+                vectors.store_8(out + x * pixel_stride + byte, value)
             x += 1
         return
     if table == 0 and channels == 4 and strides == (4, 1):

@@ -88,19 +88,24 @@ def prefetch_256(typing: Any, start: Any) -> tuple[Any, Callable[..., Any]]:
     return types.void(types.int64), code
 
 
-@_intrinsic
-def pack_8(typing: Any, start: Any, out: Any) -> tuple[Any, Callable[..., Any]]:
-    """Write the first three bytes of each of 8 pixels of 4 bytes to the 24 bytes at `out`."""
+def _pack_of(order: list[int]) -> Any:
+    lanes = [4 * pixel + byte for pixel in order for byte in range(3)]
 
-    def code(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
-        start, out = arguments
-        pixels = _load(builder, start, _BYTES)
-        _store(
-            builder, _shuffled(builder, pixels, pixels, [n for n in range(32) if n % 4 != 3]), out
-        )
-        return context.get_dummy_value()
+    @_intrinsic
+    def function(typing: Any, start: Any, out: Any) -> tuple[Any, Callable[..., Any]]:
+        def code(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
+            start, out = arguments
+            pixels = _load(builder, start, _BYTES)
+            _store(builder, _shuffled(builder, pixels, pixels, lanes), out)
+            return context.get_dummy_value()
 
-    return types.void(types.int64, types.int64), code
+        return types.void(types.int64, types.int64), code
+
+    return function
+
+
+# pack(start, out): the first three bytes of each of 8 pixels of 4 bytes, to 24 bytes; in their order, or the last first
+pack_8, pack_8_backwards = _pack_of(list(range(8))), _pack_of(list(range(7, -1, -1)))
 
 
 def _load_of(bits: int, result: Any) -> Any:
