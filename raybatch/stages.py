@@ -2,7 +2,7 @@
 
 Code that does a stage's work says so, `with stage("decode"):`, and whoever wants to know collects it, `with
 collecting(StageTimes()) as times:`. Where nobody does, a stage costs next to nothing. A stage inside another counts
-alone: bytes that are read while an image is decoded are reading.
+alone.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, Any
 
 STAGES = ("read", "decode", "resize", "stack")
 
@@ -76,18 +75,3 @@ def collecting(times: StageTimes | None) -> Iterator[StageTimes | None]:
 def collected_here() -> StageTimes | None:
     """Return what the stages of this thread add to, for other threads that do its work."""
     return _current.times
-
-
-class TimedFile:
-    """A file whose reads are the stage "read"."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-
-    def read(self, size: int = -1) -> bytes:
-        """Return up to `size` bytes, all for -1."""
-        with stage("read"):
-            return self._file.read(size)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._file, name)

@@ -16,7 +16,7 @@ from raybatch.accessors.read_ahead import Opener, ReadAhead
 from raybatch.accessors.rows import map_rows
 from raybatch.errors import ImageReadError, SampleReadError
 from raybatch.image import ImageReader, PixelLayout
-from raybatch.stages import TimedFile, stage
+from raybatch.stages import stage
 
 Result = TypeVar("Result")
 
@@ -69,7 +69,7 @@ class EncodedImages:
             with stage("read"):
                 opened = self._open(position) if opener is None else opener()
             with opened as file:
-                return read(TimedFile(file))  # type: ignore[arg-type]
+                return read(file)
         except ImageReadError as error:
             reason, kind, cause = error.reason, error.format, error.__cause__
         except Exception as error:

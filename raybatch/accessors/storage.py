@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 # Those that Arrow opens; all others are for fsspec.
 _ARROW_SCHEMES = ("s3", "gs", "gcs", "hdfs", "viewfs")
 
+# Of such files, decoders read what they need.
+_LARGE_BYTES = 2**26
+
 Store: TypeAlias = "UrlFiles | ArrowFiles | FsspecFiles"
 
 
@@ -47,11 +50,16 @@ class LocalFiles:
     """The regular files of this machine."""
 
     def open(self, path: str) -> IO[bytes]:
-        """Return the open file; OSError if it cannot be opened, or is something else than a file."""
+        """Return the file, in memory unless it is large; OSError if it is no file, or cannot be opened or read."""
+        status = os.stat(path)
         # To open a pipe would wait for a writer, and to open a device may do anything.
-        if not stat.S_ISREG(os.stat(path).st_mode):
+        if not stat.S_ISREG(status.st_mode):
             raise OSError("not a regular file")
-        return open(path, "rb")
+        if status.st_size > _LARGE_BYTES:
+            return open(path, "rb")
+        # Pillow reads a JPEG's header a few bytes at a time, some forty times.
+        with open(path, "rb", buffering=0) as file:
+            return io.BytesIO(file.readall())
 
     def signature(self, path: str) -> tuple[int, ...]:
         """Return when the file and its status were changed last (ns), its size and its inode."""

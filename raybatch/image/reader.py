@@ -144,14 +144,14 @@ class ImageReader:
             raise ValueError(f"{pixels} pixels are more than max_pixels={self.max_pixels}")
         orientation = orientation_of(image) if self.exif_orientation else 1
         scaling = self._scaling
-        extent: Extent = image.size
+        extent = Extent(*image.size)
         if scaling is not None:
             extent = scaling.draft(image, is_turned=orientation in _TURNED)
         # Some formats know their mode only now.
         image.load()
         if orientation != 1:
             image = ImageOps.exif_transpose(image)
-            extent = image.size
+            extent = extent._replace(width=image.width, height=image.height)
         if self.background is not None:
             image = on_background(image, self.background)  # type: ignore[arg-type]
         if self.mode is not None:

@@ -21,7 +21,7 @@ from PIL import Image
 
 from raybatch.accessors.folder import find_images
 from raybatch.image import PixelLayout, augment, resampling
-from raybatch.image.scaling import Scaling
+from raybatch.image.scaling import Extent, Scaling
 
 SIZE = 224
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -41,7 +41,7 @@ def layout_work(layout: PixelLayout) -> Work:
     scaling = Scaling(SIZE, SIZE, "stretch", Image.Resampling.BILINEAR)
 
     def work(image: Image.Image, rng: np.random.Generator) -> Any:
-        scaling.scaled_into(image, image.size, bound, out)
+        scaling.scaled_into(image, Extent(*image.size), bound, out)
         return out
 
     return work

@@ -23,12 +23,11 @@ Memory = tuple[int, int, int, int, int, int]
 class _Weights:
     """What each pixel of a resampled row is made of.
 
-    `firsts` are the first source pixels, int64 `(count,)`, `weights` begin with int32 `(count, taps)`; `arguments` is how
-    the compiled functions take them: count, two addresses, taps.
+    `arguments` is how the compiled functions take it: the count of pixels, the addresses of their first source pixels,
+    int64 `(count,)`, and of the weights, int32 `(count, taps)`, and taps. Both lie in `memory`.
     """
 
-    firsts: npt.NDArray[np.int64]
-    weights: npt.NDArray[np.int32]
+    memory: npt.NDArray[np.int64]
     arguments: tuple[int, int, int, int]
 
 
@@ -74,7 +73,7 @@ class Kernel:
         _, _, pixel_bytes, _, width, height = source
         columns, rows = size
         # Pillow has the box in single precision. It knows what to say about one that does not fit.
-        left, top, right, bottom = map(np.float32, box)
+        left, top, right, bottom = np.array(box, np.float32).tolist()
         if not (0 <= left < right <= width and 0 <= top < bottom <= height):
             return False
         is_vertical_first = self.tall_vertical_first and height - rows > max(
@@ -83,8 +82,9 @@ class Kernel:
         # Rows are summed in whole vectors.
         if filter_name not in self.filters or (is_vertical_first and width * pixel_bytes < LANES):
             return False
-        x = self._weights(filter_name, width, float(left), float(right - left) / columns, columns)
-        y = self._weights(filter_name, height, float(top), float(bottom - top) / rows, rows)
+        box_width, box_height = float(np.float32(right - left)), float(np.float32(bottom - top))
+        x = self._weights(filter_name, width, left, box_width / columns, columns)
+        y = self._weights(filter_name, height, top, box_height / rows, rows)
         y_taps = y.arguments[-1]
         scratch = np.empty(self._scratch_bytes(pixel_bytes, width, columns, y_taps), np.uint8)
         rows_first = int(is_vertical_first)
@@ -99,11 +99,14 @@ class Kernel:
         """Return the weights of `count` pixels: of `size` source pixels, `scale` to a pixel from `start` on."""
         kind, support = FILTERS[name]
         most = 2 * math.ceil(support * max(scale, 1.0)) + 1
-        firsts, counts = np.empty(count, np.int64), np.empty(count, np.int64)
-        weights, shares = np.zeros(count * most, np.int32), np.empty(most)
-        places = [array.ctypes.data for array in (firsts, counts, weights, shares)]
+        # In one array: the first pixels, the weights, and what is worked in.
+        memory = np.zeros(2 * count + most + (count * most + 1) // 2, np.int64)
+        firsts = memory.ctypes.data
+        counts, shares = firsts + 8 * count, firsts + 16 * count
+        weights = shares + 8 * most
+        places = firsts, counts, weights, shares
         taps = self._filter_weights(size, start, scale, count, kind, support, *places)
-        return _Weights(firsts, weights, (count, places[0], places[2], taps))
+        return _Weights(memory, (count, firsts, weights, taps))
 
     def _function(self, name: str, arguments: list[type]) -> Callable[..., int]:
         """Return a function of the machine code, which has Numba's calling convention."""
