@@ -1,18 +1,38 @@
-"""Images a second through two Ray actors, beside what two plain Pillow loops reach together.
+"""Images a second through two Ray actors, beside what two loops reach together that hand nothing over.
 
-usage: python -m tests.figures.ceiling DIR [--edge 224] [--rounds 6] [--epochs 3]
+usage: python -m tests.figures.ceiling DIR [--edge 224] [--rounds 6] [--epochs 3] [--loop pillow|accessor] [--plain]
+
+The loops are plain Pillow, or those of the accessor itself: then the ratio is what handing batches over leaves. With
+--plain the actors do without the compiled kernel.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import raybatch as rb
 from raybatch.accessors import find_images
+
+ACCESSOR_LOOP = """
+import sys
+import numpy as np
+import raybatch as rb
+edge, *paths = sys.stdin.readline().rstrip("\\n").split("\\t")
+images = rb.ImageFileAccessor(paths, (int(edge), int(edge)))
+images[np.arange(1)]
+print("ready", flush=True)
+sys.stdin.readline()
+for start in range(0, len(paths), 64):
+    images[np.arange(start, min(start + 64, len(paths)))]
+print("done", flush=True)
+"""
 
 PLAIN_LOOP = """
 import sys
@@ -31,11 +51,14 @@ print("done", flush=True)
 """
 
 
-def plain_loops(paths: list[str], edge: int) -> float:
+LOOPS = {"pillow": PLAIN_LOOP, "accessor": ACCESSOR_LOOP}
+
+
+def plain_loops(paths: list[str], edge: int, program: str = PLAIN_LOOP) -> float:
     """Return the images a second of two processes side by side, each with half of `paths`."""
     loops = [
         subprocess.Popen(
-            [sys.executable, "-c", PLAIN_LOOP],
+            [sys.executable, "-c", program],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -79,12 +102,21 @@ def whole_epochs(loader: rb.Loader, epochs: int) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("dir")
     parser.add_argument("--edge", type=int, default=224)
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--loop", choices=LOOPS, default="pillow")
+    parser.add_argument("--plain", action="store_true")
     arguments = parser.parse_args()
+    if arguments.plain:  # the actors start with this environment
+        blocker = tempfile.TemporaryDirectory()
+        Path(blocker.name, "llvmlite.py").write_text("raise ImportError")
+        os.environ["PYTHONPATH"] = os.pathsep.join([blocker.name, os.environ.get("PYTHONPATH", "")])
+    program = LOOPS[arguments.loop]
     paths = find_images(arguments.dir)
     edge = arguments.edge
     source = rb.ArrayDataSource([rb.ImageFileAccessor(paths, (edge, edge))])
@@ -94,7 +126,8 @@ def main() -> None:
         for _ in range(arguments.rounds):
             loader.set_epoch(loader.epoch + 1)
             time.sleep(1)  # what was made ahead of the last epoch's end has ended by then
-            ceiling, ours = plain_loops(paths, edge), whole_epochs(loader, arguments.epochs)
+            ceiling = plain_loops(paths, edge, program)
+            ours = whole_epochs(loader, arguments.epochs)
             ratios.append(ours / ceiling)
             print(f"loops {ceiling:.0f}/s   actors {ours:.0f}/s   ratio {ratios[-1]:.3f}")
     print(f"median ratio {statistics.median(ratios):.3f}")
