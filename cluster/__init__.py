@@ -1,0 +1,1 @@
+"""raybatch on several machines; `README.md` says what there is."""

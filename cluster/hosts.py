@@ -31,7 +31,7 @@ _END_TIMEOUT_S = 20.0
 
 
 class CannotMakeHosts(RuntimeError):  # noqa: N818 - it is no fault of a program
-    """This machine or this user cannot make network namespaces."""
+    """The machine or the user cannot make network namespaces."""
 
 
 class Host:

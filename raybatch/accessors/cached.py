@@ -100,7 +100,7 @@ class CachedAccessor:
         return self._accessor.paths
 
     def stats(self) -> CacheStats:
-        """The hits and misses in this process so far."""
+        """Return the hits and misses in this process so far."""
         return CacheStats(self._hits, self._misses)
 
     def signature(self, position: int) -> tuple[int, ...]:

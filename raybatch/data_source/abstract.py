@@ -38,6 +38,7 @@ class AbstractDataSource:
 
     @property
     def is_random_access(self) -> bool:
+        """Whether any batch can be made from its indices."""
         return False
 
     @property

@@ -45,9 +45,11 @@ class SeededShuffle:
         self._passes = 0
 
     def member(self, index: int) -> SeededShuffle:
+        """Return the shuffle of member `index` of a composite or choice source."""
         return SeededShuffle(self.seed, self._epoch, (*self._path, index))
 
     def permutation(self, x: int | IndexArray, /) -> KeyedPermutation | _Gathered:
+        """Return the indices below `x`, or the elements of the array `x`, in the order of the next pass."""
         key = self._seed_sequence(_ORDER, self._passes)
         self._passes += 1
         if isinstance(x, np.ndarray):
@@ -55,6 +57,7 @@ class SeededShuffle:
         return KeyedPermutation(x, key)
 
     def shuffle(self, x: Any, /) -> None:
+        """Put the elements of the array `x` in the order of the next pass."""
         x[:] = x[self.permutation(len(x))[:]]
 
     def generator(self) -> np.random.Generator:

@@ -94,7 +94,6 @@ class RayActorPool(AbstractWorkerPool):
         return self._team.size
 
     def default_prefetch(self) -> Prefetch:
-        self._team.check_open()
         return Prefetch(2 * self.num_actors + 2, self._team.stream_bytes or None)
 
     def wait_until_up(self) -> RayActorPool:

@@ -1,0 +1,49 @@
+"""Everything that a user may call says what it does."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import raybatch as rb
+from raybatch.image import augment
+
+# What each public module and the package offer under their own names.
+NAMES = {
+    f"{module.__name__}.{name}": getattr(module, name)
+    for module in (rb, rb.data_source, rb.sampling, rb.work_pool, rb.image, augment)
+    for name in module.__all__
+}
+
+
+def public_members(thing: Any) -> Iterator[tuple[str, Any]]:
+    for name, member in inspect.getmembers(thing):
+        if name.startswith("_") or not (
+            inspect.isroutine(member) or isinstance(inspect.getattr_static(thing, name), property)
+        ):
+            continue
+        if (getattr(member, "__module__", None) or "raybatch").startswith("raybatch"):
+            yield name, inspect.getattr_static(thing, name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_public_name_and_its_methods_are_documented(name: str) -> None:
+    thing = NAMES[name]
+    if not (inspect.isclass(thing) or inspect.isfunction(thing)):
+        return
+    assert inspect.getdoc(thing)
+    if inspect.isclass(thing):
+        missing = [member for member, _ in public_members(thing) if not doc_of(thing, member)]
+        assert not missing, f"{name}: {', '.join(missing)}"
+
+
+def doc_of(thing: type, member: str) -> str | None:
+    """Return the docstring of a method, or of what it overrides."""
+    for base in thing.__mro__:
+        doc = getattr(base.__dict__.get(member), "__doc__", None)
+        if doc:
+            return doc
+    return None
