@@ -43,7 +43,7 @@ def test_a_public_name_and_its_methods_are_documented(name: str) -> None:
 def doc_of(thing: type, member: str) -> str | None:
     """Return the docstring of a method, or of what it overrides."""
     for base in thing.__mro__:
-        doc = getattr(base.__dict__.get(member), "__doc__", None)
+        doc: str | None = getattr(base.__dict__.get(member), "__doc__", None)
         if doc:
             return doc
     return None
