@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import sys
 import time
-import weakref
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -22,16 +22,21 @@ _RATE_OVER = 20
 
 
 class ProgressLine:
-    """A `Watcher` that shows the loader `name` on the standard error; where that is no terminal, logs.
+    """A `Watcher` that shows the loader `name` on a terminal or in a notebook, or else logs its figures.
 
-    There is no thread that draws it, so nothing is drawn once the loop is left.
+    ImportError in a notebook without ipywidgets.
     """
 
     def __init__(self, name: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._name = name
         self._clock = clock
-        self._screen: _Screen | None = None
-        self._is_shown = sys.stderr.isatty() or _is_notebook()
+        self._line: Any = None
+        self._in_notebook = _is_notebook()
+        if self._in_notebook:
+            importlib.import_module(
+                "raybatch.loader.notebook_line"
+            )  # an error if it lacks something
+        self._is_shown = self._in_notebook or sys.stderr.isatty()
         self.every_s = _LINE_EVERY_S if self._is_shown else _LOG_EVERY_S
         self._rate_over = _RATE_OVER if self._is_shown else 1
 
@@ -40,21 +45,21 @@ class ProgressLine:
         self._began, self._began_at = figures, self._clock()
         self._latest = deque([(self._began_at, figures.images)], maxlen=self._rate_over + 1)
         if self._is_shown:
-            self._screen = _Screen()
+            self._line = _new_line(in_notebook=self._in_notebook)
             self.show(figures)
 
     def show(self, figures: Figures) -> None:
         facts = self._facts(figures)
-        words = _line(facts)
-        if self._screen is not None:
-            self._screen.draw(words)
+        words = _in_words(facts)
+        if self._line is not None:
+            self._line.draw(words)
         elif not self._is_shown:
             _log.info("%s: %s", self._name, words, extra={"loader": self._name, **facts})
 
     def end(self, figures: Figures) -> None:
-        if self._screen is not None:
-            self._screen.clear()
-            self._screen = None
+        if self._line is not None:
+            self._line.clear()
+            self._line = None
 
     def _facts(self, figures: Figures) -> dict[str, Any]:
         now = self._clock()
@@ -74,7 +79,7 @@ class ProgressLine:
         }
 
 
-def _line(facts: dict[str, Any]) -> str:
+def _in_words(facts: dict[str, Any]) -> str:
     total = "" if facts["num_batches"] is None else f" of {facts['num_batches']}"
     return (
         f"epoch {facts['epoch']}: {facts['batches']}{total} batches, {facts['images_per_s']:.0f} images/s, "
@@ -83,31 +88,15 @@ def _line(facts: dict[str, Any]) -> str:
     )
 
 
-class _Screen:
-    """One line at the bottom of the terminal, or in a notebook's cell, above which a program may print."""
+def _new_line(*, in_notebook: bool) -> Any:
+    """Return a line with `draw(words)` and `clear()`."""
+    if in_notebook:
+        from raybatch.loader.notebook_line import NotebookLine
 
-    def __init__(self) -> None:
-        from rich.console import Console
-        from rich.live import Live
-        from rich.text import Text
+        return NotebookLine()
+    from raybatch.loader.terminal_line import TerminalLine
 
-        self._text = Text
-        self._live = Live(
-            console=Console(stderr=True),
-            auto_refresh=False,
-            transient=True,
-            redirect_stdout=sys.stdout.isatty(),
-        )
-        self._live.start()
-        # At the end of a program that left its loop by an error, too, whose traceback holds the loop.
-        self._clear = weakref.finalize(self, self._live.stop)
-
-    def draw(self, words: str) -> None:
-        line = self._text(words, no_wrap=True, overflow="ellipsis")
-        self._live.update(line, refresh=True)
-
-    def clear(self) -> None:
-        self._clear()
+    return TerminalLine()
 
 
 def _is_notebook() -> bool:
@@ -115,4 +104,4 @@ def _is_notebook() -> bool:
         return False
     from rich.console import Console
 
-    return Console(stderr=True).is_jupyter
+    return Console().is_jupyter
