@@ -9,6 +9,7 @@
 Importing this package does not import ray; the first use of one of its Ray pools does.
 """
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from raybatch import data_source, errors, image, packing, sampling, work_pool
@@ -52,6 +53,9 @@ if TYPE_CHECKING:
     from raybatch.work_pool import RayActorPool
 
 __version__ = "0.1.0"
+
+# What is logged is the program's to show.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 __all__ = [
     "ArrayDataSource",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 
@@ -78,10 +78,12 @@ class Driver:
             child.kill()
 
 
-def start(program: str, env: Mapping[str, str] | None = None) -> Driver:
+def start(
+    program: str, env: Mapping[str, str] | None = None, arguments: Sequence[str] = ()
+) -> Driver:
     return Driver(
         subprocess.Popen(
-            [sys.executable, "-c", PREAMBLE + program],
+            [sys.executable, "-c", PREAMBLE + program, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -36,6 +36,8 @@ OPTIONAL = {
     "datasets": ["huggingface.py"],
     "matplotlib": ["plot.py"],
     "psutil": ["processes.py"],
+    "ipywidgets": ["notebook_line.py"],
+    "IPython": ["notebook_line.py"],
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

@@ -92,10 +92,10 @@ def test_a_loop_that_takes_its_time_is_the_bottleneck() -> None:
     clock, batch = Clock(), (np.zeros(4),)
     counter = StatsCounter(clock)
     for consumer_s in (5.0, 7.0):
-        asked_at = counter.waiting()
+        counter.waiting()
         clock.now += 0.25
         counter.made(4, {"decode": 0.5})
-        counter.delivered(batch, asked_at)
+        counter.delivered(batch)
         clock.now += consumer_s
     counter.waiting()
     counter.epoch_left()

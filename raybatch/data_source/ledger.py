@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -15,6 +16,8 @@ import pyarrow.parquet
 
 from raybatch.data_source.bad_samples import BadSample, BadSamples, Place
 from raybatch.errors import BadSamplesError
+
+_log = logging.getLogger(__name__)
 
 _SCHEMA = pa.schema(
     [
@@ -37,9 +40,9 @@ class BadSampleLedger:
         for sample in samples:
             self.add(sample)
 
-    def add(self, sample: BadSample) -> None:
-        """Add `sample`, unless it is there."""
-        self._samples.setdefault(sample.place, sample)
+    def add(self, sample: BadSample) -> bool:
+        """Add `sample`, unless it is there, and return whether it was added."""
+        return self._samples.setdefault(sample.place, sample) is sample
 
     def __len__(self) -> int:
         return len(self._samples)
@@ -114,10 +117,26 @@ class EpochTally:
     def take(self, bad: tuple[BadSample, ...], epoch: int, batch: int) -> None:
         """Enter the bad samples of batch `batch`."""
         for sample in bad:
-            self._ledger.add(sample.at(epoch, batch))
+            if self._ledger.add(sample.at(epoch, batch)):
+                _log_bad_sample(sample.at(epoch, batch), self._setting.policy)
         self._count += len(bad)
         if bad and self._count > self._allowed:
             raise BadSamplesError(
                 f"{self._count} samples of epoch {epoch} cannot be read so far, and the limit is "
                 f"{self._setting.limit}; the last: {bad[-1].message}"
             )
+
+
+def _log_bad_sample(bad: BadSample, policy: str) -> None:
+    _log.warning(
+        "epoch %d, batch %d: %s cannot be read (policy: %s): %s: %s",
+        *(bad.epoch, bad.batch, bad, policy, bad.error, bad.message),
+        extra={
+            "policy": policy,
+            "epoch": bad.epoch,
+            "batch": bad.batch,
+            "index": bad.index,
+            "path": bad.path,
+            "error": f"{bad.error}: {bad.message}",
+        },
+    )

@@ -8,6 +8,7 @@ from typing import Protocol
 from raybatch.data_source import Batch
 from raybatch.loader.plan import Task
 from raybatch.loader.stats import StatsCounter
+from raybatch.loader.watch import Watch
 from raybatch.work_pool import OrderedStream, Outcome
 
 
@@ -21,7 +22,7 @@ class EpochIterator:
     """Iterates to the end of the epoch, and tells its loader when it is left.
 
     `receive` makes a batch of what came of a task, None if nothing is left of it, or raises; `counter` notes how
-    long the caller waited. The epoch is completed if its last batch was delivered, whether or not the caller asks
+    long the caller waited; `watch` has begun, and is ended. The epoch is completed if its last batch was delivered, whether or not the caller asks
     for another.
     """
 
@@ -31,11 +32,13 @@ class EpochIterator:
         receive: Callable[[Outcome[Task]], Batch | None],
         leave: Leave,
         counter: StatsCounter,
+        watch: Watch,
     ) -> None:
         self._stream = stream
         self._receive = receive
         self._leave: Leave | None = leave
         self._counter = counter
+        self._watch = watch
         self._is_over = False
         self._stream_goes_on = True
 
@@ -43,11 +46,12 @@ class EpochIterator:
         return self
 
     def __next__(self) -> Batch:
-        asked_at = self._counter.waiting()
+        self._counter.waiting()
         batch = None
         while batch is None:  # nothing is left of a batch whose samples are all bad
             batch = self._next()
-        self._counter.delivered(batch, asked_at)
+        self._counter.delivered(batch)
+        self._watch.look(self._stream)
         return batch
 
     def _next(self) -> Batch | None:
@@ -72,6 +76,7 @@ class EpochIterator:
         if self._leave is not None:
             leave, self._leave = self._leave, None
             self._counter.epoch_left()
+            self._watch.end(self._stream)
             leave(completed=self._is_over, stream_goes_on=self._is_over and self._stream_goes_on)
 
     def __del__(self) -> None:

@@ -11,6 +11,7 @@ The way of one batch:
 
 from __future__ import annotations
 
+import functools
 import operator
 import weakref
 from collections.abc import Callable, Iterable, Iterator
@@ -30,12 +31,21 @@ from raybatch.errors import PoolError, StateError
 from raybatch.loader.fingerprint import fingerprint
 from raybatch.loader.iterator import EpochIterator
 from raybatch.loader.plan import Plan, Progress, Task
+from raybatch.loader.progress import ProgressLine
 from raybatch.loader.ranks import RankSplit
 from raybatch.loader.receiver import Receiver
 from raybatch.loader.stats import LoaderStats, StatsCounter, Timed, TimedRead
+from raybatch.loader.watch import Watch
 from raybatch.sampling import Shuffle
 from raybatch.scheduling import Prefetch, Recovery
-from raybatch.work_pool import AbstractWorkerPool, HandOver, InlinePool, OrderedStream, Outcome
+from raybatch.work_pool import (
+    AbstractWorkerPool,
+    HandOver,
+    InlinePool,
+    Journal,
+    OrderedStream,
+    Outcome,
+)
 
 STATE_VERSION = 1
 
@@ -57,6 +67,9 @@ class Loader:
     "keep" a short one (ranks share it), "drop" it, or "pad" it: then every rank has the same number of full
     batches, and each batch ends with one more array, `valid`, bool `(batch_size,)`.
 
+    `progress` shows how an epoch gets on, on the standard error, in a notebook, or where that is no terminal, in the
+    log. `name` tells this loader from others in metrics and logs.
+
     Arrays that come from Ray actors are views of the object store, and read-only; copy one to change it.
     Iterating raises BatchError for a batch that cannot be made; going on with the same iterator gives the
     next one. Close the loader, use it in a `with`, or let go of it; it keeps its pool till then. A pickled
@@ -76,6 +89,8 @@ class Loader:
         recovery: Recovery | None = None,
         bad_samples: BadSamples | str = "raise",
         exclude: Any = None,
+        progress: bool = False,
+        name: str = "loader",
     ) -> None:
         split = RankSplit(0, 1) if split is None else split
         _check_type("split", split, RankSplit)
@@ -98,6 +113,15 @@ class Loader:
         self._receiver = Receiver(self._plan, setting)
         self._read = pool.shared_constant(TimedRead(self._receiver.read))
         self._counter = StatsCounter()
+        self._name, self._progress = str(name), bool(progress)
+        self._journal = Journal(functools.partial(_place, self._name))
+        watchers = [pool.metrics(self._name), ProgressLine(self._name) if progress else None]
+        self._watch = Watch(
+            [watcher for watcher in watchers if watcher is not None],
+            self._counter,
+            self._journal,
+            self._receiver.ledger,
+        )
         self._pool: AbstractWorkerPool | None = pool
         self._adopts_seed = shuffle is True
         self._epoch = 0
@@ -213,12 +237,24 @@ class Loader:
                 self._recovery,
                 self._receiver.payload,
                 self._largest_bytes,
+                self._journal,
+                self._watch.wait,
             )
         self._receiver.begin_epoch()
-        iterator = EpochIterator(self._stream, self._receive, self._left_epoch, self._counter)
         self._received = self._begin_at
+        self._watch.begin(self._epoch, self._num_batches_left)
+        iterator = EpochIterator(
+            self._stream, self._receive, self._left_epoch, self._counter, self._watch
+        )
         self._iterator = weakref.ref(iterator)
         return iterator
+
+    def _num_batches_left(self) -> int | None:
+        received = sum(size * steps for size, steps in self._begin_at)
+        try:
+            return len(self) - received // self._plan.global_batch_size
+        except TypeError:
+            return None  # there is no end
 
     def _receive(self, outcome: Outcome[Task]) -> Batch | None:
         self._note_received(outcome.item)
@@ -241,6 +277,7 @@ class Loader:
 
     def close(self) -> None:
         """Drop what was made ahead, and let go of the pool; may be called twice."""
+        self._watch.end(self._stream)
         self._drop_stream()
         self._read = None
         self._pool = None
@@ -262,6 +299,8 @@ class Loader:
             "prefetch": self._prefetch,
             "recovery": self._recovery,
             "bad_samples": self._receiver.setting,
+            "progress": self._progress,
+            "name": self._name,
         }
         return arguments, self._epoch, self._received, self._adopts_seed
 
@@ -322,6 +361,10 @@ def _copied(arguments: dict[str, Any], epoch: int, received: Progress, adopts_se
     loader._epoch, loader._received, loader._begin_at = epoch, received, received
     loader._adopts_seed = adopts_seed
     return loader
+
+
+def _place(name: str, task: Task) -> dict[str, Any]:
+    return {"loader": name, "epoch": task.epoch, "batch": task.step}
 
 
 def _check_type(name: str, value: object, wanted: type) -> None:

@@ -114,14 +114,20 @@ class StatsCounter:
         self._handed_over = HandOver()
         self._stages = dict.fromkeys((*STAGES, "other"), 0.0)
         self._left_at: float | None = None
+        self._asked_at = 0.0
 
-    def waiting(self) -> float:
-        """Note that the caller asks for a batch; return the time."""
-        now = self._clock()
+    def waiting(self) -> None:
+        """Note that the caller asks for a batch."""
+        self._asked_at = self._clock()
         if self._left_at is not None:
-            self._consumer_s += now - self._left_at
+            self._consumer_s += self._asked_at - self._left_at
             self._left_at = None
-        return now
+
+    def still_waiting(self) -> None:
+        """Count the wait up to now."""
+        now = self._clock()
+        self._waited_s += now - self._asked_at
+        self._asked_at = now
 
     def made(self, samples: int, seconds: dict[str, float]) -> None:
         """Count the work for a batch."""
@@ -133,12 +139,12 @@ class StatsCounter:
         """Count what it took to hand batches over."""
         self._handed_over = self._handed_over + more
 
-    def delivered(self, batch: Batch, asked_at: float) -> None:
+    def delivered(self, batch: Batch) -> None:
         """Count a batch that the caller gets now."""
         self._batches += 1
         self._nbytes += batch_nbytes(batch)
-        self._left_at = self._clock()
-        self._waited_s += self._left_at - asked_at
+        self.still_waiting()
+        self._left_at = self._asked_at
 
     def epoch_left(self) -> None:
         """Forget when the last batch was delivered: what follows is not spent on it."""

@@ -81,6 +81,16 @@ class Scheduler:
         return self._window.largest_bytes
 
     @property
+    def made_ahead(self) -> int:
+        """How many batches are made, or given up, and wait for the consumer."""
+        return self._window.made
+
+    @property
+    def window(self) -> int:
+        """How many batches may be under way and made ahead."""
+        return self._window.room
+
+    @property
     def is_finished(self) -> bool:
         """Whether the consumer has taken the last batch."""
         return self._head == self._count

@@ -24,6 +24,18 @@ class Window:
         """Bytes made and reserved."""
         return self._made_bytes + self._under_way * self.largest_bytes
 
+    @property
+    def made(self) -> int:
+        """Batches made and not released."""
+        return len(self._sizes) - self._under_way
+
+    @property
+    def room(self) -> int:
+        """How many batches of the largest size so far fit the limit, at least 1."""
+        if self.limit.bytes is None or not self.largest_bytes:
+            return self.limit.batches
+        return max(1, min(self.limit.batches, self.limit.bytes // self.largest_bytes))
+
     def admits_another(self) -> bool:
         """Return whether one more batch may be begun; an empty window always admits one."""
         if not self._sizes:

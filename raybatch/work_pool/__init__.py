@@ -6,11 +6,13 @@ Only the modules `ray_*.py` import ray, and they are loaded when one of their na
 from typing import TYPE_CHECKING, Any
 
 from raybatch.work_pool.inline import InlinePool
+from raybatch.work_pool.journal import Journal
 from raybatch.work_pool.ordered import OrderedStream, Outcome
 from raybatch.work_pool.pool import AbstractWorkerPool, ParallelDataSource, WorkStream
 from raybatch.work_pool.session import Failure, HandOver, Session, SharedConstant
 from raybatch.work_pool.simulated import Behaviour, HostCutOff, HostDies, HostSlow, SimulatedPool
 from raybatch.work_pool.threads import ThreadPool, WorkerThreadPool
+from raybatch.work_pool.watching import Figures, Watcher
 
 if TYPE_CHECKING:
     from raybatch.work_pool.ray_pool import RayActorPool, WorkerProcessPool
@@ -19,11 +21,13 @@ __all__ = [
     "AbstractWorkerPool",
     "Behaviour",
     "Failure",
+    "Figures",
     "HandOver",
     "HostCutOff",
     "HostDies",
     "HostSlow",
     "InlinePool",
+    "Journal",
     "OrderedStream",
     "Outcome",
     "ParallelDataSource",
@@ -32,6 +36,7 @@ __all__ = [
     "SharedConstant",
     "SimulatedPool",
     "ThreadPool",
+    "Watcher",
     "WorkStream",
     "WorkerProcessPool",
     "WorkerThreadPool",

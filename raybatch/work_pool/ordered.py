@@ -14,6 +14,7 @@ from raybatch.scheduling import (
     Discard,
     Event,
     Exhausted,
+    Failed,
     Kill,
     Prefetch,
     Raise,
@@ -26,6 +27,7 @@ from raybatch.scheduling import (
     TimePassed,
     Wanted,
 )
+from raybatch.work_pool.journal import Journal
 from raybatch.work_pool.session import Failure, HandOver, Session
 
 T = TypeVar("T")
@@ -46,6 +48,7 @@ class OrderedStream(Generic[T]):
     `payload(item)` is what the session's reader gets. Work begins at once. `limit()` is asked before each item
     how much may be made ahead. An error is one outcome, and the next is that of the next item; an error of
     `items` itself is the last. `largest_bytes` is the size that a value may be expected to have, 0 if unknown.
+    `journal` takes note of what is done again; `waiting` is called with the stream, now and then while it waits.
     Close the stream, or let go of it.
     """
 
@@ -57,6 +60,8 @@ class OrderedStream(Generic[T]):
         recovery: Recovery,
         payload: Callable[[T], Any] = lambda item: item,
         largest_bytes: int = 0,
+        journal: Journal | None = None,
+        waiting: Callable[[OrderedStream[T]], None] = lambda stream: None,
     ) -> None:
         self._session = session
         self._items = items
@@ -65,6 +70,8 @@ class OrderedStream(Generic[T]):
         self._limit: Callable[[], Prefetch] | None = limit
         self._prefetch = limit()
         self._scheduler = Scheduler(self._prefetch, recovery, largest_bytes)
+        self._journal = Journal() if journal is None else journal
+        self._waiting = waiting
         self._under_way: dict[int, T] = {}
         self._head: Deliver | Raise | None = None
         self._items_error: Exception | None = None
@@ -102,12 +109,23 @@ class OrderedStream(Generic[T]):
             del event  # in line, the traceback of an error leads back to this frame
             if self._scheduler.patience_s(self._clock()) == 0.0:
                 self._tell(TimePassed(self._session.silent()))
+            self._waiting(self)
         return self._take(self._head)
 
     @property
     def largest_bytes(self) -> int:
         """The size of the largest value so far."""
         return self._scheduler.largest_bytes
+
+    @property
+    def made_ahead(self) -> int:
+        """How many values are made and wait to be taken."""
+        return self._scheduler.made_ahead
+
+    @property
+    def window(self) -> int:
+        """How many values may be under way and made ahead."""
+        return self._scheduler.window
 
     @property
     def hand_over(self) -> HandOver:
@@ -149,12 +167,19 @@ class OrderedStream(Generic[T]):
         """Hand `event` to the scheduler, and do what it answers, and so on."""
         events = deque([event])
         while events:
-            for command in self._scheduler.handle(events.popleft(), self._clock()):
+            event = events.popleft()
+            for command in self._scheduler.handle(event, self._clock()):
+                if isinstance(event, (Failed, TimePassed)):
+                    self._note(event, command)
                 follow_up = self._do(command)
                 if follow_up is not None:
                     events.append(follow_up)
                     if isinstance(follow_up, Exhausted):
                         break
+
+    def _note(self, event: Event, command: Command) -> None:
+        item = self._under_way.get(command.key) if isinstance(command, Submit) else None
+        self._journal.note(event, command, item)
 
     def _do(self, command: Command) -> Event | None:
         match command:

@@ -17,6 +17,7 @@ from raybatch.data_source import (
 from raybatch.scheduling import Prefetch, Recovery
 from raybatch.work_pool.ordered import OrderedStream
 from raybatch.work_pool.session import Session, SharedConstant
+from raybatch.work_pool.watching import Watcher
 
 Pool = TypeVar("Pool", bound="AbstractWorkerPool")
 
@@ -39,6 +40,10 @@ class AbstractWorkerPool:
     def close(self) -> None:
         """End the workers; streams that still use them get a PoolError."""
         raise NotImplementedError(f"abstract for type {type(self)}")
+
+    def metrics(self, name: str) -> Watcher | None:
+        """Return what takes the figures of the loader `name` to where the pool keeps metrics; None: nowhere."""
+        return None
 
     def __enter__(self: Pool) -> Pool:
         return self

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import operator
 import uuid
 import weakref
@@ -16,9 +17,12 @@ from raybatch.work_pool.pool import AbstractWorkerPool
 from raybatch.work_pool.ray_capacity import ActorOptions, capacity
 from raybatch.work_pool.ray_connection import RayConnection
 from raybatch.work_pool.ray_keeper import SharedRayTeam
+from raybatch.work_pool.ray_metrics import RayMetrics
 from raybatch.work_pool.ray_session import RaySession
 from raybatch.work_pool.ray_team import RayTeam
 from raybatch.work_pool.ray_worker import RayConstant
+
+_log = logging.getLogger(__name__)
 
 
 class RayActorPool(AbstractWorkerPool):
@@ -76,6 +80,9 @@ class RayActorPool(AbstractWorkerPool):
             connection.release()
             raise
         self._end = weakref.finalize(self, _end, self._team, connection)
+        _log.info(
+            "a pool of %d actors is started", self.num_actors, extra={"num_actors": self.num_actors}
+        )
 
     def open(self, read: Any) -> RaySession:
         constant = read if isinstance(read, RayConstant) else self.shared_constant(read)
@@ -87,6 +94,9 @@ class RayActorPool(AbstractWorkerPool):
         constant = RayConstant(x, key=f"{self._team.user}.{uuid.uuid4().hex}")
         weakref.finalize(constant, self._team.forget, constant.key).atexit = False
         return constant
+
+    def metrics(self, name: str) -> RayMetrics:
+        return RayMetrics(name)
 
     @property
     def num_actors(self) -> int:
@@ -138,6 +148,7 @@ def _check_count(name: str, value: Any) -> int:
 
 
 def _end(team: RayTeam, connection: RayConnection) -> None:
+    _log.info("a pool of %d actors is ended", team.size, extra={"num_actors": team.size})
     try:
         team.close()
     finally:

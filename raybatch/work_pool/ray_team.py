@@ -19,6 +19,7 @@ from raybatch.errors import PoolError
 from raybatch.work_pool.ray_capacity import ActorOptions, capacity
 from raybatch.work_pool.ray_connection import RayConnection
 from raybatch.work_pool.ray_failures import Kind, kind_of
+from raybatch.work_pool.ray_metrics import count_worker_death
 from raybatch.work_pool.ray_worker import BatchWorker, RayConstant
 
 _log = logging.getLogger(__name__)
@@ -252,7 +253,12 @@ class RayTeam:
         with self._lock:
             if member not in self._members or self._is_closed:
                 return
-            _log.warning("actor %d of the pool is lost; another is started", member.number)
+            _log.warning(
+                "actor %d of the pool is lost; another is started",
+                member.number,
+                extra={"worker": member.number},
+            )
+            count_worker_death()
             member.died_on = next(filter(_is_lost, list(member.queue)), None)
             member.is_gone = True
             self._remove(member)
