@@ -35,6 +35,7 @@ OPTIONAL = {
     "grain": ["grain_pipelines.py"],
     "spdl": ["spdl_pipeline.py"],
     "datasets": ["huggingface.py"],
+    "jinja2": ["pages.py"],
     "matplotlib": ["plot.py"],
     "psutil": ["processes.py"],
 }
