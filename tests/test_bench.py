@@ -133,10 +133,9 @@ def test_bench_prints_json_draws_a_plot_and_leaves_nothing(
     folder = str(Path(photos[0]).parent)
     options = ["--size", "24x32", "--batch-size", "16", "--workers", "2", "--images", "33"]
     counts = ["--rounds", "1", "--epochs", "1", "--peers", "ceiling,plain"]
-    picture = tmp_path / "bench.png"
-    result = run(
-        folder, *options, *counts, "--json", "--plot", str(picture), status=0, TMPDIR=str(scratch)
-    )
+    picture, page = tmp_path / "bench.png", tmp_path / "bench.html"
+    files = ["--plot", str(picture), "--html", str(page)]
+    result = run(folder, *options, *counts, "--json", *files, status=0, TMPDIR=str(scratch))
     figures = json.loads(result.stdout)
     assert figures["work"] == {
         "images": 33,
@@ -159,6 +158,7 @@ def test_bench_prints_json_draws_a_plot_and_leaves_nothing(
         assert list(row["ratios"]) == ["raybatch-actors", "raybatch-threads"]
     with Image.open(picture) as drawn:
         assert drawn.width > 1000
+    assert "33 images → 32×24" in page.read_text()
     assert list(scratch.iterdir()) == []
 
 
@@ -280,8 +280,18 @@ def test_a_folder_without_images_or_with_a_broken_one_cannot_be_run(tmp_path: Pa
     assert "bad.jpg" in run(str(tmp_path), "--peers", "plain", status=2).stderr
 
 
-@pytest.mark.parametrize(("module", "option"), [("psutil", []), ("matplotlib", ["--plot", "x"])])
-def test_a_missing_tool_is_named_before_anything_is_run(module: str, option: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("module", "option", "extra"),
+    [
+        ("psutil", [], "bench"),
+        ("matplotlib", ["--plot", "x"], "bench"),
+        ("matplotlib", ["--html", "x"], "html"),
+        ("jinja2", ["--html", "x"], "html"),
+    ],
+)
+def test_a_missing_tool_is_named_before_anything_is_run(
+    module: str, option: list[str], extra: str
+) -> None:
     program = f"""
 import importlib.util
 find = importlib.util.find_spec
@@ -290,11 +300,11 @@ from raybatch.cli import main
 main()
 """
     stderr = run(*option, status=2, program=program).stderr
-    assert f"this needs {module}: pip install 'raybatch[bench]'" in stderr
+    assert f"this needs {module}: pip install 'raybatch[{extra}]'" in stderr
 
 
 def test_the_command_line_loads_no_peer() -> None:
-    names = ("ray", "torch", "grain", "spdl", "datasets", "matplotlib", "psutil")
+    names = ("ray", "torch", "grain", "spdl", "datasets", "matplotlib", "psutil", "jinja2")
     program = f"import raybatch.cli, sys; print([n for n in {names} if n in sys.modules])"
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (result.stdout.strip(), result.stderr) == ("[]", "")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
+from matplotlib import rcParams, style
 from matplotlib.figure import Figure
 
 _OWN, _PEER, _LIMIT = "tab:orange", "tab:blue", "0.6"
@@ -18,12 +20,38 @@ _PANELS = (
 
 def plot(report: dict[str, Any], path: Path) -> None:
     """Draw the contenders of `report` that were timed side by side, the fastest on top, to `path`."""
-    rows = sorted(
-        (row for row in report["contenders"] if "rounds" in row),
-        key=lambda row: float(row["images_per_s"]),
-    )
+    rows = _timed(report)
     figure = Figure(figsize=(13, 1.6 + 0.36 * len(rows)), layout="constrained")
-    panels = figure.subplots(1, len(_PANELS), sharey=True, width_ratios=[2, 1, 1, 1])
+    _draw(rows, figure.subplots(1, len(_PANELS), sharey=True, width_ratios=[2, 1, 1, 1]))
+    figure.suptitle(_subject(report))
+    figure.savefig(path, dpi=120)
+
+
+def svg(report: dict[str, Any], *, stacked: bool, dark: bool) -> bytes:
+    """Return the same as an SVG without a title or a ground of its own, for a light or a `dark` page.
+
+    `stacked` puts the panels one above the other, for a narrow page.
+    """
+    rows = _timed(report)
+    with style.context("dark_background" if dark else "default"):
+        if stacked:
+            height = 0.6 + 0.3 * len(rows)
+            figure = Figure(figsize=(5, height * len(_PANELS)), layout="constrained")
+            _draw(rows, figure.subplots(len(_PANELS), 1))
+        else:
+            figure = Figure(figsize=(13, 0.8 + 0.36 * len(rows)), layout="constrained")
+            _draw(rows, figure.subplots(1, len(_PANELS), sharey=True, width_ratios=[2, 1, 1, 1]))
+        drawn = io.BytesIO()
+        figure.savefig(drawn, format="svg", transparent=True)
+    return drawn.getvalue()
+
+
+def _timed(report: dict[str, Any]) -> list[dict[str, Any]]:
+    rows = [row for row in report["contenders"] if "rounds" in row]
+    return sorted(rows, key=lambda row: float(row["images_per_s"]))
+
+
+def _draw(rows: list[dict[str, Any]], panels: Any) -> None:
     for axes, (name, title, unit) in zip(panels, _PANELS, strict=True):
         values = [unit * row[name] for row in rows]
         axes.barh([_title(row) for row in rows], values, color=[_color(row) for row in rows])
@@ -32,9 +60,7 @@ def plot(report: dict[str, Any], path: Path) -> None:
         axes.set_axisbelow(True)
         for height, row in enumerate(rows):
             each = [unit * one[name] for one in row["rounds"]]
-            axes.plot(each, [height] * len(each), "k|")
-    figure.suptitle(_subject(report))
-    figure.savefig(path, dpi=120)
+            axes.plot(each, [height] * len(each), "|", color=rcParams["text.color"])
 
 
 def _title(row: dict[str, Any]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import signal
@@ -74,6 +73,7 @@ def _parse_peers(context: click.Context, option: click.Parameter, text: str) -> 
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
     help="Where to draw the figures, such as bench.png.",
 )
+@options.html
 @options.report_errors
 def bench(
     directory: str | None,
@@ -88,6 +88,7 @@ def bench(
     scale_margin: float,
     as_json: bool,
     plot_path: Path | None,
+    page_path: Path | None,
 ) -> None:
     """Load the images below DIRECTORY through raybatch and through other libraries, and compare.
 
@@ -101,9 +102,12 @@ def bench(
 
     The exit status is 0, 1 if a contender gives other pixels, or 2 if one that is installed could not be run.
     """
-    _check_installed("psutil")
+    options.check_installed("psutil", EXTRA)
     if plot_path is not None:
-        _check_installed("matplotlib")
+        options.check_installed("matplotlib", EXTRA)
+    if page_path is not None:
+        options.check_installed("matplotlib", options.HTML_EXTRA)
+        options.check_installed("jinja2", options.HTML_EXTRA)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     console = Console(stderr=as_json)
     with given_or_made(console, directory, images or _MADE_IMAGES) as folder:
@@ -118,6 +122,11 @@ def bench(
 
         plot(figures, plot_path)
         console.print(f"The figures are drawn in {plot_path}")
+    if page_path is not None:
+        from raybatch.cli.bench_page import write_bench_page  # loads matplotlib and jinja2
+
+        write_bench_page(figures, page_path)
+        console.print(f"The report is in {page_path}")
     sys.exit(_status(figures))
 
 
@@ -147,8 +156,3 @@ def _status(figures: dict[str, Any]) -> int:
     if "differs" in states:
         return 1
     return options.CannotRunError.exit_code if "failed" in states else 0
-
-
-def _check_installed(module: str) -> None:
-    if importlib.util.find_spec(module) is None:
-        raise options.CannotRunError(f"this needs {module}: pip install '{EXTRA}'")

@@ -2,68 +2,104 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
+NOTES = (
+    "÷ this: raybatch's rate over this one's in the same round.",
+    "start: until the first batch of all. first batch: of a later epoch.",
+)
+OTHER_PIXELS = "*: other pixels than the plain loop's, by design."
+
+
+class Figures(NamedTuple):
+    """A table: the heads of its columns of numbers, and rows that begin with a contender's title."""
+
+    heads: list[str]
+    rows: list[list[str]]
+
 
 def print_report(console: Console, report: dict[str, Any]) -> None:
     """Print the contenders that were timed, the fastest first, and why others were not."""
-    work = report["work"]
-    height, width = work["size"]
-    console.print(
-        f"{work['images']} images → {width}×{height}, batches of {work['batch_size']}, {work['workers']} workers, "
-        f"{report['machine']['cpus']} CPUs. Median and range of {work['rounds']} rounds:"
-    )
-    rows = report["contenders"]
-    timed = [row for row in rows if "rounds" in row]
-    timed.sort(key=lambda row: -float(row["images_per_s"]))
-    console.print(_rates(timed))
-    console.print(_costs(timed))
-    console.print("÷ this: raybatch's rate over this one's in the same round.", highlight=False)
-    console.print("start: until the first batch of all. first batch: of a later epoch.")
-    if not all(row["same_pixels"] for row in timed):
-        console.print("*: other pixels than the plain loop's, by design.")
-    for row in rows:
+    console.print(f"{subject(report)}:")
+    console.print(_table(rates(report)))
+    console.print(_table(costs(report)))
+    for note in NOTES:
+        console.print(note, highlight=False)
+    if has_others_pixels(report):
+        console.print(OTHER_PIXELS)
+    for row in report["contenders"]:
         if row["state"] != "right":
             console.print(f"{row['title']}: {row['state']}: {row['note']}", markup=False)
 
 
-def _rates(rows: list[dict[str, Any]]) -> Table:
+def subject(report: dict[str, Any]) -> str:
+    """Return what was done, in a line above the tables."""
+    work = report["work"]
+    height, width = work["size"]
+    return (
+        f"{work['images']} images → {width}×{height}, batches of {work['batch_size']}, {work['workers']} workers, "
+        f"{report['machine']['cpus']} CPUs. Median and range of {work['rounds']} rounds"
+    )
+
+
+def timed(report: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the contenders that were timed, the fastest first."""
+    rows = [row for row in report["contenders"] if "rounds" in row]
+    return sorted(rows, key=lambda row: -float(row["images_per_s"]))
+
+
+def has_others_pixels(report: dict[str, Any]) -> bool:
+    """Return whether one of those that were timed has an asterisk."""
+    return not all(row["same_pixels"] for row in timed(report))
+
+
+def rates(report: dict[str, Any]) -> Figures:
+    """Return the rate of each, and raybatch's over it."""
+    rows = timed(report)
     own = [row for row in rows if row["peer"] == "raybatch" and row["same_pixels"]]
     own.sort(key=lambda row: str(row["name"]))
-    table = _table("images/s", *(f"{_short(row)} ÷ this" for row in own))
+    figures = []
     for row in rows:
-        rates = [one["images_per_s"] for one in row["rounds"]]
-        ratios = [row["ratios"][each["name"]] for each in own]
-        table.add_row(
-            _title(row),
-            _spread(row["images_per_s"], rates, ".0f"),
-            *(_spread(one["median"], one["rounds"], ".2f") for one in ratios),
+        each = [one["images_per_s"] for one in row["rounds"]]
+        ratios = [row["ratios"][one["name"]] for one in own]
+        figures.append(
+            [
+                _title(row),
+                _spread(row["images_per_s"], each, ".0f"),
+                *(_spread(one["median"], one["rounds"], ".2f") for one in ratios),
+            ]
         )
-    return table
+    return Figures(["images/s", *(f"{_short(row)} ÷ this" for row in own)], figures)
 
 
-def _costs(rows: list[dict[str, Any]]) -> Table:
-    table = _table("start", "first batch", "CPU s/1000 images", "peak MB")
-    for row in rows:
-        table.add_row(
-            _title(row),
-            f"{row['start_s']:.2f} s",
-            f"{row['first_batch_s']:.2f} s",
-            f"{row['cpu_s_per_1000_images']:.2f}",
-            f"{row['peak_mb']:.0f}",
-        )
-    return table
+def costs(report: dict[str, Any]) -> Figures:
+    """Return what each needs to begin, and what it uses."""
+    return Figures(
+        ["start", "first batch", "CPU s/1000 images", "peak MB"],
+        [
+            [
+                _title(row),
+                f"{row['start_s']:.2f} s",
+                f"{row['first_batch_s']:.2f} s",
+                f"{row['cpu_s_per_1000_images']:.2f}",
+                f"{row['peak_mb']:.0f}",
+            ]
+            for row in timed(report)
+        ],
+    )
 
 
-def _table(*columns: str) -> Table:
+def _table(figures: Figures) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
     table.add_column("", no_wrap=True)
-    for column in columns:
-        table.add_column(column, justify="right")
+    for head in figures.heads:
+        table.add_column(head, justify="right")
+    for row in figures.rows:
+        table.add_row(*row)
     return table
 
 

@@ -6,8 +6,10 @@ The status of a command: 0, done; 1, done, and something is wrong with the data;
 from __future__ import annotations
 
 import functools
+import importlib.util
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -20,6 +22,7 @@ from raybatch.image.scaling import FITS
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 SOMETHING_BAD = 1
+HTML_EXTRA = "raybatch[html]"
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -90,6 +93,14 @@ io_threads = click.option(
     help="Files that an actor reads at the same time, for storage that makes it wait.",
 )
 
+html = click.option(
+    "--html",
+    "page_path",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    metavar="FILE",
+    help="Write the report to this file too, as one page to look at and to send on.",
+)
+
 decode = click.option(
     "--decode",
     type=click.Choice(DECODES),
@@ -125,6 +136,12 @@ class CannotRunError(click.ClickException):
     """Ends a command with one line and the status of a usage error."""
 
     exit_code = 2
+
+
+def check_installed(module: str, extra: str) -> None:
+    """End the command with a line that names `extra` if `module` is not there."""
+    if importlib.util.find_spec(module) is None:
+        raise CannotRunError(f"this needs {module}: pip install '{extra}'")
 
 
 def report_errors(command: Command) -> Command:

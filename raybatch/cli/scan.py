@@ -39,6 +39,15 @@ _BATCH_SIZE = 32
     help="Put images into the list too whose bytes are those of an earlier one.",
 )
 @options.as_json
+@options.html
+@click.option(
+    "--size",
+    type=options.parse_size,
+    metavar="EDGE|HxW",
+    default="224",
+    show_default=True,
+    help="The pixels that you train at, for the advice on the page of --html.",
+)
 @options.report_errors
 def scan(
     directory: str,
@@ -48,6 +57,8 @@ def scan(
     exclude_list: Path | None,
     exclude_duplicates: bool,
     as_json: bool,
+    page_path: Path | None,
+    size: tuple[int, int],
 ) -> None:
     """Decode every image below DIRECTORY; say what there is, and which ones cannot be read.
 
@@ -65,13 +76,20 @@ def scan(
         )
     if exclude_duplicates and exclude_list is None:
         raise click.UsageError("--exclude-duplicates needs --exclude-list FILE to write them to")
+    if page_path is not None:
+        options.check_installed("jinja2", options.HTML_EXTRA)
     if "://" not in directory and is_packed(directory):
-        if exclude_list is not None:
-            raise click.UsageError("--exclude-list is for image files, and these are packed")
+        for option, given in (("--exclude-list", exclude_list), ("--html", page_path)):
+            if given is not None:
+                raise click.UsageError(f"{option} is for image files, and these are packed")
         raise SystemExit(options.SOMETHING_BAD if scan_packed(directory, as_json) else 0)
     report = scan_folder(Console(stderr=as_json), directory, actors, address, io_threads)
     if exclude_list is not None:
         report.exclusions(duplicates=exclude_duplicates).save(exclude_list)
+    if page_path is not None:
+        from raybatch.cli.scan_page import write_scan_page  # loads jinja2
+
+        write_scan_page(report, size, page_path)
     if as_json:
         click.echo(json.dumps(report.as_dict(), indent=2))
     else:
@@ -98,7 +116,7 @@ def scan_folder(
         bad = loader.bad_samples
     return ScanReport(
         root=root,
-        names=images.name_of,
+        images=images,
         classes=[classes[label] for label in labels],
         indices=np.concatenate(indices),
         facts=np.concatenate(facts),

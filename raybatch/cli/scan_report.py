@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,6 +15,7 @@ from rich.filesize import decimal
 from rich.markup import escape
 from rich.table import Table
 
+from raybatch.accessors.image_facts import ImageFacts
 from raybatch.accessors.redaction import redacted
 from raybatch.data_source import BadSample, BadSampleLedger
 
@@ -25,11 +26,11 @@ _MOST_SHOWN = 20
 class ScanReport:
     """The `facts` (of `accessors.image_facts.FACTS`) of the images at `indices` below `root`, and the `bad` ones.
 
-    `names(index)` is the path of an image, `classes` has the name of each one's class.
+    `images` has all of them; `classes` has the name of each one's class.
     """
 
     root: str
-    names: Callable[[int], str]
+    images: ImageFacts
     classes: list[str]
     indices: npt.NDArray[np.int64]
     facts: npt.NDArray[Any]
@@ -64,7 +65,10 @@ class ScanReport:
         """Return the images to leave out: the bad ones, and with `duplicates` all but the first of each group."""
         copies = [
             BadSample(
-                index, "Duplicate", f"the same bytes as {self.names(group[0])!r}", self.names(index)
+                index,
+                "Duplicate",
+                f"the same bytes as {self.images.name_of(group[0])!r}",
+                self.images.name_of(index),
             )
             for group in (self.duplicates if duplicates else [])
             for index in group[1:]
@@ -90,7 +94,9 @@ class ScanReport:
                 {"index": b.index, "path": b.path, "error": b.error, "message": b.message}
                 for b in self.bad
             ],
-            "duplicates": [[self.names(index) for index in group] for group in self.duplicates],
+            "duplicates": [
+                [self.images.name_of(index) for index in group] for group in self.duplicates
+            ],
         }
 
     def _sizes(self) -> dict[str, Any]:

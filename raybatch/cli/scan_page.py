@@ -1,0 +1,103 @@
+"""What a scan found, as an HTML page."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from rich.filesize import decimal
+
+from raybatch.accessors import ImageFileAccessor
+from raybatch.cli.pages import data_uri, write_page
+from raybatch.cli.scan_advice import advice
+from raybatch.cli.scan_report import ScanReport
+from raybatch.data_source import ArrayDataSource
+from raybatch.loader import Loader
+
+_THUMBNAILS = 48
+_EDGE = 160
+_BINS = 24
+_MOST_BARS = 12
+_MOST_ROWS = 200
+
+
+class Thumbnail(NamedTuple):
+    """A small square out of the middle of an image, as a data URI, and what it shows."""
+
+    uri: str
+    path: str
+    class_name: str
+
+
+def write_scan_page(report: ScanReport, size: tuple[int, int], path: Path) -> None:
+    """Write `report` to `path`, with advice for training on images of `size`, (height, width)."""
+    found = report.as_dict()
+    write_page(
+        path,
+        "scan.html",
+        found=found,
+        bytes=decimal(found["bytes"]),
+        copies=sum(len(group) - 1 for group in found["duplicates"]),
+        advice=list(advice(report, size)),
+        thumbnails=list(_thumbnails(report)),
+        edge=_EDGE,
+        classes=_bars(found["classes"]),
+        formats=_bars(found["formats"]),
+        modes=_bars(found["modes"]),
+        histograms=[
+            (f"{edge.capitalize()} in pixels", _histogram(report.facts[edge]))
+            for edge in ("height", "width")
+            if len(report.facts)
+        ],
+        most=_MOST_ROWS,
+    )
+
+
+def _thumbnails(report: ScanReport) -> Iterator[Thumbnail]:
+    """Iterate over some of the readable images, evenly spread over all of them."""
+    readable = np.sort(report.indices)
+    count = min(_THUMBNAILS, len(readable))
+    if count == 0:
+        return
+    chosen = readable[np.linspace(0, len(readable) - 1, count).astype(int)]
+    images = ImageFileAccessor(
+        report.images.paths, size=(_EDGE, _EDGE), fit="crop", decode="scaled"
+    )
+    source = ArrayDataSource([images], indices=chosen, include_indices=True)
+    # A file may be gone since it was scanned.
+    with Loader(source, count, bad_samples="skip") as loader:
+        for indices, squares in loader:
+            for index, square in zip(indices.tolist(), squares, strict=True):
+                jpeg = io.BytesIO()
+                Image.fromarray(square).save(jpeg, "JPEG", quality=80)
+                uri = data_uri(jpeg.getvalue(), "image/jpeg")
+                yield Thumbnail(uri, report.images.name_of(index), report.classes[index])
+
+
+def _bars(counts: dict[str, int]) -> dict[str, Any]:
+    """Return the most frequent of `counts`, each with its length in percent of the longest, and how many more there are."""
+    ordered = sorted(counts.items(), key=lambda item: -item[1])
+    longest = max(counts.values(), default=1)
+    rows = [
+        {"name": name, "count": count, "percent": round(100 * count / longest, 1)}
+        for name, count in ordered[:_MOST_BARS]
+    ]
+    return {"rows": rows, "more": len(ordered) - len(rows)}
+
+
+def _histogram(values: npt.NDArray[np.int32]) -> dict[str, Any]:
+    """Return how many of `values` are in each of some ranges, with its height in percent of the highest."""
+    low, high = int(values.min()), int(values.max())
+    edges = np.linspace(low, high + 1, min(_BINS, high + 1 - low) + 1)
+    counts, _ = np.histogram(values, edges)
+    first, last = np.ceil(edges[:-1]).astype(int), np.ceil(edges[1:]).astype(int) - 1
+    bins = [
+        {"low": start, "high": end, "count": count, "percent": round(100 * count / counts.max(), 1)}
+        for start, end, count in zip(first.tolist(), last.tolist(), counts.tolist(), strict=True)
+    ]
+    return {"low": low, "high": high, "bins": bins}

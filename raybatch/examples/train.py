@@ -1,0 +1,239 @@
+"""A small network learns to tell dogs from cats, and goes on where it was after any interruption.
+
+python -m raybatch.examples.train DIR --epochs 2 --checkpoint ckpt.pt
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+import raybatch as rb
+
+try:
+    import torch
+    from torch import nn
+
+    from raybatch.examples.dataloader import Photos, dataloader
+except ImportError as error:
+    raise ImportError("this example trains with torch: pip install 'raybatch[torch]'") from error
+
+
+@dataclass
+class Training:
+    """What a checkpoint holds: the network, its optimizer, and where the loader is in which epoch.
+
+    `loss_sum` and `images` are those of the current epoch so far.
+    """
+
+    model: Any
+    optimizer: Any
+    loader: rb.Loader
+    loss_sum: float = 0.0
+    images: int = 0
+
+    def step(self, images: Any, labels: Any) -> None:
+        """Learn from a batch: uint8 `(n, H, W, 3)`, and int64 `(n,)`."""
+        pixels = tensor(images).permute(0, 3, 1, 2).float() / 255
+        loss = nn.functional.cross_entropy(self.model(pixels), tensor(labels))
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        self.loss_sum += loss.item() * len(labels)
+        self.images += len(labels)
+
+    def end_epoch(self) -> float:
+        """Return the mean loss of the epoch, and begin the next."""
+        loss = self.loss_sum / self.images
+        self.loss_sum, self.images = 0.0, 0
+        return loss
+
+    def save(self, path: Path) -> None:
+        """Write the checkpoint aside and move it to `path`, so that there is always a whole one."""
+        state = {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "random": torch.get_rng_state(),
+            "loader": self.loader.state_dict(),
+            "loss_sum": self.loss_sum,
+            "images": self.images,
+        }
+        aside = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            torch.save(state, aside)
+            aside.replace(path)
+        finally:
+            aside.unlink(missing_ok=True)
+
+    def load(self, path: Path) -> None:
+        """Go on where `save` was called."""
+        state = torch.load(path)
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        torch.set_rng_state(state["random"])
+        self.loader.load_state_dict(state["loader"])
+        self.loss_sum, self.images = state["loss_sum"], state["images"]
+
+
+class Stopwatch:
+    """Iterates over batches; `waited_s` of `total_s` seconds went by while the loop waited for them."""
+
+    def __init__(self, batches: Iterable[Any]) -> None:
+        self._batches = batches
+        self.waited_s = self.total_s = 0.0
+
+    def __iter__(self) -> Iterator[Any]:
+        start = asked = time.perf_counter()
+        for batch in self._batches:
+            self.waited_s += time.perf_counter() - asked
+            yield batch
+            asked = time.perf_counter()
+        self.total_s = time.perf_counter() - start
+
+
+def network(channels: int) -> Any:
+    """Return a few layers of convolutions that make two scores of an image."""
+    layers: list[Any] = []
+    for before, after in ((3, channels), (channels, 2 * channels), (2 * channels, 4 * channels)):
+        layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), nn.ReLU()]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4 * channels, 2))
+
+
+def tensor(array: Any) -> torch.Tensor:
+    """Return an array as a tensor: a copy, since arrays from actors are read-only. A tensor stays what it is."""
+    return torch.tensor(array) if isinstance(array, np.ndarray) else array
+
+
+def labelled_photos(directory: str, most: int | None) -> tuple[list[str], Any]:
+    """Return the paths of the JPEG files named dog_* and cat_*, sorted, and 1 for each dog, int64 `(n,)`.
+
+    `most` is how many of them to take, evenly spread; None for all.
+    """
+    paths = [
+        os.path.join(directory, name)
+        for name in sorted(os.listdir(directory))
+        if name.startswith(("dog_", "cat_")) and name.endswith(".jpg")
+    ]
+    if not paths:
+        raise click.BadParameter(f"no dog_*.jpg and no cat_*.jpg in {directory!r}")
+    paths = paths[:: max(1, len(paths) // (most or len(paths)))][:most]
+    dogs = [os.path.basename(path).startswith("dog_") for path in paths]
+    return paths, np.array(dogs, np.int64)
+
+
+def open_batches(
+    library: str, paths: list[str], labels: Any, edge: int, batch_size: int, seed: int, workers: int
+) -> tuple[rb.Loader, Iterable[Any]]:
+    """Return the loader whose position is that of the training, and what gives the batches."""
+    if library == "torch":
+        order = rb.Loader(rb.ArrayDataSource([np.arange(len(paths))]), batch_size, shuffle=seed)
+        return order, dataloader(Photos(paths, labels, (edge, edge)), order, workers)
+    photos = rb.ImageFileAccessor(paths, size=(edge, edge))
+    source = rb.ArrayDataSource([photos, labels])
+    loader = rb.Loader(source, batch_size, shuffle=seed, pool=rb.RayActorPool(workers))
+    return loader, loader
+
+
+def train_epoch(
+    training: Training, batches: Iterable[Any], checkpoint: Path | None, every: int
+) -> Iterator[None]:
+    """Learn from each batch of an epoch, or of what is left of one, and say how that went; a step a batch."""
+    epoch, watch, first = training.loader.epoch, Stopwatch(batches), training.images
+    for step, (images, labels) in enumerate(watch, 1):
+        training.step(images, labels)
+        if checkpoint is not None and step % every == 0:
+            training.save(checkpoint)
+            click.echo(f"epoch {epoch}: saved after {training.images} images")
+        yield
+    rate = (training.images - first) / watch.total_s
+    click.echo(
+        f"epoch {epoch}: loss {training.end_epoch():.9f}, {rate:.0f} images/s, "
+        f"waited {watch.waited_s / watch.total_s:.1%} of the time"
+    )
+    if checkpoint is not None:
+        training.save(checkpoint)
+
+
+_number = click.IntRange(min=1)
+
+
+@click.command()
+@click.argument("directory", type=click.Path(exists=True, file_okay=False))
+@click.option("--epochs", type=_number, default=2, show_default=True)
+@click.option("--images", type=_number, help="Take so many images.  [default: all]")
+@click.option("--edge", type=_number, default=64, show_default=True, help="Pixels a side.")
+@click.option("--batch-size", type=_number, default=64, show_default=True)
+@click.option("--workers", type=_number, default=2, show_default=True)
+@click.option("--channels", type=_number, default=8, show_default=True, help="Of the first layer.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option(
+    "--checkpoint",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    help="Where to save all that is needed to go on; if the file is there, go on from it.",
+)
+@click.option("--every", type=_number, default=100, show_default=True, help="Save after so many.")
+@click.option("--stop-after", type=_number, help="Stop after so many batches.")
+@click.option(
+    "--loader",
+    "library",
+    type=click.Choice(["raybatch", "torch"]),
+    default="raybatch",
+    show_default=True,
+    help="torch: the same batches from PyTorch's DataLoader.",
+)
+def main(
+    directory: str,
+    epochs: int,
+    images: int | None,
+    edge: int,
+    batch_size: int,
+    workers: int,
+    channels: int,
+    seed: int,
+    checkpoint: Path | None,
+    every: int,
+    stop_after: int | None,
+    library: str,
+) -> None:
+    """Learn from the JPEG files in DIRECTORY named dog_* and cat_* which is which.
+
+    The losses are the same numbers however often it is interrupted and begun again with the same --checkpoint, by
+    --stop-after or by kill -9, and with either loader.
+    """
+    if library == "torch" and checkpoint is not None:
+        raise click.UsageError("PyTorch's DataLoader has no position to save in --checkpoint")
+    torch.manual_seed(seed)
+    torch.use_deterministic_algorithms(True)
+    torch.set_num_threads(1)  # how many threads there are may change the last bits of a sum
+    model = network(channels)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+
+    paths, labels = labelled_photos(directory, images)
+    loader, batches = open_batches(library, paths, labels, edge, batch_size, seed, workers)
+    with loader:
+        training = Training(model, optimizer, loader)
+        if checkpoint is not None and checkpoint.exists():
+            training.load(checkpoint)
+            click.echo(f"epoch {loader.epoch}: goes on after {training.images} images")
+        steps = 0
+        while loader.epoch < epochs:
+            for _ in train_epoch(training, batches, checkpoint, every):
+                steps += 1
+                if steps == stop_after:
+                    if checkpoint is not None:
+                        training.save(checkpoint)
+                    return
+        if library == "raybatch":
+            stats = loader.stats()
+            click.echo(f"waited {stats.waiting_share:.1%} of all the time; {stats.advice}")
+
+
+if __name__ == "__main__":
+    main()
