@@ -30,7 +30,7 @@ LAYERS = [
 # Optional libraries, and the modules that may import them.
 OPTIONAL = {
     "fsspec": ["fsspec_files.py"],
-    "torch": ["huggingface.py", "torch_loader.py"],
+    "torch": ["torch.py", "huggingface.py", "torch_loader.py"],
     "grain": ["grain_pipelines.py"],
     "spdl": ["spdl_pipeline.py"],
     "datasets": ["huggingface.py"],

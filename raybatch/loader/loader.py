@@ -88,6 +88,7 @@ class Loader:
         if exclude is not None:
             source = source.without(excluded(exclude))
         self._plan = Plan(source, batch_size, shuffle, last_batch, split)
+        self._fingerprint = fingerprint(source)
         pool = InlinePool() if pool is None else pool
         _check_type("pool", pool, AbstractWorkerPool)
         if prefetch is not None:
@@ -164,7 +165,7 @@ class Loader:
             "epoch": self._epoch,
             "received": [list(part) for part in self._received],
             "shuffle": self._plan.shuffles.to_state(self._epoch),
-            **fingerprint(self._plan.source),
+            **self._fingerprint,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -277,7 +278,7 @@ class Loader:
         self.close()
 
     def _check_state(self, state: dict[str, Any]) -> None:
-        now = {"version": STATE_VERSION, **fingerprint(self._plan.source)}
+        now = {"version": STATE_VERSION, **self._fingerprint}
         for field, value in now.items():
             if state.get(field) != value:
                 raise StateError(field, state.get(field), value)
