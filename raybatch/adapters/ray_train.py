@@ -1,13 +1,13 @@
 """A loader in each worker of a Ray Train run, whose place is kept in the run's checkpoints.
 
-    def train_loop_per_worker(config):
-        loader = train_loader(source, 64, shuffle=12345, pool=rb.RayActorPool(8, name="loaders"))
-        while loader.epoch < 90:
-            for x, y in to_torch(loader, device="cuda"):
-                ...
-            with tempfile.TemporaryDirectory() as folder:
-                save_state(loader, folder)  # beside the model's
-                ray.train.report({}, checkpoint=ray.train.Checkpoint.from_directory(folder))
+def train_loop_per_worker(config):
+    loader = train_loader(source, 64, shuffle=12345, pool=rb.RayActorPool(8, name="loaders"))
+    while loader.epoch < 90:
+        for x, y in to_torch(loader, device="cuda"):
+            ...
+        with tempfile.TemporaryDirectory() as folder:
+            save_state(loader, folder)  # beside the model's
+            ray.train.report({}, checkpoint=ray.train.Checkpoint.from_directory(folder))
 """
 
 from __future__ import annotations
