@@ -31,6 +31,7 @@ LAYERS = [
 OPTIONAL = {
     "fsspec": ["fsspec_files.py"],
     "torch": ["torch.py", "huggingface.py", "torch_loader.py"],
+    "jax": ["jax.py"],
     "grain": ["grain_pipelines.py"],
     "spdl": ["spdl_pipeline.py"],
     "datasets": ["huggingface.py"],

@@ -30,7 +30,7 @@ class StoppedError(Exception):
     """Ends a run in the middle."""
 
 
-def train(folder: str) -> None:
+def train(config: dict[str, str]) -> None:
     """Train for an epoch, with a checkpoint after each batch; the first time, stop after three of them."""
     is_first = ray.train.get_checkpoint() is None
     rank, source = rank_split().rank, numbers(0, SAMPLES)
@@ -46,7 +46,9 @@ def train(folder: str) -> None:
             ray.train.report({}, checkpoint=checkpoint)
         if is_first and len(seen) == 3:
             break
-    Path(folder, f"{'first' if is_first else 'second'}_{rank}.json").write_text(json.dumps(seen))
+    Path(config["folder"], f"{'first' if is_first else 'second'}_{rank}.json").write_text(
+        json.dumps(seen)
+    )
     if is_first:
         raise StoppedError
 
@@ -55,7 +57,7 @@ def train(folder: str) -> None:
 def test_a_run_that_was_stopped_in_an_epoch_goes_on(tmp_path: Path, ray_cluster: None) -> None:
     TorchTrainer(
         train,
-        train_loop_config=str(tmp_path),
+        train_loop_config={"folder": str(tmp_path)},
         scaling_config=ray.train.ScalingConfig(num_workers=2),
         run_config=ray.train.RunConfig(
             storage_path=str(tmp_path / "storage"),

@@ -124,3 +124,19 @@ class _AheadIterator:
 
     def __del__(self) -> None:
         self.close()
+
+
+def map_leaves(change: Callable[[Any], Any], batch: Any) -> Any:
+    """Return `batch` with `change(leaf)` in place of each leaf of its tuples, lists and dicts."""
+    if isinstance(batch, dict):
+        return {name: map_leaves(change, member) for name, member in batch.items()}
+    if isinstance(batch, tuple):
+        return tuple(map_leaves(change, member) for member in batch)
+    if isinstance(batch, list):
+        return [map_leaves(change, member) for member in batch]
+    return change(batch)
+
+
+def as_it_is(batch: Any) -> Any:
+    """Return `batch`: nothing is left to do when it is handed over."""
+    return batch

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from raybatch.adapters.ahead import AheadLoader
+from raybatch.adapters.ahead import AheadLoader, as_it_is, map_leaves
 from raybatch.data_source import Batch
 from raybatch.loader import Loader
 
@@ -49,8 +49,8 @@ class LoaderDataset(IterableDataset):  # type: ignore[misc] # torch is not there
             self._epochs = AheadLoader(loader, copies.begin, copies.hand_over, ahead=1)
             return
         to_tensor = functools.partial(_tensor_on, device, pin_memory, writable)
-        prepare = functools.partial(_changed, to_tensor)
-        self._epochs = AheadLoader(loader, prepare, _as_it_is, ahead=0)
+        prepare = functools.partial(map_leaves, to_tensor)
+        self._epochs = AheadLoader(loader, prepare, as_it_is, ahead=0)
 
     @property
     def loader(self) -> Loader:
@@ -101,7 +101,7 @@ class _CudaCopies:
         if self._stream is None:
             self._stream = torch.cuda.Stream(self._device)
         with torch.cuda.stream(self._stream):
-            copies = _changed(self._copied, batch)
+            copies = map_leaves(self._copied, batch)
         return copies, self._stream.record_event()
 
     def hand_over(self, begun: tuple[Any, torch.cuda.Event]) -> Any:
@@ -110,7 +110,7 @@ class _CudaCopies:
         current = torch.cuda.current_stream(self._device)
         current.wait_event(arrived)
         # Its memory belongs to the stream that it was made on, which may not reuse it before this one is done with it.
-        return _changed(functools.partial(_recorded_on, current), copies)
+        return map_leaves(functools.partial(_recorded_on, current), copies)
 
     def _copied(self, leaf: Any) -> Any:
         tensor = _tensor_on(torch.device("cpu"), True, False, leaf)
@@ -122,17 +122,6 @@ def _recorded_on(stream: torch.cuda.Stream, leaf: Any) -> Any:
     if isinstance(leaf, torch.Tensor):
         leaf.record_stream(stream)
     return leaf
-
-
-def _changed(change: Callable[[Any], Any], batch: Any) -> Any:
-    """Return `batch` with `change(leaf)` in place of each leaf of its tuples, lists and dicts."""
-    if isinstance(batch, dict):
-        return {name: _changed(change, member) for name, member in batch.items()}
-    if isinstance(batch, tuple):
-        return tuple(_changed(change, member) for member in batch)
-    if isinstance(batch, list):
-        return [_changed(change, member) for member in batch]
-    return change(batch)
 
 
 def _tensor_on(device: torch.device, pin_memory: bool, writable: bool, leaf: Any) -> Any:
@@ -167,7 +156,3 @@ class _SameMemory:
         self._array = array  # which owns the memory
         interface = array.__array_interface__
         self.__array_interface__ = {**interface, "data": (interface["data"][0], False)}
-
-
-def _as_it_is(batch: Any) -> Any:
-    return batch
