@@ -197,6 +197,16 @@ class Loader:
             for rank in range(world_size)
         ]
 
+    def serial(self) -> Loader:
+        """Return a loader of the same batches without a pool, at the first of this one's epoch.
+
+        ValueError for one rank of several.
+        """
+        if self._plan.split.world_size != 1:
+            raise ValueError("this loader is one rank of a split; give the whole one")
+        arguments, epoch, _, adopts_seed = self._copy_arguments(self._plan.split)
+        return _copied({**arguments, "pool": None}, epoch, [], adopts_seed)
+
     def __len__(self) -> int:
         """Return the number of batches of the current epoch for this rank; TypeError if it has no end."""
         return self._plan.num_batches(self._epoch)
