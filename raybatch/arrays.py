@@ -11,8 +11,21 @@ import numpy as np
 
 
 def gather(array: Any, indices: Any) -> Any:
-    """Return `array[indices]`, rows in the order of `indices`, for h5py data sets too."""
-    return _hdf5_rows(array, indices) if _is_hdf5(array) else array[indices]
+    """Return `array[indices]`, rows in the order of `indices`, for h5py data sets too.
+
+    Of pandas and polars they are a NumPy array, or a list of strings and other objects; of a column of a Hugging Face
+    data set numbers and arrays are stacked.
+    """
+    if _is_hdf5(array):
+        return _hdf5_rows(array, indices)
+    # pandas takes what is in plain brackets for labels of its index.
+    rows = getattr(array, "iloc", array)[indices]
+    if _is_of(array, "datasets.") and isinstance(rows, list):
+        return stack_samples(rows)
+    if hasattr(rows, "to_numpy"):
+        rows = rows.to_numpy()
+        return rows.tolist() if rows.dtype.hasobject else rows
+    return rows
 
 
 def sample_count(array: Any) -> int:
@@ -23,8 +36,38 @@ def sample_count(array: Any) -> int:
 
 
 def is_array_like(x: Any) -> bool:
-    """Return whether `x` can be indexed and has a number of samples."""
+    """Return whether `x` can be indexed and has a number of samples; a Hugging Face `Dataset` gives no array."""
+    if _is_of(x, "datasets.") and hasattr(x, "num_columns"):
+        return False
     return hasattr(x, "__getitem__") and (hasattr(x, "__len__") or bool(getattr(x, "shape", None)))
+
+
+def stack_samples(samples: list[Any]) -> Any:
+    """Return the batch of `samples`: tuples member by member, arrays and numbers stacked, the rest in lists.
+
+    ValueError for arrays of unequal shapes, TypeError for tuples of unequal lengths.
+    """
+    if not samples:
+        return samples
+    first = samples[0]
+    if isinstance(first, tuple):
+        if any(not isinstance(sample, tuple) or len(sample) != len(first) for sample in samples):
+            raise TypeError("each sample must be a tuple of as many members as the first")
+        return tuple(stack_samples(list(members)) for members in zip(*samples, strict=True))
+    if isinstance(first, (np.ndarray, np.generic, int, float)):
+        shapes = {np.shape(sample) for sample in samples}
+        if len(shapes) > 1:
+            raise ValueError(
+                f"samples of unequal shapes cannot be stacked: {sorted(shapes)}; give them one shape, or "
+                "return Pillow images, which stay in a list"
+            )
+        return np.stack(samples)
+    return samples
+
+
+def takes_only_ints(array: Any) -> bool:
+    """Return whether `array` is a map-style data set of PyTorch."""
+    return any(_module_is_of(kind, "torch.utils.data.") for kind in type(array).__mro__)
 
 
 def portable(array: Any) -> Any:
@@ -68,7 +111,15 @@ def _hdf5_rows(dataset: Any, indices: Any) -> Any:
 
 
 def _is_hdf5(array: Any) -> bool:
-    return type(array).__module__.startswith("h5py.")
+    return _is_of(array, "h5py.")
+
+
+def _is_of(array: Any, library: str) -> bool:
+    return _module_is_of(type(array), library)
+
+
+def _module_is_of(kind: type, library: str) -> bool:
+    return kind.__module__.startswith(library)
 
 
 def _is_whole_map(array: Any) -> bool:

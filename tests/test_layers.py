@@ -31,7 +31,8 @@ LAYERS = [
 # Optional libraries, and the modules that may import them.
 OPTIONAL = {
     "fsspec": ["fsspec_files.py"],
-    "torch": ["huggingface.py", "torch_loader.py", "dataloader.py", "train.py"],
+    "torch": ["torch.py", "huggingface.py", "torch_loader.py", "dataloader.py", "train.py"],
+    "jax": ["jax.py"],
     "grain": ["grain_pipelines.py"],
     "spdl": ["spdl_pipeline.py"],
     "datasets": ["huggingface.py"],

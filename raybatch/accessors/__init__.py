@@ -4,6 +4,7 @@ from raybatch.accessors.cached import CachedAccessor
 from raybatch.accessors.folder import find_images, image_folder
 from raybatch.accessors.image_files import ImageFileAccessor, NonUniformImageFileAccessor
 from raybatch.accessors.image_list import ImageList
+from raybatch.accessors.items import ItemAccessor
 from raybatch.accessors.packed import PackedAccessor
 from raybatch.accessors.packed_manifest import is_packed
 from raybatch.accessors.parquet_images import ParquetImageAccessor
@@ -15,6 +16,7 @@ __all__ = [
     "CachedAccessor",
     "ImageFileAccessor",
     "ImageList",
+    "ItemAccessor",
     "NonUniformImageFileAccessor",
     "PackedAccessor",
     "ParquetImageAccessor",

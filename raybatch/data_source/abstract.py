@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from raybatch.arrays import stack_samples
 from raybatch.data_source.bad_samples import BadSample
-from raybatch.data_source.batch import Batch, batch_length, batch_row, stack_samples
+from raybatch.data_source.batch import Batch, batch_length, batch_row
 from raybatch.data_source.batch_map import batch_map_concat, batch_map_mean
 from raybatch.sampling import (
     NO_KEYS,

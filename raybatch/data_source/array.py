@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from raybatch.accessors import ItemAccessor
 from raybatch.accessors.redaction import redacted
-from raybatch.arrays import gather, is_array_like, portable, sample_count
+from raybatch.arrays import gather, is_array_like, portable, sample_count, takes_only_ints
 from raybatch.data_source.batch import Batch
 from raybatch.data_source.random_access import RandomAccessDataSource
 from raybatch.sampling import AbstractSampler
@@ -20,8 +21,9 @@ class ArrayDataSource(RandomAccessDataSource):
     """Batches gathered from a list of arrays or array-likes of one length.
 
     An array-like has `__len__`, and a `__getitem__` that takes an int or a 1-D integer array and returns one
-    sample, or the batch of them as an array or list. NumPy arrays, memory maps, h5py and zarr data sets and
-    the accessors of `raybatch.accessors` all are. `indices`, `repeats`, `sampler`, `include_indices` and
+    sample, or the batch of them as an array or list. NumPy arrays, memory maps, h5py and zarr data sets, columns of
+    pandas, polars and Hugging Face data sets, and the accessors of `raybatch.accessors` all are; a map-style data set
+    of PyTorch is read through an `ItemAccessor`. `indices`, `repeats`, `sampler`, `include_indices` and
     `exclude` are those of `RandomAccessDataSource`.
 
         images = ImageFileAccessor(paths, size=(64, 64))
@@ -47,8 +49,10 @@ class ArrayDataSource(RandomAccessDataSource):
             if isinstance(array, (list, tuple)) or not is_array_like(array):
                 raise TypeError(
                     f"data[{position}] must be an array or array-like that takes index arrays, not a "
-                    f"{type(array)}; a list of numbers becomes one with np.array(...)"
+                    f"{type(array)}; a list of numbers becomes one with np.array(...), and of a Hugging Face "
+                    "data set give the columns, data_set[name]"
                 )
+        data = [ItemAccessor(array) if takes_only_ints(array) else array for array in data]
         length = sample_count(data[0])
         for position, array in enumerate(data[1:], start=1):
             if sample_count(array) != length:

@@ -83,24 +83,3 @@ def batch_row(batch: Any, row: int) -> Any:
     if isinstance(batch, tuple):
         return tuple(batch_row(member, row) for member in batch)
     return batch[row]
-
-
-def stack_samples(samples: list[Any]) -> Any:
-    """Return the batch of `samples`: tuples member by member, arrays and numbers stacked, the rest in lists.
-
-    ValueError for arrays of unequal shapes, TypeError for tuples of unequal lengths.
-    """
-    first = samples[0]
-    if isinstance(first, tuple):
-        if any(not isinstance(sample, tuple) or len(sample) != len(first) for sample in samples):
-            raise TypeError("each sample must be a tuple of as many members as the first")
-        return tuple(stack_samples(list(members)) for members in zip(*samples, strict=True))
-    if isinstance(first, (np.ndarray, np.generic, int, float)):
-        shapes = {np.shape(sample) for sample in samples}
-        if len(shapes) > 1:
-            raise ValueError(
-                f"samples of unequal shapes cannot be stacked: {sorted(shapes)}; give them one shape, or "
-                "return Pillow images, which stay in a list"
-            )
-        return np.stack(samples)
-    return samples

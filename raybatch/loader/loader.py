@@ -103,6 +103,7 @@ class Loader:
         if exclude is not None:
             source = source.without(excluded(exclude))
         self._plan = Plan(source, batch_size, shuffle, last_batch, split)
+        self._fingerprint = fingerprint(source)
         pool = InlinePool() if pool is None else pool
         _check_type("pool", pool, AbstractWorkerPool)
         if prefetch is not None:
@@ -188,7 +189,7 @@ class Loader:
             "epoch": self._epoch,
             "received": [list(part) for part in self._received],
             "shuffle": self._plan.shuffles.to_state(self._epoch),
-            **fingerprint(self._plan.source),
+            **self._fingerprint,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -219,6 +220,16 @@ class Loader:
             _copied(*self._copy_arguments(RankSplit(rank, world_size)))
             for rank in range(world_size)
         ]
+
+    def serial(self) -> Loader:
+        """Return a loader of the same batches without a pool, at the first of this one's epoch.
+
+        ValueError for one rank of several.
+        """
+        if self._plan.split.world_size != 1:
+            raise ValueError("this loader is one rank of a split; give the whole one")
+        arguments, epoch, _, adopts_seed = self._copy_arguments(self._plan.split)
+        return _copied({**arguments, "pool": None}, epoch, [], adopts_seed)
 
     def __len__(self) -> int:
         """Return the number of batches of the current epoch for this rank; TypeError if it has no end."""
@@ -316,7 +327,7 @@ class Loader:
         self.close()
 
     def _check_state(self, state: dict[str, Any]) -> None:
-        now = {"version": STATE_VERSION, **fingerprint(self._plan.source)}
+        now = {"version": STATE_VERSION, **self._fingerprint}
         for field, value in now.items():
             if state.get(field) != value:
                 raise StateError(field, state.get(field), value)

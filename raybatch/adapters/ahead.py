@@ -1,0 +1,142 @@
+"""Batches that are on their way to a device before the loop asks for them."""
+
+from __future__ import annotations
+
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from raybatch.data_source import Batch
+from raybatch.loader import Loader
+
+
+class _Held(NamedTuple):
+    """What was made of a batch, or the error in its place; `position` is the loader's state before it."""
+
+    position: dict[str, Any] | None
+    made: Any
+
+
+class AheadLoader:
+    """Epochs of `loader`, with `prepare(batch)` called for `ahead` batches more than the caller has received.
+
+    The caller gets `hand_over(prepared)`. A state counts what the caller has received, and not what was prepared.
+    With `ahead` above 0 the loader's shuffle must be one that has a state.
+    """
+
+    def __init__(
+        self,
+        loader: Loader,
+        prepare: Callable[[Batch], Any],
+        hand_over: Callable[[Any], Any],
+        ahead: int,
+    ) -> None:
+        if not isinstance(loader, Loader):
+            raise TypeError(f"loader must be a raybatch.Loader, not {type(loader)}")
+        self.loader = loader
+        self.prepare = prepare
+        self.hand_over = hand_over
+        self.ahead = ahead
+        # Where the caller is, if the loader is further.
+        self.position: dict[str, Any] | None = None
+        # Weak, so that what was prepared for a loop is gone as soon as the loop is left.
+        self._iterator: weakref.ref[_AheadIterator] | None = None
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def __iter__(self) -> Iterator[Any]:
+        self._close_iterator()
+        iterator = _AheadIterator(self)
+        self.position = None
+        self._iterator = weakref.ref(iterator)
+        return iterator
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.loader.state_dict() if self.position is None else self.position
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._close_iterator()
+        self.loader.load_state_dict(state)
+        self.position = None
+
+    def _close_iterator(self) -> None:
+        iterator = None if self._iterator is None else self._iterator()
+        if iterator is not None:
+            iterator.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_iterator": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if self.position is not None:
+            self.load_state_dict(self.position)
+
+
+class _AheadIterator:
+    def __init__(self, owner: AheadLoader) -> None:
+        self._owner = owner
+        self._held: deque[_Held] = deque()
+        self._is_over = False
+        self._batches = iter(owner.loader)
+        self._epoch = owner.loader.epoch
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        while len(self._held) <= self._owner.ahead and self._goes_on():
+            self._hold()
+        if not self._held:
+            raise StopIteration
+        made = self._held.popleft().made
+        self._owner.position = self._held[0].position if self._held else None
+        if isinstance(made, Exception):
+            raise made
+        return self._owner.hand_over(made)
+
+    def _goes_on(self) -> bool:
+        # An error has its turn before anything that follows is asked for.
+        failed = self._held and isinstance(self._held[-1].made, Exception)
+        return not self._is_over and not failed
+
+    def _hold(self) -> None:
+        owner = self._owner
+        position = owner.loader.state_dict() if owner.ahead else None
+        try:
+            made = owner.prepare(next(self._batches))
+        except StopIteration:
+            self._is_over = True
+        except Exception as error:
+            self._held.append(_Held(position, error))
+        else:
+            self._held.append(_Held(position, made))
+
+    def close(self) -> None:
+        """Leave the epoch; the loader has come further than the caller, and begins it again."""
+        self._is_over = True
+        self._batches = iter(())
+        if self._held:
+            self._held.clear()
+            self._owner.loader.set_epoch(self._epoch)
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def map_leaves(change: Callable[[Any], Any], batch: Any) -> Any:
+    """Return `batch` with `change(leaf)` in place of each leaf of its tuples, lists and dicts."""
+    if isinstance(batch, dict):
+        return {name: map_leaves(change, member) for name, member in batch.items()}
+    if isinstance(batch, tuple):
+        return tuple(map_leaves(change, member) for member in batch)
+    if isinstance(batch, list):
+        return [map_leaves(change, member) for member in batch]
+    return change(batch)
+
+
+def as_it_is(batch: Any) -> Any:
+    """Return `batch`: nothing is left to do when it is handed over."""
+    return batch

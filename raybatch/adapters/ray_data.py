@@ -1,0 +1,103 @@
+"""Loaders as Ray data sets, and Ray data sets as sources."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from raybatch.accessors.index import sample_positions
+from raybatch.data_source import ArrayDataSource
+from raybatch.loader import Loader
+
+try:
+    import ray.data
+    from ray.data.block import BlockAccessor
+except ImportError as error:
+    raise ImportError(
+        f"raybatch.adapters.ray_data needs Ray Data: pip install 'raybatch[data]' ({error})"
+    ) from error
+
+
+def to_ray_data(loader: Loader, names: list[str]) -> Any:
+    """Return the current epoch of `loader`, from its first batch, as a `ray.data.Dataset`; `names` are its columns.
+
+    Each batch is a block, made in a task of Ray Data's own when it is needed: the loader's pool takes no part. Ray Data
+    keeps the order if `DataContext.get_current().execution_options.preserve_order` is set. ValueError for a loader that
+    is one rank of several.
+    """
+    count = len(loader)
+    make = _MakeBatch(loader.serial(), names)
+    return ray.data.range(count, override_num_blocks=count).map_batches(make.block, batch_size=1)
+
+
+class _MakeBatch:
+    def __init__(self, loader: Loader, names: list[str]) -> None:
+        self._loader = loader
+        self._names = names
+
+    def block(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Return the batch of which `row` has the number."""
+        state = self._loader.state_dict()
+        received = [[self._loader.batch_size, int(row["id"][0])]]
+        self._loader.load_state_dict({**state, "received": received})
+        batch = next(iter(self._loader))
+        # The next one begins here too.
+        self._loader.load_state_dict(state)
+        if len(batch) != len(self._names):
+            raise ValueError(f"names must be {len(batch)}, one for each array, not {self._names}")
+        return dict(zip(self._names, batch, strict=True))
+
+
+def from_ray_data(dataset: Any, names: list[str], **options: Any) -> ArrayDataSource:
+    """Return a source over the columns `names` of a `ray.data.Dataset`, in random access.
+
+    The data set is computed, and stays in the object store; `options` are those of `ArrayDataSource`. A batch reads all
+    blocks that its samples are in: over several hosts, shuffle by blocks, whose lengths are
+    `source.data[0].block_lengths`, with a `BlockShuffleSampler`. ValueError for a column that it does not have.
+    """
+    blocks = dataset.materialize()
+    missing = [name for name in names if name not in blocks.columns()]
+    if missing:
+        raise ValueError(f"the data set has no columns {missing}, but {blocks.columns()}")
+    bundles = list(blocks.iter_internal_ref_bundles())
+    refs = [ref for bundle in bundles for ref in bundle.block_refs]
+    lengths = np.array(
+        [facts.num_rows for bundle in bundles for facts in bundle.metadata], np.int64
+    )
+    return ArrayDataSource([RayDataColumn(refs, lengths, name) for name in names], **options)
+
+
+class RayDataColumn:
+    """The column `name` of blocks in the object store, of `block_lengths` rows; an index array gives an array."""
+
+    def __init__(self, refs: list[Any], block_lengths: Any, name: str) -> None:
+        self.block_lengths = block_lengths
+        self._refs = refs
+        self._name = name
+        self._stops = np.cumsum(block_lengths)
+
+    def __len__(self) -> int:
+        return int(self._stops[-1]) if len(self._stops) else 0
+
+    def __getitem__(self, index: Any) -> Any:
+        positions = sample_positions(index, len(self))
+        if isinstance(positions, int):
+            return self[np.array([positions])][0]
+        blocks = np.searchsorted(self._stops, positions, side="right")
+        offsets = positions - (self._stops - self.block_lengths)[blocks]
+        needed = np.unique(blocks)
+        order = np.argsort(blocks, kind="stable")
+        refs = [self._refs[block] for block in needed]
+        parts = [
+            self._rows(block, offsets[blocks == number])
+            for number, block in zip(needed, ray.get(refs), strict=True)
+        ]
+        rows = np.concatenate(parts)
+        result = np.empty_like(rows)
+        result[order] = rows
+        return result
+
+    def _rows(self, block: Any, offsets: Any) -> Any:
+        rows = BlockAccessor.for_block(block).take(offsets.tolist())
+        return BlockAccessor.for_block(rows).to_numpy(self._name)

@@ -1,0 +1,71 @@
+"""A loader in each worker of a Ray Train run, whose place is kept in the run's checkpoints.
+
+def train_loop_per_worker(config):
+    loader = train_loader(source, 64, shuffle=12345, pool=rb.RayActorPool(8, name="loaders"))
+    while loader.epoch < 90:
+        for x, y in to_torch(loader, device="cuda"):
+            ...
+        with tempfile.TemporaryDirectory() as folder:
+            save_state(loader, folder)  # beside the model's
+            ray.train.report({}, checkpoint=ray.train.Checkpoint.from_directory(folder))
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, Protocol
+
+from raybatch.data_source import AbstractDataSource
+from raybatch.loader import Loader, RankSplit
+
+try:
+    import ray.train
+except ImportError as error:
+    raise ImportError(
+        f"raybatch.adapters.ray_train needs Ray Train: pip install 'raybatch[train]' ({error})"
+    ) from error
+
+STATE_FILE = "raybatch_loader.json"
+
+
+class HasState(Protocol):
+    """A loader, or what an adapter made of one."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+
+def rank_split() -> RankSplit:
+    """Return the rank of this worker among those of its Ray Train run; RuntimeError outside of one."""
+    context = ray.train.get_context()
+    return RankSplit(context.get_world_rank(), context.get_world_size())
+
+
+def train_loader(source: AbstractDataSource, batch_size: int, **options: Any) -> Loader:
+    """Return the loader of this worker's rank, which goes on where the run's last checkpoint was saved.
+
+    `batch_size` is that of one worker, and `options` are those of `Loader`, but for `split`. The number of workers and
+    the batch size may be others than when the checkpoint was saved. If the checkpoint has no loader's state, or there is
+    none, it begins at the first epoch. A pool with a name is one pool for all workers.
+
+    All workers must report equally often: with `last_batch="pad"` or "drop" their epochs have as many batches.
+    """
+    loader = Loader(source, batch_size, split=rank_split(), **options)
+    checkpoint = ray.train.get_checkpoint()
+    if checkpoint is None:
+        return loader
+    with checkpoint.as_directory() as folder:
+        file = Path(folder, STATE_FILE)
+        if file.exists():
+            loader.load_state_dict(json.loads(file.read_text()))
+    return loader
+
+
+def save_state(loader: HasState, directory: str | os.PathLike[str]) -> None:
+    """Write the state of `loader` into `directory`, which becomes a checkpoint: on rank 0, whose state is for all.
+
+    `loader` may be a `LoaderDataset` too. All ranks must have received as many batches when they report it.
+    """
+    if rank_split().rank == 0:
+        Path(directory, STATE_FILE).write_text(json.dumps(loader.state_dict()))

@@ -1,0 +1,61 @@
+"""Loaders as Ray data sets, and Ray data sets as sources."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import raybatch as rb
+
+pytest.importorskip("pandas")  # Ray Data needs it
+
+import ray.data
+
+from raybatch.adapters.ray_data import from_ray_data, to_ray_data
+
+# Ray warns of its own settings.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+X = np.arange(23)
+Y = np.arange(92.0).reshape(23, 2, 2)
+
+
+@pytest.fixture
+def in_order(ray_cluster: None) -> Iterator[None]:
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.execution_options.preserve_order = True
+    yield
+    context.execution_options.preserve_order = False
+
+
+def whole(**options: Any) -> rb.Loader:
+    return rb.Loader(rb.ArrayDataSource([X, Y]), 4, shuffle=3, **options)
+
+
+def test_an_epoch_becomes_a_data_set(in_order: None) -> None:
+    with whole(pool=rb.RayActorPool(1)) as loader:
+        list(loader)  # so it is the second
+        data_set = to_ray_data(loader, ["x", "y"])
+        batches = [(rows["x"], rows["y"]) for rows in data_set.iter_batches(batch_size=None)]
+        assert rb.stream_digest(batches) == rb.stream_digest(loader)
+
+
+def test_a_data_set_becomes_a_source(in_order: None) -> None:
+    data_set = ray.data.from_numpy(np.array_split(Y, 3))
+    source = from_ray_data(data_set, ["data"], include_indices=True)
+    assert source.data[0].block_lengths.tolist() == [8, 8, 7]
+    assert rb.stream_digest(source.batch_iterator(4, shuffle=3)) == rb.stream_digest(whole())
+    with rb.Loader(source, 4, shuffle=3, pool=rb.RayActorPool(1)) as loader:
+        assert rb.stream_digest(loader) == rb.stream_digest(whole())
+    assert source.data[0][-1].tolist() == Y[-1].tolist()
+
+
+def test_what_is_wrong_is_refused(in_order: None) -> None:
+    with pytest.raises(ValueError, match=r"no columns \['z'\], but \['id'\]"):
+        from_ray_data(ray.data.range(3), ["z"])
+    with pytest.raises(ValueError, match="this loader is one rank of a split"):
+        to_ray_data(whole(split=rb.RankSplit(0, 2)), ["x", "y"])
