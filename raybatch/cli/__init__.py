@@ -4,6 +4,7 @@ import click
 
 from raybatch.cli.bench import bench
 from raybatch.cli.demo import demo
+from raybatch.cli.doctor import doctor
 from raybatch.cli.load import load
 from raybatch.cli.pack import pack
 from raybatch.cli.plan import plan
@@ -20,7 +21,7 @@ def main() -> None:
     """
 
 
-for command in (demo, load, scan, preview, pack, plan, bench):
+for command in (demo, load, scan, preview, pack, plan, bench, doctor):
     main.add_command(command)
 
 __all__ = ["main"]

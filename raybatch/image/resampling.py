@@ -139,6 +139,11 @@ def _source(image: Image.Image | Pixels) -> _Source | None:
     return _Source(mode, (*rows, channels, channels, width, height), image)
 
 
+def has_kernel() -> bool:
+    """Return whether 8-bit images are resampled by the compiled kernel; the first call on a host compiles it."""
+    return _kernel() is not None
+
+
 @cache
 def _kernel() -> Kernel | None:
     """Return the kernel if its pixels are those of the Pillow that is installed, None without one."""

@@ -1,0 +1,171 @@
+"""What is well and what is not on hosts of which the facts are known."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from raybatch.accessors.redaction import redacted, without_secrets
+from raybatch.cli.host_facts import HostFacts
+
+OK, WARNING, PROBLEM = "ok", "warning", "problem"
+
+# A loader's process has a connection to each actor and host, and a file open for each thread that reads.
+_FEW_OPEN_FILES = 4096
+_TOO_FEW_OPEN_FILES = 1024
+
+# Ray gives its store this part of the memory, if it is not told otherwise.
+_STORE_SHARE = 0.3
+
+_CONNECT_TIMEOUT_S = 2.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check saw: `status` is "ok", "warning" or "problem"; `advice` is "" where all is well."""
+
+    check: str
+    status: str
+    seen: str
+    advice: str = ""
+
+
+def of_host(where: str, facts: HostFacts) -> Iterator[Finding]:
+    """Iterate over what there is to say about one host, called `where`."""
+    yield Finding(f"cores, {where}", OK, f"{facts.cores}")
+    yield _shared_memory(where, facts)
+    yield _open_files(where, facts)
+    yield _kernel(where, facts)
+
+
+def of_paths(hosts: Mapping[str, HostFacts], paths: list[str]) -> Iterator[Finding]:
+    """Iterate over which of `paths` can be read on all hosts."""
+    for path in paths:
+        errors = {
+            where: facts.unreadable[path]
+            for where, facts in hosts.items()
+            if path in facts.unreadable
+        }
+        check = f"path {redacted(path)}"
+        if errors:
+            seen = "; ".join(
+                f"{where}: {without_secrets(text, path)}" for where, text in errors.items()
+            )
+            advice = (
+                "mount or copy it there under the same path, or give its user the right to read it"
+            )
+            yield Finding(check, PROBLEM, seen, advice)
+        else:
+            yield Finding(check, OK, f"readable on {_hosts(len(hosts))}")
+
+
+def of_versions(here: HostFacts, hosts: Mapping[str, HostFacts]) -> Iterator[Finding]:
+    """Iterate over whether `hosts` have the versions that this process has."""
+    for package, wanted in here.versions.items():
+        others = {
+            where: facts.versions.get(package)
+            for where, facts in hosts.items()
+            if facts.versions.get(package) != wanted
+        }
+        check = f"version of {package}"
+        if others:
+            seen = f"{wanted} here; " + "; ".join(
+                f"{where}: {version or 'not installed'}" for where, version in others.items()
+            )
+            yield Finding(check, PROBLEM, seen, f"install {package} {wanted} on every host")
+        else:
+            yield Finding(check, OK, f"{wanted} on {_hosts(max(1, len(hosts)))}")
+
+
+def of_address(address: str | None) -> Finding:
+    """Return whether `address` is one that raybatch can use, before anything is connected to."""
+    if address is None:
+        return Finding(
+            "cluster", OK, "none is named, so this machine alone was looked at (--address)"
+        )
+    if address.startswith("ray://"):
+        advice = (
+            "run the program on a host of the cluster, with HOST:PORT as address, or as `ray job submit`: "
+            "batches come through the object store of the host that the program runs on"
+        )
+        return Finding("cluster", PROBLEM, f"{address} is one of Ray Client", advice)
+    return Finding("cluster", OK, address)
+
+
+def of_address_file() -> Finding:
+    """Return whether the file by which `ray.init()` finds a cluster names one that is there."""
+    path = Path(os.environ.get("RAY_TMPDIR") or "/tmp", "ray", "ray_current_cluster")
+    try:
+        address = path.read_text().strip()
+    except OSError:
+        return Finding("address file", OK, f"there is no {path}")
+    if is_answered(address):
+        return Finding("address file", OK, f"{address} answers")
+    return Finding(
+        "address file",
+        PROBLEM,
+        f"{path} names {address}, where nothing answers: `ray.init()` without an address fails",
+        'remove that file, or call `ray.init(address="local")`; a raybatch pool does so by itself',
+    )
+
+
+def of_tokens(hosts: Mapping[str, HostFacts]) -> Finding:
+    """Return whether Ray asks those that connect to `hosts` for a token."""
+    without = [where for where, facts in hosts.items() if facts.auth_mode != "token"]
+    if not without:
+        return Finding("token authentication", OK, "on")
+    return Finding(
+        "token authentication",
+        WARNING,
+        f"off on {', '.join(without)}: whoever reaches the cluster can run code on it",
+        "set RAY_AUTH_MODE=token where Ray is started (2.52 or later), or see that nobody else reaches its ports",
+    )
+
+
+def is_answered(address: str) -> bool:
+    """Return whether somebody takes a connection at `address`, HOST:PORT."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_TIMEOUT_S).close()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _shared_memory(where: str, facts: HostFacts) -> Finding:
+    check = f"/dev/shm, {where}"
+    store_bytes, whose = facts.store_bytes, "the object store has"
+    if store_bytes is None:
+        store_bytes, whose = int(_STORE_SHARE * facts.memory_bytes), "Ray would take"
+    seen = f"{facts.shm_bytes / 1e9:.1f} GB, {whose} {store_bytes / 1e9:.1f} GB"
+    if facts.shm_bytes >= store_bytes:
+        return Finding(check, OK, seen)
+    advice = (
+        "make it larger (`docker run --shm-size`, a memory-backed volume in Kubernetes), or set a smaller "
+        "object_store_memory: Ray puts what does not fit on a disk, which is slow"
+    )
+    return Finding(check, WARNING, seen, advice)
+
+
+def _open_files(where: str, facts: HostFacts) -> Finding:
+    check, limit = f"open files, {where}", facts.open_files
+    seen = "without limit" if limit < 0 else f"at most {limit}"
+    if limit < 0 or limit >= _FEW_OPEN_FILES:
+        return Finding(check, OK, seen)
+    status = PROBLEM if limit < _TOO_FEW_OPEN_FILES else WARNING
+    advice = "raise it before Ray is started: `ulimit -n 65536`, or LimitNOFILE= of its service"
+    return Finding(check, status, seen, advice)
+
+
+def _kernel(where: str, facts: HostFacts) -> Finding:
+    if facts.kernel == "usable":
+        return Finding(f"resize kernel, {where}", OK, facts.kernel)
+    advice = "pip install 'raybatch[fast]' there: Pillow takes three times as long to resize"
+    return Finding(f"resize kernel, {where}", WARNING, facts.kernel, advice)
+
+
+def _hosts(count: int) -> str:
+    return "1 host" if count == 1 else f"{count} hosts"

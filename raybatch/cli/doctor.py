@@ -1,0 +1,91 @@
+"""`raybatch doctor`: what is wrong with the machine or the cluster, and what to do about it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from raybatch.cli import diagnosis, options
+from raybatch.cli.diagnosis import PROBLEM, Finding
+from raybatch.cli.host_facts import HostFacts, look
+from raybatch.errors import PoolError
+
+_STYLES = {"ok": "green", "warning": "yellow", "problem": "red"}
+
+
+@click.command()
+@click.argument("paths", nargs=-1)
+@click.option(
+    "--address",
+    envvar="RAY_ADDRESS",
+    help="The Ray cluster to look at, such as auto or HOST:PORT.  [default: RAY_ADDRESS, or this machine alone]",
+)
+@options.as_json
+@options.report_errors
+def doctor(paths: tuple[str, ...], address: str | None, as_json: bool) -> None:
+    """Look at this machine, and at every host of a cluster, and say what is in the way of loading.
+
+    PATHS are files, folders or URLs that every host is to read.
+
+    The exit status is 0 if all is well or there are only warnings, 1 if there is a problem, 2 if the cluster could not
+    be looked at.
+    """
+    absolute = [path if "://" in path else os.path.abspath(path) for path in paths]
+    findings: list[Finding] = []
+    try:
+        findings.extend(_findings(absolute, None if address in ("", "local") else address))
+    finally:
+        if as_json:
+            click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
+        else:
+            _report(Console(), findings)
+    if any(finding.status == PROBLEM for finding in findings):
+        raise SystemExit(options.SOMETHING_BAD)
+
+
+def _findings(paths: list[str], address: str | None) -> Iterator[Finding]:
+    from raybatch.cli.ray_hosts import look_at_hosts  # loads ray
+
+    cluster = diagnosis.of_address(address)
+    yield cluster
+    yield diagnosis.of_address_file()
+    here = look(paths)
+    hosts: dict[str, HostFacts] = {}
+    if address is None or cluster.status == PROBLEM:
+        hosts["this machine"] = here
+    else:
+        if ":" in address and not diagnosis.is_answered(address):
+            raise PoolError(
+                f"nothing answers at {address}: is Ray up there, and can it be reached from here?"
+            )
+        try:
+            answers = look_at_hosts(address, paths)
+        except PoolError as error:
+            hint = "If it asks for tokens, set RAY_AUTH_MODE=token here too"
+            raise PoolError(f"{error}. {hint}") from error
+        for where, answer in answers.items():
+            if isinstance(answer, str):
+                advice = "see the logs of Ray there, and that its Python has what the program needs"
+                yield Finding(f"host {where}", PROBLEM, answer, advice)
+            else:
+                hosts[where] = answer
+        yield diagnosis.of_tokens(hosts)
+    yield from diagnosis.of_versions(here, hosts)
+    for where, facts in hosts.items():
+        yield from diagnosis.of_host(where, facts)
+    yield from diagnosis.of_paths(hosts, paths)
+
+
+def _report(console: Console, findings: list[Finding]) -> None:
+    for finding in findings:
+        line = Text(f"{finding.status:8}", style=_STYLES[finding.status])
+        line.append(f"{finding.check}: {finding.seen}", style="default")
+        console.print(line, soft_wrap=True)
+        if finding.advice:
+            console.print(Text(f"{'':8}→ {finding.advice}"), soft_wrap=True)

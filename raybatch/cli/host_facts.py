@@ -1,0 +1,118 @@
+"""What one host is like; Ray runs it on each.
+
+It travels as a whole, so a host that lacks raybatch, or has another version, can say so. Hence no import of
+raybatch at the top.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import resource
+import socket
+import stat
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class HostFacts:
+    """What a host is like.
+
+    `versions` of "Python", "ray" and "raybatch", None where one is not installed. `cores` this process may use;
+    `shm_bytes` is the size of /dev/shm, 0 if there is none; `open_files` the soft limit of a process, -1 for none;
+    `kernel` is "usable", "no Numba", or why it is not used. `unreadable` has what is wrong with paths that cannot be
+    read. `auth_mode` is "token" where Ray asks for one; its processes inherit it. `store_bytes` is the size of Ray's object store, None where no Ray was asked.
+    """
+
+    name: str
+    versions: dict[str, str | None]
+    cores: int
+    shm_bytes: int
+    memory_bytes: int
+    open_files: int
+    kernel: str
+    unreadable: dict[str, str]
+    auth_mode: str
+    store_bytes: int | None = None
+
+
+def look(paths: list[str]) -> HostFacts:
+    """Return what this host is like, and which of `paths`, files, folders or URLs, cannot be read here."""
+    soft_limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    versions = {"Python": platform.python_version(), "ray": _version("ray")}
+    versions["raybatch"] = _own_version()
+    errors = {path: _error_at(path) for path in paths}
+    return HostFacts(
+        name=socket.gethostname(),
+        versions=versions,
+        cores=len(os.sched_getaffinity(0)),
+        shm_bytes=_size_of("/dev/shm"),
+        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        open_files=-1 if soft_limit == resource.RLIM_INFINITY else soft_limit,
+        kernel=_kernel(),
+        unreadable={path: error for path, error in errors.items() if error is not None},
+        auth_mode=os.environ.get("RAY_AUTH_MODE", "").lower(),
+    )
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _own_version() -> str | None:
+    try:
+        version: str = importlib.import_module("raybatch").__version__
+    except ImportError:
+        return None
+    return version
+
+
+def _size_of(folder: str) -> int:
+    try:
+        status = os.statvfs(folder)
+    except OSError:
+        return 0
+    return status.f_frsize * status.f_blocks
+
+
+def _kernel() -> str:
+    if importlib.util.find_spec("numba") is None:
+        return "no Numba"
+    try:
+        from raybatch.image.resampling import has_kernel
+
+        return "usable" if has_kernel() else "its pixels are not Pillow's, or it cannot be compiled"
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+
+
+def _error_at(path: str) -> str | None:
+    """Return what is wrong with `path`, None if it can be read."""
+    try:
+        if os.path.isdir(path):
+            with os.scandir(path) as entries:
+                return None if any(entries) else "the folder is empty"
+        if "://" not in path:
+            if not stat.S_ISREG(os.stat(path).st_mode):  # to open a pipe would wait for a writer
+                return "neither a file nor a folder"
+            with open(path, "rb") as file:
+                file.read(1)
+            return None
+        from raybatch.accessors.storage import open_store
+
+        store = open_store()
+        try:
+            with store.open(path) as file:
+                file.read(1)
+        except OSError as error:
+            # It may be a folder.
+            return None if any(store.below(path, 1)) else str(error)
+        return None
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
