@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,10 @@ def test_programs_print_what_the_readme_says(
     make_photos(tmp_path / "train", 200)
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {"__name__": "__main__"}
+    has_torch = find_spec("torch") is not None
     for program, output in BLOCK.findall(README.read_text()):
-        exec(compile(program, str(README), "exec"), names)
-        assert capsys.readouterr().out == output
+        if has_torch or "import torch" not in program:
+            exec(compile(program, str(README), "exec"), names)
+            assert capsys.readouterr().out == output
+    if not has_torch:
+        pytest.skip("the programs that need PyTorch were left out: it is not installed")
