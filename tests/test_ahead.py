@@ -90,10 +90,12 @@ def test_no_more_is_asked_for_than_is_to_be_ahead() -> None:
 @pytest.mark.parametrize("ahead", AHEADS)
 def test_an_error_comes_after_the_batches_before_it(ahead: int) -> None:
     source = rb.ArrayDataSource([Faulty(0, 12, bad=(5,))])
-    batches = iter(prepared(rb.Loader(source, 2), ahead))
+    loader = rb.Loader(source, 2)
+    batches = iter(prepared(loader, ahead))
     assert [next(batches)[0].tolist() for _ in range(2)] == [[0, 1], [2, 3]]
     with pytest.raises(BatchError, match="batch 2 of epoch 0"):
         next(batches)
+    assert loader.batches_received == 3  # nothing that follows was asked for
     assert [x.tolist() for (x,) in batches] == [[6, 7], [8, 9], [10, 11]]
 
 
