@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 from PIL import Image
 
 import raybatch as rb
+from tests.drivers import alive, is_actor, wait_for
 
 
 def run(
@@ -127,3 +130,48 @@ def test_a_broken_image_is_named(photos: list[str], tmp_path: Path) -> None:
 def test_help_and_version(tmp_path: Path) -> None:
     assert "demo" in run("--help", folder=tmp_path).stdout
     assert rb.__version__ in run("--version", folder=tmp_path).stdout
+
+
+@pytest.mark.parametrize("command", [["load", "--epochs", "10000"], ["pack", "--size", "8"]])
+def test_ctrl_c_ends_a_command_at_once_and_leaves_nothing(
+    command: list[str], photos: list[str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number in range(2000):  # enough that it is not done before it is ended
+        os.link(photos[number % len(photos)], folder / f"{number}.jpg")
+    name, *options = command
+    places = [str(folder), str(tmp_path / "out")] if name == "pack" else [str(folder)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "raybatch", name, *places, *options, "--actors", "1"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    below: list[psutil.Process] = []
+
+    def is_at_work() -> bool:
+        below[:] = alive(psutil.Process(process.pid).children(recursive=True))
+        return any(is_actor(each) for each in below)
+
+    with process:
+        wait_for(is_at_work, "an actor", 60)
+        process.send_signal(signal.SIGINT)
+        wait_for(lambda: process.poll() is not None, "the end", 5)
+        _, errors = process.communicate()
+    wait_for(lambda: not alive(below), "no process below", 5)
+    assert process.returncode != 0
+    assert errors.strip().splitlines()[-1] == "Aborted!"
+    assert "Traceback" not in errors
+
+
+def test_the_shell_completes_commands_and_options(tmp_path: Path) -> None:
+    for words, wanted in (("raybatch p", "pack plan preview"), ("raybatch load --sh", "--shuffle")):
+        count = str(len(words.split()) - 1)
+        result = run(
+            folder=tmp_path,
+            _RAYBATCH_COMPLETE="bash_complete",
+            COMP_WORDS=words,
+            COMP_CWORD=count,
+        )
+        assert [line.removeprefix("plain,") for line in result.stdout.split()] == wanted.split()

@@ -21,6 +21,7 @@ try:
     import torch
     from torch import nn
 
+    from raybatch.adapters.torch import to_torch
     from raybatch.examples.dataloader import Photos, dataloader
 except ImportError as error:
     raise ImportError("this example trains with torch: pip install 'raybatch[torch]'") from error
@@ -41,8 +42,8 @@ class Training:
 
     def step(self, images: Any, labels: Any) -> None:
         """Learn from a batch: uint8 `(n, H, W, 3)`, and int64 `(n,)`."""
-        pixels = tensor(images).permute(0, 3, 1, 2).float() / 255
-        loss = nn.functional.cross_entropy(self.model(pixels), tensor(labels))
+        pixels = images.permute(0, 3, 1, 2).float() / 255
+        loss = nn.functional.cross_entropy(self.model(pixels), labels)
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
@@ -106,11 +107,6 @@ def network(channels: int) -> Any:
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4 * channels, 2))
 
 
-def tensor(array: Any) -> torch.Tensor:
-    """Return an array as a tensor: a copy, since arrays from actors are read-only. A tensor stays what it is."""
-    return torch.tensor(array) if isinstance(array, np.ndarray) else array
-
-
 def labelled_photos(directory: str, most: int | None) -> tuple[list[str], Any]:
     """Return the paths of the JPEG files named dog_* and cat_*, sorted, and 1 for each dog, int64 `(n,)`.
 
@@ -131,14 +127,14 @@ def labelled_photos(directory: str, most: int | None) -> tuple[list[str], Any]:
 def open_batches(
     library: str, paths: list[str], labels: Any, edge: int, batch_size: int, seed: int, workers: int
 ) -> tuple[rb.Loader, Iterable[Any]]:
-    """Return the loader whose position is that of the training, and what gives the batches."""
+    """Return the loader whose position is that of the training, and what gives the batches as tensors."""
     if library == "torch":
         order = rb.Loader(rb.ArrayDataSource([np.arange(len(paths))]), batch_size, shuffle=seed)
         return order, dataloader(Photos(paths, labels, (edge, edge)), order, workers)
     photos = rb.ImageFileAccessor(paths, size=(edge, edge))
     source = rb.ArrayDataSource([photos, labels])
     loader = rb.Loader(source, batch_size, shuffle=seed, pool=rb.RayActorPool(workers))
-    return loader, loader
+    return loader, to_torch(loader)
 
 
 def train_epoch(
