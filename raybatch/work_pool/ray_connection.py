@@ -6,10 +6,13 @@ import logging
 import os
 import socket
 import threading
+import time
 
 import ray
 
 from raybatch.errors import PoolError
+
+_SAME_SESSION_S = 0.2
 
 # Reentrant, since the garbage collector may let a pool go while this thread connects another.
 _lock = threading.RLock()
@@ -29,11 +32,20 @@ class RayConnection:
             if self._own is not None:
                 self._own.holders.add(id(self))
             self._session = _session()
+        self._look_again_at = 0.0
         self.is_own_cluster = self._own is not None and self._own.is_local
 
     def is_alive(self) -> bool:
         """Return whether this process is still connected to the Ray that it was connected to."""
-        return ray.is_initialized() and _session() == self._session
+        if not ray.is_initialized():
+            return False
+        now = time.monotonic()
+        if now >= self._look_again_at:
+            if _session() != self._session:
+                return False
+            # To connect to another takes Ray longer.
+            self._look_again_at = now + _SAME_SESSION_S
+        return True
 
     def release(self) -> None:
         """Let go; may be called twice."""

@@ -20,7 +20,7 @@ from raybatch.work_pool.ray_capacity import ActorOptions, capacity
 from raybatch.work_pool.ray_connection import RayConnection
 from raybatch.work_pool.ray_failures import Kind, kind_of
 from raybatch.work_pool.ray_metrics import count_worker_death
-from raybatch.work_pool.ray_worker import BatchWorker, RayConstant
+from raybatch.work_pool.ray_worker import BatchWorker, RayConstant, packed
 
 _log = logging.getLogger(__name__)
 
@@ -163,7 +163,7 @@ class RayTeam:
                 if isinstance(constant, RayConstant) and constant.key not in member.kept:
                     member.actor.keep.remote(constant.key, [constant.ref])
                     member.kept.add(constant.key)
-            ref = member.actor.make.remote(read.key, item)
+            ref = member.actor.make.remote(read.key, packed(item))
             if not member.queue:
                 member.heard_at = time.monotonic()
             member.queue[ref] = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import time
 import traceback
 from collections.abc import Iterator
@@ -60,11 +61,28 @@ class BatchWorker:
         self._returned_at = None
         start = time.perf_counter()
         with row_executor(self._executor):
-            result = result_of(lambda packed: kept(key)(packed), item)
+            result = result_of(lambda sent: kept(key)(_unpacked(sent)), item)
         if isinstance(result, Failure):
             return PackedFailure.pack(result.error)
         self._returned_at = time.thread_time()
         return result, time.perf_counter() - start, stored_s
+
+
+def packed(item: Any) -> Any:
+    """Return `item` as bytes, which Ray sends as they are; or itself, where only Ray's own pickler knows how.
+
+    Ray's pickler calls back into Python for each object, and takes several times as long over a batch's indices.
+    """
+    try:
+        data = pickle.dumps(item, protocol=5)
+    except Exception:
+        return item
+    # What the program itself defines is not there for a worker to import.
+    return item if b"__main__" in data else data
+
+
+def _unpacked(item: Any) -> Any:
+    return pickle.loads(item) if isinstance(item, bytes) else item
 
 
 def kept(key: str) -> Any:
