@@ -239,7 +239,9 @@ def test_the_object_store_fits_shared_memory_and_that_fits_the_limit() -> None:
         assert {"name": "shm", "mountPath": "/dev/shm"} in container["volumeMounts"]
         store = int(group["rayStartParams"]["object-store-memory"])
         assert store < quantity(shm["sizeLimit"])
-        assert quantity(shm["sizeLimit"]) <= quantity(container["resources"]["limits"]["memory"]) / 4
+        assert (
+            quantity(shm["sizeLimit"]) <= quantity(container["resources"]["limits"]["memory"]) / 4
+        )
 
 
 def test_only_loader_pods_have_the_resource_and_they_come_and_go() -> None:
@@ -382,9 +384,11 @@ def test_the_readme_names_every_file_and_no_other() -> None:
     links = set(re.findall(r"\]\(([^)#]+)\)", TEXTS["README.md"]))
     files = {str(path.relative_to(CLUSTER)) for path in CLUSTER.rglob("*.*") if path.is_file()}
     own = {"README.md", "Dockerfile.dockerignore"}
-    assert links == {
-        name for name in files | {"Dockerfile"} if not re.search(r"(\.pyc|__|hosts\.py)", name)
-    } - own
+    assert (
+        links
+        == {name for name in files | {"Dockerfile"} if not re.search(r"(\.pyc|__|hosts\.py)", name)}
+        - own
+    )
     anchors = {"#" + title.lower().replace(" ", "-") for title in titles()}
     assert set(re.findall(r"\]\((#[^)]+)\)", TEXTS["README.md"])) <= anchors
 
@@ -471,8 +475,9 @@ exec "$@" """,
     "ray": """
 echo "token ${RAY_AUTH_MODE-} $(stat -c %a "$RAY_AUTH_TOKEN_PATH") $(wc -c < "$RAY_AUTH_TOKEN_PATH")" >> "$LOG"
 [[ $* != *--head* || -z ${HEAD_FAILS-} ]] || exit 3
-case $1 in health-check) test -f "$UP";; start) touch "$UP"; exec sleep 60;; esac""",
-    "program": 'echo "program $* at $RAY_ADDRESS" >> "$LOG"; exit ${STATUS-0}',
+case $1 in health-check) test -f "$UP";; start) touch "$UP"; [[ $* == *--head* ]] || touch "$UP.loaders"; exec sleep 60;; esac""",
+    # It outlives the start of the loaders, as programs do.
+    "program": 'until [[ $NODES != *\\ * || -f $UP.loaders ]]; do sleep 0.02; done; echo "program $* at $RAY_ADDRESS" >> "$LOG"; exit ${STATUS-0}',
     "stuck": 'echo stuck >> "$LOG"; exec sleep 60',
 }
 

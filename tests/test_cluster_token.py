@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.drivers import Driver, start
+from tests.drivers import start
 
 ROOT = Path(__file__).parent.parent
 
@@ -31,6 +31,8 @@ def with_token(path: Path, mode: str = "token") -> dict[str, str]:
         "PYTHONPATH": str(ROOT),
         # Ray writes a token of its own below this, if it needs one.
         "HOME": str(path.parent),
+        # Ray tries for 20 s to reach a cluster that refuses it.
+        "RAY_NUM_REDIS_GET_RETRIES": "2",
     }
 
 
@@ -56,7 +58,6 @@ def test_a_program_without_the_token_is_refused(photos: list[str], tmp_path: Pat
     right, wrong = tmp_path / "right", tmp_path / "wrong"
     right.write_text("a" * 64)
     wrong.write_text("b" * 64)
-    cluster: Driver
     with start(CLUSTER, env=with_token(right)) as cluster:
         address = cluster.listen()["address"]
         cluster.children()
@@ -72,3 +73,14 @@ def test_a_program_without_the_token_is_refused(photos: list[str], tmp_path: Pat
         assert programs[name].returncode == 1, said[name]
         assert "raybatch.errors.PoolError: cannot connect to Ray at" in said[name]
         assert "epoch" not in said[name]
+
+
+def test_a_program_that_finds_no_token_is_told_where_one_belongs(tmp_path: Path) -> None:
+    env = with_token(tmp_path / "token")
+    del env["RAY_AUTH_TOKEN_PATH"]
+    program = "import raybatch as rb; rb.RayActorPool(1, address='127.0.0.1:1')"
+    command = [sys.executable, "-c", program]
+    result = subprocess.run(command, env=env, capture_output=True, text=True)
+    *_, last = result.stderr.splitlines()
+    assert last.startswith("raybatch.errors.PoolError: cannot connect to Ray at '127.0.0.1:1': ")
+    assert "RAY_AUTH_TOKEN_PATH" in last
