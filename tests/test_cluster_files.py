@@ -108,14 +108,14 @@ RAY_CLUSTER: dict[str, Any] = {
         "resources": RESOURCES,
         "securityContext": SECURITY,
     },
-    "!headGroupSpec": {"serviceType": str, "!rayStartParams": dict, "!template": POD},
+    "!headGroupSpec": {"serviceType": str, "rayStartParams": dict, "!template": POD},
     "workerGroupSpecs": [
         {
             "!groupName": str,
             "replicas": int,
             "!minReplicas": int,
             "!maxReplicas": int,
-            "!rayStartParams": dict,
+            "rayStartParams": dict,
             "!template": POD,
         }
     ],
