@@ -69,7 +69,7 @@ class _OwnConnection:
         self.holders: set[int] = set()
         try:
             _init(address)
-        except (ConnectionError, ValueError, RuntimeError) as error:
+        except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
             raise PoolError(f"cannot connect to Ray at {address!r}: {error}") from error
         self.session = _session()
 

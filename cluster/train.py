@@ -1,0 +1,46 @@
+"""Where training goes: a loop on the trainer's host over batches that the loader hosts make.
+
+    python train.py /data/train --actors 64
+
+It joins the cluster of the environment's RAY_ADDRESS, which jobs of Ray and Slurm's script set, or the one that was
+started on this host.
+"""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+import raybatch as rb
+
+
+@click.command()
+@click.argument("directory")
+@click.option("--actors", default=16, show_default=True, help="One for each CPU of the loaders.")
+@click.option("--epochs", default=1, show_default=True)
+@click.option("--size", default=224, show_default=True, help="Height and width of the images.")
+@click.option("--batch-size", default=64, show_default=True)
+def train(directory: str, actors: int, epochs: int, size: int, batch_size: int) -> None:
+    """Load the images below DIRECTORY, which every loader sees by this path or URL."""
+    images = rb.image_folder(directory)
+    accessor = rb.ImageFileAccessor(images.paths, size=(size, size))
+    source = rb.ArrayDataSource([accessor, images.labels])
+    pool = rb.RayActorPool(
+        actors,
+        # The loader hosts have one `loader`, so that up to a thousand actors fit as far as it goes: their CPUs limit
+        # them. The trainer's host has none.
+        resources={"loader": 0.001},
+        address=os.environ.get("RAY_ADDRESS", "auto"),
+        # Hosts that are rented when actors ask for them take minutes.
+        start_timeout_s=900,
+    )
+    with rb.Loader(source, batch_size, shuffle=0, pool=pool, name="train") as loader:
+        for epoch in range(epochs):
+            for _x, _y in loader:
+                pass  # a step of training
+            click.echo(f"epoch {epoch}: {loader.stats()}")
+
+
+if __name__ == "__main__":
+    train()
