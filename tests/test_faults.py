@@ -145,7 +145,8 @@ def test_actors_killed_in_a_loop_change_nothing(ray_cluster: None) -> None:
 
     def kill_some() -> None:
         while not done.wait(0.5):
-            if actors := actor_processes():
+            # One is left to go on with: on a slow machine they die faster than they start.
+            if len(actors := actor_processes()) > 1:
                 choice.choice(actors).kill()
 
     recovery = rb.Recovery(max_attempts=20)
