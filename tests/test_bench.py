@@ -83,6 +83,7 @@ def reference(photos: list[str]) -> Seen:
     return look(PLAIN, work_on(photos))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("contender", RIGHT, ids=lambda each: each.name)
 def test_a_contender_gives_the_same_pixels_or_is_missing(
     contender: Contender, photos: list[str], reference: Seen
@@ -127,6 +128,7 @@ def test_one_that_fails_later_is_not_timed_and_the_others_go_on(photos: list[str
     assert [plain.rounds[number].times.images for number in (0, 1)] == [40, 40]
 
 
+@pytest.mark.slow
 def test_bench_prints_json_draws_a_plot_and_leaves_nothing(
     photos: list[str], scratch: Path, tmp_path: Path
 ) -> None:
@@ -195,6 +197,7 @@ time.sleep(60)
     assert not alive([psutil_process])
 
 
+@pytest.mark.slow
 def test_bench_prints_a_table_of_made_pictures(scratch: Path) -> None:
     program = """
 from raybatch.cli import main
@@ -236,6 +239,7 @@ def test_a_missing_peer_is_told_from_a_broken_one(
     assert (standing.state, standing.note) == (state, note)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "running"),
     [(signal.SIGINT, "raylet"), (signal.SIGTERM, "python"), (signal.SIGKILL, "raylet")],

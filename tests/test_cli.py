@@ -33,6 +33,7 @@ def run(
     return result
 
 
+@pytest.mark.slow
 def test_demo_makes_images_loads_them_both_ways_and_shows_them(tmp_path: Path) -> None:
     result = run("demo", "--size", "32", folder=tmp_path)
     assert "1000 images, classes: cat, dog" in result.stdout
@@ -132,6 +133,7 @@ def test_help_and_version(tmp_path: Path) -> None:
     assert rb.__version__ in run("--version", folder=tmp_path).stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [["load", "--epochs", "10000"], ["pack", "--size", "8"]])
 def test_ctrl_c_ends_a_command_at_once_and_leaves_nothing(
     command: list[str], photos: list[str], tmp_path: Path

@@ -20,6 +20,8 @@ import torch
 
 from raybatch.examples.train import main
 
+pytestmark = pytest.mark.slow
+
 EPOCHS, PHOTOS = 2, 40
 BLOCKED = """
 import sys

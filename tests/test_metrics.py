@@ -78,7 +78,9 @@ def test_prometheus_gets_the_figures_of_an_epoch_with_faults() -> None:
     assert found["ray_raybatch_bad_samples_total"] == {"train": 1}
     assert found["ray_raybatch_worker_deaths_total"] == {"": 1}
     assert found["ray_raybatch_retries_total"] == {"train": int(said["retries"])}
-    assert 1 <= int(said["retries"]) <= 6  # the batch it made, and those that waited behind: the window
+    assert (
+        1 <= int(said["retries"]) <= 6
+    )  # the batch it made, and those that waited behind: the window
     assert found.get("ray_raybatch_hedges_total", {"train": 0}) == {"train": int(said["hedges"])}
     assert found["ray_raybatch_wait_seconds_total"]["train"] > 0
     assert found["ray_raybatch_stage_seconds_total"]["train other"] > 200 * 0.004

@@ -28,6 +28,8 @@ from raybatch.cli.bench_page import write_bench_page
 from raybatch.cli.scan import scan_folder
 from raybatch.cli.scan_advice import advice
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = "<script>document.title='taken'<.jpg"
 HANDLER = "<img src=x onerror=document.title='taken'>"
 VIEWS = {"laptop": (1280, False), "phone": (390, True)}

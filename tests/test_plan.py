@@ -89,6 +89,7 @@ def test_the_command(photos: list[str], tmp_path: Path) -> None:
     assert figures["warning"] is None
 
 
+@pytest.mark.slow
 def test_the_command_says_what_is_too_much(photos: list[str], tmp_path: Path) -> None:
     folder = str(Path(photos[0]).parent)
     options = ["--size", "16", "--batch-size", "4", "--batches", "2"]

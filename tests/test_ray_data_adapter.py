@@ -17,7 +17,7 @@ import ray.data
 from raybatch.adapters.ray_data import from_ray_data, to_ray_data
 
 # Ray warns of its own settings.
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 
 X = np.arange(23)
 Y = np.arange(92.0).reshape(23, 2, 2)

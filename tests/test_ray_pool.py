@@ -64,6 +64,7 @@ def test_the_environment_does_not_count_once_the_program_has_a_ray(
         pass
 
 
+@pytest.mark.slow
 def test_a_ray_that_the_program_ends_is_missed_and_no_other_started() -> None:
     program = """
 import ray

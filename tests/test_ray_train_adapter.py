@@ -21,7 +21,7 @@ from raybatch.adapters.ray_train import rank_split, save_state, train_loader
 from raybatch.adapters.torch import to_torch
 
 # Ray warns of its own settings.
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 
 SAMPLES = 103
 

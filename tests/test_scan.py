@@ -60,6 +60,7 @@ def test_scan_finds_what_there_is(mixed: Path, photos: list[str], tmp_path: Path
     np.testing.assert_allclose(found["std"], np.sqrt(square - mean**2), atol=6e-5)
 
 
+@pytest.mark.slow
 def test_the_scan_does_not_depend_on_the_pool(mixed: Path, tmp_path: Path) -> None:
     alone = scanned("mixed", "--actors", "0", folder=tmp_path, status=1)
     assert scanned("mixed", "--actors", "2", folder=tmp_path, status=1) == alone

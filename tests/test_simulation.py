@@ -157,6 +157,7 @@ def test_with_no_host_left_the_error_says_what_was_waited_for() -> None:
     assert pool.elapsed_s == pytest.approx(600, abs=20)
 
 
+@pytest.mark.slow
 def test_a_thousand_workers_and_a_hundred_thousand_batches() -> None:
     faults: list[Any] = [
         HostCutOff(2, 3),

@@ -51,10 +51,12 @@ def test_what_is_made_ahead_fits_the_store() -> None:
     assert run(10_000_000) == {"count": "16", "spilled": "0", "said": "False"}
 
 
+@pytest.mark.slow
 def test_without_a_limit_ray_would_write_to_disk() -> None:
     assert int(run(10_000_000, "rb.Prefetch(16)")["spilled"]) > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("nbytes", [50_000_000, 120_000_000])
 def test_a_batch_too_large_is_delivered_and_said_to_be(nbytes: int) -> None:
     said = run(nbytes)
