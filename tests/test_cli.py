@@ -49,8 +49,11 @@ def test_demo_makes_images_loads_them_both_ways_and_shows_them(tmp_path: Path) -
 
 def test_demo_of_a_folder_of_ones_own(photos: list[str], tmp_path: Path) -> None:
     folder = str(Path(photos[0]).parent)
-    result = run("demo", folder, "--actors", "1", "--contact-sheet", "x.png", folder=tmp_path)
-    assert "40 images, classes: cat, dog" in result.stdout
+    options = ["--actors", "1", "--contact-sheet", "x.png", "--json"]
+    told = json.loads(run("demo", folder, *options, folder=tmp_path).stdout)
+    assert (told["images"], told["classes"], told["equal"]) == (40, ["cat", "dog"], True)
+    assert len({each["digest"] for each in told["streams"].values()}) == 1
+    assert told["contact_sheet"] == "x.png"
     assert (tmp_path / "x.png").exists()
 
 

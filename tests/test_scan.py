@@ -193,6 +193,9 @@ def test_preview_names_what_it_leaves_out(mixed: Path, tmp_path: Path) -> None:
     result = run("preview", "mixed", "--out", "s.jpg", folder=tmp_path)
     assert "13 images are in s.jpg" in result.stdout
     assert "short.jpg" in result.stdout
+    told = json.loads(run("preview", "mixed", "--out", "s.jpg", "--json", folder=tmp_path).stdout)
+    assert (told["out"], len(told["labels"])) == ("s.jpg", 13)
+    assert any("short.jpg" in each["path"] for each in told["left_out"])
 
 
 def test_contact_sheets_of_any_batch() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ _SEED = 12345
     show_default=True,
     help="Where to write a picture of the first batch.",
 )
+@options.as_json
 @options.report_errors
 def demo(
     directory: str | None,
@@ -43,23 +45,30 @@ def demo(
     batch_size: int,
     actors: int | None,
     sheet_path: Path,
+    as_json: bool,
 ) -> None:
     """Load the images below DIRECTORY with Ray actors, then without, and show that both give the same.
 
     Without DIRECTORY, 1,000 pictures are made in a temporary folder.
     """
-    console = Console()
+    console = Console(stderr=as_json)
     with given_or_made(console, directory) as folder:
         source, names = folder_source(folder, size)
-        console.print(f"{len(source.data[0])} images, classes: {', '.join(names)}")
+        images = len(source.data[0])
+        console.print(f"{images} images, classes: {', '.join(names)}")
         rows = []
         for title, count in (("Ray actors", actors), ("this process", 0)):
             with open_loader(source, batch_size, _SEED, count) as loader:
                 rows.append((title, time_epoch(console, loader, 0)))
         _write_contact_sheet(source, names, batch_size, sheet_path)
-    _report(console, rows)
-    console.print(f"The first batch is in {sheet_path}")
-    if rows[0][1]["digest"] != rows[1][1]["digest"]:
+    is_equal = rows[0][1]["digest"] == rows[1][1]["digest"]
+    if as_json:
+        facts = {"images": images, "classes": names, "streams": dict(rows), "equal": is_equal}
+        click.echo(json.dumps({**facts, "contact_sheet": str(sheet_path)}, indent=2))
+    else:
+        _report(console, rows)
+        console.print(f"The first batch is in {sheet_path}")
+    if not is_equal:
         raise click.ClickException("the two streams differ; did the files change meanwhile?")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -86,6 +87,7 @@ def _module(where: str) -> ModuleType:
 )
 @options.exclude
 @options.reading
+@options.as_json
 @options.report_errors
 def preview(
     directory: str,
@@ -96,6 +98,7 @@ def preview(
     epoch: int,
     augment: Callable[..., Any] | None,
     exclude: BadSampleLedger | None,
+    as_json: bool,
     **reading: Any,
 ) -> None:
     """Write a contact sheet of the first images that the loader would deliver of DIRECTORY, with their labels.
@@ -111,13 +114,20 @@ def preview(
         loader.set_epoch(epoch)
         shown, labels = next(iter(loader), ([], []))
         bad = loader.bad_samples
-    console = Console()
+    console = Console(stderr=as_json)
     for sample in bad:
         console.print(sample.message, style="red", markup=False, soft_wrap=True)
     if len(shown) == 0:
         raise click.ClickException("none of the images can be shown")
-    contact_sheet(shown, [names[label] for label in labels], largest_edge=_LARGEST_EDGE).save(out)
-    console.print(f"{len(shown)} images are in {out}", markup=False, soft_wrap=True)
+    texts = [names[label] for label in labels]
+    contact_sheet(shown, texts, largest_edge=_LARGEST_EDGE).save(out)
+    if as_json:
+        left_out = [
+            {"index": each.index, "path": each.path, "message": each.message} for each in bad
+        ]
+        click.echo(json.dumps({"out": str(out), "labels": texts, "left_out": left_out}, indent=2))
+    else:
+        console.print(f"{len(shown)} images are in {out}", markup=False, soft_wrap=True)
 
 
 def _source(
