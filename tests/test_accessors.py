@@ -22,6 +22,7 @@ from raybatch.accessors import (
 from raybatch.data_source import ArrayDataSource
 from raybatch.errors import SampleReadError
 from raybatch.image import ImageArrayUInt8ToFloat32
+from tests.file_arrays import hdf5, memory_map, zarr_array
 
 INDICES = np.array([3, 0, -1, 3])
 BOTH = pytest.mark.parametrize("kind", [ImageFileAccessor, NonUniformImageFileAccessor])
@@ -195,36 +196,16 @@ def test_a_source_joins_accessors_and_arrays(photos: list[str]) -> None:
 DATA = np.arange(60, dtype=np.int32).reshape(20, 3)
 
 
-def in_memory(folder: Path) -> Any:
-    return DATA.copy()
-
-
-def memory_map(folder: Path) -> Any:
-    np.save(folder / "data.npy", DATA)
-    return np.load(folder / "data.npy", mmap_mode="r")
-
-
-def hdf5(folder: Path) -> Any:
-    h5py: Any = pytest.importorskip("h5py")
-    with h5py.File(folder / "data.h5", "w") as file:
-        file["x/y"] = DATA
-    return h5py.File(folder / "data.h5", "r")["x/y"]
-
-
-def zarr_array(folder: Path) -> Any:
-    zarr: Any = pytest.importorskip("zarr")
-    # Since version 3 zarr's arrays have a shape, and no `__len__`.
-    array = zarr.open(str(folder / "data.zarr"), mode="w", shape=DATA.shape, dtype=DATA.dtype)
-    array[:] = DATA
-    return array
+def in_memory(folder: Path, values: Any) -> Any:
+    return values.copy()
 
 
 @pytest.mark.parametrize("make", [in_memory, memory_map, hdf5, zarr_array])
 def test_array_likes_of_other_libraries_are_read_in_any_order(
-    tmp_path: Path, make: Callable[[Path], Any]
+    tmp_path: Path, make: Callable[[Path, Any], Any]
 ) -> None:
     source = ArrayDataSource(
-        [make(tmp_path), DATA[:, 0]], indices=[5, 5, 19, 0, 7, 2, 11], repeats=2
+        [make(tmp_path, DATA), DATA[:, 0]], indices=[5, 5, 19, 0, 7, 2, 11], repeats=2
     )
     for one in (source, pickle.loads(pickle.dumps(source))):
         for shuffle in (None, 3):
@@ -241,7 +222,7 @@ def test_array_likes_of_other_libraries_are_read_in_any_order(
 def test_a_pickled_h5py_data_set_is_found_from_another_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hdf5(tmp_path).file.close()
+    hdf5(tmp_path, DATA).file.close()
     monkeypatch.chdir(tmp_path)
     h5py: Any = pytest.importorskip("h5py")
     pickled = pickle.dumps(ArrayDataSource([h5py.File("data.h5", "r")["x/y"]]))
@@ -252,8 +233,8 @@ def test_a_pickled_h5py_data_set_is_found_from_another_folder(
 
 @pytest.mark.parametrize("make", [in_memory, memory_map, hdf5, zarr_array])
 def test_array_likes_of_other_libraries_are_seen_as_float_images(
-    tmp_path: Path, make: Callable[[Path], Any]
+    tmp_path: Path, make: Callable[[Path, Any], Any]
 ) -> None:
-    array = ImageArrayUInt8ToFloat32(make(tmp_path))
+    array = ImageArrayUInt8ToFloat32(make(tmp_path, DATA))
     (batch,) = ArrayDataSource([array]).samples_by_indices(np.array([7, 2, 7]))
     np.testing.assert_allclose(batch * 255, DATA[[7, 2, 7]], rtol=1e-6)

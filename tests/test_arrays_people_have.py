@@ -11,28 +11,11 @@ import numpy as np
 import pytest
 
 import raybatch as rb
+from tests.file_arrays import hdf5, memory_map, zarr_array
 
 VALUES = np.arange(60.0).reshape(20, 3)
 NAMES = [f"name {number}" for number in range(20)]
 INDICES = np.array([7, 0, 19, 7])
-
-
-def memory_map(folder: Path) -> Any:
-    np.save(folder / "values.npy", VALUES)
-    return np.load(folder / "values.npy", mmap_mode="r")
-
-
-def hdf5(folder: Path) -> Any:
-    h5py: Any = pytest.importorskip("h5py")
-    with h5py.File(folder / "values.h5", "w") as file:
-        file["values"] = VALUES
-    return h5py.File(folder / "values.h5", "r")["values"]
-
-
-def zarr_array(folder: Path) -> Any:
-    zarr: Any = pytest.importorskip("zarr")
-    zarr.save_array(str(folder / "values.zarr"), VALUES)
-    return zarr.open_array(str(folder / "values.zarr"), mode="r")
 
 
 def pandas_column(folder: Path) -> Any:
@@ -88,9 +71,9 @@ def torch_data_set(folder: Path) -> Any:
 
 
 ARRAYS: dict[str, tuple[Callable[[Path], Any], Any]] = {
-    "memmap": (memory_map, VALUES),
-    "h5py": (hdf5, VALUES),
-    "zarr": (zarr_array, VALUES),
+    "memmap": (lambda folder: memory_map(folder, VALUES), VALUES),
+    "h5py": (lambda folder: hdf5(folder, VALUES), VALUES),
+    "zarr": (lambda folder: zarr_array(folder, VALUES), VALUES),
     "pandas column": (pandas_column, VALUES[:, 0]),
     "pandas frame": (pandas_frame, VALUES),
     "pandas strings": (pandas_names, NAMES),

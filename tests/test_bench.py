@@ -16,18 +16,22 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 import raybatch
 from raybatch.bench.contenders import CONTENDERS, PLAIN, SCALED, Contender
 from raybatch.bench.pixel_check import Seen
+from raybatch.bench.plot import _draw
 from raybatch.bench.processes import ProcessTree
 from raybatch.bench.race import Race, Round, Standing, check, look
 from raybatch.bench.report import report
+from raybatch.bench.report_rows import timed
 from raybatch.bench.stopwatch import Times, time_epochs
 from raybatch.bench.work import Work
 from tests.drivers import alive, wait_for
 
+NAMES = ("images_per_s", "first_batch_s", "cpu_s_per_1000_images", "peak_mb")
 ROOT = Path(raybatch.__file__).parent.parent
 BLOCKED = """raise ModuleNotFoundError("No module named '{0}'", name="{0}")"""
 
@@ -176,6 +180,23 @@ def test_figures_are_medians_and_ratios_are_within_a_round() -> None:
     assert raybatch_row["cpu_s_per_1000_images"] == 40
     assert plain_row["images_per_s"] == 37.5
     assert plain_row["ratios"] == {"raybatch-actors": {"median": 2.5, "rounds": [4.0, 1.0]}}
+
+
+def test_the_fastest_is_drawn_on_top() -> None:
+    rows = [
+        {
+            "title": title,
+            "same_pixels": True,
+            "peer": title,
+            "rounds": [],
+            **dict.fromkeys(NAMES, rate),
+        }
+        for title, rate in (("slow", 1.0), ("fast", 3.0), ("middling", 2.0))
+    ]
+    panels = Figure().subplots(1, len(NAMES))
+    _draw(timed({"contenders": rows}), panels)
+    labels = [label.get_text() for label in panels[0].get_yticklabels()]
+    assert labels == ["slow", "middling", "fast"]  # from the bottom
 
 
 def test_cpu_time_of_processes_that_nobody_waited_for_is_counted() -> None:

@@ -105,6 +105,15 @@ class TestScaled:
         assert exact != scaled
         assert psnr(exact, scaled) > 28
 
+    def test_what_the_decoder_has_shrunk_is_resampled_at_once(self) -> None:
+        # A decoder shrinks by 8 at most, and leaves 5 times the size here.
+        data = encoded(photograph(40, 30).resize((2560, 1920)), "JPEG")
+        with Image.open(io.BytesIO(data)) as shrunk:
+            shrunk.draft(None, (128, 128))
+            assert shrunk.size == (320, 240)
+            wanted = shrunk.resize((64, 64), Resampling.BILINEAR)
+        assert read(data, (64, 64), decode="scaled") == wanted
+
     def test_without_a_size_nothing_is_shrunk(self) -> None:
         data = encoded(photograph(80, 60), "JPEG")
         assert read(data, decode="scaled") == read(data)

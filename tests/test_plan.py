@@ -71,6 +71,7 @@ def test_costs_are_measured() -> None:
     assert (costs.batch_size, costs.nbytes, costs.file_bytes) == (8, 8000, 404)
     assert 0.2 <= costs.actor_s < 0.6
     assert 0.3 < costs.waiting_share < 0.7
+    assert measure_costs(source, 20, rb.ThreadPool(1), 1, 50.5).nbytes == 20000
     with pytest.raises(ValueError, match="20 samples make no batch of 21"):
         measure_costs(source, 21, rb.ThreadPool(1), 4, 50.5)
 

@@ -16,6 +16,7 @@ from ray import cloudpickle
 import raybatch as rb
 from raybatch.accessors.rows import map_rows
 from tests.drivers import actor_processes, start, wait_for
+from tests.file_arrays import hdf5, memory_map, zarr_array
 
 COUNT_BATCHES = """
 with rb.Loader(source, 100, pool=rb.RayActorPool(1)) as loader:
@@ -33,6 +34,24 @@ def test_without_an_address_it_starts_a_ray_that_ends_with_the_pool() -> None:
         assert driver.listen() == {"initialized": "False"}
         wait_for(lambda: not driver.children(), "no process of Ray", 2)
         driver.go_on()
+
+
+OWN_TASKS = """
+class Pair:
+    def __init__(self, number): self.number = number
+
+def doubled(pair): return 2 * pair.number
+
+pool = rb.RayActorPool(1, address=sys.argv[1])
+tasks = [(doubled, (Pair(3),)), (lambda pair: pair.number, (Pair(4),)), (len, (b"bytes",))]
+say(results="/".join(map(str, pool.work_stream(iter(tasks)).retrieve_iter())))
+"""
+
+
+def test_what_the_program_itself_defines_travels_to_actors(ray_cluster: None) -> None:
+    address = ray.get_runtime_context().gcs_address
+    with start(OWN_TASKS, arguments=[address]) as driver:
+        assert driver.listen() == {"results": "6/4/5"}
 
 
 def test_it_joins_the_cluster_that_the_environment_names(ray_cluster: None) -> None:
@@ -221,24 +240,6 @@ def test_a_memory_map_is_mapped_again_and_not_copied_into_the_store(
         copy = pickle.loads(pickle.dumps(source))
         (batch,) = copy.samples_by_indices(np.array([999, 5]))
         assert batch.tolist() == [999, 5]
-
-
-def memory_map(folder: Path, values: Any) -> Any:
-    np.save(folder / "values.npy", values)
-    return np.load(folder / "values.npy", mmap_mode="r")
-
-
-def hdf5(folder: Path, values: Any) -> Any:
-    h5py = pytest.importorskip("h5py")
-    with h5py.File(folder / "values.h5", "w") as file:
-        file["values"] = values
-    return h5py.File(folder / "values.h5", "r")["values"]
-
-
-def zarr_array(folder: Path, values: Any) -> Any:
-    zarr = pytest.importorskip("zarr")
-    zarr.save_array(str(folder / "values.zarr"), values)
-    return zarr.open_array(str(folder / "values.zarr"), mode="r")
 
 
 @pytest.fixture(params=[memory_map, hdf5, zarr_array], ids=["memmap", "h5py", "zarr"])

@@ -54,9 +54,11 @@ class AheadLoader:
         return iterator
 
     def state_dict(self) -> dict[str, Any]:
+        """Return the loader's state, as of the last batch that the caller has received."""
         return self.loader.state_dict() if self.position is None else self.position
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where the loader was that gave `state`; see `Loader.load_state_dict`."""
         self._close_iterator()
         self.loader.load_state_dict(state)
         self.position = None

@@ -9,6 +9,8 @@ from typing import Any
 from matplotlib import rcParams, style
 from matplotlib.figure import Figure
 
+from raybatch.bench.report_rows import has_other_pixels, marked_title, timed
+
 _OWN, _PEER, _LIMIT = "tab:orange", "tab:blue", "0.6"
 _PANELS = (
     ("images_per_s", "images/s", 1.0),
@@ -20,7 +22,7 @@ _PANELS = (
 
 def plot(report: dict[str, Any], path: Path) -> None:
     """Draw the contenders of `report` that were timed side by side, the fastest on top, to `path`."""
-    rows = _timed(report)
+    rows = timed(report)
     figure = Figure(figsize=(13, 1.6 + 0.36 * len(rows)), layout="constrained")
     _draw(rows, figure.subplots(1, len(_PANELS), sharey=True, width_ratios=[2, 1, 1, 1]))
     figure.suptitle(_subject(report))
@@ -32,7 +34,7 @@ def svg(report: dict[str, Any], *, stacked: bool, dark: bool) -> bytes:
 
     `stacked` puts the panels one above the other, for a narrow page.
     """
-    rows = _timed(report)
+    rows = timed(report)
     with style.context("dark_background" if dark else "default"):
         if stacked:
             height = 0.6 + 0.3 * len(rows)
@@ -46,25 +48,17 @@ def svg(report: dict[str, Any], *, stacked: bool, dark: bool) -> bytes:
     return drawn.getvalue()
 
 
-def _timed(report: dict[str, Any]) -> list[dict[str, Any]]:
-    rows = [row for row in report["contenders"] if "rounds" in row]
-    return sorted(rows, key=lambda row: float(row["images_per_s"]))
-
-
 def _draw(rows: list[dict[str, Any]], panels: Any) -> None:
+    rows = rows[::-1]  # bars stand on each other
     for axes, (name, title, unit) in zip(panels, _PANELS, strict=True):
         values = [unit * row[name] for row in rows]
-        axes.barh([_title(row) for row in rows], values, color=[_color(row) for row in rows])
+        axes.barh([marked_title(row) for row in rows], values, color=[_color(row) for row in rows])
         axes.set_xlabel(title)
         axes.grid(axis="x", alpha=0.3)
         axes.set_axisbelow(True)
         for height, row in enumerate(rows):
             each = [unit * one[name] for one in row["rounds"]]
             axes.plot(each, [height] * len(each), "|", color=rcParams["text.color"])
-
-
-def _title(row: dict[str, Any]) -> str:
-    return str(row["title"]) + ("" if row["same_pixels"] else " *")
 
 
 def _color(row: dict[str, Any]) -> str:
@@ -80,6 +74,6 @@ def _subject(report: dict[str, Any]) -> str:
         f"{work['images']} images → {width}×{height}, batches of {work['batch_size']}, "
         f"{work['workers']} workers: medians of {work['rounds']} rounds, each round a mark"
     )
-    if not all(row["same_pixels"] for row in report["contenders"]):
+    if has_other_pixels(report):
         text += "; * other pixels"
     return text

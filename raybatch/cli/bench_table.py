@@ -8,6 +8,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from raybatch.bench.report_rows import has_other_pixels, marked_title, timed
+
 NOTES = (
     "÷ this: raybatch's rate over this one's in the same round.",
     "start: until the first batch of all. first batch: of a later epoch.",
@@ -29,7 +31,7 @@ def print_report(console: Console, report: dict[str, Any]) -> None:
     console.print(_table(costs(report)))
     for note in NOTES:
         console.print(note, highlight=False)
-    if has_others_pixels(report):
+    if has_other_pixels(report):
         console.print(OTHER_PIXELS)
     for row in report["contenders"]:
         if row["state"] != "right":
@@ -46,17 +48,6 @@ def subject(report: dict[str, Any]) -> str:
     )
 
 
-def timed(report: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the contenders that were timed, the fastest first."""
-    rows = [row for row in report["contenders"] if "rounds" in row]
-    return sorted(rows, key=lambda row: -float(row["images_per_s"]))
-
-
-def has_others_pixels(report: dict[str, Any]) -> bool:
-    """Return whether one of those that were timed has an asterisk."""
-    return not all(row["same_pixels"] for row in timed(report))
-
-
 def rates(report: dict[str, Any]) -> Figures:
     """Return the rate of each, and raybatch's over it."""
     rows = timed(report)
@@ -68,7 +59,7 @@ def rates(report: dict[str, Any]) -> Figures:
         ratios = [row["ratios"][one["name"]] for one in own]
         figures.append(
             [
-                _title(row),
+                marked_title(row),
                 _spread(row["images_per_s"], each, ".0f"),
                 *(_spread(one["median"], one["rounds"], ".2f") for one in ratios),
             ]
@@ -82,7 +73,7 @@ def costs(report: dict[str, Any]) -> Figures:
         ["start", "first batch", "CPU s/1000 images", "peak MB"],
         [
             [
-                _title(row),
+                marked_title(row),
                 f"{row['start_s']:.2f} s",
                 f"{row['first_batch_s']:.2f} s",
                 f"{row['cpu_s_per_1000_images']:.2f}",
@@ -101,10 +92,6 @@ def _table(figures: Figures) -> Table:
     for row in figures.rows:
         table.add_row(*row)
     return table
-
-
-def _title(row: dict[str, Any]) -> str:
-    return str(row["title"]) + ("" if row["same_pixels"] else " *")
 
 
 def _short(row: dict[str, Any]) -> str:

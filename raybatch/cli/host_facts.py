@@ -24,7 +24,8 @@ class HostFacts:
     `versions` of "Python", "ray" and "raybatch", None where one is not installed. `cores` this process may use;
     `shm_bytes` is the size of /dev/shm, 0 if there is none; `open_files` the soft limit of a process, -1 for none;
     `kernel` is "usable", "no Numba", or why it is not used. `unreadable` has what is wrong with paths that cannot be
-    read. `auth_mode` is "token" where Ray asks for one; its processes inherit it. `store_bytes` is the size of Ray's object store, None where no Ray was asked.
+    read. `auth_mode` is "token" where Ray asks for one; its processes inherit it. `store_bytes` is the size of Ray's
+    object store, None where no Ray was asked.
     """
 
     name: str

@@ -11,7 +11,6 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from raybatch.accessors import find_images
 from raybatch.accessors.image_facts import ImageFacts
 from raybatch.bench.costs import measure_costs
 from raybatch.bench.plan import BatchCosts, Plan
@@ -71,7 +70,7 @@ def plan(
     with open_pool(1, address) as pool:
         assert pool is not None
         try:
-            file_bytes = _mean_file_bytes(directory, **reading)
+            file_bytes = _mean_file_bytes(source.data[0].paths, **reading)
             costs = measure_costs(source, batch_size, pool, batches, file_bytes)
         except ValueError as error:
             raise options.CannotRunError(str(error)) from error
@@ -84,9 +83,8 @@ def plan(
         raise SystemExit(options.SOMETHING_BAD)
 
 
-def _mean_file_bytes(directory: str, *, io_threads: int, **_: Any) -> float:
-    """Return the mean of a sample of the files."""
-    paths = find_images(directory)
+def _mean_file_bytes(paths: Any, *, io_threads: int, **_: Any) -> float:
+    """Return the mean size of a sample of the files."""
     count = min(len(paths), _SAMPLED_FILES)
     sample = np.random.default_rng(0).choice(len(paths), count, replace=False)
     return float(ImageFacts(paths, io_threads=io_threads)[sample]["file_bytes"].mean())

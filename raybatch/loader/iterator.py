@@ -22,8 +22,8 @@ class EpochIterator:
     """Iterates to the end of the epoch, and tells its loader when it is left.
 
     `receive` makes a batch of what came of a task, None if nothing is left of it, or raises; `counter` notes how
-    long the caller waited; `watch` has begun, and is ended. The epoch is completed if its last batch was delivered, whether or not the caller asks
-    for another.
+    long the caller waited; `watch` has begun, and is ended. The epoch is completed if its last batch was delivered,
+    whether or not the caller asks for another.
     """
 
     def __init__(

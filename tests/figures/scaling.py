@@ -44,7 +44,7 @@ class Waiting:
         return self.length
 
     def __getitem__(self, index: Any) -> Any:
-        time.sleep(0.05)
+        time.sleep(WAIT_S)
         return np.repeat(np.asarray(index)[:, None], 1000, axis=1)
 
 

@@ -58,7 +58,8 @@ class Transform(ABC):
 class Compose(Transform):
     """Each of `transforms` in turn.
 
-    An array becomes a PIL image where one of them makes it one, and an array again at the end. A transform is a `Transform` or any function that is called as `transform(image, rng=rng)`.
+    An array becomes a PIL image where one of them makes it one, and an array again at the end. A transform is a
+    `Transform` or any function that is called as `transform(image, rng=rng)`.
     """
 
     transforms: Sequence[Callable[..., Any]]

@@ -5,12 +5,10 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import llvmlite.binding as llvm
 
@@ -40,13 +38,24 @@ def object_file() -> bytes:
     Raises ImportError without Numba, and RuntimeError if what it compiles cannot be used.
     """
     name = f"resampling-{_fingerprint()}.o"
-    for path in (folder / name for folder in _folders()):
+    paths = [folder / name for folder in _folders()]
+    # What was installed with the package is used where nothing can be written.
+    for path in paths:
+        code = _kept(path)
+        if code is not None:
+            return code
+    for path in paths:
+        try:
+            lock = _lock(path)
+        except OSError:
+            continue
         # While one process compiles, the others wait for it.
-        with suppress(OSError), _locked(path):
+        with lock:
             code = _kept(path)
             if code is None:
                 code = _compiled()
-                _keep(path, code)
+                with suppress(OSError):
+                    _keep(path, code)
             return code
     return _compiled()
 
@@ -57,10 +66,13 @@ def _compiled() -> bytes:
     return compile_all()
 
 
-def _folders() -> tuple[Path, ...]:
+def _folders() -> list[Path]:
     """Return where files may be kept: beside this module, or else in the user's cache."""
-    user = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
-    return _HERE / "__pycache__", Path(user) / "raybatch"
+    folders = [_HERE / "__pycache__"]
+    with suppress(RuntimeError):  # a user without a home
+        cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        folders.append(Path(cache) / "raybatch")
+    return folders
 
 
 def _fingerprint() -> str:
@@ -74,28 +86,35 @@ def _fingerprint() -> str:
     return digest.hexdigest()
 
 
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def _lock(path: Path) -> IO[str]:
+    """Return a file whose lock is held until it is closed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path.with_suffix(".lock"), "w") as lock:
+    lock = open(path.with_suffix(".lock"), "w")  # noqa: SIM115 - it is handed on
+    try:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    except OSError:
+        lock.close()
+        raise
+    return lock
 
 
 def _kept(path: Path) -> bytes | None:
-    """Return the code in a file, or None if there is none, or not all of it."""
+    """Return the code in a file, or None if there is none that can be read, or not all of it."""
     try:
         data = path.read_bytes()
-    except FileNotFoundError:
+    except OSError:
         return None
     digest, code = data[:_DIGEST_BYTES], data[_DIGEST_BYTES:]
     return code if digest == _digest(code) else None
 
 
 def _keep(path: Path, code: bytes) -> None:
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as file:
-        file.write(_digest(code) + code)
-    os.replace(file.name, path)
+    aside = path.with_suffix(f".{os.getpid()}")
+    try:
+        aside.write_bytes(_digest(code) + code)
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def _digest(code: bytes) -> bytes:

@@ -193,16 +193,8 @@ def resample(
                 )  # fmt: skip
             _fill_strip(summed, summed_stride, pixel_bytes, width, count, strip)
             _sum_strip(
-                strip,
-                columns,
-                x_firsts,
-                x_weights,
-                x_taps,
-                lanes,
-                summed_columns,
-                window,
-                window_stride,
-            )
+                strip, columns, x_firsts, x_weights, x_taps, lanes, summed_columns, window, window_stride,
+            )  # fmt: skip
             for row in range(count):
                 _write(
                     window + row * window_stride, columns, lanes,
@@ -226,16 +218,8 @@ def resample(
             _fill_strip(source + made * stride, stride, pixel_bytes, width, count, strip)
             end = window + (made - window_top) * window_stride
             _sum_strip(
-                strip,
-                columns,
-                x_firsts,
-                x_weights,
-                x_taps,
-                lanes,
-                summed_columns,
-                end,
-                window_stride,
-            )
+                strip, columns, x_firsts, x_weights, x_taps, lanes, summed_columns, end, window_stride,
+            )  # fmt: skip
             made += count
         _sum_lines(
             window + (first - window_top) * window_stride, window_stride,
