@@ -3,28 +3,38 @@
     with Hosts(workers=2) as hosts:
         program = hosts.head.start([sys.executable, "train.py", hosts.address])
         hosts.workers[0].cut_off()
+        added = hosts.add(labels={"role": "loader"}, seeing={"/data": "/nothing"}, link=SlowLink(0.02, 1e8))
+        hosts.drain(added)
 
-A host has an address of its own, and its processes reach only the other hosts. They share the machine's files
-and memory. It takes root (CAP_NET_ADMIN and CAP_SYS_ADMIN) and the program `ip` of iproute2.
+A host has an address of its own, and its processes reach only the other hosts. They share the machine's memory,
+and its files but for those that one is told to see others in the place of. It takes root (CAP_NET_ADMIN and
+CAP_SYS_ADMIN) and the program `ip` of iproute2.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import click
 
+from cluster.slow_link import SlowLink
+
 _PORT = 6379
+# Jumbo frames, of which a slow link in Python can carry enough.
+_MTU = 9000
 _STORE_BYTES = 200_000_000
 _START_TIMEOUT_S = 60.0
 _END_TIMEOUT_S = 20.0
@@ -35,31 +45,48 @@ class CannotMakeHosts(RuntimeError):  # noqa: N818 - it is no fault of a program
 
 
 class Host:
-    """One namespace. `number` counts from 1, the head's; `ip` is its address."""
+    """One namespace. `number` counts from 1, the head's; `ip` is its address.
 
-    def __init__(self, hosts: Hosts, number: int) -> None:
+    Where `seeing` has a path, this host sees another file or folder there. Its packets pass `link`, if there is one.
+    """
+
+    def __init__(
+        self,
+        hosts: Hosts,
+        number: int,
+        seeing: Mapping[str, str] | None = None,
+        link: SlowLink | None = None,
+    ) -> None:
         self.ip = f"{hosts.network}.{number}"
         self.namespace = f"{hosts.name}-{number}"
         self._outer = f"{hosts.name}o{number}"
-        inner = f"{hosts.name}i{number}"
+        self._seeing = dict(seeing or {})
         self._started: list[subprocess.Popen[str]] = []
+        self._relay: subprocess.Popen[str] | None = None
         try:
-            self._make(hosts.name, inner)
+            self._make(hosts.name, f"{hosts.name}i{number}", link)
         except BaseException:
             self._unmake()
             raise
 
-    def _make(self, bridge: str, inner: str) -> None:
+    def _make(self, bridge: str, inner: str, link: SlowLink | None) -> None:
         _ip(f"netns add {self.namespace}")
-        _ip(f"link add {self._outer} type veth peer name {inner} netns {self.namespace}")
-        _ip(f"link set {self._outer} master {bridge} up")
+        if link is None:
+            _ip(f"link add {self._outer} type veth peer name {inner}")
+        else:
+            self._relay = link.start(self._outer, inner)
+        _ip(f"link set {inner} netns {self.namespace}")
+        _ip(f"link set {self._outer} mtu {_MTU} master {bridge} up")
         _ip(f"-n {self.namespace} addr add {self.ip}/24 dev {inner}")
-        _ip(f"-n {self.namespace} link set {inner} up")
+        _ip(f"-n {self.namespace} link set {inner} mtu {_MTU} up")
         _ip(f"-n {self.namespace} link set lo up")
 
     def start(self, command: list[str], **options: Any) -> subprocess.Popen[str]:
         """Start a program on this host; `options` are those of `subprocess.Popen`."""
-        inside = ["ip", "netns", "exec", self.namespace, *command]
+        mounts = [["mount", "--bind", other, path] for path, other in self._seeing.items()]
+        script = " && ".join([*map(shlex.join, mounts), shlex.join(["exec", *command])])
+        # In there `ip` has mounts of its own, which nobody else sees.
+        inside = ["ip", "netns", "exec", self.namespace, "sh", "-c", script]
         # The hosts reach nobody else, and nobody else them: no need of Ray's tokens.
         env = os.environ | {"RAY_AUTH_MODE": "disabled"}
         process = subprocess.Popen(inside, text=True, env=env, start_new_session=True, **options)
@@ -73,6 +100,17 @@ class Host:
     def heal(self) -> None:
         """Let packets pass again."""
         _ip(f"link set {self._outer} up")
+
+    def bytes_received(self) -> int:
+        """How many bytes have come to this host so far, headers of Ethernet included."""
+        return self._count("tx")  # by the end of the link that is the network's
+
+    def bytes_sent(self) -> int:
+        """How many bytes have left this host so far, headers of Ethernet included."""
+        return self._count("rx")
+
+    def _count(self, way: str) -> int:
+        return int(Path(f"/sys/class/net/{self._outer}/statistics/{way}_bytes").read_text())
 
     def kill(self) -> None:
         """Kill every process on this host, all at once."""
@@ -94,15 +132,22 @@ class Host:
 
     def _unmake(self) -> None:
         # With the namespace the link would go too, but only once the last connections in it have timed out.
+        if self._relay is not None:  # its ends of the link go with it
+            with self._relay as relay:
+                relay.kill()
         for command in (f"link del {self._outer}", f"netns del {self.namespace}"):
             with contextlib.suppress(RuntimeError):  # it was not made
                 _ip(command)
 
 
 class Hosts:
-    """A head, which offers no CPU, and `workers` hosts of `cpus` CPUs, each with a Ray node."""
+    """A head, which offers no CPU, and `workers` hosts of `cpus` CPUs, each with a Ray node.
 
-    def __init__(self, workers: int = 2, cpus: int = 1) -> None:
+    `workers` are the hosts beside the head, those that were killed included. With a `dashboard` the head takes jobs, at
+    port 8265.
+    """
+
+    def __init__(self, workers: int = 2, cpus: int = 1, *, dashboard: bool = False) -> None:
         # Names and addresses by process id, since two of these may run at once.
         self.name = f"rb{os.getpid()}"
         self.network = f"10.{200 + os.getpid() // 250 % 50}.{os.getpid() % 250}"
@@ -110,6 +155,7 @@ class Hosts:
         self._cpus = cpus
         self._num_made = 0
         self._hosts: list[Host] = []
+        self.workers: list[Host] = []
         _make_bridge(self.name)
         self._folder = tempfile.mkdtemp(prefix="rb")
         try:
@@ -118,32 +164,59 @@ class Hosts:
                 f"--port={_PORT}",
                 "--num-cpus=0",
                 f"--temp-dir={self._folder}",
-                "--include-dashboard=false",
+                f"--include-dashboard={dashboard}",
+                "--dashboard-host=0.0.0.0",
             )
             _wait_for(self._answers, "the head's Ray answers", _START_TIMEOUT_S)
-            self.workers: list[Host] = []
             while len(self.workers) < workers:
-                self.workers.append(self.add())
+                self.add()
         except BaseException:
             self.close()
             raise
 
-    def add(self) -> Host:
-        """Add a host, and wait until it has joined."""
-        host = self._add(f"--address={self.address}", f"--num-cpus={self._cpus}")
+    def add(
+        self,
+        cpus: int | None = None,
+        *,
+        labels: Mapping[str, str] | None = None,
+        resources: Mapping[str, float] | None = None,
+        seeing: Mapping[str, str] | None = None,
+        link: SlowLink | None = None,
+    ) -> Host:
+        """Add a host, and wait until it has joined; with Ray's `labels` and `resources`, and what `Host` has."""
+        host = self._add(
+            f"--address={self.address}",
+            f"--num-cpus={self._cpus if cpus is None else cpus}",
+            "--labels=" + ",".join(f"{name}={value}" for name, value in (labels or {}).items()),
+            f"--resources={json.dumps(dict(resources or {}))}",
+            seeing=seeing,
+            link=link,
+        )
         # One after the other, since nodes that share a file system take the next free name for their sockets.
         self.wait_for(host)
+        self.workers.append(host)
         return host
 
     def wait_for(self, host: Host) -> None:
         """Wait until the head's Ray counts `host` among the live nodes."""
+        self._ask(f"while {host.ip!r} not in live(): time.sleep(0.1)")
+
+    def drain(self, host: Host) -> None:
+        """Tell Ray that `host` is to leave: nothing more is started there, and what runs there goes on."""
+        self._ask(
+            "from ray.scripts.scripts import cli\n"
+            f"cli(['drain-node', '--address', {self.address!r}, '--node-id', live()[{host.ip!r}],"
+            "'--reason', 'DRAIN_NODE_REASON_PREEMPTION', '--reason-message', 'an upgrade'])"
+        )
+
+    def _ask(self, question: str) -> None:
         program = (
             "import ray, time\n"
             f"ray.init(address={self.address!r}, log_to_driver=False, logging_level=40)\n"
-            "def live(): return {n['NodeManagerAddress'] for n in ray.nodes() if n['Alive']}\n"
-            f"while {host.ip!r} not in live(): time.sleep(0.1)\n"
+            "def live():\n"
+            "    return {n['NodeManagerAddress']: n['NodeID'] for n in ray.nodes() if n['Alive']}\n"
         )
-        asking = self.head.start([sys.executable, "-c", program])
+        asking = self.head.start([sys.executable, "-c", program + question])
         if asking.wait(_START_TIMEOUT_S) != 0:
             raise RuntimeError(f"cannot ask the Ray at {self.address}")
 
@@ -151,6 +224,7 @@ class Hosts:
         """Kill all processes of all hosts, and leave nothing behind; may be called twice."""
         while self._hosts:
             self._hosts.pop().remove()
+        self.workers.clear()
         if self.name in _ip("-o link show type bridge"):
             _ip(f"link del {self.name}")
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -166,9 +240,14 @@ class Hosts:
     ) -> None:
         self.close()
 
-    def _add(self, *arguments: str) -> Host:
+    def _add(
+        self,
+        *arguments: str,
+        seeing: Mapping[str, str] | None = None,
+        link: SlowLink | None = None,
+    ) -> Host:
         self._num_made += 1
-        host = Host(self, self._num_made)
+        host = Host(self, self._num_made, seeing, link)
         self._hosts.append(host)
         log = open(f"{self._folder}/{self._num_made}.log", "w")  # noqa: SIM115 - the child's from here on
         command = [

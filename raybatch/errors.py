@@ -4,6 +4,7 @@
     ├── SampleReadError (OSError)     one sample of the user's data cannot be read
     ├── ImageReadError (OSError)      an encoded image cannot be decoded
     ├── BatchError (RuntimeError)     a batch cannot be made; the cause says why
+    ├── HostError (OSError)           a host cannot read what this process can
     ├── BadSamplesError (RuntimeError) more samples are bad than the limit allows
     ├── RemoteError (RuntimeError)    what a worker raised, where the exception itself cannot travel
     ├── WorkerLostError (RuntimeError) the worker died, or its host or its result was lost
@@ -59,6 +60,22 @@ class BatchError(RaybatchError, RuntimeError):
 
     def __reduce__(self) -> tuple[type[BatchError], tuple[int, int, str]]:
         return type(self), (self.epoch, self.batch, self.reason)
+
+
+class HostError(RaybatchError, OSError):
+    """A sample can be read in this process, and not on other hosts: `hosts` has what went wrong there, by address."""
+
+    def __init__(self, sample: str, hosts: dict[str, str]) -> None:
+        there = "; ".join(f"host {host}: {error}" for host, error in sorted(hosts.items()))
+        super().__init__(
+            f"{sample} can be read here, but not everywhere: {there}. Mount or copy the data on every host under the "
+            "same path, and install there what reads it; or keep the actors off these hosts"
+        )
+        self.sample = sample
+        self.hosts = hosts
+
+    def __reduce__(self) -> tuple[type[HostError], tuple[str, dict[str, str]]]:
+        return type(self), (self.sample, self.hosts)
 
 
 class BadSamplesError(RaybatchError, RuntimeError):

@@ -12,16 +12,28 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 import raybatch as rb
-from cluster.hosts import Host, Hosts
+from cluster.hosts import CannotMakeHosts, Host, Hosts
 from tests.drivers import PREAMBLE, Driver
 
-# It waits for a word after 20 batches and at the end of each.
+# It waits for a word after 20 batches and at the end of each. `again` counts the batches that are made again, or by
+# a second worker too.
 PROGRAM = """
+import logging
+
+class Again(logging.Handler):
+    count = 0
+    def emit(self, record): self.count += ": the batch " in record.getMessage()
+
+again = Again()
+logging.getLogger("raybatch").addHandler(again)
+logging.getLogger("raybatch").setLevel(logging.INFO)
+
 class Noted:
     def __init__(self, folder): self.folder = folder
-    def __len__(self): return 1000
+    def __len__(self): return 5 * NUM_BATCHES
     def __getitem__(self, index):
         with open(f"{self.folder}/{os.getpid()}", "a") as file: file.write(".")
         time.sleep(0.02)
@@ -43,21 +55,24 @@ with pool, rb.Loader(source, 5, shuffle=3, pool=pool) as loader:
                 input()
                 longest = 0.0
             start = time.monotonic()
-        say(digest=digest.hexdigest(), longest=longest, actors=pool.num_actors)
+        say(digest=digest.hexdigest(), longest=longest, actors=pool.num_actors, again=again.count)
         input()
 """
 
 
 class Rows:
+    def __init__(self, length: int) -> None:
+        self.length = length
+
     def __len__(self) -> int:
-        return 1000
+        return self.length
 
     def __getitem__(self, index: Any) -> Any:
         return np.repeat(np.asarray(index)[:, None], 1250, axis=1)
 
 
-def expected(epoch: int = 0) -> str:
-    loader = rb.Loader(rb.ArrayDataSource([Rows()]), 5, shuffle=3)
+def expected(epoch: int, num_batches: int) -> str:
+    loader = rb.Loader(rb.ArrayDataSource([Rows(5 * num_batches)]), 5, shuffle=3)
     loader.set_epoch(epoch)
     return rb.stream_digest(loader)
 
@@ -68,6 +83,7 @@ class Loading:
 
     driver: Driver
     folder: Path
+    num_batches: int
     epoch: int = 0
 
     def first_batches(self) -> None:
@@ -76,8 +92,12 @@ class Loading:
     def rest_of_epoch(self) -> dict[str, str]:
         """Let the epoch end, see that it was the serial one, and return what else the program says."""
         self.driver.go_on()
+        return self.end_of_epoch()
+
+    def end_of_epoch(self) -> dict[str, str]:
+        """Wait for the end of an epoch that goes on, and see and return the same."""
         said = self.driver.listen()
-        assert said["digest"] == expected(self.epoch)
+        assert said["digest"] == expected(self.epoch, self.num_batches)
         return said
 
     def next_epoch(self) -> None:
@@ -100,14 +120,33 @@ class Loading:
 
 
 @contextmanager
-def loading(hosts: Hosts, folder: Path, num_actors: int | None = 2) -> Iterator[Loading]:
-    program = PREAMBLE + PROGRAM.replace("NUM_ACTORS", str(num_actors))
-    process = hosts.head.start(
-        [sys.executable, "-c", program, hosts.address, str(folder)],
+def given_hosts(workers: int = 2, cpus: int = 2, *, dashboard: bool = False) -> Iterator[Hosts]:
+    """Give test hosts, or skip the test where there can be none."""
+    try:
+        made = Hosts(workers, cpus, dashboard=dashboard)
+    except CannotMakeHosts as error:
+        pytest.skip(str(error))
+    with made:
+        yield made
+
+
+def program_on(host: Host, program: str, *arguments: str) -> Driver:
+    """Start a program that begins with `PREAMBLE` on `host`."""
+    process = host.start(
+        [sys.executable, "-c", PREAMBLE + program, *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
-    with Driver(process) as driver:
-        loads = Loading(driver, folder)
+    return Driver(process)
+
+
+@contextmanager
+def loading(
+    hosts: Hosts, folder: Path, num_actors: int | None = 2, num_batches: int = 200
+) -> Iterator[Loading]:
+    program = PROGRAM.replace("NUM_ACTORS", str(num_actors))
+    program = program.replace("NUM_BATCHES", str(num_batches))
+    with program_on(hosts.head, program, hosts.address, str(folder)) as driver:
+        loads = Loading(driver, folder, num_batches)
         loads.first_batches()
         yield loads

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 import ray
 
-from cluster.hosts import CannotMakeHosts, Hosts
 from raybatch.cli import diagnosis
 from raybatch.cli.host_facts import look
+from tests.host_loading import given_hosts
 
 DOCTOR = [sys.executable, "-m", "raybatch", "doctor"]
 
@@ -155,11 +155,7 @@ def found_kernel(facts: Any) -> str:
 @pytest.mark.cluster
 @pytest.mark.timeout(240)
 def test_a_path_that_one_host_alone_has() -> None:
-    try:
-        made = Hosts(workers=2)
-    except CannotMakeHosts as error:
-        pytest.skip(str(error))
-    with made as hosts:
+    with given_hosts(cpus=1) as hosts:
         # Hosts share their files, but for those that are about their network.
         path = f"/proc/sys/net/ipv4/conf/{hosts.name}i2/forwarding"
         command = [*DOCTOR, path, "--address", hosts.address, "--json"]

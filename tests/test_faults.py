@@ -17,7 +17,7 @@ from ray import exceptions as ray_errors
 
 import raybatch as rb
 from raybatch.work_pool.ray_failures import KINDS, Kind, kind_of
-from raybatch.work_pool.ray_team import RayMember
+from raybatch.work_pool.ray_member import RayMember
 from tests.drivers import actor_processes, alive, store_bytes, wait_for
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from cluster.hosts import CannotMakeHosts, Hosts
-from tests.host_loading import loading
+from tests.host_loading import given_hosts, loading
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
 
@@ -21,11 +21,7 @@ MAX_WAIT_S = 3.0
 
 @pytest.fixture
 def hosts() -> Iterator[Hosts]:
-    try:
-        made = Hosts(workers=2, cpus=2)
-    except CannotMakeHosts as error:
-        pytest.skip(str(error))
-    with made:
+    with given_hosts() as made:
         yield made
 
 

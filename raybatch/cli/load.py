@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -27,7 +27,7 @@ from raybatch.work_pool import AbstractWorkerPool
 @click.option("--epochs", type=click.IntRange(min=1), default=1, show_default=True)
 @options.actors
 @options.shuffle
-@options.address
+@options.cluster
 @options.exclude
 @options.reading
 @options.as_json
@@ -39,7 +39,7 @@ def load(
     epochs: int,
     actors: int | None,
     shuffle: int | None,
-    address: str | None,
+    cluster: Mapping[str, Any],
     exclude: BadSampleLedger | None,
     as_json: bool,
     **reading: Any,
@@ -51,7 +51,7 @@ def load(
     """
     console = Console(stderr=as_json)
     source, _ = folder_source(directory, size, exclude, **reading)
-    with open_loader(source, batch_size, shuffle, actors, address) as loader:
+    with open_loader(source, batch_size, shuffle, actors, cluster) as loader:
         figures = [time_epoch(console, loader, epoch) for epoch in range(epochs)]
     if as_json:
         click.echo(json.dumps({"images": source.num_samples(), "epochs": figures}, indent=2))
@@ -65,26 +65,28 @@ def open_loader(
     batch_size: int,
     shuffle: int | None,
     actors: int | None,
-    address: str | None = None,
+    cluster: Mapping[str, Any] | None = None,
     bad_samples: str = "raise",
 ) -> Iterator[Loader]:
     """Open a loader on `actors` Ray actors that are up, or on none for 0."""
     with (
-        open_pool(actors, address) as pool,
+        open_pool(actors, cluster or {}) as pool,
         Loader(source, batch_size, shuffle=shuffle, pool=pool, bad_samples=bad_samples) as loader,
     ):
         yield loader
 
 
 @contextmanager
-def open_pool(actors: int | None, address: str | None) -> Iterator[AbstractWorkerPool | None]:
-    """Open a pool of `actors` Ray actors that are up, or none for 0."""
+def open_pool(
+    actors: int | None, cluster: Mapping[str, Any]
+) -> Iterator[AbstractWorkerPool | None]:
+    """Open a pool of `actors` Ray actors that are up, placed by `options.cluster`, or none for 0."""
     if actors == 0:
         yield None
         return
     from raybatch.work_pool import RayActorPool  # loads ray
 
-    pool = RayActorPool(actors, address=address).wait_until_up()
+    pool = RayActorPool(actors, **cluster).wait_until_up()
     try:
         yield pool
     finally:

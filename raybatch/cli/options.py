@@ -75,6 +75,70 @@ actors = click.option(
     help="Ray actors that load; 0 loads in this process.  [default: one for each CPU]",
 )
 address = click.option("--address", help="The Ray cluster to join, such as auto or HOST:PORT.")
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, separator, value = text.partition("=")
+    if not (name and separator and value):
+        raise click.BadParameter(f"{text!r} is not NAME=VALUE")
+    return name, value
+
+
+def _amount(text: str) -> tuple[str, float]:
+    name, value = _pair(text)
+    try:
+        amount = float(value)
+    except ValueError:
+        amount = 0.0
+    if not amount > 0:
+        raise click.BadParameter(f"{text!r} is not NAME=AMOUNT, with an amount above 0")
+    return name, amount
+
+
+_PLACING = (
+    address,
+    click.option(
+        "--resource",
+        "resources",
+        type=_amount,
+        multiple=True,
+        metavar="NAME=AMOUNT",
+        help="What each actor takes of a resource of its host, such as loader=0.001.",
+    ),
+    click.option(
+        "--label",
+        "labels",
+        type=_pair,
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="A label that the hosts of the actors have, such as role=loader; !VALUE for all others, in(A, B) for either.",
+    ),
+)
+
+
+def cluster(command: Command) -> Command:
+    """Add the options that say where actors run; they arrive as `cluster`, arguments of a `RayActorPool`."""
+
+    @functools.wraps(command)
+    def placing(
+        *args: Any,
+        address: str | None,
+        resources: tuple[tuple[str, float], ...],
+        labels: tuple[tuple[str, str], ...],
+        **kwargs: Any,
+    ) -> Any:
+        where = {
+            "address": address,
+            "resources": dict(resources),
+            "label_selector": dict(labels),
+        }
+        return command(*args, cluster=where, **kwargs)
+
+    for option in reversed(_PLACING):
+        placing = option(placing)
+    return placing  # type: ignore[return-value]
+
+
 shuffle = click.option(
     "--shuffle", type=click.IntRange(min=0), metavar="SEED", help="Shuffle with this seed."
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import click
@@ -38,7 +38,7 @@ from raybatch.packing import pack as pack_source
     help="What to do about images that cannot be read: stop at the first, or leave them out.",
 )
 @options.actors
-@options.address
+@options.cluster
 @options.exclude
 @options.reading
 @options.as_json
@@ -51,7 +51,7 @@ def pack(
     rows_per_file: int | None,
     bad_samples: str,
     actors: int | None,
-    address: str | None,
+    cluster: Mapping[str, Any],
     exclude: BadSampleLedger | None,
     as_json: bool,
     **reading: Any,
@@ -71,7 +71,7 @@ def pack(
         return with_progress(console, "pack", batches, total * batch_size)
 
     started = time.perf_counter()
-    with open_pool(actors, address) as pool:
+    with open_pool(actors, cluster) as pool:
         done = pack_source(
             source,
             out,

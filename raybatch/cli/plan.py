@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -40,7 +41,7 @@ _SAMPLED_FILES = 64
     show_default=True,
     help="Measure so many, made by one actor.",
 )
-@options.address
+@options.cluster
 @options.exclude
 @options.reading
 @options.as_json
@@ -51,7 +52,7 @@ def plan(
     size: tuple[int, int],
     batch_size: int,
     batches: int,
-    address: str | None,
+    cluster: Mapping[str, Any],
     exclude: BadSampleLedger | None,
     as_json: bool,
     **reading: Any,
@@ -67,7 +68,7 @@ def plan(
     The exit status is 0, 1 if one consumer cannot receive so much, or 2 if nothing was measured.
     """
     source, _ = folder_source(directory, size, exclude, **reading)
-    with open_pool(1, address) as pool:
+    with open_pool(1, cluster) as pool:
         assert pool is not None
         try:
             file_bytes = _mean_file_bytes(source.data[0].paths, **reading)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -25,7 +27,7 @@ _BATCH_SIZE = 32
 @click.command()
 @click.argument("directory", type=options.folder)
 @options.actors
-@options.address
+@options.cluster
 @options.io_threads
 @click.option(
     "--exclude-list",
@@ -52,7 +54,7 @@ _BATCH_SIZE = 32
 def scan(
     directory: str,
     actors: int | None,
-    address: str | None,
+    cluster: Mapping[str, Any],
     io_threads: int,
     exclude_list: Path | None,
     exclude_duplicates: bool,
@@ -83,7 +85,7 @@ def scan(
             if given is not None:
                 raise click.UsageError(f"{option} is for image files, and these are packed")
         raise SystemExit(options.SOMETHING_BAD if scan_packed(directory, as_json) else 0)
-    report = scan_folder(Console(stderr=as_json), directory, actors, address, io_threads)
+    report = scan_folder(Console(stderr=as_json), directory, actors, cluster, io_threads)
     if exclude_list is not None:
         report.exclusions(duplicates=exclude_duplicates).save(exclude_list)
     if page_path is not None:
@@ -101,7 +103,11 @@ def scan(
 
 
 def scan_folder(
-    console: Console, root: str, actors: int | None, address: str | None = None, io_threads: int = 1
+    console: Console,
+    root: str,
+    actors: int | None,
+    cluster: Mapping[str, Any] | None = None,
+    io_threads: int = 1,
 ) -> ScanReport:
     """Return what is in the images below `root`, with a progress bar on `console`."""
     paths = find_images(root)
@@ -109,7 +115,7 @@ def scan_folder(
     images = ImageFacts(paths, io_threads=io_threads)
     source = ArrayDataSource([images], include_indices=True)
     indices, facts = [np.empty(0, np.int64)], [np.empty(0, FACTS)]
-    with open_loader(source, _BATCH_SIZE, None, actors, address, bad_samples="skip") as loader:
+    with open_loader(source, _BATCH_SIZE, None, actors, cluster, bad_samples="skip") as loader:
         for batch in with_progress(console, "scan", loader, len(paths)):
             indices.append(batch[0])
             facts.append(batch[1])

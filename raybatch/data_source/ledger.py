@@ -47,6 +47,10 @@ class BadSampleLedger:
     def __len__(self) -> int:
         return len(self._samples)
 
+    def __contains__(self, sample: BadSample) -> bool:
+        """Return whether this sample was met, in whatever batch."""
+        return sample.place in self._samples
+
     def __iter__(self) -> Iterator[BadSample]:
         return iter(list(self._samples.values()))
 

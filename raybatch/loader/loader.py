@@ -273,14 +273,16 @@ class Loader:
             made: Timed = outcome.value
             self._counter.made(self._receiver.samples_in(outcome.item, made.value), made.seconds)
             outcome = replace(outcome, value=made.value)
-        return self._receiver.receive(outcome, self._attempt)
-
-    def _attempt(self, read: Callable[[Any], Any], items: Iterable[Any]) -> list[Outcome[Any]]:
-        """Have `read(item)` made for each of `items`, by the side of the stream."""
-        if self._pool is None:
+        pool = self._pool
+        if pool is None:
             raise PoolError("the loader is closed")
-        limit, recovery = self._limit(self._pool), replace(self._recovery, max_attempts=2)
-        return list(OrderedStream(self._pool.open(read), iter(items), limit, recovery))
+
+        def attempt(read: Callable[[Any], Any], items: Iterable[Any]) -> list[Outcome[Any]]:
+            """Have `read(item)` made for each of `items`, by the side of the stream."""
+            recovery = replace(self._recovery, max_attempts=2)
+            return list(OrderedStream(pool.open(read), iter(items), self._limit(pool), recovery))
+
+        return self._receiver.receive(outcome, attempt, pool.on_each_host)
 
     def _limit(self, pool: AbstractWorkerPool) -> Callable[[], Prefetch]:
         prefetch = self._prefetch

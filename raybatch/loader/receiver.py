@@ -23,14 +23,18 @@ from raybatch.data_source import (
     TolerantRead,
     bad_sample,
     check_tolerable,
+    places,
 )
-from raybatch.errors import BatchError, WorkerLostError
+from raybatch.errors import BatchError, HostError, WorkerLostError
 from raybatch.loader.plan import Plan, Task
 from raybatch.sampling import NO_KEYS
-from raybatch.work_pool import Outcome
+from raybatch.work_pool import Failure, Outcome, result_of
 
 # Has `read(item)` made for each item, by the loader's pool, and returns what became of each.
 Attempt: TypeAlias = "Callable[[Callable[[Any], Any], Iterable[Any]], list[Outcome[Any]]]"
+
+# Has `read(item)` made on each host of the pool, and returns the results or failures by host.
+OnEachHost: TypeAlias = "Callable[[Callable[[Any], Any], Any], dict[str, Any]]"
 
 
 class Receiver:
@@ -58,14 +62,18 @@ class Receiver:
         """Count the bad samples from here on."""
         self._tally = EpochTally(self.ledger, self.setting, self._allowed)
 
-    def receive(self, outcome: Outcome[Task], attempt: Attempt) -> Batch | None:
+    def receive(
+        self, outcome: Outcome[Task], attempt: Attempt, on_each_host: OnEachHost
+    ) -> Batch | None:
         """Return the batch of `outcome`, None if no sample of it is left.
 
-        BatchError if it cannot be made; BadSamplesError if more samples are bad than the setting allows.
+        BatchError if it cannot be made, or not on every host; BadSamplesError if more samples are bad than the
+        setting allows.
         """
         task = outcome.item
         if isinstance(outcome.error, WorkerLostError):
             outcome = self._made_in_parts(task, attempt)
+        self._check_hosts(outcome, on_each_host)
         if outcome.error is not None:
             try:
                 raise _batch_error(task, outcome.error)
@@ -93,6 +101,37 @@ class Receiver:
     def _request(self, task: Task) -> Request:
         is_padded = task.padded_to is not None
         return Request(task.indices, task.keys, task.valid, is_padded, self._deadly)
+
+    def _check_hosts(self, outcome: Outcome[Task], on_each_host: OnEachHost) -> None:
+        """Raise BatchError if a sample of the batch is bad on some hosts only: then it is not the sample's fault.
+
+        The first bad one tells. A disk that is not mounted would else cost a part of the data set in silence.
+        """
+        task, error, bad = outcome.item, outcome.error, None
+        if isinstance(error, BadSampleFound):
+            bad = error.sample
+        elif error is None and self._tolerates:
+            bad = next(iter(outcome.value.bad), None)
+        if bad is None or bad.place in self._deadly or bad in self.ledger:
+            return
+        read, row = KeyedRead(self._plan.source), self._row_of(task, bad)
+        if row is None or isinstance(result_of(read, row), Failure):
+            return
+        hosts = {
+            host: f"{type(answer.error).__name__}: {answer.error}"
+            for host, answer in on_each_host(read, row).items()
+            if isinstance(answer, Failure)
+        }
+        if hosts:
+            raise _batch_error(task, HostError(str(bad), hosts))
+
+    def _row_of(self, task: Task, bad: BadSample) -> tuple[Any, Any] | None:
+        """Return the indices and the keys of the row of the batch that is `bad`; None for a replacement."""
+        for number, place in places(self._plan.source, task.indices):
+            if place == bad.place and number < task.valid:
+                row = task.row(number)
+                return row.indices, row.keys
+        return None
 
     def _made_in_parts(self, task: Task, attempt: Attempt) -> Outcome[Any]:
         """Have each sample read by itself, note those that end their worker, and make the batch anew.

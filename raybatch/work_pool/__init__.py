@@ -9,7 +9,7 @@ from raybatch.work_pool.inline import InlinePool
 from raybatch.work_pool.journal import Journal
 from raybatch.work_pool.ordered import OrderedStream, Outcome
 from raybatch.work_pool.pool import AbstractWorkerPool, ParallelDataSource, WorkStream
-from raybatch.work_pool.session import Failure, HandOver, Session, SharedConstant
+from raybatch.work_pool.session import Failure, HandOver, Session, SharedConstant, result_of
 from raybatch.work_pool.simulated import Behaviour, HostCutOff, HostDies, HostSlow, SimulatedPool
 from raybatch.work_pool.threads import ThreadPool, WorkerThreadPool
 from raybatch.work_pool.watching import Figures, Watcher
@@ -40,6 +40,7 @@ __all__ = [
     "WorkStream",
     "WorkerProcessPool",
     "WorkerThreadPool",
+    "result_of",
 ]
 
 

@@ -45,6 +45,13 @@ class AbstractWorkerPool:
         """Return what takes the figures of the loader `name` to where the pool keeps metrics; None: nowhere."""
         return None
 
+    def on_each_host(self, read: Any, item: Any) -> dict[str, Any]:
+        """Return `read(item)`, or a `Failure`, as made by a worker on each host, by the host's address.
+
+        {} for a pool whose workers see what this process sees.
+        """
+        return {}
+
     def __enter__(self: Pool) -> Pool:
         return self
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import ray
+from ray._private.state import state
+
+SPREAD = "SPREAD"
 
 
 @dataclass(frozen=True)
@@ -13,26 +18,53 @@ class ActorOptions:
     """What Ray is asked for, for each actor."""
 
     num_cpus: float
-    resources: dict[str, float]
-    scheduling_strategy: Any
+    resources: dict[str, float] = field(default_factory=dict)
+    label_selector: dict[str, str] = field(default_factory=dict)
+    # Ray's default would fill one host before it uses the next.
+    scheduling_strategy: Any = SPREAD
 
 
 @dataclass(frozen=True)
 class Capacity:
-    """The live hosts have room for `num_actors`; the smallest of their object stores has `store_bytes`."""
+    """The hosts that stay have room for `num_actors`; the smallest object store of all has `store_bytes`.
+
+    `leaving` are the ids of the nodes that are drained: their hosts go soon, and no actor starts there.
+    """
 
     num_actors: int
     store_bytes: int
+    leaving: frozenset[str]
 
 
-def capacity(num_cpus: float, resources: dict[str, float]) -> Capacity:
-    """Ask Ray which hosts are alive, and how many actors with these demands they could run in all."""
-    hosts = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+def capacity(options: ActorOptions) -> Capacity:
+    """Ask Ray which hosts are alive, and how many such actors they could run in all."""
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    leaving = frozenset(state.get_draining_nodes())
+    hosts = [
+        node["Resources"]
+        for node in nodes
+        if node["NodeID"] not in leaving and is_selected(node["Labels"], options.label_selector)
+    ]
     # An actor that asks for nothing uses a CPU all the same.
-    demands = {"CPU": num_cpus or 1.0, **resources}
+    demands = {"CPU": options.num_cpus or 1.0, **options.resources}
     actors = sum(
         min(int(host.get(name, 0.0) / amount) for name, amount in demands.items() if amount)
         for host in hosts
     )
-    stores = [int(host.get("object_store_memory", 0)) for host in hosts]
-    return Capacity(max(1, actors), min(filter(None, stores), default=0))
+    stores = [int(node["Resources"].get("object_store_memory", 0)) for node in nodes]
+    return Capacity(max(1, actors), min(filter(None, stores), default=0), leaving)
+
+
+def is_selected(labels: Mapping[str, str], selector: Mapping[str, str]) -> bool:
+    """Return whether a node with `labels` is one that `selector` admits, by Ray's rules.
+
+    A condition is a value, `in(a, b)`, or either with `!` before it, which a label that is missing fulfils.
+    """
+    return all(_fulfils(labels.get(key), condition) for key, condition in selector.items())
+
+
+def _fulfils(value: str | None, condition: str) -> bool:
+    wanted = condition.removeprefix("!")
+    several = re.fullmatch(r"in\((.*)\)", wanted)
+    values = [wanted] if several is None else re.split(r",\s*", several[1])
+    return (value in values) is not condition.startswith("!")

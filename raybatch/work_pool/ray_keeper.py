@@ -19,12 +19,12 @@ from typing import Any
 
 import ray
 from ray import exceptions as ray_errors
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raybatch.errors import PoolError
 from raybatch.work_pool.ray_capacity import ActorOptions, capacity
 from raybatch.work_pool.ray_connection import RayConnection
-from raybatch.work_pool.ray_team import RayMember, RayTeam, worker_class
+from raybatch.work_pool.ray_member import RayMember
+from raybatch.work_pool.ray_team import RayTeam, worker_class
 
 NAMESPACE = "raybatch"
 
@@ -53,6 +53,7 @@ class PoolKeeper:
         self._class = worker_class(options)
         self._next_number = 0
         self._actors: dict[int, Any] = {}
+        self._retired: list[Any] = []
         self._users: dict[str, asyncio.Event] = {}
         self._watches: set[asyncio.Task[None]] = set()
 
@@ -78,11 +79,16 @@ class PoolKeeper:
         if actor is not None:
             ray.kill(actor)
 
+    async def retire(self, number: int) -> None:
+        """Count no longer on worker `number`, whose host is to leave; others may still wait for its batches."""
+        if number in self._actors:
+            self._retired.append(self._actors.pop(number))
+
     async def fill_up(self) -> Kept:
         """Start a worker for each that is missing; return all that there are."""
         size = self._num_actors
         if size is None:
-            size = capacity(self._options.num_cpus, self._options.resources).num_actors
+            size = capacity(self._options).num_actors
         while len(self._actors) < size:
             self._actors[self._next_number] = self._class.remote(self._threads)
             self._next_number += 1
@@ -92,16 +98,21 @@ class PoolKeeper:
         with contextlib.suppress(ray_errors.RayError):  # it says so when the user's process is gone
             await lease
         del self._users[user]
-        for actor in self._actors.values():
+        actors = [*self._actors.values(), *self._retired]
+        for actor in actors:
             actor.forget_user.remote(user)
         if not self._users:
-            for actor in self._actors.values():
+            for actor in actors:
                 ray.kill(actor)
             ray.kill(ray.get_runtime_context().current_actor)
 
 
 class SharedRayTeam(RayTeam):
     """A user's view of the workers of the pool `name`; another user's attempts are not seen."""
+
+    # An actor makes batches in the order in which it is asked, so users whose queues there are equally long get equal
+    # shares of it. This is the share of the default window, whatever a user's own.
+    longest_queue = 3
 
     def __init__(
         self,
@@ -135,10 +146,8 @@ class SharedRayTeam(RayTeam):
                     get_if_exists=True,
                     num_cpus=0,
                     max_concurrency=1000,
-                    # With whom it began; it is to go no sooner than they do.
-                    scheduling_strategy=NodeAffinitySchedulingStrategy(
-                        ray.get_runtime_context().get_node_id(), soft=True
-                    ),
+                    # The cluster ends with its head anyway; no user's host is to take the others' workers with it.
+                    resources={"node:__internal_head__": 0.001},
                 )
                 .remote(*self._keeper_arguments)
             )
@@ -178,4 +187,5 @@ class SharedRayTeam(RayTeam):
                 self._members.append(RayMember(number, actor, actor.ready.remote()))
 
     def _end(self, member: RayMember) -> None:
-        self._keeper.end.remote(member.number)
+        is_retired = member.is_leaving and not member.is_gone
+        (self._keeper.retire if is_retired else self._keeper.end).remote(member.number)

@@ -7,6 +7,7 @@ import logging
 import operator
 import uuid
 import weakref
+from dataclasses import replace
 from typing import Any
 
 import ray
@@ -14,7 +15,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raybatch.scheduling import Prefetch
 from raybatch.work_pool.pool import AbstractWorkerPool
-from raybatch.work_pool.ray_capacity import ActorOptions, capacity
+from raybatch.work_pool.ray_capacity import SPREAD, ActorOptions, capacity
 from raybatch.work_pool.ray_connection import RayConnection
 from raybatch.work_pool.ray_keeper import SharedRayTeam
 from raybatch.work_pool.ray_metrics import RayMetrics
@@ -31,8 +32,13 @@ class RayActorPool(AbstractWorkerPool):
     None stands for as many as the hosts of the cluster have room for; it follows hosts that join and leave. The
     pool joins the cluster at `address`, or in the environment's RAY_ADDRESS; uses a Ray that the program has started; and
     otherwise starts one on this machine that ends with the pool. Each actor makes one batch at a time, its
-    rows on `threads_per_actor` threads, and asks Ray for `num_cpus_per_actor` CPUs and for `resources`. Where
-    Ray cannot start a single actor within `start_timeout_s` seconds, iterating raises PoolError.
+    rows on `threads_per_actor` threads. Where Ray cannot start a single actor within `start_timeout_s` seconds,
+    iterating raises PoolError.
+
+    Each actor asks Ray for `num_cpus_per_actor` CPUs and for `resources`, on a host whose labels are those of
+    `label_selector`, such as `{"role": "loader"}` or `{"ray.io/node-id": "!" + node_id}` (Ray 2.49 or later).
+    They are spread over the hosts, or placed by another `scheduling_strategy` of Ray's, for which `num_actors`
+    must be given. The actors of a host that is drained get no more batches, and others take their place.
 
     Close the pool, use it in a `with`, or let go of it: the actors end with it. Loaders that use it keep it.
     With a `name` it is one pool of the cluster: whoever makes a pool of that name gets the same actors, with
@@ -46,6 +52,8 @@ class RayActorPool(AbstractWorkerPool):
         threads_per_actor: int = 1,
         num_cpus_per_actor: float = 1,
         resources: dict[str, float] | None = None,
+        label_selector: dict[str, str] | None = None,
+        scheduling_strategy: Any = SPREAD,
         address: str | None = None,
         start_timeout_s: float = 60.0,
         name: str | None = None,
@@ -55,6 +63,11 @@ class RayActorPool(AbstractWorkerPool):
         threads_per_actor = _check_count("threads_per_actor", threads_per_actor)
         if not num_cpus_per_actor >= 0:
             raise ValueError(f"num_cpus_per_actor must be 0 or more, not {num_cpus_per_actor}")
+        if num_actors is None and scheduling_strategy != SPREAD:
+            raise ValueError(
+                f"num_actors must be given where scheduling_strategy is {scheduling_strategy!r}: how many it has "
+                "room for is not known"
+            )
         if not start_timeout_s > 0:
             raise ValueError(f"start_timeout_s must be above 0, not {start_timeout_s}")
         self._arguments: dict[str, Any] = {
@@ -62,18 +75,25 @@ class RayActorPool(AbstractWorkerPool):
             "threads_per_actor": threads_per_actor,
             "num_cpus_per_actor": num_cpus_per_actor,
             "resources": resources,
+            "label_selector": label_selector,
+            "scheduling_strategy": scheduling_strategy,
             "address": address,
             "start_timeout_s": start_timeout_s,
             "name": name,
         }
         connection = RayConnection(address)
         try:
-            resources = resources or {}
+            options = ActorOptions(
+                num_cpus_per_actor,
+                resources or {},
+                # Ray's own documentation has spaces in `in(a, b)`, which it then takes for a part of the label.
+                {key: value.replace(" ", "") for key, value in (label_selector or {}).items()},
+                self._scheduling_strategy(scheduling_strategy),
+            )
             if connection.is_own_cluster:
                 # A Ray of our own serves nobody else, so its CPU count need not limit the actors.
-                num_actors = num_actors or capacity(num_cpus_per_actor, resources).num_actors
-                num_cpus_per_actor = 0
-            options = ActorOptions(num_cpus_per_actor, resources, self._scheduling_strategy())
+                num_actors = num_actors or capacity(options).num_actors
+                options = replace(options, num_cpus=0)
             arguments = (connection, num_actors, threads_per_actor, options, start_timeout_s)
             self._team = RayTeam(*arguments) if name is None else SharedRayTeam(*arguments, name)
         except BaseException:
@@ -121,9 +141,11 @@ class RayActorPool(AbstractWorkerPool):
     def __reduce__(self) -> tuple[Any, ...]:
         return functools.partial(type(self), **self._arguments), ()
 
-    def _scheduling_strategy(self) -> Any:
-        # Ray's default would fill one host before it uses the next.
-        return "SPREAD"
+    def on_each_host(self, read: Any, item: Any) -> dict[str, Any]:
+        return self._team.on_each_host(self.shared_constant(read), item)
+
+    def _scheduling_strategy(self, given: Any) -> Any:
+        return given
 
 
 class WorkerProcessPool(RayActorPool):
@@ -135,7 +157,7 @@ class WorkerProcessPool(RayActorPool):
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.num_actors,)
 
-    def _scheduling_strategy(self) -> Any:
+    def _scheduling_strategy(self, given: Any) -> Any:
         this_node = ray.get_runtime_context().get_node_id()
         return NodeAffinitySchedulingStrategy(this_node, soft=False)
 

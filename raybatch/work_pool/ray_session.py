@@ -15,7 +15,8 @@ from raybatch.errors import RemoteError, WorkerLostError
 from raybatch.scheduling import Completed, Failed, Silent
 from raybatch.work_pool.pool import Call
 from raybatch.work_pool.ray_failures import Kind, kind_of
-from raybatch.work_pool.ray_team import RayMember, RayTeam, wait_for_any
+from raybatch.work_pool.ray_member import RayMember
+from raybatch.work_pool.ray_team import RayTeam, wait_for_any
 from raybatch.work_pool.ray_worker import PackedFailure, RayConstant
 from raybatch.work_pool.session import Failure, HandOver, Results
 
@@ -24,6 +25,9 @@ _MIN_QUEUE_LENGTH = 2
 
 # Ray takes no longer, let alone an endless, wait.
 _MAX_WAIT_S = 3600.0
+
+# A result for which there was no longer wait than this was there before.
+_READY_S = 0.001
 
 # A result that is ready is here already, unless it was lost just then.
 _GET_TIMEOUT_S = 5.0
@@ -74,8 +78,10 @@ class RaySession:
             starting = self._team.starting()
             patience_s = self._team.seconds_to_start() if self._waiting else _MAX_WAIT_S
             timeout = max(0.0, min(deadline - time.monotonic(), patience_s, due_s, _MAX_WAIT_S))
+            asked_at = time.monotonic()
             ended = wait_for_any([*self._running, *starting], timeout)
-            events = [self._finish(ref) for ref in ended if ref in self._running]
+            came_now = time.monotonic() - asked_at > _READY_S
+            events = [self._finish(ref, came_now) for ref in ended if ref in self._running]
             for ref in ended:
                 if ref in starting:
                     self._team.settle_start(starting[ref])
@@ -118,7 +124,7 @@ class RaySession:
     def _dispatch(self) -> None:
         # Actors that are not up yet keep their share, or the first one up would be given everything.
         share = -(-(len(self._waiting) + len(self._running)) // self._team.size)
-        queue_length = max(_MIN_QUEUE_LENGTH, share)
+        queue_length = max(_MIN_QUEUE_LENGTH, min(share, self._team.longest_queue))
         full = {number for number, count in self._queued.items() if count >= queue_length}
         waiting = []
         while self._waiting:
@@ -164,9 +170,10 @@ class RaySession:
         error = RuntimeError("the actor was ended, or cannot be reached")
         return [self._finish(ref) if ref in answered else self._lost(ref, error) for ref in refs]
 
-    def _finish(self, ref: Any) -> Completed | Failed:
+    def _finish(self, ref: Any, came_now: bool = False) -> Completed | Failed:
+        """Return what came of an attempt, which `came_now` or may have been there for a while."""
         member = self._running[ref][2]
-        start = time.perf_counter()
+        start, silent_s = time.perf_counter(), time.monotonic() - member.heard_at
         try:
             result = ray.get(ref, timeout=_GET_TIMEOUT_S)
             self._transfer_s += time.perf_counter() - start
@@ -183,7 +190,10 @@ class RaySession:
             return self._results.settle(key, attempt, result.unpack())
         value, member.seconds, store_s = result
         self._store_s += store_s
-        event = self._results.settle(key, attempt, value, member.seconds)
+        # What is late is judged by how long nothing is heard of a worker, and results may take longer to come over a
+        # slow link than to make.
+        usual_s = max(member.seconds, silent_s) if came_now else member.seconds
+        event = self._results.settle(key, attempt, value, usual_s)
         if isinstance(event, Completed):
             self._team.check_room(event.nbytes)
         return event

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import threading
@@ -9,7 +10,6 @@ import time
 import uuid
 import weakref
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any
 
 import ray
@@ -19,8 +19,10 @@ from raybatch.errors import PoolError
 from raybatch.work_pool.ray_capacity import ActorOptions, capacity
 from raybatch.work_pool.ray_connection import RayConnection
 from raybatch.work_pool.ray_failures import Kind, kind_of
+from raybatch.work_pool.ray_host import OtherVersionError, WorkerFacts, own_version, why_not_started
+from raybatch.work_pool.ray_member import RayMember, fastest_s
 from raybatch.work_pool.ray_metrics import count_worker_death
-from raybatch.work_pool.ray_worker import BatchWorker, RayConstant, packed
+from raybatch.work_pool.ray_worker import BatchWorker, PackedFailure, RayConstant, packed
 
 _log = logging.getLogger(__name__)
 
@@ -30,17 +32,13 @@ _MAX_FAILED_STARTS = 3
 _MAX_DYING_S = 5.0
 _MAX_START_DELAY_S = 30.0
 
-# A worker that takes so many times as long as the fastest, and so many seconds at least, is a laggard: a batch
-# that it is given is waited for longer than another worker would take to get round to it. It rests for so many
-# times as long as its last batch took, and then is tried again.
-_LAGGARD_FACTOR = 8.0
-_MIN_LAGGARD_S = 0.1
-_LAGGARD_REST = 4.0
-
 # The part of the smallest object store that batches may fill: Ray begins to write to disk at 0.8.
 _STORE_SHARE = 0.7
 # It is for so many streams at least, such as those of training and validation.
 _MIN_STREAMS = 2
+
+# How long a worker may take to answer what is asked of each host.
+_ANSWER_TIMEOUT_S = 60.0
 
 # How often to ask Ray which hosts there are; it takes 0.5 ms.
 _LOOK_EVERY_S = 1.0
@@ -48,41 +46,17 @@ _LOOK_EVERY_S = 1.0
 
 def worker_class(options: ActorOptions) -> Any:
     """Return the class to start actors of."""
+    # A Ray that knows no labels does not know the option either.
+    labels = {"label_selector": options.label_selector} if options.label_selector else {}
     return ray.remote(BatchWorker).options(
         num_cpus=options.num_cpus,
         resources=options.resources,
         scheduling_strategy=options.scheduling_strategy,
+        **labels,
         # Ray's own restarts and retries are off: a retry would go to the actor that failed.
         max_restarts=0,
         max_task_retries=0,
     )
-
-
-@dataclass(eq=False)
-class RayMember:
-    """One actor, and the references to what it was asked and has not been seen to answer, oldest first.
-
-    `heard_at` is when it last took up or answered anything, in seconds of the monotonic clock; `seconds` is what
-    its latest batch took. When it `is_gone`, `died_on` is the one that it was busy with. `kept` are the keys of
-    the constants it has.
-    """
-
-    number: int
-    actor: Any
-    ready: Any
-    is_up: bool = False
-    is_gone: bool = False
-    heard_at: float = 0.0
-    seconds: float | None = None
-    queue: dict[Any, None] = field(default_factory=dict)
-    died_on: Any = None
-    kept: set[str] = field(default_factory=set)
-
-    def is_laggard(self, fastest_s: float, now: float) -> bool:
-        """Return whether it is to rest, where another worker makes a batch in `fastest_s`."""
-        if self.seconds is None or self.seconds < max(_MIN_LAGGARD_S, _LAGGARD_FACTOR * fastest_s):
-            return False
-        return bool(self.queue) or now - self.heard_at < _LAGGARD_REST * self.seconds
 
 
 class RayTeam:
@@ -90,6 +64,9 @@ class RayTeam:
 
     Methods may be called from any thread.
     """
+
+    # How many batches one stream may have at an actor.
+    longest_queue: float = float("inf")
 
     def __init__(
         self,
@@ -110,6 +87,7 @@ class RayTeam:
         self._numbers = itertools.count()
         self._members: list[RayMember] = []
         self._failed_starts = 0
+        self._why_failed = ""
         self._start_not_before = 0.0
         self._none_up_since = time.monotonic()
         self._is_closed = False
@@ -169,6 +147,23 @@ class RayTeam:
             member.queue[ref] = None
             return ref
 
+    def on_each_host(self, read: RayConstant, item: Any) -> dict[str, Any]:
+        """Return what a worker on each host answers when it is asked to make `item`, by the host's address.
+
+        What does not answer in time, or dies, is left out.
+        """
+        with self._lock:
+            members = {member.facts.host: member for member in self._live() if member.facts}
+        asked = {host: self.submit(member, read, item, ()) for host, member in members.items()}
+        ray.wait(list(asked.values()), num_returns=len(asked), timeout=_ANSWER_TIMEOUT_S)
+        answers = {}
+        for host, ref in asked.items():
+            with contextlib.suppress(ray_errors.RayError):
+                answer = ray.get(ref, timeout=0)
+                answers[host] = answer.unpack() if isinstance(answer, PackedFailure) else answer[0]
+            self.answered(members[host], ref)
+        return answers
+
     def answered(self, member: RayMember, ref: Any) -> None:
         """Take note that the result of `ref` was seen, or that nobody waits for it any more."""
         with self._lock:
@@ -181,15 +176,18 @@ class RayTeam:
             return {member.ready: member for member in self._members if not member.is_up}
 
     def settle_start(self, member: RayMember) -> None:
-        """Take note that `member.ready` has an answer: it is up, or it died."""
+        """Take note that `member.ready` has an answer: it is up, or it died, or is not fit to work with."""
         try:
-            ray.get(member.ready)
-        except ray_errors.RayError as error:
+            facts: WorkerFacts = ray.get(member.ready)
+            if facts.version != own_version():
+                raise OtherVersionError(facts.host, facts.version)
+        except (ray_errors.RayError, OtherVersionError) as error:
             self._failed_to_start(member, error)
         else:
             with self._lock:
-                member.is_up = True
+                member.facts = facts
                 self._failed_starts = 0
+                self._mark_leaving()
 
     def wait_until_up(self) -> None:
         """Wait until every member is up; PoolError if one is not within the time to start."""
@@ -210,7 +208,8 @@ class RayTeam:
     def fill_up(self) -> float:
         """Start the actors that are missing, and return in how many seconds to call this again.
 
-        Of those that are too many since a host left, the ones that wait for a place are let go of.
+        Of those that are too many since a host left, the ones that wait for a place are let go of; and those on
+        a host that is to leave, as soon as they have answered.
         """
         with self._lock:
             if self._is_closed:
@@ -218,11 +217,14 @@ class RayTeam:
             now = time.monotonic()
             if now >= self._look_at:
                 self._look()
-            if len(self._members) < self.size and now >= self._start_not_before:
+            if len(self._staying()) < self.size and now >= self._start_not_before:
                 self._start_missing()
             waiting = [member for member in self._members if not member.is_up]
-            while waiting and len(self._members) > self.size:
+            while waiting and len(self._staying()) > self.size:
                 self._remove(waiting.pop())
+            for member in self._members[:]:
+                if member not in self._live() and member.is_leaving and not member.queue:
+                    self._remove(member)
             return max(self._look_at, self._start_not_before) - now
 
     def seconds_to_start(self) -> float:
@@ -241,9 +243,10 @@ class RayTeam:
         If it `can_wait` for a place at another, it is no laggard either.
         """
         with self._lock:
-            able = [member for member in self._live() if member.number not in unfit]
+            live = self._live()
+            able = [member for member in live if member.number not in unfit]
             if can_wait and able:
-                now, fastest = time.monotonic(), self._fastest_s()
+                now, fastest = time.monotonic(), fastest_s(live)
                 able = [member for member in able if not member.is_laggard(fastest, now)]
             able = [member for member in able if member.number not in avoid] or able
             return min(able, key=lambda member: len(member.queue), default=None)
@@ -287,15 +290,16 @@ class RayTeam:
                 return
             self._remove(member)
             self._failed_starts += 1
+            self._why_failed = why_not_started(error)
+            _log.warning("an actor of the pool cannot be used: %s", self._why_failed)
             now = time.monotonic()
             excess = self._failed_starts - _MAX_FAILED_STARTS
             if excess >= 0:
                 if not self._live() and now >= self._none_up_since + _MAX_DYING_S:
                     raise PoolError(
-                        f"{self._failed_starts} actors died while they started, one after the other; the "
-                        f"last because: {error}"
+                        f"{self._failed_starts} actors could not be used, one after the other; the last because: "
+                        f"{self._why_failed}"
                     ) from error
-                _log.warning("an actor of the pool died while it started, again")
                 self._start_not_before = now + min(2.0**excess, _MAX_START_DELAY_S)
             self.fill_up()
 
@@ -310,43 +314,50 @@ class RayTeam:
         ray.kill(member.actor)
 
     def _live(self) -> list[RayMember]:
-        return [member for member in self._members if member.is_up]
+        """Return the members that are up; those whose host leaves only if there are no others."""
+        up = [member for member in self._members if member.is_up]
+        return [member for member in up if not member.is_leaving] or up
 
-    def _fastest_s(self) -> float:
-        """Return how long the fastest of those members takes that are not stuck."""
-        now = time.monotonic()
-        return min(
-            (
-                member.seconds
-                for member in self._live()
-                if member.seconds is not None
-                and (not member.queue or now - member.heard_at < _LAGGARD_FACTOR * member.seconds)
-            ),
-            default=float("inf"),
-        )
+    def _staying(self) -> list[RayMember]:
+        return [member for member in self._members if not member.is_leaving]
+
+    def _mark_leaving(self) -> None:
+        for member in self._members:
+            if member.facts and member.facts.node_id in self._leaving and not member.is_leaving:
+                member.is_leaving = True
+                _log.info(
+                    "host %s is to leave: actor %d gets no more batches",
+                    *(member.facts.host, member.number),
+                    extra={"worker": member.number},
+                )
 
     def _look(self) -> None:
         """Ask which hosts there are."""
-        found = capacity(self._options.num_cpus, self._options.resources)
+        found = capacity(self._options)
         self.size = self._num_actors or found.num_actors
         self.store_bytes = found.store_bytes
+        self._leaving = found.leaving
+        self._mark_leaving()
         self._look_at = time.monotonic() + _LOOK_EVERY_S
 
     def _start_missing(self) -> None:
-        while len(self._members) < self.size:
+        while len(self._staying()) < self.size:
             actor = self._class.remote(self._threads)
             self._members.append(RayMember(next(self._numbers), actor, actor.ready.remote()))
 
     def _start_timeout(self, missing: int) -> PoolError:
         total, free = ray.cluster_resources(), ray.available_resources()
         wanted = {"CPU": self._options.num_cpus, **self._options.resources}
+        labels = self._options.label_selector
         offers = ", ".join(
             f"{total.get(name, 0):g} {name}, {free.get(name, 0):g} of it free" for name in wanted
         )
         asks = " and ".join(f"{amount:g} {name}" for name, amount in wanted.items())
+        where = f" on a host with the labels {labels}" if labels else ""
+        why = f". The last that could not be used: {self._why_failed}" if self._why_failed else ""
         return PoolError(
             f"{missing} of {self.size} actors did not start within {self._start_timeout_s:g} s. Each asks for "
-            f"{asks}; the cluster has {offers}. Ask for less, free some, or set start_timeout_s"
+            f"{asks}{where}; the cluster has {offers}. Ask for less, free some, or set start_timeout_s{why}"
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import time
 import traceback
@@ -13,9 +12,11 @@ from typing import Any
 
 import ray
 from ray import cloudpickle
+from ray import exceptions as ray_errors
 
 from raybatch.accessors import row_executor
 from raybatch.errors import RemoteError
+from raybatch.work_pool.ray_host import WorkerFacts, address, advice
 from raybatch.work_pool.session import Failure, SharedConstant, result_of
 
 # The constants of this process, by key. An actor is the only user of its process.
@@ -30,15 +31,18 @@ class BatchWorker:
         # This thread's CPU time when the last result was returned, or None if more has happened since.
         self._returned_at: float | None = None
 
-    def ready(self) -> int:
-        """Return the process id, once this process is up."""
-        return os.getpid()
+    def ready(self) -> WorkerFacts:
+        """Return where this worker is, once its process is up."""
+        return WorkerFacts.here()
 
     def keep(self, key: str, refs: list[Any]) -> None:
         """Get the one constant in `refs`; a failure to unpickle it is kept for those who use it."""
         self._returned_at = None
         try:
             _constants[key] = ray.get(refs[0])
+        except ray_errors.RaySystemError as error:
+            raised = error.client_exc
+            _constants[key] = Failure(raised if isinstance(raised, Exception) else error)
         except Exception as error:
             _constants[key] = Failure(error)
 
@@ -91,10 +95,11 @@ def kept(key: str) -> Any:
         raise RemoteError(f"this worker was not sent what it is to work with (constant {key})")
     value = _constants[key]
     if isinstance(value, Failure):
+        error = value.error
         raise RemoteError(
-            "a worker cannot load the source or function that it was sent: "
-            f"{type(value.error).__name__}: {value.error}. Is all its code installed there?"
-        ) from value.error
+            f"the worker on host {address()} cannot load the source or function that it was sent: "
+            f"{type(error).__name__}: {error}. {advice(error)}"
+        ) from error
     return value
 
 
@@ -119,7 +124,7 @@ class PackedFailure:
     """An exception on its way to the driver, in a form that always arrives.
 
     `chain` holds the exception and its causes, each pickled on its own beside its type and message; `text` the
-    traceback.
+    host and the traceback.
     """
 
     chain: tuple[tuple[bytes | None, str], ...]
@@ -127,13 +132,13 @@ class PackedFailure:
 
     @classmethod
     def pack(cls, error: BaseException) -> PackedFailure:
-        text = "".join(traceback.format_exception(error))
+        text = f"on host {address()}:\n" + "".join(traceback.format_exception(error))
         chain = ((_pickled(link), f"{type(link).__name__}: {link}") for link in _causes(error))
         return cls(tuple(chain), text)
 
     def unpack(self) -> Failure:
         """Return the exception, its causes restored, and last among them the worker's traceback."""
-        origin: BaseException = RemoteError(f"the traceback in the worker:\n{self.text}")
+        origin: BaseException = RemoteError(f"the traceback in the worker {self.text}")
         for packed, summary in reversed(self.chain):
             link = _unpickled(packed)
             if link is None:

@@ -1,6 +1,8 @@
-"""Images a second of packed photographs: gathered in this process, and through two Ray actors.
+"""Images a second of packed photographs, gathered in this process and through two Ray actors, over a DataLoader's.
 
 usage: python -m tests.figures.packed DIR [--edge 224] [--epochs 6] [--batch-size 64]    photographs
+
+PyTorch's DataLoader decodes the same images with two workers, before and after.
 """
 
 from __future__ import annotations
@@ -14,7 +16,13 @@ import numpy as np
 
 import raybatch as rb
 from raybatch.accessors import find_images
+from raybatch.bench.stopwatch import time_epochs
+from raybatch.bench.torch_loader import batches
+from raybatch.bench.work import Work
 from raybatch.image import augment
+
+# So many are enough to time those who decode.
+_DECODED = 1280
 
 
 def gathered(images: rb.PackedAccessor, batch_size: int, epochs: int) -> list[float]:
@@ -52,13 +60,22 @@ def copied(megabytes: int = 9) -> float:
     return source.nbytes / (time.perf_counter() - began) / 1e9
 
 
-def show(what: str, rates: list[float]) -> None:
+def decoded_by_torch(work: Work) -> float:
+    """Return the images a second of a DataLoader whose workers are up."""
+    stream = batches(work)
+    times = time_epochs(stream, len(work.paths), work.epochs - 1)
+    return times.images_per_s
+
+
+def show(what: str, rates: list[float]) -> float:
+    """Print the rates of the epochs, and return the median of all but the first."""
     first, warm = rates[0], statistics.median(rates[1:])
     print(
         f"{what:30s} first {first:6.0f}/s   then {' '.join(f'{rate:.0f}' for rate in rates[1:])}"
         f"   first / median {first / warm:.2f}   copies {copied():.1f} GB/s",
         flush=True,
     )
+    return warm
 
 
 def main() -> None:
@@ -76,6 +93,9 @@ def main() -> None:
 
     labels = np.arange(len(paths), dtype=np.int32)
     source = rb.ArrayDataSource([rb.ImageFileAccessor(paths, (edge, edge)), labels])
+    work = Work(tuple(paths[:_DECODED]), (edge, edge), size, workers=2, epochs=3)
+    torch = [decoded_by_torch(work)]
+    warm = {}
     with tempfile.TemporaryDirectory() as folder, rb.RayActorPool(2) as pool:
         pool.wait_until_up()
         began = time.perf_counter()
@@ -85,7 +105,7 @@ def main() -> None:
         images = rb.PackedAccessor(folder)
         packed = rb.ArrayDataSource([images, images.column("label")])
         views = rb.ArrayDataSource([rb.PackedAccessor(folder, views=True), images.column("label")])
-        show("gathered here", gathered(images, size, arguments.epochs))
+        warm["gathered here"] = show("gathered here", gathered(images, size, arguments.epochs))
         for what, data in (
             ("two Ray actors", packed),
             ("... random crops of the stack", packed.map_samples(cropped)),
@@ -93,7 +113,14 @@ def main() -> None:
         ):
             # Actors of their own, whose memory and store are as cold as they come.
             with rb.Loader(data, size, shuffle=0, pool=pool) as loader:
-                show(what, delivered(loader, arguments.epochs))
+                warm[what] = show(what, delivered(loader, arguments.epochs))
+    torch.append(decoded_by_torch(work))
+    print(f"DataLoader on the files {torch[0]:.0f} and {torch[1]:.0f}/s; over it:", end="")
+    print(
+        "",
+        *(f"{what} {rate / statistics.mean(torch):.1f}" for what, rate in warm.items()),
+        sep="  ",
+    )
 
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ def part_of_ideal(pool: rb.RayActorPool, actors: int, batches_each: int = 60) ->
 def actors(_: list[str]) -> Iterator[tuple[int, float]]:
     ray.init(address="local", num_cpus=64, include_dashboard=False, logging_level=logging.ERROR)
     for count in (1, 2, 4, 8, 16, 32, 64):
-        with rb.RayActorPool(count).wait_until_up() as pool:
+        with rb.RayActorPool(count, start_timeout_s=300).wait_until_up() as pool:
             yield count, statistics.median(part_of_ideal(pool, count) for _ in range(ROUNDS))
     ray.shutdown()
 
@@ -76,7 +76,7 @@ import statistics, sys
 import raybatch as rb
 from tests.figures.scaling import part_of_ideal
 actors = int(sys.argv[2])
-with rb.RayActorPool(actors, address=sys.argv[1]).wait_until_up() as pool:
+with rb.RayActorPool(actors, address=sys.argv[1], start_timeout_s=300).wait_until_up() as pool:
     print(statistics.median(part_of_ideal(pool, actors) for _ in range(3)))
 """
 
