@@ -9,6 +9,9 @@
 A host has an address of its own, and its processes reach only the other hosts. They share the machine's memory,
 and its files but for those that one is told to see others in the place of. It takes root (CAP_NET_ADMIN and
 CAP_SYS_ADMIN) and the program `ip` of iproute2.
+
+Ray looks for its node among the machine's processes, and takes the head's: a program on another host tells which it
+means, `ray.init(address, _node_ip_address=host.ip)`.
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ from cluster.hosts import Host, Hosts
 from tests.drivers import is_actor
 from tests.host_loading import Loading
 
+KINDS = ["actor", "cut", "heal", "join", "kill", "leave"]
 MAX_HOSTS = 4
 MIN_HEALTHY = 2
 # How long a host that is drained may take to be let go of.
@@ -58,6 +59,7 @@ class Faults:
         self._choice = random.Random(seed)
         self._healthy = list(hosts.workers)
         self._cut: list[tuple[float, Host]] = []
+        self._to_come: list[str] = []
 
     def next_pause_s(self) -> float:
         return self._choice.uniform(1.0, 5.0)
@@ -71,9 +73,14 @@ class Faults:
             possible |= {"kill": self._kill, "cut": self._cut_off, "leave": self._leave}
         if len(self._healthy) + len(self._cut) < MAX_HOSTS:
             possible["join"] = self._join
-        name = self._choice.choice(sorted(possible))
-        possible[name]()
-        return name
+        # Each kind once before any comes again, as far as it can.
+        names = [name for name in self._to_come if name in possible]
+        if not names:
+            self._to_come = self._choice.sample(KINDS, len(KINDS))
+            names = [name for name in self._to_come if name in possible]
+        self._to_come.remove(names[0])
+        possible[names[0]]()
+        return names[0]
 
     def _take(self) -> Host:
         return self._healthy.pop(self._choice.randrange(len(self._healthy)))

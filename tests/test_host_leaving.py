@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
 
 
 def test_all_worker_hosts_are_restarted_during_an_epoch(tmp_path: Path) -> None:
-    with given_hosts() as hosts, loading(hosts, tmp_path, None, num_batches=1200) as loads:
+    with given_hosts() as hosts, loading(hosts, tmp_path, None, num_batches=6000) as loads:
         old = list(hosts.workers)
         loads.driver.go_on()
         for host in old:

@@ -17,6 +17,8 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
 
 # Rank r of n, which says how many batches it got in each second, from when all are at work.
 PROGRAM = """
+import ray
+
 class Waiting:
     def __len__(self): return int(sys.argv[5])
     def __getitem__(self, index):
@@ -24,7 +26,8 @@ class Waiting:
         return np.asarray(index)
 
 rank, world_size, prefetch = map(int, sys.argv[2:5])
-pool = rb.RayActorPool(NUM_ACTORS, address=sys.argv[1], name="shared", resources={"loader": 0.001})
+ray.init(address=sys.argv[1], _node_ip_address=sys.argv[6], log_to_driver=False)
+pool = rb.RayActorPool(NUM_ACTORS, name="shared", resources={"loader": 0.001})
 prefetch = rb.Prefetch(prefetch) if prefetch else None
 split = rb.RankSplit(rank, world_size)
 source = rb.ArrayDataSource([Waiting()])
@@ -64,7 +67,7 @@ def ranks(hosts: Hosts, places: list[Host], rows: int, prefetch: int = 0) -> Ite
         drivers = []
         for rank, host in enumerate(places):
             own = 0 if rank else prefetch
-            arguments = [hosts.address, *map(str, (rank, len(places), own, rows))]
+            arguments = [hosts.address, *map(str, (rank, len(places), own, rows, host.ip))]
             drivers.append(stack.enter_context(program_on(host, program, *arguments)))
         for _ in range(2):  # all are up, and then all at work
             for driver in drivers:
@@ -96,9 +99,9 @@ def test_ranks_on_different_hosts_get_equal_shares(
 def test_a_rank_whose_host_goes_does_not_stop_the_others(hosts: Hosts) -> None:
     # The first one made the pool.
     places = [hosts.workers[3], hosts.workers[2], hosts.workers[0]]
-    with ranks(hosts, places, 600) as drivers:
+    with ranks(hosts, places, 1500) as drivers:
         places[0].kill()
         drivers[1].process.kill()
         drivers[2].listen()
         rows = list(map(int, drivers[2].listen()["rows"].split(",")))
-    assert rows == serial(2, 3, 600)
+    assert rows == serial(2, 3, 1500)
