@@ -64,6 +64,8 @@ class Host:
         self.namespace = f"{hosts.name}-{number}"
         self._outer = f"{hosts.name}o{number}"
         self._seeing = dict(seeing or {})
+        for path in (*self._seeing, *self._seeing.values()):
+            os.stat(path)
         self._started: list[subprocess.Popen[str]] = []
         self._relay: subprocess.Popen[str] | None = None
         try:
@@ -168,7 +170,7 @@ class Hosts:
                 "--num-cpus=0",
                 f"--temp-dir={self._folder}",
                 f"--include-dashboard={dashboard}",
-                "--dashboard-host=0.0.0.0",
+                f"--dashboard-host={self.network}.1",
             )
             _wait_for(self._answers, "the head's Ray answers", _START_TIMEOUT_S)
             while len(self.workers) < workers:

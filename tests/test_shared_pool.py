@@ -47,11 +47,11 @@ def test_two_consumers_in_two_actors_share_the_actors_of_one_pool(loader: rb.Loa
     got = ray.get([consumer.take.remote(100) for consumer in consumers])
     assert sorted(got[0] + got[1]) == list(range(120))
     assert len(got[0]) == len(got[1])
-    wait_for(lambda: len(actor_processes()) == 2, "two actors", 10)
+    wait_for(lambda: len(actor_processes()) == 2, "two actors", 30)
     serial = rb.Loader(numbers(0, 120), 5, shuffle=3).split(2)
     assert got == [[int(i) for (batch,) in part for i in batch] for part in serial]
     ray.get([consumer.close.remote() for consumer in consumers])
-    wait_for(lambda: len(actor_processes()) == 2, "the maker still uses it", 10)
+    wait_for(lambda: len(actor_processes()) == 2, "the maker still uses it", 30)
     loader.close()
     del loader
 
@@ -63,7 +63,7 @@ def test_it_outlives_its_maker_as_long_as_someone_uses_it(loader: rb.Loader) -> 
     ray.get(first.close.remote())
     rest = ray.get(second.take.remote(100))
     assert len(head[1] + rest) == 60
-    wait_for(lambda: len(actor_processes()) == 2, "two actors", 10)
+    wait_for(lambda: len(actor_processes()) == 2, "two actors", 30)
     ray.kill(second)  # without a chance to say so
     wait_for(lambda: not actor_processes(), "no actors", 5)
 
@@ -75,7 +75,7 @@ def test_a_worker_that_dies_is_replaced_for_all(loader: rb.Loader) -> None:
     before[0].kill()
     rest = ray.get([consumer.take.remote(100) for consumer in consumers])
     assert [len(part) for part in rest] == [55, 55]
-    wait_for(lambda: len(actor_processes()) == 2, "two actors", 10)
+    wait_for(lambda: len(actor_processes()) == 2, "two actors", 30)
     for consumer in consumers:
         ray.kill(consumer)
     loader.close()
@@ -92,7 +92,29 @@ input()
     address = ray.get_runtime_context().gcs_address
     with start(program, env={**os.environ, "RAY_ADDRESS": address}) as driver:
         driver.listen()
-        wait_for(lambda: len(actor_processes()) == 2, "two actors", 10)
+        wait_for(lambda: len(actor_processes()) == 2, "two actors", 30)
         driver.process.kill()
         driver.process.wait()
         wait_for(lambda: not actor_processes(), "no actors", 15)
+
+
+def test_a_user_with_another_raybatch_is_refused_and_harms_nobody(loader: rb.Loader) -> None:
+    batches = iter(loader)
+    next(batches)
+    wait_for(lambda: len(actor_processes()) == 2, "two actors", 30)
+    before = actor_processes()
+    program = """
+rb.__version__ = "0.0.1"
+try:
+    rb.RayActorPool(2, name=sys.argv[1])
+except rb.errors.PoolError as error:
+    say(text=str(error).replace(" ", "_"))
+"""
+    address = ray.get_runtime_context().gcs_address
+    name = "test_a_user_with_another_raybatch_is_refused_and_harms_nobody"
+    with start(program, {**os.environ, "RAY_ADDRESS": address}, [name]) as driver:
+        text = driver.listen()["text"]
+    assert f"is_one_of_raybatch_{rb.__version__},_and_this_process_has_0.0.1" in text
+    assert len(list(batches)) == 23
+    assert actor_processes() == before
+    loader.close()

@@ -19,6 +19,6 @@ MAX_WAIT_S = 15.0
 def test_the_stream_stays_the_serial_one_whatever_happens_to_the_hosts(tmp_path: Path) -> None:
     with given_hosts(workers=3, cpus=2) as hosts, loading(hosts, tmp_path, None) as loads:
         record = soak(hosts, loads, SECONDS, seed=0)
-    assert len(record.faults) >= 4
+    assert len(record.faults) >= 3
     assert len(record.waits) >= 3
     assert max(record.waits) < MAX_WAIT_S

@@ -84,13 +84,23 @@ def _pair(text: str) -> tuple[str, str]:
     return name, value
 
 
+def _each_once(
+    context: click.Context, option: click.Parameter, pairs: tuple[tuple[str, Any], ...]
+) -> dict[str, Any]:
+    names = [name for name, _ in pairs]
+    for name in names:
+        if names.count(name) > 1:
+            raise click.BadParameter(f"{name!r} is given more than once")
+    return dict(pairs)
+
+
 def _amount(text: str) -> tuple[str, float]:
     name, value = _pair(text)
     try:
         amount = float(value)
     except ValueError:
         amount = 0.0
-    if not amount > 0:
+    if not 0 < amount < float("inf"):
         raise click.BadParameter(f"{text!r} is not NAME=AMOUNT, with an amount above 0")
     return name, amount
 
@@ -102,6 +112,7 @@ _PLACING = (
         "resources",
         type=_amount,
         multiple=True,
+        callback=_each_once,
         metavar="NAME=AMOUNT",
         help="What each actor takes of a resource of its host, such as loader=0.001.",
     ),
@@ -110,8 +121,10 @@ _PLACING = (
         "labels",
         type=_pair,
         multiple=True,
+        callback=_each_once,
         metavar="NAME=VALUE",
-        help="A label that the hosts of the actors have, such as role=loader; !VALUE for all others, in(A, B) for either.",
+        help="A label that the hosts of the actors have, such as role=loader; !VALUE for all others, in(A,B) for "
+        "either.",
     ),
 )
 
@@ -123,15 +136,13 @@ def cluster(command: Command) -> Command:
     def placing(
         *args: Any,
         address: str | None,
-        resources: tuple[tuple[str, float], ...],
-        labels: tuple[tuple[str, str], ...],
+        resources: dict[str, float],
+        labels: dict[str, str],
         **kwargs: Any,
     ) -> Any:
-        where = {
-            "address": address,
-            "resources": dict(resources),
-            "label_selector": dict(labels),
-        }
+        if kwargs.get("actors") == 0 and (address or resources or labels):
+            raise click.UsageError("--actors 0 loads in this process, and takes no cluster")
+        where = {"address": address, "resources": resources, "label_selector": labels}
         return command(*args, cluster=where, **kwargs)
 
     for option in reversed(_PLACING):

@@ -9,7 +9,7 @@ from raybatch.data_source.abstract import (
     keyed_indices,
 )
 from raybatch.data_source.array import ArrayDataSource
-from raybatch.data_source.bad_rows import bad_sample, places
+from raybatch.data_source.bad_rows import bad_sample, sample_places
 from raybatch.data_source.bad_samples import BadSample, BadSamples, Place
 from raybatch.data_source.batch import Batch, ChoiceBatch, batch_nbytes, take_rows
 from raybatch.data_source.batch_map import batch_map_concat, batch_map_mean
@@ -66,7 +66,7 @@ __all__ = [
     "cursor_of",
     "excluded",
     "keyed_indices",
-    "places",
+    "sample_places",
     "stream_digest",
     "take_rows",
 ]

@@ -59,14 +59,14 @@ def known_rows(
     source: AbstractDataSource, indices: Any, known: Mapping[Place, BadSample]
 ) -> dict[int, BadSample]:
     """Return those of `known` that are among the samples at `indices`, by their row."""
-    return {row: known[place] for row, place in places(source, indices) if place in known}
+    return {row: known[place] for row, place in sample_places(source, indices) if place in known}
 
 
-def places(source: AbstractDataSource, indices: Any) -> Iterator[tuple[int, Place]]:
+def sample_places(source: AbstractDataSource, indices: Any) -> Iterator[tuple[int, Place]]:
     """Iterate over all samples at `indices`, each with its row."""
     parts = source.parts(indices)
     for number, member, own in parts:
-        for row, (way, index) in places(member, own):
+        for row, (way, index) in sample_places(member, own):
             yield row, ((number, *way), index)
     if not parts:
         yield from ((row, ((), int(index))) for row, index in enumerate(indices))

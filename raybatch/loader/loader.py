@@ -282,7 +282,8 @@ class Loader:
             recovery = replace(self._recovery, max_attempts=2)
             return list(OrderedStream(pool.open(read), iter(items), self._limit(pool), recovery))
 
-        return self._receiver.receive(outcome, attempt, pool.on_each_host)
+        on_each_host = pool.on_each_host if pool.spans_hosts else None
+        return self._receiver.receive(outcome, attempt, on_each_host)
 
     def _limit(self, pool: AbstractWorkerPool) -> Callable[[], Prefetch]:
         prefetch = self._prefetch

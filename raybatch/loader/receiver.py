@@ -23,7 +23,7 @@ from raybatch.data_source import (
     TolerantRead,
     bad_sample,
     check_tolerable,
-    places,
+    sample_places,
 )
 from raybatch.errors import BatchError, HostError, WorkerLostError
 from raybatch.loader.plan import Plan, Task
@@ -63,17 +63,19 @@ class Receiver:
         self._tally = EpochTally(self.ledger, self.setting, self._allowed)
 
     def receive(
-        self, outcome: Outcome[Task], attempt: Attempt, on_each_host: OnEachHost
+        self, outcome: Outcome[Task], attempt: Attempt, on_each_host: OnEachHost | None
     ) -> Batch | None:
         """Return the batch of `outcome`, None if no sample of it is left.
 
+        `on_each_host` is None if there are no hosts but this one.
         BatchError if it cannot be made, or not on every host; BadSamplesError if more samples are bad than the
         setting allows.
         """
         task = outcome.item
         if isinstance(outcome.error, WorkerLostError):
             outcome = self._made_in_parts(task, attempt)
-        self._check_hosts(outcome, on_each_host)
+        if on_each_host is not None:
+            self._check_hosts(outcome, on_each_host)
         if outcome.error is not None:
             try:
                 raise _batch_error(task, outcome.error)
@@ -105,29 +107,41 @@ class Receiver:
     def _check_hosts(self, outcome: Outcome[Task], on_each_host: OnEachHost) -> None:
         """Raise BatchError if a sample of the batch is bad on some hosts only: then it is not the sample's fault.
 
-        The first bad one tells. A disk that is not mounted would else cost a part of the data set in silence.
+        A disk that is not mounted would else cost a part of the data set in silence.
         """
-        task, error, bad = outcome.item, outcome.error, None
+        task, error = outcome.item, outcome.error
+        found: tuple[BadSample, ...] = ()
         if isinstance(error, BadSampleFound):
-            bad = error.sample
+            found = (error.sample,)
         elif error is None and self._tolerates:
-            bad = next(iter(outcome.value.bad), None)
-        if bad is None or bad.place in self._deadly or bad in self.ledger:
-            return
+            found = outcome.value.bad
+        for bad in found:
+            if bad not in self.ledger and bad.place not in self._deadly:
+                hosts = self._hosts_without(task, bad, on_each_host)
+                if hosts:
+                    raise _batch_error(task, HostError(str(bad), hosts))
+
+    def _hosts_without(
+        self, task: Task, bad: BadSample, on_each_host: OnEachHost
+    ) -> dict[str, str]:
+        """Return what goes wrong on which hosts with a sample that this process can read; {} if it cannot."""
         read, row = KeyedRead(self._plan.source), self._row_of(task, bad)
-        if row is None or isinstance(result_of(read, row), Failure):
-            return
-        hosts = {
+        if row is None or isinstance(result_of(read, row, (KeyboardInterrupt,)), Failure):
+            return {}
+        answers: dict[str, Any] = {}
+        for _ in range(2):  # a fault that passes is not the host's
+            answers = on_each_host(read, row)
+            if not any(isinstance(answer, Failure) for answer in answers.values()):
+                return {}
+        return {
             host: f"{type(answer.error).__name__}: {answer.error}"
-            for host, answer in on_each_host(read, row).items()
+            for host, answer in answers.items()
             if isinstance(answer, Failure)
         }
-        if hosts:
-            raise _batch_error(task, HostError(str(bad), hosts))
 
     def _row_of(self, task: Task, bad: BadSample) -> tuple[Any, Any] | None:
         """Return the indices and the keys of the row of the batch that is `bad`; None for a replacement."""
-        for number, place in places(self._plan.source, task.indices):
+        for number, place in sample_places(self._plan.source, task.indices):
             if place == bad.place and number < task.valid:
                 row = task.row(number)
                 return row.indices, row.keys

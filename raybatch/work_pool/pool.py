@@ -45,11 +45,11 @@ class AbstractWorkerPool:
         """Return what takes the figures of the loader `name` to where the pool keeps metrics; None: nowhere."""
         return None
 
-    def on_each_host(self, read: Any, item: Any) -> dict[str, Any]:
-        """Return `read(item)`, or a `Failure`, as made by a worker on each host, by the host's address.
+    # Whether workers may be on other hosts than this process.
+    spans_hosts = False
 
-        {} for a pool whose workers see what this process sees.
-        """
+    def on_each_host(self, read: Any, item: Any) -> dict[str, Any]:
+        """Return `read(item)`, or a `Failure`, as made by a worker on each host, by the host's address."""
         return {}
 
     def __enter__(self: Pool) -> Pool:

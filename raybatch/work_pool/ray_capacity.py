@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import ray
-from ray._private.state import state
+from ray._private.state import state  # there is no public way to ask which nodes are drained
 
 SPREAD = "SPREAD"
 
@@ -22,6 +22,20 @@ class ActorOptions:
     label_selector: dict[str, str] = field(default_factory=dict)
     # Ray's default would fill one host before it uses the next.
     scheduling_strategy: Any = SPREAD
+
+    def __post_init__(self) -> None:
+        if not self.num_cpus >= 0:
+            raise ValueError(f"num_cpus_per_actor must be 0 or more, not {self.num_cpus}")
+        for name, amount in self.resources.items():
+            if name in ("CPU", "GPU", "memory"):
+                raise ValueError(f"resources must be of the user's own, not {name!r}")
+            if not 0 < amount < float("inf"):
+                raise ValueError(f"resources[{name!r}] must be above 0, not {amount}")
+        for name, condition in self.label_selector.items():
+            if not isinstance(condition, str):
+                raise TypeError(f"label_selector[{name!r}] must be a str, not {condition!r}")
+            # Ray's documentation has spaces in `in(a, b)`, and Ray takes them for a part of the label.
+            self.label_selector[name] = condition.replace(" ", "")
 
 
 @dataclass(frozen=True)
@@ -66,5 +80,5 @@ def is_selected(labels: Mapping[str, str], selector: Mapping[str, str]) -> bool:
 def _fulfils(value: str | None, condition: str) -> bool:
     wanted = condition.removeprefix("!")
     several = re.fullmatch(r"in\((.*)\)", wanted)
-    values = [wanted] if several is None else re.split(r",\s*", several[1])
+    values = [wanted] if several is None else several[1].split(",")
     return (value in values) is not condition.startswith("!")

@@ -20,6 +20,15 @@ class WorkerFacts:
     version: str
 
     @classmethod
+    def checked(cls, facts: object) -> WorkerFacts:
+        """Return `facts`, which a worker gave; OtherVersionError if it has another raybatch than this process."""
+        if not isinstance(facts, WorkerFacts):
+            raise OtherVersionError("?", "of a time before they told their version")
+        if facts.version != own_version():
+            raise OtherVersionError(facts.host, facts.version)
+        return facts
+
+    @classmethod
     def here(cls) -> WorkerFacts:
         """Return those of this process."""
         node_id = ray.get_runtime_context().get_node_id()
@@ -38,6 +47,7 @@ class OtherVersionError(RuntimeError):
 
 def own_version() -> str:
     """Return the version of this process's raybatch."""
+    # The package's face stands above all layers; only what it is called is asked for here.
     return str(importlib.import_module("raybatch").__version__)
 
 

@@ -23,6 +23,7 @@ from ray import exceptions as ray_errors
 from raybatch.errors import PoolError
 from raybatch.work_pool.ray_capacity import ActorOptions, capacity
 from raybatch.work_pool.ray_connection import RayConnection
+from raybatch.work_pool.ray_host import own_version, why_not_started
 from raybatch.work_pool.ray_member import RayMember
 from raybatch.work_pool.ray_team import RayTeam, worker_class
 
@@ -37,10 +38,11 @@ _KEEPER_TIMEOUT_S = 5.0
 
 @dataclass(frozen=True)
 class Kept:
-    """The actors that a keeper has, by number, and how many there are to be."""
+    """The actors that a keeper has, by number, how many there are to be, and the raybatch that they are of."""
 
     size: int
     actors: dict[int, Any]
+    version: str
 
 
 class PoolKeeper:
@@ -53,7 +55,8 @@ class PoolKeeper:
         self._class = worker_class(options)
         self._next_number = 0
         self._actors: dict[int, Any] = {}
-        self._retired: list[Any] = []
+        # Each with the users that may still wait for its batches.
+        self._retired: dict[int, tuple[Any, set[str]]] = {}
         self._users: dict[str, asyncio.Event] = {}
         self._watches: set[asyncio.Task[None]] = set()
 
@@ -80,9 +83,18 @@ class PoolKeeper:
             ray.kill(actor)
 
     async def retire(self, number: int) -> None:
-        """Count no longer on worker `number`, whose host is to leave; others may still wait for its batches."""
+        """Count no longer on worker `number`, whose host is to leave; its users may still wait for its batches."""
         if number in self._actors:
-            self._retired.append(self._actors.pop(number))
+            self._retired[number] = self._actors.pop(number), set(self._users)
+
+    async def done_with(self, user: str, number: int) -> None:
+        """Take note that `user` waits for nothing more from worker `number`, which has retired."""
+        if number in self._retired:
+            actor, users = self._retired[number]
+            users.discard(user)
+            if not users:
+                del self._retired[number]
+                ray.kill(actor)
 
     async def fill_up(self) -> Kept:
         """Start a worker for each that is missing; return all that there are."""
@@ -92,17 +104,18 @@ class PoolKeeper:
         while len(self._actors) < size:
             self._actors[self._next_number] = self._class.remote(self._threads)
             self._next_number += 1
-        return Kept(size, self._actors)
+        return Kept(size, self._actors, own_version())
 
     async def _watch(self, user: str, lease: Any) -> None:
         with contextlib.suppress(ray_errors.RayError):  # it says so when the user's process is gone
             await lease
         del self._users[user]
-        actors = [*self._actors.values(), *self._retired]
-        for actor in actors:
+        for number in list(self._retired):
+            await self.done_with(user, number)
+        for actor in self._actors.values():
             actor.forget_user.remote(user)
         if not self._users:
-            for actor in actors:
+            for actor in self._actors.values():
                 ray.kill(actor)
             ray.kill(ray.get_runtime_context().current_actor)
 
@@ -110,9 +123,9 @@ class PoolKeeper:
 class SharedRayTeam(RayTeam):
     """A user's view of the workers of the pool `name`; another user's attempts are not seen."""
 
-    # An actor makes batches in the order in which it is asked, so users whose queues there are equally long get equal
-    # shares of it. This is the share of the default window, whatever a user's own.
-    longest_queue = 3
+    # An actor makes batches in the order in which it is asked, so streams whose queues there are equally long get equal
+    # shares of it, whatever their windows.
+    longest_queue = 0  # no longer than it has to be
 
     def __init__(
         self,
@@ -155,12 +168,19 @@ class SharedRayTeam(RayTeam):
             self._lease = self._keeper.lease.remote(self.user)
             try:
                 kept: Kept = ray.get(self._keeper.join.remote(self.user, [self._lease]))
-                return kept
-            except ray_errors.RayActorError:
+            except ray_errors.RayActorError as error:
+                why = error
                 continue
+            if kept.version != own_version():
+                self._keeper.leave.remote(self.user)
+                raise PoolError(
+                    f"the pool {self._name!r} is one of raybatch {kept.version}, and this process has {own_version()}: "
+                    "install the same on both, or use another name"
+                )
+            return kept
         raise PoolError(
-            f"the pool {self._name!r} cannot be joined: it ended each time it was asked"
-        )
+            f"the pool {self._name!r} cannot be joined, it ended each time it was asked: {why_not_started(why)}"
+        ) from why
 
     def _look(self) -> None:
         super()._look()
@@ -186,6 +206,14 @@ class SharedRayTeam(RayTeam):
             if number not in known:
                 self._members.append(RayMember(number, actor, actor.ready.remote()))
 
+    def _retire(self, member: RayMember) -> None:
+        self._keeper.retire.remote(member.number)
+
+    def _drop_waiting(self) -> None:
+        """Leave it to the keeper how many there are: who waits here may be at work for another user."""
+
     def _end(self, member: RayMember) -> None:
-        is_retired = member.is_leaving and not member.is_gone
-        (self._keeper.retire if is_retired else self._keeper.end).remote(member.number)
+        if member.is_leaving and not member.is_gone:
+            self._keeper.done_with.remote(self.user, member.number)
+        else:
+            self._keeper.end.remote(member.number)

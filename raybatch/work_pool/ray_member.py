@@ -21,9 +21,9 @@ _LAGGARD_REST = 4.0
 class RayMember:
     """One actor, and the references to what it was asked and has not been seen to answer, oldest first.
 
-    `facts` say where it runs, None until it is up. Its host is to go when it `is_leaving`. `heard_at` is when it last took up or answered anything, in seconds of the monotonic clock; `seconds` is what
-    its latest batch took. When it `is_gone`, `died_on` is the one that it was busy with. `kept` are the keys of
-    the constants it has.
+    `facts` say where it runs, None until it is up. Its host is to go when it `is_leaving`. `heard_at` is when it
+    last took up or answered anything, in seconds of the monotonic clock; `seconds` is what its latest batch took.
+    When it `is_gone`, `died_on` is the one that it was busy with. `kept` are the keys of the constants it has.
     """
 
     number: int

@@ -38,7 +38,8 @@ class RayActorPool(AbstractWorkerPool):
     Each actor asks Ray for `num_cpus_per_actor` CPUs and for `resources`, on a host whose labels are those of
     `label_selector`, such as `{"role": "loader"}` or `{"ray.io/node-id": "!" + node_id}` (Ray 2.49 or later).
     They are spread over the hosts, or placed by another `scheduling_strategy` of Ray's, for which `num_actors`
-    must be given. The actors of a host that is drained get no more batches, and others take their place.
+    must be given. The actors of a host that is drained get no more batches, and others take their place, as soon as the
+    pool is used.
 
     Close the pool, use it in a `with`, or let go of it: the actors end with it. Loaders that use it keep it.
     With a `name` it is one pool of the cluster: whoever makes a pool of that name gets the same actors, with
@@ -61,8 +62,6 @@ class RayActorPool(AbstractWorkerPool):
         if num_actors is not None:
             num_actors = _check_count("num_actors", num_actors)
         threads_per_actor = _check_count("threads_per_actor", threads_per_actor)
-        if not num_cpus_per_actor >= 0:
-            raise ValueError(f"num_cpus_per_actor must be 0 or more, not {num_cpus_per_actor}")
         if num_actors is None and scheduling_strategy != SPREAD:
             raise ValueError(
                 f"num_actors must be given where scheduling_strategy is {scheduling_strategy!r}: how many it has "
@@ -81,15 +80,13 @@ class RayActorPool(AbstractWorkerPool):
             "start_timeout_s": start_timeout_s,
             "name": name,
         }
+        options = ActorOptions(
+            num_cpus_per_actor, dict(resources or {}), dict(label_selector or {})
+        )
         connection = RayConnection(address)
         try:
-            options = ActorOptions(
-                num_cpus_per_actor,
-                resources or {},
-                # Ray's own documentation has spaces in `in(a, b)`, which it then takes for a part of the label.
-                {key: value.replace(" ", "") for key, value in (label_selector or {}).items()},
-                self._scheduling_strategy(scheduling_strategy),
-            )
+            strategy = self._scheduling_strategy(scheduling_strategy)
+            options = replace(options, scheduling_strategy=strategy)
             if connection.is_own_cluster:
                 # A Ray of our own serves nobody else, so its CPU count need not limit the actors.
                 num_actors = num_actors or capacity(options).num_actors
@@ -140,6 +137,8 @@ class RayActorPool(AbstractWorkerPool):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return functools.partial(type(self), **self._arguments), ()
+
+    spans_hosts = True
 
     def on_each_host(self, read: Any, item: Any) -> dict[str, Any]:
         return self._team.on_each_host(self.shared_constant(read), item)

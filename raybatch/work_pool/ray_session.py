@@ -26,9 +26,6 @@ _MIN_QUEUE_LENGTH = 2
 # Ray takes no longer, let alone an endless, wait.
 _MAX_WAIT_S = 3600.0
 
-# A result for which there was no longer wait than this was there before.
-_READY_S = 0.001
-
 # A result that is ready is here already, unless it was lost just then.
 _GET_TIMEOUT_S = 5.0
 
@@ -55,6 +52,10 @@ class RaySession:
         self._waiting: list[_Waiting] = []
         self._running: dict[Any, tuple[int, int, RayMember]] = {}
         self._queued: Counter[int] = Counter()
+        # For how long it was waited, and how long that was when a worker was last heard of or given work. Its first answer
+        # does not count: it has the source to load.
+        self._listened_s = 0.0
+        self._heard_at: dict[int, float] = {}
         self._refused: list[Completed | Failed] = []
         self._results = Results()
         self._store_s = self._transfer_s = 0.0
@@ -80,8 +81,8 @@ class RaySession:
             timeout = max(0.0, min(deadline - time.monotonic(), patience_s, due_s, _MAX_WAIT_S))
             asked_at = time.monotonic()
             ended = wait_for_any([*self._running, *starting], timeout)
-            came_now = time.monotonic() - asked_at > _READY_S
-            events = [self._finish(ref, came_now) for ref in ended if ref in self._running]
+            self._listened_s += time.monotonic() - asked_at
+            events = [self._finish(ref) for ref in ended if ref in self._running]
             for ref in ended:
                 if ref in starting:
                     self._team.settle_start(starting[ref])
@@ -156,6 +157,8 @@ class RaySession:
             self._refused.append(Failed(attempt.key, attempt.attempt, Failure(error)))
             return
         self._running[ref] = (attempt.key, attempt.attempt, member)
+        if member.number in self._heard_at and not self._queued[member.number]:
+            self._heard_at[member.number] = self._listened_s
         self._queued[member.number] += 1
 
     def _take_back(self) -> list[Completed | Failed]:
@@ -170,10 +173,9 @@ class RaySession:
         error = RuntimeError("the actor was ended, or cannot be reached")
         return [self._finish(ref) if ref in answered else self._lost(ref, error) for ref in refs]
 
-    def _finish(self, ref: Any, came_now: bool = False) -> Completed | Failed:
-        """Return what came of an attempt, which `came_now` or may have been there for a while."""
+    def _finish(self, ref: Any) -> Completed | Failed:
         member = self._running[ref][2]
-        start, silent_s = time.perf_counter(), time.monotonic() - member.heard_at
+        start = time.perf_counter()
         try:
             result = ray.get(ref, timeout=_GET_TIMEOUT_S)
             self._transfer_s += time.perf_counter() - start
@@ -191,9 +193,10 @@ class RaySession:
         value, member.seconds, store_s = result
         self._store_s += store_s
         # What is late is judged by how long nothing is heard of a worker, and results may take longer to come over a
-        # slow link than to make.
-        usual_s = max(member.seconds, silent_s) if came_now else member.seconds
-        event = self._results.settle(key, attempt, value, usual_s)
+        # slow link than to make. What the consumer does in between is not silence.
+        silent_s = self._listened_s - self._heard_at.get(member.number, self._listened_s)
+        self._heard_at[member.number] = self._listened_s
+        event = self._results.settle(key, attempt, value, max(member.seconds, silent_s))
         if isinstance(event, Completed):
             self._team.check_room(event.nbytes)
         return event

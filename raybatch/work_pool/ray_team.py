@@ -19,7 +19,7 @@ from raybatch.errors import PoolError
 from raybatch.work_pool.ray_capacity import ActorOptions, capacity
 from raybatch.work_pool.ray_connection import RayConnection
 from raybatch.work_pool.ray_failures import Kind, kind_of
-from raybatch.work_pool.ray_host import OtherVersionError, WorkerFacts, own_version, why_not_started
+from raybatch.work_pool.ray_host import OtherVersionError, WorkerFacts, why_not_started
 from raybatch.work_pool.ray_member import RayMember, fastest_s
 from raybatch.work_pool.ray_metrics import count_worker_death
 from raybatch.work_pool.ray_worker import BatchWorker, PackedFailure, RayConstant, packed
@@ -40,7 +40,7 @@ _MIN_STREAMS = 2
 # How long a worker may take to answer what is asked of each host.
 _ANSWER_TIMEOUT_S = 60.0
 
-# How often to ask Ray which hosts there are; it takes 0.5 ms.
+# How often to ask Ray which hosts there are; it takes a millisecond.
 _LOOK_EVERY_S = 1.0
 
 
@@ -150,7 +150,7 @@ class RayTeam:
     def on_each_host(self, read: RayConstant, item: Any) -> dict[str, Any]:
         """Return what a worker on each host answers when it is asked to make `item`, by the host's address.
 
-        What does not answer in time, or dies, is left out.
+        A host that gives no answer in time is left out, and logged.
         """
         with self._lock:
             members = {member.facts.host: member for member in self._live() if member.facts}
@@ -162,6 +162,8 @@ class RayTeam:
                 answer = ray.get(ref, timeout=0)
                 answers[host] = answer.unpack() if isinstance(answer, PackedFailure) else answer[0]
             self.answered(members[host], ref)
+        if silent := sorted(set(asked) - set(answers)):
+            _log.warning("no answer came from the hosts %s", ", ".join(silent))
         return answers
 
     def answered(self, member: RayMember, ref: Any) -> None:
@@ -178,9 +180,7 @@ class RayTeam:
     def settle_start(self, member: RayMember) -> None:
         """Take note that `member.ready` has an answer: it is up, or it died, or is not fit to work with."""
         try:
-            facts: WorkerFacts = ray.get(member.ready)
-            if facts.version != own_version():
-                raise OtherVersionError(facts.host, facts.version)
+            facts = WorkerFacts.checked(ray.get(member.ready))
         except (ray_errors.RayError, OtherVersionError) as error:
             self._failed_to_start(member, error)
         else:
@@ -208,8 +208,8 @@ class RayTeam:
     def fill_up(self) -> float:
         """Start the actors that are missing, and return in how many seconds to call this again.
 
-        Of those that are too many since a host left, the ones that wait for a place are let go of; and those on
-        a host that is to leave, as soon as they have answered.
+        Those that are too many since a host left are let go of if they wait for a place, and those on a host that is
+        to leave when they have answered.
         """
         with self._lock:
             if self._is_closed:
@@ -219,12 +219,13 @@ class RayTeam:
                 self._look()
             if len(self._staying()) < self.size and now >= self._start_not_before:
                 self._start_missing()
-            waiting = [member for member in self._members if not member.is_up]
-            while waiting and len(self._staying()) > self.size:
-                self._remove(waiting.pop())
-            for member in self._members[:]:
-                if member not in self._live() and member.is_leaving and not member.queue:
-                    self._remove(member)
+            self._drop_waiting()
+            leaving = [member for member in self._members if member.is_leaving and not member.queue]
+            if leaving:
+                live = self._live()
+                for member in leaving:
+                    if member not in live:
+                        self._remove(member)
             return max(self._look_at, self._start_not_before) - now
 
     def seconds_to_start(self) -> float:
@@ -290,8 +291,10 @@ class RayTeam:
                 return
             self._remove(member)
             self._failed_starts += 1
-            self._why_failed = why_not_started(error)
-            _log.warning("an actor of the pool cannot be used: %s", self._why_failed)
+            why = why_not_started(error)
+            if why != self._why_failed:
+                _log.warning("an actor of the pool cannot be used: %s", why)
+            self._why_failed = why
             now = time.monotonic()
             excess = self._failed_starts - _MAX_FAILED_STARTS
             if excess >= 0:
@@ -300,7 +303,7 @@ class RayTeam:
                         f"{self._failed_starts} actors could not be used, one after the other; the last because: "
                         f"{self._why_failed}"
                     ) from error
-                self._start_not_before = now + min(2.0**excess, _MAX_START_DELAY_S)
+                self._start_not_before = now + min(2.0 ** min(excess, 10), _MAX_START_DELAY_S)
             self.fill_up()
 
     def _remove(self, member: RayMember) -> None:
@@ -325,11 +328,21 @@ class RayTeam:
         for member in self._members:
             if member.facts and member.facts.node_id in self._leaving and not member.is_leaving:
                 member.is_leaving = True
+                self._retire(member)
                 _log.info(
                     "host %s is to leave: actor %d gets no more batches",
-                    *(member.facts.host, member.number),
+                    member.facts.host,
+                    member.number,
                     extra={"worker": member.number},
                 )
+
+    def _retire(self, member: RayMember) -> None:
+        """Take note that another is to start in the place of `member`, which stays for as long as it is busy."""
+
+    def _drop_waiting(self) -> None:
+        waiting = [member for member in self._members if not member.is_up]
+        while waiting and len(self._staying()) > self.size:
+            self._remove(waiting.pop())
 
     def _look(self) -> None:
         """Ask which hosts there are."""
