@@ -52,8 +52,7 @@ class RaySession:
         self._waiting: list[_Waiting] = []
         self._running: dict[Any, tuple[int, int, RayMember]] = {}
         self._queued: Counter[int] = Counter()
-        # For how long it was waited, and how long that was when a worker was last heard of or given work. Its first answer
-        # does not count: it has the source to load.
+        # For how long it was waited, and how long that was when a worker was last heard of or given work.
         self._listened_s = 0.0
         self._heard_at: dict[int, float] = {}
         self._refused: list[Completed | Failed] = []
@@ -157,7 +156,7 @@ class RaySession:
             self._refused.append(Failed(attempt.key, attempt.attempt, Failure(error)))
             return
         self._running[ref] = (attempt.key, attempt.attempt, member)
-        if member.number in self._heard_at and not self._queued[member.number]:
+        if not self._queued[member.number]:
             self._heard_at[member.number] = self._listened_s
         self._queued[member.number] += 1
 
@@ -190,11 +189,11 @@ class RaySession:
         key, attempt = self._end(ref)
         if isinstance(result, PackedFailure):
             return self._results.settle(key, attempt, result.unpack())
-        value, member.seconds, store_s = result
+        value, member.seconds, store_s, loading_s = result
         self._store_s += store_s
         # What is late is judged by how long nothing is heard of a worker, and results may take longer to come over a
-        # slow link than to make. What the consumer does in between is not silence.
-        silent_s = self._listened_s - self._heard_at.get(member.number, self._listened_s)
+        # slow link than to make. What the consumer does in between is not silence, nor is that a worker loads the source.
+        silent_s = self._listened_s - self._heard_at[member.number] - loading_s
         self._heard_at[member.number] = self._listened_s
         event = self._results.settle(key, attempt, value, max(member.seconds, silent_s))
         if isinstance(event, Completed):

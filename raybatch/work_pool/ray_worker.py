@@ -30,6 +30,7 @@ class BatchWorker:
         self._executor = ThreadPoolExecutor(threads) if threads > 1 else None
         # This thread's CPU time when the last result was returned, or None if more has happened since.
         self._returned_at: float | None = None
+        self._loading_s = 0.0
 
     def ready(self) -> WorkerFacts:
         """Return where this worker is, once its process is up."""
@@ -38,6 +39,7 @@ class BatchWorker:
     def keep(self, key: str, refs: list[Any]) -> None:
         """Get the one constant in `refs`; a failure to unpickle it is kept for those who use it."""
         self._returned_at = None
+        start = time.perf_counter()
         try:
             _constants[key] = ray.get(refs[0])
         except ray_errors.RaySystemError as error:
@@ -45,6 +47,7 @@ class BatchWorker:
             _constants[key] = Failure(raised if isinstance(raised, Exception) else error)
         except Exception as error:
             _constants[key] = Failure(error)
+        self._loading_s += time.perf_counter() - start
 
     def forget(self, key: str) -> None:
         """Let go of a constant."""
@@ -55,8 +58,8 @@ class BatchWorker:
         for key in [key for key in _constants if key.startswith(user)]:
             del _constants[key]
 
-    def make(self, key: str, item: Any) -> tuple[Any, float, float] | PackedFailure:
-        """Return what the kept reader makes of `item`, the seconds that it took, and those to store the result before.
+    def make(self, key: str, item: Any) -> tuple[Any, float, float, float] | PackedFailure:
+        """Return what the kept reader makes of `item`, and seconds: of that, of storing the result before, of `keep`.
 
         Ray stores a result when this has returned, so it is known at the next call. It is work of this thread; what
         the actor waits for its next call is not.
@@ -69,7 +72,8 @@ class BatchWorker:
         if isinstance(result, Failure):
             return PackedFailure.pack(result.error)
         self._returned_at = time.thread_time()
-        return result, time.perf_counter() - start, stored_s
+        loading_s, self._loading_s = self._loading_s, 0.0
+        return result, time.perf_counter() - start, stored_s, loading_s
 
 
 def packed(item: Any) -> Any:
