@@ -229,7 +229,6 @@ class Hosts:
         """Kill all processes of all hosts, and leave nothing behind; may be called twice."""
         while self._hosts:
             self._hosts.pop().remove()
-        self.workers.clear()
         if self.name in _ip("-o link show type bridge"):
             _ip(f"link del {self.name}")
         shutil.rmtree(self._folder, ignore_errors=True)
