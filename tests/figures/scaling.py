@@ -159,7 +159,7 @@ def plot(measured: dict[str, list[tuple[int, float]]], path: Path) -> None:
         axes.set_xscale("log", base=10 if name == "simulated" else 2)
         axes.set_xticks([x for x, _ in points], [str(x) for x, _ in points])
         axes.minorticks_off()
-        axes.set_ylim(0)
+        axes.set_ylim(0, 1.08 * max(y for _, y in points))
         axes.set_xlabel(TITLES[name][0])
         axes.set_ylabel(TITLES[name][1])
         axes.grid(alpha=0.3)
