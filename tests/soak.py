@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 import psutil
 
 from cluster.hosts import Host, Hosts
-from tests.drivers import is_actor
+from tests.drivers import is_actor, wait_for
 from tests.host_loading import Loading
 
 KINDS = ["actor", "cut", "heal", "join", "kill", "leave"]
@@ -105,10 +105,7 @@ class Faults:
     def _leave(self) -> None:
         host = self._take()
         self._hosts.drain(host)
-        deadline = time.monotonic() + LEAVE_S
-        while any(actors_on(host)):
-            assert time.monotonic() < deadline, "the actors of a drained host are still there"
-            time.sleep(0.1)
+        wait_for(lambda: not any(actors_on(host)), "the actors of a drained host end", LEAVE_S)
         host.kill()
 
     def _join(self) -> None:

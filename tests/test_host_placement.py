@@ -145,6 +145,18 @@ def test_the_command_line_refuses_what_makes_no_sense(options: list[str], messag
 
 
 @pytest.mark.parametrize(
+    ("option", "message"), [("--resource=CPU=1", "not 'CPU'"), ("--label=role=in(", "selector")]
+)
+def test_the_command_line_says_what_ray_cannot_be_asked_for(
+    ray_cluster: None, photos: list[str], option: str, message: str
+) -> None:
+    folder = str(Path(photos[0]).parent)
+    done = CliRunner().invoke(main, ["load", folder, option])
+    assert done.exit_code == 2
+    assert message in done.stderr
+
+
+@pytest.mark.parametrize(
     ("condition", "selected"),
     [
         ("loader", [True, False, False]),

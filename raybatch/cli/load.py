@@ -86,9 +86,12 @@ def open_pool(
         return
     from raybatch.work_pool import RayActorPool  # loads ray
 
-    pool = RayActorPool(actors, **cluster).wait_until_up()
     try:
-        yield pool
+        pool = RayActorPool(actors, **cluster)
+    except ValueError as error:  # a resource or a label that Ray cannot be asked for
+        raise options.CannotRunError(str(error)) from error
+    try:
+        yield pool.wait_until_up()
     finally:
         pool.close()
 

@@ -74,7 +74,6 @@ actors = click.option(
     default=None,
     help="Ray actors that load; 0 loads in this process.  [default: one for each CPU]",
 )
-address = click.option("--address", help="The Ray cluster to join, such as auto or HOST:PORT.")
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -106,7 +105,7 @@ def _amount(text: str) -> tuple[str, float]:
 
 
 _PLACING = (
-    address,
+    click.option("--address", help="The Ray cluster to join, such as auto or HOST:PORT."),
     click.option(
         "--resource",
         "resources",

@@ -274,16 +274,15 @@ class Loader:
             self._counter.made(self._receiver.samples_in(outcome.item, made.value), made.seconds)
             outcome = replace(outcome, value=made.value)
         pool = self._pool
-        if pool is None:
+        on_each_host = pool.on_each_host if pool is not None and pool.spans_hosts else None
+        return self._receiver.receive(outcome, self._attempt, on_each_host)
+
+    def _attempt(self, read: Callable[[Any], Any], items: Iterable[Any]) -> list[Outcome[Any]]:
+        """Have `read(item)` made for each of `items`, by the side of the stream."""
+        if self._pool is None:
             raise PoolError("the loader is closed")
-
-        def attempt(read: Callable[[Any], Any], items: Iterable[Any]) -> list[Outcome[Any]]:
-            """Have `read(item)` made for each of `items`, by the side of the stream."""
-            recovery = replace(self._recovery, max_attempts=2)
-            return list(OrderedStream(pool.open(read), iter(items), self._limit(pool), recovery))
-
-        on_each_host = pool.on_each_host if pool.spans_hosts else None
-        return self._receiver.receive(outcome, attempt, on_each_host)
+        limit, recovery = self._limit(self._pool), replace(self._recovery, max_attempts=2)
+        return list(OrderedStream(self._pool.open(read), iter(items), limit, recovery))
 
     def _limit(self, pool: AbstractWorkerPool) -> Callable[[], Prefetch]:
         prefetch = self._prefetch

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import re
 from dataclasses import dataclass
 
@@ -12,9 +11,8 @@ import ray
 
 @dataclass(frozen=True)
 class WorkerFacts:
-    """Where a worker runs: its process, its host's address and Ray's id of that, and the raybatch it has."""
+    """Where a worker runs: its host's address and Ray's id of that, and the raybatch it has."""
 
-    pid: int
     host: str
     node_id: str
     version: str
@@ -31,8 +29,7 @@ class WorkerFacts:
     @classmethod
     def here(cls) -> WorkerFacts:
         """Return those of this process."""
-        node_id = ray.get_runtime_context().get_node_id()
-        return cls(os.getpid(), address(), node_id, own_version())
+        return cls(address(), ray.get_runtime_context().get_node_id(), own_version())
 
 
 class OtherVersionError(RuntimeError):

@@ -123,9 +123,7 @@ class PoolKeeper:
 class SharedRayTeam(RayTeam):
     """A user's view of the workers of the pool `name`; another user's attempts are not seen."""
 
-    # An actor makes batches in the order in which it is asked, so streams whose queues there are equally long get equal
-    # shares of it, whatever their windows.
-    longest_queue = 0  # no longer than it has to be
+    is_shared = True
 
     def __init__(
         self,

@@ -122,9 +122,13 @@ class RaySession:
         self._pool = None
 
     def _dispatch(self) -> None:
-        # Actors that are not up yet keep their share, or the first one up would be given everything.
-        share = -(-(len(self._waiting) + len(self._running)) // self._team.size)
-        queue_length = max(_MIN_QUEUE_LENGTH, min(share, self._team.longest_queue))
+        # An actor makes batches in the order in which it is asked, so users whose queues at it are equally long get equal
+        # shares of it, whatever their windows.
+        queue_length = _MIN_QUEUE_LENGTH
+        if not self._team.is_shared:
+            # Actors that are not up yet keep their share, or the first one up would be given everything.
+            share = -(-(len(self._waiting) + len(self._running)) // self._team.size)
+            queue_length = max(queue_length, share)
         full = {number for number, count in self._queued.items() if count >= queue_length}
         waiting = []
         while self._waiting:

@@ -65,8 +65,8 @@ class RayTeam:
     Methods may be called from any thread.
     """
 
-    # How many batches one stream may have at an actor.
-    longest_queue: float = float("inf")
+    # Whether the actors have other users than this process.
+    is_shared = False
 
     def __init__(
         self,
