@@ -62,3 +62,24 @@ def test_a_batch_too_large_is_delivered_and_said_to_be(nbytes: int) -> None:
     said = run(nbytes)
     assert said["count"] == "16"
     assert said["said"] == "True"
+
+
+def test_the_store_of_a_ray_of_the_pools_own_is_used_again_at_once() -> None:
+    program = """
+import psutil
+
+class Big:
+    def __len__(self): return 400
+    def __getitem__(self, index): return np.ones((len(index), 1_000_000), np.uint8)
+
+source = rb.ArrayDataSource([Big()])
+with rb.RayActorPool(2) as pool, rb.Loader(source, 1, pool=pool, prefetch=rb.Prefetch(8)) as loader:
+    for images in loader:
+        assert images[0].all()
+    maps = psutil.Process().memory_maps(grouped=False)
+    say(seen=sum(area.rss for area in maps if "plasma" in area.path))
+"""
+    with start(program) as driver:
+        seen = int(driver.listen()["seen"])
+    # The window, and what waits to be deleted; as Ray is set, that is a hundred batches more.
+    assert 8_000_000 < seen < 60_000_000
