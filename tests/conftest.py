@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,13 @@ import ray
 from PIL import Image
 
 from tests.servers import http_server, s3_filesystem, s3_server
+
+
+@pytest.fixture(scope="session", autouse=True)
+def sigint() -> None:
+    """Where a shell has the tests run in the background, the programs that they start would ignore Ctrl-C as they do."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
