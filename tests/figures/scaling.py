@@ -122,7 +122,7 @@ def batches(paths: list[str]) -> Iterator[tuple[int, float]]:
 
 def sizes(paths: list[str]) -> Iterator[tuple[int, float]]:
     with rb.RayActorPool(2).wait_until_up() as pool:
-        for edge in (64, 128, 224, 384, 512, 768, 1024):
+        for edge in (64, 128, 224, 512, 1024):
             yield edge, over_plain_loops(paths[:512], pool, edge, 32)[1]
 
 
