@@ -20,7 +20,8 @@ _ADVICE = {
     "transfer": "batches take longest on their way here: make them smaller, as uint8 or of fewer pixels, or put the "
     "loader's workers on hosts near this one",
     "read": "reading the files takes longest: read several at a time (io_threads=16), or pack them near the workers",
-    "decode": 'decoding takes longest: let the decoder shrink (decode="scaled"), pack the images once, or add workers',
+    "decode": 'decoding takes longest: let the decoder shrink (decode="scaled", or less scale_margin), pack the images once, '
+    "or add workers",
     "resize": 'resizing takes longest: install raybatch[fast], use decode="scaled", pack the images at their size, or '
     "add workers",
     "stack": "writing the pixels into batches takes longest: keep them uint8 and in their stored layout, or add workers",
