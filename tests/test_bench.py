@@ -293,6 +293,9 @@ def test_an_end_at_any_time_leaves_no_process_and_no_file(
         (["--rounds", "0"], "--rounds"),
         (["--scale-margin", "0.5"], "--scale-margin"),
         (["nowhere"], "nowhere"),
+        (["--plot", "nowhere/bench.png"], "there is no directory 'nowhere'"),
+        (["--html", "nowhere/bench.html"], "there is no directory 'nowhere'"),
+        (["--plot", "bench.xyz"], "'bench.xyz' has none of the suffixes"),
     ],
 )
 def test_mistakes_are_told(arguments: list[str], message: str) -> None:

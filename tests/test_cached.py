@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import logging
 import os
 import pickle
 import shutil
-import struct
 import time
 from pathlib import Path
 from typing import Any
@@ -156,7 +156,8 @@ def test_old_pixels_under_the_signature_of_a_new_file_are_not_served(
     settle(paths[0])
     with open(rows_file(tmp_path / "cache"), "r+b") as file:
         file.seek(24)  # as if the header alone had been written, and not all of it
-        file.write(struct.pack("<4q", *images.signature(0)))
+        digest = hashlib.blake2b(repr((0, *images.signature(0))).encode(), digest_size=32)
+        file.write(digest.digest())
     np.testing.assert_array_equal(cached[0], before[4])
 
 
@@ -256,10 +257,72 @@ def test_a_changed_file_is_read_again(paths: list[str], tmp_path: Path) -> None:
 
 
 def test_a_file_that_has_just_changed_is_not_kept(paths: list[str], tmp_path: Path) -> None:
-    os.utime(paths[0], ns=(2**62, 2**62))  # as of now, or later, by the clock of a file server
     cached = rb.CachedAccessor(rb.ImageFileAccessor(paths, SIZE), tmp_path / "cache", PLENTY)
+    os.utime(paths[0])
     cached[ALL], cached[ALL]
     assert cached.stats() == (39, 41)
+
+
+def test_a_file_of_the_future_is_kept(paths: list[str], tmp_path: Path) -> None:
+    os.utime(paths[0], ns=(2**62, 2**62))  # out of an archive, or by the clock of a file server
+    settle(paths[0])
+    cached = rb.CachedAccessor(rb.ImageFileAccessor(paths, SIZE), tmp_path / "cache", PLENTY)
+    cached[ALL], cached[ALL]
+    assert cached.stats() == (40, 40)
+
+
+class Signed:
+    """Three samples, numbers that stand for what they were made from."""
+
+    def __init__(self, made_from: Any, sample: Any) -> None:
+        self.made_from, self.sample = made_from, sample
+
+    def __len__(self) -> int:
+        return 3
+
+    def __getitem__(self, index: Any) -> Any:
+        return np.array([self.sample] * len(index))
+
+    def fingerprint(self) -> dict[str, Any]:
+        return {"kind": "signed"}
+
+    def signature(self, position: int) -> Any:
+        return self.made_from
+
+
+@pytest.mark.parametrize("other", [(1, 2, 3, 4, 6), (1, 2, 3, 4), (1, 2, 3, 4, 2**64), ()])
+def test_a_signature_may_be_any_integers(tmp_path: Path, other: tuple[int, ...]) -> None:
+    rb.CachedAccessor(Signed((1, 2, 3, 4, 5), 7.0), tmp_path, PLENTY)[np.arange(3)]
+    for _ in range(2):
+        cached = rb.CachedAccessor(Signed(other, 9.0), tmp_path, PLENTY)
+        assert cached[np.arange(3)].tolist() == [9.0] * 3
+    assert cached.stats() == (3, 0)
+
+
+@pytest.mark.parametrize("given", [(1.5,), ("etag",), None])
+def test_a_signature_of_something_else_is_refused(tmp_path: Path, given: Any) -> None:
+    cached = rb.CachedAccessor(Signed(given, 7.0), tmp_path, PLENTY)
+    with pytest.raises(TypeError, match=r"signature\(1\) of a Signed must be a tuple of ints, not"):
+        cached[1]
+
+
+@pytest.mark.parametrize("sample", ["a word", np.zeros((), [("x", "i4"), ("y", "f4")])])
+def test_samples_that_no_name_of_a_dtype_describes_are_refused(tmp_path: Path, sample: Any) -> None:
+    cached = rb.CachedAccessor(Signed((), sample), tmp_path, PLENTY)
+    with pytest.raises(TypeError, match=r"must be arrays of numbers, and a Signed gives .* of "):
+        cached[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("shape", ["a"]), ("shape", [-1]), ("dtype", "|O"), ("dtype", "|V8")]
+)
+def test_a_damaged_layout_is_made_anew(tmp_path: Path, name: str, value: Any) -> None:
+    rb.CachedAccessor(Signed((), 7.0), tmp_path, PLENTY)[1]
+    (layout,) = tmp_path.glob("*/layout.json")
+    before = layout.read_text()
+    layout.write_text(json.dumps({**json.loads(before), name: value}))
+    assert rb.CachedAccessor(Signed((), 7.0), tmp_path, PLENTY)[1] == 7.0
+    assert layout.read_text() == before
 
 
 def test_another_setting_has_a_cache_of_its_own(paths: list[str], tmp_path: Path) -> None:

@@ -187,6 +187,17 @@ def test_another_source_or_setting_is_refused_by_name(
     assert contents(tmp_path) == before
 
 
+def test_a_packing_that_ended_before_its_first_file_binds_nobody(
+    photos: list[str], tmp_path: Path
+) -> None:
+    bad = rb.ArrayDataSource([rb.ImageFileAccessor(photos, SIZE), np.array(["a\udc80"] * 40)])
+    with pytest.raises(ValueError, match="not text"):
+        rb.pack(bad, tmp_path, **PACK)
+    assert contents(tmp_path)
+    done = rb.pack(photo_source(photos), tmp_path, **{**PACK, "batch_size": 4})
+    assert done.rows == len(rb.PackedAccessor(tmp_path)) == 40
+
+
 def test_what_else_is_in_the_folder_is_left_alone(photos: list[str], tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(FileExistsError, match="is not empty, and holds no packed files"):

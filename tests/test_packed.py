@@ -173,6 +173,9 @@ def test_columns_of_every_kind(tmp_path: Path) -> None:
         ([np.ones((4, 2), complex)], {}, TypeError, "'image', of complex128 and shape"),
         ([np.ones(4)], {"rows_per_file": 0}, ValueError, "rows_per_file must be 1 or more, not 0"),
         ([np.ones(0)], {}, ValueError, "no samples"),
+        ([np.ones(4)], {"names": [0]}, TypeError, r"names must be a list of strings, not \[0\]"),
+        ([np.ones(4)], {"classes": "ab"}, TypeError, "classes must be a list of strings, not 'ab'"),
+        ([np.array(["a\udc80"])], {}, ValueError, r"'image' has 'a\\udc80', which is not text"),
     ],
 )
 def test_what_cannot_be_packed_says_why(
@@ -273,6 +276,42 @@ def test_damage_is_found_and_mended(
     assert done.files_written == 1
     assert [path.read_bytes() for path in arrow_files(packed)] == before
     assert not list(verify(packed))
+
+
+def test_a_file_of_other_types_is_damaged(packed: Path) -> None:
+    path = arrow_files(packed)[0]
+    data = path.read_bytes()
+    int32 = pa.ipc.open_file(data).get_batch(0)
+    other = int32.set_column(1, "label", int32["label"].cast(pa.float32()))
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, other.schema) as writer:
+        writer.write_batch(other)
+    changed = sink.getvalue().to_pybytes()
+    path.write_bytes(changed)
+    manifest = packed / "_manifest.json"
+    manifest.write_text(
+        manifest.read_text().replace(f'"nbytes": {len(data)}', f'"nbytes": {len(changed)}', 1)
+    )
+    images = rb.PackedAccessor(packed)
+    with pytest.raises(PackError, match=r"00000-of-00003\.arrow' is damaged: it has 16 rows of "):
+        images[0]
+
+
+@pytest.mark.parametrize("what", [b"ARROW1", b"label"])
+def test_damage_that_arrow_stumbles_over_names_the_file(packed: Path, what: bytes) -> None:
+    path = arrow_files(packed)[0]
+    data = bytearray(path.read_bytes())
+    data[data.rindex(what)] ^= 0xFF
+    path.write_bytes(data)
+    images = rb.PackedAccessor(packed)
+    with pytest.raises(PackError, match=r"00000-of-00003\.arrow' is damaged: "):
+        images[0]
+
+
+def test_all_rows_may_go_into_one_file(tmp_path: Path) -> None:
+    source = rb.ArrayDataSource([np.arange(40.0)])
+    done = rb.pack(source, tmp_path, batch_size=16, rows_per_file=np.int64(10**15))  # type: ignore[arg-type]
+    assert (done.rows, done.files_written) == (40, 1)
 
 
 def test_a_file_that_shrinks_after_the_accessor_was_made_is_an_error(packed: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 import raybatch as rb
 from raybatch.bench.costs import measure_costs
 from raybatch.bench.plan import BatchCosts, plan
+from raybatch.data_source import BadSample
 from tests.test_cli import run
 
 COSTS = BatchCosts(
@@ -88,6 +90,25 @@ def test_the_command(photos: list[str], tmp_path: Path) -> None:
     assert needs["actors"] >= 1
     assert needs["network_bit_s"] == pytest.approx(200 / 8 * batch["nbytes"] * 8)
     assert figures["warning"] is None
+
+
+@pytest.mark.parametrize("rate", ["0", "inf", "nan", "1e13", "many"])
+def test_a_rate_that_is_none_is_told(rate: str, tmp_path: Path) -> None:
+    assert "--rate" in run("plan", str(tmp_path), "--rate", rate, folder=tmp_path, status=2).stderr
+
+
+@pytest.mark.slow
+def test_what_is_excluded_is_not_measured(photos: list[str], tmp_path: Path) -> None:
+    for path in photos[:8]:
+        shutil.copy(path, tmp_path)
+    (tmp_path / "z.jpg").write_text("no image")
+    ledger = rb.BadSampleLedger([BadSample(8, "error", "broken", str(tmp_path / "z.jpg"))])
+    ledger.save(tmp_path / "bad.jsonl")
+    options = ["--rate", "9", "--size", "16", "--batch-size", "4", "--batches", "2", "--json"]
+    exclude = ["--exclude", str(tmp_path / "bad.jsonl")]
+    result = run("plan", str(tmp_path), *options, *exclude, folder=tmp_path)
+    sizes = [Path(path).stat().st_size for path in photos[:8]]
+    assert json.loads(result.stdout)["batch"]["file_bytes"] == round(4 * np.mean(sizes))
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from raybatch.accessors.fingerprints import fingerprint_of
 from raybatch.accessors.index import sample_positions
 from raybatch.accessors.rows import map_rows
-from raybatch.accessors.shelf import Shelf, Stamp
+from raybatch.accessors.shelf import Shelf, Stamp, can_be_kept
 
 _log = logging.getLogger(__name__)
 
@@ -104,10 +104,17 @@ class CachedAccessor:
         return CacheStats(self._hits, self._misses)
 
     def signature(self, position: int) -> tuple[int, ...]:
-        """Return that of the accessor, () if it has none."""
+        """Return that of the accessor, () if it has none; TypeError if it is no tuple of ints."""
         signature = getattr(self._accessor, "signature", None)
-        own: tuple[int, ...] = () if signature is None else tuple(signature(position))
-        return own
+        if signature is None:
+            return ()
+        given = signature(position)
+        try:
+            return tuple(map(operator.index, given))
+        except TypeError:
+            raise TypeError(
+                f"signature({position}) of a {type(self._accessor).__name__} must be a tuple of ints, not {given!r}"
+            ) from None
 
     def fingerprint(self) -> dict[str, Any]:
         """Return that of the accessor."""
@@ -149,10 +156,10 @@ class CachedAccessor:
 
     def _read(self, positions: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
         samples = self._accessor[positions]
-        if not isinstance(samples, np.ndarray) or samples.dtype.hasobject:
+        if not isinstance(samples, np.ndarray) or not can_be_kept(samples.dtype):
             raise TypeError(
                 f"the samples to cache must be arrays of numbers, and a {type(self._accessor).__name__} gives "
-                f"{type(samples)}"
+                f"{type(samples)} of {getattr(samples, 'dtype', 'no dtype')}"
             )
         return samples
 
@@ -162,7 +169,9 @@ class CachedAccessor:
             signature = self.signature(position)
         except OSError:
             return None  # the accessor will say what is wrong
-        return None if time.time_ns() - max(signature[:2], default=0) < _TICK_NS else signature
+        # Its times come first. One that lies far ahead, by another host's clock, stands as still as one long past.
+        now = time.time_ns()
+        return None if any(abs(now - at) < _TICK_NS for at in signature[:2]) else signature
 
     def _keep(
         self,

@@ -160,13 +160,14 @@ def _row_batch(directory: Path, file: PackedFile, manifest: Manifest) -> pa.Reco
         with pa.memory_map(os.fsencode(path)) as source:
             reader = pa.ipc.open_file(source)
             batch = reader.get_batch(0)
-    except pa.ArrowException as error:
+        found = dict(zip(batch.schema.names, batch.schema.types, strict=True))
+    # Arrow's own, and what it lets pass of names that are no text and sizes that are none.
+    except (pa.ArrowException, OSError, MemoryError, UnicodeDecodeError, SystemError) as error:
         raise PackError(f"{str(path)!r} is damaged: {error}") from error
-    names = [column.name for column in manifest.columns]
-    if batch.num_rows != file.rows or batch.schema.names != names:
+    wanted = {column.name: column.arrow_type for column in manifest.columns}
+    if batch.num_rows != file.rows or found != wanted:
         raise PackError(
-            f"{str(path)!r} is damaged: it has {batch.num_rows} rows of {batch.schema.names}, and had {file.rows} "
-            f"of {names}"
+            f"{str(path)!r} is damaged: it has {batch.num_rows} rows of {found}, and had {file.rows} of {wanted}"
         )
     return batch
 

@@ -9,6 +9,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+
 from raybatch.errors import PackError
 
 # Arrow's readers of a folder pass over names that begin with an underscore or a dot.
@@ -25,6 +28,18 @@ class PackedColumn:
     name: str
     dtype: str
     shape: tuple[int, ...] = ()
+
+    @property
+    def arrow_type(self) -> pa.DataType:
+        """The type of the column in a file; ArrowException if there is none."""
+        if self.dtype == "str":
+            return pa.large_string()
+        dtype = np.dtype(self.dtype)
+        if not self.shape:
+            return pa.from_numpy_dtype(dtype)
+        # Arrow has eight bools in a byte, which NumPy cannot map.
+        value_type = pa.uint8() if dtype == np.bool_ else pa.from_numpy_dtype(dtype)
+        return pa.fixed_shape_tensor(value_type, self.shape)
 
 
 @dataclass(frozen=True)

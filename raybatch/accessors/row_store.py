@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import struct
 import weakref
@@ -12,8 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-# What begins a slot: a mark, the row, the checksum, and the row's signature.
-_HEADER = struct.Struct("<8sqq4q")
+# What begins a slot: a mark, the row, the checksum, and a digest of the row's signature.
+_HEADER = struct.Struct("<8sqq32s")
 _MARK = b"raybatch"
 _SLOT_ALIGNMENT = 64
 
@@ -79,6 +80,5 @@ def _bytes_of(array: npt.NDArray[Any]) -> Any:
 
 
 def _header(row: int, signature: tuple[int, ...], data: Any) -> bytes:
-    numbers = (*signature, 0, 0, 0, 0)[:4]
-    crc = zlib.crc32(data, zlib.crc32(struct.pack("<5q", row, *numbers)))
-    return _HEADER.pack(_MARK, row, crc, *numbers)
+    digest = hashlib.blake2b(repr((row, *signature)).encode(), digest_size=32).digest()
+    return _HEADER.pack(_MARK, row, zlib.crc32(data, zlib.crc32(digest)), digest)

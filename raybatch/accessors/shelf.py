@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import operator
 import os
 import threading
 from pathlib import Path
@@ -22,6 +23,11 @@ _ROWS = "rows.bin"
 
 # The signature of what a sample was made from.
 Stamp: TypeAlias = tuple[int, ...]
+
+
+def can_be_kept(dtype: np.dtype[Any]) -> bool:
+    """Return whether samples of `dtype` are numbers or times, which its name alone describes."""
+    return dtype.kind in "biufcmM"
 
 
 class Shelf:
@@ -47,8 +53,10 @@ class Shelf:
         """Return the shelf that another process has made, None if there is none."""
         try:
             layout = json.loads((folder / _LAYOUT).read_text("utf-8"))
-            shape, dtype = tuple(layout["shape"]), np.dtype(layout["dtype"])
+            shape, dtype = tuple(map(operator.index, layout["shape"])), np.dtype(layout["dtype"])
         except (OSError, ValueError, KeyError, TypeError):
+            return None
+        if min(shape, default=0) < 0 or not can_be_kept(dtype):
             return None
         return cls(folder, shape, dtype, rows, max_bytes)
 

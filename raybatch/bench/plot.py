@@ -20,6 +20,11 @@ _PANELS = (
 )
 
 
+def formats() -> list[str]:
+    """Return the suffixes, without the dot, of the files that `plot` can write."""
+    return sorted(Figure().canvas.get_supported_filetypes())
+
+
 def plot(report: dict[str, Any], path: Path) -> None:
     """Draw the contenders of `report` that were timed side by side, the fastest on top, to `path`."""
     rows = timed(report)

@@ -70,7 +70,7 @@ def _parse_peers(context: click.Context, option: click.Parameter, text: str) -> 
 @click.option(
     "--plot",
     "plot_path",
-    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    type=options.OutFile(),
     help="Where to draw the figures, such as bench.png.",
 )
 @options.html
@@ -105,6 +105,13 @@ def bench(
     options.check_installed("psutil", EXTRA)
     if plot_path is not None:
         options.check_installed("matplotlib", EXTRA)
+        from raybatch.bench.plot import formats  # loads matplotlib
+
+        if plot_path.suffix[1:].lower() not in formats():
+            raise click.BadParameter(
+                f"{plot_path.name!r} has none of the suffixes {', '.join(formats())}",
+                param_hint="--plot",
+            )
     if page_path is not None:
         options.check_installed("matplotlib", options.HTML_EXTRA)
         options.check_installed("jinja2", options.HTML_EXTRA)

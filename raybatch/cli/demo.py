@@ -32,7 +32,7 @@ _SEED = 12345
 @click.option(
     "--contact-sheet",
     "sheet_path",
-    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    type=options.OutFile(),
     default="raybatch-demo.png",
     show_default=True,
     help="Where to write a picture of the first batch.",

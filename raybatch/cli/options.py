@@ -38,6 +38,21 @@ def parse_size(text: str) -> tuple[int, int]:
 directory = click.Path(exists=True, file_okay=False)
 
 
+class OutFile(click.Path):
+    """A file that the command writes when it is done, so that its folder must be there from the start."""
+
+    def __init__(self) -> None:
+        super().__init__(dir_okay=False, writable=True, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        if not path.parent.is_dir():
+            self.fail(
+                f"{os.fspath(path)!r}: there is no directory {os.fspath(path.parent)!r}", param, ctx
+            )
+        return path
+
+
 def folder(root: str) -> str:
     """Return the path of a folder that is there, or a URL."""
     if "://" not in root and not os.path.isdir(root):
@@ -170,7 +185,7 @@ io_threads = click.option(
 html = click.option(
     "--html",
     "page_path",
-    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    type=OutFile(),
     metavar="FILE",
     help="Write the report to this file too, as one page to look at and to send on.",
 )

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 import numpy as np
+import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
@@ -22,13 +23,22 @@ from raybatch.cli.load import open_pool
 from raybatch.data_source import BadSampleLedger
 
 _SAMPLED_FILES = 64
+_MOST_IMAGES_PER_S = 1e12
+
+
+def _rate(text: str) -> float:
+    rate = float(text)  # ValueError is told by click
+    if not 0 < rate <= _MOST_IMAGES_PER_S:
+        raise click.BadParameter(f"{text} is not above 0, and at most {_MOST_IMAGES_PER_S:g}")
+    return rate
 
 
 @click.command()
 @click.argument("directory", type=options.folder)
 @click.option(
     "--rate",
-    type=click.FloatRange(min=0, min_open=True),
+    type=_rate,
+    metavar="FLOAT",
     required=True,
     help="Images a second that training is to get.",
 )
@@ -71,7 +81,10 @@ def plan(
     with open_pool(1, cluster) as pool:
         assert pool is not None
         try:
-            file_bytes = _mean_file_bytes(source.data[0].paths, **reading)
+            paths = source.data[0].paths
+            bad = [sample.index for sample in exclude or ()]
+            kept = np.setdiff1d(np.arange(len(paths)), bad)
+            file_bytes = _mean_file_bytes(paths, kept, **reading)
             costs = measure_costs(source, batch_size, pool, batches, file_bytes)
         except ValueError as error:
             raise options.CannotRunError(str(error)) from error
@@ -84,10 +97,10 @@ def plan(
         raise SystemExit(options.SOMETHING_BAD)
 
 
-def _mean_file_bytes(paths: Any, *, io_threads: int, **_: Any) -> float:
-    """Return the mean size of a sample of the files."""
-    count = min(len(paths), _SAMPLED_FILES)
-    sample = np.random.default_rng(0).choice(len(paths), count, replace=False)
+def _mean_file_bytes(paths: Any, kept: npt.NDArray[np.intp], *, io_threads: int, **_: Any) -> float:
+    """Return the mean size of a sample of the files at the positions `kept`."""
+    count = min(len(kept), _SAMPLED_FILES)
+    sample = np.random.default_rng(0).choice(kept, count, replace=False)
     return float(ImageFacts(paths, io_threads=io_threads)[sample]["file_bytes"].mean())
 
 

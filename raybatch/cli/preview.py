@@ -56,7 +56,7 @@ def _module(where: str) -> ModuleType:
 @click.argument("directory", type=options.folder)
 @click.option(
     "--out",
-    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    type=options.OutFile(),
     default="preview.png",
     show_default=True,
     help="Where to write the picture; the suffix says in which format.",

@@ -31,7 +31,7 @@ _BATCH_SIZE = 32
 @options.io_threads
 @click.option(
     "--exclude-list",
-    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    type=options.OutFile(),
     help="Write the images that cannot be read to this file, .parquet or .jsonl: a list that `Loader(exclude=)` "
     "takes, for the same files in the same order.",
 )

@@ -19,7 +19,8 @@ _ADVICE = {
     "consumer": "the loop itself takes the time: batches wait for it, and more workers would not help",
     "transfer": "batches take longest on their way here: make them smaller, as uint8 or of fewer pixels, or put the "
     "loader's workers on hosts near this one",
-    "read": "reading the files takes longest: read several at a time (io_threads=16), or pack them near the workers",
+    "read": "reading the files takes longest: read several or more at a time (io_threads=16), pack them near the workers, or "
+    "add workers",
     "decode": 'decoding takes longest: let the decoder shrink (decode="scaled", or less scale_margin), pack the images once, '
     "or add workers",
     "resize": 'resizing takes longest: install raybatch[fast], use decode="scaled", pack the images at their size, or '
@@ -27,7 +28,7 @@ _ADVICE = {
     "stack": "writing the pixels into batches takes longest: keep them uint8 and in their stored layout, or add workers",
     "store": "writing batches into the object store takes longest: make them smaller, as uint8 or of fewer pixels, or "
     "add workers",
-    "other": "the source's own functions take longest: make them faster, or add workers",
+    "other": "the source's own arrays or functions take longest: make them faster, or add workers",
 }
 
 

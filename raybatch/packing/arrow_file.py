@@ -94,14 +94,17 @@ def _write(sink: Any, batch: pa.RecordBatch) -> None:
 
 
 def _arrow_array(column: PackedColumn, values: Any) -> pa.Array:
-    if column.dtype == "str":
-        return pa.array(values, pa.large_string())
+    kind = column.arrow_type
     if not column.shape:
-        return pa.array(values)
+        try:
+            return pa.array(values, kind)
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"{column.name!r} has {error.object!r}, which is not text: file names need not be, labels must"
+            ) from error
     if values.dtype == np.bool_:
-        values = values.view(np.uint8)  # Arrow has eight of them in a byte, which NumPy cannot map
+        values = values.view(np.uint8)
     flat = pa.array(values.reshape(-1))
-    kind = pa.fixed_shape_tensor(flat.type, column.shape)
     storage = pa.FixedSizeListArray.from_arrays(flat, type=kind.storage_type)
     return pa.ExtensionArray.from_storage(kind, storage)
 

@@ -79,6 +79,11 @@ class PackFolder:
                 raise FileExistsError(f"{where!r} is not empty, and holds no packed files")
             return
         found = Manifest.load(self.path / at)
+        if not found.files and not any(self.path.glob("[!.]*.arrow")):
+            # Stopped so early, or over so bad an argument, it binds nobody.
+            for aside in self.path.glob(".*.arrow"):
+                aside.unlink()
+            return
         if "rows_per_file" not in settings:
             settings = {**settings, "rows_per_file": found.settings["rows_per_file"]}
         if not any(file.bad_samples for file in found.files):

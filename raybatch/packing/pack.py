@@ -6,6 +6,7 @@ batches, made by the pool ─► rows of file k, copied ─► thread: written a
 
 from __future__ import annotations
 
+import operator
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -69,16 +70,18 @@ def pack(
     `bad_samples` is "raise", "skip" (their rows are left out, so files differ in length), "replace", or a
     `BadSamples`. `progress_iter_func(batches, total=..., leave=False)` wraps the iteration; `tqdm.tqdm` is one.
 
-    ValueError for a source without samples, or names that are not one an array; TypeError for a source without end, or
-    for what cannot be a column; PackError if the folder was packed from another source or with other settings,
+    ValueError for a source without samples, or names that are not one an array; TypeError for a source without end,
+    names that are no strings, or what cannot be a column; PackError if the folder was packed from another source or with other settings,
     naming what differs, or is being packed by another process; FileExistsError if something else is in it;
     BatchError for a batch that cannot be made.
     """
     setting = BadSamples.of(bad_samples)
     if isinstance(source, TolerantDataSource):
         setting, source = source.setting, source.source
-    if rows_per_file is not None and rows_per_file < 1:
+    if rows_per_file is not None and operator.index(rows_per_file) < 1:
         raise ValueError(f"rows_per_file must be 1 or more, not {rows_per_file}")
+    _check_names("names", names)
+    _check_names("classes", classes)
     with Loader(source, batch_size, pool=pool, bad_samples=setting) as loader:
         if len(loader) == 0:
             raise ValueError("the source has no samples to pack")
@@ -89,14 +92,15 @@ def pack(
             "source": provenance(source),
         }
         if rows_per_file is not None:
-            settings["rows_per_file"] = -(-rows_per_file // batch_size) * batch_size
+            size = loader.batch_size
+            settings["rows_per_file"] = -(-operator.index(rows_per_file) // size) * size
         with PackFolder(directory) as folder:
             folder.find(settings, names, classes)
             if folder.is_new:
                 first = _first_sample(source, setting, pool)
                 columns = _columns(first, names)
                 rows = max(1, _FILE_BYTES // max(1, batch_nbytes(first)))
-                in_batches = {"rows_per_file": -(-rows // batch_size) * batch_size}
+                in_batches = {"rows_per_file": -(-rows // loader.batch_size) * loader.batch_size}
                 classes = None if classes is None else tuple(classes)
                 folder.begin(Manifest(columns, {**in_batches, **settings}, classes))
             written = _write_missing(folder, loader, progress_iter_func)
@@ -110,6 +114,13 @@ def pack(
         written,
         BadSampleLedger(BadSample(**{**one, "member": tuple(one["member"])}) for one in bad),
     )
+
+
+def _check_names(what: str, names: Sequence[str] | None) -> None:
+    if names is None:
+        return
+    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"{what} must be a list of strings, not {names!r}")
 
 
 def _first_sample(

@@ -44,7 +44,7 @@ class FileWriter:
         self._check(batch)
         if number != self._number:
             self._end_file()
-            self._number, self._rows = number, self._new_rows()
+            self._number, self._rows = number, self._new_rows(number)
         assert self._rows is not None
         self._rows.add(batch)
         if is_last:
@@ -60,8 +60,10 @@ class FileWriter:
         if self._pending is not None:
             self._pending.result()
 
-    def _new_rows(self) -> FileRows:
-        return FileRows(self._columns, int(self._folder.manifest.settings["rows_per_file"]))
+    def _new_rows(self, number: int) -> FileRows:
+        settings, size = self._folder.manifest.settings, self._folder.batches_per_file
+        batches = min(size, int(settings["batches"]) - number * size)
+        return FileRows(self._columns, batches * int(settings["batch_size"]))
 
     def _end_file(self) -> None:
         if self._rows is None:
