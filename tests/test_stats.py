@@ -121,6 +121,19 @@ def test_what_follows_a_loop_is_not_spent_on_its_last_batch() -> None:
     assert (stats.waited_s, stats.consumer_s) == (0.0, 6.0)
 
 
+def test_the_start_of_a_pool_is_not_the_bottleneck_of_what_follows() -> None:
+    clock, batch, bottlenecks = Clock(), (np.zeros(4),), []
+    counter = StatsCounter(clock)
+    for waited_s in (30.0, 0.25, 0.25):
+        counter.waiting()
+        clock.now += waited_s
+        counter.made(4, {"decode": 0.5})
+        counter.delivered(batch)
+        clock.now += 5
+        bottlenecks.append(counter.snapshot(HandOver()).bottleneck)
+    assert bottlenecks == ["decode", "consumer", "consumer"]
+
+
 def test_a_slow_way_here_is_the_bottleneck() -> None:
     stats = LoaderStats(9, 90, 900, 1.0, 0.6, 0.5, dict.fromkeys(STAGES, 0.2))
     assert stats.bottleneck == "transfer"

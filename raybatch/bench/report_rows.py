@@ -16,6 +16,12 @@ def marked_title(row: dict[str, Any]) -> str:
     return str(row["title"]) + ("" if row["same_pixels"] else " *")
 
 
+def shortest_s(report: dict[str, Any]) -> float:
+    """Return for how many seconds the fastest was timed in a round."""
+    work, rows = report["work"], timed(report)
+    return float(work["images"] * work["epochs"] / rows[0]["images_per_s"]) if rows else 0.0
+
+
 def has_other_pixels(report: dict[str, Any]) -> bool:
     """Return whether one of those that were timed has an asterisk."""
     return not all(row["same_pixels"] for row in timed(report))

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from raybatch.bench.plot import svg
-from raybatch.bench.report_rows import has_other_pixels
-from raybatch.cli.bench_table import NOTES, OTHER_PIXELS, costs, rates, subject
+from raybatch.cli.bench_table import costs, notes, rates, subject
 from raybatch.cli.pages import data_uri, write_page
 
 
@@ -20,7 +19,7 @@ def write_bench_page(report: dict[str, Any], path: Path) -> None:
         subject=subject(report),
         plots=_plots(report) if any("rounds" in row for row in contenders) else {},
         tables=[rates(report), costs(report)],
-        notes=[*NOTES, *([OTHER_PIXELS] if has_other_pixels(report) else [])],
+        notes=notes(report),
         own=[row["title"] for row in contenders if row["peer"] == "raybatch"],
         others=[row for row in contenders if row["state"] != "right"],
         machine=report["machine"],

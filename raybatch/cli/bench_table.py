@@ -8,13 +8,16 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from raybatch.bench.report_rows import has_other_pixels, marked_title, timed
+from raybatch.bench.report_rows import has_other_pixels, marked_title, shortest_s, timed
 
-NOTES = (
+_NOTES = (
     "÷ this: raybatch's rate over this one's in the same round.",
     "start: until the first batch of all. first batch: of a later epoch.",
 )
-OTHER_PIXELS = "*: other pixels than the plain loop's, by design."
+_OTHER_PIXELS = "*: other pixels than the plain loop's, by design."
+# CPU time is looked at four times a second, and some batches are made before the clock starts.
+_SHORT_S = 1.0
+_TOO_SHORT = "The fastest was timed for {:.2g} s only, which is too short to tell: take more --images or --epochs."
 
 
 class Figures(NamedTuple):
@@ -29,13 +32,21 @@ def print_report(console: Console, report: dict[str, Any]) -> None:
     console.print(f"{subject(report)}:")
     console.print(_table(rates(report)))
     console.print(_table(costs(report)))
-    for note in NOTES:
+    for note in notes(report):
         console.print(note, highlight=False)
-    if has_other_pixels(report):
-        console.print(OTHER_PIXELS)
     for row in report["contenders"]:
         if row["state"] != "right":
             console.print(f"{row['title']}: {row['state']}: {row['note']}", markup=False)
+
+
+def notes(report: dict[str, Any]) -> list[str]:
+    """Return what to know about the tables, a line each."""
+    seconds = shortest_s(report)
+    return [
+        *_NOTES,
+        *([_OTHER_PIXELS] if has_other_pixels(report) else []),
+        *([_TOO_SHORT.format(seconds)] if 0 < seconds < _SHORT_S else []),
+    ]
 
 
 def subject(report: dict[str, Any]) -> str:

@@ -35,5 +35,9 @@ def scan_packed(directory: str, as_json: bool) -> bool:
     console.print(f"{facts['packed']} packed samples in {facts['files']} files: {columns}")
     for fault in faults:
         console.print(f"{fault.path}: {fault.reason}", soft_wrap=True)
-    console.print(f"{len(faults)} files are damaged" if faults else "every checksum is right")
+    console.print(
+        f"{len(faults)} files are damaged: remove them and pack again, which writes those alone"
+        if faults
+        else "every checksum is right"
+    )
     return bool(faults)

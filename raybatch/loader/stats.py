@@ -64,7 +64,7 @@ class LoaderStats:
     waited for batches, of which `transfer_s` went to bring them here from where they were made; `consumer_s` passed
     between them in the caller's loop. `stages` has what the workers took for these batches, all together: "read"
     (opening and reading files), "decode", "resize", "stack" (into the batch), "other", and "store" (into Ray's object
-    store, for the batch before).
+    store, for the batch before). `first_s` of the waiting was for the very first batch, before which the pool starts.
     """
 
     batches: int
@@ -74,6 +74,7 @@ class LoaderStats:
     transfer_s: float
     consumer_s: float
     stages: dict[str, float]
+    first_s: float = 0.0
 
     @property
     def waiting_share(self) -> float:
@@ -86,7 +87,8 @@ class LoaderStats:
         """What takes longest: "consumer", "transfer", a stage, or "none" before the first batch."""
         if self.batches == 0:
             return "none"
-        if self.waiting_share < _NEGLIGIBLE:
+        waited_s = self.waited_s - (self.first_s if self.batches > 1 else 0.0)
+        if waited_s < _NEGLIGIBLE * (waited_s + self.consumer_s):
             return "consumer"
         if self.transfer_s > self.waited_s / 2:
             return "transfer"
@@ -112,7 +114,7 @@ class StatsCounter:
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         self._clock = clock
         self._batches = self._samples = self._nbytes = 0
-        self._waited_s = self._consumer_s = 0.0
+        self._waited_s = self._consumer_s = self._first_s = 0.0
         self._handed_over = HandOver()
         self._stages = dict.fromkeys((*STAGES, "other"), 0.0)
         self._left_at: float | None = None
@@ -143,9 +145,11 @@ class StatsCounter:
 
     def delivered(self, batch: Batch) -> None:
         """Count a batch that the caller gets now."""
+        self.still_waiting()
+        if self._batches == 0:
+            self._first_s = self._waited_s
         self._batches += 1
         self._nbytes += batch_nbytes(batch)
-        self.still_waiting()
         self._left_at = self._asked_at
 
     def epoch_left(self) -> None:
@@ -163,4 +167,5 @@ class StatsCounter:
             handed_over.transfer_s,
             self._consumer_s,
             {**self._stages, "store": handed_over.store_s},
+            self._first_s,
         )
