@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -27,9 +28,14 @@ _MOST_IMAGES_PER_S = 1e12
 
 
 def _rate(text: str) -> float:
-    rate = float(text)  # ValueError is told by click
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = math.nan
     if not 0 < rate <= _MOST_IMAGES_PER_S:
-        raise click.BadParameter(f"{text} is not above 0, and at most {_MOST_IMAGES_PER_S:g}")
+        raise click.BadParameter(
+            f"{text!r} is not a number above 0 and at most {_MOST_IMAGES_PER_S:g}"
+        )
     return rate
 
 

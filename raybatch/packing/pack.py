@@ -65,16 +65,16 @@ def pack(
     rows, rounded up to whole batches; None stands for about 256 MB. Two of them are in memory. Arrays of more than
     one axis are Arrow's fixed-shape tensors. `_manifest.json` has the schema, the rows, size and CRC-32 of each
     file, and what the pixels were made from. Files are renamed into place when they are on the disk; an
-    interrupted packing goes on with those that are missing when it is run again. Images that were changed in between are not
-    noticed: remove the folder then.
+    interrupted packing goes on with those that are missing when it is run again. Images that were changed in
+    between are not noticed: remove the folder then.
 
     `bad_samples` is "raise", "skip" (their rows are left out, so files differ in length), "replace", or a
     `BadSamples`. `progress_iter_func(batches, total=..., leave=False)` wraps the iteration; `tqdm.tqdm` is one.
 
     ValueError for a source without samples, or names that are not one an array; TypeError for a source without end,
-    names that are no strings, or what cannot be a column; PackError if the folder was packed from another source or with other settings,
-    naming what differs, or is being packed by another process; FileExistsError if something else is in it;
-    BatchError for a batch that cannot be made.
+    names that are no strings, or what cannot be a column; PackError if the folder was packed from another source or
+    with other settings, naming what differs, or is being packed by another process; FileExistsError if something
+    else is in it; BatchError for a batch that cannot be made.
     """
     setting = BadSamples.of(bad_samples)
     if isinstance(source, TolerantDataSource):
