@@ -10,9 +10,10 @@ Importing this package does not import ray; the first use of one of its Ray pool
 """
 
 import logging
+import sys
 from typing import TYPE_CHECKING, Any
 
-from raybatch import data_source, errors, image, packing, sampling, work_pool
+from raybatch import errors, image, packing
 from raybatch.accessors import (
     CachedAccessor,
     ImageFileAccessor,
@@ -25,7 +26,20 @@ from raybatch.accessors import (
     image_glob,
     to_parquet,
 )
-from raybatch.data_source import (
+from raybatch.batchup import data_source, sampling, work_pool
+from raybatch.image import PixelLayout
+from raybatch.loader import Loader, RankSplit
+from raybatch.order import (
+    BlockShuffleSampler,
+    StandardSampler,
+    SubsetSampler,
+    WeightedSampler,
+    WeightedSubsetSampler,
+)
+from raybatch.packing import pack
+from raybatch.pools import ThreadPool
+from raybatch.scheduling import Prefetch, Recovery
+from raybatch.sources import (
     ArrayDataSource,
     BadSampleLedger,
     BadSamples,
@@ -37,23 +51,15 @@ from raybatch.data_source import (
     TolerantDataSource,
     stream_digest,
 )
-from raybatch.image import PixelLayout
-from raybatch.loader import Loader, RankSplit
-from raybatch.packing import pack
-from raybatch.sampling import (
-    BlockShuffleSampler,
-    StandardSampler,
-    SubsetSampler,
-    WeightedSampler,
-    WeightedSubsetSampler,
-)
-from raybatch.scheduling import Prefetch, Recovery
-from raybatch.work_pool import ThreadPool
 
 if TYPE_CHECKING:
-    from raybatch.work_pool import RayActorPool
+    from raybatch.pools import RayActorPool
 
 __version__ = "0.1.0"
+
+# A program of BatchUp's imports them as modules of the package.
+for _module in (data_source, sampling, work_pool):
+    sys.modules[f"{__name__}.{_module.__name__.rpartition('.')[2]}"] = _module
 
 # What is logged is the program's to show.
 logging.getLogger(__name__).addHandler(logging.NullHandler())

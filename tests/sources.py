@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 import raybatch as rb
-from raybatch.data_source import AbstractDataSource
+from raybatch.sources import AbstractDataSource
 
 
 def numbers(start: int, count: int, **options: Any) -> rb.ArrayDataSource:

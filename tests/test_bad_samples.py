@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import raybatch as rb
-from raybatch.data_source import AbstractDataSource, BadSample
+from raybatch.sources import AbstractDataSource, BadSample
 from tests.sources import Faulty, faulty
 
 BAD = (3, 4, 5, 6, 7, 17)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from raybatch.data_source import (
+from raybatch.sources import (
     AbstractDataSource,
     ArrayDataSource,
     CallableDataSource,

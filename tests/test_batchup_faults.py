@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from raybatch.data_source import (
+from raybatch.order import StandardSampler, SubsetSampler, WeightedSampler, num_batches
+from raybatch.sources import (
     AbstractDataSource,
     ArrayDataSource,
     CallableDataSource,
@@ -20,7 +21,6 @@ from raybatch.data_source import (
     batch_map_mean,
     coerce_data_source,
 )
-from raybatch.sampling import StandardSampler, SubsetSampler, WeightedSampler, num_batches
 
 
 def array(n: int, **kwargs: Any) -> ArrayDataSource:

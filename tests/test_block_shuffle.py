@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 
 import raybatch as rb
-from raybatch.data_source.bad_samples import BadSample
+from raybatch.sources.bad_samples import BadSample
 
 BLOCKS = [5, 1, 0, 7, 3, 0, 6, 1, 9000, 2]
 STARTS = np.cumsum([0, *BLOCKS])

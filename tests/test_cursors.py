@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import raybatch as rb
-from raybatch.data_source import AbstractDataSource, ChoiceBatch, cursor_of
-from raybatch.sampling import Cursor, KeyedPermutation, SeededShuffle, seed_of
+from raybatch.order import Cursor, KeyedPermutation, SeededShuffle, seed_of
+from raybatch.sources import AbstractDataSource, ChoiceBatch, cursor_of
 from tests.sources import SHUFFLES, Backwards, all_sources, numbers
 
 MOST = 60  # steps that are compared: some sources have no end

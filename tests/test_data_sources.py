@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from raybatch.data_source import (
+from raybatch.order import StandardSampler, SubsetSampler, WeightedSampler
+from raybatch.sources import (
     AbstractDataSource,
     ArrayDataSource,
     CallableDataSource,
@@ -22,7 +23,6 @@ from raybatch.data_source import (
     MapDataSource,
     batch_nbytes,
 )
-from raybatch.sampling import StandardSampler, SubsetSampler, WeightedSampler
 
 X = np.arange(14).reshape(7, 2)
 Y = np.arange(7) * 10

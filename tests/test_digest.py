@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from raybatch.data_source import StreamDigest, stream_digest
-from raybatch.data_source.batch import ChoiceBatch
+from raybatch.sources import StreamDigest, stream_digest
+from raybatch.sources.batch import ChoiceBatch
 
 X = np.arange(12).reshape(3, 4)
 Y = np.array([5, 6, 7], dtype=np.int32)

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import raybatch as rb
-from raybatch.data_source import AbstractDataSource, cursor_of
-from raybatch.sampling import SeededShuffle
+from raybatch.order import SeededShuffle
+from raybatch.sources import AbstractDataSource, cursor_of
 from tests.sources import SHUFFLES, all_sources, delivered, finite_sources, numbers
 
 

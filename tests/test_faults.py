@@ -16,8 +16,8 @@ import pytest
 from ray import exceptions as ray_errors
 
 import raybatch as rb
-from raybatch.work_pool.ray_failures import KINDS, Kind, kind_of
-from raybatch.work_pool.ray_member import RayMember
+from raybatch.pools.ray.failures import KINDS, Kind, kind_of
+from raybatch.pools.ray.member import RayMember
 from tests.drivers import actor_processes, alive, store_bytes, wait_for
 
 

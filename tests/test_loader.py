@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import raybatch as rb
-from raybatch.data_source import AbstractDataSource
-from raybatch.work_pool import AbstractWorkerPool
+from raybatch.pools import AbstractWorkerPool
+from raybatch.sources import AbstractDataSource
 
 
 def grey(x: Any, *rest: Any) -> tuple[Any, ...]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from raybatch.work_pool.ray_metrics import COUNTERS, GAUGES, STAGE_SECONDS, WORKER_DEATHS
+from raybatch.pools.ray.metrics import COUNTERS, GAUGES, STAGE_SECONDS, WORKER_DEATHS
 from tests.drivers import start, wait_for
 
 CLUSTER = Path(__file__).parent.parent / "cluster"

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from raybatch.sampling import permutation
-from raybatch.sampling.permutation import TABLE_LENGTH
+from raybatch.order import permutation
+from raybatch.order.permutation import TABLE_LENGTH
 
 Orders = npt.NDArray[np.int64]
 TABLE, NETWORK = 100, 5000  # a length on either side of TABLE_LENGTH
@@ -31,7 +31,7 @@ def test_every_index_comes_once_when_short_lengths_go_through_the_network(
 ) -> None:
     """Small digits reach the edges of the mixed base soonest: squares, and one beside them."""
     # By its name in `sys.modules`, since the package has a function of the module's name.
-    module = importlib.import_module("raybatch.sampling.permutation")
+    module = importlib.import_module("raybatch.order.permutation")
     monkeypatch.setattr(module, "TABLE_LENGTH", 0)
     for n in range(1, 700):
         assert_bijection(n, 5)

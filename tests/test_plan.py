@@ -14,7 +14,7 @@ import pytest
 import raybatch as rb
 from raybatch.bench.costs import measure_costs
 from raybatch.bench.plan import BatchCosts, plan
-from raybatch.data_source import BadSample
+from raybatch.sources import BadSample
 from tests.test_cli import run
 
 COSTS = BatchCosts(

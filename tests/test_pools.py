@@ -17,8 +17,7 @@ import psutil
 import pytest
 
 import raybatch as rb
-from raybatch.data_source import ArrayDataSource
-from raybatch.work_pool import (
+from raybatch.pools import (
     AbstractWorkerPool,
     InlinePool,
     OrderedStream,
@@ -27,6 +26,7 @@ from raybatch.work_pool import (
     WorkerProcessPool,
     WorkerThreadPool,
 )
+from raybatch.sources import ArrayDataSource
 from tests.workloads import (
     Counted,
     Squares,

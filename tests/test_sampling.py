@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from raybatch.sampling import (
+from raybatch.order import (
     AbstractSampler,
     StandardSampler,
     SubsetSampler,

@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from raybatch.data_source import (
+from raybatch.order import SeededShuffle, WeightedSampler, as_shuffle_rng, permutation
+from raybatch.sources import (
     AbstractDataSource,
     ArrayDataSource,
     ChoiceDataSource,
     CompositeDataSource,
 )
-from raybatch.sampling import SeededShuffle, WeightedSampler, as_shuffle_rng, permutation
 
 N = 24
 

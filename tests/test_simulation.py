@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import raybatch as rb
+from raybatch.pools import Behaviour, HostCutOff, HostDies, HostSlow, SimulatedPool
+from raybatch.pools.simulated import SimulatedSession
 from raybatch.scheduling import Completed, Failed
-from raybatch.work_pool import Behaviour, HostCutOff, HostDies, HostSlow, SimulatedPool
-from raybatch.work_pool.simulated import SimulatedSession
 
 HOSTS = 3
 

@@ -15,8 +15,8 @@ import raybatch as rb
 from raybatch.accessors import row_executor
 from raybatch.loader import LoaderStats
 from raybatch.loader.stats import StatsCounter
+from raybatch.pools import AbstractWorkerPool, HandOver
 from raybatch.stages import StageTimes, collecting, stage
-from raybatch.work_pool import AbstractWorkerPool, HandOver
 
 STAGES = {"read", "decode", "resize", "stack", "other", "store"}
 

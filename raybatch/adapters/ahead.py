@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from raybatch.data_source import Batch
 from raybatch.loader import Loader
+from raybatch.sources import Batch
 
 
 class _Held(NamedTuple):

@@ -17,8 +17,8 @@ import os
 from pathlib import Path
 from typing import Any, Protocol
 
-from raybatch.data_source import AbstractDataSource
 from raybatch.loader import Loader, RankSplit
+from raybatch.sources import AbstractDataSource
 
 try:
     import ray.train

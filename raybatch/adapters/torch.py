@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from raybatch.adapters.ahead import AheadLoader, as_it_is, map_leaves
-from raybatch.data_source import Batch
 from raybatch.loader import Loader
+from raybatch.sources import Batch
 
 try:
     import torch

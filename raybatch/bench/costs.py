@@ -6,10 +6,10 @@ import itertools
 import time
 
 from raybatch.bench.plan import BatchCosts
-from raybatch.data_source import AbstractDataSource, batch_nbytes
 from raybatch.loader import Loader
+from raybatch.pools import AbstractWorkerPool
 from raybatch.scheduling import Prefetch
-from raybatch.work_pool import AbstractWorkerPool
+from raybatch.sources import AbstractDataSource, batch_nbytes
 
 _WARM_UP = 3
 # Enough that one worker is never out of work.

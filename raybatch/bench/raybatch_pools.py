@@ -9,9 +9,9 @@ import numpy as np
 
 from raybatch.accessors import ImageFileAccessor
 from raybatch.bench.work import Work
-from raybatch.data_source import ArrayDataSource
 from raybatch.loader import Loader
-from raybatch.work_pool import AbstractWorkerPool, ThreadPool
+from raybatch.pools import AbstractWorkerPool, ThreadPool
+from raybatch.sources import ArrayDataSource
 
 
 def actors(work: Work) -> Iterator[tuple[Any, Any]]:
@@ -30,7 +30,7 @@ def scaled(work: Work) -> Iterator[tuple[Any, Any]]:
 
 
 def _actor_pool(work: Work) -> AbstractWorkerPool:
-    from raybatch.work_pool import RayActorPool  # loads ray
+    from raybatch.pools import RayActorPool  # loads ray
 
     return RayActorPool(work.workers, address="local")
 

@@ -13,8 +13,8 @@ from rich.table import Table
 from raybatch.cli import options
 from raybatch.cli.folder import folder_source, given_or_made
 from raybatch.cli.load import open_loader, time_epoch
-from raybatch.data_source import ArrayDataSource
 from raybatch.image import contact_sheet
+from raybatch.sources import ArrayDataSource
 
 _SEED = 12345
 

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from raybatch.accessors import ImageFileAccessor, find_images
 from raybatch.cli.photos import make_photos
-from raybatch.data_source import ArrayDataSource
+from raybatch.sources import ArrayDataSource
 
 _MADE_IMAGES = 1000
 

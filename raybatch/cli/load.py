@@ -15,9 +15,9 @@ from rich.table import Table
 from raybatch.cli import options
 from raybatch.cli.folder import folder_source
 from raybatch.cli.progress import with_progress
-from raybatch.data_source import AbstractDataSource, BadSampleLedger, StreamDigest
 from raybatch.loader import Loader
-from raybatch.work_pool import AbstractWorkerPool
+from raybatch.pools import AbstractWorkerPool
+from raybatch.sources import AbstractDataSource, BadSampleLedger, StreamDigest
 
 
 @click.command()
@@ -84,7 +84,7 @@ def open_pool(
     if actors == 0:
         yield None
         return
-    from raybatch.work_pool import RayActorPool  # loads ray
+    from raybatch.pools import RayActorPool  # loads ray
 
     try:
         pool = RayActorPool(actors, **cluster)

@@ -14,10 +14,10 @@ from typing import Any, TypeVar
 
 import click
 
-from raybatch.data_source import BadSampleLedger
 from raybatch.errors import RaybatchError
 from raybatch.image.reader import DECODES
 from raybatch.image.scaling import FITS
+from raybatch.sources import BadSampleLedger
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

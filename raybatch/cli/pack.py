@@ -15,9 +15,9 @@ from raybatch.cli import options
 from raybatch.cli.folder import folder_source
 from raybatch.cli.load import open_pool
 from raybatch.cli.progress import with_progress
-from raybatch.data_source import BadSampleLedger, Batch
 from raybatch.packing import Packed
 from raybatch.packing import pack as pack_source
+from raybatch.sources import BadSampleLedger, Batch
 
 
 @click.command()

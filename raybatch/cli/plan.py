@@ -21,7 +21,7 @@ from raybatch.bench.plan import plan as plan_for
 from raybatch.cli import options
 from raybatch.cli.folder import folder_source
 from raybatch.cli.load import open_pool
-from raybatch.data_source import BadSampleLedger
+from raybatch.sources import BadSampleLedger
 
 _SAMPLED_FILES = 64
 _MOST_IMAGES_PER_S = 1e12

@@ -18,9 +18,9 @@ from rich.console import Console
 from raybatch.accessors import NonUniformImageFileAccessor, find_images
 from raybatch.cli import options
 from raybatch.cli.folder import folder_source, name_labels
-from raybatch.data_source import AbstractDataSource, ArrayDataSource, BadSampleLedger
 from raybatch.image import contact_sheet
 from raybatch.loader import Loader
+from raybatch.sources import AbstractDataSource, ArrayDataSource, BadSampleLedger
 
 _LARGEST_EDGE = 256
 

@@ -12,7 +12,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raybatch.cli import host_facts
 from raybatch.cli.host_facts import HostFacts
-from raybatch.work_pool.ray_connection import RayConnection
+from raybatch.pools.ray.connection import RayConnection
 
 _ANSWER_TIMEOUT_S = 60.0
 

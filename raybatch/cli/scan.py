@@ -19,7 +19,7 @@ from raybatch.cli.load import open_loader
 from raybatch.cli.progress import with_progress
 from raybatch.cli.scan_packed import scan_packed
 from raybatch.cli.scan_report import ScanReport
-from raybatch.data_source import ArrayDataSource
+from raybatch.sources import ArrayDataSource
 
 _BATCH_SIZE = 32
 

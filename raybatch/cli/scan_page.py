@@ -16,8 +16,8 @@ from raybatch.accessors import ImageFileAccessor
 from raybatch.cli.pages import data_uri, write_page
 from raybatch.cli.scan_advice import advice
 from raybatch.cli.scan_report import ScanReport
-from raybatch.data_source import ArrayDataSource
 from raybatch.loader import Loader
+from raybatch.sources import ArrayDataSource
 
 _THUMBNAILS = 48
 _EDGE = 160

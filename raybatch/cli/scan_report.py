@@ -17,7 +17,7 @@ from rich.table import Table
 
 from raybatch.accessors.image_facts import ImageFacts
 from raybatch.accessors.redaction import redacted
-from raybatch.data_source import BadSample, BadSampleLedger
+from raybatch.sources import BadSample, BadSampleLedger
 
 _MOST_SHOWN = 20
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from raybatch.data_source import AbstractDataSource, cursor_of
 from raybatch.errors import StateError
-from raybatch.sampling import SeededShuffle, Shuffle, as_shuffle_rng, seed_of
+from raybatch.order import SeededShuffle, Shuffle, as_shuffle_rng, seed_of
+from raybatch.sources import AbstractDataSource, cursor_of
 
 
 class EpochShuffles:

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from raybatch.data_source import (
+from raybatch.order import AbstractSampler
+from raybatch.sources import (
     AbstractDataSource,
     ChoiceDataSource,
     CompositeDataSource,
     MapDataSource,
     RandomAccessDataSource,
 )
-from raybatch.sampling import AbstractSampler
 
 # A longer description is replaced by its digest, so that a state stays small.
 _MAX_LENGTH = 200

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from raybatch.data_source import Batch
 from raybatch.loader.plan import Task
 from raybatch.loader.stats import StatsCounter
 from raybatch.loader.watch import Watch
-from raybatch.work_pool import OrderedStream, Outcome
+from raybatch.pools import OrderedStream, Outcome
+from raybatch.sources import Batch
 
 
 class Leave(Protocol):

@@ -19,14 +19,6 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
-from raybatch.data_source import (
-    AbstractDataSource,
-    BadSampleLedger,
-    BadSamples,
-    Batch,
-    TolerantDataSource,
-    excluded,
-)
 from raybatch.errors import PoolError, StateError
 from raybatch.loader.fingerprint import fingerprint
 from raybatch.loader.iterator import EpochIterator
@@ -36,15 +28,23 @@ from raybatch.loader.ranks import RankSplit
 from raybatch.loader.receiver import Receiver
 from raybatch.loader.stats import LoaderStats, StatsCounter, Timed, TimedRead
 from raybatch.loader.watch import Watch
-from raybatch.sampling import Shuffle
-from raybatch.scheduling import Prefetch, Recovery
-from raybatch.work_pool import (
+from raybatch.order import Shuffle
+from raybatch.pools import (
     AbstractWorkerPool,
     HandOver,
     InlinePool,
     Journal,
     OrderedStream,
     Outcome,
+)
+from raybatch.scheduling import Prefetch, Recovery
+from raybatch.sources import (
+    AbstractDataSource,
+    BadSampleLedger,
+    BadSamples,
+    Batch,
+    TolerantDataSource,
+    excluded,
 )
 
 STATE_VERSION = 1

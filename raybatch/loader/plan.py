@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from raybatch.data_source import (
+from raybatch.loader.epochs import EpochShuffles
+from raybatch.loader.ranks import LAST_BATCH, RankSplit, padded
+from raybatch.order import Cursor, RandomKeys, Run, Shuffle, check_batch_size
+from raybatch.sources import (
     AbstractDataSource,
     cursor_of,
     take_rows,
 )
-from raybatch.loader.epochs import EpochShuffles
-from raybatch.loader.ranks import LAST_BATCH, RankSplit, padded
-from raybatch.sampling import Cursor, RandomKeys, Run, Shuffle, check_batch_size
 
 # The way through an epoch so far: [size of the global batches, how many steps of it], oldest first.
 Progress = list[list[int]]

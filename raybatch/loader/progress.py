@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from raybatch.work_pool import Figures
+from raybatch.pools import Figures
 
 _log = logging.getLogger(__name__)
 

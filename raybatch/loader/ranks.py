@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from raybatch.data_source import ChoiceBatch
+from raybatch.sources import ChoiceBatch
 
 LAST_BATCH = ("keep", "drop", "pad")
 

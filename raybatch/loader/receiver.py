@@ -8,7 +8,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from raybatch.data_source import (
+from raybatch.errors import BatchError, HostError, WorkerLostError
+from raybatch.loader.plan import Plan, Task
+from raybatch.order import NO_KEYS
+from raybatch.pools import Failure, Outcome, result_of
+from raybatch.sources import (
     AbstractDataSource,
     BadSample,
     BadSampleFound,
@@ -25,10 +29,6 @@ from raybatch.data_source import (
     check_tolerable,
     sample_places,
 )
-from raybatch.errors import BatchError, HostError, WorkerLostError
-from raybatch.loader.plan import Plan, Task
-from raybatch.sampling import NO_KEYS
-from raybatch.work_pool import Failure, Outcome, result_of
 
 # Has `read(item)` made for each item, by the loader's pool, and returns what became of each.
 Attempt: TypeAlias = "Callable[[Callable[[Any], Any], Iterable[Any]], list[Outcome[Any]]]"

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from raybatch.data_source import Batch, batch_nbytes
+from raybatch.pools import HandOver
+from raybatch.sources import Batch, batch_nbytes
 from raybatch.stages import STAGES, StageTimes, collecting
-from raybatch.work_pool import HandOver
 
 # A consumer that waits for less than this part of the time does not wait for the loader.
 _NEGLIGIBLE = 0.1

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from raybatch.data_source import BadSampleLedger
 from raybatch.loader.stats import StatsCounter
-from raybatch.work_pool import Figures, HandOver, Journal, OrderedStream, Watcher
+from raybatch.pools import Figures, HandOver, Journal, OrderedStream, Watcher
+from raybatch.sources import BadSampleLedger
 
 
 class Watch:

@@ -12,7 +12,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from raybatch.accessors.packed_manifest import Manifest, PackedColumn
-from raybatch.data_source import (
+from raybatch.errors import BadSamplesError
+from raybatch.loader import Loader
+from raybatch.packing.arrow_file import column_of
+from raybatch.packing.folder import PackFolder
+from raybatch.packing.provenance import provenance
+from raybatch.packing.writer import FileWriter
+from raybatch.pools import AbstractWorkerPool
+from raybatch.scheduling import Prefetch
+from raybatch.sources import (
     AbstractDataSource,
     BadSample,
     BadSampleLedger,
@@ -21,14 +29,6 @@ from raybatch.data_source import (
     TolerantDataSource,
     batch_nbytes,
 )
-from raybatch.errors import BadSamplesError
-from raybatch.loader import Loader
-from raybatch.packing.arrow_file import column_of
-from raybatch.packing.folder import PackFolder
-from raybatch.packing.provenance import provenance
-from raybatch.packing.writer import FileWriter
-from raybatch.scheduling import Prefetch
-from raybatch.work_pool import AbstractWorkerPool
 
 _FILE_BYTES = 256 * 2**20
 

@@ -6,14 +6,14 @@ import json
 from typing import Any
 
 from raybatch.accessors.fingerprints import fingerprint_of, pickle_digest
-from raybatch.data_source import (
+from raybatch.errors import PackError
+from raybatch.loader import fingerprint
+from raybatch.sources import (
     AbstractDataSource,
     ArrayDataSource,
     MapDataSource,
     MemberDataSource,
 )
-from raybatch.errors import PackError
-from raybatch.loader import fingerprint
 
 
 def provenance(source: AbstractDataSource) -> dict[str, Any]:

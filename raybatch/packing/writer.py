@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 
-from raybatch.data_source import BadSampleLedger, Batch
 from raybatch.packing.arrow_file import FileRows, column_of, write_arrow_file
 from raybatch.packing.folder import PackFolder
+from raybatch.sources import BadSampleLedger, Batch
 
 
 class FileWriter:

@@ -28,7 +28,7 @@ import ray
 
 import raybatch as rb
 from raybatch.accessors import find_images
-from raybatch.work_pool import SimulatedPool
+from raybatch.pools import SimulatedPool
 from tests.figures.ceiling import plain_loops, whole_epochs
 
 WAIT_S = 0.05

@@ -1,0 +1,161 @@
+"""All samples of a data set that is stored in blocks, shuffled so that a block is read once."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from raybatch.order.indices import IndexArray, as_index_array, check_index_range
+from raybatch.order.passes import InOrder, Passes, check_repeats
+from raybatch.order.sampler import AbstractSampler
+from raybatch.order.shuffle import SeededShuffle, ShuffleRNG
+
+
+class BlockShuffleSampler(AbstractSampler):
+    """Draws each sample once a pass, from `window` blocks at a time.
+
+    Samples that are stored together are a block, such as a row group of a Parquet file; `block_lengths`, a 1-D
+    integer array, says how many each block holds. A shuffled pass puts the blocks in a random order, takes
+    `window` of them at a time, and shuffles the samples of these; so as many blocks need to be in memory. With
+    a window of all blocks that is a full shuffle; the smaller the window, the more alike are neighbours.
+
+    `repeats` is the number of passes, -1 for passes without end. `indices`, a 1-D integer array of absolute
+    indices, are the samples to draw from, None for all; each is drawn once a pass, however often it is named.
+
+    ValueError for a negative length or a window below 1, IndexError for an index that no block has.
+    """
+
+    def __init__(
+        self,
+        block_lengths: npt.ArrayLike,
+        window: int = 4,
+        repeats: int = 1,
+        indices: npt.ArrayLike | None = None,
+    ) -> None:
+        self.block_lengths = as_index_array(block_lengths).astype(np.int64)
+        self.window = operator.index(window)
+        self.repeats = check_repeats(repeats)
+        if (self.block_lengths < 0).any():
+            raise ValueError(f"block lengths must be 0 or more, not {self.block_lengths.min()}")
+        if self.window < 1:
+            raise ValueError(f"window must be 1 or more blocks, not {window}")
+        self.indices: IndexArray | None = None
+        self._starts = _starts(self.block_lengths)
+        if indices is not None:
+            own = as_index_array(indices)
+            check_index_range(own, int(self._starts[-1]))
+            self.indices = np.unique(np.where(own < 0, own + self._starts[-1], own))
+            self._starts = np.searchsorted(self.indices, self._starts)
+        self.length = int(self._starts[-1])
+        if self.length == 0 and self.repeats == -1:
+            raise ValueError("an empty data set cannot be repeated without end (repeats=-1)")
+
+    def num_indices_generated(self) -> int | float:
+        return np.inf if self.repeats == -1 else self.length * self.repeats
+
+    def map_indices(self, indices: Any) -> Any:
+        return indices if self.indices is None else self.indices[indices]
+
+    def check_length(self, length: int) -> None:
+        if (total := int(self.block_lengths.sum())) > length:
+            raise IndexError(f"the blocks hold {total} samples, the data set has {length}")
+
+    def cursor(self, shuffle_rng: ShuffleRNG | None) -> Passes:
+        """Return the start of the passes; a generator draws all of a pass when its first index is due."""
+        population = self.length if self.indices is None else self.indices
+        return _BlockPasses(population, self.repeats, shuffle_rng, self._starts, self.window)
+
+    def draw_numbers(self, position: int, count: int) -> IndexArray:
+        return np.arange(position, position + count) // max(self.length, 1)
+
+    def draw(self, rng: np.random.Generator) -> int:
+        return int(self.map_indices(int(rng.integers(self.length))))
+
+    def without(self, indices: IndexArray) -> BlockShuffleSampler:
+        own = np.arange(self.length) if self.indices is None else self.indices
+        stays = own[~np.isin(own, indices)]
+        return BlockShuffleSampler(self.block_lengths, self.window, self.repeats, stays)
+
+
+def _starts(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return where each run of `lengths` starts, and the end of the last."""
+    return np.concatenate([np.zeros(1, np.int64), lengths.cumsum()])
+
+
+class _BlockPasses(Passes):
+    """Passes that are shuffled by blocks; block b is `starts[b]` up to `starts[b + 1]` of the population."""
+
+    def __init__(
+        self,
+        population: int | IndexArray,
+        repeats: int,
+        rng: ShuffleRNG | None,
+        starts: npt.NDArray[np.int64],
+        window: int,
+    ) -> None:
+        super().__init__(population, repeats, rng)
+        self._starts, self._window = starts, window
+
+    def _draw(self) -> None:
+        order: Any
+        if self._rng is None:
+            self._drawn += 1
+            order = InOrder(self._length)
+        else:
+            order = _BlockOrder(self._starts, self._window, self._rng, self._drawn)
+            self._drawn += 1
+            if not isinstance(self._rng, SeededShuffle):
+                order = order[:]  # a generator's draws cannot be had again later
+        if not isinstance(self._population, int):
+            order = _Selected(self._population, order)
+        self._order = order
+
+
+class _BlockOrder:
+    """The order of pass `number`: from a seed, each window is computed where it is needed."""
+
+    def __init__(
+        self, starts: npt.NDArray[np.int64], window: int, rng: ShuffleRNG, number: int
+    ) -> None:
+        self._rng, self._number, self._window = rng, number, window
+        blocks = rng.permutation(len(starts) - 1)[:]
+        # Where the blocks begin in the data set and, one after the other as drawn, in the order.
+        self._from = starts[:-1][blocks]
+        self._to = _starts((starts[1:] - starts[:-1])[blocks])
+
+    def __getitem__(self, places: slice) -> IndexArray:
+        start, stop, _ = places.indices(int(self._to[-1]))
+        parts = [np.arange(0)]
+        while start < stop:
+            # Of blocks that begin at `start`, only the last is not empty.
+            number = (int(np.searchsorted(self._to, start, side="right")) - 1) // self._window
+            first = number * self._window
+            bounds = self._to[first : first + self._window + 1]
+            end = min(stop, int(bounds[-1]))
+            shuffled = self._shuffled(number, int(bounds[-1] - bounds[0]))
+            at = bounds[0] + shuffled[start - int(bounds[0]) : end - int(bounds[0])]
+            block = np.searchsorted(bounds, at, side="right") - 1
+            parts.append(self._from[first + block] + at - bounds[block])
+            start = end
+        return np.concatenate(parts)
+
+    def _shuffled(self, number: int, length: int) -> Any:
+        if not isinstance(self._rng, SeededShuffle):
+            return self._rng.permutation(length)
+        own = self._rng.member(number)
+        own.skip_permutations(self._number)
+        return own.permutation(length)
+
+
+class _Selected:
+    """The elements of `population` at the places that `order` gives."""
+
+    def __init__(self, population: IndexArray, order: Any) -> None:
+        self._population, self._order = population, order
+
+    def __getitem__(self, places: slice) -> IndexArray:
+        chosen: IndexArray = self._population[self._order[places]]
+        return chosen

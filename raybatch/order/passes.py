@@ -1,0 +1,99 @@
+"""The order of one pass, or of several that wrap into one another."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+
+from raybatch.order.cursor import ArrayRun, Cursor
+from raybatch.order.indices import IndexArray
+from raybatch.order.shuffle import SeededShuffle, ShuffleRNG
+
+
+class InOrder:
+    """The order 0, 1, 2, ..., `length` - 1, which takes no memory."""
+
+    def __init__(self, length: int) -> None:
+        self._length = length
+
+    def __getitem__(self, positions: slice, /) -> IndexArray:
+        return np.arange(*positions.indices(self._length))
+
+
+class Passes(Cursor):
+    """`repeats` passes over `population`, -1 for no end: each in order, or a permutation from `rng`.
+
+    `population` is a length or an index array. A run may span passes; only the very last is short. A
+    permutation is drawn when its first index is due, and with more than one pass also once after the
+    last: BatchUp draws so, and a program that goes on with the same generator gets the same second epoch.
+    """
+
+    is_even = True
+
+    def __init__(self, population: int | IndexArray, repeats: int, rng: ShuffleRNG | None) -> None:
+        self._population = population
+        self._length = population if isinstance(population, int) else len(population)
+        self._repeats = repeats
+        self._left = repeats
+        self._rng = rng
+        self._order: Any = None
+        self._drawn = 0
+        self._start = 0
+
+    def step(self, size: int) -> ArrayRun | None:
+        if self._drawn == 0:
+            self._draw()
+        pieces = []
+        missing = size
+        while missing and self._left != 0:
+            stop = min(self._start + missing, self._length)
+            pieces.append((self._order, self._start, stop))
+            missing -= stop - self._start
+            self._start = stop
+            if self._repeats == 1:
+                break
+            # A run that ends with its pass leaves the next pass to the next run, unless it wrapped itself.
+            if stop == self._length and (missing or len(pieces) > 1):
+                self._draw()
+                self._start = 0
+                self._left -= self._left > 0
+        run = ArrayRun(pieces, self.position)
+        self.position += len(run)
+        return run if len(run) else None
+
+    def skip(self, size: int, steps: int) -> None:
+        if not isinstance(self._rng, SeededShuffle | None):
+            super().skip(size, steps)  # each draw depends on those before it
+            return
+        position = self.position + size * steps
+        if self._repeats != -1:
+            position = min(position, self._repeats * self._length)
+        number, start = divmod(position, self._length) if self._length else (0, 0)
+        if number == self._repeats:
+            number, start = number - 1, self._length
+        if number >= self._drawn:
+            if self._rng is not None:
+                self._rng.skip_permutations(number - self._drawn)
+            self._drawn = number
+            self._draw()
+        self._left = self._repeats - number if self._repeats != -1 else -1
+        self._start, self.position = start, position
+
+    def _draw(self) -> None:
+        self._drawn += 1
+        if self._rng is not None:
+            self._order = self._rng.permutation(self._population)
+        elif isinstance(self._population, int):
+            self._order = InOrder(self._population)
+        else:
+            self._order = self._population
+
+
+def check_repeats(repeats: Any) -> int:
+    """Return `repeats` as an int: 1 or more passes, or -1 for passes without end; else ValueError."""
+    count = operator.index(repeats)
+    if count == 0 or count < -1:
+        raise ValueError(f"repeats must be 1 or more, or -1 for no end, not {count}")
+    return count

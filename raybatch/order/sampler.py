@@ -1,0 +1,77 @@
+"""The interface of a sampler."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from raybatch.order.cursor import Cursor, IteratorCursor, overrides
+from raybatch.order.indices import IndexArray
+from raybatch.order.shuffle import SeededShuffle, ShuffleRNG
+
+
+class AbstractSampler:
+    """Cuts a data set's indices into batches.
+
+    A subclass of your own implements `num_indices_generated`, and either `cursor` or whichever of the two
+    iterators make sense for it; with `cursor` an epoch can be resumed at once, and change its batch size. An
+    index is absolute: it addresses the data set, not a subset of it. Instances must pickle.
+    """
+
+    def num_indices_generated(self) -> int | float | None:
+        """Return the number of indices in one iteration: an int, `np.inf`, or None if unknown."""
+        raise NotImplementedError(f"abstract for type {type(self)}")
+
+    def map_indices(self, indices: Any) -> Any:
+        """Return the absolute indices of the samples at positions `indices` (ints, array or slice)."""
+        return indices
+
+    def check_length(self, length: int) -> None:
+        """Raise IndexError if this sampler would draw an index that a data set of `length` lacks."""
+
+    def cursor(self, shuffle_rng: ShuffleRNG | None) -> Cursor:
+        """Return the start of an order drawn from `shuffle_rng`, in order for None."""
+        raise NotImplementedError(f"abstract for type {type(self)}")
+
+    def draw_numbers(self, position: int, count: int) -> IndexArray:
+        """Return which time its sample is drawn, from 0, for each of `count` places from `position` on.
+
+        A sample that comes again in the same epoch gets other random numbers the second time.
+        """
+        return np.zeros(count, dtype=np.int64)
+
+    def draw(self, rng: np.random.Generator) -> int:
+        """Return the absolute index of one of the samples, drawn from `rng`."""
+        raise NotImplementedError(
+            f"a {type(self).__name__} cannot replace bad samples: it has no method `draw`"
+        )
+
+    def without(self, indices: IndexArray) -> AbstractSampler:
+        """Return a sampler of the other samples; `indices` are absolute."""
+        raise NotImplementedError(
+            f"a {type(self).__name__} cannot leave samples out: it has no method `without`"
+        )
+
+    def in_order_indices_batch_iterator(self, batch_size: int) -> Iterator[IndexArray]:
+        """Iterate over 1-D index arrays of `batch_size`, in order; the last may be short."""
+        return self.cursor(None).batches(batch_size)
+
+    def shuffled_indices_batch_iterator(
+        self, batch_size: int, shuffle_rng: ShuffleRNG
+    ) -> Iterator[IndexArray]:
+        """Iterate over 1-D index arrays of `batch_size`, in an order drawn from `shuffle_rng`."""
+        return self.cursor(shuffle_rng).batches(batch_size)
+
+
+def order_of(sampler: AbstractSampler, rng: ShuffleRNG | None) -> Cursor:
+    """Return the cursor of `sampler`, or one made of its iterators if it redefines those."""
+    if rng is None:
+        if overrides(sampler, "in_order_indices_batch_iterator", over="cursor"):
+            return IteratorCursor(sampler.in_order_indices_batch_iterator, len)
+    elif overrides(sampler, "shuffled_indices_batch_iterator", over="cursor"):
+        if isinstance(rng, SeededShuffle):
+            rng = rng.generator()
+        return IteratorCursor(lambda size: sampler.shuffled_indices_batch_iterator(size, rng), len)
+    return sampler.cursor(rng)

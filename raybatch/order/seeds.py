@@ -1,0 +1,104 @@
+"""Random generators that belong to a batch or a sample, not to whoever happens to make it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from raybatch.order.shuffle import SeededShuffle, as_shuffle_rng
+
+# Spawn keys of what is derived from a seed; those below 16 are the shuffle's.
+_BATCHES, _SAMPLES, _REPLACEMENTS = 16, 17, 18
+_STAGE = 2**32 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class RandomKeys:
+    """Where a batch stands: what its random numbers are derived from, by `SeedSequence` spawn keys.
+
+    `position` is the place of its first sample in the order of the epoch, in the structure of the source, or an
+    array of the places of all; `path` leads from the source to a member or a stage of it.
+    """
+
+    seed: int
+    epoch: int
+    batch: int
+    position: Any
+    path: tuple[int, ...] = ()
+
+    def member(self, index: int) -> RandomKeys:
+        """Return the keys of member `index` of a composite or choice source."""
+        return replace(
+            self, position=member_position(self.position, index), path=(*self.path, index)
+        )
+
+    def under(self) -> RandomKeys:
+        """Return the keys of the source under a map, whose numbers must not be those of the map."""
+        return replace(self, path=(*self.path, _STAGE))
+
+    def at(self, rows: Any) -> RandomKeys:
+        """Return the keys of the batch of these of its rows, which need not follow each other."""
+        return replace(self, position=_positions(self.position, np.asarray(rows)))
+
+    def of_batch(self) -> np.random.Generator:
+        """Return the generator of this batch."""
+        return self._generator(_BATCHES, self.batch)
+
+    def of_sample(self, *numbers: int) -> np.random.Generator:
+        """Return the generator of the sample that `numbers` name, such as its index."""
+        return self._generator(_SAMPLES, *numbers)
+
+    def of_replacement(self, *numbers: int) -> np.random.Generator:
+        """Return the generator that draws what takes the place of the sample that `numbers` name."""
+        return self._generator(_REPLACEMENTS, *numbers)
+
+    def _generator(self, *key: int) -> np.random.Generator:
+        spawn_key = (*self.path, self.epoch, *key)
+        return np.random.Generator(
+            np.random.Philox(np.random.SeedSequence(self.seed, spawn_key=spawn_key))
+        )
+
+
+def member_position(position: Any, index: int) -> Any:
+    """Return the place of member `index`; where only one place is known, it is that of all members."""
+    return position[index] if isinstance(position, tuple) else position
+
+
+def _positions(position: Any, rows: Any) -> Any:
+    """Return the place of each of `rows`, in the structure of `position`, the place of the first."""
+    if isinstance(position, tuple):
+        return tuple(_positions(member, rows) for member in position)
+    return position[rows] if isinstance(position, np.ndarray) else position + rows
+
+
+NO_KEYS = RandomKeys(seed=0, epoch=0, batch=0, position=0)
+
+
+def seed_of(shuffle: Any) -> int:
+    """Return the seed of an epoch's random numbers: that of its shuffle, 0 in order.
+
+    For a generator it is a digest of its state, from which nothing is drawn.
+    """
+    rng: Any = as_shuffle_rng(shuffle)
+    if isinstance(rng, SeededShuffle):
+        return rng.seed
+    if isinstance(rng, ModuleType):
+        rng = np.random.mtrand._rand
+    if isinstance(rng, np.random.RandomState):
+        rng = rng._bit_generator
+    elif isinstance(rng, np.random.Generator):
+        rng = rng.bit_generator
+    state = getattr(rng, "state", None)
+    if state is None:
+        return 0
+    return int.from_bytes(hashlib.sha256(_canonical(state)).digest()[:16], "little")
+
+
+def _canonical(state: Any) -> bytes:
+    if isinstance(state, dict):
+        return b"".join(name.encode() + _canonical(state[name]) for name in sorted(state))
+    return state.tobytes() if isinstance(state, np.ndarray) else repr(state).encode()

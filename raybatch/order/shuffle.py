@@ -1,0 +1,136 @@
+"""What `shuffle=` may be, and the generator that stands for it."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any, Protocol, TypeAlias, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from raybatch.order.indices import IndexArray
+from raybatch.order.permutation import KeyedPermutation
+
+# Spawn keys keep the streams that are derived from one seed apart.
+_ORDER, _UNIFORMS, _GENERATOR = 0, 1, 2
+
+
+class ShuffleRNG(Protocol):
+    """What every shuffle can draw; NumPy's generators have it, and more."""
+
+    def permutation(self, x: Any, /) -> Any:
+        """Return the indices below `x`, or the elements of the array `x`, in a random order."""
+        ...
+
+    def shuffle(self, x: Any, /) -> None:
+        """Put the elements of the array `x` in a random order."""
+        ...
+
+
+Shuffle: TypeAlias = (
+    "bool | int | np.random.RandomState | np.random.Generator | ModuleType | ShuffleRNG | None"
+)
+
+
+class SeededShuffle:
+    """The draws of one epoch as a function of an int seed: a `ShuffleRNG` that holds no array.
+
+    Its permutations are keyed (`KeyedPermutation`), and `member(i)` is the independent shuffle of member i
+    of a composite or choice source. Keys come from `SeedSequence` spawn keys, so no two of
+    (seed, epoch, member, pass) share one.
+    """
+
+    def __init__(self, seed: int, epoch: int = 0, path: tuple[int, ...] = ()) -> None:
+        self.seed, self._epoch, self._path = seed, epoch, path
+        self._passes = 0
+
+    def member(self, index: int) -> SeededShuffle:
+        """Return the shuffle of member `index` of a composite or choice source."""
+        return SeededShuffle(self.seed, self._epoch, (*self._path, index))
+
+    def permutation(self, x: int | IndexArray, /) -> KeyedPermutation | _Gathered:
+        """Return the indices below `x`, or the elements of the array `x`, in the order of the next pass."""
+        key = self._seed_sequence(_ORDER, self._passes)
+        self._passes += 1
+        if isinstance(x, np.ndarray):
+            return _Gathered(x, KeyedPermutation(len(x), key))
+        return KeyedPermutation(x, key)
+
+    def shuffle(self, x: Any, /) -> None:
+        """Put the elements of the array `x` in the order of the next pass."""
+        x[:] = x[self.permutation(len(x))[:]]
+
+    def generator(self) -> np.random.Generator:
+        """Return a generator of this seed and epoch, for a sampler that can only draw in sequence."""
+        return np.random.Generator(np.random.Philox(self._seed_sequence(_GENERATOR, 0)))
+
+    def skip_permutations(self, count: int) -> None:
+        """Leave out the next `count` permutations."""
+        self._passes += count
+
+    def uniforms(self, start: int, stop: int) -> npt.NDArray[np.float64]:
+        """Return the random numbers in [0, 1) that belong to places `start` up to `stop`, float64.
+
+        Philox makes four numbers from each value of its counter, so any place is as near as the first.
+        """
+        block, offset = divmod(start, 4)
+        key = self._seed_sequence(_UNIFORMS, 0).generate_state(2, np.uint64)
+        bits = np.random.Philox(counter=block, key=key)
+        return np.random.Generator(bits).random(offset + stop - start)[offset:]
+
+    def _seed_sequence(self, purpose: int, number: int) -> np.random.SeedSequence:
+        spawn_key = (purpose, self._epoch, number, *self._path)
+        return np.random.SeedSequence(self.seed, spawn_key=spawn_key)
+
+
+class _Gathered:
+    """The elements of `array` in a permuted order, gathered slice by slice."""
+
+    def __init__(self, array: IndexArray, order: KeyedPermutation) -> None:
+        self._array, self._order = array, order
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def __getitem__(self, positions: slice, /) -> IndexArray:
+        return self._array[self._order[positions]]
+
+
+def as_shuffle_rng(shuffle: Any) -> ShuffleRNG | None:
+    """Return the generator that `shuffle` asks for, None for "in order".
+
+    None and False mean in order, True NumPy's global generator, an int of 0 or more a seed; a RandomState,
+    a Generator or the `np.random` module is used as it is. TypeError or ValueError for anything else.
+    """
+    if shuffle is None or shuffle is False:
+        return None
+    if shuffle is True:
+        return cast(ShuffleRNG, np.random)
+    if isinstance(shuffle, (int, np.integer)):
+        if shuffle < 0:
+            raise ValueError(f"a shuffle seed must be 0 or more, not {shuffle}")
+        return SeededShuffle(int(shuffle))
+    if callable(getattr(shuffle, "permutation", None)) and not isinstance(shuffle, type):
+        return cast(ShuffleRNG, shuffle)
+    raise TypeError(
+        "shuffle must be None, a bool, an int seed, a RandomState, a Generator or np.random, "
+        f"not {shuffle!r}"
+    )
+
+
+def draws_in_turn(shuffle: Any) -> bool:
+    """Return whether each draw depends on those before it: so for a generator, not for a seed."""
+    rng = as_shuffle_rng(shuffle)
+    return rng is not None and not isinstance(rng, SeededShuffle)
+
+
+def member_shuffles(shuffle: Any, count: int) -> list[Any]:
+    """Return what each of `count` member sources is to shuffle with.
+
+    Members share a generator object and draw from it in turn; from a seed each gets a shuffle of its own,
+    or members of one length would all have one order.
+    """
+    rng = as_shuffle_rng(shuffle)
+    if isinstance(rng, SeededShuffle):
+        return [rng.member(index) for index in range(count)]
+    return [shuffle] * count

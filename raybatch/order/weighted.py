@@ -1,0 +1,168 @@
+"""Samples drawn with replacement, each with a probability of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from raybatch.order.cursor import ArrayRun, BatchRun, Cursor, Run
+from raybatch.order.indices import IndexArray, as_index_array, check_index_range
+from raybatch.order.sampler import AbstractSampler
+from raybatch.order.shuffle import SeededShuffle, ShuffleRNG
+
+FloatArray = npt.NDArray[np.float64]
+
+
+class WeightedSampler(AbstractSampler):
+    """Draws sample i with probability `weights[i] / weights.sum()`, without end; cannot draw in order."""
+
+    def __init__(self, weights: npt.ArrayLike) -> None:
+        self.weights = _normalised(weights, "weights")
+        self.length = len(self.weights)
+
+    def num_indices_generated(self) -> float:
+        return np.inf
+
+    def check_length(self, length: int) -> None:
+        if self.length > length:
+            raise IndexError(f"there are {self.length} weights, the data set has {length} samples")
+
+    def cursor(self, shuffle_rng: ShuffleRNG | None) -> Draws:
+        """Return the start of the draws; NotImplementedError in order."""
+        if shuffle_rng is None:
+            raise NotImplementedError("WeightedSampler cannot sample in order: give a shuffle")
+        return Draws(self.length, self.weights, shuffle_rng)
+
+    def draw_numbers(self, position: int, count: int) -> IndexArray:
+        return np.arange(position, position + count)
+
+    def draw(self, rng: np.random.Generator) -> int:
+        return int(rng.choice(self.length, p=self.weights))
+
+    def without(self, indices: IndexArray) -> WeightedSampler:
+        check_index_range(indices, self.length)
+        weights = self.weights.copy()
+        weights[indices] = 0.0
+        return WeightedSampler(weights)
+
+    @staticmethod
+    def class_balancing_sample_weights(y: npt.NDArray[np.integer[Any]]) -> FloatArray:
+        """Return one weight a sample (float64 `(n,)`), so that each class of `y` weighs the same.
+
+        `y` holds classes as integers ≥ 0, shape `(n,)`.
+        """
+        classes = as_index_array(y)
+        counts = np.bincount(classes)
+        weight_of_class = np.zeros(len(counts))
+        present = counts > 0
+        weight_of_class[present] = 1.0 / (counts[present] * present.sum())
+        return weight_of_class[classes]
+
+    @staticmethod
+    def class_balancing_sampler(y: npt.NDArray[np.integer[Any]]) -> WeightedSampler:
+        """Return a sampler that draws each class of `y` equally often."""
+        return WeightedSampler(WeightedSampler.class_balancing_sample_weights(y))
+
+
+class WeightedSubsetSampler(AbstractSampler):
+    """Draws sample `indices[i]` with a probability proportional to `sub_weights[i]`, without end."""
+
+    def __init__(self, sub_weights: npt.ArrayLike, indices: npt.ArrayLike) -> None:
+        self.indices = as_index_array(indices)
+        self.length = len(self.indices)
+        weights = np.asarray(sub_weights)
+        if len(weights) != self.length:
+            raise ValueError(
+                "sub_weights and indices should have the same length; "
+                f"{len(weights)} != {self.length}"
+            )
+        self.sub_weights = _normalised(weights, "sub_weights")
+
+    def num_indices_generated(self) -> float:
+        return np.inf
+
+    def map_indices(self, indices: Any) -> Any:
+        return self.indices[indices]
+
+    def check_length(self, length: int) -> None:
+        check_index_range(self.indices, length)
+
+    def cursor(self, shuffle_rng: ShuffleRNG | None) -> Draws:
+        """Return the start of the draws; NotImplementedError in order."""
+        if shuffle_rng is None:
+            raise NotImplementedError(
+                "WeightedSubsetSampler cannot sample in order: give a shuffle"
+            )
+        return Draws(self.indices, self.sub_weights, shuffle_rng)
+
+    def draw_numbers(self, position: int, count: int) -> IndexArray:
+        return np.arange(position, position + count)
+
+    def draw(self, rng: np.random.Generator) -> int:
+        return int(rng.choice(self.indices, p=self.sub_weights))
+
+    def without(self, indices: IndexArray) -> WeightedSubsetSampler:
+        stays = ~np.isin(self.indices, indices)
+        return WeightedSubsetSampler(self.sub_weights[stays], self.indices[stays])
+
+    @staticmethod
+    def class_balancing_sampler(
+        y: npt.NDArray[np.integer[Any]], indices: npt.NDArray[np.integer[Any]]
+    ) -> WeightedSubsetSampler:
+        """Return a sampler over `indices` that draws each class of `y[indices]` equally often."""
+        weights = WeightedSampler.class_balancing_sample_weights(y[indices])
+        return WeightedSubsetSampler(weights, indices=indices)
+
+
+def _normalised(weights: npt.ArrayLike, name: str) -> FloatArray:
+    array = np.asarray(weights).astype(np.float64)
+    if array.ndim != 1:
+        raise ValueError(f"{name} must have 1 dimension, not {array.ndim}")
+    if not np.isfinite(array).all() or (array < 0).any():
+        raise ValueError(f"{name} must be finite and not negative")
+    total = array.sum()
+    if total == 0.0:
+        raise ValueError(f"{name} should not sum to 0")
+    normalised: FloatArray = array / total
+    return normalised
+
+
+class Draws(Cursor):
+    """Draws with replacement from `population`, a length or an index array, without end.
+
+    From a generator each run is one `choice`, as BatchUp has it. From a seed each draw is a function of its
+    place: the cumulative weights are searched for the uniform number that belongs to the place.
+    """
+
+    is_even = True
+
+    def __init__(self, population: int | IndexArray, weights: FloatArray, rng: Any) -> None:
+        self._population, self._weights, self._rng = population, weights, rng
+        self._cumulative: FloatArray | None = None
+
+    def step(self, size: int) -> Run:
+        if isinstance(self._rng, SeededShuffle):
+            run: Run = ArrayRun([(self, self.position, self.position + size)], self.position)
+        else:
+            drawn = self._rng.choice(self._population, size=(size,), p=self._weights)
+            run = BatchRun(drawn, size, self.position)
+        self.position += size
+        return run
+
+    def skip(self, size: int, steps: int) -> None:
+        if isinstance(self._rng, SeededShuffle):
+            self.position += size * steps
+        else:
+            super().skip(size, steps)
+
+    def __getitem__(self, places: slice) -> IndexArray:
+        """Return the draws at `places` of the order of a seed."""
+        assert isinstance(self._rng, SeededShuffle)
+        if self._cumulative is None:
+            self._cumulative = self._weights.cumsum()
+            self._cumulative /= self._cumulative[-1]
+        numbers = self._rng.uniforms(places.start, places.stop)
+        drawn = self._cumulative.searchsorted(numbers, side="right")
+        return drawn if isinstance(self._population, int) else self._population[drawn]

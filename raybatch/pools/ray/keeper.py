@@ -1,0 +1,217 @@
+"""A pool that has a name: an actor that keeps the workers for as long as somebody uses them.
+
+    user ──lease()──► keeper     a call that does not return while the user stays
+    user ──join(lease)──► keeper     the workers; from here on the keeper waits for the lease to end
+
+The lease ends when the user leaves, and also when its process dies: the reference to the result of `lease` is
+owned by the user, and Ray tells whoever waits for it that the owner is gone. No clock is involved. When the
+last user has gone the keeper ends the workers and itself. It is detached, so it does not end with the
+process that made it. How many workers there are to be is the keeper's to say: users have different settings.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from ray import exceptions as ray_errors
+
+from raybatch.errors import PoolError
+from raybatch.pools.ray.capacity import ActorOptions, capacity
+from raybatch.pools.ray.connection import RayConnection
+from raybatch.pools.ray.host import own_version, why_not_started
+from raybatch.pools.ray.member import RayMember
+from raybatch.pools.ray.team import RayTeam, worker_class
+
+NAMESPACE = "raybatch"
+
+# A keeper may be ending just when it is asked; then another one is made.
+_MAX_JOIN_ATTEMPTS = 5
+
+# A keeper that cannot be reached for so long is asked again later.
+_KEEPER_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The actors that a keeper has, by number, how many there are to be, and the raybatch that they are of."""
+
+    size: int
+    actors: dict[int, Any]
+    version: str
+
+
+class PoolKeeper:
+    """The class of the keeping actor."""
+
+    def __init__(self, num_actors: int | None, threads: int, options: ActorOptions) -> None:
+        self._num_actors = num_actors
+        self._threads = threads
+        self._options = options
+        self._class = worker_class(options)
+        self._next_number = 0
+        self._actors: dict[int, Any] = {}
+        # Each with the users that may still wait for its batches.
+        self._retired: dict[int, tuple[Any, set[str]]] = {}
+        self._users: dict[str, asyncio.Event] = {}
+        self._watches: set[asyncio.Task[None]] = set()
+
+    async def lease(self, user: str) -> None:
+        """Return when `user` leaves."""
+        await self._users.setdefault(user, asyncio.Event()).wait()
+
+    async def join(self, user: str, lease: list[Any]) -> Kept:
+        """Return the workers, and keep them while the one reference in `lease` is open."""
+        self._users.setdefault(user, asyncio.Event())
+        watch = asyncio.create_task(self._watch(user, lease[0]))
+        self._watches.add(watch)
+        return await self.fill_up()
+
+    async def leave(self, user: str) -> None:
+        """End the lease of `user`."""
+        if user in self._users:
+            self._users[user].set()
+
+    async def end(self, number: int) -> None:
+        """End worker `number`, unless another user has said so before."""
+        actor = self._actors.pop(number, None)
+        if actor is not None:
+            ray.kill(actor)
+
+    async def retire(self, number: int) -> None:
+        """Count no longer on worker `number`, whose host is to leave; its users may still wait for its batches."""
+        if number in self._actors:
+            self._retired[number] = self._actors.pop(number), set(self._users)
+
+    async def done_with(self, user: str, number: int) -> None:
+        """Take note that `user` waits for nothing more from worker `number`, which has retired."""
+        if number in self._retired:
+            actor, users = self._retired[number]
+            users.discard(user)
+            if not users:
+                del self._retired[number]
+                ray.kill(actor)
+
+    async def fill_up(self) -> Kept:
+        """Start a worker for each that is missing; return all that there are."""
+        size = self._num_actors
+        if size is None:
+            size = capacity(self._options).num_actors
+        while len(self._actors) < size:
+            self._actors[self._next_number] = self._class.remote(self._threads)
+            self._next_number += 1
+        return Kept(size, self._actors, own_version())
+
+    async def _watch(self, user: str, lease: Any) -> None:
+        with contextlib.suppress(ray_errors.RayError):  # it says so when the user's process is gone
+            await lease
+        del self._users[user]
+        for number in list(self._retired):
+            await self.done_with(user, number)
+        for actor in self._actors.values():
+            actor.forget_user.remote(user)
+        if not self._users:
+            for actor in self._actors.values():
+                ray.kill(actor)
+            ray.kill(ray.get_runtime_context().current_actor)
+
+
+class SharedRayTeam(RayTeam):
+    """A user's view of the workers of the pool `name`; another user's attempts are not seen."""
+
+    is_shared = True
+
+    def __init__(
+        self,
+        connection: RayConnection,
+        num_actors: int | None,
+        threads: int,
+        options: ActorOptions,
+        start_timeout_s: float,
+        name: str,
+    ) -> None:
+        self._name = name
+        self._keeper_arguments = (num_actors, threads, options)
+        self._keeper: Any = None
+        super().__init__(connection, num_actors, threads, options, start_timeout_s)
+
+    def close(self) -> None:
+        with self._lock:
+            if not self._is_closed and self._connection.is_alive():
+                self._keeper.leave.remote(self.user)
+            self._is_closed = True
+            self._members.clear()
+
+    def _join(self) -> Kept:
+        for _ in range(_MAX_JOIN_ATTEMPTS):
+            self._keeper = (
+                ray.remote(PoolKeeper)
+                .options(
+                    name=self._name,
+                    namespace=NAMESPACE,
+                    lifetime="detached",
+                    get_if_exists=True,
+                    num_cpus=0,
+                    max_concurrency=1000,
+                    # The cluster ends with its head anyway; no user's host is to take the others' workers with it.
+                    resources={"node:__internal_head__": 0.001},
+                )
+                .remote(*self._keeper_arguments)
+            )
+            self.user = uuid.uuid4().hex
+            self._lease = self._keeper.lease.remote(self.user)
+            try:
+                kept: Kept = ray.get(self._keeper.join.remote(self.user, [self._lease]))
+            except ray_errors.RayActorError as error:
+                why = error
+                continue
+            if kept.version != own_version():
+                self._keeper.leave.remote(self.user)
+                raise PoolError(
+                    f"the pool {self._name!r} is one of raybatch {kept.version}, and this process has {own_version()}: "
+                    "install the same on both, or use another name"
+                )
+            return kept
+        raise PoolError(
+            f"the pool {self._name!r} cannot be joined, it ended each time it was asked: {why_not_started(why)}"
+        ) from why
+
+    def _look(self) -> None:
+        super()._look()
+        self._ask()
+
+    def _start_missing(self) -> None:
+        self._ask()
+
+    def _ask(self) -> None:
+        """Take over what the keeper has."""
+        try:
+            if self._keeper is None:
+                kept = self._join()
+            else:
+                kept = ray.get(self._keeper.fill_up.remote(), timeout=_KEEPER_TIMEOUT_S)
+        except (ray_errors.GetTimeoutError, ray_errors.ActorUnavailableError):
+            return
+        except ray_errors.RayActorError as error:
+            raise PoolError(f"the pool {self._name!r} has ended: {error}") from error
+        self.size = kept.size
+        known = {member.number for member in self._members}
+        for number, actor in kept.actors.items():
+            if number not in known:
+                self._members.append(RayMember(number, actor, actor.ready.remote()))
+
+    def _retire(self, member: RayMember) -> None:
+        self._keeper.retire.remote(member.number)
+
+    def _drop_waiting(self) -> None:
+        """Leave it to the keeper how many there are: who waits here may be at work for another user."""
+
+    def _end(self, member: RayMember) -> None:
+        if member.is_leaving and not member.is_gone:
+            self._keeper.done_with.remote(self.user, member.number)
+        else:
+            self._keeper.end.remote(member.number)

@@ -1,0 +1,178 @@
+"""What runs in a Ray actor: constants that are kept, and batches made from them."""
+
+from __future__ import annotations
+
+import pickle
+import time
+import traceback
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from ray import cloudpickle
+from ray import exceptions as ray_errors
+
+from raybatch.accessors import row_executor
+from raybatch.errors import RemoteError
+from raybatch.pools.ray.host import WorkerFacts, address, advice
+from raybatch.pools.session import Failure, SharedConstant, result_of
+
+# The constants of this process, by key. An actor is the only user of its process.
+_constants: dict[str, Any] = {}
+
+
+class BatchWorker:
+    """The class of the actors: one batch at a time, its rows on `threads` threads."""
+
+    def __init__(self, threads: int) -> None:
+        self._executor = ThreadPoolExecutor(threads) if threads > 1 else None
+        # This thread's CPU time when the last result was returned, or None if more has happened since.
+        self._returned_at: float | None = None
+        self._loading_s = 0.0
+
+    def ready(self) -> WorkerFacts:
+        """Return where this worker is, once its process is up."""
+        return WorkerFacts.here()
+
+    def keep(self, key: str, refs: list[Any]) -> None:
+        """Get the one constant in `refs`; a failure to unpickle it is kept for those who use it."""
+        self._returned_at = None
+        start = time.perf_counter()
+        try:
+            _constants[key] = ray.get(refs[0])
+        except ray_errors.RaySystemError as error:
+            raised = error.client_exc
+            _constants[key] = Failure(raised if isinstance(raised, Exception) else error)
+        except Exception as error:
+            _constants[key] = Failure(error)
+        self._loading_s += time.perf_counter() - start
+
+    def forget(self, key: str) -> None:
+        """Let go of a constant."""
+        _constants.pop(key, None)
+
+    def forget_user(self, user: str) -> None:
+        """Let go of all constants of `user`, whose name their keys begin with."""
+        for key in [key for key in _constants if key.startswith(user)]:
+            del _constants[key]
+
+    def make(self, key: str, item: Any) -> tuple[Any, float, float, float] | PackedFailure:
+        """Return what the kept reader makes of `item`, and seconds: of that, of storing the result before, of `keep`.
+
+        Ray stores a result when this has returned, so it is known at the next call. It is work of this thread; what
+        the actor waits for its next call is not.
+        """
+        stored_s = 0.0 if self._returned_at is None else time.thread_time() - self._returned_at
+        self._returned_at = None
+        start = time.perf_counter()
+        with row_executor(self._executor):
+            result = result_of(lambda sent: kept(key)(_unpacked(sent)), item)
+        if isinstance(result, Failure):
+            return PackedFailure.pack(result.error)
+        self._returned_at = time.thread_time()
+        loading_s, self._loading_s = self._loading_s, 0.0
+        return result, time.perf_counter() - start, stored_s, loading_s
+
+
+def packed(item: Any) -> Any:
+    """Return `item` as bytes, which Ray sends as they are; or itself, where only Ray's own pickler knows how.
+
+    Ray's pickler calls back into Python for each object, and takes several times as long over a batch's indices.
+    """
+    try:
+        data = pickle.dumps(item, protocol=5)
+    except Exception:
+        return item
+    # What the program itself defines is not there for a worker to import.
+    return item if b"__main__" in data else data
+
+
+def _unpacked(item: Any) -> Any:
+    return pickle.loads(item) if isinstance(item, bytes) else item
+
+
+def kept(key: str) -> Any:
+    """Return a constant that this worker was given; what went wrong when it came is raised."""
+    if key not in _constants:
+        raise RemoteError(f"this worker was not sent what it is to work with (constant {key})")
+    value = _constants[key]
+    if isinstance(value, Failure):
+        error = value.error
+        raise RemoteError(
+            f"the worker on host {address()} cannot load the source or function that it was sent: "
+            f"{type(error).__name__}: {error}. {advice(error)}"
+        ) from error
+    return value
+
+
+class RayConstant(SharedConstant):
+    """A constant in the object store, which tasks refer to by its key."""
+
+    def __init__(self, value: Any, key: str) -> None:
+        super().__init__(value)
+        self.key = key
+        self.ref = ray.put(value)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _kept_constant, (self.key,)
+
+
+def _kept_constant(key: str) -> SharedConstant:
+    return SharedConstant(kept(key))
+
+
+@dataclass(frozen=True)
+class PackedFailure:
+    """An exception on its way to the driver, in a form that always arrives.
+
+    `chain` holds the exception and its causes, each pickled on its own beside its type and message; `text` the
+    host and the traceback.
+    """
+
+    chain: tuple[tuple[bytes | None, str], ...]
+    text: str
+
+    @classmethod
+    def pack(cls, error: BaseException) -> PackedFailure:
+        text = f"on host {address()}:\n" + "".join(traceback.format_exception(error))
+        chain = ((_pickled(link), f"{type(link).__name__}: {link}") for link in _causes(error))
+        return cls(tuple(chain), text)
+
+    def unpack(self) -> Failure:
+        """Return the exception, its causes restored, and last among them the worker's traceback."""
+        origin: BaseException = RemoteError(f"the traceback in the worker {self.text}")
+        for packed, summary in reversed(self.chain):
+            link = _unpickled(packed)
+            if link is None:
+                link = RemoteError(f"{summary} (the exception itself cannot be sent)")
+            link.__cause__ = origin
+            origin = link
+        if not isinstance(origin, Exception):
+            origin = RemoteError(self.chain[0][1])
+        return Failure(origin)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    seen = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__
+
+
+def _pickled(error: BaseException) -> bytes | None:
+    try:
+        data: bytes = cloudpickle.dumps(error)
+    except Exception:
+        return None
+    return data
+
+
+def _unpickled(data: bytes | None) -> BaseException | None:
+    try:
+        error = None if data is None else cloudpickle.loads(data)
+    except Exception:
+        return None
+    return error if isinstance(error, BaseException) else None

@@ -1,0 +1,213 @@
+"""The loop that drives a session with the scheduler: items in, results out, in the order of the items."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from raybatch.errors import PoolError
+from raybatch.pools.journal import Journal
+from raybatch.pools.session import Failure, HandOver, Session
+from raybatch.scheduling import (
+    Command,
+    Deliver,
+    Discard,
+    Event,
+    Exhausted,
+    Failed,
+    Kill,
+    Prefetch,
+    Raise,
+    Recovery,
+    Resized,
+    Scheduler,
+    Started,
+    Submit,
+    Taken,
+    TimePassed,
+    Wanted,
+)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome(Generic[T]):
+    """What became of `item`: its `value`, or the `error` that stands in its place."""
+
+    item: T
+    value: Any = None
+    error: Exception | None = None
+
+
+class OrderedStream(Generic[T]):
+    """An iterator over the outcomes of `items`, made ahead by `session`, in order.
+
+    `payload(item)` is what the session's reader gets. Work begins at once. `limit()` is asked before each item
+    how much may be made ahead. An error is one outcome, and the next is that of the next item; an error of
+    `items` itself is the last. `largest_bytes` is the size that a value may be expected to have, 0 if unknown.
+    `journal` takes note of what is done again; `waiting` is called with the stream, now and then while it waits.
+    Close the stream, or let go of it.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        items: Iterator[T],
+        limit: Callable[[], Prefetch],
+        recovery: Recovery,
+        payload: Callable[[T], Any] = lambda item: item,
+        largest_bytes: int = 0,
+        journal: Journal | None = None,
+        waiting: Callable[[OrderedStream[T]], None] = lambda stream: None,
+    ) -> None:
+        self._session = session
+        self._items = items
+        self._payload = payload
+        self._clock = session.clock
+        self._limit: Callable[[], Prefetch] | None = limit
+        self._prefetch = limit()
+        self._scheduler = Scheduler(self._prefetch, recovery, largest_bytes)
+        self._journal = Journal() if journal is None else journal
+        self._waiting = waiting
+        self._under_way: dict[int, T] = {}
+        self._head: Deliver | Raise | None = None
+        self._items_error: Exception | None = None
+        self._closed = False
+        self._tell(Started())
+
+    def __iter__(self) -> Iterator[Outcome[T]]:
+        return self
+
+    def __next__(self) -> Outcome[T]:
+        if self._closed and not self._scheduler.is_finished:
+            raise PoolError(
+                "the stream is closed: its loader or pool was closed, or began another iteration"
+            )
+        try:
+            return self._next()
+        except StopIteration:
+            raise
+        except BaseException:
+            # A Ctrl-C may have fallen between two steps that belong together.
+            self.close()
+            raise
+
+    def _next(self) -> Outcome[T]:
+        if self._limit is not None and (prefetch := self._limit()) != self._prefetch:
+            self._prefetch = prefetch
+            self._tell(Resized(prefetch))
+        self._tell(Wanted())
+        while self._head is None:
+            if self._scheduler.is_finished:
+                return self._finish()
+            event: Event | None = None
+            for event in self._session.wait(self._scheduler.patience_s(self._clock())):
+                self._tell(event)
+            del event  # in line, the traceback of an error leads back to this frame
+            if self._scheduler.patience_s(self._clock()) == 0.0:
+                self._tell(TimePassed(self._session.silent()))
+            self._waiting(self)
+        return self._take(self._head)
+
+    @property
+    def largest_bytes(self) -> int:
+        """The size of the largest value so far."""
+        return self._scheduler.largest_bytes
+
+    @property
+    def made_ahead(self) -> int:
+        """How many values are made and wait to be taken."""
+        return self._scheduler.made_ahead
+
+    @property
+    def window(self) -> int:
+        """How many values may be under way and made ahead."""
+        return self._scheduler.window
+
+    @property
+    def hand_over(self) -> HandOver:
+        """What it took so far to hand values over from those who made them."""
+        return self._session.hand_over
+
+    def close(self) -> None:
+        """Drop all that was made ahead."""
+        if not self._closed:
+            self._under_way.clear()
+            self._session.close()
+            self._limit = None  # it holds the pool
+            self._closed = True
+
+    def __del__(self) -> None:
+        self.close()
+
+    def _take(self, head: Deliver | Raise) -> Outcome[T]:
+        item = self._under_way.pop(head.key)
+        if isinstance(head, Deliver):
+            outcome = Outcome(item, self._session.fetch(head.key, head.attempt))
+        else:
+            outcome = Outcome(item, error=_as_error(head.reason))
+        self._head = None
+        self._tell(Taken(head.key))
+        return outcome
+
+    def _finish(self) -> Outcome[T]:
+        self.close()
+        if self._items_error is not None:
+            error, self._items_error = self._items_error, None
+            try:
+                raise error
+            finally:
+                del error  # its traceback holds this frame
+        raise StopIteration
+
+    def _tell(self, event: Event) -> None:
+        """Hand `event` to the scheduler, and do what it answers, and so on."""
+        events = deque([event])
+        while events:
+            event = events.popleft()
+            for command in self._scheduler.handle(event, self._clock()):
+                if isinstance(event, (Failed, TimePassed)):
+                    self._note(event, command)
+                follow_up = self._do(command)
+                if follow_up is not None:
+                    events.append(follow_up)
+                    if isinstance(follow_up, Exhausted):
+                        break
+
+    def _note(self, event: Event, command: Command) -> None:
+        item = self._under_way.get(command.key) if isinstance(command, Submit) else None
+        self._journal.note(event, command, item)
+
+    def _do(self, command: Command) -> Event | None:
+        match command:
+            case Submit():
+                return self._submit(command)
+            case Deliver() | Raise():
+                self._head = command
+            case Discard():
+                self._session.discard(command.key, command.attempt)
+            case Kill():
+                self._session.kill(command.worker)
+        return None
+
+    def _submit(self, command: Submit) -> Event | None:
+        key = command.key
+        if command.attempt == 0:
+            try:
+                self._under_way[key] = next(self._items)
+            except StopIteration:
+                return Exhausted(key)
+            except Exception as error:
+                self._items_error = error
+                return Exhausted(key)
+        payload = self._payload(self._under_way[key])
+        self._session.submit(key, command.attempt, payload, command.avoid)
+        return None
+
+
+def _as_error(reason: Any) -> Exception:
+    error: Exception = reason.error if isinstance(reason, Failure) else reason
+    return error

@@ -1,0 +1,151 @@
+"""Threads of this process as workers: Pillow decodes and resizes without the interpreter's lock."""
+
+from __future__ import annotations
+
+import operator
+import os
+import queue
+import threading
+import time
+import weakref
+from dataclasses import dataclass
+from typing import Any
+
+from raybatch.errors import PoolError
+from raybatch.pools.pool import AbstractWorkerPool
+from raybatch.pools.session import HandOver, Read, Results, result_of
+from raybatch.scheduling import Completed, Failed, Prefetch, Silent
+
+
+class ThreadPool(AbstractWorkerPool):
+    """Makes batches on `num_threads` threads (None: one for each CPU of this machine).
+
+    Sources are used by several threads at once, so their accessors and functions must allow that. Close the
+    pool, use it in a `with`, or let go of it: the threads end with it.
+    """
+
+    def __init__(self, num_threads: int | None = None) -> None:
+        count = os.cpu_count() or 1 if num_threads is None else operator.index(num_threads)
+        if count < 1:
+            raise ValueError(f"num_threads must be 1 or more, not {count}")
+        self.num_threads = count
+        self._tasks = _TaskQueue(count)
+        for number in range(count):
+            threading.Thread(
+                target=_work, args=(self._tasks,), name=f"raybatch-{number}", daemon=True
+            ).start()
+        self._end = weakref.finalize(self, self._tasks.close)
+
+    def open(self, read: Any) -> ThreadSession:
+        return ThreadSession(self, self._tasks, read)
+
+    def default_prefetch(self) -> Prefetch:
+        return Prefetch(batches=2 * self.num_threads + 2)
+
+    def close(self) -> None:
+        """Let the threads end after the batches that they have been asked for."""
+        self._end()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.num_threads,)
+
+
+class WorkerThreadPool(ThreadPool):
+    """BatchUp's name for a pool of `processes` threads."""
+
+    def __init__(self, processes: int = 1) -> None:
+        super().__init__(processes)
+
+
+class _Inbox:
+    """What a session shares with the threads, so that they do not keep the session itself."""
+
+    def __init__(self, read: Read) -> None:
+        self.read: Read | None = read
+        self.results: queue.SimpleQueue[tuple[int, int, Any]] = queue.SimpleQueue()
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One attempt, and the inbox of the session that waits for it."""
+
+    inbox: _Inbox
+    key: int
+    attempt: int
+    item: Any
+
+
+class _TaskQueue:
+    """The one queue that all threads take from; None tells a thread to end."""
+
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+        self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
+        self._is_closed = False
+        # Reentrant, since the garbage collector may close the pool while this thread is in here.
+        self._lock = threading.RLock()
+
+    def put(self, task: _Task) -> None:
+        with self._lock:
+            if self._is_closed:
+                raise PoolError("the pool is closed")
+            self._tasks.put(task)
+
+    def get(self) -> _Task | None:
+        return self._tasks.get()
+
+    def close(self) -> None:
+        with self._lock:
+            if not self._is_closed:
+                self._is_closed = True
+                for _ in range(self._threads):
+                    self._tasks.put(None)
+
+
+class ThreadSession:
+    """A `Session` whose tasks go through the queue of a `ThreadPool`."""
+
+    hand_over = HandOver()
+    clock = staticmethod(time.monotonic)
+
+    def __init__(self, pool: ThreadPool, tasks: _TaskQueue, read: Read) -> None:
+        self._pool: ThreadPool | None = pool  # the threads live while the pool does
+        self._tasks = tasks
+        self._inbox = _Inbox(read)
+        self._results = Results()
+        self.fetch, self.discard = self._results.fetch, self._results.discard
+
+    def submit(self, key: int, attempt: int, item: Any, avoid: frozenset[int]) -> None:
+        self._tasks.put(_Task(self._inbox, key, attempt, item))
+
+    def wait(self, timeout_s: float) -> list[Completed | Failed]:
+        try:
+            # The longest wait that a lock can be asked for.
+            ended = self._inbox.results.get(timeout=min(timeout_s, threading.TIMEOUT_MAX))
+        except queue.Empty:
+            return []
+        return [self._results.settle(*ended)]
+
+    def silent(self) -> tuple[Silent, ...]:
+        return ()  # nothing can be done about a thread
+
+    def kill(self, worker: int) -> None:
+        raise NotImplementedError("a thread cannot be ended")
+
+    def close(self) -> None:
+        self._pool = None
+        self._inbox.read = None
+        self._inbox = _Inbox(_closed)
+        self._results.clear()
+
+
+def _closed(item: Any) -> Any:
+    raise PoolError("the session is closed")
+
+
+def _work(tasks: _TaskQueue) -> None:
+    while (task := tasks.get()) is not None:
+        read = task.inbox.read
+        if read is not None:
+            task.inbox.results.put((task.key, task.attempt, result_of(read, task.item)))
+        del task, read  # while this thread waits it holds nobody's data

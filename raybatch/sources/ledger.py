@@ -1,0 +1,146 @@
+"""The list of the bad samples that were met, which can be saved, and left out the next time."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+
+from raybatch.errors import BadSamplesError
+from raybatch.sources.bad_samples import BadSample, BadSamples, Place
+
+_log = logging.getLogger(__name__)
+
+_SCHEMA = pa.schema(
+    [
+        ("index", pa.int64()),
+        ("error", pa.string()),
+        ("message", pa.string()),
+        ("path", pa.string()),
+        ("member", pa.list_(pa.int64())),
+        ("epoch", pa.int64()),
+        ("batch", pa.int64()),
+    ]
+)
+
+
+class BadSampleLedger:
+    """The bad samples, as `BadSample`, in the order in which they were met; each once, as it was met first."""
+
+    def __init__(self, samples: Iterable[BadSample] = ()) -> None:
+        self._samples: dict[Place, BadSample] = {}
+        for sample in samples:
+            self.add(sample)
+
+    def add(self, sample: BadSample) -> bool:
+        """Add `sample`, unless it is there, and return whether it was added."""
+        return self._samples.setdefault(sample.place, sample) is sample
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def __contains__(self, sample: BadSample) -> bool:
+        """Return whether this sample was met, in whatever batch."""
+        return sample.place in self._samples
+
+    def __iter__(self) -> Iterator[BadSample]:
+        return iter(list(self._samples.values()))
+
+    def __getitem__(self, number: int) -> BadSample:
+        return list(self._samples.values())[number]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({list(self)})"
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a Parquet file (`.parquet`) or one with a JSON object a line (`.jsonl`), a sample a row."""
+        target = Path(path)
+        rows = [dataclasses.asdict(sample) for sample in self]
+        aside = target.with_name(f".{target.name}.{os.getpid()}")
+        try:
+            if _is_parquet(target):
+                columns = {name: [row[name] for row in rows] for name in _SCHEMA.names}
+                pa.parquet.write_table(pa.table(columns, _SCHEMA), aside)
+            else:
+                aside.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+            aside.replace(target)
+        finally:
+            aside.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> BadSampleLedger:
+        """Return the ledger that `save` wrote."""
+        target = Path(path)
+        if _is_parquet(target):
+            rows = pa.parquet.read_table(target, schema=_SCHEMA).to_pylist()
+        else:
+            rows = [json.loads(line) for line in target.read_text("utf-8").splitlines()]
+        return cls(BadSample(**{**row, "member": tuple(row["member"])}) for row in rows)
+
+
+def _is_parquet(path: Path) -> bool:
+    if path.suffix not in (".parquet", ".jsonl"):
+        raise ValueError(f"the name of a ledger must end in .parquet or .jsonl, not {str(path)!r}")
+    return path.suffix == ".parquet"
+
+
+def excluded(exclude: Any) -> list[BadSample]:
+    """Return the samples in `exclude`: a ledger, the path of a saved one, or an index array."""
+    if isinstance(exclude, (str, os.PathLike)):
+        exclude = BadSampleLedger.load(exclude)
+    if isinstance(exclude, BadSampleLedger):
+        return list(exclude)
+    indices = np.asarray(exclude)
+    if indices.ndim != 1 or (len(indices) and not np.issubdtype(indices.dtype, np.integer)):
+        raise TypeError(
+            "exclude must be a ledger of bad samples, the path of a saved one, or a 1-D integer array, not "
+            f"{exclude!r}"
+        )
+    if (indices < 0).any():
+        raise ValueError(f"exclude must hold indices of 0 or more, not {indices.min()}")
+    return [BadSample(int(index), "", "") for index in indices]
+
+
+class EpochTally:
+    """Enters the bad samples of one epoch in a ledger; BadSamplesError where they are more than `allowed`."""
+
+    def __init__(self, ledger: BadSampleLedger, setting: BadSamples, allowed: int | float) -> None:
+        self._ledger = ledger
+        self._setting = setting
+        self._allowed = allowed
+        self._count = 0
+
+    def take(self, bad: tuple[BadSample, ...], epoch: int, batch: int) -> None:
+        """Enter the bad samples of batch `batch`."""
+        for sample in bad:
+            if self._ledger.add(sample.at(epoch, batch)):
+                _log_bad_sample(sample.at(epoch, batch), self._setting.policy)
+        self._count += len(bad)
+        if bad and self._count > self._allowed:
+            raise BadSamplesError(
+                f"{self._count} samples of epoch {epoch} cannot be read so far, and the limit is "
+                f"{self._setting.limit}; the last: {bad[-1].message}"
+            )
+
+
+def _log_bad_sample(bad: BadSample, policy: str) -> None:
+    _log.warning(
+        "epoch %d, batch %d: %s cannot be read (policy: %s): %s: %s",
+        *(bad.epoch, bad.batch, bad, policy, bad.error, bad.message),
+        extra={
+            "policy": policy,
+            "epoch": bad.epoch,
+            "batch": bad.batch,
+            "index": bad.index,
+            "path": bad.path,
+            "error": f"{bad.error}: {bad.message}",
+        },
+    )

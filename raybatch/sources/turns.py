@@ -1,0 +1,130 @@
+"""Whose turn it is: the order in which a choice source goes to its members."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from raybatch.order import SeededShuffle, ShuffleRNG, num_batches
+
+
+class Turns:
+    """An order of turns. `end_together`: the first member that has no batch left is the end of all."""
+
+    end_together: bool
+
+    def next(self, batch_size: int, passed: list[int]) -> int | None:
+        """Return the member whose turn it is, None after the last turn.
+
+        `batch_size` is that of the turn, and `passed` how many samples of each member have been drawn; both
+        count only where the batch size changes within an epoch.
+        """
+        raise NotImplementedError
+
+    def ended(self, member: int) -> None:
+        """Take note that `member` had no batch left when its turn came."""
+
+    def skip(self, batch_size: int, steps: int, passed: list[int]) -> npt.NDArray[np.int64]:
+        """Leave out the next `steps` turns, and return how many of them each member had.
+
+        Only in order or for a seed; what a generator draws depends on what else is drawn in between.
+        """
+        raise NotImplementedError
+
+
+class Rounds(Turns):
+    """Each of `count` members once a round: in order, or in a new random order each round."""
+
+    end_together = True
+
+    def __init__(self, count: int, rng: ShuffleRNG | None) -> None:
+        self._count = count
+        self._rng = rng
+        self._round: deque[int] = deque()
+
+    def next(self, batch_size: int, passed: list[int]) -> int:
+        if not self._round:
+            order = (
+                range(self._count) if self._rng is None else self._rng.permutation(self._count)[:]
+            )
+            self._round.extend(int(member) for member in order)
+        return self._round.popleft()
+
+    def skip(self, batch_size: int, steps: int, passed: list[int]) -> npt.NDArray[np.int64]:
+        turns = np.zeros(self._count, dtype=np.int64)
+        while steps and (self._round or steps < self._count):
+            turns[self.next(batch_size, passed)] += 1
+            steps -= 1
+        rounds, rest = divmod(steps, self._count)
+        if isinstance(self._rng, SeededShuffle):
+            self._rng.skip_permutations(rounds)
+        turns += rounds
+        return turns + self.skip(batch_size, rest, passed) if rest else turns
+
+
+class Stratified(Turns):
+    """As many turns as each member has batches: spread evenly, or shuffled.
+
+    If the batch size changes on the way, the turns for what is left are laid out anew. Of the members in
+    `uneven` the number of samples does not say the number of batches: what they have left after the last turn
+    follows, member by member, where BatchUp would lose it.
+    """
+
+    end_together = False
+
+    def __init__(self, sizes: list[int], uneven: set[int], rng: ShuffleRNG | None) -> None:
+        self._sizes = sizes
+        self._uneven = uneven
+        self._rng = rng
+        self._batch_size: int | None = None
+        self._order: npt.NDArray[Any] = np.arange(0)
+        self._next = 0
+
+    def next(self, batch_size: int, passed: list[int]) -> int | None:
+        self._lay_out(batch_size, passed)
+        if self._next == len(self._order):
+            return min(self._uneven, default=None)
+        self._next += 1
+        return int(self._order[self._next - 1])
+
+    def ended(self, member: int) -> None:
+        self._uneven.discard(member)
+
+    def skip(self, batch_size: int, steps: int, passed: list[int]) -> npt.NDArray[np.int64]:
+        self._lay_out(batch_size, passed)
+        left_out = self._order[self._next : self._next + steps]
+        self._next += len(left_out)
+        return np.bincount(left_out, minlength=len(self._sizes))
+
+    def _lay_out(self, batch_size: int, passed: list[int]) -> None:
+        if batch_size == self._batch_size:
+            return
+        left = [max(0, size - done) for size, done in zip(self._sizes, passed, strict=True)]
+        counts = np.array([num_batches(samples, batch_size) for samples in left])
+        if self._rng is None:
+            self._order = _spread_evenly(counts)
+        else:
+            self._order = np.repeat(np.arange(len(counts)), counts)
+            self._rng.shuffle(self._order)
+        self._batch_size, self._next = batch_size, 0
+
+
+def _spread_evenly(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return each member i `counts[i]` times, in BatchUp's order: spread over the longest's batches."""
+    steps = int(counts.max())
+    if steps == 0:
+        return np.arange(0)
+    deltas = counts.astype(float) / steps
+    due = np.zeros_like(deltas)
+    previous = np.full(len(counts), -1)
+    parts = []
+    for _ in range(steps):
+        # The quarter step keeps the sum of rounded deltas on the right side of each whole number.
+        now = np.floor(due + 0.25 / steps).astype(int)
+        parts.append(np.flatnonzero((now > previous) & (counts > 0)))
+        previous = now
+        due += deltas
+    return np.concatenate(parts)
