@@ -27,8 +27,18 @@ from raybatch.accessors import (
     to_parquet,
 )
 from raybatch.batchup import data_source, sampling, work_pool
+from raybatch.batchup.data_source import (
+    ArrayDataSource,
+    CallableDataSource,
+    ChoiceDataSource,
+    CompositeDataSource,
+    IteratorDataSource,
+    MapDataSource,
+)
+from raybatch.batchup.work_pool import ThreadPool
 from raybatch.image import PixelLayout
 from raybatch.loader import Loader, RankSplit
+from raybatch.making import BadSamples
 from raybatch.order import (
     BlockShuffleSampler,
     StandardSampler,
@@ -37,23 +47,11 @@ from raybatch.order import (
     WeightedSubsetSampler,
 )
 from raybatch.packing import pack
-from raybatch.pools import ThreadPool
 from raybatch.scheduling import Prefetch, Recovery
-from raybatch.sources import (
-    ArrayDataSource,
-    BadSampleLedger,
-    BadSamples,
-    CallableDataSource,
-    ChoiceDataSource,
-    CompositeDataSource,
-    IteratorDataSource,
-    MapDataSource,
-    TolerantDataSource,
-    stream_digest,
-)
+from raybatch.sources import BadSampleLedger, stream_digest
 
 if TYPE_CHECKING:
-    from raybatch.pools import RayActorPool
+    from raybatch.batchup.ray_pools import RayActorPool
 
 __version__ = "0.1.0"
 
@@ -90,7 +88,6 @@ __all__ = [
     "StandardSampler",
     "SubsetSampler",
     "ThreadPool",
-    "TolerantDataSource",
     "WeightedSampler",
     "WeightedSubsetSampler",
     "data_source",

@@ -28,6 +28,13 @@ class StageTimes:
         with self._lock:
             self.seconds[name] += seconds
 
+    def until_now(self, begun_at: float) -> dict[str, float]:
+        """Return the seconds by stage of work that began at `begun_at`; "other" is what belongs to none."""
+        seconds = dict(self.seconds)
+        # Rows that are made on several threads take more in sum than the batch.
+        seconds["other"] = max(0.0, time.perf_counter() - begun_at - sum(seconds.values()))
+        return seconds
+
 
 class _OfThread(threading.local):
     times: StageTimes | None = None

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from raybatch.loader import Loader, RankSplit
-from raybatch.sources import AbstractDataSource
+from raybatch.sources import DataSource
 
 try:
     import ray.train
@@ -42,7 +42,7 @@ def rank_split() -> RankSplit:
     return RankSplit(context.get_world_rank(), context.get_world_size())
 
 
-def train_loader(source: AbstractDataSource, batch_size: int, **options: Any) -> Loader:
+def train_loader(source: DataSource, batch_size: int, **options: Any) -> Loader:
     """Return the loader of this worker's rank, which goes on where the run's last checkpoint was saved.
 
     `batch_size` is that of one worker, and `options` are those of `Loader`, but for `split`. The number of workers and

@@ -7,9 +7,9 @@ import time
 
 from raybatch.bench.plan import BatchCosts
 from raybatch.loader import Loader
-from raybatch.pools import AbstractWorkerPool
+from raybatch.pools import WorkerPool
 from raybatch.scheduling import Prefetch
-from raybatch.sources import AbstractDataSource, batch_nbytes
+from raybatch.sources import DataSource, batch_nbytes
 
 _WARM_UP = 3
 # Enough that one worker is never out of work.
@@ -17,9 +17,9 @@ _WINDOW = Prefetch(4)
 
 
 def measure_costs(
-    source: AbstractDataSource,
+    source: DataSource,
     batch_size: int,
-    pool: AbstractWorkerPool,
+    pool: WorkerPool,
     batches: int,
     mean_file_bytes: float,
 ) -> BatchCosts:
@@ -50,7 +50,7 @@ def measure_costs(
     )
 
 
-def _waiting_share(source: AbstractDataSource, batch_size: int) -> float:
+def _waiting_share(source: DataSource, batch_size: int) -> float:
     """Return the part of the time of a batch in which no CPU works for it, made in this process."""
     for seed in range(2):  # the first is to warm up
         cpu_s, began = time.process_time(), time.perf_counter()

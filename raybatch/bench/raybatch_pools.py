@@ -10,7 +10,7 @@ import numpy as np
 from raybatch.accessors import ImageFileAccessor
 from raybatch.bench.work import Work
 from raybatch.loader import Loader
-from raybatch.pools import AbstractWorkerPool, ThreadPool
+from raybatch.pools import ThreadPool, WorkerPool
 from raybatch.sources import ArrayDataSource
 
 
@@ -29,13 +29,13 @@ def scaled(work: Work) -> Iterator[tuple[Any, Any]]:
     return _load(work, _actor_pool(work), decode="scaled", scale_margin=work.scale_margin)
 
 
-def _actor_pool(work: Work) -> AbstractWorkerPool:
+def _actor_pool(work: Work) -> WorkerPool:
     from raybatch.pools import RayActorPool  # loads ray
 
     return RayActorPool(work.workers, address="local")
 
 
-def _load(work: Work, pool: AbstractWorkerPool, **reading: Any) -> Iterator[tuple[Any, Any]]:
+def _load(work: Work, pool: WorkerPool, **reading: Any) -> Iterator[tuple[Any, Any]]:
     images = ImageFileAccessor(work.paths, work.size, **reading)
     source = ArrayDataSource([images, np.arange(len(images))])
     with pool, Loader(source, work.batch_size, pool=pool) as loader:

@@ -16,8 +16,8 @@ from raybatch.cli import options
 from raybatch.cli.folder import folder_source
 from raybatch.cli.progress import with_progress
 from raybatch.loader import Loader
-from raybatch.pools import AbstractWorkerPool
-from raybatch.sources import AbstractDataSource, BadSampleLedger, StreamDigest
+from raybatch.pools import WorkerPool
+from raybatch.sources import BadSampleLedger, DataSource, StreamDigest
 
 
 @click.command()
@@ -61,7 +61,7 @@ def load(
 
 @contextmanager
 def open_loader(
-    source: AbstractDataSource,
+    source: DataSource,
     batch_size: int,
     shuffle: int | None,
     actors: int | None,
@@ -77,9 +77,7 @@ def open_loader(
 
 
 @contextmanager
-def open_pool(
-    actors: int | None, cluster: Mapping[str, Any]
-) -> Iterator[AbstractWorkerPool | None]:
+def open_pool(actors: int | None, cluster: Mapping[str, Any]) -> Iterator[WorkerPool | None]:
     """Open a pool of `actors` Ray actors that are up, placed by `options.cluster`, or none for 0."""
     if actors == 0:
         yield None

@@ -20,7 +20,7 @@ from raybatch.cli import options
 from raybatch.cli.folder import folder_source, name_labels
 from raybatch.image import contact_sheet
 from raybatch.loader import Loader
-from raybatch.sources import AbstractDataSource, ArrayDataSource, BadSampleLedger
+from raybatch.sources import ArrayDataSource, BadSampleLedger, DataSource
 
 _LARGEST_EDGE = 256
 
@@ -136,7 +136,7 @@ def _source(
     augment: Callable[..., Any] | None,
     exclude: BadSampleLedger | None,
     reading: dict[str, Any],
-) -> tuple[AbstractDataSource, list[str]]:
+) -> tuple[DataSource, list[str]]:
     """Return a source of (image, label), and the names of the labels."""
     if augment is None:
         return folder_source(root, size or (224, 224), exclude, **reading)

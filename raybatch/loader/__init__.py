@@ -2,8 +2,8 @@
 
 from raybatch.loader.fingerprint import fingerprint
 from raybatch.loader.loader import Loader
-from raybatch.loader.plan import Plan, Task
+from raybatch.loader.plan import Plan
 from raybatch.loader.ranks import RankSplit
 from raybatch.loader.stats import LoaderStats
 
-__all__ = ["Loader", "LoaderStats", "Plan", "RankSplit", "Task", "fingerprint"]
+__all__ = ["Loader", "LoaderStats", "Plan", "RankSplit", "fingerprint"]

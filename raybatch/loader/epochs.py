@@ -10,7 +10,7 @@ import numpy as np
 
 from raybatch.errors import StateError
 from raybatch.order import SeededShuffle, Shuffle, as_shuffle_rng, seed_of
-from raybatch.sources import AbstractDataSource, cursor_of
+from raybatch.sources import DataSource
 
 
 class EpochShuffles:
@@ -21,9 +21,7 @@ class EpochShuffles:
     the generator is kept as it was at the start of each of them.
     """
 
-    def __init__(
-        self, shuffle: Shuffle, source: AbstractDataSource, global_batch_size: int
-    ) -> None:
+    def __init__(self, shuffle: Shuffle, source: DataSource, global_batch_size: int) -> None:
         self._shuffle = _owned(shuffle)
         self._source = source
         self._batch_size = global_batch_size
@@ -58,7 +56,7 @@ class EpochShuffles:
         known = max(number for number in self._starts if number <= epoch)
         while known < epoch:
             rng = copy.deepcopy(self._starts[known])
-            cursor = cursor_of(self._source, shuffle=rng)
+            cursor = self._source.order(rng)
             while cursor.step(self._batch_size) is not None:
                 pass
             known += 1

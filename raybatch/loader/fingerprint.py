@@ -9,51 +9,45 @@ import numpy as np
 
 from raybatch.order import AbstractSampler
 from raybatch.sources import (
-    AbstractDataSource,
     ChoiceDataSource,
     CompositeDataSource,
-    MapDataSource,
+    DataSource,
     RandomAccessDataSource,
+    nodes,
+    unmapped,
 )
 
 # A longer description is replaced by its digest, so that a state stays small.
 _MAX_LENGTH = 200
 
 
-def fingerprint(source: AbstractDataSource) -> dict[str, Any]:
+def fingerprint(source: DataSource) -> dict[str, Any]:
     """Return the number of samples, the structure and the samplers of `source`, small enough for JSON.
 
     Paths and pixels are no part of it: a data set may move.
     """
     samples = source.num_samples()
+    samplers = [
+        _describe(node.sampler)
+        for node in nodes(source)
+        if isinstance(node, RandomAccessDataSource)
+    ]
     return {
         "samples": "endless" if samples == np.inf else samples,
         "source": _short(_structure(source)),
-        "sampler": _short("; ".join(_samplers(source))),
+        "sampler": _short("; ".join(samplers)),
     }
 
 
-def _structure(source: AbstractDataSource) -> str:
-    if isinstance(source, MapDataSource):
-        # What a function does to a batch does not change which samples are in it.
-        return _structure(source.source)
-    if isinstance(source, (CompositeDataSource, ChoiceDataSource)):
-        members = ", ".join(_structure(member) for member in source.datasets)
-        kind = "composite" if isinstance(source, CompositeDataSource) else "choice"
-        if isinstance(source, ChoiceDataSource) and source.stratified:
-            kind = "stratified choice"
-        return f"{kind}({members})"
+def _structure(source: DataSource) -> str:
+    # What a function does to a batch does not change which samples are in it.
+    source = unmapped(source)
+    members = ", ".join(map(_structure, source.children))
+    if isinstance(source, CompositeDataSource):
+        return f"composite({members})"
+    if isinstance(source, ChoiceDataSource):
+        return f"{'stratified ' if source.stratified else ''}choice({members})"
     return type(source).__name__
-
-
-def _samplers(source: AbstractDataSource) -> list[str]:
-    if isinstance(source, MapDataSource):
-        return _samplers(source.source)
-    if isinstance(source, (CompositeDataSource, ChoiceDataSource)):
-        return [text for member in source.datasets for text in _samplers(member)]
-    if isinstance(source, RandomAccessDataSource):
-        return [_describe(source.sampler)]
-    return []
 
 
 def _describe(sampler: AbstractSampler) -> str:

@@ -2,50 +2,38 @@
 
 The way of one batch:
 
-    plan.tasks ─► scheduler ─Submit─► pool session ─► worker: receiver.read(indices, keys, ...) of the source
+    plan.requests ─► scheduler ─Submit─► pool session ─► worker: make(source, request) → result
                       ▲                    │
                       ├──── Completed ◄────┘          (the bytes stay where the worker put them)
-                      └─Deliver(k)─► session.fetch ─► receiver.receive ─► the caller
+                      └─Deliver(k)─► session.fetch ─► delivery.batch ─► the caller
                                                       Taken(k) ─► scheduler, which begins another
 """
 
 from __future__ import annotations
 
-import functools
 import operator
 import weakref
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
-from raybatch.errors import PoolError, StateError
+from raybatch.errors import StateError
+from raybatch.loader.course import Course
+from raybatch.loader.delivery import Delivery
 from raybatch.loader.fingerprint import fingerprint
 from raybatch.loader.iterator import EpochIterator
-from raybatch.loader.plan import Plan, Progress, Task
+from raybatch.loader.plan import Plan
+from raybatch.loader.position import Position
+from raybatch.loader.producer import Producer
 from raybatch.loader.progress import ProgressLine
 from raybatch.loader.ranks import RankSplit
-from raybatch.loader.receiver import Receiver
-from raybatch.loader.stats import LoaderStats, StatsCounter, Timed, TimedRead
+from raybatch.loader.stats import LoaderStats, StatsCounter
 from raybatch.loader.watch import Watch
+from raybatch.making import BadSamples
 from raybatch.order import Shuffle
-from raybatch.pools import (
-    AbstractWorkerPool,
-    HandOver,
-    InlinePool,
-    Journal,
-    OrderedStream,
-    Outcome,
-)
+from raybatch.pools import InlinePool, Journal, WorkerPool
 from raybatch.scheduling import Prefetch, Recovery
-from raybatch.sources import (
-    AbstractDataSource,
-    BadSampleLedger,
-    BadSamples,
-    Batch,
-    TolerantDataSource,
-    excluded,
-)
+from raybatch.sources import BadSampleLedger, Batch, DataSource, check_source, excluded
 
 STATE_VERSION = 1
 
@@ -78,13 +66,13 @@ class Loader:
 
     def __init__(
         self,
-        source: AbstractDataSource,
+        source: DataSource,
         batch_size: int,
         *,
         shuffle: Shuffle = False,
         last_batch: str = "keep",
         split: RankSplit | None = None,
-        pool: AbstractWorkerPool | None = None,
+        pool: WorkerPool | None = None,
         prefetch: Prefetch | None = None,
         recovery: Recovery | None = None,
         bad_samples: BadSamples | str = "raise",
@@ -94,55 +82,44 @@ class Loader:
     ) -> None:
         split = RankSplit(0, 1) if split is None else split
         _check_type("split", split, RankSplit)
-        if not isinstance(source, AbstractDataSource):
-            raise TypeError(f"source must be a data source, not {type(source)}")
-        if isinstance(source, TolerantDataSource):
-            setting, source = source.setting, source.source
-        else:
-            setting = BadSamples.of(bad_samples)
+        check_source("source", source)
+        setting = BadSamples.of(bad_samples)
         if exclude is not None:
             source = source.without(excluded(exclude))
-        self._plan = Plan(source, batch_size, shuffle, last_batch, split)
+        self._plan = Plan(source, batch_size, shuffle, last_batch, split, setting.policy)
         self._fingerprint = fingerprint(source)
         pool = InlinePool() if pool is None else pool
-        _check_type("pool", pool, AbstractWorkerPool)
+        _check_type("pool", pool, WorkerPool)
         if prefetch is not None:
             _check_type("prefetch", prefetch, Prefetch)
-        self._prefetch = prefetch
-        self._recovery = Recovery() if recovery is None else recovery
-        _check_type("recovery", self._recovery, Recovery)
-        self._receiver = Receiver(self._plan, setting)
-        self._read = pool.shared_constant(TimedRead(self._receiver.read))
+        recovery = Recovery() if recovery is None else recovery
+        _check_type("recovery", recovery, Recovery)
+        self._producer = Producer(source, pool, prefetch, recovery)
+        self._delivery = Delivery(self._plan, setting, self._producer)
         self._counter = StatsCounter()
         self._name, self._progress = str(name), bool(progress)
-        self._journal = Journal(functools.partial(_place, self._name))
+        self._journal = Journal(self._name)
         watchers = [pool.metrics(self._name), ProgressLine(self._name) if progress else None]
         self._watch = Watch(
             [watcher for watcher in watchers if watcher is not None],
             self._counter,
             self._journal,
-            self._receiver.ledger,
+            self._delivery.ledger,
         )
-        self._pool: AbstractWorkerPool | None = pool
         self._adopts_seed = shuffle is True
-        self._epoch = 0
-        # What the caller has received of the epoch, and where the next `iter()` begins.
-        self._received: Progress = []
-        self._begin_at: Progress = []
-        self._stream: OrderedStream[Task] | None = None
-        self._largest_bytes = 0
+        self._course = Course(self._counter)
         # Weak, so that an iterator is gone, and what was made for it, as soon as its loop is left.
         self._iterator: weakref.ref[EpochIterator] | None = None
 
     @property
     def epoch(self) -> int:
         """The number of the epoch that iterating gives, from 0; it grows when an epoch completes."""
-        return self._epoch
+        return self._course.position.epoch
 
     @property
     def bad_samples(self) -> BadSampleLedger:
         """The bad samples that were skipped or replaced so far; see `bad_samples` above."""
-        return self._receiver.ledger
+        return self._delivery.ledger
 
     @property
     def num_samples(self) -> int | float | None:
@@ -151,9 +128,7 @@ class Loader:
 
     def stats(self) -> LoaderStats:
         """Return what was delivered so far, where the time went, and what would make it faster."""
-        return self._counter.snapshot(
-            HandOver() if self._stream is None else self._stream.hand_over
-        )
+        return self._counter.snapshot(self._course.hand_over)
 
     @property
     def batch_size(self) -> int:
@@ -163,7 +138,7 @@ class Loader:
     @property
     def batches_received(self) -> int:
         """The number of global batches of the epoch so far, those of which no sample was left included."""
-        return sum(steps for _, steps in self._received)
+        return self._course.position.batches
 
     def set_epoch(self, epoch: int) -> None:
         """Make `epoch` the one that the next `iter()` gives, from its first batch.
@@ -174,9 +149,8 @@ class Loader:
         if number < 0:
             raise ValueError(f"epoch must be 0 or more, not {epoch}")
         self._close_iterator()
-        if number != self._epoch:
-            self._drop_stream()
-            self._epoch, self._received, self._begin_at = number, [], []
+        if number != self.epoch:
+            self._course.move(Position(number))
 
     def state_dict(self) -> dict[str, Any]:
         """Return where this loader is, as a small dict that JSON can hold.
@@ -186,9 +160,8 @@ class Loader:
         """
         return {
             "version": STATE_VERSION,
-            "epoch": self._epoch,
-            "received": [list(part) for part in self._received],
-            "shuffle": self._plan.shuffles.to_state(self._epoch),
+            **self._course.position.to_state(),
+            "shuffle": self._plan.shuffles.to_state(self.epoch),
             **self._fingerprint,
         }
 
@@ -203,10 +176,7 @@ class Loader:
         # Also refuses; until then nothing has changed.
         self._plan.load_shuffle(state["shuffle"], state["epoch"], adopt_seed=self._adopts_seed)
         self._close_iterator()
-        self._drop_stream()
-        self._epoch = state["epoch"]
-        self._received = [list(part) for part in state["received"]]
-        self._begin_at = self._received
+        self._course.move(Position.of_state(state))
 
     def split(self, world_size: int) -> list[Loader]:
         """Return one loader for each of `world_size` ranks, to be sent to whoever consumes it.
@@ -216,10 +186,8 @@ class Loader:
         if self._plan.split.world_size != 1:
             raise ValueError("this loader is one rank of a split already")
         RankSplit(0, world_size)  # refuses what is no number of ranks
-        return [
-            _copied(*self._copy_arguments(RankSplit(rank, world_size)))
-            for rank in range(world_size)
-        ]
+        splits = [RankSplit(rank, world_size) for rank in range(world_size)]
+        return [_copied(*self._copy_arguments(split)) for split in splits]
 
     def serial(self) -> Loader:
         """Return a loader of the same batches without a pool, at the first of this one's epoch.
@@ -228,94 +196,60 @@ class Loader:
         """
         if self._plan.split.world_size != 1:
             raise ValueError("this loader is one rank of a split; give the whole one")
-        arguments, epoch, _, adopts_seed = self._copy_arguments(self._plan.split)
-        return _copied({**arguments, "pool": None}, epoch, [], adopts_seed)
+        arguments, position, adopts_seed = self._copy_arguments(self._plan.split)
+        return _copied({**arguments, "pool": None}, Position(position.epoch), adopts_seed)
 
     def __len__(self) -> int:
         """Return the number of batches of the current epoch for this rank; TypeError if it has no end."""
-        return self._plan.num_batches(self._epoch)
+        return self._plan.num_batches(self.epoch)
 
     def __iter__(self) -> Iterator[Batch]:
         """Iterate over one epoch, from its first batch; an iterator begun before ends here."""
         self._close_iterator()
-        if self._pool is None:
-            raise PoolError("the loader is closed")
-        if self._stream is None:
-            self._stream = OrderedStream(
-                self._pool.open(self._read),
-                self._plan.tasks(self._epoch, self._begin_at),
-                self._limit(self._pool),
-                self._recovery,
-                self._receiver.payload,
-                self._largest_bytes,
-                self._journal,
-                self._watch.wait,
+        course = self._course
+        if course.stream is None:
+            requests = self._plan.requests(course.begin)
+            course.stream = self._producer.stream(
+                requests, course.largest_bytes, self._journal, self._watch.wait
             )
-        self._receiver.begin_epoch()
-        self._received = self._begin_at
-        self._watch.begin(self._epoch, self._num_batches_left)
-        iterator = EpochIterator(
-            self._stream, self._receive, self._left_epoch, self._counter, self._watch
-        )
+        self._delivery.begin_epoch()
+        course.position = course.begin
+        self._watch.begin(self.epoch, self._num_batches_left)
+        size = self._plan.global_batch_size
+        iterator = EpochIterator(course, size, self._delivery, self._counter, self._watch)
         self._iterator = weakref.ref(iterator)
         return iterator
 
     def _num_batches_left(self) -> int | None:
-        received = sum(size * steps for size, steps in self._begin_at)
         try:
-            return len(self) - received // self._plan.global_batch_size
+            return len(self) - self._course.begin.samples // self._plan.global_batch_size
         except TypeError:
             return None  # there is no end
 
-    def _receive(self, outcome: Outcome[Task]) -> Batch | None:
-        self._note_received(outcome.item)
-        if outcome.error is None:
-            made: Timed = outcome.value
-            self._counter.made(self._receiver.samples_in(outcome.item, made.value), made.seconds)
-            outcome = replace(outcome, value=made.value)
-        pool = self._pool
-        on_each_host = pool.on_each_host if pool is not None and pool.spans_hosts else None
-        return self._receiver.receive(outcome, self._attempt, on_each_host)
-
-    def _attempt(self, read: Callable[[Any], Any], items: Iterable[Any]) -> list[Outcome[Any]]:
-        """Have `read(item)` made for each of `items`, by the side of the stream."""
-        if self._pool is None:
-            raise PoolError("the loader is closed")
-        limit, recovery = self._limit(self._pool), replace(self._recovery, max_attempts=2)
-        return list(OrderedStream(self._pool.open(read), iter(items), limit, recovery))
-
-    def _limit(self, pool: AbstractWorkerPool) -> Callable[[], Prefetch]:
-        prefetch = self._prefetch
-        return pool.default_prefetch if prefetch is None else lambda: prefetch
-
     def close(self) -> None:
         """Drop what was made ahead, and let go of the pool; may be called twice."""
-        self._watch.end(self._stream)
-        self._drop_stream()
-        self._read = None
-        self._pool = None
+        self._watch.end(self._course.stream)
+        self._course.drop_stream()
+        self._producer.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _copied, self._copy_arguments(self._plan.split)
 
     def _copy_arguments(self, split: RankSplit) -> tuple[Any, ...]:
-        if self._pool is None:
-            raise PoolError("the loader is closed")
-        shuffle = self._plan.shuffles.at(self._epoch)
         arguments = {
             "source": self._plan.source,
             "batch_size": self._plan.batch_size,
-            "shuffle": shuffle,
+            "shuffle": self._plan.shuffles.at(self.epoch),
             "last_batch": self._plan.last_batch,
             "split": split,
-            "pool": self._pool,
-            "prefetch": self._prefetch,
-            "recovery": self._recovery,
-            "bad_samples": self._receiver.setting,
+            "pool": self._producer.pool,
+            "prefetch": self._producer.prefetch,
+            "recovery": self._producer.recovery,
+            "bad_samples": self._delivery.setting,
             "progress": self._progress,
             "name": self._name,
         }
-        return arguments, self._epoch, self._received, self._adopts_seed
+        return arguments, self._course.position, self._adopts_seed
 
     def __enter__(self) -> Loader:
         return self
@@ -337,47 +271,19 @@ class Loader:
             if field not in state:
                 raise StateError(field, "missing", "needed")
 
-    def _drop_stream(self) -> None:
-        if self._stream is not None:
-            self._largest_bytes = self._stream.largest_bytes
-            self._counter.handed_over(self._stream.hand_over)
-            self._stream.close()
-            self._stream = None
-
     def _close_iterator(self) -> None:
         iterator = None if self._iterator is None else self._iterator()
         if iterator is not None:
             iterator.close()
 
-    def _note_received(self, task: Task) -> None:
-        earlier, size = self._begin_at, self._plan.global_batch_size
-        if earlier and earlier[-1][0] == size:
-            earlier = earlier[:-1]  # one part, however often it was resumed
-        before = sum(steps for _, steps in earlier)
-        self._received = [*earlier, [size, task.step + 1 - before]]
 
-    def _left_epoch(self, *, completed: bool, stream_goes_on: bool) -> None:
-        """Note how the current epoch ended; a completed one is followed by the next."""
-        self._iterator = None
-        self._begin_at = []
-        if completed:
-            self._epoch += 1
-            self._received = []
-        if not stream_goes_on:
-            self._drop_stream()
-
-
-def _copied(arguments: dict[str, Any], epoch: int, received: Progress, adopts_seed: bool) -> Loader:
-    """Return a loader that goes on where another one is."""
+def _copied(arguments: dict[str, Any], position: Position, adopts_seed: bool) -> Loader:
+    """Return a loader that goes on at `position`, as another one would."""
     loader = Loader(**arguments)
-    loader._plan.shuffles.count_from(epoch)
-    loader._epoch, loader._received, loader._begin_at = epoch, received, received
+    loader._plan.shuffles.count_from(position.epoch)
+    loader._course.move(position)
     loader._adopts_seed = adopts_seed
     return loader
-
-
-def _place(name: str, task: Task) -> dict[str, Any]:
-    return {"loader": name, "epoch": task.epoch, "batch": task.step}
 
 
 def _check_type(name: str, value: object, wanted: type) -> None:

@@ -3,56 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from raybatch.loader.epochs import EpochShuffles
-from raybatch.loader.ranks import LAST_BATCH, RankSplit, padded
-from raybatch.order import Cursor, RandomKeys, Run, Shuffle, check_batch_size
-from raybatch.sources import (
-    AbstractDataSource,
-    cursor_of,
-    take_rows,
-)
-
-# The way through an epoch so far: [size of the global batches, how many steps of it], oldest first.
-Progress = list[list[int]]
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """One batch to make, from step `step` of its epoch.
-
-    `indices` have the structure of the source; if they are `padded_to` a length, the first `valid` count.
-    `keys` are what its random numbers derive from. `is_last`: of this rank's epoch.
-    """
-
-    epoch: int
-    step: int
-    indices: Any
-    keys: RandomKeys
-    valid: int
-    padded_to: int | None = None
-    is_last: bool = False
-
-    def row(self, number: int) -> Task:
-        """Return the task that makes sample `number` of the batch alone."""
-        indices = take_rows(self.indices, [number])
-        return replace(self, indices=indices, keys=self.keys.at([number]), valid=1, padded_to=None)
+from raybatch.loader.position import Position
+from raybatch.loader.ranks import LAST_BATCH, RankSplit
+from raybatch.making import Request
+from raybatch.order import Cursor, Place, RandomKeys, Run, Shuffle, check_batch_size
+from raybatch.sources import BadSample, DataSource, has_equal_lengths
 
 
 class Plan:
-    """The tasks of every epoch, for one rank."""
+    """The requests of every epoch, for one rank.
+
+    Each has the `policy` for bad samples, and those in `known` to leave out.
+    """
 
     def __init__(
         self,
-        source: AbstractDataSource,
+        source: DataSource,
         batch_size: int,
         shuffle: Shuffle,
         last_batch: str,
         split: RankSplit,
+        policy: str,
     ) -> None:
         if not source.is_random_access:
             raise TypeError(
@@ -61,7 +37,7 @@ class Plan:
             )
         if last_batch not in LAST_BATCH:
             raise ValueError(f"last_batch must be one of {LAST_BATCH}, not {last_batch!r}")
-        if not source.has_equal_lengths and (split.world_size > 1 or last_batch == "pad"):
+        if not has_equal_lengths(source) and (split.world_size > 1 or last_batch == "pad"):
             raise ValueError(
                 "the arrays of a composite with trim=False may differ in length, so its batches cannot be "
                 'shared out among ranks or padded: let it trim, or use one rank and last_batch="keep"'
@@ -70,6 +46,8 @@ class Plan:
         self.batch_size = check_batch_size(batch_size)
         self.last_batch = last_batch
         self.split = split
+        self.policy = policy
+        self.known: dict[Place, BadSample] = {}
         self.global_batch_size = self.batch_size * split.world_size
         self.shuffles = EpochShuffles(shuffle, source, self.global_batch_size)
         self._lengths: dict[int, int] = {}
@@ -81,18 +59,18 @@ class Plan:
         self.shuffles.load_state(state, epoch, adopt_seed=adopt_seed)
         self._lengths = {}
 
-    def tasks(self, epoch: int, progress: Progress) -> Iterator[Task]:
-        """Iterate over the tasks of `epoch` after `progress`, and of all epochs that follow.
+    def requests(self, position: Position) -> Iterator[Request]:
+        """Iterate over the requests of an epoch from `position` on, and of all epochs that follow.
 
-        An epoch without any tasks ends the iteration, or an empty source would never let go.
+        An epoch without any requests ends the iteration, or an empty source would never let go.
         """
         while True:
-            last: Task | None = None
-            for last in _last_marked(self._epoch_tasks(epoch, progress)):
+            last: Request | None = None
+            for last in _last_marked(self._epoch_requests(position)):
                 yield last
             if last is None:
                 return
-            epoch, progress = epoch + 1, []
+            position = Position(position.epoch + 1)
 
     def num_batches(self, epoch: int) -> int:
         """Return the number of batches of `epoch` for this rank; TypeError if it has no end."""
@@ -100,36 +78,37 @@ class Plan:
             self._lengths = {epoch: self._count_batches(epoch)}
         return self._lengths[epoch]
 
-    def _epoch_tasks(self, epoch: int, progress: Progress) -> Iterator[Task]:
-        seed, key_epoch = self.shuffles.keys(epoch)
-        for step, run in self._runs(epoch, progress):
+    def _epoch_requests(self, position: Position) -> Iterator[Request]:
+        seed, key_epoch = self.shuffles.keys(position.epoch)
+        is_padded = self.last_batch == "pad"
+        for step, run in self._runs(position):
             if not self._gives_batch(len(run)):
                 continue
             start, stop = self.split.share(len(run))
-            if start < stop:
-                indices, position = run.part(start, stop), run.position(start)
-            else:
-                indices, position = run.part(0, 1), run.position(0)
-            padded_to = None
-            if self.last_batch == "pad":
-                padded_to = self.batch_size
-                indices = padded(indices, padded_to)
+            rows = run.part(start, stop) if start < stop else run.part(0, 1)
+            if is_padded:
+                rows = rows.pad(self.batch_size)
             number = step * self.split.world_size + self.split.rank
-            keys = RandomKeys(seed, key_epoch, number, position)
-            yield Task(epoch, step, indices, keys, stop - start, padded_to)
+            yield Request(
+                rows,
+                RandomKeys(seed, key_epoch, number),
+                stop - start,
+                is_padded,
+                self.policy,
+                self.known,
+                position.epoch,
+                step,
+            )
 
     def _cursor(self, epoch: int) -> Cursor:
-        return cursor_of(self.source, shuffle=self.shuffles.rng(epoch))
+        return self.source.order(self.shuffles.rng(epoch))
 
-    def _runs(self, epoch: int, progress: Progress) -> Iterator[tuple[int, Run]]:
-        """Iterate over the global batches of `epoch` after `progress`, with their numbers."""
-        cursor = self._cursor(epoch)
-        for size, steps in progress:
+    def _runs(self, position: Position) -> Iterator[tuple[int, Run]]:
+        """Iterate over the global batches of an epoch from `position` on, with their numbers."""
+        cursor = self._cursor(position.epoch)
+        for size, steps in position.received:
             cursor.skip(size, steps)
-        step = sum(steps for _, steps in progress)
-        while (run := cursor.step(self.global_batch_size)) is not None:
-            yield step, run
-            step += 1
+        return enumerate(cursor.runs(self.global_batch_size), position.batches)
 
     def _gives_batch(self, length: int) -> bool:
         return self.split.gives_batch(length, self.global_batch_size, self.last_batch)
@@ -143,7 +122,7 @@ class Plan:
         if isinstance(samples, int) and self._cursor(epoch).is_even:
             full, rest = divmod(samples, self.global_batch_size)
             return full + (rest > 0 and self._gives_batch(rest))
-        return sum(self._gives_batch(len(run)) for _, run in self._runs(epoch, []))
+        return sum(self._gives_batch(len(run)) for _, run in self._runs(Position(epoch)))
 
     def _is_endless(self, epoch: int) -> bool:
         """Whether there is no last batch: some members may be endless where others end the epoch."""
@@ -152,14 +131,14 @@ class Plan:
         return batches == np.inf
 
 
-def _last_marked(tasks: Iterator[Task]) -> Iterator[Task]:
-    """Iterate over `tasks`, the last of them marked; one before an error is not the last, but not lost."""
-    task = next(tasks, None)
-    while task is not None:
+def _last_marked(requests: Iterator[Request]) -> Iterator[Request]:
+    """Iterate over `requests`, the last of them marked; one before an error is not the last, but not lost."""
+    request = next(requests, None)
+    while request is not None:
         try:
-            following = next(tasks, None)
+            following = next(requests, None)
         except Exception:
-            yield task
+            yield request
             raise
-        yield task if following is not None else replace(task, is_last=True)
-        task = following
+        yield request if following is not None else request._replace(is_last=True)
+        request = following

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import operator
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-
-from raybatch.sources import ChoiceBatch
+from raybatch.checks import positive_int
 
 LAST_BATCH = ("keep", "drop", "pad")
 
@@ -25,8 +22,7 @@ class RankSplit:
     world_size: int
 
     def __post_init__(self) -> None:
-        if operator.index(self.world_size) < 1:
-            raise ValueError(f"RankSplit.world_size must be 1 or more, not {self.world_size}")
+        positive_int("RankSplit.world_size", self.world_size)
         if not 0 <= operator.index(self.rank) < self.world_size:
             raise ValueError(
                 f"RankSplit.rank must be from 0 to world_size - 1 = {self.world_size - 1}, not {self.rank}"
@@ -44,12 +40,3 @@ class RankSplit:
             return length == full_length
         start, stop = self.share(length)
         return start < stop or last_batch == "pad"
-
-
-def padded(indices: Any, length: int) -> Any:
-    """Return `indices`, in any structure of arrays, each with its last one repeated up to `length`."""
-    if isinstance(indices, ChoiceBatch):
-        return ChoiceBatch(padded(indices.sample_indices, length), indices.ds_index)
-    if isinstance(indices, tuple):
-        return tuple(padded(member, length) for member in indices)
-    return np.concatenate([indices, np.repeat(indices[-1:], length - len(indices))])

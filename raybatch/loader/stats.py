@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
 
 from raybatch.pools import HandOver
 from raybatch.sources import Batch, batch_nbytes
-from raybatch.stages import STAGES, StageTimes, collecting
+from raybatch.stages import STAGES
 
 # A consumer that waits for less than this part of the time does not wait for the loader.
 _NEGLIGIBLE = 0.1
@@ -30,30 +29,6 @@ _ADVICE = {
     "add workers",
     "other": "the source's own arrays or functions take longest: make them faster, or add workers",
 }
-
-
-class Timed(NamedTuple):
-    """A value, and the seconds that each stage of making it took; "other" is what belongs to none."""
-
-    value: Any
-    seconds: dict[str, float]
-
-
-class TimedRead:
-    """`read`, with the time that it takes: a call returns a `Timed`."""
-
-    def __init__(self, read: Callable[[Any], Any]) -> None:
-        self._read = read
-
-    def __call__(self, item: Any) -> Timed:
-        times = StageTimes()
-        start = time.perf_counter()
-        with collecting(times):
-            value = self._read(item)
-        seconds = dict(times.seconds)
-        # Rows that are made on several threads take more in sum than the batch.
-        seconds["other"] = max(0.0, time.perf_counter() - start - sum(seconds.values()))
-        return Timed(value, seconds)
 
 
 @dataclass(frozen=True)
@@ -133,7 +108,7 @@ class StatsCounter:
         self._waited_s += now - self._asked_at
         self._asked_at = now
 
-    def made(self, samples: int, seconds: dict[str, float]) -> None:
+    def made(self, samples: int, seconds: Mapping[str, float]) -> None:
         """Count the work for a batch."""
         self._samples += samples
         for name, more_s in seconds.items():

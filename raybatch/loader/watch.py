@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 from raybatch.loader.stats import StatsCounter
 from raybatch.pools import Figures, HandOver, Journal, OrderedStream, Watcher
@@ -44,7 +43,7 @@ class Watch:
                 self._due[number] = now + watcher.every_s
             self._next, self._is_on = min(self._due.values()), True
 
-    def look(self, stream: OrderedStream[Any]) -> None:
+    def look(self, stream: OrderedStream) -> None:
         """Show the figures to those whose time has come; to be called often."""
         now = self._clock()
         if now < self._next:
@@ -56,13 +55,13 @@ class Watch:
                 self._due[number] = now + watcher.every_s
         self._next = min(self._due.values())
 
-    def wait(self, stream: OrderedStream[Any]) -> None:
+    def wait(self, stream: OrderedStream) -> None:
         """As `look`, while the loop waits for a batch."""
         if self._is_on:
             self._counter.still_waiting()
             self.look(stream)
 
-    def end(self, stream: OrderedStream[Any] | None) -> None:
+    def end(self, stream: OrderedStream | None) -> None:
         """Take note that the loop is left; may be called twice."""
         if self._is_on:
             self._next, self._is_on = float("inf"), False
@@ -70,7 +69,7 @@ class Watch:
             for watcher in self._watchers:
                 watcher.end(figures)
 
-    def _figures(self, stream: OrderedStream[Any] | None) -> Figures:
+    def _figures(self, stream: OrderedStream | None) -> Figures:
         stats = self._counter.snapshot(HandOver() if stream is None else stream.hand_over)
         return Figures(
             stats.samples,

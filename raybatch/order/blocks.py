@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from raybatch.order.indices import IndexArray, as_index_array, check_index_range
-from raybatch.order.passes import InOrder, Passes, check_repeats
-from raybatch.order.sampler import AbstractSampler
+from raybatch.order.passes import InOrder, Passes
 from raybatch.order.shuffle import SeededShuffle, ShuffleRNG
+from raybatch.order.standard import PassSampler
 
 
-class BlockShuffleSampler(AbstractSampler):
+class BlockShuffleSampler(PassSampler):
     """Draws each sample once a pass, from `window` blocks at a time.
 
     Samples that are stored together are a block, such as a row group of a Parquet file; `block_lengths`, a 1-D
@@ -37,7 +37,6 @@ class BlockShuffleSampler(AbstractSampler):
     ) -> None:
         self.block_lengths = as_index_array(block_lengths).astype(np.int64)
         self.window = operator.index(window)
-        self.repeats = check_repeats(repeats)
         if (self.block_lengths < 0).any():
             raise ValueError(f"block lengths must be 0 or more, not {self.block_lengths.min()}")
         if self.window < 1:
@@ -49,12 +48,7 @@ class BlockShuffleSampler(AbstractSampler):
             check_index_range(own, int(self._starts[-1]))
             self.indices = np.unique(np.where(own < 0, own + self._starts[-1], own))
             self._starts = np.searchsorted(self.indices, self._starts)
-        self.length = int(self._starts[-1])
-        if self.length == 0 and self.repeats == -1:
-            raise ValueError("an empty data set cannot be repeated without end (repeats=-1)")
-
-    def num_indices_generated(self) -> int | float:
-        return np.inf if self.repeats == -1 else self.length * self.repeats
+        super().__init__(int(self._starts[-1]), repeats, "data set")
 
     def map_indices(self, indices: Any) -> Any:
         return indices if self.indices is None else self.indices[indices]
@@ -67,12 +61,6 @@ class BlockShuffleSampler(AbstractSampler):
         """Return the start of the passes; a generator draws all of a pass when its first index is due."""
         population = self.length if self.indices is None else self.indices
         return _BlockPasses(population, self.repeats, shuffle_rng, self._starts, self.window)
-
-    def draw_numbers(self, position: int, count: int) -> IndexArray:
-        return np.arange(position, position + count) // max(self.length, 1)
-
-    def draw(self, rng: np.random.Generator) -> int:
-        return int(self.map_indices(int(rng.integers(self.length))))
 
     def without(self, indices: IndexArray) -> BlockShuffleSampler:
         own = np.arange(self.length) if self.indices is None else self.indices
@@ -145,7 +133,7 @@ class _BlockOrder:
     def _shuffled(self, number: int, length: int) -> Any:
         if not isinstance(self._rng, SeededShuffle):
             return self._rng.permutation(length)
-        own = self._rng.member(number)
+        own = self._rng.child(number)
         own.skip_permutations(self._number)
         return own.permutation(length)
 

@@ -7,8 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from raybatch.order.batch_size import check_batch_size
-from raybatch.order.indices import IndexArray
+from raybatch.order.rows import Rows
 
 
 class Run(Protocol):
@@ -18,12 +17,8 @@ class Run(Protocol):
         """Return the number of samples."""
         ...
 
-    def part(self, start: int, stop: int) -> Any:
-        """Return the indices of samples `start` up to `stop` of the run, in the source's structure."""
-        ...
-
-    def position(self, start: int) -> Any:
-        """Return the place of sample `start` in the order, an int from 0 or, of members, a structure."""
+    def part(self, start: int, stop: int) -> Rows:
+        """Return samples `start` up to `stop` of the run."""
         ...
 
 
@@ -47,13 +42,10 @@ class Cursor:
             if self.step(size) is None:
                 return
 
-    def batches(self, size: int) -> Iterator[Any]:
-        """Iterate over the indices of runs of `size` samples from here on; nothing is drawn till then."""
-        return self._batches(check_batch_size(size))
-
-    def _batches(self, size: int) -> Iterator[Any]:
+    def runs(self, size: int) -> Iterator[Run]:
+        """Iterate over the runs of `size` samples from here on; nothing is drawn till then."""
         while (run := self.step(size)) is not None:
-            yield run.part(0, len(run))
+            yield run
 
 
 class ArrayRun:
@@ -67,25 +59,30 @@ class ArrayRun:
     def __len__(self) -> int:
         return self._length
 
-    def part(self, start: int, stop: int) -> IndexArray:
-        parts = []
+    def part(self, start: int, stop: int) -> Rows:
+        position, parts = self._position + start, []
         for order, begin, end in self._pieces:
             length = end - begin
             if start < length and stop > 0:
                 parts.append(order[begin + max(start, 0) : begin + min(stop, length)])
             start, stop = start - length, stop - length
-        return parts[0] if len(parts) == 1 else np.concatenate(parts or [np.arange(0)])
-
-    def position(self, start: int) -> int:
-        return self._position + start
+        indices = parts[0] if len(parts) == 1 else np.concatenate(parts or [np.arange(0)])
+        return Rows.of(indices, position)
 
 
 class IteratorCursor(Cursor):
-    """The order of a sampler or source that only iterates: one size of batches, and no way but to step."""
+    """The order of a sampler or source that only iterates: one size of batches, and no way but to step.
 
-    def __init__(self, iterate: Callable[[int], Iterator[Any]], length_of: Callable[[Any], int]):
+    `iterate(size)` iterates over the indices of batches, and `rows_of(indices, position)` gives their rows.
+    """
+
+    def __init__(
+        self,
+        iterate: Callable[[int], Iterator[Any]],
+        rows_of: Callable[[Any, int], Rows] = Rows.of,
+    ) -> None:
         self._iterate = iterate
-        self._length_of = length_of
+        self._rows_of = rows_of
         self._size: int | None = None
         self._batches_left: Iterator[Any] = iter(())
 
@@ -100,36 +97,24 @@ class IteratorCursor(Cursor):
         batch = next(self._batches_left, None)
         if batch is None:
             return None
-        run = BatchRun(batch, self._length_of(batch), self.position)
+        run = RowsRun(self._rows_of(batch, self.position))
         self.position += len(run)
         return run
 
 
-class BatchRun:
-    """A run whose indices are there already, in any structure of arrays."""
+class RowsRun:
+    """A run whose rows are there already."""
 
-    def __init__(self, indices: Any, length: int, position: int) -> None:
-        self._indices, self._length, self._position = indices, length, position
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
 
     def __len__(self) -> int:
-        return self._length
+        return len(self._rows)
 
-    def part(self, start: int, stop: int) -> Any:
-        if (start, stop) == (0, self._length):
-            return self._indices
-        return _sliced(self._indices, start, stop)
-
-    def position(self, start: int) -> int:
-        return self._position + start
-
-
-def _sliced(indices: Any, start: int, stop: int) -> Any:
-    if isinstance(indices, np.ndarray):
-        return indices[start:stop]
-    if isinstance(indices, tuple):
-        members = [_sliced(member, start, stop) for member in indices]
-        return type(indices)(*members) if hasattr(indices, "_fields") else tuple(members)
-    return indices
+    def part(self, start: int, stop: int) -> Rows:
+        if (start, stop) == (0, len(self._rows)):
+            return self._rows
+        return self._rows.cut(start, stop)
 
 
 def overrides(instance: object, method: str, over: str) -> bool:

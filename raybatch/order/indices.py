@@ -1,11 +1,14 @@
-"""Index arrays, and the checks on those that a user gives."""
+"""Index arrays and counts of samples: the checks on those that a user gives."""
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from raybatch.checks import positive_int
 
 IndexArray = npt.NDArray[np.integer[Any]]
 
@@ -30,3 +33,21 @@ def check_index_range(indices: IndexArray, length: int) -> None:
         raise IndexError(
             f"indices[{position}] is {indices[position]}, out of range for {length} samples"
         )
+
+
+def check_repeats(repeats: Any) -> int:
+    """Return `repeats` as an int: 1 or more passes, or -1 for passes without end; else ValueError."""
+    count = operator.index(repeats)
+    if count == 0 or count < -1:
+        raise ValueError(f"repeats must be 1 or more, or -1 for no end, not {count}")
+    return count
+
+
+def check_batch_size(batch_size: Any) -> int:
+    """Return `batch_size` as an int; TypeError if it is no integer, ValueError if it is below 1."""
+    return positive_int("batch_size", batch_size)
+
+
+def num_batches(n: int, batch_size: int) -> int:
+    """Return how many batches of `batch_size` cover `n` samples, a short last one counted."""
+    return -(-n // check_batch_size(batch_size))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
 import numpy as np
@@ -89,11 +88,3 @@ class Passes(Cursor):
             self._order = InOrder(self._population)
         else:
             self._order = self._population
-
-
-def check_repeats(repeats: Any) -> int:
-    """Return `repeats` as an int: 1 or more passes, or -1 for passes without end; else ValueError."""
-    count = operator.index(repeats)
-    if count == 0 or count < -1:
-        raise ValueError(f"repeats must be 1 or more, or -1 for no end, not {count}")
-    return count

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from raybatch.order.cursor import Cursor, IteratorCursor, overrides
-from raybatch.order.indices import IndexArray
+from raybatch.order.indices import IndexArray, check_batch_size
 from raybatch.order.shuffle import SeededShuffle, ShuffleRNG
 
 
@@ -56,22 +56,27 @@ class AbstractSampler:
 
     def in_order_indices_batch_iterator(self, batch_size: int) -> Iterator[IndexArray]:
         """Iterate over 1-D index arrays of `batch_size`, in order; the last may be short."""
-        return self.cursor(None).batches(batch_size)
+        return _batches(self.cursor(None), batch_size)
 
     def shuffled_indices_batch_iterator(
         self, batch_size: int, shuffle_rng: ShuffleRNG
     ) -> Iterator[IndexArray]:
         """Iterate over 1-D index arrays of `batch_size`, in an order drawn from `shuffle_rng`."""
-        return self.cursor(shuffle_rng).batches(batch_size)
+        return _batches(self.cursor(shuffle_rng), batch_size)
+
+
+def _batches(cursor: Cursor, batch_size: int) -> Iterator[IndexArray]:
+    size = check_batch_size(batch_size)
+    return (run.part(0, len(run)).indices for run in cursor.runs(size))
 
 
 def order_of(sampler: AbstractSampler, rng: ShuffleRNG | None) -> Cursor:
     """Return the cursor of `sampler`, or one made of its iterators if it redefines those."""
     if rng is None:
         if overrides(sampler, "in_order_indices_batch_iterator", over="cursor"):
-            return IteratorCursor(sampler.in_order_indices_batch_iterator, len)
+            return IteratorCursor(sampler.in_order_indices_batch_iterator)
     elif overrides(sampler, "shuffled_indices_batch_iterator", over="cursor"):
         if isinstance(rng, SeededShuffle):
             rng = rng.generator()
-        return IteratorCursor(lambda size: sampler.shuffled_indices_batch_iterator(size, rng), len)
+        return IteratorCursor(lambda size: sampler.shuffled_indices_batch_iterator(size, rng))
     return sampler.cursor(rng)

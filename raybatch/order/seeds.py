@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,33 +15,24 @@ _BATCHES, _SAMPLES, _REPLACEMENTS = 16, 17, 18
 _STAGE = 2**32 - 1
 
 
-@dataclass(frozen=True, slots=True)
-class RandomKeys:
+class RandomKeys(NamedTuple):
     """Where a batch stands: what its random numbers are derived from, by `SeedSequence` spawn keys.
 
-    `position` is the place of its first sample in the order of the epoch, in the structure of the source, or an
-    array of the places of all; `path` leads from the source to a member or a stage of it.
+    `path` leads from the source to a child or a stage of it.
     """
 
     seed: int
     epoch: int
     batch: int
-    position: Any
     path: tuple[int, ...] = ()
 
-    def member(self, index: int) -> RandomKeys:
-        """Return the keys of member `index` of a composite or choice source."""
-        return replace(
-            self, position=member_position(self.position, index), path=(*self.path, index)
-        )
+    def child(self, number: int) -> RandomKeys:
+        """Return the keys of child `number` of a composite or choice source."""
+        return self._replace(path=(*self.path, number))
 
     def under(self) -> RandomKeys:
         """Return the keys of the source under a map, whose numbers must not be those of the map."""
-        return replace(self, path=(*self.path, _STAGE))
-
-    def at(self, rows: Any) -> RandomKeys:
-        """Return the keys of the batch of these of its rows, which need not follow each other."""
-        return replace(self, position=_positions(self.position, np.asarray(rows)))
+        return self._replace(path=(*self.path, _STAGE))
 
     def of_batch(self) -> np.random.Generator:
         """Return the generator of this batch."""
@@ -63,19 +53,7 @@ class RandomKeys:
         )
 
 
-def member_position(position: Any, index: int) -> Any:
-    """Return the place of member `index`; where only one place is known, it is that of all members."""
-    return position[index] if isinstance(position, tuple) else position
-
-
-def _positions(position: Any, rows: Any) -> Any:
-    """Return the place of each of `rows`, in the structure of `position`, the place of the first."""
-    if isinstance(position, tuple):
-        return tuple(_positions(member, rows) for member in position)
-    return position[rows] if isinstance(position, np.ndarray) else position + rows
-
-
-NO_KEYS = RandomKeys(seed=0, epoch=0, batch=0, position=0)
+NO_KEYS = RandomKeys(seed=0, epoch=0, batch=0)
 
 
 def seed_of(shuffle: Any) -> int:

@@ -35,18 +35,18 @@ Shuffle: TypeAlias = (
 class SeededShuffle:
     """The draws of one epoch as a function of an int seed: a `ShuffleRNG` that holds no array.
 
-    Its permutations are keyed (`KeyedPermutation`), and `member(i)` is the independent shuffle of member i
+    Its permutations are keyed (`KeyedPermutation`), and `child(i)` is the independent shuffle of child i
     of a composite or choice source. Keys come from `SeedSequence` spawn keys, so no two of
-    (seed, epoch, member, pass) share one.
+    (seed, epoch, child, pass) share one.
     """
 
     def __init__(self, seed: int, epoch: int = 0, path: tuple[int, ...] = ()) -> None:
         self.seed, self._epoch, self._path = seed, epoch, path
         self._passes = 0
 
-    def member(self, index: int) -> SeededShuffle:
-        """Return the shuffle of member `index` of a composite or choice source."""
-        return SeededShuffle(self.seed, self._epoch, (*self._path, index))
+    def child(self, number: int) -> SeededShuffle:
+        """Return the shuffle of child `number` of a composite or choice source."""
+        return SeededShuffle(self.seed, self._epoch, (*self._path, number))
 
     def permutation(self, x: int | IndexArray, /) -> KeyedPermutation | _Gathered:
         """Return the indices below `x`, or the elements of the array `x`, in the order of the next pass."""
@@ -124,13 +124,13 @@ def draws_in_turn(shuffle: Any) -> bool:
     return rng is not None and not isinstance(rng, SeededShuffle)
 
 
-def member_shuffles(shuffle: Any, count: int) -> list[Any]:
-    """Return what each of `count` member sources is to shuffle with.
+def child_shuffles(shuffle: Any, count: int) -> list[Any]:
+    """Return what each of `count` children is to shuffle with.
 
-    Members share a generator object and draw from it in turn; from a seed each gets a shuffle of its own,
-    or members of one length would all have one order.
+    Children share a generator object and draw from it in turn; from a seed each gets a shuffle of its own,
+    or children of one length would all have one order.
     """
     rng = as_shuffle_rng(shuffle)
     if isinstance(rng, SeededShuffle):
-        return [rng.member(index) for index in range(count)]
+        return [rng.child(number) for number in range(count)]
     return [shuffle] * count

@@ -1,31 +1,45 @@
-"""All samples of a data set."""
+"""Samplers that draw each sample once a pass: of a whole data set, or of a subset."""
 
 from __future__ import annotations
 
 import operator
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from raybatch.order.indices import IndexArray, check_index_range
-from raybatch.order.passes import Passes, check_repeats
+from raybatch.order.indices import IndexArray, as_index_array, check_index_range, check_repeats
+from raybatch.order.passes import Passes
 from raybatch.order.sampler import AbstractSampler
 from raybatch.order.shuffle import ShuffleRNG
-from raybatch.order.subset import SubsetSampler
 
 
-class StandardSampler(AbstractSampler):
-    """Draws each of `length` samples once a pass, for `repeats` passes (-1: without end)."""
+class PassSampler(AbstractSampler):
+    """The base of samplers of `length` samples that draw each of them once a pass, `repeats` times (-1: without end)."""
 
-    def __init__(self, length: int, repeats: int = 1) -> None:
-        self.length = operator.index(length)
+    def __init__(self, length: int, repeats: int, what: str) -> None:
+        self.length = length
         self.repeats = check_repeats(repeats)
-        if self.length < 0:
-            raise ValueError(f"length must be 0 or more, not {length}")
-        if self.length == 0 and self.repeats == -1:
-            raise ValueError("an empty data set cannot be repeated without end (repeats=-1)")
+        if length == 0 and self.repeats == -1:
+            raise ValueError(f"an empty {what} cannot be repeated without end (repeats=-1)")
 
     def num_indices_generated(self) -> int | float:
         return np.inf if self.repeats == -1 else self.length * self.repeats
+
+    def draw_numbers(self, position: int, count: int) -> IndexArray:
+        return np.arange(position, position + count) // max(self.length, 1)
+
+    def draw(self, rng: np.random.Generator) -> int:
+        return int(self.map_indices(int(rng.integers(self.length))))
+
+
+class StandardSampler(PassSampler):
+    """Draws each of `length` samples once a pass, for `repeats` passes (-1: without end)."""
+
+    def __init__(self, length: int, repeats: int = 1) -> None:
+        if operator.index(length) < 0:
+            raise ValueError(f"length must be 0 or more, not {length}")
+        super().__init__(operator.index(length), repeats, "data set")
 
     def check_length(self, length: int) -> None:
         if self.length > length:
@@ -37,12 +51,30 @@ class StandardSampler(AbstractSampler):
         """Return the start of the passes; each is one `shuffle_rng.permutation(length)`."""
         return Passes(self.length, self.repeats, shuffle_rng)
 
-    def draw_numbers(self, position: int, count: int) -> IndexArray:
-        return np.arange(position, position + count) // max(self.length, 1)
-
-    def draw(self, rng: np.random.Generator) -> int:
-        return int(rng.integers(self.length))
-
     def without(self, indices: IndexArray) -> SubsetSampler:
         check_index_range(indices, self.length)
         return SubsetSampler(np.setdiff1d(np.arange(self.length), indices), self.repeats)
+
+
+class SubsetSampler(PassSampler):
+    """Draws each of the samples that the 1-D integer array `indices` names once a pass.
+
+    `repeats` is the number of passes, -1 for passes without end.
+    """
+
+    def __init__(self, indices: npt.ArrayLike, repeats: int = 1) -> None:
+        self.indices = as_index_array(indices)
+        super().__init__(len(self.indices), repeats, "subset")
+
+    def map_indices(self, indices: Any) -> Any:
+        return self.indices[indices]
+
+    def check_length(self, length: int) -> None:
+        check_index_range(self.indices, length)
+
+    def cursor(self, shuffle_rng: ShuffleRNG | None) -> Passes:
+        """Return the start of the passes; each is one `shuffle_rng.permutation(indices)`."""
+        return Passes(self.indices, self.repeats, shuffle_rng)
+
+    def without(self, indices: IndexArray) -> SubsetSampler:
+        return SubsetSampler(self.indices[~np.isin(self.indices, indices)], self.repeats)

@@ -7,23 +7,40 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from raybatch.order.cursor import ArrayRun, BatchRun, Cursor, Run
+from raybatch.order.cursor import ArrayRun, Cursor, RowsRun, Run
 from raybatch.order.indices import IndexArray, as_index_array, check_index_range
+from raybatch.order.rows import Rows
 from raybatch.order.sampler import AbstractSampler
 from raybatch.order.shuffle import SeededShuffle, ShuffleRNG
 
 FloatArray = npt.NDArray[np.float64]
 
 
-class WeightedSampler(AbstractSampler):
+class _EndlessSampler(AbstractSampler):
+    """The base of samplers that draw with replacement, without end; they cannot draw in order."""
+
+    def num_indices_generated(self) -> float:
+        return np.inf
+
+    def draw_numbers(self, position: int, count: int) -> IndexArray:
+        return np.arange(position, position + count)
+
+    def _draws(
+        self, population: int | IndexArray, weights: FloatArray, rng: ShuffleRNG | None
+    ) -> Draws:
+        if rng is None:
+            raise NotImplementedError(
+                f"{type(self).__name__} cannot sample in order: give a shuffle"
+            )
+        return Draws(population, weights, rng)
+
+
+class WeightedSampler(_EndlessSampler):
     """Draws sample i with probability `weights[i] / weights.sum()`, without end; cannot draw in order."""
 
     def __init__(self, weights: npt.ArrayLike) -> None:
         self.weights = _normalised(weights, "weights")
         self.length = len(self.weights)
-
-    def num_indices_generated(self) -> float:
-        return np.inf
 
     def check_length(self, length: int) -> None:
         if self.length > length:
@@ -31,12 +48,7 @@ class WeightedSampler(AbstractSampler):
 
     def cursor(self, shuffle_rng: ShuffleRNG | None) -> Draws:
         """Return the start of the draws; NotImplementedError in order."""
-        if shuffle_rng is None:
-            raise NotImplementedError("WeightedSampler cannot sample in order: give a shuffle")
-        return Draws(self.length, self.weights, shuffle_rng)
-
-    def draw_numbers(self, position: int, count: int) -> IndexArray:
-        return np.arange(position, position + count)
+        return self._draws(self.length, self.weights, shuffle_rng)
 
     def draw(self, rng: np.random.Generator) -> int:
         return int(rng.choice(self.length, p=self.weights))
@@ -66,7 +78,7 @@ class WeightedSampler(AbstractSampler):
         return WeightedSampler(WeightedSampler.class_balancing_sample_weights(y))
 
 
-class WeightedSubsetSampler(AbstractSampler):
+class WeightedSubsetSampler(_EndlessSampler):
     """Draws sample `indices[i]` with a probability proportional to `sub_weights[i]`, without end."""
 
     def __init__(self, sub_weights: npt.ArrayLike, indices: npt.ArrayLike) -> None:
@@ -80,9 +92,6 @@ class WeightedSubsetSampler(AbstractSampler):
             )
         self.sub_weights = _normalised(weights, "sub_weights")
 
-    def num_indices_generated(self) -> float:
-        return np.inf
-
     def map_indices(self, indices: Any) -> Any:
         return self.indices[indices]
 
@@ -91,14 +100,7 @@ class WeightedSubsetSampler(AbstractSampler):
 
     def cursor(self, shuffle_rng: ShuffleRNG | None) -> Draws:
         """Return the start of the draws; NotImplementedError in order."""
-        if shuffle_rng is None:
-            raise NotImplementedError(
-                "WeightedSubsetSampler cannot sample in order: give a shuffle"
-            )
-        return Draws(self.indices, self.sub_weights, shuffle_rng)
-
-    def draw_numbers(self, position: int, count: int) -> IndexArray:
-        return np.arange(position, position + count)
+        return self._draws(self.indices, self.sub_weights, shuffle_rng)
 
     def draw(self, rng: np.random.Generator) -> int:
         return int(rng.choice(self.indices, p=self.sub_weights))
@@ -147,7 +149,7 @@ class Draws(Cursor):
             run: Run = ArrayRun([(self, self.position, self.position + size)], self.position)
         else:
             drawn = self._rng.choice(self._population, size=(size,), p=self._weights)
-            run = BatchRun(drawn, size, self.position)
+            run = RowsRun(Rows.of(drawn, self.position))
         self.position += size
         return run
 

@@ -14,19 +14,18 @@ from typing import NamedTuple
 from raybatch.accessors.packed_manifest import Manifest, PackedColumn
 from raybatch.errors import BadSamplesError
 from raybatch.loader import Loader
+from raybatch.making import BadSamples
 from raybatch.packing.arrow_file import column_of
 from raybatch.packing.folder import PackFolder
 from raybatch.packing.provenance import provenance
 from raybatch.packing.writer import FileWriter
-from raybatch.pools import AbstractWorkerPool
+from raybatch.pools import WorkerPool
 from raybatch.scheduling import Prefetch
 from raybatch.sources import (
-    AbstractDataSource,
     BadSample,
     BadSampleLedger,
-    BadSamples,
     Batch,
-    TolerantDataSource,
+    DataSource,
     batch_nbytes,
 )
 
@@ -44,14 +43,14 @@ class Packed(NamedTuple):
 
 
 def pack(
-    source: AbstractDataSource,
+    source: DataSource,
     directory: str | os.PathLike[str],
     *,
     names: Sequence[str] | None = None,
     classes: Sequence[str] | None = None,
     batch_size: int = 64,
     rows_per_file: int | None = None,
-    pool: AbstractWorkerPool | None = None,
+    pool: WorkerPool | None = None,
     bad_samples: BadSamples | str = "raise",
     progress_iter_func: Callable[..., Iterable[Batch]] | None = None,
 ) -> Packed:
@@ -77,8 +76,6 @@ def pack(
     else is in it; BatchError for a batch that cannot be made.
     """
     setting = BadSamples.of(bad_samples)
-    if isinstance(source, TolerantDataSource):
-        setting, source = source.setting, source.source
     if rows_per_file is not None and operator.index(rows_per_file) < 1:
         raise ValueError(f"rows_per_file must be 1 or more, not {rows_per_file}")
     _check_names("names", names)
@@ -124,9 +121,7 @@ def _check_names(what: str, names: Sequence[str] | None) -> None:
         raise TypeError(f"{what} must be a list of strings, not {names!r}")
 
 
-def _first_sample(
-    source: AbstractDataSource, setting: BadSamples, pool: AbstractWorkerPool | None
-) -> Batch:
+def _first_sample(source: DataSource, setting: BadSamples, pool: WorkerPool | None) -> Batch:
     """Return the first sample that can be read, to learn its shapes before the first file is begun."""
     with Loader(source, 1, pool=pool, prefetch=Prefetch(1), bad_samples=setting) as loader:
         first = next(iter(loader), None)

@@ -9,14 +9,13 @@ from raybatch.accessors.fingerprints import fingerprint_of, pickle_digest
 from raybatch.errors import PackError
 from raybatch.loader import fingerprint
 from raybatch.sources import (
-    AbstractDataSource,
     ArrayDataSource,
+    DataSource,
     MapDataSource,
-    MemberDataSource,
 )
 
 
-def provenance(source: AbstractDataSource) -> dict[str, Any]:
+def provenance(source: DataSource) -> dict[str, Any]:
     """Return the structure, samplers, accessors, arrays and functions of `source`, in the types that JSON has.
 
     A function counts by its name, not by its code.
@@ -26,11 +25,11 @@ def provenance(source: AbstractDataSource) -> dict[str, Any]:
     return as_json
 
 
-def _data(source: AbstractDataSource) -> dict[str, Any]:
+def _data(source: DataSource) -> dict[str, Any]:
     if isinstance(source, MapDataSource):
         return {"function": _function(source.fn), "of": _data(source.source)}
-    if isinstance(source, MemberDataSource):
-        return {"members": [_data(member) for member in source.datasets]}
+    if source.children:
+        return {"members": [_data(child) for child in source.children]}
     if isinstance(source, ArrayDataSource):
         return {"arrays": [_array(array) for array in source.data]}
     return {"kind": type(source).__qualname__}

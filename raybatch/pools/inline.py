@@ -6,16 +6,18 @@ import time
 from collections import deque
 from typing import Any
 
-from raybatch.pools.pool import AbstractWorkerPool
-from raybatch.pools.session import HandOver, Read, Results, result_of
+from raybatch.making import Request, make
+from raybatch.pools.pool import WorkerPool
+from raybatch.pools.session import HandOver, Results
 from raybatch.scheduling import Completed, Failed, Prefetch, Silent
+from raybatch.sources import DataSource
 
 
-class InlinePool(AbstractWorkerPool):
+class InlinePool(WorkerPool):
     """Makes each batch in the consumer's thread, when it is asked for."""
 
-    def open(self, read: Any) -> InlineSession:
-        return InlineSession(read)
+    def open(self, source: Any) -> InlineSession:
+        return InlineSession(source)
 
     def default_prefetch(self) -> Prefetch:
         return Prefetch(batches=1)
@@ -30,23 +32,21 @@ class InlineSession:
     hand_over = HandOver()
     clock = staticmethod(time.monotonic)
 
-    def __init__(self, read: Read) -> None:
-        self._read = read
-        self._submitted: deque[tuple[int, int, Any]] = deque()
+    def __init__(self, source: DataSource) -> None:
+        self._source = source
+        self._submitted: deque[tuple[int, int, Request]] = deque()
         self._results = Results()
         self.fetch, self.discard = self._results.fetch, self._results.discard
 
-    def submit(self, key: int, attempt: int, item: Any, avoid: frozenset[int]) -> None:
-        self._submitted.append((key, attempt, item))
+    def submit(self, key: int, attempt: int, request: Request, avoid: frozenset[int]) -> None:
+        self._submitted.append((key, attempt, request))
 
     def wait(self, timeout_s: float) -> list[Completed | Failed]:
-        key, attempt, item = self._submitted.popleft()
+        key, attempt, request = self._submitted.popleft()
         # A Ctrl-C here is the consumer's own. No name for the result: an error's traceback leads back to this
         # frame, and would be kept by it.
         return [
-            self._results.settle(
-                key, attempt, result_of(self._read, item, passing=(KeyboardInterrupt,))
-            )
+            self._results.settle(key, attempt, make(self._source, request, (KeyboardInterrupt,)))
         ]
 
     def silent(self) -> tuple[Silent, ...]:

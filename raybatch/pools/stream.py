@@ -1,15 +1,14 @@
-"""The loop that drives a session with the scheduler: items in, results out, in the order of the items."""
+"""The loop that drives a session with the scheduler: requests in, results out, in the order of the requests."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
 
 from raybatch.errors import PoolError
+from raybatch.making import Request, Result
 from raybatch.pools.journal import Journal
-from raybatch.pools.session import Failure, HandOver, Session
+from raybatch.pools.session import HandOver, Session
 from raybatch.scheduling import (
     Command,
     Deliver,
@@ -30,58 +29,45 @@ from raybatch.scheduling import (
     Wanted,
 )
 
-T = TypeVar("T")
 
+class OrderedStream:
+    """An iterator over `requests` and their results, made ahead by `session`, in order.
 
-@dataclass(frozen=True, slots=True)
-class Outcome(Generic[T]):
-    """What became of `item`: its `value`, or the `error` that stands in its place."""
-
-    item: T
-    value: Any = None
-    error: Exception | None = None
-
-
-class OrderedStream(Generic[T]):
-    """An iterator over the outcomes of `items`, made ahead by `session`, in order.
-
-    `payload(item)` is what the session's reader gets. Work begins at once. `limit()` is asked before each item
-    how much may be made ahead. An error is one outcome, and the next is that of the next item; an error of
-    `items` itself is the last. `largest_bytes` is the size that a value may be expected to have, 0 if unknown.
-    `journal` takes note of what is done again; `waiting` is called with the stream, now and then while it waits.
-    Close the stream, or let go of it.
+    Work begins at once. `limit()` is asked before each batch how much may be made ahead. An error is one result, and
+    the next is that of the next request; an error of `requests` itself is the last, and raised. `largest_bytes` is the
+    size that a batch may be expected to have, 0 if unknown. `journal` takes note of what is done again; `waiting` is
+    called with the stream, now and then while it waits. Close the stream, or let go of it.
     """
 
     def __init__(
         self,
         session: Session,
-        items: Iterator[T],
+        requests: Iterator[Request],
         limit: Callable[[], Prefetch],
         recovery: Recovery,
-        payload: Callable[[T], Any] = lambda item: item,
+        *,
         largest_bytes: int = 0,
         journal: Journal | None = None,
-        waiting: Callable[[OrderedStream[T]], None] = lambda stream: None,
+        waiting: Callable[[OrderedStream], None] = lambda stream: None,
     ) -> None:
         self._session = session
-        self._items = items
-        self._payload = payload
+        self._requests = requests
         self._clock = session.clock
         self._limit: Callable[[], Prefetch] | None = limit
         self._prefetch = limit()
         self._scheduler = Scheduler(self._prefetch, recovery, largest_bytes)
         self._journal = Journal() if journal is None else journal
         self._waiting = waiting
-        self._under_way: dict[int, T] = {}
+        self._under_way: dict[int, Request] = {}
         self._head: Deliver | Raise | None = None
-        self._items_error: Exception | None = None
+        self._requests_error: Exception | None = None
         self._closed = False
         self._tell(Started())
 
-    def __iter__(self) -> Iterator[Outcome[T]]:
+    def __iter__(self) -> Iterator[tuple[Request, Result]]:
         return self
 
-    def __next__(self) -> Outcome[T]:
+    def __next__(self) -> tuple[Request, Result]:
         if self._closed and not self._scheduler.is_finished:
             raise PoolError(
                 "the stream is closed: its loader or pool was closed, or began another iteration"
@@ -95,7 +81,7 @@ class OrderedStream(Generic[T]):
             self.close()
             raise
 
-    def _next(self) -> Outcome[T]:
+    def _next(self) -> tuple[Request, Result]:
         if self._limit is not None and (prefetch := self._limit()) != self._prefetch:
             self._prefetch = prefetch
             self._tell(Resized(prefetch))
@@ -114,22 +100,22 @@ class OrderedStream(Generic[T]):
 
     @property
     def largest_bytes(self) -> int:
-        """The size of the largest value so far."""
+        """The size of the largest batch so far."""
         return self._scheduler.largest_bytes
 
     @property
     def made_ahead(self) -> int:
-        """How many values are made and wait to be taken."""
+        """How many batches are made and wait to be taken."""
         return self._scheduler.made_ahead
 
     @property
     def window(self) -> int:
-        """How many values may be under way and made ahead."""
+        """How many batches may be under way and made ahead."""
         return self._scheduler.window
 
     @property
     def hand_over(self) -> HandOver:
-        """What it took so far to hand values over from those who made them."""
+        """What it took so far to hand results over from those who made them."""
         return self._session.hand_over
 
     def close(self) -> None:
@@ -143,20 +129,23 @@ class OrderedStream(Generic[T]):
     def __del__(self) -> None:
         self.close()
 
-    def _take(self, head: Deliver | Raise) -> Outcome[T]:
-        item = self._under_way.pop(head.key)
-        if isinstance(head, Deliver):
-            outcome = Outcome(item, self._session.fetch(head.key, head.attempt))
-        else:
-            outcome = Outcome(item, error=_as_error(head.reason))
+    def _take(self, head: Deliver | Raise) -> tuple[Request, Result]:
+        request = self._under_way.pop(head.key)
         self._head = None
+        if isinstance(head, Deliver):
+            result = self._session.fetch(head.key, head.attempt)
+            self._tell(Taken(head.key))
+            return request, result
         self._tell(Taken(head.key))
-        return outcome
+        # Without a name: in line, the traceback of the error leads to the frames that made it.
+        return request, head.reason if isinstance(head.reason, Result) else Result(
+            error=head.reason
+        )
 
-    def _finish(self) -> Outcome[T]:
+    def _finish(self) -> tuple[Request, Result]:
         self.close()
-        if self._items_error is not None:
-            error, self._items_error = self._items_error, None
+        if self._requests_error is not None:
+            error, self._requests_error = self._requests_error, None
             try:
                 raise error
             finally:
@@ -178,8 +167,8 @@ class OrderedStream(Generic[T]):
                         break
 
     def _note(self, event: Event, command: Command) -> None:
-        item = self._under_way.get(command.key) if isinstance(command, Submit) else None
-        self._journal.note(event, command, item)
+        request = self._under_way.get(command.key) if isinstance(command, Submit) else None
+        self._journal.note(event, command, request)
 
     def _do(self, command: Command) -> Event | None:
         match command:
@@ -197,17 +186,11 @@ class OrderedStream(Generic[T]):
         key = command.key
         if command.attempt == 0:
             try:
-                self._under_way[key] = next(self._items)
+                self._under_way[key] = next(self._requests)
             except StopIteration:
                 return Exhausted(key)
             except Exception as error:
-                self._items_error = error
+                self._requests_error = error
                 return Exhausted(key)
-        payload = self._payload(self._under_way[key])
-        self._session.submit(key, command.attempt, payload, command.avoid)
+        self._session.submit(key, command.attempt, self._under_way[key], command.avoid)
         return None
-
-
-def _as_error(reason: Any) -> Exception:
-    error: Exception = reason.error if isinstance(reason, Failure) else reason
-    return error

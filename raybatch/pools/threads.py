@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import os
 import queue
 import threading
@@ -11,13 +10,16 @@ import weakref
 from dataclasses import dataclass
 from typing import Any
 
+from raybatch.checks import positive_int
 from raybatch.errors import PoolError
-from raybatch.pools.pool import AbstractWorkerPool
-from raybatch.pools.session import HandOver, Read, Results, result_of
+from raybatch.making import Request, Result, make
+from raybatch.pools.pool import WorkerPool
+from raybatch.pools.session import HandOver, Results
 from raybatch.scheduling import Completed, Failed, Prefetch, Silent
+from raybatch.sources import DataSource
 
 
-class ThreadPool(AbstractWorkerPool):
+class ThreadPool(WorkerPool):
     """Makes batches on `num_threads` threads (None: one for each CPU of this machine).
 
     Sources are used by several threads at once, so their accessors and functions must allow that. Close the
@@ -25,9 +27,9 @@ class ThreadPool(AbstractWorkerPool):
     """
 
     def __init__(self, num_threads: int | None = None) -> None:
-        count = os.cpu_count() or 1 if num_threads is None else operator.index(num_threads)
-        if count < 1:
-            raise ValueError(f"num_threads must be 1 or more, not {count}")
+        count = os.cpu_count() or 1
+        if num_threads is not None:
+            count = positive_int("num_threads", num_threads)
         self.num_threads = count
         self._tasks = _TaskQueue(count)
         for number in range(count):
@@ -36,8 +38,8 @@ class ThreadPool(AbstractWorkerPool):
             ).start()
         self._end = weakref.finalize(self, self._tasks.close)
 
-    def open(self, read: Any) -> ThreadSession:
-        return ThreadSession(self, self._tasks, read)
+    def open(self, source: Any) -> ThreadSession:
+        return ThreadSession(self, self._tasks, source)
 
     def default_prefetch(self) -> Prefetch:
         return Prefetch(batches=2 * self.num_threads + 2)
@@ -50,19 +52,12 @@ class ThreadPool(AbstractWorkerPool):
         return type(self), (self.num_threads,)
 
 
-class WorkerThreadPool(ThreadPool):
-    """BatchUp's name for a pool of `processes` threads."""
-
-    def __init__(self, processes: int = 1) -> None:
-        super().__init__(processes)
-
-
 class _Inbox:
     """What a session shares with the threads, so that they do not keep the session itself."""
 
-    def __init__(self, read: Read) -> None:
-        self.read: Read | None = read
-        self.results: queue.SimpleQueue[tuple[int, int, Any]] = queue.SimpleQueue()
+    def __init__(self, source: DataSource | None) -> None:
+        self.source = source
+        self.results: queue.SimpleQueue[tuple[int, int, Result]] = queue.SimpleQueue()
 
 
 @dataclass(frozen=True)
@@ -72,7 +67,7 @@ class _Task:
     inbox: _Inbox
     key: int
     attempt: int
-    item: Any
+    request: Request
 
 
 class _TaskQueue:
@@ -108,15 +103,15 @@ class ThreadSession:
     hand_over = HandOver()
     clock = staticmethod(time.monotonic)
 
-    def __init__(self, pool: ThreadPool, tasks: _TaskQueue, read: Read) -> None:
+    def __init__(self, pool: ThreadPool, tasks: _TaskQueue, source: DataSource) -> None:
         self._pool: ThreadPool | None = pool  # the threads live while the pool does
         self._tasks = tasks
-        self._inbox = _Inbox(read)
+        self._inbox = _Inbox(source)
         self._results = Results()
         self.fetch, self.discard = self._results.fetch, self._results.discard
 
-    def submit(self, key: int, attempt: int, item: Any, avoid: frozenset[int]) -> None:
-        self._tasks.put(_Task(self._inbox, key, attempt, item))
+    def submit(self, key: int, attempt: int, request: Request, avoid: frozenset[int]) -> None:
+        self._tasks.put(_Task(self._inbox, key, attempt, request))
 
     def wait(self, timeout_s: float) -> list[Completed | Failed]:
         try:
@@ -134,18 +129,14 @@ class ThreadSession:
 
     def close(self) -> None:
         self._pool = None
-        self._inbox.read = None
-        self._inbox = _Inbox(_closed)
+        self._inbox.source = None
+        self._inbox = _Inbox(None)
         self._results.clear()
-
-
-def _closed(item: Any) -> Any:
-    raise PoolError("the session is closed")
 
 
 def _work(tasks: _TaskQueue) -> None:
     while (task := tasks.get()) is not None:
-        read = task.inbox.read
-        if read is not None:
-            task.inbox.results.put((task.key, task.attempt, result_of(read, task.item)))
-        del task, read  # while this thread waits it holds nobody's data
+        source = task.inbox.source
+        if source is not None:
+            task.inbox.results.put((task.key, task.attempt, make(source, task.request)))
+        del task, source  # while this thread waits it holds nobody's data

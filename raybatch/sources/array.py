@@ -1,9 +1,11 @@
-"""A source over arrays and accessors."""
+"""Sources that are read by index arrays: over arrays and accessors."""
 
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -12,9 +14,110 @@ import numpy.typing as npt
 from raybatch.accessors import ItemAccessor
 from raybatch.accessors.redaction import redacted
 from raybatch.arrays import gather, is_array_like, portable, sample_count, takes_only_ints
-from raybatch.order import AbstractSampler
+from raybatch.order import (
+    AbstractSampler,
+    Cursor,
+    RandomKeys,
+    Rows,
+    Shuffle,
+    StandardSampler,
+    SubsetSampler,
+    as_shuffle_rng,
+    order_of,
+)
 from raybatch.sources.batch import Batch
-from raybatch.sources.random_access import RandomAccessDataSource
+from raybatch.sources.ledger import BadSample, excluded
+from raybatch.sources.source import DataSource
+
+
+class RandomAccessDataSource(DataSource):
+    """The base of sources with `length` samples that are addressed by index arrays.
+
+    `indices` restricts it to a subset, `repeats` is the number of passes (-1: without end). A `sampler`
+    takes the place of both. With `include_indices` each batch starts with the absolute indices of its
+    samples, int `(n,)`. `exclude` leaves samples out: a ledger of bad samples, the path of a saved one, or a
+    1-D integer array of absolute indices.
+    """
+
+    def __init__(
+        self,
+        length: int,
+        indices: npt.ArrayLike | None = None,
+        repeats: int = 1,
+        sampler: AbstractSampler | None = None,
+        include_indices: bool = False,
+        exclude: Any = None,
+    ) -> None:
+        if sampler is None:
+            if indices is None:
+                sampler = StandardSampler(length, repeats=repeats)
+            else:
+                sampler = SubsetSampler(indices, repeats=repeats)
+        elif repeats != 1:
+            raise ValueError(f"repeats should be 1 when sampler is provided, not {repeats}")
+        elif indices is not None:
+            raise ValueError("indices should be None when sampler is provided")
+        elif not isinstance(sampler, AbstractSampler):
+            raise TypeError(f"sampler must be an AbstractSampler, not {type(sampler)}")
+        sampler.check_length(length)
+        self.sampler = sampler
+        self.include_indices = include_indices
+        if exclude is not None:
+            self.sampler = self._sampler_without(excluded(exclude))
+
+    @property
+    def is_random_access(self) -> bool:
+        return True
+
+    # Unknown keyword arguments are an error here, where the base leaves them open.
+    def num_samples(self, shuffle: Shuffle = None) -> int | float | None:  # type: ignore[override]
+        return self.sampler.num_indices_generated()
+
+    def cursor(self, shuffle: Shuffle = None) -> Cursor:
+        return order_of(self.sampler, as_shuffle_rng(shuffle))
+
+    def samples_by_indices_nomapping(self, indices: Any) -> Batch:
+        """Return the samples at absolute `indices`, a 1-D integer array or a slice, as a tuple."""
+        raise NotImplementedError(f"abstract for type {type(self)}")
+
+    def read(self, rows: Rows, keys: RandomKeys) -> Batch:
+        return self.samples_by_indices_nomapping(rows.indices)
+
+    def sample_numbers(self, rows: Rows) -> list[tuple[int, ...]]:
+        ((_, indices, position),) = rows.parts
+        if isinstance(position, np.ndarray):  # rows that need not follow each other
+            draws = np.concatenate([self.sampler.draw_numbers(int(p), 1) for p in position])
+        else:
+            draws = self.sampler.draw_numbers(position, len(indices))
+        return list(zip(indices.tolist(), draws.tolist(), strict=True))
+
+    def draw(self, one: Rows, rng: np.random.Generator) -> Rows:
+        return Rows.of(np.array([self.sampler.draw(rng)]))
+
+    def without(self, samples: Collection[BadSample]) -> DataSource:
+        changed = copy.copy(self)
+        changed.sampler = self._sampler_without(samples)
+        return changed
+
+    def _sampler_without(self, samples: Collection[BadSample]) -> AbstractSampler:
+        for sample in samples:
+            if sample.member:
+                raise ValueError(
+                    f"member {sample.member} of a {type(self).__name__} is to be left out, which has no "
+                    "members: is the ledger that of another source?"
+                )
+            self._check_is_here(sample)
+        return self.sampler.without(np.array([sample.index for sample in samples], np.int64))
+
+    def _check_is_here(self, sample: BadSample) -> None:
+        """Raise ValueError if the file of `sample` is not the one that is read here at its index."""
+        # The folder may have moved, and a path may be relative there and absolute here.
+        here = self.path_of(sample.index)
+        if sample.path and here and os.path.basename(sample.path) != os.path.basename(here):
+            raise ValueError(
+                f"sample {sample.index} is to be left out, which was {sample.path!r} and is {here!r} here: "
+                "make the list anew from these files, in this order"
+            )
 
 
 class ArrayDataSource(RandomAccessDataSource):

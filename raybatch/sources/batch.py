@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
-import numpy as np
 from PIL import Image
 
 Batch: TypeAlias = tuple[Any, ...]
-
-
-class ChoiceBatch(NamedTuple):
-    """The indices of one batch of a `ChoiceDataSource`: `sample_indices` of member `ds_index`."""
-
-    sample_indices: Any
-    ds_index: int
 
 
 def batch_length(batch: Any) -> int:
@@ -23,36 +15,14 @@ def batch_length(batch: Any) -> int:
 
 
 def trim_batch(batch: Any, length: int) -> Any:
-    """Return `batch` (of samples or of indices) with each array cut to its first `length` rows."""
-    if isinstance(batch, ChoiceBatch):
-        return ChoiceBatch(trim_batch(batch.sample_indices, length), batch.ds_index)
+    """Return `batch` with each array cut to its first `length` rows."""
     if isinstance(batch, tuple):
         return tuple(trim_batch(member, length) for member in batch)
     return batch[:length]
 
 
-def take_rows(batch: Any, rows: Any) -> Any:
-    """Return the rows `rows` of `batch`, of indices in any structure of arrays."""
-    if isinstance(batch, ChoiceBatch):
-        return ChoiceBatch(take_rows(batch.sample_indices, rows), batch.ds_index)
-    if isinstance(batch, tuple):
-        return tuple(take_rows(member, rows) for member in batch)
-    return np.asarray(batch)[rows]
-
-
-def put_row(batch: Any, row: int, one: Any) -> Any:
-    """Return `batch`, of indices in any structure of arrays, with the one row of `one` as its row `row`."""
-    if isinstance(batch, ChoiceBatch):
-        return ChoiceBatch(put_row(batch.sample_indices, row, one.sample_indices), batch.ds_index)
-    if isinstance(batch, tuple):
-        return tuple(put_row(member, row, own) for member, own in zip(batch, one, strict=True))
-    changed = np.array(batch)
-    changed[row] = one[0]
-    return changed
-
-
 def trim_to_shortest(batches: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return `batches`, one of each member of a composite, all cut to the length of the shortest."""
+    """Return `batches`, one of each child of a composite, all cut to the length of the shortest."""
     lengths = [batch_length(batch) for batch in batches]
     shortest = min(lengths)
     if shortest == max(lengths):

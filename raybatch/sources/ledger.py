@@ -1,12 +1,12 @@
-"""The list of the bad samples that were met, which can be saved, and left out the next time."""
+"""The bad samples that were met: a record of each, and their list, which can be saved and left out the next time."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import logging
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
-from raybatch.errors import BadSamplesError
-from raybatch.sources.bad_samples import BadSample, BadSamples, Place
-
-_log = logging.getLogger(__name__)
+from raybatch.order import Place
 
 _SCHEMA = pa.schema(
     [
@@ -30,6 +27,47 @@ _SCHEMA = pa.schema(
         ("batch", pa.int64()),
     ]
 )
+
+
+@dataclass(frozen=True, slots=True)
+class BadSample:
+    """A sample that could not be read, in batch `batch` of epoch `epoch`, both from 0.
+
+    `index` is its absolute index in its source; `member` says in which one of composite and choice sources:
+    `(1, 0)` is child 0 of child 1, `()` the source itself. `path` is that of its file, "" if unknown;
+    `error` and `message` are those of the exception.
+    """
+
+    index: int
+    error: str
+    message: str
+    path: str = ""
+    member: tuple[int, ...] = ()
+    epoch: int = 0
+    batch: int = 0
+
+    @classmethod
+    def of(cls, index: int, error: BaseException, path: str) -> BadSample:
+        """Return the record of sample `index` of a source without members, whose reading raised `error`."""
+        return cls(index, type(error).__name__, str(error), path)
+
+    def under(self, member: int) -> BadSample:
+        """Return this sample as one of a source of which its own is `member`."""
+        return replace(self, member=(member, *self.member))
+
+    def at(self, epoch: int, batch: int) -> BadSample:
+        """Return this sample as met in that batch."""
+        return replace(self, epoch=epoch, batch=batch)
+
+    def __str__(self) -> str:
+        member = f" of member {self.member}" if self.member else ""
+        path = f", {self.path!r}" if self.path else ""
+        return f"sample {self.index}{member}{path}"
+
+    @property
+    def place(self) -> Place:
+        """What tells it from all other samples."""
+        return self.member, self.index
 
 
 class BadSampleLedger:
@@ -107,40 +145,3 @@ def excluded(exclude: Any) -> list[BadSample]:
     if (indices < 0).any():
         raise ValueError(f"exclude must hold indices of 0 or more, not {indices.min()}")
     return [BadSample(int(index), "", "") for index in indices]
-
-
-class EpochTally:
-    """Enters the bad samples of one epoch in a ledger; BadSamplesError where they are more than `allowed`."""
-
-    def __init__(self, ledger: BadSampleLedger, setting: BadSamples, allowed: int | float) -> None:
-        self._ledger = ledger
-        self._setting = setting
-        self._allowed = allowed
-        self._count = 0
-
-    def take(self, bad: tuple[BadSample, ...], epoch: int, batch: int) -> None:
-        """Enter the bad samples of batch `batch`."""
-        for sample in bad:
-            if self._ledger.add(sample.at(epoch, batch)):
-                _log_bad_sample(sample.at(epoch, batch), self._setting.policy)
-        self._count += len(bad)
-        if bad and self._count > self._allowed:
-            raise BadSamplesError(
-                f"{self._count} samples of epoch {epoch} cannot be read so far, and the limit is "
-                f"{self._setting.limit}; the last: {bad[-1].message}"
-            )
-
-
-def _log_bad_sample(bad: BadSample, policy: str) -> None:
-    _log.warning(
-        "epoch %d, batch %d: %s cannot be read (policy: %s): %s: %s",
-        *(bad.epoch, bad.batch, bad, policy, bad.error, bad.message),
-        extra={
-            "policy": policy,
-            "epoch": bad.epoch,
-            "batch": bad.batch,
-            "index": bad.index,
-            "path": bad.path,
-            "error": f"{bad.error}: {bad.message}",
-        },
-    )

@@ -8,13 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from raybatch.sources.batch import Batch, batch_length
+from raybatch.sources import Batch, batch_length
+
+ProgressFunc = Callable[..., Iterable[Any]]
 
 
 def batch_map_concat(
     func: Callable[..., Any],
     batch_iter: Iterable[Batch],
-    progress_iter_func: Callable[..., Iterable[Batch]] | None = None,
+    progress_iter_func: ProgressFunc | None = None,
     n_batches: int | None = None,
     prepend_args: tuple[Any, ...] | None = None,
 ) -> tuple[Any, ...] | None:
@@ -37,7 +39,7 @@ def batch_map_concat(
 def batch_map_mean(
     func: Callable[..., Any],
     batch_iter: Iterable[Batch],
-    progress_iter_func: Callable[..., Iterable[Batch]] | None = None,
+    progress_iter_func: ProgressFunc | None = None,
     sum_axis: int | tuple[int, ...] | None = None,
     n_batches: int | None = None,
     prepend_args: tuple[Any, ...] | None = None,
@@ -64,7 +66,7 @@ def batch_map_mean(
 
 def _at_most(
     batches: Iterable[Batch],
-    progress_iter_func: Callable[..., Iterable[Batch]] | None,
+    progress_iter_func: ProgressFunc | None,
     n_batches: int | None,
 ) -> Iterator[Batch]:
     """Iterate over `n_batches` of `batches`, and take no further one from it."""

@@ -1,12 +1,14 @@
-"""What is done about samples that cannot be read: the setting, and the record of one."""
+"""What is done about samples that cannot be read."""
 
 from __future__ import annotations
 
 import operator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from raybatch.sources import DataSource, has_equal_lengths
 
 POLICIES = ("raise", "skip", "replace")
 
@@ -68,45 +70,10 @@ class BadSamples:
         return int(self.limit * num_samples)
 
 
-@dataclass(frozen=True, slots=True)
-class BadSample:
-    """A sample that could not be read, in batch `batch` of epoch `epoch`, both from 0.
-
-    `index` is its absolute index in its source; `member` says in which one of composite and choice sources:
-    `(1, 0)` is member 0 of member 1, `()` the source itself. `path` is that of its file, "" if unknown;
-    `error` and `message` are those of the exception.
-    """
-
-    index: int
-    error: str
-    message: str
-    path: str = ""
-    member: tuple[int, ...] = ()
-    epoch: int = 0
-    batch: int = 0
-
-    @classmethod
-    def of(cls, index: int, error: BaseException, path: str) -> BadSample:
-        """Return the record of sample `index` of a source without members, whose reading raised `error`."""
-        return cls(index, type(error).__name__, str(error), path)
-
-    def under(self, member: int) -> BadSample:
-        """Return this sample as one of a source of which its own is `member`."""
-        return replace(self, member=(member, *self.member))
-
-    def at(self, epoch: int, batch: int) -> BadSample:
-        """Return this sample as met in that batch."""
-        return replace(self, epoch=epoch, batch=batch)
-
-    def __str__(self) -> str:
-        member = f" of member {self.member}" if self.member else ""
-        path = f", {self.path!r}" if self.path else ""
-        return f"sample {self.index}{member}{path}"
-
-    @property
-    def place(self) -> Place:
-        """What tells it from all other samples."""
-        return self.member, self.index
-
-
-Place = tuple[tuple[int, ...], int]
+def check_tolerable(source: DataSource, setting: BadSamples) -> None:
+    """Raise ValueError if samples of `source` cannot be skipped or replaced one by one."""
+    if setting.policy != "raise" and not has_equal_lengths(source):
+        raise ValueError(
+            "the arrays of a composite with trim=False may differ in length, so a sample of it cannot be "
+            f'skipped or replaced: let it trim, or use bad_samples="raise", not {setting.policy!r}'
+        )

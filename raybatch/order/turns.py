@@ -1,4 +1,4 @@
-"""Whose turn it is: the order in which a choice source goes to its members."""
+"""Whose turn it is: the order in which a choice source goes to its children."""
 
 from __future__ import annotations
 
@@ -8,27 +8,28 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from raybatch.order import SeededShuffle, ShuffleRNG, num_batches
+from raybatch.order.indices import num_batches
+from raybatch.order.shuffle import SeededShuffle, ShuffleRNG
 
 
 class Turns:
-    """An order of turns. `end_together`: the first member that has no batch left is the end of all."""
+    """An order of turns. `end_together`: the first child that has no batch left is the end of all."""
 
     end_together: bool
 
     def next(self, batch_size: int, passed: list[int]) -> int | None:
-        """Return the member whose turn it is, None after the last turn.
+        """Return the child whose turn it is, None after the last turn.
 
-        `batch_size` is that of the turn, and `passed` how many samples of each member have been drawn; both
+        `batch_size` is that of the turn, and `passed` how many samples of each child have been drawn; both
         count only where the batch size changes within an epoch.
         """
         raise NotImplementedError
 
-    def ended(self, member: int) -> None:
-        """Take note that `member` had no batch left when its turn came."""
+    def ended(self, child: int) -> None:
+        """Take note that `child` had no batch left when its turn came."""
 
     def skip(self, batch_size: int, steps: int, passed: list[int]) -> npt.NDArray[np.int64]:
-        """Leave out the next `steps` turns, and return how many of them each member had.
+        """Leave out the next `steps` turns, and return how many of them each child had.
 
         Only in order or for a seed; what a generator draws depends on what else is drawn in between.
         """
@@ -36,7 +37,7 @@ class Turns:
 
 
 class Rounds(Turns):
-    """Each of `count` members once a round: in order, or in a new random order each round."""
+    """Each of `count` children once a round: in order, or in a new random order each round."""
 
     end_together = True
 
@@ -50,7 +51,7 @@ class Rounds(Turns):
             order = (
                 range(self._count) if self._rng is None else self._rng.permutation(self._count)[:]
             )
-            self._round.extend(int(member) for member in order)
+            self._round.extend(int(child) for child in order)
         return self._round.popleft()
 
     def skip(self, batch_size: int, steps: int, passed: list[int]) -> npt.NDArray[np.int64]:
@@ -66,11 +67,11 @@ class Rounds(Turns):
 
 
 class Stratified(Turns):
-    """As many turns as each member has batches: spread evenly, or shuffled.
+    """As many turns as each child has batches: spread evenly, or shuffled.
 
-    If the batch size changes on the way, the turns for what is left are laid out anew. Of the members in
+    If the batch size changes on the way, the turns for what is left are laid out anew. Of the children in
     `uneven` the number of samples does not say the number of batches: what they have left after the last turn
-    follows, member by member, where BatchUp would lose it.
+    follows, child by child, where BatchUp would lose it.
     """
 
     end_together = False
@@ -90,8 +91,8 @@ class Stratified(Turns):
         self._next += 1
         return int(self._order[self._next - 1])
 
-    def ended(self, member: int) -> None:
-        self._uneven.discard(member)
+    def ended(self, child: int) -> None:
+        self._uneven.discard(child)
 
     def skip(self, batch_size: int, steps: int, passed: list[int]) -> npt.NDArray[np.int64]:
         self._lay_out(batch_size, passed)
@@ -113,7 +114,7 @@ class Stratified(Turns):
 
 
 def _spread_evenly(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Return each member i `counts[i]` times, in BatchUp's order: spread over the longest's batches."""
+    """Return each child i `counts[i]` times, in BatchUp's order: spread over the longest's batches."""
     steps = int(counts.max())
     if steps == 0:
         return np.arange(0)

@@ -1,0 +1,153 @@
+"""What the caller gets for a result: the batch, or an error that names what is wrong."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+
+from raybatch.errors import BadSamplesError, BatchError, HostError, WorkerLostError
+from raybatch.loader.plan import Plan
+from raybatch.loader.producer import Producer
+from raybatch.making import BadSamples, Request, Result, bad_sample, check_tolerable, make
+from raybatch.order import NO_KEYS, Rows
+from raybatch.sources import BadSample, BadSampleLedger, Batch, DataSource
+
+_log = logging.getLogger(__name__)
+
+
+class Delivery:
+    """Counts bad samples as `setting` has it, finds those at which workers die, and hosts that lack something."""
+
+    def __init__(self, plan: Plan, setting: BadSamples, producer: Producer) -> None:
+        check_tolerable(plan.source, setting)
+        self.setting = setting
+        self.ledger = BadSampleLedger()
+        self._plan = plan
+        self._producer = producer
+        self._allowed = setting.allowed(plan.source.num_samples())
+        self._num_bad = 0
+
+    def begin_epoch(self) -> None:
+        """Count the bad samples from here on."""
+        self._num_bad = 0
+
+    def batch(self, request: Request, result: Result) -> Batch | None:
+        """Return the batch of `result`, None if no sample of it is left.
+
+        BatchError if it cannot be made, or not on every host; BadSamplesError if more samples are bad than the
+        setting allows.
+        """
+        if isinstance(result.error, WorkerLostError):
+            result = self._made_in_parts(request)
+        self._check_hosts(request, result)
+        if result.error is not None:
+            try:
+                raise _batch_error(request, result)
+            finally:
+                del result  # the traceback of its error holds this frame
+        self._count(result.bad, request.epoch, request.step)
+        if result.batch is None and result.valid == 0:
+            if not request.is_padded and self._plan.split.world_size == 1:
+                return None
+            raise BatchError(
+                request.epoch,
+                request.step,
+                "none of its samples can be read, and other ranks count on it: exclude them, or use "
+                'bad_samples="replace"',
+            )
+        batch: Batch = result.batch
+        if not request.is_padded:
+            return batch
+        return (*batch, np.arange(len(request.rows)) < result.valid)
+
+    def _count(self, bad: tuple[BadSample, ...], epoch: int, step: int) -> None:
+        """Enter the bad samples of a batch in the ledger; BadSamplesError where they are more than allowed."""
+        for sample in bad:
+            met = sample.at(epoch, step)
+            if self.ledger.add(met):
+                _log_bad_sample(met, self.setting.policy)
+        self._num_bad += len(bad)
+        if bad and self._num_bad > self._allowed:
+            raise BadSamplesError(
+                f"{self._num_bad} samples of epoch {epoch} cannot be read so far, and the limit is "
+                f"{self.setting.limit}; the last: {bad[-1].message}"
+            )
+
+    def _check_hosts(self, request: Request, result: Result) -> None:
+        """Raise BatchError if a sample of the batch is bad on some hosts only: then it is not the sample's fault.
+
+        A disk that is not mounted would else cost a part of the data set in silence.
+        """
+        if not self._producer.spans_hosts:
+            return
+        for bad in result.bad:
+            if bad not in self.ledger and bad.place not in self._plan.known:
+                hosts = self._hosts_without(request, bad)
+                if hosts:
+                    raise _batch_error(request, Result(error=HostError(str(bad), hosts)))
+
+    def _hosts_without(self, request: Request, bad: BadSample) -> dict[str, str]:
+        """Return what goes wrong on which hosts with a sample that this process can read; {} if it cannot."""
+        rows = {place: row for row, place in request.rows.places() if row < request.valid}
+        if bad.place not in rows:
+            return {}  # it was drawn to replace another
+        row = request.row(rows[bad.place])
+        if make(self._plan.source, row, (KeyboardInterrupt,)).error is not None:
+            return {}
+        errors: dict[str, Exception] = {}
+        for _ in range(2):  # a fault that passes is not the host's
+            answers = self._producer.on_each_host(self._plan.source, row)
+            errors = {host: made.error for host, made in answers.items() if made.error is not None}
+            if not errors:
+                return {}
+        return {host: f"{type(error).__name__}: {error}" for host, error in errors.items()}
+
+    def _made_in_parts(self, request: Request) -> Result:
+        """Have each sample read by itself, note those that end their worker, and make the batch anew.
+
+        A worker ends once or twice for each of them, however many samples there are in the batch; halving
+        the batch again and again would end one for each half that holds such a sample.
+        """
+        source, deadly = self._plan.source, None
+        rows = [request.row(number) for number in range(request.valid)]
+
+        def ends_its_worker(child: DataSource, one: Rows) -> BaseException | None:
+            (tried,) = self._producer.attempt(child, [Request.plain(one, NO_KEYS)])
+            return tried.error if isinstance(tried.error, WorkerLostError) else None
+
+        for row, tried in zip(rows, self._producer.attempt(source, rows), strict=True):
+            if isinstance(tried.error, WorkerLostError):
+                deadly = bad_sample(source, row.rows, tried.error, ends_its_worker)
+                self._plan.known[deadly.place] = deadly
+        if deadly is not None and request.policy == "raise":
+            error = WorkerLostError(
+                f'{deadly} ends every worker that reads it; exclude it, or set bad_samples="skip". The last '
+                f"time: {deadly.message}"
+            )
+            return Result(error=error)
+        (result,) = self._producer.attempt(source, [request])
+        return result
+
+
+def _batch_error(request: Request, result: Result) -> BatchError:
+    error = result.error
+    where = "".join(f"{sample}: " for sample in result.bad)
+    made = BatchError(request.epoch, request.step, f"{where}{type(error).__name__}: {error}")
+    made.__cause__ = error
+    return made
+
+
+def _log_bad_sample(bad: BadSample, policy: str) -> None:
+    _log.warning(
+        "epoch %d, batch %d: %s cannot be read (policy: %s): %s: %s",
+        *(bad.epoch, bad.batch, bad, policy, bad.error, bad.message),
+        extra={
+            "policy": policy,
+            "epoch": bad.epoch,
+            "batch": bad.batch,
+            "index": bad.index,
+            "path": bad.path,
+            "error": f"{bad.error}: {bad.message}",
+        },
+    )

@@ -1,0 +1,56 @@
+"""What a worker is asked for, and what it answers: the only envelopes between the driver and a worker."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from raybatch.order import Place, RandomKeys, Rows
+from raybatch.sources import BadSample
+
+_NONE: Mapping[Any, Any] = {}
+
+
+class Request(NamedTuple):
+    """A batch to make: the first `valid` of `rows` are its samples, and `keys` what its random numbers derive from.
+
+    If it `is_padded`, the last of the valid rows is repeated up to the full length. `policy` says what is done about
+    samples that cannot be read: "skip" or "replace" them, "raise" an error that names the first, or None: the error is
+    passed on as it is. The samples in `known` are bad, and are not tried: they end the worker that reads them.
+
+    `epoch`, `step` (from 0) and `is_last` say which batch of its stream it is; making it does not depend on them.
+    """
+
+    rows: Rows
+    keys: RandomKeys
+    valid: int
+    is_padded: bool = False
+    policy: str | None = None
+    known: Mapping[Place, BadSample] = _NONE
+    epoch: int = 0
+    step: int = 0
+    is_last: bool = False
+
+    @classmethod
+    def plain(cls, rows: Rows, keys: RandomKeys) -> Request:
+        """Return the request for all of `rows`, whose errors are passed on as they are."""
+        return cls(rows, keys, len(rows))
+
+    def row(self, number: int) -> Request:
+        """Return the request for sample `number` of the batch alone."""
+        return Request.plain(self.rows.take([number]), self.keys)
+
+
+class Result(NamedTuple):
+    """What became of a request: the batch, or the `error` in its place.
+
+    `valid` rows of the batch are samples; it is None if no row is left. `bad` are the samples that could not be read:
+    those that were skipped or replaced, or the one that the error is about. `seconds` has the time that each stage
+    took; "other" is what belongs to none.
+    """
+
+    batch: Any = None
+    valid: int = 0
+    bad: tuple[BadSample, ...] = ()
+    seconds: Mapping[str, float] = _NONE
+    error: Any = None

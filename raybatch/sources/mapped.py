@@ -1,0 +1,99 @@
+"""Sources whose batches or samples a function makes of those of another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+import numpy as np
+
+from raybatch.arrays import stack_samples
+from raybatch.order import Cursor, RandomKeys, Rows, Shuffle
+from raybatch.sources.batch import Batch, batch_length, batch_row
+from raybatch.sources.ledger import BadSample
+from raybatch.sources.source import DataSource, check_source, has_equal_lengths
+
+
+class MapDataSource(DataSource):
+    """Gives `fn(*batch)` for each batch of `source`; `fn` returns a tuple. Made by `source.map(fn)`.
+
+    With `rng` it is `fn(*batch, rng=generator)`, a NumPy generator keyed by (seed, epoch, batch number); TypeError then
+    for a source without random access.
+    """
+
+    def __init__(self, source: DataSource, fn: Callable[..., Batch], rng: bool = False) -> None:
+        check_source("source", source)
+        if not callable(fn):
+            raise TypeError(f"fn must be callable, not {fn!r}")
+        if rng and not source.is_random_access:
+            raise TypeError(
+                f"random numbers by batch or sample are not supported: this {type(source).__name__}, or a child of it, "
+                "has no random access"
+            )
+        self.children = (source,)
+        self.fn = fn
+        self.rng = rng
+
+    @property
+    def source(self) -> Any:
+        """The source that is mapped."""
+        return self.children[0]
+
+    def num_samples(self, **kwargs: Any) -> int | float | None:
+        return self.children[0].num_samples(**kwargs)
+
+    def num_batches(self, batch_size: int, **kwargs: Any) -> int | float | None:
+        return self.children[0].num_batches(batch_size, **kwargs)
+
+    def cursor(self, shuffle: Shuffle = None) -> Cursor:
+        return self.children[0].order(shuffle)
+
+    def read(self, rows: Rows, keys: RandomKeys) -> Batch:
+        batch = self.children[0].read(rows, keys.under())
+        return self.fn(*batch, rng=keys.of_batch()) if self.rng else self.fn(*batch)
+
+    def sample_numbers(self, rows: Rows) -> list[tuple[int, ...]]:
+        return self.children[0].sample_numbers(rows)
+
+    def draw(self, one: Rows, rng: np.random.Generator) -> Rows:
+        return self.children[0].draw(one, rng)
+
+    def without(self, samples: Collection[BadSample]) -> DataSource:
+        return self._with_children((self.children[0].without(samples),))
+
+    def path_of(self, index: int) -> str:
+        return self.children[0].path_of(index)
+
+
+class SampleMapDataSource(MapDataSource):
+    """Gives `fn(*sample, rng=generator)` for each sample of `source`. Made by `source.map_samples(fn)`.
+
+    The generator is keyed by (seed, epoch, sample index). What `fn` returns, a tuple, is stacked position by
+    position: arrays of one shape and numbers to an array, anything else, such as Pillow images, to a list.
+    """
+
+    def __init__(self, source: DataSource, fn: Callable[..., tuple[Any, ...]]) -> None:
+        super().__init__(source, fn, rng=True)
+        if not has_equal_lengths(source):
+            raise ValueError(
+                "the arrays of a composite with trim=False may differ in length, so its batches have no "
+                "samples to map: map its children, or let it trim"
+            )
+
+    def read(self, rows: Rows, keys: RandomKeys) -> Batch:
+        batch = self.children[0].read(rows, keys.under())
+        numbers = self.children[0].sample_numbers(rows)
+        stacked: Batch = stack_samples(
+            [
+                self.fn(*batch_row(batch, row), rng=keys.of_sample(*numbers[row]))
+                for row in range(batch_length(batch))
+            ]
+        )
+        return stacked
+
+
+def unmapped(source: DataSource) -> DataSource:
+    """Return the first source below `source` that is no map: the one whose children a place counts."""
+    while isinstance(source, MapDataSource):
+        (source,) = source.children
+    return source

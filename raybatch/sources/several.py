@@ -1,0 +1,183 @@
+"""Sources over several others: a batch of each side by side, or each batch from one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from raybatch.order import (
+    ChoiceCursor,
+    CompositeCursor,
+    Cursor,
+    RandomKeys,
+    Rounds,
+    Rows,
+    Shuffle,
+    ShuffleRNG,
+    Stratified,
+    Turns,
+    as_shuffle_rng,
+    child_shuffles,
+    draws_in_turn,
+)
+from raybatch.sources.batch import Batch, trim_to_shortest
+from raybatch.sources.ledger import BadSample
+from raybatch.sources.source import DataSource, check_source, nodes
+
+
+class _SeveralDataSource(DataSource):
+    """The base of sources that draw from `datasets`, one or more other sources."""
+
+    def __init__(self, datasets: list[Any]) -> None:
+        if not datasets:
+            raise ValueError(f"a {type(self).__name__} needs at least one member data source")
+        for position, child in enumerate(datasets):
+            check_source(f"datasets[{position}]", child)
+        self.children = tuple(datasets)
+
+    @property
+    def datasets(self) -> list[Any]:
+        """The sources that it draws from."""
+        return list(self.children)
+
+    def without(self, samples: Collection[BadSample]) -> DataSource:
+        below: list[list[BadSample]] = [[] for _ in self.children]
+        for sample in samples:
+            if not sample.member or sample.member[0] >= len(self.children):
+                raise ValueError(
+                    f"sample {sample.index} of member {sample.member} is to be left out, and a "
+                    f"{type(self).__name__} of {len(self.children)} sources has no such member: is the ledger "
+                    "that of another source?"
+                )
+            below[sample.member[0]].append(replace(sample, member=sample.member[1:]))
+        pairs = zip(self.children, below, strict=True)
+        return self._with_children(tuple(ds.without(own) if own else ds for ds, own in pairs))
+
+    def _cursors(self, shuffle: Shuffle) -> list[Cursor]:
+        shuffles = child_shuffles(shuffle, len(self.children))
+        return [child.order(own) for child, own in zip(self.children, shuffles, strict=True)]
+
+
+class CompositeDataSource(_SeveralDataSource):
+    """Draws a batch from every member at each step, and ends with the member that ends first.
+
+    A common use is semi-supervised learning: a few labelled samples again and again (`repeats=-1`) beside
+    many unlabelled ones. With `flatten` a batch is one flat tuple `(x, y, u)`, otherwise
+    `((x, y), (u,))`. The arrays of a step are cut to the shortest.
+    """
+
+    def __init__(self, datasets: list[Any], flatten: bool = True) -> None:
+        super().__init__(datasets)
+        self.flatten = flatten
+
+    def num_samples(self, **kwargs: Any) -> int | float | None:
+        return _smallest([child.num_samples(**kwargs) for child in self.children])
+
+    def num_batches(self, batch_size: int, **kwargs: Any) -> int | float | None:
+        return _smallest([child.num_batches(batch_size, **kwargs) for child in self.children])
+
+    def cursor(self, shuffle: Shuffle = None) -> Cursor:
+        return CompositeCursor(self._cursors(shuffle), draws_in_turn(shuffle))
+
+    def read(self, rows: Rows, keys: RandomKeys) -> Batch:
+        return self._join(
+            tuple(
+                child.read(rows.child(number), keys.child(number))
+                for number, child in enumerate(self.children)
+            )
+        )
+
+    def sample_numbers(self, rows: Rows) -> list[tuple[int, ...]]:
+        numbers = [
+            child.sample_numbers(rows.child(number)) for number, child in enumerate(self.children)
+        ]
+        return [tuple(chain.from_iterable(row)) for row in zip(*numbers, strict=False)]
+
+    def draw(self, one: Rows, rng: np.random.Generator) -> Rows:
+        return Rows.joined(
+            [(number, ds.draw(one.child(number), rng)) for number, ds in enumerate(self.children)]
+        )
+
+    def _join(self, batches: tuple[Batch, ...]) -> Batch:
+        return self._flat(trim_to_shortest(batches))
+
+    def _flat(self, batches: tuple[Batch, ...]) -> Batch:
+        return tuple(chain.from_iterable(batches)) if self.flatten else batches
+
+
+def _smallest(counts: list[int | float | None]) -> int | float | None:
+    known = [count for count in counts if count is not None]
+    return min(known) if len(known) == len(counts) else None
+
+
+class ChoiceDataSource(_SeveralDataSource):
+    """Draws each batch from one member, such as one of several domains.
+
+    Members take turns (shuffled: in a new random order each round) until one of them ends. With `stratified`,
+    and if every member is finite, all batches of all members are drawn, spread evenly over the iteration
+    (shuffled: at random).
+    """
+
+    def __init__(self, datasets: list[Any], stratified: bool = False) -> None:
+        super().__init__(datasets)
+        self.stratified = stratified
+
+    def num_samples(self, **kwargs: Any) -> int | float:
+        """Return the sum over the members; one of unknown size counts as 0."""
+        return sum(child.num_samples(**kwargs) or 0 for child in self.children)
+
+    def num_batches(
+        self, batch_size: int, shuffle: Shuffle = None, **kwargs: Any
+    ) -> int | float | None:
+        """Return the number of batches, None where the random order of the members decides it."""
+        counts = [ds.num_batches(batch_size, shuffle=shuffle, **kwargs) for ds in self.children]
+        known = [count for count in counts if count is not None]
+        if len(known) < len(counts):
+            return None
+        if self.stratified and np.inf not in known:
+            return sum(known)
+        rounds = min(known)
+        if as_shuffle_rng(shuffle) is not None and len(set(known)) > 1 and rounds != np.inf:
+            return None
+        return rounds * len(known) + known.index(rounds)
+
+    def cursor(self, shuffle: Shuffle = None) -> Cursor:
+        rng = as_shuffle_rng(shuffle)
+        return ChoiceCursor(self._cursors(shuffle), self.turns(rng), draws_in_turn(rng))
+
+    def read(self, rows: Rows, keys: RandomKeys) -> Batch:
+        number = rows.chosen
+        return self.children[number].read(rows.child(number), keys.child(number))
+
+    def sample_numbers(self, rows: Rows) -> list[tuple[int, ...]]:
+        number = rows.chosen
+        numbers = self.children[number].sample_numbers(rows.child(number))
+        return [(number, *row) for row in numbers]
+
+    def draw(self, one: Rows, rng: np.random.Generator) -> Rows:
+        number = one.chosen
+        return Rows.joined([(number, self.children[number].draw(one.child(number), rng))])
+
+    def turns(self, rng: ShuffleRNG | None, **kwargs: Any) -> Turns:
+        """Return whose turn it is, in one iteration; ValueError if that takes a size that is not known."""
+        sizes = [child.num_samples(shuffle=rng, **kwargs) for child in self.children]
+        if not self.stratified or np.inf in sizes:
+            return Rounds(len(sizes), rng)
+        for position, size in enumerate(sizes):
+            if size is None:
+                raise ValueError(
+                    "a stratified choice must know how many samples each member has; "
+                    f"datasets[{position}], a {type(self.children[position]).__name__}, "
+                    "does not say"
+                )
+        # A choice may give short batches before its end.
+        uneven = {
+            number
+            for number, child in enumerate(self.children)
+            if any(isinstance(node, ChoiceDataSource) for node in nodes(child))
+        }
+        return Stratified([int(size or 0) for size in sizes], uneven, rng)
