@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 import raybatch as rb
-from raybatch.sources import AbstractDataSource
+from raybatch.batchup.data_source import AbstractDataSource
 
 
 def numbers(start: int, count: int, **options: Any) -> rb.ArrayDataSource:

@@ -19,9 +19,9 @@ from raybatch.accessors import (
     NonUniformImageFileAccessor,
     row_executor,
 )
+from raybatch.batchup.data_source import ArrayDataSource
 from raybatch.errors import SampleReadError
 from raybatch.image import ImageArrayUInt8ToFloat32
-from raybatch.sources import ArrayDataSource
 from tests.file_arrays import hdf5, memory_map, zarr_array
 
 INDICES = np.array([3, 0, -1, 3])

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import raybatch as rb
-from raybatch.sources import AbstractDataSource, BadSample
+from raybatch.batchup.data_source import AbstractDataSource, BadSample
 from tests.sources import Faulty, faulty
 
 BAD = (3, 4, 5, 6, 7, 17)
@@ -49,10 +49,6 @@ SOURCES: dict[str, Callable[[], AbstractDataSource]] = {
 }
 
 
-def serial(source: AbstractDataSource, policy: str) -> rb.TolerantDataSource:
-    return rb.TolerantDataSource(source, policy)
-
-
 def places(ledger: rb.BadSampleLedger) -> list[tuple[Any, ...]]:
     return [(bad.batch, bad.member, bad.index, bad.error, bad.message) for bad in ledger]
 
@@ -60,24 +56,22 @@ def places(ledger: rb.BadSampleLedger) -> list[tuple[Any, ...]]:
 @pytest.mark.parametrize("policy", ["skip", "replace"])
 @pytest.mark.parametrize("kind", SOURCES)
 def test_threads_give_the_serial_stream_and_ledger(kind: str, policy: str) -> None:
-    alone = serial(SOURCES[kind](), policy)
-    expected = rb.stream_digest(alone.batch_iterator(4, shuffle=7))
+    alone = rb.Loader(SOURCES[kind](), 4, shuffle=7, bad_samples=policy)
+    expected = rb.stream_digest(alone)
     assert len(alone.bad_samples) > 0
     with rb.ThreadPool(3) as pool:
         loader = rb.Loader(SOURCES[kind](), 4, shuffle=7, pool=pool, bad_samples=policy)
         assert rb.stream_digest(loader) == expected
         assert places(loader.bad_samples) == places(alone.bad_samples)
-        parallel = pool.parallel_data_source(serial(SOURCES[kind](), policy))
-        assert rb.stream_digest(parallel.batch_iterator(4, shuffle=7)) == expected
 
 
 @pytest.mark.parametrize("policy", ["skip", "replace"])
 def test_actors_give_the_serial_streams_and_ledgers(policy: str, ray_cluster: None) -> None:
     with rb.RayActorPool(2) as pool:
         for kind, make in SOURCES.items():
-            alone = serial(make(), policy)
+            alone = rb.Loader(make(), 4, shuffle=7, bad_samples=policy)
             loader = rb.Loader(make(), 4, shuffle=7, pool=pool, bad_samples=policy)
-            digest = rb.stream_digest(alone.batch_iterator(4, shuffle=7))
+            digest = rb.stream_digest(alone)
             assert rb.stream_digest(loader) == digest, kind
             assert places(loader.bad_samples) == places(alone.bad_samples), kind
 
@@ -197,20 +191,6 @@ def test_arrays_of_unequal_length_cannot_lose_a_row() -> None:
     source = rb.CompositeDataSource([faulty(0, 5), faulty(0, 9)], trim=False)
     with pytest.raises(ValueError, match="trim=False"):
         rb.Loader(source, 2, bad_samples="skip")
-
-
-def test_a_tolerant_source_goes_around_the_others() -> None:
-    tolerant = rb.TolerantDataSource(faulty(0, 23, 4), "skip")
-    with pytest.raises(TypeError, match="goes around"):
-        rb.CompositeDataSource([tolerant, faulty(0, 23)])
-    with pytest.raises(TypeError, match="goes around"):
-        rb.MapDataSource(tolerant, refuse_nine)
-    with pytest.raises(ValueError, match='"skip" or "replace"'):
-        rb.TolerantDataSource(faulty(0, 23), "raise")
-    mapped = tolerant.map(refuse_nine)
-    loader = rb.Loader(mapped, 4)
-    assert rb.stream_digest(loader) == rb.stream_digest(mapped.batch_iterator(4))
-    assert [bad.index for bad in loader.bad_samples] == [4, 9]
 
 
 @pytest.mark.parametrize("last_batch", ["keep", "pad"])

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from raybatch.sources import (
+from raybatch.batchup.data_source import (
     AbstractDataSource,
     ArrayDataSource,
     CallableDataSource,

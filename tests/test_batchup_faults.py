@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from raybatch.order import StandardSampler, SubsetSampler, WeightedSampler, num_batches
-from raybatch.sources import (
+from raybatch.batchup.data_source import (
     AbstractDataSource,
     ArrayDataSource,
     CallableDataSource,
@@ -21,6 +20,7 @@ from raybatch.sources import (
     batch_map_mean,
     coerce_data_source,
 )
+from raybatch.order import StandardSampler, SubsetSampler, WeightedSampler, num_batches
 
 
 def array(n: int, **kwargs: Any) -> ArrayDataSource:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 
 import raybatch as rb
-from raybatch.sources.bad_samples import BadSample
+from raybatch.sources import BadSample
 
 BLOCKS = [5, 1, 0, 7, 3, 0, 6, 1, 9000, 2]
 STARTS = np.cumsum([0, *BLOCKS])
@@ -19,8 +19,11 @@ STARTS = np.cumsum([0, *BLOCKS])
 
 def order(sampler: rb.BlockShuffleSampler, seed: int, epoch: int = 0) -> npt.NDArray[Any]:
     """The whole order of one epoch."""
-    rng = rb.sampling.SeededShuffle(seed, epoch)
-    return np.concatenate(list(sampler.cursor(rng).batches(64)))
+    return drawn(sampler, rb.sampling.SeededShuffle(seed, epoch))
+
+
+def drawn(sampler: rb.BlockShuffleSampler, rng: Any) -> npt.NDArray[Any]:
+    return np.concatenate(list(sampler.shuffled_indices_batch_iterator(64, rng)))
 
 
 @pytest.mark.parametrize("window", [1, 2, 3, 10, 99])
@@ -56,10 +59,7 @@ def test_samples_of_a_window_are_mixed() -> None:
 def test_epochs_seeds_and_members_have_orders_of_their_own() -> None:
     sampler = rb.BlockShuffleSampler([10] * 10, window=3)
     orders = [order(sampler, seed, epoch) for seed in (0, 1) for epoch in (0, 1)]
-    members = [
-        np.concatenate(list(sampler.cursor(rb.sampling.SeededShuffle(0, 0, path)).batches(9)))
-        for path in ((0,), (1,))
-    ]
+    members = [drawn(sampler, rb.sampling.SeededShuffle(0, 0, path)) for path in ((0,), (1,))]
     for number, one in enumerate(all_of := [*orders, *members]):
         assert not any(np.array_equal(one, other) for other in all_of[:number])
     np.testing.assert_array_equal(order(sampler, 0), orders[0])
@@ -102,7 +102,7 @@ def test_samples_can_be_left_out_and_replaced() -> None:
     )
     again = less.without([BadSample(1, "", ""), BadSample(22, "", "")])
     assert again.num_samples() == 18
-    assert {less.draw(None, np.random.default_rng(n)).item() for n in range(300)} == set(
+    assert {less.draw(None, np.random.default_rng(n)).indices.item() for n in range(300)} == set(
         got.tolist()
     )
     (rows,) = less.samples_by_indices(np.array([0, -1]))

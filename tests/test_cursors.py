@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import raybatch as rb
-from raybatch.order import Cursor, KeyedPermutation, SeededShuffle, seed_of
-from raybatch.sources import AbstractDataSource, ChoiceBatch, cursor_of
+from raybatch.batchup.data_source import AbstractDataSource
+from raybatch.order import Cursor, KeyedPermutation, Rows, SeededShuffle, seed_of
 from tests.sources import SHUFFLES, Backwards, all_sources, numbers
 
 MOST = 60  # steps that are compared: some sources have no end
@@ -82,21 +82,23 @@ PROGRAMS = [
 
 
 def cursor(kind: str, shuffle: str) -> Cursor:
-    return cursor_of(kinds()[kind](), shuffle=SHUFFLES[shuffle]())
+    return kinds()[kind]().order(SHUFFLES[shuffle]())
 
 
-def lists(indices: Any) -> Any:
-    return indices.tolist() if isinstance(indices, np.ndarray) else _members(indices)
+def lists(rows: Rows) -> list[Any]:
+    return [(path, indices.tolist()) for path, indices, _ in rows.parts]
 
 
-def _members(indices: Any) -> Any:
-    return tuple(map(lists, indices)) if isinstance(indices, tuple) else indices
+def positions(rows: Rows) -> Any:
+    places = tuple(position for _, _, position in rows.parts)
+    return places if len(places) > 1 else places[0]
 
 
 def rest(cursor: Cursor, size: int) -> list[tuple[Any, Any]]:
     """The indices and the position of each run that is left."""
     runs = islice(iter(lambda: cursor.step(size), None), MOST)
-    return [(lists(run.part(0, len(run))), run.position(0)) for run in runs]
+    whole = [run.part(0, len(run)) for run in runs]
+    return [(lists(rows), positions(rows)) for rows in whole]
 
 
 @pytest.mark.parametrize(("kind", "shuffle"), PROGRAMS)
@@ -146,12 +148,8 @@ def test_a_part_is_the_slice_of_its_run(kind: str, shuffle: str) -> None:
                 assert lists(run.part(start, stop)) == lists(sliced(whole, start, stop))
 
 
-def sliced(indices: Any, start: int, stop: int) -> Any:
-    if isinstance(indices, ChoiceBatch):
-        return ChoiceBatch(sliced(indices.sample_indices, start, stop), indices.ds_index)
-    if isinstance(indices, tuple):
-        return tuple(sliced(member, start, stop) for member in indices)
-    return indices[start:stop]
+def sliced(rows: Rows, start: int, stop: int) -> Rows:
+    return Rows(tuple(part._replace(indices=part.indices[start:stop]) for part in rows.parts))
 
 
 @pytest.mark.parametrize("shuffle", SHUFFLES)
@@ -163,14 +161,14 @@ def test_the_position_counts_the_samples_before(kind: str, shuffle: str) -> None
     else:
         source, place = kinds()[kind](), int
     for jump in (0, 1, 2):
-        order = cursor_of(source, shuffle=SHUFFLES[shuffle]())
+        order = source.order(SHUFFLES[shuffle]())
         order.skip(4, jump)
         passed = 4 * jump
         for _ in range(4):
             assert order.position == passed
             if (run := order.step(4)) is None:
                 break
-            assert [run.position(i) for i in range(len(run))] == [
+            assert [positions(run.part(i, i + 1)) for i in range(len(run))] == [
                 place(passed + i) for i in range(len(run))
             ]
             passed += len(run)
@@ -190,7 +188,12 @@ def test_a_jump_and_steps_count_alike_up_to_the_very_end(shuffle: str) -> None:
 def test_the_places_of_a_choice_are_those_of_its_members() -> None:
     order = cursor("choice", "in order")
     runs = [order.step(4) for _ in range(4)]
-    assert [run and run.position(1) for run in runs] == [(1, 0), (0, 1), (5, 0), (0, 5)]
+    assert [run and [part[::2] for part in run.part(1, 2).parts] for run in runs] == [
+        [((0,), 1)],
+        [((1,), 1)],
+        [((0,), 5)],
+        [((1,), 5)],
+    ]
 
 
 @pytest.mark.parametrize(
@@ -235,14 +238,14 @@ def test_nothing_is_drawn_before_the_first_step(shuffle: str) -> None:
     rng = SHUFFLES[shuffle]()
     before = seed_of(rng)  # a digest of a generator's state
     numbers(0, 9).batch_indices_iterator(4, shuffle=rng)
-    cursor_of(numbers(0, 9), shuffle=rng).skip(4, 0)
+    numbers(0, 9).order(rng).skip(4, 0)
     assert seed_of(rng) == before
 
 
 @pytest.mark.parametrize("shuffle", SHUFFLES)
 def test_what_only_iterates_keeps_its_size_and_says_so(shuffle: str) -> None:
     for source in (numbers(0, 23, sampler=Backwards(23)), Mine()):
-        order = cursor_of(source, shuffle=SHUFFLES[shuffle]())
+        order = source.order(SHUFFLES[shuffle]())
         order.skip(4, 2)
         assert order.position == 8
         with pytest.raises(ValueError, match="batches of 4 samples, and cannot change to 5"):
@@ -259,10 +262,10 @@ def test_the_last_word_of_a_subclass_counts() -> None:
         def cursor(self, shuffle_rng: Any) -> Any:
             return rb.StandardSampler(self.length).cursor(shuffle_rng)
 
-    assert [i.tolist() for i in cursor_of(numbers(0, 3, sampler=Reversed(3))).batches(9)] == [
+    assert [i.tolist() for i in numbers(0, 3, sampler=Reversed(3)).batch_indices_iterator(9)] == [
         [2, 1, 0]
     ]
-    assert [i.tolist() for i in cursor_of(numbers(0, 3, sampler=Straight(3))).batches(9)] == [
+    assert [i.tolist() for i in numbers(0, 3, sampler=Straight(3)).batch_indices_iterator(9)] == [
         [0, 1, 2]
     ]
 

@@ -11,8 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from raybatch.order import StandardSampler, SubsetSampler, WeightedSampler
-from raybatch.sources import (
+from raybatch.batchup.data_source import (
     AbstractDataSource,
     ArrayDataSource,
     CallableDataSource,
@@ -23,6 +22,7 @@ from raybatch.sources import (
     MapDataSource,
     batch_nbytes,
 )
+from raybatch.order import StandardSampler, SubsetSampler, WeightedSampler
 
 X = np.arange(14).reshape(7, 2)
 Y = np.arange(7) * 10

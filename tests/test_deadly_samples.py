@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import raybatch as rb
-from raybatch.pools import AbstractWorkerPool
+from raybatch.batchup.work_pool import AbstractWorkerPool
 from tests.drivers import actor_processes, wait_for
 from tests.sources import Faulty, faulty
 

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from raybatch.sources import StreamDigest, stream_digest
-from raybatch.sources.batch import ChoiceBatch
+from raybatch.batchup.data_source import ChoiceBatch, StreamDigest, stream_digest
 
 X = np.arange(12).reshape(3, 4)
 Y = np.array([5, 6, 7], dtype=np.int32)

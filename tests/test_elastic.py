@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import raybatch as rb
+from raybatch.batchup.data_source import AbstractDataSource
 from raybatch.order import SeededShuffle
-from raybatch.sources import AbstractDataSource, cursor_of
 from tests.sources import SHUFFLES, all_sources, delivered, finite_sources, numbers
 
 
@@ -79,15 +79,15 @@ def test_what_has_no_fixed_end_goes_on_in_each_members_order(kind: str, shuffle:
     if kind == "choice":
         assert len(set(got)) == len(got)
     if shuffle == "seed":
-        cut_once = cursor_of(source(), shuffle=12345)
+        cut_once = source().order(12345)
         if kind == "weighted":
-            assert got == cut_once.step(len(got)).part(0, len(got)).tolist()  # type: ignore[union-attr]
+            assert got == cut_once.step(len(got)).part(0, len(got)).indices.tolist()  # type: ignore[union-attr]
         else:
             members = [numbers(0, 2000), numbers(10000, 1500)]
             for index, member in enumerate(members):
-                order = cursor_of(member, shuffle=SeededShuffle(12345).member(index))
+                order = member.order(SeededShuffle(12345).child(index))
                 mine = [i for i in got if (i >= 10000) == bool(index)]
-                expected = order.step(len(mine)).part(0, len(mine))  # type: ignore[union-attr]
+                expected = order.step(len(mine)).part(0, len(mine)).indices  # type: ignore[union-attr]
                 assert mine == (expected + 10000 * index).tolist()
 
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import raybatch as rb
-from raybatch.pools import AbstractWorkerPool
-from raybatch.sources import AbstractDataSource
+from raybatch.batchup.data_source import AbstractDataSource
+from raybatch.batchup.work_pool import AbstractWorkerPool
 
 
 def grey(x: Any, *rest: Any) -> tuple[Any, ...]:
@@ -262,7 +262,7 @@ class Failing(rb.sampling.AbstractSampler):
 
 def test_an_error_of_the_sampler_comes_after_the_batches_before_it(loader: rb.Loader) -> None:
     source = rb.ArrayDataSource([np.arange(9)], sampler=Failing())
-    opened = rb.Loader(source, 3, pool=loader._pool)
+    opened = rb.Loader(source, 3, pool=loader._producer.pool)
     batches = iter(opened)
     assert next(batches)[0].tolist() == [0, 1, 2]
     with pytest.raises(ArithmeticError):
@@ -319,7 +319,7 @@ def test_the_length_is_exact_where_chance_decides_it() -> None:
         ({"batch_size": 2.5}, TypeError, "batch_size must be an integer, not 2.5"),
         ({"shuffle": "yes"}, TypeError, "shuffle must be .* not 'yes'"),
         ({"shuffle": -1}, ValueError, "0 or more, not -1"),
-        ({"pool": 4}, TypeError, "pool must be of type AbstractWorkerPool, not 4"),
+        ({"pool": 4}, TypeError, "pool must be of type WorkerPool, not 4"),
         ({"prefetch": 4}, TypeError, "prefetch must be of type Prefetch, not 4"),
         ({"recovery": 4}, TypeError, "recovery must be of type Recovery, not 4"),
         ({"source": [1, 2]}, TypeError, "source must be a data source"),

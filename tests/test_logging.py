@@ -110,4 +110,4 @@ for show in (False, True):
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout == "looped\n" * 2
     assert done.stderr.count("cannot be read") == 1
-    assert done.stderr.startswith("WARNING:raybatch.sources.ledger:epoch 0, batch 4: sample 17")
+    assert done.stderr.startswith("WARNING:raybatch.loader.delivery:epoch 0, batch 4: sample 17")

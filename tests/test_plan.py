@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import raybatch as rb
+from raybatch.batchup.data_source import BadSample
 from raybatch.bench.costs import measure_costs
 from raybatch.bench.plan import BatchCosts, plan
-from raybatch.sources import BadSample
 from tests.test_cli import run
 
 COSTS = BatchCosts(

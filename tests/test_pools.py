@@ -17,16 +17,16 @@ import psutil
 import pytest
 
 import raybatch as rb
-from raybatch.pools import (
+from raybatch.batchup.data_source import ArrayDataSource
+from raybatch.batchup.work_pool import (
     AbstractWorkerPool,
     InlinePool,
-    OrderedStream,
     RayActorPool,
     ThreadPool,
     WorkerProcessPool,
     WorkerThreadPool,
 )
-from raybatch.sources import ArrayDataSource
+from raybatch.pools import OrderedStream
 from tests.workloads import (
     Counted,
     Squares,

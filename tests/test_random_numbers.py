@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import raybatch as rb
-from raybatch.sources import AbstractDataSource
+from raybatch.batchup.data_source import AbstractDataSource
 from tests.sources import delivered, numbers
 
 

@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from raybatch.order import SeededShuffle, WeightedSampler, as_shuffle_rng, permutation
-from raybatch.sources import (
+from raybatch.batchup.data_source import (
     AbstractDataSource,
     ArrayDataSource,
     ChoiceDataSource,
     CompositeDataSource,
 )
+from raybatch.order import SeededShuffle, WeightedSampler, as_shuffle_rng, permutation
 
 N = 24
 
@@ -127,7 +127,7 @@ def test_no_two_seeds_epochs_or_members_share_an_order() -> None:
     def drawn(seed: int, epoch: int, *path: int) -> tuple[int, ...]:
         rng = SeededShuffle(seed, epoch)
         for index in path:
-            rng = rng.member(index)
+            rng = rng.child(index)
         return tuple(rng.permutation(N)[:].tolist())
 
     orders = {

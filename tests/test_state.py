@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import raybatch as rb
-from raybatch.sources import AbstractDataSource
+from raybatch.batchup.data_source import AbstractDataSource
 from tests.sources import PROGRAMS, SHUFFLES, all_sources, delivered, numbers
 
 EPOCHS = 2

@@ -13,9 +13,10 @@ import pytest
 
 import raybatch as rb
 from raybatch.accessors import row_executor
+from raybatch.batchup.work_pool import AbstractWorkerPool
 from raybatch.loader import LoaderStats
 from raybatch.loader.stats import StatsCounter
-from raybatch.pools import AbstractWorkerPool, HandOver
+from raybatch.pools import HandOver
 from raybatch.stages import StageTimes, collecting, stage
 
 STAGES = {"read", "decode", "resize", "stack", "other", "store"}

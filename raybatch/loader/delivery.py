@@ -79,10 +79,9 @@ class Delivery:
 
         A disk that is not mounted would else cost a part of the data set in silence.
         """
-        if not self._producer.spans_hosts:
-            return
         for bad in result.bad:
-            if bad not in self.ledger and bad.place not in self._plan.known:
+            is_new = bad not in self.ledger and bad.place not in self._plan.known
+            if is_new and self._producer.spans_hosts:
                 hosts = self._hosts_without(request, bad)
                 if hosts:
                     raise _batch_error(request, Result(error=HostError(str(bad), hosts)))

@@ -12,6 +12,8 @@ from raybatch.pools.session import HandOver, Results
 from raybatch.scheduling import Completed, Failed, Prefetch, Silent
 from raybatch.sources import DataSource
 
+_ONE = Prefetch(batches=1)
+
 
 class InlinePool(WorkerPool):
     """Makes each batch in the consumer's thread, when it is asked for."""
@@ -20,7 +22,7 @@ class InlinePool(WorkerPool):
         return InlineSession(source)
 
     def default_prefetch(self) -> Prefetch:
-        return Prefetch(batches=1)
+        return _ONE
 
     def close(self) -> None:
         """Do nothing: there is nothing to close."""

@@ -73,30 +73,27 @@ class OrderedStream:
                 "the stream is closed: its loader or pool was closed, or began another iteration"
             )
         try:
-            return self._next()
+            if self._limit is not None and (prefetch := self._limit()) != self._prefetch:
+                self._prefetch = prefetch
+                self._tell(Resized(prefetch))
+            self._tell(Wanted())
+            while self._head is None:
+                if self._scheduler.is_finished:
+                    return self._finish()
+                event: Event | None = None
+                for event in self._session.wait(self._scheduler.patience_s(self._clock())):
+                    self._tell(event)
+                del event  # in line, the traceback of an error leads back to this frame
+                if self._scheduler.patience_s(self._clock()) == 0.0:
+                    self._tell(TimePassed(self._session.silent()))
+                self._waiting(self)
+            return self._take(self._head)
         except StopIteration:
             raise
         except BaseException:
             # A Ctrl-C may have fallen between two steps that belong together.
             self.close()
             raise
-
-    def _next(self) -> tuple[Request, Result]:
-        if self._limit is not None and (prefetch := self._limit()) != self._prefetch:
-            self._prefetch = prefetch
-            self._tell(Resized(prefetch))
-        self._tell(Wanted())
-        while self._head is None:
-            if self._scheduler.is_finished:
-                return self._finish()
-            event: Event | None = None
-            for event in self._session.wait(self._scheduler.patience_s(self._clock())):
-                self._tell(event)
-            del event  # in line, the traceback of an error leads back to this frame
-            if self._scheduler.patience_s(self._clock()) == 0.0:
-                self._tell(TimePassed(self._session.silent()))
-            self._waiting(self)
-        return self._take(self._head)
 
     @property
     def largest_bytes(self) -> int:

@@ -167,7 +167,9 @@ class ArrayDataSource(RandomAccessDataSource):
         super().__init__(length, indices, repeats, sampler, include_indices, exclude)
 
     def samples_by_indices_nomapping(self, indices: Any) -> Batch:
-        batch = tuple(gather(array, indices) for array in self.data)
+        batch: Batch = ()
+        for array in self.data:
+            batch = (*batch, gather(array, indices))
         if not self.include_indices:
             return batch
         if isinstance(indices, slice):

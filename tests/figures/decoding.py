@@ -77,8 +77,8 @@ def files(folder: str) -> None:
     paths = sorted(str(path) for path in Path(folder).rglob("*") if path.is_file())
     accessor = rb.ImageFileAccessor(paths, (32, 32))
     source = rb.ArrayDataSource([accessor, np.arange(len(paths))])
-    alone = rb.TolerantDataSource(source, "skip")
-    pixels = {int(i): x for batch in alone.batch_iterator(16) for x, i in zip(*batch, strict=True)}
+    alone = rb.Loader(source, 16, bad_samples="skip")
+    pixels = {int(i): x for batch in alone for x, i in zip(*batch, strict=True)}
     longest, differ = 0.0, []
     for index, path in enumerate(paths):
         start = time.perf_counter()
@@ -99,7 +99,10 @@ def files(folder: str) -> None:
         with rb.Loader(source, 16, pool=pool, bad_samples="skip") as loader:
             digest = rb.stream_digest(loader)
             print("ledgers equal:", list(loader.bad_samples) == list(alone.bad_samples))
-            print("digests equal:", digest == rb.stream_digest(alone.batch_iterator(16)))
+            print(
+                "digests equal:",
+                digest == rb.stream_digest(rb.Loader(source, 16, bad_samples="skip")),
+            )
 
 
 def main() -> None:

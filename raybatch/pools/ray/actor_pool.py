@@ -13,7 +13,8 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from raybatch.pools.pool import AbstractWorkerPool
+from raybatch.making import Request, Result
+from raybatch.pools.pool import WorkerPool
 from raybatch.pools.ray.actor_session import RaySession
 from raybatch.pools.ray.capacity import SPREAD, ActorOptions, capacity
 from raybatch.pools.ray.connection import RayConnection
@@ -26,7 +27,7 @@ from raybatch.scheduling import Prefetch
 _log = logging.getLogger(__name__)
 
 
-class RayActorPool(AbstractWorkerPool):
+class RayActorPool(WorkerPool):
     """Makes batches in `num_actors` Ray actors.
 
     None stands for as many as the hosts of the cluster have room for; it follows hosts that join and leave. The
@@ -101,8 +102,8 @@ class RayActorPool(AbstractWorkerPool):
             "a pool of %d actors is started", self.num_actors, extra={"num_actors": self.num_actors}
         )
 
-    def open(self, read: Any) -> RaySession:
-        constant = read if isinstance(read, RayConstant) else self.shared_constant(read)
+    def open(self, source: Any) -> RaySession:
+        constant = source if isinstance(source, RayConstant) else self.shared_constant(source)
         return RaySession(self, self._team, constant)
 
     def shared_constant(self, x: Any) -> RayConstant:
@@ -140,25 +141,17 @@ class RayActorPool(AbstractWorkerPool):
 
     spans_hosts = True
 
-    def on_each_host(self, read: Any, item: Any) -> dict[str, Any]:
-        return self._team.on_each_host(self.shared_constant(read), item)
+    def on_each_host(self, source: Any, request: Request) -> dict[str, Result]:
+        return self._team.on_each_host(self.shared_constant(source), request)
 
     def _scheduling_strategy(self, given: Any) -> Any:
         return given
 
 
-class WorkerProcessPool(RayActorPool):
-    """BatchUp's name for a pool of `processes` processes on this machine: Ray actors here."""
-
-    def __init__(self, processes: int = 1) -> None:
-        super().__init__(processes, num_cpus_per_actor=0)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.num_actors,)
-
-    def _scheduling_strategy(self, given: Any) -> Any:
-        this_node = ray.get_runtime_context().get_node_id()
-        return NodeAffinitySchedulingStrategy(this_node, soft=False)
+def on_this_host() -> Any:
+    """Return the scheduling strategy that places actors on the host of this process; Ray must have been started."""
+    this_node = ray.get_runtime_context().get_node_id()
+    return NodeAffinitySchedulingStrategy(this_node, soft=False)
 
 
 def _check_count(name: str, value: Any) -> int:

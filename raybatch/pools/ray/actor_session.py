@@ -12,12 +12,12 @@ import ray
 from ray import exceptions as ray_errors
 
 from raybatch.errors import RemoteError, WorkerLostError
-from raybatch.pools.pool import Call
+from raybatch.making import Result
 from raybatch.pools.ray.failures import Kind, kind_of
 from raybatch.pools.ray.member import RayMember
 from raybatch.pools.ray.team import RayTeam, wait_for_any
-from raybatch.pools.ray.worker import PackedFailure, RayConstant
-from raybatch.pools.session import Failure, HandOver, Results
+from raybatch.pools.ray.worker import RayConstant, unpacked_error
+from raybatch.pools.session import HandOver, Results
 from raybatch.scheduling import Completed, Failed, Silent
 
 # An actor has the next attempt at hand, and a slow one holds few.
@@ -152,12 +152,11 @@ class RaySession:
 
     def _start(self, member: RayMember, attempt: _Waiting) -> None:
         assert self._read is not None
-        constants = attempt.item.constants() if isinstance(attempt.item, Call) else ()
         try:
-            ref = self._team.submit(member, self._read, attempt.item, constants)
+            ref = self._team.submit(member, self._read, attempt.item)
         except Exception as error:
             # What cannot be pickled, most of all.
-            self._refused.append(Failed(attempt.key, attempt.attempt, Failure(error)))
+            self._refused.append(Failed(attempt.key, attempt.attempt, Result(error=error)))
             return
         self._running[ref] = (attempt.key, attempt.attempt, member)
         if not self._queued[member.number]:
@@ -189,11 +188,10 @@ class RaySession:
             if kind in (Kind.WORKER_LOST, Kind.RESULT_LOST):
                 return self._lost(ref, error)
             key, attempt = self._end(ref)
-            return Failed(key, attempt, Failure(_not_lost(kind, error)), worker=member.number)
+            return Failed(key, attempt, Result(error=_not_lost(kind, error)), worker=member.number)
         key, attempt = self._end(ref)
-        if isinstance(result, PackedFailure):
-            return self._results.settle(key, attempt, result.unpack())
         value, member.seconds, store_s, loading_s = result
+        value = unpacked_error(value)
         self._store_s += store_s
         # What is late is judged by how long nothing is heard of a worker, and results may take longer to come over a
         # slow link than to make. What the consumer does in between is not silence, nor is that a worker loads the source.
@@ -209,7 +207,9 @@ class RaySession:
         key, attempt = self._end(ref)
         begun = not member.is_gone or member.died_on in (ref, None)
         lost = _caused("the actor, its host or its result was lost", error, WorkerLostError)
-        return Failed(key, attempt, Failure(lost), lost=True, begun=begun, worker=member.number)
+        return Failed(
+            key, attempt, Result(error=lost), lost=True, begun=begun, worker=member.number
+        )
 
     def _end(self, ref: Any) -> tuple[int, int]:
         """Forget an attempt that is over."""

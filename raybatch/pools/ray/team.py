@@ -9,7 +9,6 @@ import threading
 import time
 import uuid
 import weakref
-from collections.abc import Iterable
 from typing import Any
 
 import ray
@@ -22,7 +21,7 @@ from raybatch.pools.ray.failures import Kind, kind_of
 from raybatch.pools.ray.host import OtherVersionError, WorkerFacts, why_not_started
 from raybatch.pools.ray.member import RayMember, fastest_s
 from raybatch.pools.ray.metrics import count_worker_death
-from raybatch.pools.ray.worker import BatchWorker, PackedFailure, RayConstant, packed
+from raybatch.pools.ray.worker import BatchWorker, RayConstant, packed, unpacked_error
 
 _log = logging.getLogger(__name__)
 
@@ -129,19 +128,18 @@ class RayTeam:
     def closed(self, session: Any) -> None:
         self._sessions.discard(session)
 
-    def submit(
-        self, member: RayMember, read: RayConstant, item: Any, constants: Iterable[Any]
-    ) -> Any:
+    def submit(self, member: RayMember, read: RayConstant, item: Any) -> Any:
         """Ask `member` to make `item`, and return the reference to the result.
 
         Calls reach an actor in the order in which they are made, so a constant it lacks is sent before.
         """
         with self._lock:
+            data, constants = packed(item)
             for constant in (read, *constants):
-                if isinstance(constant, RayConstant) and constant.key not in member.kept:
+                if constant.key not in member.kept:
                     member.actor.keep.remote(constant.key, [constant.ref])
                     member.kept.add(constant.key)
-            ref = member.actor.make.remote(read.key, packed(item))
+            ref = member.actor.make.remote(read.key, data)
             if not member.queue:
                 member.heard_at = time.monotonic()
             member.queue[ref] = None
@@ -154,13 +152,13 @@ class RayTeam:
         """
         with self._lock:
             members = {member.facts.host: member for member in self._live() if member.facts}
-        asked = {host: self.submit(member, read, item, ()) for host, member in members.items()}
+        asked = {host: self.submit(member, read, item) for host, member in members.items()}
         ray.wait(list(asked.values()), num_returns=len(asked), timeout=_ANSWER_TIMEOUT_S)
         answers = {}
         for host, ref in asked.items():
             with contextlib.suppress(ray_errors.RayError):
                 answer = ray.get(ref, timeout=0)
-                answers[host] = answer.unpack() if isinstance(answer, PackedFailure) else answer[0]
+                answers[host] = unpacked_error(answer[0])
             self.answered(members[host], ref)
         if silent := sorted(set(asked) - set(answers)):
             _log.warning("no answer came from the hosts %s", ", ".join(silent))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import threading
 import time
 import traceback
 from collections.abc import Iterator
@@ -16,8 +17,17 @@ from ray import exceptions as ray_errors
 
 from raybatch.accessors import row_executor
 from raybatch.errors import RemoteError
+from raybatch.making import Result, make
 from raybatch.pools.ray.host import WorkerFacts, address, advice
-from raybatch.pools.session import Failure, SharedConstant, result_of
+from raybatch.pools.session import SharedConstant
+
+
+@dataclass(frozen=True)
+class _Unloaded:
+    """Stands for a constant that could not be loaded, because of `error`."""
+
+    error: Exception
+
 
 # The constants of this process, by key. An actor is the only user of its process.
 _constants: dict[str, Any] = {}
@@ -44,9 +54,9 @@ class BatchWorker:
             _constants[key] = ray.get(refs[0])
         except ray_errors.RaySystemError as error:
             raised = error.client_exc
-            _constants[key] = Failure(raised if isinstance(raised, Exception) else error)
+            _constants[key] = _Unloaded(raised if isinstance(raised, Exception) else error)
         except Exception as error:
-            _constants[key] = Failure(error)
+            _constants[key] = _Unloaded(error)
         self._loading_s += time.perf_counter() - start
 
     def forget(self, key: str) -> None:
@@ -58,7 +68,7 @@ class BatchWorker:
         for key in [key for key in _constants if key.startswith(user)]:
             del _constants[key]
 
-    def make(self, key: str, item: Any) -> tuple[Any, float, float, float] | PackedFailure:
+    def make(self, key: str, item: Any) -> tuple[Result, float, float, float]:
         """Return what the kept reader makes of `item`, and seconds: of that, of storing the result before, of `keep`.
 
         Ray stores a result when this has returned, so it is known at the next call. It is work of this thread; what
@@ -68,25 +78,36 @@ class BatchWorker:
         self._returned_at = None
         start = time.perf_counter()
         with row_executor(self._executor):
-            result = result_of(lambda sent: kept(key)(_unpacked(sent)), item)
-        if isinstance(result, Failure):
-            return PackedFailure.pack(result.error)
+            try:
+                source, request = kept(key), _unpacked(item)
+            except Exception as error:
+                result = Result(error=error)
+            else:
+                result = make(source, request)
+        if result.error is not None:
+            result = result._replace(error=PackedError.pack(result.error))
         self._returned_at = time.thread_time()
         loading_s, self._loading_s = self._loading_s, 0.0
         return result, time.perf_counter() - start, stored_s, loading_s
 
 
-def packed(item: Any) -> Any:
-    """Return `item` as bytes, which Ray sends as they are; or itself, where only Ray's own pickler knows how.
+def packed(item: Any) -> tuple[Any, list[RayConstant]]:
+    """Return `item` as bytes, which Ray sends as they are, and the constants in it.
 
-    Ray's pickler calls back into Python for each object, and takes several times as long over a batch's indices.
+    Where only Ray's own pickler knows how, it is `item` itself. That calls back into Python for each object, and takes
+    several times as long over a batch's indices.
     """
+    _pickled_constants.found = found = []
     try:
         data = pickle.dumps(item, protocol=5)
+        # What the program itself defines is not there for a worker to import.
+        if b"__main__" in data:
+            raise pickle.PicklingError
     except Exception:
-        return item
-    # What the program itself defines is not there for a worker to import.
-    return item if b"__main__" in data else data
+        found.clear()
+        cloudpickle.dumps(item)
+        return item, found
+    return data, found
 
 
 def _unpacked(item: Any) -> Any:
@@ -98,13 +119,23 @@ def kept(key: str) -> Any:
     if key not in _constants:
         raise RemoteError(f"this worker was not sent what it is to work with (constant {key})")
     value = _constants[key]
-    if isinstance(value, Failure):
+    if isinstance(value, _Unloaded):
         error = value.error
         raise RemoteError(
             f"the worker on host {address()} cannot load the source or function that it was sent: "
             f"{type(error).__name__}: {error}. {advice(error)}"
         ) from error
     return value
+
+
+class _PickledConstants(threading.local):
+    """The constants that this thread has pickled since it began a request."""
+
+    def __init__(self) -> None:
+        self.found: list[RayConstant] = []
+
+
+_pickled_constants = _PickledConstants()
 
 
 class RayConstant(SharedConstant):
@@ -116,6 +147,7 @@ class RayConstant(SharedConstant):
         self.ref = ray.put(value)
 
     def __reduce__(self) -> tuple[Any, ...]:
+        _pickled_constants.found.append(self)
         return _kept_constant, (self.key,)
 
 
@@ -124,7 +156,7 @@ def _kept_constant(key: str) -> SharedConstant:
 
 
 @dataclass(frozen=True)
-class PackedFailure:
+class PackedError:
     """An exception on its way to the driver, in a form that always arrives.
 
     `chain` holds the exception and its causes, each pickled on its own beside its type and message; `text` the
@@ -135,12 +167,12 @@ class PackedFailure:
     text: str
 
     @classmethod
-    def pack(cls, error: BaseException) -> PackedFailure:
+    def pack(cls, error: BaseException) -> PackedError:
         text = f"on host {address()}:\n" + "".join(traceback.format_exception(error))
         chain = ((_pickled(link), f"{type(link).__name__}: {link}") for link in _causes(error))
         return cls(tuple(chain), text)
 
-    def unpack(self) -> Failure:
+    def unpack(self) -> Exception:
         """Return the exception, its causes restored, and last among them the worker's traceback."""
         origin: BaseException = RemoteError(f"the traceback in the worker {self.text}")
         for packed, summary in reversed(self.chain):
@@ -151,7 +183,14 @@ class PackedFailure:
             origin = link
         if not isinstance(origin, Exception):
             origin = RemoteError(self.chain[0][1])
-        return Failure(origin)
+        return origin
+
+
+def unpacked_error(result: Result) -> Result:
+    """Return `result` with the error as it was raised by the worker."""
+    if result.error is None:
+        return result
+    return result._replace(error=result.error.unpack())
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
