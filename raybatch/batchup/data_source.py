@@ -6,7 +6,7 @@ adds BatchUp's methods to them, and is the base of a source of the user's own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import count
 from typing import Any
 
@@ -249,7 +249,9 @@ class CompositeDataSource(sources.CompositeDataSource, AbstractDataSource):
     tuple with one entry for each member.
     """
 
-    def __init__(self, datasets: list[DataSource], flatten: bool = True, trim: bool = True) -> None:
+    def __init__(
+        self, datasets: Sequence[DataSource], flatten: bool = True, trim: bool = True
+    ) -> None:
         super().__init__(datasets, flatten)
         self.trim = self.has_equal_lengths = trim
 
@@ -267,7 +269,8 @@ class CompositeDataSource(sources.CompositeDataSource, AbstractDataSource):
 
 
 class _UntrimmedCursor(CompositeCursor):
-    length = staticmethod(max)
+    def _length(self, lengths: list[int]) -> int:
+        return max(lengths)
 
 
 class ChoiceDataSource(sources.ChoiceDataSource, AbstractDataSource):
