@@ -13,12 +13,15 @@ import raybatch
 PACKAGE = Path(raybatch.__file__).parent
 LAYERS = [
     "errors",
+    "checks",
     "stages",
     "arrays",
     "image",
     "order",
+    "stores",
     "accessors",
     "sources",
+    "making",
     "scheduling",
     "pools",
     "loader",
