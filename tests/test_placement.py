@@ -70,7 +70,7 @@ def test_streams_of_a_shared_pool_have_short_queues() -> None:
 
 
 def test_another_attempt_goes_elsewhere() -> None:
-    found, each = workers(3)
+    found, _ = workers(3)
     placement: Placement[Worker] = Placement(found)
     placement.add(attempt(0))
     place(placement, 3)
