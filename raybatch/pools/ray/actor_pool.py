@@ -155,7 +155,7 @@ class RayActorPool(WorkerPool):
         """
         constant, crew = self.shared_constant(source), self._crew
         with crew.turn:
-            actors = {actor.facts.host: actor for actor in crew.workers if actor.facts}
+            actors = {actor.facts.host: actor for actor in reversed([*crew.workers]) if actor.facts}
             refs = {host: actor.make(constant, request) for host, actor in actors.items()}
             for host, actor in actors.items():
                 crew.workers.took_up(actor, refs[host], time.monotonic())
