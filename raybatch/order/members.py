@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-
 from raybatch.order.cursor import Cursor, Run
 from raybatch.order.rows import Rows
 from raybatch.order.turns import Turns
@@ -11,9 +9,6 @@ from raybatch.order.turns import Turns
 
 class CompositeCursor(Cursor):
     """Cursors that step together, until the first of them ends; `in_turn`: they draw from one generator."""
-
-    # What gives the length of a step from those of its runs.
-    length: Callable[[Iterable[int]], int] = staticmethod(min)
 
     def __init__(self, children: list[Cursor], in_turn: bool) -> None:
         self._children = children
@@ -27,7 +22,7 @@ class CompositeCursor(Cursor):
             if run is None:
                 return None
             runs.append(run)
-        length = self.length(map(len, runs))
+        length = self._length(list(map(len, runs)))
         self.position += length
         return CompositeRun(runs, length)
 
@@ -40,7 +35,11 @@ class CompositeCursor(Cursor):
             child.skip(size, steps)
         passed = [c.position - start for c, start in zip(self._children, before, strict=True)]
         # At most so many, if children have short runs on the way; only an even one's position is asked for.
-        self.position += self.length(passed)
+        self.position += self._length(passed)
+
+    def _length(self, lengths: list[int]) -> int:
+        """Return the length of a step from those of its runs."""
+        return min(lengths)
 
 
 class CompositeRun:

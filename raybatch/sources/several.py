@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import Any
@@ -32,7 +32,7 @@ from raybatch.sources.source import DataSource, check_source, nodes
 class _SeveralDataSource(DataSource):
     """The base of sources that draw from `datasets`, one or more other sources."""
 
-    def __init__(self, datasets: list[Any]) -> None:
+    def __init__(self, datasets: Sequence[DataSource]) -> None:
         if not datasets:
             raise ValueError(f"a {type(self).__name__} needs at least one member data source")
         for position, child in enumerate(datasets):
@@ -70,7 +70,7 @@ class CompositeDataSource(_SeveralDataSource):
     `((x, y), (u,))`. The arrays of a step are cut to the shortest.
     """
 
-    def __init__(self, datasets: list[Any], flatten: bool = True) -> None:
+    def __init__(self, datasets: Sequence[DataSource], flatten: bool = True) -> None:
         super().__init__(datasets)
         self.flatten = flatten
 
@@ -122,7 +122,7 @@ class ChoiceDataSource(_SeveralDataSource):
     (shuffled: at random).
     """
 
-    def __init__(self, datasets: list[Any], stratified: bool = False) -> None:
+    def __init__(self, datasets: Sequence[DataSource], stratified: bool = False) -> None:
         super().__init__(datasets)
         self.stratified = stratified
 

@@ -77,7 +77,7 @@ class DataSource:
         """Return the path of the file that sample `index` is in, "" if it is not known."""
         return ""
 
-    def _with_children(self, children: tuple[DataSource, ...]) -> Any:
+    def _with_children(self, children: tuple[DataSource, ...]) -> DataSource:
         changed = copy.copy(self)
         changed.children = children
         return changed

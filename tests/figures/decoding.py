@@ -22,7 +22,7 @@ from raybatch.accessors.folder import find_images
 from raybatch.errors import ImageReadError
 from raybatch.image import ImageReader
 from raybatch.image.reader import FORMATS
-from tests.test_decoding import encoded, mutated, photograph, psnr
+from tests.images.test_decoding import encoded, mutated, photograph, psnr
 
 MARGINS = (1.0, 1.5, 2.0)
 

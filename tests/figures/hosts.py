@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cluster.hosts import Host, Hosts
-from tests.host_loading import loading
+from tests.cluster.host_loading import loading
 
 
 def longest_wait_s(fault: Callable[[Host], None]) -> float:

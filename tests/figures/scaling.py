@@ -29,7 +29,7 @@ import ray
 import raybatch as rb
 from raybatch.accessors import find_images
 from tests.figures.ceiling import plain_loops, whole_epochs
-from tests.simulated_pool import SimulatedPool
+from tests.pools.simulated_pool import SimulatedPool
 
 WAIT_S = 0.05
 ROUNDS = 3

@@ -12,8 +12,8 @@ import tempfile
 from pathlib import Path
 
 from cluster.hosts import Hosts
-from tests.host_loading import loading
-from tests.soak import Memory, soak
+from tests.cluster.host_loading import loading
+from tests.cluster.soak import Memory, soak
 
 
 def plot(memory: list[Memory], path: Path) -> None:

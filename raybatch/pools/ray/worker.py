@@ -97,7 +97,8 @@ def packed(item: Any) -> tuple[Any, list[RayConstant]]:
     Where only Ray's own pickler knows how, it is `item` itself. That calls back into Python for each object, and takes
     several times as long over a batch's indices.
     """
-    _pickled_constants.found = found = []
+    found: list[RayConstant] = []
+    _pickled_constants.found = found
     try:
         data = pickle.dumps(item, protocol=5)
         # What the program itself defines is not there for a worker to import.

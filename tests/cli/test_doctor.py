@@ -1,0 +1,172 @@
+"""`raybatch doctor`: each check with its fault really there, where that can be had."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+
+from raybatch.cli import diagnosis
+from raybatch.cli.host_facts import look
+from tests.cluster.host_loading import given_hosts
+
+DOCTOR = [sys.executable, "-m", "raybatch", "doctor"]
+
+
+def run(
+    *arguments: str, status: int, before: tuple[str, ...] = (), **env: str
+) -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    command = [*before, *DOCTOR, *arguments]
+    done = subprocess.run(command, env={**clean, **env}, capture_output=True, text=True)
+    assert done.returncode == status, done.stdout + done.stderr
+    return done
+
+
+def diagnose(*arguments: str, status: int, **options: Any) -> dict[str, tuple[str, str]]:
+    """Return what the command says: status and what was seen, by the check."""
+    findings = json.loads(run(*arguments, "--json", status=status, **options).stdout)
+    for finding in findings:
+        assert bool(finding["advice"]) == (finding["status"] != "ok"), finding
+    return {finding["check"]: (finding["status"], finding["seen"]) for finding in findings}
+
+
+def test_a_machine_that_is_well(photos: list[str], tmp_path: Path) -> None:
+    folder = str(Path(photos[0]).parent)
+    text = run(photos[0], folder, status=0, RAY_TMPDIR=str(tmp_path)).stdout
+    assert f"ok      path {photos[0]}: readable on 1 host" in text
+    assert f"ok      path {folder}: readable on 1 host" in text
+    assert f"ok      cores, this machine: {len(os.sched_getaffinity(0))}" in text
+    assert f"ok      version of ray: {ray.__version__} on 1 host" in text
+    assert f"ok      address file: there is no {tmp_path}/ray/ray_current_cluster" in text
+    assert "problem" not in text
+
+
+def test_what_is_wrong_with_a_machine(tmp_path: Path) -> None:
+    (tmp_path / "ray").mkdir()
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # and does not listen
+        address = f"127.0.0.1:{nobody.getsockname()[1]}"
+        (tmp_path / "ray" / "ray_current_cluster").write_text(address)
+        (tmp_path / "empty").mkdir()
+        os.mkfifo(tmp_path / "pipe")
+        (tmp_path / "llvmlite").mkdir()
+        (tmp_path / "llvmlite" / "__init__.py").write_text("raise ImportError('broken')")
+        paths = [str(tmp_path / name) for name in ("missing", "empty", "pipe")]
+        found = diagnose(
+            *paths,
+            status=1,
+            before=("bash", "-c", 'ulimit -n 512; exec "$@"', "bash"),
+            RAY_TMPDIR=str(tmp_path),
+            PYTHONPATH=f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}",
+        )
+    assert found["open files, this machine"] == ("problem", "at most 512")
+    status, seen = found["address file"]
+    assert status == "problem"
+    assert f"names {address}, where nothing answers" in seen
+    for path, reason in zip(paths, ("No such file", "is empty", "neither a file"), strict=True):
+        status, seen = found[f"path {path}"]
+        assert status == "problem"
+        assert reason in seen
+    assert found["resize kernel, this machine"][0] == "warning"
+
+
+def test_shared_memory_that_is_too_small(tmp_path: Path) -> None:
+    small = 'mount -t tmpfs -o size=64m tmpfs /dev/shm && exec "$@"'
+    before = ("unshare", "--mount", "bash", "-c", small, "bash")
+    if subprocess.run([*before, "true"], capture_output=True).returncode != 0:
+        pytest.skip("it takes root (CAP_SYS_ADMIN) to mount a small /dev/shm")
+    found = diagnose(status=0, before=before, RAY_TMPDIR=str(tmp_path))
+    status, seen = found["/dev/shm, this machine"]
+    assert status == "warning"
+    assert seen.startswith("0.1 GB, Ray would take ")
+
+
+def test_a_cluster(ray_cluster: None, photos: list[str], tmp_path: Path) -> None:
+    address = ray.get_runtime_context().gcs_address
+    where = ray.util.get_node_ip_address()
+    (tmp_path / "ray").mkdir()
+    (tmp_path / "ray" / "ray_current_cluster").write_text(address)
+    found = diagnose(
+        *photos[:1],
+        "--address",
+        address,
+        status=0,
+        RAY_TMPDIR=str(tmp_path),
+        RAY_AUTH_MODE="token",
+    )
+    assert found["cluster"] == ("ok", address)
+    assert found["address file"] == ("ok", f"{address} answers")
+    assert found["token authentication"] == ("ok", "on")
+    assert found["version of raybatch"][1].endswith("on 1 host")
+    assert found[f"/dev/shm, {where}"][1].endswith("GB, the object store has 0.5 GB")
+    assert found[f"path {photos[0]}"] == ("ok", "readable on 1 host")
+
+
+def test_a_cluster_that_cannot_be_looked_at(tmp_path: Path) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{nobody.getsockname()[1]}"
+        done = run("--address", address, status=2, RAY_TMPDIR=str(tmp_path))
+    assert f"nothing answers at {address}" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "ok      address file" in done.stdout  # what was seen before
+
+
+def test_ray_client(tmp_path: Path) -> None:
+    found = diagnose(status=1, RAY_ADDRESS="ray://nowhere:10001", RAY_TMPDIR=str(tmp_path))
+    assert found["cluster"] == ("problem", "ray://nowhere:10001 is one of Ray Client")
+
+
+def test_a_secret_in_a_url_is_not_shown(tmp_path: Path) -> None:
+    url = "s3://me:secret@bucket/x?endpoint_override=127.0.0.1%3A9&scheme=http"
+    facts = replace(look([]), unreadable={url: f"cannot open {url}"})
+    (finding,) = diagnosis.of_paths({"a": facts}, [url])
+    assert finding.status == "problem"
+    assert "secret" not in str(finding)
+
+
+def test_hosts_that_differ() -> None:
+    here = look([])
+    there = replace(here, versions={**here.versions, "ray": "2.41.0", "raybatch": None})
+    found = {one.check: one for one in diagnosis.of_versions(here, {"a": here, "b": there})}
+    assert found["version of Python"].status == "ok"
+    assert found["version of ray"].status == "problem"
+    assert found["version of ray"].seen == f"{ray.__version__} here; b: 2.41.0"
+    assert found["version of raybatch"].seen.endswith("here; b: not installed")
+    assert "Numba" in found_kernel(replace(here, kernel="no Numba"))
+
+
+def found_kernel(facts: Any) -> str:
+    kernel = [one for one in diagnosis.of_host("a", facts) if one.check.startswith("resize")]
+    assert [one.status for one in kernel] == ["warning"]
+    assert "raybatch[fast]" in kernel[0].advice
+    return kernel[0].seen
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(240)
+def test_a_path_that_one_host_alone_has() -> None:
+    with given_hosts(cpus=1) as hosts:
+        # Hosts share their files, but for those that are about their network.
+        path = f"/proc/sys/net/ipv4/conf/{hosts.name}i2/forwarding"
+        command = [*DOCTOR, path, "--address", hosts.address, "--json"]
+        doctor = hosts.head.start(command, stdout=subprocess.PIPE)
+        out, _ = doctor.communicate(timeout=200)
+        assert doctor.returncode == 1
+    found = {one["check"]: one for one in json.loads(out)}
+    assert found["version of ray"]["seen"].endswith("on 3 hosts")
+    reason = found[f"path {path}"]
+    assert found["token authentication"]["status"] == "warning"  # the test hosts have it off
+    assert reason["status"] == "problem"
+    assert hosts.head.ip in reason["seen"]
+    assert hosts.workers[1].ip in reason["seen"]
+    assert hosts.workers[0].ip not in reason["seen"]

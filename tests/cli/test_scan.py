@@ -1,0 +1,213 @@
+"""`raybatch scan` and `raybatch preview`, and what they are made of."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import raybatch as rb
+from raybatch.accessors.image_facts import ImageFacts
+from raybatch.image import augment, contact_sheet
+from tests.cli.test_cli import run
+
+
+@pytest.fixture
+def mixed(photos: list[str], tmp_path: Path) -> Path:
+    """A folder of two classes: ten photos, one of them twice, a grey PNG, a 16-bit one, and two broken files."""
+    root = tmp_path / "mixed"
+    for name in ("cat", "dog"):
+        (root / name).mkdir(parents=True)
+    for number, path in enumerate(photos[:10]):
+        shutil.copy(path, root / ("cat", "dog")[number % 2] / f"{number:02}.jpg")
+    shutil.copy(photos[3], root / "dog" / "copy.jpg")
+    Image.new("L", (30, 20), 51).save(root / "cat" / "grey.png")
+    Image.fromarray(np.full((8, 9), 40_000, np.uint16)).save(root / "dog" / "deep.png")
+    (root / "dog" / "short.jpg").write_bytes(Path(photos[0]).read_bytes()[:900])
+    (root / "cat" / "text.jpg").write_text("no image")
+    return root
+
+
+def scanned(*arguments: str, folder: Path, status: int) -> dict[str, Any]:
+    result = run("scan", *arguments, "--json", folder=folder, status=status)
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
+
+
+def test_scan_finds_what_there_is(mixed: Path, photos: list[str], tmp_path: Path) -> None:
+    found = scanned("mixed", "--actors", "2", folder=tmp_path, status=1)
+    assert (found["images"], found["readable"]) == (15, 13)
+    assert found["formats"] == {"JPEG": 11, "PNG": 2}
+    assert found["modes"] == {"RGB": 11, "L": 1, "I;16": 1}
+    assert found["classes"] == {"cat": 7, "dog": 8}
+    assert found["sizes"]["smallest"] == [8, 9]
+    assert [Path(sample["path"]).name for sample in found["bad"]] == ["text.jpg", "short.jpg"]
+    assert "UnidentifiedImageError" in found["bad"][0]["message"]
+    pair = [Path(path).relative_to(mixed).as_posix() for path in found["duplicates"][0]]
+    assert (len(found["duplicates"]), pair) == (1, ["dog/03.jpg", "dog/copy.jpg"])
+    # Every image counts the same, and that of 16 bits not at all.
+    images = [np.asarray(Image.open(path)) / 255 for path in [*photos[:10], photos[3]]]
+    images.append(np.full((20, 30, 3), 51 / 255))
+    mean = np.mean([image.mean(axis=(0, 1)) for image in images], axis=0)
+    square = np.mean([(image**2).mean(axis=(0, 1)) for image in images], axis=0)
+    np.testing.assert_allclose(found["mean"], mean, atol=6e-5)
+    np.testing.assert_allclose(found["std"], np.sqrt(square - mean**2), atol=6e-5)
+
+
+@pytest.mark.slow
+def test_the_scan_does_not_depend_on_the_pool(mixed: Path, tmp_path: Path) -> None:
+    alone = scanned("mixed", "--actors", "0", folder=tmp_path, status=1)
+    assert scanned("mixed", "--actors", "2", folder=tmp_path, status=1) == alone
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
+def test_the_loader_takes_the_exclude_list(mixed: Path, tmp_path: Path, suffix: str) -> None:
+    options = ["--actors", "0", "--exclude-list", f"bad.{suffix}", "--exclude-duplicates"]
+    run("scan", "mixed", *options, folder=tmp_path, status=1)
+    images = rb.ImageFileAccessor(rb.image_folder(mixed).paths, size=(8, 8))
+    source = rb.ArrayDataSource([images], include_indices=True)
+    with rb.Loader(source, 4, exclude=tmp_path / f"bad.{suffix}") as loader:
+        names = [Path(images.name_of(i)).name for batch in loader for i in batch[0].tolist()]
+    assert sorted(names) == [*(f"{n:02}.jpg" for n in range(10)), "deep.png", "grey.png"]
+    result = run(
+        "load", "mixed", "--actors", "0", "--exclude", f"bad.{suffix}", "--json", folder=tmp_path
+    )
+    assert json.loads(result.stdout)["images"] == 12
+
+
+def test_a_list_of_other_files_is_refused(mixed: Path, tmp_path: Path) -> None:
+    run("scan", "mixed", "--actors", "0", "--exclude-list", "bad.jsonl", folder=tmp_path, status=1)
+    (mixed / "cat" / "text.jpg").unlink()
+    source = rb.ArrayDataSource([rb.ImageFileAccessor(rb.image_folder(mixed).paths, (8, 8))])
+    with pytest.raises(ValueError, match=r"which was '.*text.jpg' and is '.*01.jpg' here"):
+        rb.Loader(source, 4, exclude=tmp_path / "bad.jsonl")
+
+
+def test_a_sound_folder_gives_status_0(photos: list[str], tmp_path: Path) -> None:
+    folder = str(Path(photos[0]).parent)
+    result = run("scan", folder, "--actors", "0", "--exclude-list", "x.parquet", folder=tmp_path)
+    assert "JPEG 40" in result.stdout
+    assert "cannot be read" in result.stdout
+    assert len(rb.BadSampleLedger.load(tmp_path / "x.parquet")) == 0
+
+
+def test_scan_reads_urls(http: str, tmp_path: Path) -> None:
+    found = scanned(f"{http}/", "--actors", "0", "--io-threads", "4", folder=tmp_path, status=0)
+    assert (found["readable"], found["classes"]) == (40, {"cat": 20, "dog": 20})
+
+
+def test_facts_of_one_image_are_those_of_the_stack(photos: list[str]) -> None:
+    facts = ImageFacts(photos)
+    stack = facts[np.array([3, 1])]
+    assert stack.shape == (2,)
+    assert stack[1] == facts[1]
+    assert stack["file_bytes"].tolist() == [os.path.getsize(photos[n]) for n in (3, 1)]
+
+
+def test_orientation_is_counted(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[274] = 6
+    Image.new("RGB", (20, 10)).save(tmp_path / "turned.jpg", exif=exif)
+    assert scanned(".", "--actors", "0", folder=tmp_path, status=0)["exif_turned"] == 1
+
+
+def test_names_with_markup_are_shown_as_they_are(tmp_path: Path) -> None:
+    (tmp_path / "[bold]x.jpg").write_text("no image")
+    result = run("scan", ".", "--actors", "0", folder=tmp_path, status=1)
+    assert "[bold]x.jpg" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["scan", "nowhere"], "'nowhere' is no directory"),
+        (["scan", "."], "no image files below"),
+        (["scan", ".", "--exclude-list", "x.txt"], "ends neither in .parquet nor in .jsonl"),
+        (["scan", ".", "--exclude-duplicates"], "needs --exclude-list"),
+        (["load", ".", "--exclude", "nowhere.jsonl"], "is no list of images to leave out"),
+        (["preview", ".", "--augment", "nothing"], "neither FILE.py:NAME nor"),
+        (["preview", ".", "--augment", "no_module:x"], "cannot be imported"),
+        (["preview", ".", "--augment", "os:sep"], "is a str, not a function"),
+        (["preview", ".", "--out", "x.txt"], "does not end in"),
+    ],
+)
+def test_what_cannot_be_done_gives_status_2(
+    arguments: list[str], message: str, tmp_path: Path
+) -> None:
+    result = run(*arguments, folder=tmp_path, status=2)
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_preview_shows_what_the_loader_delivers(photos: list[str], tmp_path: Path) -> None:
+    folder = str(Path(photos[0]).parent)
+    options = ["--images", "9", "--shuffle", "3", "--epoch", "2", "--size", "20x30"]
+    run("preview", folder, *options, "--fit", "crop", folder=tmp_path)
+    images = rb.ImageFileAccessor(sorted(photos), (20, 30), fit="crop")
+    labels = np.array([Path(path).name[:3] for path in sorted(photos)])
+    with rb.Loader(rb.ArrayDataSource([images, labels]), 9, shuffle=3) as loader:
+        loader.set_epoch(2)
+        wanted = contact_sheet(*next(iter(loader)))
+    with Image.open(tmp_path / "preview.png") as sheet:
+        assert sheet.tobytes() == wanted.tobytes()
+
+
+def test_preview_shows_augmentation(photos: list[str], tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(
+        "from raybatch.image import augment\nchange = augment.RandomResizedCrop(24)\n"
+    )
+    folder = str(Path(photos[0]).parent)
+    run("preview", folder, "--images", "4", "--augment", "train.py:change", folder=tmp_path)
+    run(
+        "preview",
+        folder,
+        "--images",
+        "4",
+        "--augment",
+        "train:change",
+        "--out",
+        "b.png",
+        folder=tmp_path,
+    )
+
+    def changed(image: Any, label: Any, rng: np.random.Generator) -> tuple[Any, Any]:
+        return augment.RandomResizedCrop(24)(image, rng=rng), label
+
+    stored = rb.NonUniformImageFileAccessor(sorted(photos))
+    labels = np.array([Path(path).name[:3] for path in sorted(photos)])
+    source = rb.ArrayDataSource([stored, labels]).map_samples(changed)
+    with rb.Loader(source, 4) as loader:
+        wanted = contact_sheet(*next(iter(loader)))
+    for name in ("preview.png", "b.png"):
+        with Image.open(tmp_path / name) as sheet:
+            assert sheet.tobytes() == wanted.tobytes()
+
+
+def test_preview_names_what_it_leaves_out(mixed: Path, tmp_path: Path) -> None:
+    result = run("preview", "mixed", "--out", "s.jpg", folder=tmp_path)
+    assert "13 images are in s.jpg" in result.stdout
+    assert "short.jpg" in result.stdout
+    told = json.loads(run("preview", "mixed", "--out", "s.jpg", "--json", folder=tmp_path).stdout)
+    assert (told["out"], len(told["labels"])) == ("s.jpg", 13)
+    assert any("short.jpg" in each["path"] for each in told["left_out"])
+
+
+def test_contact_sheets_of_any_batch() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 10, 12, 3), dtype=np.uint8)
+    pixels[:, 0, 0], pixels[:, 0, 1] = 0, 255
+    wanted = contact_sheet(pixels, "abc").tobytes()
+    assert contact_sheet(list(map(Image.fromarray, pixels)), "abc").tobytes() == wanted
+    assert contact_sheet(np.moveaxis(pixels, -1, 1), "abc").tobytes() == wanted
+    # Floats are shown from their lowest to their highest.
+    floats = np.asarray(contact_sheet(pixels / 50 - 2, "abc"), int)
+    assert np.abs(floats - np.asarray(contact_sheet(pixels, "abc"), int)).max() <= 1
+    small = contact_sheet([Image.new("L", (900, 300)), Image.new("RGBA", (10, 20))], "ab", 1, 90)
+    assert small.width == 90 + 12
+    with pytest.raises(ValueError, match="2 images and 1 labels"):
+        contact_sheet(pixels[:2], "a")

@@ -1,0 +1,86 @@
+"""A cluster that asks for a token lets in who has it, and nobody else."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.drivers import start
+
+ROOT = Path(__file__).parents[2]
+
+CLUSTER = """
+import logging, ray
+context = ray.init(
+    address="local", num_cpus=1, resources={"loader": 1}, include_dashboard=False,
+    logging_level=logging.ERROR, object_store_memory=100_000_000,
+)
+say(address=context.address_info["address"])
+input()
+"""
+
+
+def with_token(path: Path, mode: str = "token") -> dict[str, str]:
+    """Return this environment with the token in that file and none else."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    return env | {
+        "RAY_AUTH_MODE": mode,
+        "RAY_AUTH_TOKEN_PATH": str(path),
+        "PYTHONPATH": str(ROOT),
+        # Ray writes a token of its own below this, if it needs one.
+        "HOME": str(path.parent),
+        # Ray tries for 20 s to reach a cluster that refuses it.
+        "RAY_NUM_REDIS_GET_RETRIES": "2",
+    }
+
+
+def load(address: str, env: dict[str, str], images: Path) -> subprocess.Popen[str]:
+    """Start the program of cluster/ on another one's cluster."""
+    command = [sys.executable, str(ROOT / "cluster" / "train.py"), str(images)]
+    options = ["--actors", "1", "--size", "32", "--batch-size", "8"]
+    return subprocess.Popen(
+        [*command, *options],
+        env=env | {"RAY_ADDRESS": address},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+
+
+def test_a_program_without_the_token_is_refused(photos: list[str], tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    for photo in map(Path, photos):
+        folder = images / photo.name[:3]
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / photo.name).symlink_to(photo)
+    right, wrong = tmp_path / "right", tmp_path / "wrong"
+    right.write_text("a" * 64)
+    wrong.write_text("b" * 64)
+    with start(CLUSTER, env=with_token(right)) as cluster:
+        address = cluster.listen()["address"]
+        cluster.children()
+        programs = {
+            "right": load(address, with_token(right), images),
+            "wrong": load(address, with_token(wrong), images),
+            "none": load(address, with_token(right, mode="disabled"), images),
+        }
+        said = {name: program.communicate(timeout=60)[0] for name, program in programs.items()}
+    assert programs["right"].returncode == 0, said["right"]
+    assert said["right"].startswith("epoch 0: ")
+    for name in ("wrong", "none"):
+        assert programs[name].returncode == 1, said[name]
+        assert "raybatch.errors.PoolError: cannot connect to Ray at" in said[name]
+        assert "epoch" not in said[name]
+
+
+def test_a_program_that_finds_no_token_is_told_where_one_belongs(tmp_path: Path) -> None:
+    env = with_token(tmp_path / "token")
+    del env["RAY_AUTH_TOKEN_PATH"]
+    program = "import raybatch as rb; rb.RayActorPool(1, address='127.0.0.1:1')"
+    command = [sys.executable, "-c", program]
+    result = subprocess.run(command, env=env, capture_output=True, text=True)
+    *_, last = result.stderr.splitlines()
+    assert last.startswith("raybatch.errors.PoolError: cannot connect to Ray at '127.0.0.1:1': ")
+    assert "RAY_AUTH_TOKEN_PATH" in last

@@ -1,0 +1,113 @@
+"""What is logged: key facts as fields of the record, and nothing shown unless the program wants it."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+
+import raybatch as rb
+from tests.drivers import actor_processes, wait_for
+from tests.sample_sources import faulty
+
+
+class Paced:
+    """An array-like that takes a while."""
+
+    def __len__(self) -> int:
+        return 400
+
+    def __getitem__(self, index: Any) -> Any:
+        time.sleep(0.02)
+        return np.asarray(index)
+
+
+def records(caplog: pytest.LogCaptureFixture, words: str) -> list[Any]:
+    return [record for record in caplog.records if words in record.getMessage()]
+
+
+def test_a_pool_that_starts_loses_an_actor_and_ends(
+    ray_cluster: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "raybatch")
+    with rb.RayActorPool(2) as pool:
+        pool.wait_until_up()
+        with rb.Loader(rb.ArrayDataSource([Paced()]), 4, pool=pool, name="train") as loader:
+            for number, _ in enumerate(loader):
+                if number == 10:
+                    actor_processes()[0].kill()
+        retries = loader._journal.retries
+    (started,) = records(caplog, "a pool of 2 actors is started")
+    (ended,) = records(caplog, "a pool of 2 actors is ended")
+    assert started.num_actors == ended.num_actors == 2
+    (lost,) = records(caplog, "is lost; another is started")
+    assert (lost.levelname, lost.worker in (0, 1)) == ("WARNING", True)
+    again = records(caplog, "is made again")
+    assert len(again) == retries >= 1
+    assert (again[0].levelname, again[0].loader, again[0].epoch) == ("WARNING", "train", 0)
+    assert again[0].batch >= 10
+    assert again[0].attempt == 1
+    assert again[0].error.startswith("WorkerLostError: ")
+    assert f"loader train, epoch 0, batch {again[0].batch}: " in again[0].getMessage()
+    wait_for(lambda: not actor_processes(), "all actors have ended", 30)
+
+
+def test_a_late_batch(ray_cluster: None, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "raybatch")
+    recovery = rb.Recovery(hedge_after=0.3)
+    with rb.RayActorPool(2) as pool:
+        pool.wait_until_up()
+        loader = rb.Loader(rb.ArrayDataSource([Paced()]), 4, pool=pool, recovery=recovery)
+        for number, _ in enumerate(loader):
+            if number == 10:
+                actor_processes()[0].suspend()
+    hedged = records(caplog, "is made by another worker too")
+    assert len(hedged) == loader._journal.hedges >= 1
+    assert (hedged[0].levelname, hedged[0].loader, hedged[0].attempt) == ("INFO", "loader", 1)
+    wait_for(lambda: not actor_processes(), "all actors have ended", 30)
+
+
+def test_a_stuck_worker(ray_cluster: None, caplog: pytest.LogCaptureFixture) -> None:
+    recovery = rb.Recovery(batch_timeout_s=0.5)
+    with rb.RayActorPool(1) as pool:
+        loader = rb.Loader(rb.ArrayDataSource([Paced()]), 100, pool=pool, recovery=recovery)
+        iterator = iter(loader)
+        next(iterator)
+        actor_processes()[0].suspend()
+        list(iterator)
+    (stuck,) = records(caplog, "is stuck, and is ended")
+    assert (stuck.levelname, stuck.worker) == ("WARNING", 0)
+    wait_for(lambda: not actor_processes(), "all actors have ended", 30)
+
+
+def test_a_bad_sample_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    with rb.Loader(faulty(0, 23, 17), 4, bad_samples="skip") as loader:
+        for _ in range(2):
+            list(loader)
+    (bad,) = records(caplog, "cannot be read")
+    assert (bad.levelname, bad.policy, bad.epoch, bad.batch, bad.index) == (
+        *("WARNING", "skip", 0, 4, 17),
+    )
+    assert bad.error in bad.getMessage()
+
+
+def test_nothing_is_shown_unless_the_program_wants_it() -> None:
+    program = """
+import raybatch as rb
+from tests.sample_sources import faulty
+for show in (False, True):
+    if show:
+        import logging
+        logging.basicConfig()
+    list(rb.Loader(faulty(0, 23, 17), 4, bad_samples="skip"))
+    print("looped")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == "looped\n" * 2
+    assert done.stderr.count("cannot be read") == 1
+    assert done.stderr.startswith("WARNING:raybatch.loader.delivery:epoch 0, batch 4: sample 17")

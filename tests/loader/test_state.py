@@ -1,0 +1,265 @@
+"""State: wherever a loader was left, the rest follows, with any batch size, ranks and pool."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+
+import raybatch as rb
+from raybatch.batchup.data_source import AbstractDataSource
+from tests.sample_sources import PROGRAMS, SHUFFLES, all_sources, delivered, numbers
+
+EPOCHS = 2
+
+
+def rest_of(loader: rb.Loader) -> list[Any]:
+    """All batches of the epochs that are left, with the number of their epoch."""
+    rest = []
+    while loader.epoch < EPOCHS:
+        epoch = loader.epoch
+        rest += [(epoch, delivered(batch)) for batch in loader]
+    return rest
+
+
+@pytest.mark.parametrize("shuffle", [None, 3])
+@pytest.mark.parametrize("inner", ["ends early", "trimmed"])
+def test_a_stratified_choice_goes_on_when_a_member_has_fewer_batches_than_samples(
+    inner: str, shuffle: Any
+) -> None:
+    def fresh() -> rb.Loader:
+        member: AbstractDataSource = rb.ChoiceDataSource([numbers(0, 23), numbers(100, 5)])
+        if inner == "trimmed":
+            member = rb.CompositeDataSource([member, numbers(300, 40)])
+        source = rb.ChoiceDataSource([member, numbers(200, 11)], stratified=True)
+        return rb.Loader(source, 4, shuffle=shuffle)
+
+    whole, loader = [delivered(batch) for batch in fresh()], fresh()
+    for count, _ in enumerate(loader, start=1):
+        resumed = fresh()
+        resumed.load_state_dict(through_json(loader.state_dict()))
+        assert [delivered(batch) for batch in resumed] == whole[count:]
+
+
+def test_a_state_stays_small_however_often_an_epoch_is_resumed() -> None:
+    state = rb.Loader(numbers(0, 7, repeats=-1), 5, shuffle=1).state_dict()
+    for _ in range(100):
+        loader = rb.Loader(numbers(0, 7, repeats=-1), 5, shuffle=1)
+        loader.load_state_dict(state)
+        next(iter(loader))
+        state = through_json(loader.state_dict())
+    assert state["received"] == [[5, 100]]
+
+
+def test_a_state_between_epochs_begins_the_next() -> None:
+    loader = rb.Loader(numbers(0, 20), 5, shuffle=3)
+    list(loader)
+    resumed = rb.Loader(numbers(0, 20), 5, shuffle=3)
+    resumed.load_state_dict(through_json(loader.state_dict()))
+    assert (resumed.epoch, resumed.state_dict()["received"]) == (1, [])
+    assert [delivered(batch) for batch in resumed] == [delivered(batch) for batch in loader]
+
+
+def test_the_length_is_that_of_the_adopted_seed() -> None:
+    def choice() -> rb.Loader:
+        members: list[AbstractDataSource] = [numbers(100 * i, n) for i, n in enumerate([40, 23, 5])]
+        return rb.Loader(rb.ChoiceDataSource(members), 4, shuffle=True)
+
+    for _ in range(20):  # most seeds give other lengths
+        resumed = choice()
+        len(resumed)
+        resumed.load_state_dict(choice().state_dict())
+        assert len(resumed) == len(list(resumed))
+
+
+def test_a_refused_state_changes_nothing() -> None:
+    for other in (numbers(0, 21), numbers(0, 20)):
+        loader = rb.Loader(numbers(0, 20), 5, shuffle=3)
+        batches = iter(loader)
+        next(batches)
+        before = loader.state_dict()
+        with pytest.raises(rb.errors.StateError):
+            loader.load_state_dict(rb.Loader(other, 5, shuffle=4).state_dict())
+        assert loader.state_dict() == before
+        assert len(list(batches)) == 3
+
+
+def through_json(state: dict[str, Any]) -> dict[str, Any]:
+    copy: dict[str, Any] = json.loads(json.dumps(state))
+    return copy
+
+
+@pytest.mark.parametrize(("kind", "shuffle"), PROGRAMS)
+def test_the_rest_follows_from_every_batch_of_two_epochs(kind: str, shuffle: str) -> None:
+    def fresh() -> rb.Loader:
+        return rb.Loader(all_sources()[kind](), 4, shuffle=SHUFFLES[shuffle]())
+
+    loader = fresh()
+    states, batches = [loader.state_dict()], []
+    while loader.epoch < EPOCHS:
+        epoch = loader.epoch
+        for batch in loader:
+            batches.append((epoch, delivered(batch)))
+            states.append(through_json(loader.state_dict()))
+    for count, state in enumerate(states):
+        if isinstance(state["shuffle"], int | None):
+            assert len(json.dumps(state)) < 1000
+        resumed = fresh()
+        resumed.load_state_dict(state)
+        assert rest_of(resumed) == batches[count:]
+
+
+def test_it_counts_what_was_received_and_not_what_was_made_ahead() -> None:
+    with rb.ThreadPool(2) as pool:
+        loader = rb.Loader(numbers(0, 100), 5, shuffle=1, pool=pool, prefetch=rb.Prefetch(15))
+        batches = iter(loader)
+        head = [delivered(next(batches)) for _ in range(3)]
+        state = loader.state_dict()
+        resumed = rb.Loader(numbers(0, 100), 5, shuffle=1)
+        resumed.load_state_dict(state)
+        whole = [delivered(batch) for batch in rb.Loader(numbers(0, 100), 5, shuffle=1)]
+        assert head + [delivered(batch) for batch in resumed] == whole
+
+
+def test_after_break_it_tells_what_was_received_and_the_epoch_begins_again() -> None:
+    loader = rb.Loader(numbers(0, 100), 5, shuffle=1)
+    first = [delivered(batch) for batch in itertools.islice(loader, 3)]
+    assert loader.state_dict()["received"] == [[5, 3]]
+    assert [delivered(batch) for batch in itertools.islice(loader, 3)] == first
+
+
+def test_after_load_only_the_first_iteration_begins_in_the_middle() -> None:
+    loader = rb.Loader(numbers(0, 20), 5)
+    next(iter(loader))
+    resumed = rb.Loader(numbers(0, 20), 5)
+    resumed.load_state_dict(loader.state_dict())
+    assert delivered(next(iter(resumed))) == [[5, 6, 7, 8, 9]]
+    assert len(list(resumed)) == 4
+    assert resumed.epoch == 1
+
+
+def test_setting_the_epoch_that_it_is_at_keeps_the_place() -> None:
+    loader = rb.Loader(numbers(0, 20), 5)
+    next(iter(loader))
+    resumed = rb.Loader(numbers(0, 20), 5)
+    resumed.load_state_dict(loader.state_dict())
+    resumed.set_epoch(0)
+    assert delivered(next(iter(resumed))) == [[5, 6, 7, 8, 9]]
+    resumed.set_epoch(1)
+    assert resumed.state_dict()["received"] == []
+    assert delivered(next(iter(resumed))) == [[0, 1, 2, 3, 4]]
+
+
+@pytest.mark.parametrize("shuffle", [None, 3])
+def test_an_order_without_end_goes_on_at_once_however_far_it_is(shuffle: Any) -> None:
+    source = numbers(0, 7, repeats=-1)
+    state = rb.Loader(source, 5, shuffle=shuffle).state_dict()
+    resumed = rb.Loader(source, 5, shuffle=shuffle)
+    resumed.load_state_dict(state | {"received": [[5, 10**12]]})
+    batches = iter(resumed)
+    passes = [next(batches)[0] for _ in range(14)]
+    # 5 * 10**12 samples are 2 short of a whole number of passes, and 70 more are ten passes.
+    together = np.concatenate(passes)[(-5 * 10**12) % 7 :]
+    whole = together[: len(together) // 7 * 7].reshape(-1, 7)
+    assert (np.sort(whole, axis=1) == np.arange(7)).all()
+
+
+def test_loading_ends_the_iteration_that_is_under_way() -> None:
+    loader = rb.Loader(numbers(0, 20), 5)
+    start = loader.state_dict()
+    batches = iter(loader)
+    next(batches)
+    loader.load_state_dict(start)
+    with pytest.raises(rb.errors.PoolError, match="another iteration"):
+        next(batches)
+    assert len(list(loader)) == 4
+
+
+def test_shuffle_true_goes_on_with_the_saved_seed() -> None:
+    loader = rb.Loader(numbers(0, 100), 5, shuffle=True)
+    batches = iter(loader)
+    next(batches)
+    resumed = rb.Loader(numbers(0, 100), 5, shuffle=True)
+    resumed.load_state_dict(through_json(loader.state_dict()))
+    assert [delivered(batch) for batch in resumed] == [delivered(batch) for batch in batches]
+
+
+SAVED = rb.Loader(numbers(0, 20), 5, shuffle=3)
+
+
+@pytest.mark.parametrize(
+    ("field", "other"),
+    [
+        ("samples", lambda: rb.Loader(numbers(0, 21), 5, shuffle=3)),
+        ("samples", lambda: rb.Loader(numbers(0, 20, repeats=2), 5, shuffle=3)),
+        ("sampler", lambda: rb.Loader(numbers(0, 10, repeats=2), 5, shuffle=3)),
+        ("source", lambda: rb.Loader(rb.ChoiceDataSource([numbers(0, 20)]), 5, shuffle=3)),
+        ("sampler", lambda: rb.Loader(numbers(0, 40, indices=np.arange(20)), 5, shuffle=3)),
+        ("source", lambda: rb.Loader(rb.CompositeDataSource([numbers(0, 20)]), 5, shuffle=3)),
+        ("shuffle", lambda: rb.Loader(numbers(0, 20), 5, shuffle=4)),
+        ("shuffle", lambda: rb.Loader(numbers(0, 20), 5)),
+        ("shuffle", lambda: rb.Loader(numbers(0, 20), 5, shuffle=np.random.RandomState(3))),
+    ],
+)
+def test_a_state_of_something_else_is_refused_by_the_name_of_the_field(
+    field: str, other: Any
+) -> None:
+    with pytest.raises(rb.errors.StateError, match=f"its {field} is .*, here it is ") as caught:
+        other().load_state_dict(SAVED.state_dict())
+    assert caught.value.field == field
+
+
+def test_another_version_and_missing_fields_are_refused() -> None:
+    state = SAVED.state_dict()
+    for field in state:
+        with pytest.raises(rb.errors.StateError, match=field):
+            SAVED.load_state_dict({name: state[name] for name in state if name != field})
+    with pytest.raises(rb.errors.StateError, match="version is 2, here it is 1"):
+        SAVED.load_state_dict(state | {"version": 2})
+
+
+def test_a_generator_that_is_not_numpys_cannot_be_saved() -> None:
+    class Mine:
+        def permutation(self, x: Any, /) -> Any:
+            return np.arange(x)
+
+        def shuffle(self, x: Any, /) -> None:
+            pass
+
+    with pytest.raises(TypeError, match="use a NumPy generator"):
+        rb.Loader(numbers(0, 20), 5, shuffle=Mine()).state_dict()
+
+
+def test_a_new_process_goes_on() -> None:
+    program = """
+import json, sys
+import raybatch as rb
+from tests.sample_sources import numbers
+loader = rb.Loader(numbers(0, 50), 5, shuffle=7)
+loader.load_state_dict(json.load(sys.stdin))
+print(json.dumps([batch[0].tolist() for batch in loader]))
+"""
+    loader = rb.Loader(numbers(0, 50), 5, shuffle=7)
+    batches = iter(loader)
+    next(batches)
+    state = json.dumps(loader.state_dict())
+    result = subprocess.run(
+        [sys.executable, "-c", program], input=state, capture_output=True, text=True, check=True
+    )
+    assert json.loads(result.stdout) == [delivered(batch)[0] for batch in batches]
+
+
+def test_another_number_of_actors_goes_on(ray_cluster: None) -> None:
+    with rb.Loader(numbers(0, 50), 5, shuffle=7, pool=rb.RayActorPool(3)) as loader:
+        batches = iter(loader)
+        next(batches)
+        state = loader.state_dict()
+        rest = [delivered(batch) for batch in batches]
+    with rb.Loader(numbers(0, 50), 5, shuffle=7, pool=rb.RayActorPool(1)) as resumed:
+        resumed.load_state_dict(state)
+        assert [delivered(batch) for batch in resumed] == rest

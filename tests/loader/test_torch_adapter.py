@@ -1,0 +1,210 @@
+"""Loaders as PyTorch data sets: the same values, shared memory, and states as torchdata, Lightning and others use them."""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import raybatch as rb
+from tests.sample_sources import numbers
+
+torch = pytest.importorskip("torch")
+
+from raybatch.adapters.torch import LoaderDataset, to_torch  # noqa: E402
+
+DEVICES = [None, *(["cuda"] if torch.cuda.is_available() else [])]
+torchdata_calls_what_torch_deprecates = pytest.mark.filterwarnings(
+    "ignore:'set_vital' is deprecated:UserWarning"
+)
+
+
+def values(batches: Any) -> list[Any]:
+    return [tuple(array.tolist() for array in batch) for batch in batches]
+
+
+def fresh(shuffle: Any = 3, **options: Any) -> rb.Loader:
+    source = rb.ArrayDataSource([np.arange(23), np.arange(46.0).reshape(23, 2)])
+    return rb.Loader(source, 4, shuffle=shuffle, **options)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_each_iteration_is_an_epoch_of_the_loader(device: Any) -> None:
+    tensors, arrays = to_torch(fresh(), device=device), fresh()
+    assert len(tensors) == 6
+    for _ in range(2):
+        batches = list(tensors)
+        assert {type(member) for batch in batches for member in batch} == {torch.Tensor}
+        assert {member.device.type for batch in batches for member in batch} == {device or "cpu"}
+        assert values(batches) == values(arrays)
+
+
+def test_tensors_share_the_memory_of_the_object_store_without_a_warning(ray_cluster: None) -> None:
+    arrays = rb.ArrayDataSource([np.arange(400_000).reshape(100, 4000)])
+    with rb.Loader(arrays, 50, pool=rb.RayActorPool(1)) as loader:
+        (array,) = next(iter(loader))
+        assert not array.flags.writeable
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            prepare = to_torch(loader)._epochs.prepare
+            (tensor,) = prepare((array,))
+        assert tensor.data_ptr() == array.ctypes.data
+        del array
+        assert tensor.sum() == np.arange(200_000).sum()  # the tensor keeps the memory
+
+
+def test_writable_tensors_are_copies_of_what_is_read_only(ray_cluster: None) -> None:
+    arrays = rb.ArrayDataSource([np.arange(400_000).reshape(100, 4000)])
+    with rb.Loader(arrays, 50, pool=rb.RayActorPool(1)) as loader:
+        for _ in range(2):
+            for (x,) in to_torch(loader, writable=True):
+                assert x.min() >= 0
+                x[:] = -1
+    (x,) = next(iter(to_torch(rb.Loader(arrays.map(lambda x: (x,)), 50), writable=True)))
+    x[:] = -1
+
+
+@pytest.mark.parametrize("writable", [False, True])
+def test_what_no_tensor_can_hold_stays_as_it_is(photos: list[str], writable: bool) -> None:
+    def odd(images: Any, numbers: Any) -> tuple[Any, ...]:
+        names = [str(number) for number in numbers]
+        big_endian, reversed_rows = numbers.astype(">i4"), numbers[::-1]
+        fixed = np.broadcast_to(numbers, (2, len(numbers)))
+        nested = (np.array(names), {"dates": numbers.astype("datetime64[D]"), "n": numbers})
+        return images, names, big_endian, reversed_rows, fixed, nested, [numbers, "text"]
+
+    images: Any = rb.NonUniformImageFileAccessor(photos)
+    source = rb.ArrayDataSource([images, np.arange(40)]).map(odd)
+    batch = next(iter(to_torch(rb.Loader(source, 3), writable=writable)))
+    assert [image.size for image in batch[0]] == [image.size for image in images[np.arange(3)]]
+    assert batch[1] == ["0", "1", "2"]
+    assert [member.tolist() for member in batch[2:5]] == [[0, 1, 2], [2, 1, 0], [[0, 1, 2]] * 2]
+    texts, columns = batch[5]
+    assert (type(texts), type(columns["dates"])) == (np.ndarray, np.ndarray)
+    assert columns["n"].tolist() == batch[6][0].tolist() == [0, 1, 2]
+    assert batch[6][1] == "text"
+    if writable:
+        batch[4][0] = 7
+        assert batch[4].tolist() == [[7, 7, 7], [0, 1, 2]]
+
+
+def test_other_devices_get_what_comes() -> None:
+    for x, y in to_torch(fresh(), device="meta"):
+        assert (x.device.type, y.shape[1:]) == ("meta", (2,))
+
+
+def test_a_data_loader_takes_it_as_a_data_set() -> None:
+    loader = torch.utils.data.DataLoader(LoaderDataset(fresh()), batch_size=None)
+    assert len(loader) == 6
+    plain = fresh()
+    for _ in range(2):
+        assert values(loader) == values(plain)
+
+
+def test_workers_of_a_data_loader_are_refused() -> None:
+    loader = torch.utils.data.DataLoader(LoaderDataset(fresh()), batch_size=None, num_workers=1)
+    with pytest.raises(RuntimeError, match=r"use DataLoader\(.*num_workers=0"):
+        next(iter(loader))
+
+
+def test_a_pickled_data_set_goes_on_where_this_one_is() -> None:
+    dataset = LoaderDataset(fresh())
+    batches = iter(dataset)
+    next(batches)
+    assert values(pickle.loads(pickle.dumps(dataset))) == values(batches)
+
+
+@torchdata_calls_what_torch_deprecates
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("step", range(8))
+def test_a_stateful_data_loader_goes_on_from_every_step(step: int, device: Any) -> None:
+    torchdata: Any = pytest.importorskip("torchdata.stateful_dataloader")
+
+    def stateful() -> Any:
+        dataset = LoaderDataset(fresh(), device=device)
+        return torchdata.StatefulDataLoader(dataset, batch_size=None)
+
+    plain = fresh()
+    whole = values(batch for _ in range(2) for batch in plain)
+    loader = stateful()
+    batches = (batch for _ in range(2) for batch in loader)
+    for _ in range(step):
+        next(batches)
+    state = pickle.loads(pickle.dumps(loader.state_dict()))
+    resumed = stateful()
+    resumed.load_state_dict(state)
+    rest = values(resumed)
+    while resumed.dataset.loader.epoch < 2:
+        rest += values(resumed)
+    assert rest == whole[step:]
+
+
+@torchdata_calls_what_torch_deprecates
+def test_accelerate_trains_with_it_and_goes_on(tmp_path: Path) -> None:
+    accelerate: Any = pytest.importorskip("accelerate")
+    plain = fresh()
+    whole = values(batch for _ in range(2) for batch in plain)
+
+    def prepared() -> tuple[Any, Any]:
+        configuration = accelerate.utils.DataLoaderConfiguration(use_stateful_dataloader=True)
+        accelerator = accelerate.Accelerator(cpu=True, dataloader_config=configuration)
+        loader = torch.utils.data.DataLoader(LoaderDataset(fresh()), batch_size=None)
+        return accelerator, accelerator.prepare(loader)
+
+    accelerator, loader = prepared()
+    seen = values(loader)
+    batches = iter(loader)
+    seen += values(next(batches) for _ in range(2))
+    accelerator.save_state(str(tmp_path))
+    accelerator, loader = prepared()
+    accelerator.load_state(str(tmp_path))
+    assert seen + values(loader) == whole
+
+
+def test_lightning_trains_with_it_and_goes_on(tmp_path: Path) -> None:
+    lightning: Any = pytest.importorskip("lightning.pytorch")
+    plain = fresh()
+    whole = values(batch for _ in range(2) for batch in plain)
+
+    class Model(lightning.LightningModule):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = torch.nn.Linear(2, 1)
+            self.seen: list[Any] = []
+
+        def training_step(self, batch: Any, number: int) -> Any:
+            self.seen += values([batch])
+            return self.layer(batch[1].float()).mean()
+
+        def configure_optimizers(self) -> Any:
+            return torch.optim.SGD(self.parameters(), lr=0.1)
+
+    def fit(checkpoint: Path | None, max_steps: int) -> list[Any]:
+        saving = lightning.callbacks.ModelCheckpoint(tmp_path, "at_{step}", every_n_train_steps=8)
+        trainer = lightning.Trainer(
+            max_epochs=2,
+            max_steps=max_steps,
+            accelerator="cpu",
+            logger=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            callbacks=[saving],
+        )
+        model = Model()
+        trainer.fit(model, to_torch(fresh()), ckpt_path=checkpoint, weights_only=False)
+        return model.seen
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Lightning has several of its own
+        seen = fit(None, max_steps=8)
+        assert seen == whole[:8]
+        assert seen + fit(tmp_path / "at_step=8.ckpt", max_steps=-1) == whole
+
+
+def test_what_is_no_loader_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"loader must be a raybatch\.Loader"):
+        to_torch(numbers(0, 3))  # type: ignore[arg-type]

@@ -1,0 +1,341 @@
+"""Images in Parquet files, and orders that read them by the row group."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+from threading import Barrier
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import raybatch as rb
+from raybatch.accessors import row_executor
+from raybatch.accessors.row_groups import RowGroupCache
+from tests.stores.parquet_photos import (
+    KINDS,
+    LABELS,
+    ROWS,
+    SIZE,
+    as_struct,
+    contents,
+    write,
+)
+
+
+@pytest.fixture(scope="module")
+def stored(photos: list[str], tmp_path_factory: pytest.TempPathFactory) -> str:
+    """All photos in one file with labels."""
+    out = tmp_path_factory.mktemp("stored") / "photos.parquet"
+    rb.to_parquet(photos, out, labels=LABELS, rows_per_group=ROWS)
+    return str(out)
+
+
+@pytest.fixture(scope="module")
+def wanted(photos: list[str]) -> npt.NDArray[Any]:
+    return rb.ImageFileAccessor(photos, SIZE)[np.arange(40)]
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, list[str]]]:
+    """The row groups that are read from now on, each with its columns."""
+    seen: list[tuple[int, list[str]]] = []
+    original = pq.ParquetFile.read_row_group
+
+    def counted(self: Any, group: int, columns: list[str], **options: Any) -> Any:
+        seen.append((group, columns))
+        return original(self, group, columns, **options)
+
+    monkeypatch.setattr(pq.ParquetFile, "read_row_group", counted)
+    return seen
+
+
+@contextmanager
+def rows_on_threads() -> Iterator[None]:
+    with ThreadPoolExecutor(4) as executor, row_executor(executor):
+        yield
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_pixels_are_those_of_the_files(
+    photos: list[str], wanted: npt.NDArray[Any], tmp_path: Path, kind: Callable[..., Any]
+) -> None:
+    accessor = rb.ParquetImageAccessor(
+        write(tmp_path / "a.parquet", kind(contents(photos))), size=SIZE
+    )
+    assert len(accessor) == 40
+    assert accessor.row_group_lengths.tolist() == [7, 7, 7, 7, 7, 5]
+    for indices in (np.arange(40), np.array([39, 0, -1, 3, 3, 8]), np.array([], np.int64)):
+        np.testing.assert_array_equal(accessor[indices], wanted[indices])
+        with rows_on_threads():
+            np.testing.assert_array_equal(accessor[indices], wanted[indices])
+    for index in (0, 6, 7, 39, -1, -40):
+        np.testing.assert_array_equal(accessor[index], wanted[index])
+    for outside in (40, -41, np.array([0, 40])):
+        with pytest.raises(IndexError, match="out of range for 40 samples"):
+            accessor[outside]
+
+
+def test_settings_are_those_of_files(photos: list[str], stored: str) -> None:
+    settings: Any = {"mode": "L", "fit": "pad", "layout": rb.PixelLayout(dtype=np.float32)}
+    np.testing.assert_array_equal(
+        rb.ParquetImageAccessor(stored, "image", SIZE, **settings)[np.arange(40)],
+        rb.ImageFileAccessor(photos, SIZE, **settings)[np.arange(40)],
+    )
+    as_stored = rb.ParquetImageAccessor(stored)
+    np.testing.assert_array_equal(as_stored[5], rb.ImageFileAccessor(photos)[5])
+    with pytest.raises(
+        ValueError, match=r"photos\.parquet\[4\] \(dog_04\.jpg\).*photos\.parquet\[5\]"
+    ):
+        as_stored[np.array([4, 5])]
+    with pytest.raises(TypeError, match="no_such_setting"):
+        rb.ParquetImageAccessor(stored, no_such_setting=1)
+
+
+def test_files_and_folders_are_one_table_in_order(
+    photos: list[str], wanted: npt.NDArray[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = contents(photos)
+    # Files without rows and empty row groups between them, of several lengths.
+    cuts = [0, 0, 13, 14, 14, 33, 40, 40]
+    files = [
+        write(tmp_path / f"{number}.parquet", as_struct(images[a:b]), label=np.arange(a, b))
+        for number, (a, b) in enumerate(pairwise(cuts))
+    ]
+    (tmp_path / "notes.txt").write_text("no Parquet")
+    (tmp_path / ".5.parquet.12").write_text("still being written")
+    (tmp_path / ".hidden.parquet").write_text("hidden")
+    monkeypatch.chdir(tmp_path)
+    for paths in (files, tmp_path, str(tmp_path), [tmp_path], map(Path, files), "."):
+        accessor = rb.ParquetImageAccessor(paths, size=SIZE)
+        np.testing.assert_array_equal(accessor[np.arange(40)], wanted)
+        np.testing.assert_array_equal(accessor.column("label"), np.arange(40))
+        assert accessor.row_group_lengths.sum() == 40
+    backwards = rb.ParquetImageAccessor(files[::-1], size=SIZE)
+    np.testing.assert_array_equal(backwards[0], wanted[33])
+    places = [os.path.basename(accessor.name_of(position)) for position in (0, 12, 13, 14, 39)]
+    assert places == [
+        "1.parquet[0] (0.jpg)",
+        "1.parquet[12] (12.jpg)",
+        "2.parquet[0] (0.jpg)",
+        "4.parquet[0] (0.jpg)",
+        "5.parquet[6] (6.jpg)",
+    ]
+    monkeypatch.chdir("/")
+    np.testing.assert_array_equal(accessor[np.arange(40)], wanted)  # of the folder "."
+
+
+def test_row_groups_are_read_once_while_they_are_kept(
+    stored: str, reads: list[tuple[int, list[str]]]
+) -> None:
+    accessor = rb.ParquetImageAccessor(stored, size=SIZE, cached_row_groups=2)
+    assert reads == []
+    accessor[np.array([0, 8, 1, 9, 0])]
+    assert reads == [(0, ["image.bytes"]), (1, ["image.bytes"])]
+    accessor[3]
+    accessor[np.arange(14)]
+    assert len(reads) == 2
+    accessor[20]  # takes the place of group 0 or 1, whichever was used longer ago: 0
+    accessor[13]
+    assert [group for group, _ in reads] == [0, 1, 2]
+    accessor[0]
+    assert [group for group, _ in reads] == [0, 1, 2, 0]
+    del reads[:]
+    accessor[np.random.default_rng(0).permutation(40)]
+    assert len(reads) <= 6, "a batch reads no group twice, however few are kept"
+
+
+def test_threads_that_ask_for_one_group_read_it_once() -> None:
+    barrier = Barrier(2)
+    calls: list[int] = []
+
+    def read(group: int) -> pa.ChunkedArray:
+        calls.append(group)
+        if group < 2:
+            barrier.wait(30)  # groups 0 and 1 are read at one time, or never
+        return pa.chunked_array([[group]])
+
+    cache = RowGroupCache(read, 2)
+    with ThreadPoolExecutor(8) as executor:
+        got = list(executor.map(lambda n: cache[n % 2][0].as_py(), range(40)))
+    assert got == [n % 2 for n in range(40)]
+    assert sorted(calls) == [0, 1]
+
+
+def test_a_group_that_could_not_be_read_is_read_again() -> None:
+    failures = [OSError("not now")]
+
+    def read(group: int) -> pa.ChunkedArray:
+        if failures:
+            raise failures.pop()
+        return pa.chunked_array([[group]])
+
+    cache = RowGroupCache(read, 1)
+    with pytest.raises(OSError, match="not now"):
+        cache[3]
+    assert cache[3][0].as_py() == 3
+
+
+def test_a_copy_reads_for_itself(
+    stored: str, wanted: npt.NDArray[Any], reads: list[tuple[int, list[str]]]
+) -> None:
+    accessor = rb.ParquetImageAccessor(stored, size=SIZE)
+    accessor[np.arange(14)]
+    pickled = pickle.dumps(accessor)
+    assert len(pickled) < 4000, "neither row groups nor open files"
+    copy = pickle.loads(pickled)
+    del reads[:]
+    np.testing.assert_array_equal(copy[np.arange(40)], wanted)
+    np.testing.assert_array_equal(copy[7], wanted[7])
+    assert [group for group, _ in reads] == [*range(6), 1]
+    assert repr(copy) == repr(accessor)
+
+
+def test_a_fork_reads_for_itself(stored: str, reads: list[tuple[int, list[str]]]) -> None:
+    accessor = rb.ParquetImageAccessor(stored, size=SIZE)
+    accessor[0]
+    cache: Any = accessor._groups
+    cache._lock.acquire()  # as if another thread was inside when the process forked
+    cache._pid = -1
+    accessor[0]
+    assert len(reads) == 2
+
+
+@pytest.mark.parametrize("pool", [lambda: rb.ThreadPool(3), lambda: rb.RayActorPool(2)])
+def test_pools_give_the_serial_stream(
+    stored: str, pool: Callable[[], Any], ray_cluster: None
+) -> None:
+    images = rb.ParquetImageAccessor(stored, size=SIZE, cached_row_groups=1)
+    sampler = rb.BlockShuffleSampler(images.row_group_lengths, window=2)
+    source = rb.ArrayDataSource([images, images.column("label")], sampler=sampler)
+    for shuffle in (None, 7):
+        with rb.Loader(source, 6, shuffle=shuffle, pool=pool()) as loader:
+            assert rb.stream_digest(loader) == rb.stream_digest(
+                source.batch_iterator(6, shuffle=shuffle)
+            )
+
+
+@pytest.mark.parametrize(
+    ("paths", "column", "error", "message"),
+    [
+        ([], "image", ValueError, "at least one Parquet file"),
+        ("empty", "image", FileNotFoundError, r"no \.parquet files in 'empty'"),
+        ("none.parquet", "image", FileNotFoundError, r"none\.parquet"),
+        ("text.parquet", "image", ValueError, r"text\.parquet' is no Parquet file"),
+        ("pipe", "image", OSError, "not a regular file.*pipe"),
+        (
+            "a.parquet",
+            "picture",
+            ValueError,
+            r"a\.parquet' has no column 'picture'.*'label', 'image'",
+        ),
+        ("a.parquet", "label", TypeError, r"'label' of .*a\.parquet' is int64, not binary"),
+        ("a.parquet", "text", TypeError, r"'text' of .*a\.parquet' is string, not binary"),
+        ("a.parquet", "pair", TypeError, r"'pair' of .*is struct<bytes: string>, not binary"),
+        (
+            ["a.parquet", "b.parquet"],
+            "image",
+            ValueError,
+            r"b\.parquet' is large_binary, .*a\.parquet'",
+        ),
+        (["a.parquet", "c.parquet"], "image", ValueError, r"c\.parquet' has no column 'image'"),
+        ("s3://bucket/a.parquet", "image", ValueError, "is a URL"),
+        (7, "image", TypeError, "int"),
+        ([7], "image", TypeError, "int"),
+    ],
+)
+def test_files_that_do_not_fit_are_named(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    paths: Any,
+    column: str,
+    error: type[Exception],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("empty").mkdir()
+    Path("text.parquet").write_text("some text that is no Parquet")
+    os.mkfifo("pipe")
+    image = pa.array([b"x"])
+    pair = pa.array([{"bytes": "x"}])
+    pq.write_table(
+        pa.table({"label": [1], "image": image, "text": ["x"], "pair": pair}), "a.parquet"
+    )
+    pq.write_table(pa.table({"image": image.cast(pa.large_binary())}), "b.parquet")
+    pq.write_table(pa.table({"label": [1]}), "c.parquet")
+    with pytest.raises(error, match=message):
+        rb.ParquetImageAccessor(paths, column)
+
+
+def test_a_file_name_need_not_be_valid_utf_8(
+    stored: str, wanted: npt.NDArray[Any], tmp_path: Path
+) -> None:
+    path = tmp_path / os.fsdecode(b"\xff.parquet")
+    os.link(stored, path)
+    for paths in (path, tmp_path):
+        np.testing.assert_array_equal(rb.ParquetImageAccessor(paths, size=SIZE)[0], wanted[0])
+
+
+def test_at_least_one_row_group_is_kept(stored: str) -> None:
+    with pytest.raises(ValueError, match="cached_row_groups must be 1 or more, not 0"):
+        rb.ParquetImageAccessor(stored, cached_row_groups=0)
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype"),
+    [
+        (pa.array([3, 1, 2], pa.int16()), np.int16),
+        (pa.array([0.5, 1, 2], pa.float32()), np.float32),
+        (pa.array([True, False, True]), np.bool_),
+        (pa.array(["b", "a", "cc"]), np.dtype("<U2")),
+        (pa.array(["b", "a", "b"]).dictionary_encode(), np.dtype("<U1")),
+        (pa.array([1, 2, 3], pa.timestamp("us")), np.dtype("<M8[us]")),
+    ],
+)
+def test_other_columns_are_numpy_arrays(tmp_path: Path, values: pa.Array, dtype: Any) -> None:
+    image = pa.array([b"x"] * 3)
+    files = [
+        write(tmp_path / f"{number}.parquet", image[a:b], rows=1, other=values[a:b])
+        for number, (a, b) in enumerate([(0, 2), (2, 3)])
+    ]
+    column = rb.ParquetImageAccessor(files).column("other")
+    assert column.dtype == dtype
+    assert column.shape == (3,)
+    assert column.tolist() == np.array(values.to_pylist(), dtype).tolist()
+
+
+def test_columns_that_are_no_arrays_are_named(tmp_path: Path) -> None:
+    image = pa.array([b"x"] * 3)
+    holes = pa.array([1, None, 3])
+    path = write(tmp_path / "a.parquet", image, rows=1, holes=holes, lists=[[1], [2], [3]])
+    accessor = rb.ParquetImageAccessor(path)
+    with pytest.raises(ValueError, match=r"'holes' is null at '.*a\.parquet\[1\]'"):
+        accessor.column("holes")
+    with pytest.raises(ValueError, match="no column 'absent'"):
+        accessor.column("absent")
+    for name, kind in (("lists", "list"), ("image", "binary")):
+        with pytest.raises(TypeError, match=rf"'{name}' of .*a\.parquet' is {kind}"):
+            accessor.column(name)
+
+
+def test_a_window_reads_each_of_its_row_groups_once(
+    stored: str, reads: list[tuple[int, list[str]]]
+) -> None:
+    images = rb.ParquetImageAccessor(stored, size=SIZE, cached_row_groups=4)
+    sampler = rb.BlockShuffleSampler(images.row_group_lengths, window=2)
+    source = rb.ArrayDataSource([images], sampler=sampler)
+    with rb.Loader(source, 3, shuffle=0) as loader:
+        for epoch in range(3):
+            del reads[:]
+            list(loader)
+            # What was kept of the epoch before may be wanted first.
+            assert len(reads) == len({group for group, _ in reads}) <= 6, epoch
