@@ -5,18 +5,25 @@ from __future__ import annotations
 import heapq
 import itertools
 import random
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from raybatch.errors import PoolError, WorkerLostError
-from raybatch.pools.pool import AbstractWorkerPool
-from raybatch.pools.session import Failure, HandOver, Read, Results, result_of
-from raybatch.scheduling import Completed, Failed, Prefetch, Silent
-
-# A worker has the next attempt at hand.
-_QUEUE_LENGTH = 2
+from raybatch.making import Request, Result, make
+from raybatch.pools import HandOver, WorkerPool
+from raybatch.pools.session import Results
+from raybatch.scheduling import (
+    Attempt,
+    Completed,
+    Failed,
+    Placement,
+    Prefetch,
+    Silent,
+    Worker,
+    Workers,
+)
+from raybatch.sources import DataSource
 
 
 @dataclass(frozen=True)
@@ -64,7 +71,7 @@ class Behaviour:
     start_s: float = 1.0
 
 
-class SimulatedPool(AbstractWorkerPool):
+class SimulatedPool(WorkerPool):
     """Makes real batches on `num_workers` simulated workers, spread over `num_hosts`, in simulated time.
 
     It shows how a program, or the scheduler, bears what a cluster may do to it: `faults` happen at their
@@ -92,13 +99,13 @@ class SimulatedPool(AbstractWorkerPool):
         self.elapsed_s = 0.0
         self._is_closed = False
 
-    def open(self, read: Any) -> SimulatedSession:
+    def open(self, source: Any) -> SimulatedSession:
         if self._is_closed:
             raise PoolError("the pool is closed")
-        return SimulatedSession(self, read)
+        return SimulatedSession(self, source)
 
     def default_prefetch(self) -> Prefetch:
-        return Prefetch(batches=2 * self.num_workers + 2)
+        return Prefetch.for_workers(self.num_workers)
 
     def close(self) -> None:
         """Refuse further streams."""
@@ -114,13 +121,11 @@ class _Host:
     unheard: list[Callable[[], None]] = field(default_factory=list)
 
 
-@dataclass(slots=True, eq=False)
-class _Worker:
-    number: int
-    host: _Host
-    heard_at: float
-    is_live: bool = True
-    queue: deque[tuple[int, int, Any]] = field(default_factory=deque)
+@dataclass(eq=False)
+class SimulatedWorker(Worker):
+    """A worker on `host`; its queue has the names of attempts, which are their keys and numbers."""
+
+    host: _Host = field(default_factory=_Host)
 
 
 class SimulatedSession:
@@ -128,20 +133,20 @@ class SimulatedSession:
 
     hand_over = HandOver()
 
-    def __init__(self, pool: SimulatedPool, read: Read) -> None:
+    def __init__(self, pool: SimulatedPool, source: DataSource) -> None:
         self.now = 0.0
         self._pool = pool
-        self._read = read
+        self._source = source
         self._behaviour = pool.behaviour
         self._random = random.Random(pool.seed)
         self._hosts = [_Host() for _ in range(pool.num_hosts)]
         self._numbers = itertools.count()
-        self._workers: dict[int, _Worker] = {}
-        # Live workers by (length of the queue, number); entries that are out of date are skipped.
-        self._idle: list[tuple[int, int]] = []
+        self._workers: dict[int, SimulatedWorker] = {}
+        self._by_load: Workers[SimulatedWorker] = Workers()
+        self._placement = Placement(self._by_load)
+        self._requests: dict[tuple[int, int], Request] = {}
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
-        self._waiting: list[tuple[int, int, Any, frozenset[int]]] = []
         self._events: list[Completed | Failed] = []
         self._results = Results()
         self.fetch, self.discard = self._results.fetch, self._results.discard
@@ -153,8 +158,8 @@ class SimulatedSession:
     def clock(self) -> float:
         return self.now
 
-    def submit(self, key: int, attempt: int, item: Any, avoid: frozenset[int]) -> None:
-        heapq.heappush(self._waiting, (key, attempt, item, avoid))
+    def submit(self, key: int, attempt: int, request: Request, avoid: frozenset[int]) -> None:
+        self._placement.add(Attempt(key, attempt, request, avoid))
         self._dispatch()
 
     def wait(self, timeout_s: float) -> list[Completed | Failed]:
@@ -166,23 +171,19 @@ class SimulatedSession:
             self.now, _, action = heapq.heappop(self._agenda)
             action()
             self._dispatch()
-        self._pool.elapsed_s = self.now
+        self._pool.elapsed_s = self._placement.listened_s = self.now
         events, self._events = self._events, []
         return events
 
     def silent(self) -> tuple[Silent, ...]:
-        return tuple(
-            Silent(key, attempt, worker.number, self.now - worker.heard_at)
-            for worker in self._workers.values()
-            for key, attempt, _ in worker.queue
-        )
+        return self._placement.silent(self.now)
 
     def kill(self, worker: int) -> None:
         self._end(self._workers[worker])
 
     def close(self) -> None:
         self._agenda.clear()
-        self._waiting.clear()
+        self._placement.close(self.now)
         self._results.clear()
 
     def _at(self, time_s: float, action: Callable[[], None]) -> None:
@@ -209,9 +210,9 @@ class SimulatedSession:
             say()
 
     def _start_worker(self, host: _Host) -> None:
-        worker = _Worker(next(self._numbers), host, self.now)
+        worker = SimulatedWorker(next(self._numbers), self.now, host=host)
         self._workers[worker.number] = worker
-        heapq.heappush(self._idle, (0, worker.number))
+        self._by_load.add(worker)
 
     def _replace(self) -> None:
         able = [host for host in self._hosts if host.is_up and not host.is_cut_off]
@@ -220,83 +221,48 @@ class SimulatedSession:
         else:
             self._at(self.now + self._behaviour.start_s, self._replace)
 
-    def _end(self, worker: _Worker) -> None:
+    def _end(self, worker: SimulatedWorker) -> None:
         """End `worker`; its attempts are lost, and only the first of them had begun."""
-        worker.is_live = False
         del self._workers[worker.number]
-        for place, (key, attempt, _) in enumerate(worker.queue):
-            self._lose(key, attempt, worker, begun=place == 0)
-        worker.queue.clear()
+        self._by_load.remove(worker)
+        for place, name in enumerate(list(worker.queue)):
+            self._lose(name, worker, begun=place == 0)
         self._at(self.now + self._behaviour.start_s, self._replace)
 
-    def _lose(self, key: int, attempt: int, worker: _Worker, *, begun: bool) -> None:
-        reason = Failure(WorkerLostError(f"worker {worker.number} or its result was lost"))
-        lost = Failed(key, attempt, reason, lost=True, begun=begun, worker=worker.number)
+    def _lose(self, name: tuple[int, int], worker: SimulatedWorker, *, begun: bool) -> None:
+        self._placement.ended(name, self.now)
+        del self._requests[name]
+        reason = Result(error=WorkerLostError(f"worker {worker.number} or its result was lost"))
+        lost = Failed(*name, reason, lost=True, begun=begun, worker=worker.number)
         self._events.append(lost)
 
     def _dispatch(self) -> None:
-        put_back = []
-        while self._waiting:
-            attempt = heapq.heappop(self._waiting)
-            worker = self._choose(attempt[0], attempt[3]) if attempt[1] else self._least_loaded()
-            if worker is not None:
-                self._give(worker, attempt[:3])
-                continue
-            put_back.append(attempt)
-            if not attempt[1]:
-                break
-        for attempt in put_back:
-            heapq.heappush(self._waiting, attempt)
+        for attempt, worker in self._placement.places(self._pool.num_workers, self.now):
+            name = attempt.key, attempt.attempt
+            self._requests[name] = attempt.request
+            self._placement.took_up(attempt, worker, name, self.now)
+            if len(worker.queue) == 1:
+                self._begin(worker)
 
-    def _least_loaded(self) -> _Worker | None:
-        while self._idle:
-            length, number = self._idle[0]
-            worker = self._workers.get(number)
-            if worker is not None and len(worker.queue) == length:
-                return worker
-            heapq.heappop(self._idle)
-        return None
-
-    def _choose(self, key: int, avoid: frozenset[int]) -> _Worker | None:
-        """Return the least loaded worker that has no attempt of batch `key`, if possible not in `avoid`."""
-        able = [
-            worker
-            for worker in self._workers.values()
-            if len(worker.queue) < _QUEUE_LENGTH and all(own != key for own, _, _ in worker.queue)
-        ]
-        able = [worker for worker in able if worker.number not in avoid] or able
-        return min(able, key=lambda worker: len(worker.queue), default=None)
-
-    def _give(self, worker: _Worker, task: tuple[int, int, Any]) -> None:
-        worker.queue.append(task)
-        if len(worker.queue) == 1:
-            worker.heard_at = self.now
-            self._begin(worker)
-        self._note_load(worker)
-
-    def _note_load(self, worker: _Worker) -> None:
-        if len(worker.queue) < _QUEUE_LENGTH:
-            heapq.heappush(self._idle, (len(worker.queue), worker.number))
-
-    def _begin(self, worker: _Worker) -> None:
+    def _begin(self, worker: SimulatedWorker) -> None:
         spread = self._random.lognormvariate(0.0, self._behaviour.sigma)
         seconds = self._behaviour.seconds * spread * worker.host.factor
         self._at(self.now + seconds, lambda: self._made(worker, seconds))
 
-    def _made(self, worker: _Worker, seconds: float) -> None:
-        if not worker.is_live:
+    def _made(self, worker: SimulatedWorker, seconds: float) -> None:
+        if worker.number not in self._workers:
             return
         if worker.host.is_cut_off:
             worker.host.unheard.append(lambda: self._made(worker, seconds))
             return
-        key, attempt, item = worker.queue.popleft()
-        worker.heard_at = self.now
+        name = next(iter(worker.queue))
         if self._random.random() < self._behaviour.loss:
-            self._lose(key, attempt, worker, begun=True)
+            self._lose(name, worker, begun=True)
         else:
-            event = self._results.settle(key, attempt, result_of(self._read, item), seconds)
+            self._placement.ended(name, self.now, seconds)
+            result = make(self._source, self._requests.pop(name))
+            event = self._results.settle(*name, result, seconds)
             copies = 2 if self._random.random() < self._behaviour.duplicate else 1
             self._events.extend([event] * copies)
         if worker.queue:
             self._begin(worker)
-        self._note_load(worker)
