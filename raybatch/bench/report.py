@@ -6,10 +6,12 @@ import os
 import platform
 from importlib.metadata import version
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from raybatch.bench.contenders import RAYBATCH
-from raybatch.bench.race import Race, Round, Standing
+
+if TYPE_CHECKING:
+    from raybatch.bench.race import Race, Round, Standing  # loads psutil
 
 
 def report(race: Race) -> dict[str, Any]:

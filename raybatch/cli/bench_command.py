@@ -13,6 +13,7 @@ import numpy as np
 
 from raybatch.accessors import find_images
 from raybatch.bench.contenders import CONTENDERS, EXTRA, PEERS, RAYBATCH, SCALED, Contender
+from raybatch.bench.report import report
 from raybatch.bench.work import Work
 from raybatch.cli import options
 from raybatch.cli.bench_report import shown, write_bench_page
@@ -133,7 +134,6 @@ def _shuffled(folder: str, images: int | None) -> tuple[str, ...]:
 
 def _race(output: Output, work: Work, contenders: list[Contender], rounds: int) -> dict[str, Any]:
     from raybatch.bench.race import Race  # loads psutil
-    from raybatch.bench.report import report
 
     race = Race(work, contenders, rounds)
     output.steps(race.steps(), len(race))
