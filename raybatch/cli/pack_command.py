@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import click
-from rich.console import Console
+from rich.console import RenderableType
 
 from raybatch.cli import options
-from raybatch.cli.folder import folder_source
-from raybatch.cli.load import open_pool
-from raybatch.cli.progress import with_progress
+from raybatch.cli.labelled_folder import folder_source
+from raybatch.cli.options import Workers
+from raybatch.cli.output import Output, line, listed
 from raybatch.packing import Packed
 from raybatch.packing import pack as pack_source
-from raybatch.sources import BadSampleLedger, Batch
+from raybatch.sources import Batch
 
 
 @click.command()
@@ -25,10 +24,8 @@ from raybatch.sources import BadSampleLedger, Batch
 @click.argument("out", type=click.Path(file_okay=False))
 @options.size
 @options.batch_size
-@click.option(
-    "--rows-per-file",
-    type=click.IntRange(min=1),
-    help="Images a file, rounded up to whole batches.  [default: about 256 MB]",
+@options.count(
+    "--rows-per-file", "Images a file, rounded up to whole batches.  [default: about 256 MB]"
 )
 @click.option(
     "--bad-samples",
@@ -37,9 +34,7 @@ from raybatch.sources import BadSampleLedger, Batch
     show_default=True,
     help="What to do about images that cannot be read: stop at the first, or leave them out.",
 )
-@options.actors
-@options.cluster
-@options.exclude
+@options.workers
 @options.reading
 @options.as_json
 @options.report_errors
@@ -50,9 +45,7 @@ def pack(
     batch_size: int,
     rows_per_file: int | None,
     bad_samples: str,
-    actors: int | None,
-    cluster: Mapping[str, Any],
-    exclude: BadSampleLedger | None,
+    workers: Workers,
     as_json: bool,
     **reading: Any,
 ) -> None:
@@ -62,16 +55,16 @@ def pack(
 
     The exit status is 0 if all images are packed, 1 if some were left out, 2 if the packing has not ended.
     """
-    console = Console(stderr=as_json)
+    output = Output(as_json)
     # From wherever the command is given again, the paths are the same.
     root = src if "://" in src else os.path.abspath(src)
-    source, classes = folder_source(root, size, exclude, **reading)
+    source, classes = folder_source(root, size, **reading)
 
     def progress(batches: Iterable[Batch], total: int, leave: bool) -> Iterable[Batch]:
-        return with_progress(console, "pack", batches, total * batch_size)
+        return output.batches("pack", batches, total * batch_size)
 
     started = time.perf_counter()
-    with open_pool(actors, cluster) as pool:
+    with workers.pool() as pool:
         done = pack_source(
             source,
             out,
@@ -83,23 +76,17 @@ def pack(
             progress_iter_func=progress,
         )
     seconds = time.perf_counter() - started
-    if as_json:
-        click.echo(json.dumps(_facts(done, seconds), indent=2))
-    else:
-        _report(console, done, seconds)
+    bad = listed(done.bad_samples, "index", "path", "message")
+    figures = {**done._asdict(), "bad_samples": bad, "seconds": round(seconds, 3)}
+    output.show(figures, _shown(done, seconds))
     if len(done.bad_samples):
         raise SystemExit(options.SOMETHING_BAD)
 
 
-def _facts(done: Packed, seconds: float) -> dict[str, Any]:
-    bad = [{"index": b.index, "path": b.path, "message": b.message} for b in done.bad_samples]
-    return {**done._asdict(), "bad_samples": bad, "seconds": round(seconds, 3)}
-
-
-def _report(console: Console, done: Packed, seconds: float) -> None:
-    console.print(
+def _shown(done: Packed, seconds: float) -> Iterator[RenderableType]:
+    yield (
         f"{done.rows} images, {done.nbytes / 1e6:.1f} MB in {done.directory}; {done.files_written} files written in "
         f"{seconds:.1f} s"
     )
     for bad in done.bad_samples:
-        console.print(f"left out: {bad.message}", soft_wrap=True)
+        yield line(f"left out: {bad.message}")

@@ -10,11 +10,10 @@ import numpy as np
 import ray
 import ray.data
 
-from raybatch.bench.plain import read_batch
-from raybatch.bench.work import Work
+from raybatch.bench.work import Batches, Work
 
 
-def read_images(work: Work) -> Iterator[tuple[Any, Any]]:
+def read_images(work: Work) -> Batches:
     """Load with `ray.data.read_images`, which scales with the same filter as the plain loop."""
     index_of = {path: index for index, path in enumerate(work.paths)}
     with _ray(work):
@@ -29,23 +28,15 @@ def read_images(work: Work) -> Iterator[tuple[Any, Any]]:
             yield batch["image"], np.array([index_of[path] for path in batch["path"]])
 
 
-def map_in_tasks(work: Work) -> Iterator[tuple[Any, Any]]:
+def map_in_tasks(work: Work) -> Batches:
     """Load in the tasks of a `map_batches`."""
-    with _ray(work):
-        mapped = _indices(work).map_batches(_Read(work).__call__, batch_size=work.batch_size)
-        yield from _images_and_indices(work, mapped)
+    return _through_map(work, _Read(work).__call__)
 
 
-def map_in_actors(work: Work) -> Iterator[tuple[Any, Any]]:
+def map_in_actors(work: Work) -> Batches:
     """Load in the actors of a `map_batches`; Ray Data starts them anew for each epoch."""
-    with _ray(work):
-        mapped = _indices(work).map_batches(
-            _Read,
-            fn_constructor_args=(work,),
-            batch_size=work.batch_size,
-            compute=ray.data.ActorPoolStrategy(size=work.workers),
-        )
-        yield from _images_and_indices(work, mapped)
+    actors = ray.data.ActorPoolStrategy(size=work.workers)
+    return _through_map(work, _Read, fn_constructor_args=(work,), compute=actors)
 
 
 class _Read:
@@ -53,19 +44,17 @@ class _Read:
         self._work = work
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        return {"image": read_batch(self._work, batch["item"]), "index": batch["item"]}
+        return {"image": self._work.read_batch(batch["item"]), "index": batch["item"]}
 
 
-def _indices(work: Work) -> Any:
-    # A block for each batch, so that none has to be put together out of two.
-    return ray.data.from_items(
-        list(range(len(work.paths))), override_num_blocks=len(work.batch_indices())
-    )
-
-
-def _images_and_indices(work: Work, mapped: Any) -> Iterator[tuple[Any, Any]]:
-    for batch in _epochs(work, mapped):
-        yield batch["image"], batch["index"]
+def _through_map(work: Work, read: Any, **how: Any) -> Batches:
+    count, blocks = len(work.paths), len(work.batch_indices())
+    with _ray(work):
+        # A block for each batch, so that none has to be put together out of two.
+        indices = ray.data.from_items(list(range(count)), override_num_blocks=blocks)
+        mapped = indices.map_batches(read, batch_size=work.batch_size, **how)
+        for batch in _epochs(work, mapped):
+            yield batch["image"], batch["index"]
 
 
 def _epochs(work: Work, dataset: Any) -> Iterator[dict[str, Any]]:

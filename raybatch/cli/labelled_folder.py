@@ -1,4 +1,4 @@
-"""A folder of images: the one that was given, or a made one; as a source with labels."""
+"""A folder of images, the one that was given or a made one, as a source with labels."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from rich.console import Console
 
-from raybatch.accessors import ImageFileAccessor, find_images
+from raybatch.accessors import ImageFileAccessor, NonUniformImageFileAccessor, find_images
+from raybatch.cli.output import Output
 from raybatch.cli.photos import make_photos
 from raybatch.sources import ArrayDataSource
 
@@ -24,7 +24,7 @@ _MADE_IMAGES = 1000
 
 @contextmanager
 def given_or_made(
-    console: Console, directory: str | None, count: int = _MADE_IMAGES
+    output: Output, directory: str | None, count: int = _MADE_IMAGES
 ) -> Iterator[str]:
     """Give `directory`, or for None a temporary folder with `count` pictures that are made now."""
     if directory is not None:
@@ -33,20 +33,27 @@ def given_or_made(
     with tempfile.TemporaryDirectory(prefix="raybatch-") as folder:
         started = time.perf_counter()
         make_photos(Path(folder), count)
-        console.print(f"made {count} pictures in {time.perf_counter() - started:.1f} s")
+        seconds = time.perf_counter() - started
+        output.console.print(f"made {count} pictures in {seconds:.1f} s")
         yield folder
 
 
 def folder_source(
     root: str | os.PathLike[str],
-    size: tuple[int, int],
+    size: tuple[int, int] | None,
     exclude: Any = None,
     **reading: Any,
 ) -> tuple[ArrayDataSource, list[str]]:
-    """Return a source of (image, label) over the images below `root`, and the names of the labels."""
+    """Return a source of (image, label) over the images below `root`, and the names of the labels.
+
+    `size` None is for images as they are stored.
+    """
     paths = find_images(root)
     labels, names = name_labels(paths, root)
-    images = ImageFileAccessor(paths, size=size, **reading)
+    if size is None:
+        images: Any = NonUniformImageFileAccessor(paths, **reading)
+    else:
+        images = ImageFileAccessor(paths, size=size, **reading)
     return ArrayDataSource([images, labels], exclude=exclude), names
 
 

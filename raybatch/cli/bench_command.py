@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
@@ -11,15 +10,15 @@ from typing import Any
 
 import click
 import numpy as np
-from rich.console import Console
 
 from raybatch.accessors import find_images
 from raybatch.bench.contenders import CONTENDERS, EXTRA, PEERS, RAYBATCH, SCALED, Contender
+from raybatch.bench.report import report
 from raybatch.bench.work import Work
 from raybatch.cli import options
-from raybatch.cli.bench_table import print_report
-from raybatch.cli.folder import given_or_made
-from raybatch.cli.progress import with_steps
+from raybatch.cli.bench_report import shown, write_bench_page
+from raybatch.cli.labelled_folder import given_or_made
+from raybatch.cli.output import Output
 
 _SEED = 12345
 _MADE_IMAGES = 1000
@@ -32,31 +31,28 @@ def _parse_peers(context: click.Context, option: click.Parameter, text: str) -> 
     return names
 
 
+def _plot_path(context: click.Context, option: click.Parameter, path: Path | None) -> Path | None:
+    if path is not None:
+        options.check_installed("matplotlib", EXTRA)
+        from raybatch.bench.plot import formats  # loads matplotlib
+
+        if path.suffix[1:].lower() not in formats():
+            known = ", ".join(formats())
+            raise click.BadParameter(f"{path.name!r} has none of the suffixes {known}")
+    return path
+
+
 @click.command()
 @click.argument("directory", type=options.directory, required=False)
 @options.size
 @options.batch_size
-@click.option(
+@options.count(
     "--workers",
-    type=click.IntRange(min=1),
-    default=len(os.sched_getaffinity(0)),
-    help="Processes, or threads, that each contender decodes with.  [default: one for each CPU]",
+    "Processes, or threads, that each contender decodes with.  [default: one for each CPU]",
 )
-@click.option(
-    "--rounds",
-    type=click.IntRange(min=1),
-    default=3,
-    show_default=True,
-    help="How often each contender is timed, in turn with the others.",
-)
-@click.option(
-    "--epochs",
-    type=click.IntRange(min=1),
-    default=2,
-    show_default=True,
-    help="Epochs that are timed in each round, after one to warm up.",
-)
-@click.option("--images", type=click.IntRange(min=1), help="Take so many images.  [default: all]")
+@options.count("--rounds", "How often each contender is timed, in turn with the others.", default=3)
+@options.count("--epochs", "Epochs that are timed in each round, after one to warm up.", default=2)
+@options.count("--images", "Take so many images.  [default: all]")
 @click.option(
     "--peers",
     callback=_parse_peers,
@@ -71,6 +67,7 @@ def _parse_peers(context: click.Context, option: click.Parameter, text: str) -> 
     "--plot",
     "plot_path",
     type=options.OutFile(),
+    callback=_plot_path,
     help="Where to draw the figures, such as bench.png.",
 )
 @options.html
@@ -79,7 +76,7 @@ def bench(
     directory: str | None,
     size: tuple[int, int],
     batch_size: int,
-    workers: int,
+    workers: int | None,
     rounds: int,
     epochs: int,
     images: int | None,
@@ -103,37 +100,23 @@ def bench(
     The exit status is 0, 1 if a contender gives other pixels, or 2 if one that is installed could not be run.
     """
     options.check_installed("psutil", EXTRA)
-    if plot_path is not None:
-        options.check_installed("matplotlib", EXTRA)
-        from raybatch.bench.plot import formats  # loads matplotlib
-
-        if plot_path.suffix[1:].lower() not in formats():
-            raise click.BadParameter(
-                f"{plot_path.name!r} has none of the suffixes {', '.join(formats())}",
-                param_hint="--plot",
-            )
     if page_path is not None:
         options.check_installed("matplotlib", options.HTML_EXTRA)
-        options.check_installed("jinja2", options.HTML_EXTRA)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    console = Console(stderr=as_json)
-    with given_or_made(console, directory, images or _MADE_IMAGES) as folder:
+    output = Output(as_json)
+    workers = workers or len(os.sched_getaffinity(0))
+    with given_or_made(output, directory, images or _MADE_IMAGES) as folder:
         work = Work(_shuffled(folder, images), size, batch_size, workers, epochs, scale_margin)
-        figures = _race(console, work, _contenders(peers, decode), rounds)
-    if as_json:
-        click.echo(json.dumps(figures, indent=2))
-    else:
-        print_report(console, figures)
+        figures = _race(output, work, _contenders(peers, decode), rounds)
+    output.show(figures, shown(figures))
     if plot_path is not None:
         from raybatch.bench.plot import plot  # loads matplotlib
 
         plot(figures, plot_path)
-        console.print(f"The figures are drawn in {plot_path}")
+        output.console.print(f"The figures are drawn in {plot_path}")
     if page_path is not None:
-        from raybatch.cli.bench_page import write_bench_page  # loads matplotlib and jinja2
-
         write_bench_page(figures, page_path)
-        console.print(f"The report is in {page_path}")
+        output.console.print(f"The report is in {page_path}")
     sys.exit(_status(figures))
 
 
@@ -149,12 +132,11 @@ def _shuffled(folder: str, images: int | None) -> tuple[str, ...]:
     return tuple(paths[position] for position in order)
 
 
-def _race(console: Console, work: Work, contenders: list[Contender], rounds: int) -> dict[str, Any]:
+def _race(output: Output, work: Work, contenders: list[Contender], rounds: int) -> dict[str, Any]:
     from raybatch.bench.race import Race  # loads psutil
-    from raybatch.bench.report import report
 
     race = Race(work, contenders, rounds)
-    with_steps(console, race.steps(), len(race))
+    output.steps(race.steps(), len(race))
     return report(race)
 
 

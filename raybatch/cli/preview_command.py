@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,14 +12,13 @@ from typing import Any
 
 import click
 import numpy as np
-from rich.console import Console
 
-from raybatch.accessors import NonUniformImageFileAccessor, find_images
 from raybatch.cli import options
-from raybatch.cli.folder import folder_source, name_labels
+from raybatch.cli.labelled_folder import folder_source
+from raybatch.cli.output import Output, line, listed
 from raybatch.image import contact_sheet
 from raybatch.loader import Loader
-from raybatch.sources import ArrayDataSource, BadSampleLedger, DataSource
+from raybatch.sources import DataSource, SampleMapDataSource
 
 _LARGEST_EDGE = 256
 
@@ -56,28 +54,18 @@ def _module(where: str) -> ModuleType:
 @click.argument("directory", type=options.folder)
 @click.option(
     "--out",
-    type=options.OutFile(),
+    type=options.OutFile(r"(?i)\.(png|jpe?g|webp)", "does not end in .png, .jpg or .webp"),
     default="preview.png",
     show_default=True,
     help="Where to write the picture; the suffix says in which format.",
 )
-@click.option(
-    "--images", type=click.IntRange(min=1), default=64, show_default=True, help="How many to show."
-)
-@click.option(
-    "--size",
-    type=options.parse_size,
-    metavar="EDGE|HxW",
-    help="Pixels: one edge, or height and width.  [default: 224, or with --augment as stored]",
+@options.count("--images", "How many to show.", default=64)
+@options.pixels(
+    "Pixels: one edge, or height and width.  [default: 224, or with --augment as stored]",
+    default=None,
 )
 @options.shuffle
-@click.option(
-    "--epoch",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="Each has its own order and its own random numbers.",
-)
+@options.count("--epoch", "Each has its own order and its own random numbers.", default=0, least=0)
 @click.option(
     "--augment",
     type=imported,
@@ -85,7 +73,6 @@ def _module(where: str) -> ModuleType:
     help="Show what this makes of each image: an augmentation of raybatch.image.augment, or a function "
     "(image, rng=) that returns one. The image is a Pillow image, or an array if there is a --size.",
 )
-@options.exclude
 @options.reading
 @options.as_json
 @options.report_errors
@@ -97,7 +84,6 @@ def preview(
     shuffle: int | None,
     epoch: int,
     augment: Callable[..., Any] | None,
-    exclude: BadSampleLedger | None,
     as_json: bool,
     **reading: Any,
 ) -> None:
@@ -105,50 +91,28 @@ def preview(
 
     What cannot be read is left out, and named.
     """
-    if out.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
-        raise click.BadParameter(
-            f"{str(out)!r} does not end in .png, .jpg or .webp", param_hint="--out"
-        )
-    source, names = _source(directory, size, augment, exclude, reading)
+    output = Output(as_json)
+    if augment is None:
+        size = size or (224, 224)
+    stored, names = folder_source(directory, size, **reading)
+    source = stored if augment is None else _augmented(stored, augment)
     with Loader(source, images, shuffle=shuffle, bad_samples="skip") as loader:
         loader.set_epoch(epoch)
         shown, labels = next(iter(loader), ([], []))
         bad = loader.bad_samples
-    console = Console(stderr=as_json)
     for sample in bad:
-        console.print(sample.message, style="red", markup=False, soft_wrap=True)
+        output.console.print(line(sample.message, "red"), crop=False)
     if len(shown) == 0:
         raise click.ClickException("none of the images can be shown")
     texts = [names[label] for label in labels]
     contact_sheet(shown, texts, largest_edge=_LARGEST_EDGE).save(out)
-    if as_json:
-        left_out = [
-            {"index": each.index, "path": each.path, "message": each.message} for each in bad
-        ]
-        click.echo(json.dumps({"out": str(out), "labels": texts, "left_out": left_out}, indent=2))
-    else:
-        console.print(f"{len(shown)} images are in {out}", markup=False, soft_wrap=True)
+    left_out = listed(bad, "index", "path", "message")
+    figures = {"out": str(out), "labels": texts, "left_out": left_out}
+    output.show(figures, [line(f"{len(shown)} images are in {out}")])
 
 
-def _source(
-    root: str,
-    size: tuple[int, int] | None,
-    augment: Callable[..., Any] | None,
-    exclude: BadSampleLedger | None,
-    reading: dict[str, Any],
-) -> tuple[DataSource, list[str]]:
-    """Return a source of (image, label), and the names of the labels."""
-    if augment is None:
-        return folder_source(root, size or (224, 224), exclude, **reading)
-    if size is not None:
-        source, names = folder_source(root, size, exclude, **reading)
-    else:
-        paths = find_images(root)
-        labels, names = name_labels(paths, root)
-        stored = NonUniformImageFileAccessor(paths, **reading)
-        source = ArrayDataSource([stored, labels], exclude=exclude)
-
+def _augmented(source: DataSource, augment: Callable[..., Any]) -> DataSource:
     def augmented(image: Any, label: Any, rng: np.random.Generator) -> tuple[Any, Any]:
         return augment(image, rng=rng), label
 
-    return source.map_samples(augmented), names
+    return SampleMapDataSource(source, augmented)
