@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import IO, Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -17,9 +18,7 @@ from raybatch.accessors.rows import Opener, ReadAhead, map_rows, sample_position
 from raybatch.errors import ImageReadError, SampleReadError
 from raybatch.image import ImageReader, PixelLayout
 from raybatch.stages import stage
-from raybatch.stores.files import UrlFiles, check_urls, open_store
-from raybatch.stores.paths import PathTable
-from raybatch.stores.secrets import redacted
+from raybatch.stores.location import Locations
 
 Result = TypeVar("Result")
 
@@ -120,7 +119,8 @@ class ImageArrays(EncodedImages):
 
         def read_row(one: tuple[int, int, Opener]) -> None:
             row, position, opener = one
-            self._read_into(stack[row], position, opener)
+            read = partial(self._reader.read_into, layout=self._layout, out=stack[row])
+            self._read_with(read, position, opener)
 
         rows = positions.tolist()
         with self._read_ahead.openers(self._open, rows) as openers:
@@ -139,9 +139,7 @@ class ImageArrays(EncodedImages):
     def _read_into(
         self, out: npt.NDArray[Any], position: int, opener: Opener | None = None
     ) -> None:
-        def read(file: IO[bytes]) -> None:
-            self._reader.read_into(file, self._layout, out)
-
+        read = partial(self._reader.read_into, layout=self._layout, out=out)
         self._read_with(read, position, opener)
 
     def _empty(self, count: int, height: int, width: int) -> npt.NDArray[Any]:
@@ -185,31 +183,28 @@ class ImageFiles(EncodedImages):
     """Encoded images in files of their own."""
 
     def _hold(self, paths: Paths, filesystem: Any) -> None:
-        self._store = open_store(filesystem)
-        is_own = isinstance(self._store, UrlFiles)
-        self._paths = PathTable(paths, None if is_own else "")
-        if is_own:
-            check_urls(self._paths.array)
+        self._files = Locations(paths, filesystem=filesystem)
+        self._files.check_can_open()
 
     @property
     def paths(self) -> pa.Array:
         """The paths, as an Arrow array."""
-        return self._paths.array
+        return self._files.array
 
     def __len__(self) -> int:
-        return len(self._paths)
+        return len(self._files)
 
     def name_of(self, position: int) -> str:
-        return redacted(self._paths[position])
+        return self._files.name_of(position)
 
     def signature(self, position: int) -> tuple[int, ...]:
-        return self._store.signature(self._paths[position])
+        return self._files.signature(position)
 
     def fingerprint(self) -> dict[str, Any]:
-        return {**super().fingerprint(), "paths": self._paths.digest()}
+        return {**super().fingerprint(), "paths": self._files.digest()}
 
     def _open(self, position: int) -> IO[bytes]:
-        return self._store.open(self._paths[position])
+        return self._files.open(position)
 
 
 class ImageFileAccessor(ImageFiles, ImageArrays):

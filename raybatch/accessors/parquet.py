@@ -22,8 +22,7 @@ from raybatch.accessors.images import ImageArrays
 from raybatch.accessors.rows import Opener, ReadAhead
 from raybatch.image import ImageReader, PixelLayout
 from raybatch.stores.files import LocalFiles, is_url
-from raybatch.stores.paths import PathTable
-from raybatch.stores.secrets import redacted
+from raybatch.stores.location import Location, Locations
 
 ParquetPaths: TypeAlias = "str | os.PathLike[str] | Iterable[str | os.PathLike[str]]"
 
@@ -38,7 +37,7 @@ class ParquetFiles:
     """
 
     def __init__(self, paths: ParquetPaths, column: str) -> None:
-        self.files = PathTable(_listed(paths))
+        self.files = Locations(_listed(paths))
         if len(self.files) == 0:
             raise ValueError("paths must hold at least one Parquet file; it is empty")
         self.column = column
@@ -72,8 +71,7 @@ class ParquetFiles:
 
     def signature(self, position: int) -> tuple[int, ...]:
         """Return what is another when the file of a row has changed."""
-        number = self._file_of(int(self.group_of(position)))
-        return LocalFiles().signature(self.files[number])
+        return self.files.signature(self._file_of(int(self.group_of(position))))
 
     def read_group(self, group: int, leaf: str) -> pa.ChunkedArray:
         """Return `leaf`, the column or a field of it such as `image.bytes`, of a row group.
@@ -152,17 +150,17 @@ def _listed(paths: ParquetPaths) -> list[str]:
     found: list[str] = []
     for path in [os.fspath(path) for path in given]:
         if is_url(path):
-            raise ValueError(f"{redacted(path)!r} is a URL; Parquet files are read on this machine")
+            raise ValueError(f"{Location(path)!r} is a URL; Parquet files are read on this machine")
         if not os.path.isdir(path):
             found.append(path)
             continue
-        store = LocalFiles()
-        names = [name for run in store.below(path, depth=1) for name in run]
+        folder = Location(path)
+        names = [name for run in folder.below(depth=1) for name in run]
         # A name with a dot in front is one that is still being written.
         own = [name for name in names if name.endswith(_SUFFIX) and name[0] != "."]
         if not own:
             raise FileNotFoundError(f"no {_SUFFIX} files in {path!r}")
-        found += store.join(path, own)
+        found += folder.join(own)
     return found
 
 

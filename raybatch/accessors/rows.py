@@ -66,7 +66,10 @@ def map_rows(fn: Callable[[Any], T], rows: Collection[Any]) -> list[T]:
     """Return `[fn(row) for row in rows]`; the first row that fails, in their order, raises."""
     executor = _executor.get()
     if executor is None or len(rows) < 2:
-        return [fn(row) for row in rows]
+        made = []
+        for row in rows:
+            made.append(fn(row))
+        return made
     times = collected_here()
 
     def timed(row: Any) -> T:

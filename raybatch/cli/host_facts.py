@@ -105,15 +105,15 @@ def _error_at(path: str) -> str | None:
             with open(path, "rb") as file:
                 file.read(1)
             return None
-        from raybatch.stores.files import open_store
+        from raybatch.stores.location import Location
 
-        store = open_store()
+        location = Location(path)
         try:
-            with store.open(path) as file:
+            with location.open() as file:
                 file.read(1)
         except OSError as error:
             # It may be a folder.
-            return None if any(store.below(path, 1)) else str(error)
+            return None if any(location.below(1)) else str(error)
         return None
     except Exception as error:
         return f"{type(error).__name__}: {error}"

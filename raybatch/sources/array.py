@@ -27,7 +27,7 @@ from raybatch.order import (
 from raybatch.sources.batch import Batch
 from raybatch.sources.ledger import BadSample, excluded
 from raybatch.sources.source import DataSource
-from raybatch.stores.secrets import redacted
+from raybatch.stores.location import Location
 
 
 class RandomAccessDataSource(DataSource):
@@ -183,7 +183,7 @@ class ArrayDataSource(RandomAccessDataSource):
                 return os.fsdecode(array.name_of(index))
             with contextlib.suppress(AttributeError, LookupError, TypeError):
                 path = array.paths[index]
-                return redacted(os.fsdecode(path.as_py() if hasattr(path, "as_py") else path))
+                return str(Location(os.fsdecode(path.as_py() if hasattr(path, "as_py") else path)))
         return ""
 
     def __getstate__(self) -> dict[str, Any]:

@@ -15,9 +15,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet
 
-from raybatch.stores.files import Store, is_quoted, is_url, open_store
-from raybatch.stores.paths import PathTable, joined, path_array, path_names
-from raybatch.stores.secrets import hold_credentials, redacted
+from raybatch.stores.location import Location, Locations, joined, path_array, path_names
+from raybatch.stores.secrets import hold_credentials
 
 _CLASSES = b"raybatch.classes"
 
@@ -32,7 +31,7 @@ class ImageList:
     """
 
     def __init__(self, paths: Any, labels: npt.ArrayLike, classes: list[str]) -> None:
-        self.paths: pa.Array = PathTable(paths).array
+        self.paths: pa.Array = Locations(paths).array
         self.labels: npt.NDArray[np.int64] = np.array(labels, dtype=np.int64)
         self.classes = list(classes)
         if self.labels.shape != (len(self.paths),):
@@ -114,9 +113,8 @@ def find_images(root: str | os.PathLike[str], *, filesystem: Any = None) -> list
     `root` is a folder or a URL of one, or a folder in `filesystem`, as for `ImageFileAccessor`.
     NotADirectoryError if `root` is no folder here, FileNotFoundError if there is no image below it.
     """
-    store = open_store(filesystem)
-    folder = os.fspath(root)
-    return [path for names in _runs(store, folder) for path in store.join(folder, names)]
+    folder = Location(root, filesystem)
+    return [path for names in _runs(folder) for path in folder.join(names)]
 
 
 def image_folder(root: str | os.PathLike[str], *, filesystem: Any = None) -> ImageList:
@@ -129,35 +127,34 @@ def image_folder(root: str | os.PathLike[str], *, filesystem: Any = None) -> Ima
 
     ValueError for an image that lies in no such folder, and the errors of `find_images`.
     """
-    store = open_store(filesystem)
-    folder = os.fspath(root)
+    folder = Location(root, filesystem)
     paths: list[pa.Array] = []
     labels: list[npt.NDArray[np.int64]] = []
     numbers: dict[str, int] = {}  # of the classes, as they come
-    for names in _runs(store, folder):
+    for names in _runs(folder):
         for name in names:
             if "/" not in name:
-                path = redacted(store.join(folder, [name])[0])
-                raise ValueError(f"{path!r} lies in no class folder below {redacted(folder)!r}")
+                path = Location(folder.join([name])[0])
+                raise ValueError(f"{path!r} lies in no class folder below {folder!r}")
         own = [name.partition("/")[0] for name in names]
         labels.append(np.array([numbers.setdefault(one, len(numbers)) for one in own], np.int64))
-        paths.append(path_array(store.join(folder, names)))
+        paths.append(path_array(folder.join(names)))
     classes = sorted(numbers)
     label_of = {name: label for label, name in enumerate(classes)}
     in_order = np.array([label_of[name] for name in numbers], dtype=np.int64)
     return ImageList(joined(paths), in_order[np.concatenate(labels)], classes)
 
 
-def _runs(store: Store, folder: str) -> Iterator[list[str]]:
+def _runs(folder: Location) -> Iterator[list[str]]:
     """Iterate over runs of the names of the images below `folder`, none of them empty."""
     is_empty = True
-    for names in store.below(folder):
+    for names in folder.below():
         images = [name for name in names if _is_image(name)]
         if images:
             is_empty = False
             yield images
     if is_empty:
-        raise FileNotFoundError(f"no image files below {redacted(folder)!r}")
+        raise FileNotFoundError(f"no image files below {folder!r}")
 
 
 def _is_image(name: str) -> bool:
@@ -181,24 +178,22 @@ def image_glob(pattern: str | os.PathLike[str], *, filesystem: Any = None) -> pa
 
     FileNotFoundError if no file matches, NotADirectoryError if there is no folder to look in.
     """
-    store = open_store(filesystem)
-    text, query = os.fspath(pattern), ""
-    if filesystem is None and is_url(text):
-        text, mark, query = text.partition("?")
-        query = mark + query
+    whole = Location(pattern, filesystem)
+    text, query = whole.split_query()
     magic = re.search(r"[*?\[]", text)
     cut = text.rfind("/", 0, magic.start() if magic else None) + 1
     root, rest = text[:cut], text[cut:]
-    parts = (unquote(rest) if is_quoted(text) and filesystem is None else rest).split("/")
+    parts = (unquote(rest) if whole.is_quoted else rest).split("/")
     matches = re.compile(_regex(parts), re.DOTALL).fullmatch
     depth = None if "**" in parts else len(parts)
     found = []
-    for names in store.below(root + query, depth):
+    folder = Location(root + query, filesystem)
+    for names in folder.below(depth):
         names = [name for name in names if matches(name)]
         if names:
-            found.append(path_array(store.join(root + query, names)))
+            found.append(path_array(folder.join(names)))
     if not found:
-        raise FileNotFoundError(f"no file matches {redacted(os.fspath(pattern))!r}")
+        raise FileNotFoundError(f"no file matches {whole!r}")
     return joined(found)
 
 

@@ -1,36 +1,97 @@
-"""A list of paths that costs another process nothing."""
+"""Where a file or a folder is; and many of them, which cost another process nothing."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterator
+from typing import IO, Any
 
 import pyarrow as pa
 
-from raybatch.stores.files import is_url
-from raybatch.stores.secrets import hold_credentials, redacted
+from raybatch.stores.files import UrlFiles, check_urls, is_quoted, is_url, open_store
+from raybatch.stores.secrets import hold_credentials, redacted, without_secrets
 
 # A list of all the paths would take far more memory than they do.
 _PATHS_AT_ONCE = 10_000
 
 
-class PathTable:
-    """File paths in one Arrow array, whose buffers a Ray actor maps from the object store.
+class Location:
+    """A file or a folder: a path here, a URL, or a path in `filesystem`. Its text shows no credentials."""
+
+    __slots__ = ("_store", "path")
+
+    def __init__(self, path: str | os.PathLike[str], filesystem: Any = None) -> None:
+        self.path = os.fspath(path)
+        self._store = open_store(filesystem)
+
+    def __str__(self) -> str:
+        return redacted(self.path)
+
+    def __repr__(self) -> str:
+        return repr(str(self))
+
+    @property
+    def is_quoted(self) -> bool:
+        """Whether the path is percent-decoded before it is used."""
+        return isinstance(self._store, UrlFiles) and is_quoted(self.path)
+
+    def split_query(self) -> tuple[str, str]:
+        """Return the path and, if it is a URL with one, its query with the mark before it."""
+        if not (isinstance(self._store, UrlFiles) and is_url(self.path)):
+            return self.path, ""
+        path, mark, query = self.path.partition("?")
+        return path, mark + query
+
+    def open(self) -> IO[bytes]:
+        """Return the file, open or in memory; OSError if it cannot be read, remote ones after some retries."""
+        return self._store.open(self.path)
+
+    def below(self, depth: int | None = None) -> Iterator[list[str]]:
+        """Iterate over runs of the names of all files below it, as `LocalFiles.below` does."""
+        return self._store.below(self.path, depth)
+
+    def join(self, names: list[str]) -> list[str]:
+        """Return the paths or URLs of `names` below it."""
+        return self._store.join(self.path, names)
+
+    def hide(self, text: str) -> str:
+        """Return `text` without the credentials in the path, and in any URL."""
+        return without_secrets(text, self.path)
+
+
+class Locations:
+    """The paths of many files in one Arrow array, whose buffers a Ray actor maps from the object store.
 
     A million paths as a Python list cost every process that gets them 120 MB; these cost none. A relative
-    path stays relative to the directory in which the table was made, whatever that of the actor is, or to
-    `folder`. A URL stays as it is.
+    path stays relative to the directory in which this was made, whatever that of the actor is, or to
+    `folder`, or is one in `filesystem`. A URL stays as it is.
     """
 
-    def __init__(
-        self,
-        paths: Iterable[str | os.PathLike[str]] | pa.Array | pa.ChunkedArray,
-        folder: str | None = None,
-    ) -> None:
+    def __init__(self, paths: Any, folder: str | None = None, *, filesystem: Any = None) -> None:
         self.array = _as_arrow(paths)
-        self._folder = os.getcwd() if folder is None else folder
+        self._store = open_store(filesystem)
+        self._are_urls = isinstance(self._store, UrlFiles)
+        if folder is None:
+            folder = os.getcwd() if self._are_urls else ""
+        self._folder = folder
+
+    def check_can_open(self) -> None:
+        """Raise ImportError or ValueError if one of them is a URL that nothing here can open."""
+        if self._are_urls:
+            check_urls(self.array)
+
+    def open(self, position: int) -> IO[bytes]:
+        """Return the file at `position`; as `Location.open`."""
+        return self._store.open(self[position])
+
+    def name_of(self, position: int) -> str:
+        """Return the path at `position` without credentials."""
+        return redacted(self[position])
+
+    def signature(self, position: int) -> tuple[int, ...]:
+        """Return what `LocalFiles.signature` does for a file of this machine, () for any other."""
+        return self._store.signature(self[position])
 
     def __len__(self) -> int:
         return len(self.array)
