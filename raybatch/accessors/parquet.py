@@ -21,8 +21,7 @@ import pyarrow.parquet
 from raybatch.accessors.images import ImageArrays
 from raybatch.accessors.rows import Opener, ReadAhead
 from raybatch.image import ImageReader, PixelLayout
-from raybatch.stores.files import LocalFiles, is_url
-from raybatch.stores.location import Location, Locations
+from raybatch.stores.location import LocalFiles, Location, Locations, is_url
 
 ParquetPaths: TypeAlias = "str | os.PathLike[str] | Iterable[str | os.PathLike[str]]"
 

@@ -66,10 +66,7 @@ def map_rows(fn: Callable[[Any], T], rows: Collection[Any]) -> list[T]:
     """Return `[fn(row) for row in rows]`; the first row that fails, in their order, raises."""
     executor = _executor.get()
     if executor is None or len(rows) < 2:
-        made = []
-        for row in rows:
-            made.append(fn(row))
-        return made
+        return list(map(fn, rows))
     times = collected_here()
 
     def timed(row: Any) -> T:

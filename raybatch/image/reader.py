@@ -16,8 +16,7 @@ from PIL import ExifTags, Image, ImageColor, ImageMode, ImageOps, UnidentifiedIm
 from raybatch.checks import one_of
 from raybatch.errors import ImageReadError
 from raybatch.image.pixels import BoundLayout
-from raybatch.image.resampling import RESAMPLING, filter_name
-from raybatch.image.scaling import FITS, Extent, Scaling
+from raybatch.image.scaling import FITS, RESAMPLING, Extent, Scaling, filter_name
 from raybatch.stages import stage
 
 DECODES = ("exact", "scaled")

@@ -15,7 +15,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet
 
-from raybatch.stores.location import Location, Locations, joined, path_array, path_names
+from raybatch.stores.location import Location, Locations
+from raybatch.stores.paths import joined, path_array, path_names
 from raybatch.stores.secrets import hold_credentials
 
 _CLASSES = b"raybatch.classes"

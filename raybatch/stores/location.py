@@ -1,16 +1,228 @@
-"""Where a file or a folder is; and many of them, which cost another process nothing."""
+"""Where a file or a folder is: on this machine, in an object store, or behind any other URL."""
 
 from __future__ import annotations
 
 import hashlib
+import io
 import os
+import stat
 from collections.abc import Iterator
-from typing import IO, Any
+from types import ModuleType
+from typing import IO, Any, TypeAlias
+from urllib.parse import quote, unquote, urlsplit
 
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.fs
 
-from raybatch.stores.files import UrlFiles, check_urls, is_quoted, is_url, open_store
-from raybatch.stores.secrets import hold_credentials, redacted, without_secrets
+from raybatch.stores.paths import as_path_array, path_names
+from raybatch.stores.remote import RemoteFiles, Retries
+from raybatch.stores.secrets import (
+    call_without_secrets,
+    hold_credentials,
+    redacted,
+    without_secrets,
+)
+
+# Those that Arrow opens; all others are for fsspec.
+_ARROW_SCHEMES = ("s3", "gs", "gcs", "hdfs", "viewfs")
+
+# Of such files, decoders read what they need.
+_LARGE_BYTES = 2**26
+
+Store: TypeAlias = "UrlFiles | RemoteFiles"
+
+
+def open_store(filesystem: Any = None) -> Store:
+    """Return what opens the paths of `filesystem`: of pyarrow or fsspec, or None for local paths and URLs.
+
+    TypeError for anything else.
+    """
+    if filesystem is None or isinstance(filesystem, pa.fs.LocalFileSystem):
+        return UrlFiles()
+    if isinstance(filesystem, pa.fs.FileSystem):
+        return ArrowFiles(filesystem)
+    if hasattr(filesystem, "cat_file"):
+        files: RemoteFiles = _fsspec_files().FsspecFiles(filesystem)
+        return files
+    raise TypeError(
+        f"filesystem must be one of pyarrow.fs or fsspec, or None, not a {type(filesystem)}"
+    )
+
+
+class LocalFiles:
+    """The regular files of this machine."""
+
+    def open(self, path: str) -> IO[bytes]:
+        """Return the file, in memory unless it is large; OSError if it is no file, or cannot be opened or read."""
+        status = os.stat(path)
+        # To open a pipe would wait for a writer, and to open a device may do anything.
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError("not a regular file")
+        if status.st_size > _LARGE_BYTES:
+            return open(path, "rb")
+        # Pillow reads a JPEG's header a few bytes at a time, some forty times.
+        with open(path, "rb", buffering=0) as file:
+            return io.BytesIO(file.readall())
+
+    def signature(self, path: str) -> tuple[int, ...]:
+        """Return when the file and its status were changed last (ns), its size and its inode."""
+        status = os.stat(path)
+        return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
+
+    def below(self, root: str, depth: int | None = None) -> Iterator[list[str]]:
+        """Iterate over runs of the names of all files below the folder `root`, relative to it, sorted.
+
+        The files are told from folders by what the folder says of them. Links are followed, and each folder is
+        read once. `depth=1` leaves out the folders in it, and so on. NotADirectoryError if `root` is none.
+        """
+        folder = root or os.curdir
+        if not os.path.isdir(folder):
+            raise NotADirectoryError(f"not a directory: {root!r}")
+        return _walk(os.path.join(folder, ""), "", depth, set())
+
+    def join(self, root: str, names: list[str]) -> list[str]:
+        """Return the paths of `names` below `root`."""
+        prefix = os.path.join(root, "") if root else ""
+        return [prefix + name for name in names]
+
+
+def _walk(
+    root: str, folder: str, depth: int | None, seen: set[tuple[int, int]]
+) -> Iterator[list[str]]:
+    status = os.stat(root + folder)
+    if (status.st_dev, status.st_ino) in seen:
+        return
+    seen.add((status.st_dev, status.st_ino))
+    with os.scandir(root + folder) as entries:
+        # With its slash, a folder stands where the paths below it do in their order: after `a-b`, before `ab`.
+        names = sorted(entry.name + "/" if entry.is_dir() else entry.name for entry in entries)
+    run: list[str] = []
+    for name in names:
+        if name[-1] != "/":
+            run.append(folder + name)
+        elif depth is None or depth > 1:
+            yield run
+            run = []
+            yield from _walk(root, folder + name, None if depth is None else depth - 1, seen)
+    yield run
+
+
+class ArrowFiles(RemoteFiles):
+    """The files of a `pyarrow.fs.FileSystem`."""
+
+    def _read(self, path: str) -> bytes:
+        with self.filesystem.open_input_stream(path) as stream:
+            data: bytes = stream.read()
+        return data
+
+    def _names(self, root: str, depth: int | None) -> list[str]:
+        selector = pa.fs.FileSelector(root.rstrip("/"), recursive=depth != 1)
+        start = len(selector.base_dir) + 1 if selector.base_dir else 0
+        infos = self.filesystem.get_file_info(selector)
+        return [info.path[start:] for info in infos if info.type == pa.fs.FileType.File]
+
+
+class UrlFiles:
+    """Files that each say where they are: URLs, and local paths.
+
+    A URL is percent-encoded, so the name `50%.jpg` is `50%25.jpg` in it. A store is connected to when its first
+    file is opened, in each process anew.
+    """
+
+    def __init__(self, retries: Retries | None = None) -> None:
+        self._retries = retries or Retries()
+        self._local = LocalFiles()
+        self._arrow: dict[str, tuple[ArrowFiles, str]] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_arrow": {}}
+
+    def open(self, path: str) -> IO[bytes]:
+        """Return the file, open or in memory; OSError if it cannot be read, remote ones after some retries."""
+        if "://" not in path:
+            return self._local.open(path)
+        store, own_path = self._store_of(path)
+        return store.open(own_path)
+
+    def signature(self, path: str) -> tuple[int, ...]:
+        """Return what `LocalFiles.signature` does for a file of this machine, () for any other."""
+        if is_url(path) and not path.startswith("file://"):
+            return ()
+        _, own_path = self._store_of(path) if "://" in path else (self._local, path)
+        return self._local.signature(own_path)
+
+    def _store_of(self, path: str) -> tuple[LocalFiles | RemoteFiles, str]:
+        scheme, _, rest = path.partition("://")
+        if scheme == "file":
+            return self._local, unquote(rest.removeprefix("localhost"))
+        if scheme in _ARROW_SCHEMES:
+            return call_without_secrets(lambda: self.locate(path), path)
+        if not is_url(path):
+            return self._local, path
+        fsspec_files = _fsspec_files()
+        found: tuple[RemoteFiles, str] = call_without_secrets(
+            lambda: fsspec_files.files_of_url(path, self._retries), path
+        )
+        return found
+
+    def below(self, root: str, depth: int | None = None) -> Iterator[list[str]]:
+        """Iterate over runs of the names of all files below `root`, as `LocalFiles.below` does; not quoted."""
+        store, own_root = self._store_of(root)
+        return store.below(own_root, depth)
+
+    def join(self, root: str, names: list[str]) -> list[str]:
+        """Return the paths or URLs of `names` below `root`."""
+        if not is_url(root):
+            return self._local.join(root, names)
+        head, mark, query = root.partition("?")
+        prefix, suffix = head.rstrip("/") + "/", mark + query
+        if is_quoted(root):
+            names = [quote(name) for name in names]
+        return [prefix + name + suffix for name in names]
+
+    def locate(self, url: str) -> tuple[ArrowFiles, str]:
+        """Return the Arrow file system that `url` is about, and the path in it."""
+        # In a store `#` is a letter as any other.
+        parts = urlsplit(url, allow_fragments=False)
+        root = f"{parts.scheme}://{parts.netloc}/" + (f"?{parts.query}" if parts.query else "")
+        found = self._arrow.get(root)
+        if found is None:
+            filesystem, folder = pa.fs.FileSystem.from_uri(root)
+            found = self._arrow[root] = ArrowFiles(filesystem, self._retries), folder.rstrip("/")
+        store, folder = found
+        return store, folder + unquote(parts.path)
+
+
+def is_url(path: str) -> bool:
+    """Return whether `path` is a URL, `::` between several of fsspec's included."""
+    scheme, mark, _ = path.partition("://")
+    return bool(mark) and scheme[:1].isalpha() and all(c.isalnum() or c in "+-.:_" for c in scheme)
+
+
+def is_quoted(path: str) -> bool:
+    """Return whether `path` is a URL that is percent-decoded here; fsspec takes its own as they are."""
+    return path.partition("://")[0] in (*_ARROW_SCHEMES, "file") and is_url(path)
+
+
+def check_urls(paths: pa.Array) -> None:
+    """Raise ImportError or ValueError if one of `paths` is a URL that nothing here can open."""
+    urls = paths.filter(pc.match_substring(paths, "://"))
+    for scheme in pc.unique(pc.replace_substring_regex(urls, "(?s)://.*", "")).to_pylist():
+        name = os.fsdecode(scheme)
+        if name not in (*_ARROW_SCHEMES, "file") and is_url(f"{name}://"):
+            _fsspec_files().check_scheme(name)
+
+
+def _fsspec_files() -> ModuleType:
+    try:
+        from raybatch.stores import fsspec_files
+    except ImportError as error:
+        raise ImportError(
+            "URLs of this kind are read by fsspec: pip install 'raybatch[remote]'"
+        ) from error
+    return fsspec_files
+
 
 # A list of all the paths would take far more memory than they do.
 _PATHS_AT_ONCE = 10_000
@@ -69,7 +281,7 @@ class Locations:
     """
 
     def __init__(self, paths: Any, folder: str | None = None, *, filesystem: Any = None) -> None:
-        self.array = _as_arrow(paths)
+        self.array = as_path_array(paths)
         self._store = open_store(filesystem)
         self._are_urls = isinstance(self._store, UrlFiles)
         if folder is None:
@@ -110,72 +322,3 @@ class Locations:
                 names = [redacted(name) for name in names]
             digest.update(os.fsencode("\0".join([*names, ""])))
         return digest.hexdigest()[:32]
-
-
-def _as_arrow(paths: Any) -> pa.Array:
-    if isinstance(paths, (str, bytes)):
-        shown = redacted(os.fsdecode(paths))
-        raise TypeError(f"paths must be a sequence of paths, not the one path {shown!r}")
-    if isinstance(paths, (pa.Array, pa.ChunkedArray)):
-        return _checked(paths)
-    names = [_path_name(path, position) for position, path in enumerate(paths)]
-    return _one_array(path_array(names))
-
-
-def path_array(names: list[str]) -> pa.Array | pa.ChunkedArray:
-    """Return an Arrow array of paths: strings, or bytes if one of them is not valid UTF-8."""
-    try:
-        return pa.array(names, pa.string())
-    except UnicodeEncodeError:
-        # A file name need not be valid UTF-8; its bytes are what counts.
-        return pa.array([os.fsencode(name) for name in names], pa.binary())
-
-
-def joined(arrays: list[pa.Array | pa.ChunkedArray]) -> pa.Array:
-    """Return the arrays of `path_array`, at least one, as one."""
-    if len({array.type for array in arrays}) > 1:
-        arrays = [array.cast(pa.binary()) for array in arrays]
-    chunks = [chunk for array in arrays for chunk in getattr(array, "chunks", [array])]
-    return _one_array(pa.chunked_array(chunks))
-
-
-def path_names(paths: pa.Array) -> list[str]:
-    """Return an Arrow array of paths as a list of str."""
-    names: list[str] = paths.to_pylist()
-    return [os.fsdecode(name) for name in names] if pa.types.is_binary(paths.type) else names
-
-
-def _path_name(path: Any, position: int) -> str:
-    try:
-        return os.fsdecode(path)
-    except TypeError:
-        raise TypeError(
-            f"paths[{position}] must be a str or PathLike, not {type(path)}: {path!r}"
-        ) from None
-
-
-def _checked(array: pa.Array | pa.ChunkedArray) -> pa.Array:
-    if pa.types.is_dictionary(array.type):
-        array = array.cast(array.type.value_type)
-    if pa.types.is_string_view(array.type):
-        array = array.cast(pa.large_string())
-    if not any(
-        is_type(array.type)
-        for is_type in (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary)
-    ):
-        raise TypeError(f"paths must be an Arrow array of strings, not of {array.type}")
-    if array.null_count:
-        position = array.is_null().index(True).as_py()
-        raise ValueError(f"paths[{position}] is null")
-    return _one_array(array)
-
-
-def _one_array(array: pa.Array | pa.ChunkedArray) -> pa.Array:
-    if not isinstance(array, pa.ChunkedArray):
-        # A slice would take all that it was cut from along.
-        is_slice = array.get_total_buffer_size() > 2 * array.nbytes + 1024
-        return array.take(pa.array(range(len(array)), pa.int64())) if is_slice else array
-    if pa.types.is_string(array.type) and array.nbytes >= 2**31:
-        # 32-bit offsets reach 2 GB of text.
-        array = array.cast(pa.large_string())
-    return array.combine_chunks()

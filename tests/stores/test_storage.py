@@ -20,8 +20,8 @@ import pytest
 
 import raybatch as rb
 from raybatch.errors import SampleReadError
-from raybatch.stores.files import ArrowFiles, UrlFiles
 from raybatch.stores.fsspec_files import FsspecFiles
+from raybatch.stores.location import ArrowFiles, UrlFiles
 from raybatch.stores.remote import Retries, is_transient
 from raybatch.stores.secrets import redacted, without_secrets
 from tests.drivers import wait_for

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from raybatch.image.augment.transform import Transform, pair
-from raybatch.image.resampling import RESAMPLING, ResizedPart, filter_name, resized
+from raybatch.image.scaling import RESAMPLING, ResizedPart, filter_name, resized
 
 _TRIES = 10
 
