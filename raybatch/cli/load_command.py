@@ -24,8 +24,7 @@ from raybatch.sources import StreamDigest
 @options.shuffle
 @options.workers
 @options.reading
-@options.as_json
-@options.report_errors
+@options.output
 def load(
     directory: str,
     size: tuple[int, int],
@@ -33,7 +32,7 @@ def load(
     epochs: int,
     shuffle: int | None,
     workers: Workers,
-    as_json: bool,
+    output: Output,
     **reading: Any,
 ) -> None:
     """Load the images below DIRECTORY, and say how fast they came.
@@ -41,7 +40,6 @@ def load(
     The digest of an epoch covers every pixel and label in their order: the same images, size, batch size, seed and
     ways of reading give the same digest, with any number of actors.
     """
-    output = Output(as_json)
     source, _ = folder_source(directory, size, **reading)
     with workers.pool() as pool, Loader(source, batch_size, shuffle=shuffle, pool=pool) as loader:
         epoch_figures = [time_epoch(output, loader, epoch) for epoch in range(epochs)]

@@ -51,8 +51,7 @@ def _rate(text: str) -> float:
 @options.count("--batches", "Measure so many, made by one actor.", default=20)
 @options.one_worker
 @options.reading
-@options.as_json
-@options.report_errors
+@options.output
 def plan(
     directory: str,
     rate: float,
@@ -61,7 +60,7 @@ def plan(
     batches: int,
     workers: Workers,
     exclude: BadSampleLedger | None,
-    as_json: bool,
+    output: Output,
     **reading: Any,
 ) -> None:
     """Measure a few batches of the images below DIRECTORY, and reckon what --rate images a second need.
@@ -86,7 +85,7 @@ def plan(
             raise options.CannotRunError(str(error)) from error
     needs = needs_for(costs, rate)
     figures = {"batch": asdict(costs), "needs": asdict(needs), "warning": needs.warning}
-    Output(as_json).show(figures, _shown(costs, needs))
+    output.show(figures, _shown(costs, needs))
     if needs.warning is not None:
         raise SystemExit(options.SOMETHING_BAD)
 
