@@ -10,7 +10,7 @@ import numpy as np
 from raybatch.arrays import is_array_like
 from raybatch.batchup.tree import AbstractDataSource, ArrayDataSource
 from raybatch.order import Shuffle, check_batch_size
-from raybatch.sources import Batch, DataSource
+from raybatch.sources import Batch
 
 
 class CallableDataSource(AbstractDataSource):
@@ -72,14 +72,14 @@ def _check_num_samples(name: str, value: Any, alternative: str) -> None:
         raise ValueError(f"{name} must be 0 or more, not {value}")
 
 
-def coerce_data_source(x: Any) -> DataSource:
+def coerce_data_source(x: Any) -> AbstractDataSource:
     """Return `x` as a data source.
 
     A source is returned as it is, a list or tuple of array-likes becomes an `ArrayDataSource`, an iterator an
     `IteratorDataSource`, a callable a `CallableDataSource`. TypeError for anything else, ValueError for an
     empty sequence or arrays of unequal length.
     """
-    if isinstance(x, DataSource):
+    if isinstance(x, AbstractDataSource):
         return x
     if isinstance(x, (list, tuple)):
         for item in x:

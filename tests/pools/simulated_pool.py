@@ -261,7 +261,7 @@ class SimulatedSession:
         else:
             self._placement.ended(name, self.now, seconds)
             result = make(self._source, self._requests.pop(name))
-            event = self._results.settle(*name, result, seconds)
+            event = self._results.settle(name[0], name[1], result, seconds)
             copies = 2 if self._random.random() < self._behaviour.duplicate else 1
             self._events.extend([event] * copies)
         if worker.queue:

@@ -8,7 +8,7 @@ import time
 import uuid
 import weakref
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import ray
 from ray.exceptions import RayError
@@ -28,6 +28,8 @@ from raybatch.pools.ray.worker import RayConstant, unpacked_error
 from raybatch.scheduling import Prefetch
 
 _log = logging.getLogger(__name__)
+
+Pool = TypeVar("Pool", bound="RayActorPool")
 
 
 class RayActorPool(WorkerPool):
@@ -131,7 +133,7 @@ class RayActorPool(WorkerPool):
     def default_prefetch(self) -> Prefetch:
         return Prefetch.for_workers(self.num_actors, self._crew.store.stream_bytes or None)
 
-    def wait_until_up(self) -> RayActorPool:
+    def wait_until_up(self: Pool) -> Pool:
         """Wait until every actor is up, and return the pool; PoolError after `start_timeout_s`.
 
         There is no need to: batches are made as soon as the first actor is up.

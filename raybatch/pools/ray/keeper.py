@@ -127,6 +127,7 @@ class SharedRoster:
 
     def __init__(self, name: str, options: ActorOptions) -> None:
         self._name = name
+        self._keeper: Any = None
         self._size = self._join(options)
 
     def muster(self, found: Capacity, num_staying: int | None) -> tuple[int, dict[int, Any]]:
