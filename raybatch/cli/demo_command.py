@@ -14,7 +14,7 @@ from rich.text import Text
 from raybatch.cli import options
 from raybatch.cli.labelled_folder import folder_source, given_or_made
 from raybatch.cli.load_command import time_epoch
-from raybatch.cli.options import Workers
+from raybatch.cli.options import ActorOptions
 from raybatch.cli.output import Output
 from raybatch.image import contact_sheet
 from raybatch.loader import Loader
@@ -55,7 +55,7 @@ def demo(
         output.console.print(f"{images} images, classes: {', '.join(names)}")
         for title, count in (("Ray actors", actors), ("this process", 0)):
             with (
-                Workers(count).pool() as pool,
+                ActorOptions(count).pool() as pool,
                 Loader(source, batch_size, shuffle=_SEED, pool=pool) as loader,
             ):
                 streams[title] = time_epoch(output, loader, 0)

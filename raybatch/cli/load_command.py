@@ -10,7 +10,7 @@ from rich.table import Table
 
 from raybatch.cli import options
 from raybatch.cli.labelled_folder import folder_source
-from raybatch.cli.options import Workers
+from raybatch.cli.options import ActorOptions
 from raybatch.cli.output import Output
 from raybatch.loader import Loader
 from raybatch.sources import StreamDigest
@@ -31,7 +31,7 @@ def load(
     batch_size: int,
     epochs: int,
     shuffle: int | None,
-    workers: Workers,
+    workers: ActorOptions,
     output: Output,
     **reading: Any,
 ) -> None:

@@ -187,7 +187,7 @@ def reading(command: Command) -> Command:
 
 
 @dataclass(frozen=True)
-class Workers:
+class ActorOptions:
     """Ray actors that load: how many, None for one for each CPU or 0 for none, in which cluster, on which hosts."""
 
     actors: int | None
@@ -272,7 +272,7 @@ def one_worker(command: Command) -> Command:
         actors: int | None = 1,
         **kwargs: Any,
     ) -> Any:
-        return command(*args, workers=Workers(actors, address, resources, labels), **kwargs)
+        return command(*args, workers=ActorOptions(actors, address, resources, labels), **kwargs)
 
     for option in (
         _pairs(

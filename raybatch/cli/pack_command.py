@@ -13,7 +13,7 @@ from rich.text import Text
 
 from raybatch.cli import options
 from raybatch.cli.labelled_folder import folder_source
-from raybatch.cli.options import Workers
+from raybatch.cli.options import ActorOptions
 from raybatch.cli.output import Output, listed
 from raybatch.packing import Packed
 from raybatch.packing import pack as pack_source
@@ -45,7 +45,7 @@ def pack(
     batch_size: int,
     rows_per_file: int | None,
     bad_samples: str,
-    workers: Workers,
+    workers: ActorOptions,
     output: Output,
     **reading: Any,
 ) -> None:

@@ -17,7 +17,7 @@ from raybatch.accessors.image_facts import ImageFacts
 from raybatch.bench.needs import BatchCosts, Needs, measure_costs, needs_for
 from raybatch.cli import options
 from raybatch.cli.labelled_folder import folder_source
-from raybatch.cli.options import Workers
+from raybatch.cli.options import ActorOptions
 from raybatch.cli.output import Output
 from raybatch.sources import BadSampleLedger
 
@@ -58,7 +58,7 @@ def plan(
     size: tuple[int, int],
     batch_size: int,
     batches: int,
-    workers: Workers,
+    workers: ActorOptions,
     exclude: BadSampleLedger | None,
     output: Output,
     **reading: Any,

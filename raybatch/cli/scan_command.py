@@ -16,7 +16,7 @@ from raybatch.accessors.image_facts import FACTS, ImageFacts
 from raybatch.accessors.packed import load_manifest
 from raybatch.cli import options
 from raybatch.cli.labelled_folder import name_labels
-from raybatch.cli.options import Workers
+from raybatch.cli.options import ActorOptions
 from raybatch.cli.output import Output
 from raybatch.cli.scan_page import write_scan_page
 from raybatch.cli.scan_report import ScanReport
@@ -49,7 +49,7 @@ _BATCH_SIZE = 32
 )
 def scan(
     directory: str,
-    workers: Workers,
+    workers: ActorOptions,
     io_threads: int,
     exclude_list: Path | None,
     exclude_duplicates: bool,
@@ -85,7 +85,9 @@ def scan(
         raise SystemExit(options.SOMETHING_BAD)
 
 
-def scan_folder(output: Output, root: str, workers: Workers, io_threads: int = 1) -> ScanReport:
+def scan_folder(
+    output: Output, root: str, workers: ActorOptions, io_threads: int = 1
+) -> ScanReport:
     """Return what is in the images below `root`, with a progress bar."""
     paths = find_images(root)
     labels, classes = name_labels(paths, root)
