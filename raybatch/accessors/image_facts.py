@@ -11,8 +11,7 @@ from PIL import Image, ImageMode
 from raybatch.accessors.image_files import ImageFiles, Paths
 from raybatch.accessors.index import sample_positions
 from raybatch.image import ImageReader
-from raybatch.image.modes import converted
-from raybatch.image.reader import orientation_of
+from raybatch.image.reader import converted, orientation_of
 
 FACTS = np.dtype(
     [

@@ -31,6 +31,7 @@ from raybatch.order import (
     child_shuffles,
     draws_in_turn,
     overrides,
+    runs,
     seed_of,
 )
 from raybatch.sources import (
@@ -115,8 +116,8 @@ class AbstractDataSource(DataSource):
         """Iterate over the indices of each batch; TypeError without random access."""
         check_batch_size(batch_size)
         self._require_random_access("batch_indices_iterator")
-        runs = self.cursor(**kwargs).runs(batch_size)
-        return (to_indices(self, run.part(0, len(run))) for run in runs)
+        cursor = self.cursor(**kwargs)
+        return (to_indices(self, run.part(0, len(run))) for run in runs(cursor, batch_size))
 
     def samples_by_indices_nomapping(self, indices: Any) -> Batch:
         """Return the batch at absolute `indices`; TypeError without random access."""
@@ -212,10 +213,10 @@ def _absolute(leaf: DataSource, indices: Any) -> Any:
 def keyed_requests(source: DataSource, batch_size: int, **kwargs: Any) -> Iterator[Request]:
     """Iterate over the requests for the batches of `source`, with the random numbers of a loader's epoch 0."""
     size, seed = check_batch_size(batch_size), seed_of(kwargs.get("shuffle"))
-    runs = source.order(**kwargs).runs(size)
+    order = source.order(**kwargs)
     return (
         Request.plain(run.part(0, len(run)), RandomKeys(seed, 0, number))
-        for number, run in zip(count(), runs, strict=False)
+        for number, run in zip(count(), runs(order, size), strict=False)
     )
 
 

@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import IO, Any, TypeVar
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, ImageColor, ImageMode, ImageOps, UnidentifiedImageError
 
 from raybatch.errors import ImageReadError
-from raybatch.image.modes import Colour, converted, on_background
 from raybatch.image.pixels import BoundLayout
 from raybatch.image.scaling import FITS, Extent, Scaling
 from raybatch.stages import stage
-
-Result = TypeVar("Result")
 
 RESAMPLING = {resampling.name.lower(): resampling for resampling in Image.Resampling}
 DECODES = ("exact", "scaled")
 
 # Those that images come in. None of them starts a program to be decoded, as EPS does.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
+
+# Where Pillow has no direct way from one mode to another, it has one by these.
+_DETOURS = ((), ("LA",), ("RGB",), ("L",), ("RGB", "L"))
+
+Colour = tuple[int, int, int]
 
 # Orientations in which an image lies on its side.
 _TURNED = range(5, 9)
@@ -81,29 +84,26 @@ class ImageReader:
 
     def read(self, file: IO[bytes]) -> Image.Image:
         """Return the image in `file`, fully loaded; ImageReadError with the cause if that cannot be done."""
-        scaling = self._scaling
-
-        def finish(image: Image.Image, extent: Extent) -> Image.Image:
-            return image if scaling is None else scaling.scaled(image, extent)
-
-        return self._decode(file, finish)
+        with self._decoded(file) as (image, extent):
+            return image if self._scaling is None else self._scaling.scaled(image, extent)
 
     def read_into(self, file: IO[bytes], layout: BoundLayout, out: npt.NDArray[Any]) -> None:
         """Write the pixels of `read(file)` into `out`, an array of `layout.shape`; errors as there.
 
         The reader has a size. There may be no Pillow image of that size, nor any copy of the pixels.
         """
-        scaling = self._scaling
-        if scaling is None:
+        if self._scaling is None:
             raise ValueError("images are read into an array only where the reader has a size")
-        self._decode(file, lambda image, extent: scaling.scaled_into(image, extent, layout, out))
+        with self._decoded(file) as (image, extent):
+            self._scaling.scaled_into(image, extent, layout, out)
 
-    def _decode(self, file: IO[bytes], finish: Callable[[Image.Image, Extent], Result]) -> Result:
-        """Return `finish(image, extent)` for the image in `file` in its mode, `extent` as in `Scaling.draft`."""
+    @contextmanager
+    def _decoded(self, file: IO[bytes]) -> Iterator[tuple[Image.Image, Extent]]:
+        """Give the image in `file` in its mode, and its extent as in `Scaling.draft`; an error inside is an ImageReadError."""
         image = None
         try:
             with stage("decode"), Image.open(file, formats=self.formats) as image:
-                return finish(*self._finished(image))
+                yield self._finished(image)
         except UnidentifiedImageError as error:
             # Its message has the address of the file object in it.
             reason = "UnidentifiedImageError: cannot identify image file"
@@ -206,3 +206,31 @@ def _check_formats(formats: Any) -> tuple[str, ...]:
     if not names:
         raise ValueError("formats must hold at least one name")
     return tuple(name for name in names if name in Image.OPEN) or names
+
+
+def converted(image: Image.Image, mode: str) -> Image.Image:
+    """Return `image` in `mode`, as Pillow converts it: `image` itself if it has the mode.
+
+    ValueError if there is no way to it.
+    """
+    # `convert` to the mode that an image has already would copy all its pixels.
+    if image.mode == mode:
+        return image
+    for detour in _DETOURS:
+        try:
+            changed = image
+            for step in (*detour, mode):
+                changed = changed.convert(step)
+            return changed
+        except ValueError:
+            continue
+    raise ValueError(f"an image of mode {image.mode} cannot be converted to {mode}")
+
+
+def on_background(image: Image.Image, colour: Colour) -> Image.Image:
+    """Return `image` laid on a background of `colour` (red, green, blue), in RGB; itself if it is opaque."""
+    if not image.has_transparency_data:
+        return image
+    laid = Image.new("RGBA", image.size, (*colour, 255))
+    laid.alpha_composite(converted(image, "RGBA"))
+    return laid.convert("RGB")

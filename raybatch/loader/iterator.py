@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from raybatch.loader.course import Course
 from raybatch.loader.delivery import Delivery
+from raybatch.loader.position import Course
 from raybatch.loader.stats import StatsCounter
 from raybatch.loader.watch import Watch
 from raybatch.sources import Batch
@@ -57,7 +57,8 @@ class EpochIterator:
             finally:
                 del result  # in line, the traceback of its error leads back to this frame
         self._counter.delivered(batch)
-        self._watch.look(self._stream)
+        if self._watch.is_on:
+            self._watch.look(self._stream)
         return batch
 
     def close(self) -> None:

@@ -18,12 +18,11 @@ from types import TracebackType
 from typing import Any
 
 from raybatch.errors import StateError
-from raybatch.loader.course import Course
 from raybatch.loader.delivery import Delivery
 from raybatch.loader.fingerprint import fingerprint
 from raybatch.loader.iterator import EpochIterator
 from raybatch.loader.plan import Plan
-from raybatch.loader.position import Position
+from raybatch.loader.position import Course, Position
 from raybatch.loader.producer import Producer
 from raybatch.loader.progress import ProgressLine
 from raybatch.loader.ranks import RankSplit

@@ -108,7 +108,10 @@ class Plan:
         cursor = self._cursor(position.epoch)
         for size, steps in position.received:
             cursor.skip(size, steps)
-        return enumerate(cursor.runs(self.global_batch_size), position.batches)
+        step = position.batches
+        while (run := cursor.step(self.global_batch_size)) is not None:
+            yield step, run
+            step += 1
 
     def _gives_batch(self, length: int) -> bool:
         return self.split.gives_batch(length, self.global_batch_size, self.last_batch)

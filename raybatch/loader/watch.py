@@ -32,7 +32,7 @@ class Watch:
         self._clock = clock
         self._due = dict.fromkeys(range(len(watchers)), 0.0)
         self._next = float("inf")
-        self._is_on = False
+        self.is_on = False
 
     def begin(self, epoch: int, num_batches: Callable[[], int | None]) -> None:
         """Take note that a loop begins over `num_batches()` batches."""
@@ -41,7 +41,7 @@ class Watch:
             for number, watcher in enumerate(self._watchers):
                 watcher.begin(epoch, num_batches, figures)
                 self._due[number] = now + watcher.every_s
-            self._next, self._is_on = min(self._due.values()), True
+            self._next, self.is_on = min(self._due.values()), True
 
     def look(self, stream: OrderedStream) -> None:
         """Show the figures to those whose time has come; to be called often."""
@@ -57,14 +57,14 @@ class Watch:
 
     def wait(self, stream: OrderedStream) -> None:
         """As `look`, while the loop waits for a batch."""
-        if self._is_on:
+        if self.is_on:
             self._counter.still_waiting()
             self.look(stream)
 
     def end(self, stream: OrderedStream | None) -> None:
         """Take note that the loop is left; may be called twice."""
-        if self._is_on:
-            self._next, self._is_on = float("inf"), False
+        if self.is_on:
+            self._next, self.is_on = float("inf"), False
             figures = replace(self._figures(stream), made_ahead=0, window=0)
             for watcher in self._watchers:
                 watcher.end(figures)

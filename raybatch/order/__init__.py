@@ -1,7 +1,7 @@
 """Which samples, in which order: NumPy only, no data and no I/O."""
 
 from raybatch.order.blocks import BlockShuffleSampler
-from raybatch.order.cursor import Cursor, IteratorCursor, Run, overrides
+from raybatch.order.cursor import Cursor, IteratorCursor, Run, overrides, runs
 from raybatch.order.indices import check_batch_size, num_batches
 from raybatch.order.members import ChoiceCursor, CompositeCursor
 from raybatch.order.permutation import KeyedPermutation, permutation
@@ -51,5 +51,6 @@ __all__ = [
     "order_of",
     "overrides",
     "permutation",
+    "runs",
     "seed_of",
 ]

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
-import numpy as np
-
 from raybatch.order.rows import Rows
 
 
@@ -41,33 +39,6 @@ class Cursor:
         for _ in range(steps):
             if self.step(size) is None:
                 return
-
-    def runs(self, size: int) -> Iterator[Run]:
-        """Iterate over the runs of `size` samples from here on; nothing is drawn till then."""
-        while (run := self.step(size)) is not None:
-            yield run
-
-
-class ArrayRun:
-    """A run cut out of index arrays, or of what gives one when it is sliced."""
-
-    def __init__(self, pieces: list[tuple[Any, int, int]], position: int) -> None:
-        self._pieces = pieces
-        self._position = position
-        self._length = sum(stop - start for _, start, stop in pieces)
-
-    def __len__(self) -> int:
-        return self._length
-
-    def part(self, start: int, stop: int) -> Rows:
-        position, parts = self._position + start, []
-        for order, begin, end in self._pieces:
-            length = end - begin
-            if start < length and stop > 0:
-                parts.append(order[begin + max(start, 0) : begin + min(stop, length)])
-            start, stop = start - length, stop - length
-        indices = parts[0] if len(parts) == 1 else np.concatenate(parts or [np.arange(0)])
-        return Rows.of(indices, position)
 
 
 class IteratorCursor(Cursor):
@@ -128,3 +99,9 @@ def overrides(instance: object, method: str, over: str) -> bool:
         if method in vars(cls):
             return True
     return False
+
+
+def runs(cursor: Cursor, size: int) -> Iterator[Run]:
+    """Iterate over the runs of `size` samples from `cursor` on; nothing is drawn till then."""
+    while (run := cursor.step(size)) is not None:
+        yield run

@@ -6,9 +6,32 @@ from typing import Any
 
 import numpy as np
 
-from raybatch.order.cursor import ArrayRun, Cursor
+from raybatch.order.cursor import Cursor
 from raybatch.order.indices import IndexArray
+from raybatch.order.rows import Rows
 from raybatch.order.shuffle import SeededShuffle, ShuffleRNG
+
+
+class ArrayRun:
+    """A run cut out of index arrays, or of what gives one when it is sliced."""
+
+    def __init__(self, pieces: list[tuple[Any, int, int]], position: int) -> None:
+        self._pieces = pieces
+        self._position = position
+        self._length = sum(stop - start for _, start, stop in pieces)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def part(self, start: int, stop: int) -> Rows:
+        position, parts = self._position + start, []
+        for order, begin, end in self._pieces:
+            length = end - begin
+            if start < length and stop > 0:
+                parts.append(order[begin + max(start, 0) : begin + min(stop, length)])
+            start, stop = start - length, stop - length
+        indices = parts[0] if len(parts) == 1 else np.concatenate(parts or [np.arange(0)])
+        return Rows.of(indices, position)
 
 
 class InOrder:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from raybatch.order.cursor import Cursor, IteratorCursor, overrides
+from raybatch.order.cursor import Cursor, IteratorCursor, overrides, runs
 from raybatch.order.indices import IndexArray, check_batch_size
 from raybatch.order.shuffle import SeededShuffle, ShuffleRNG
 
@@ -67,7 +67,7 @@ class AbstractSampler:
 
 def _batches(cursor: Cursor, batch_size: int) -> Iterator[IndexArray]:
     size = check_batch_size(batch_size)
-    return (run.part(0, len(run)).indices for run in cursor.runs(size))
+    return (run.part(0, len(run)).indices for run in runs(cursor, size))
 
 
 def order_of(sampler: AbstractSampler, rng: ShuffleRNG | None) -> Cursor:

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from raybatch.order.cursor import ArrayRun, Cursor, RowsRun, Run
+from raybatch.order.cursor import Cursor, RowsRun, Run
 from raybatch.order.indices import IndexArray, as_index_array, check_index_range
+from raybatch.order.passes import ArrayRun
 from raybatch.order.rows import Rows
 from raybatch.order.sampler import AbstractSampler
 from raybatch.order.shuffle import SeededShuffle, ShuffleRNG

@@ -145,7 +145,7 @@ class TestModes:
     @pytest.mark.parametrize("stored", Image.MODES)
     @pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "I;16", "F"])
     def test_every_mode_ends_as_the_one_that_is_asked_for(self, stored: str, mode: str) -> None:
-        from raybatch.image.modes import converted
+        from raybatch.image.reader import converted
 
         image = Image.new(stored, (3, 2))
         out = converted(image, mode)
