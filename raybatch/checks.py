@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Iterable
 from typing import Any
 
 
@@ -14,3 +15,10 @@ def positive_int(name: str, value: Any) -> int:
     if number < 1:
         raise ValueError(f"{name} must be 1 or more, not {number}")
     return number
+
+
+def one_of(name: str, value: Any, choices: Iterable[str]) -> str:
+    """Return `value`; ValueError if it is none of `choices`."""
+    if value not in (known := list(choices)):
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}, not {value!r}")
+    return str(value)

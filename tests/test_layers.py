@@ -13,12 +13,15 @@ import raybatch
 PACKAGE = Path(raybatch.__file__).parent
 LAYERS = [
     "errors",
+    "checks",
     "stages",
     "arrays",
     "image",
     "order",
+    "stores",
     "accessors",
     "sources",
+    "making",
     "scheduling",
     "pools",
     "loader",
@@ -32,11 +35,11 @@ LAYERS = [
 # Optional libraries, and the modules that may import them.
 OPTIONAL = {
     "fsspec": ["fsspec_files.py"],
-    "torch": ["torch.py", "huggingface.py", "torch_loader.py", "dataloader.py", "train.py"],
+    "torch": ["torch.py", "peers.py", "train.py"],
     "jax": ["jax.py"],
-    "grain": ["grain_pipelines.py"],
-    "spdl": ["spdl_pipeline.py"],
-    "datasets": ["huggingface.py"],
+    "grain": ["peers.py"],
+    "spdl": ["peers.py"],
+    "datasets": ["peers.py"],
     "jinja2": ["pages.py"],
     "matplotlib": ["plot.py"],
     "psutil": ["processes.py"],

@@ -44,6 +44,7 @@ class AheadLoader:
         self._iterator: weakref.ref[_AheadIterator] | None = None
 
     def __len__(self) -> int:
+        """Return the number of batches of the current epoch for this rank; TypeError if it has no end."""
         return len(self.loader)
 
     def __iter__(self) -> Iterator[Any]:

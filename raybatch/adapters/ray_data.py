@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from raybatch.accessors.index import sample_positions
+from raybatch.batchup.data_source import ArrayDataSource
 from raybatch.loader import Loader
-from raybatch.sources import ArrayDataSource
 
 try:
     import ray.data

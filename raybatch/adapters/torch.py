@@ -21,7 +21,7 @@ except ImportError as error:
     ) from error
 
 
-class LoaderDataset(IterableDataset):  # type: ignore[misc] # torch is not there for all who check types
+class LoaderDataset(AheadLoader, IterableDataset):  # type: ignore[misc] # torch is not there for all who check types
     """The batches of `loader` as tensors; each iteration is one epoch.
 
     It is a loop's iterable as it is, and the data set of a `DataLoader(dataset, batch_size=None)`, a
@@ -46,20 +46,10 @@ class LoaderDataset(IterableDataset):  # type: ignore[misc] # torch is not there
         device = torch.device("cpu" if device is None else device)
         if device.type == "cuda":
             copies = _CudaCopies(device)
-            self._epochs = AheadLoader(loader, copies.begin, copies.hand_over, ahead=1)
-            return
-        to_tensor = functools.partial(_tensor_on, device, pin_memory, writable)
-        prepare = functools.partial(map_leaves, to_tensor)
-        self._epochs = AheadLoader(loader, prepare, as_it_is, ahead=0)
-
-    @property
-    def loader(self) -> Loader:
-        """The loader that the batches come from."""
-        return self._epochs.loader
-
-    def __len__(self) -> int:
-        """Return the number of batches of the current epoch for this rank; TypeError if it has no end."""
-        return len(self._epochs)
+            super().__init__(loader, copies.begin, copies.hand_over, ahead=1)
+        else:
+            to_tensor = functools.partial(_tensor_on, device, pin_memory, writable)
+            super().__init__(loader, functools.partial(map_leaves, to_tensor), as_it_is, ahead=0)
 
     def __iter__(self) -> Iterator[Any]:
         if get_worker_info() is not None:
@@ -67,15 +57,7 @@ class LoaderDataset(IterableDataset):  # type: ignore[misc] # torch is not there
                 "a LoaderDataset has workers of its own, those of its loader's pool: use "
                 "DataLoader(dataset, batch_size=None, num_workers=0)"
             )
-        return iter(self._epochs)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the loader's state, as of the last batch that the loop has received."""
-        return self._epochs.state_dict()
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where the loader was that gave `state`; see `Loader.load_state_dict`."""
-        self._epochs.load_state_dict(state)
+        return super().__iter__()
 
 
 def to_torch(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from raybatch.batchup.work_pool import AbstractWorkerPool
+from raybatch.batchup.streams import AbstractWorkerPool
 from raybatch.pools.ray import actor_pool
 
 

@@ -1,10 +1,12 @@
 """The same work through raybatch and through its peers, side by side.
 
-    contenders ── who takes part
+    contenders ── who takes part: functions in peers and ray_data_peers, and the plain loop in work
     race ─────── checks their pixels, then times them in turn, round after round
-      one_run ── one contender in a process of its own: times or digests what it gives
-      launch ─── starts that process, samples its memory, ends whatever it leaves
+      one_run ── one contender in a process of its own: times or digests what it gives (measures)
+      launch ─── starts that process, samples what it uses (processes), ends whatever it leaves
     report ───── medians, and the ratio of each round; plot draws them
 
-A peer is imported in one module only, and only in the process that runs it.
+    needs ────── what a wanted rate needs, from a few measured batches
+
+A peer is imported inside its own function only, and only in the process that runs it.
 """

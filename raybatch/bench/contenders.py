@@ -33,93 +33,50 @@ class Contender:
 
 RAYBATCH = "raybatch"
 
-PLAIN = Contender("plain", "plain loop", "plain", "raybatch.bench.plain:batches")
+_PEERS, _RAY_DATA = "raybatch.bench.peers", "raybatch.bench.ray_data_peers"
+
+
+def _ray_data(name: str, title: str, function: str, *needs: str) -> Contender:
+    where = f"{_RAY_DATA}:{function}"
+    return Contender(name, title, "ray-data", where, needs, keeps_order=False)
+
+
+PLAIN = Contender("plain", "plain loop", "plain", "raybatch.bench.work:plain_loop")
 
 SCALED = Contender(
     "raybatch-scaled",
     "raybatch (Ray actors, scaled)",
     RAYBATCH,
-    "raybatch.bench.raybatch_pools:scaled",
+    f"{_PEERS}:raybatch_scaled",
     is_exact=False,
 )
 
 CONTENDERS = [
-    Contender(
-        "raybatch-actors",
-        "raybatch (Ray actors)",
-        RAYBATCH,
-        "raybatch.bench.raybatch_pools:actors",
-    ),
-    Contender(
-        "raybatch-threads",
-        "raybatch (threads)",
-        RAYBATCH,
-        "raybatch.bench.raybatch_pools:threads",
-    ),
+    Contender("raybatch-actors", "raybatch (Ray actors)", RAYBATCH, f"{_PEERS}:raybatch_actors"),
+    Contender("raybatch-threads", "raybatch (threads)", RAYBATCH, f"{_PEERS}:raybatch_threads"),
     PLAIN,
     Contender(
         "ceiling",
         "ceiling: plain loops in parallel",
         "ceiling",
-        "raybatch.bench.ceiling:batches",
+        f"{_PEERS}:ceiling",
         delivers=False,
     ),
+    Contender("torch", "PyTorch DataLoader", "torch", f"{_PEERS}:torch_loader", ("torch",)),
+    _ray_data("ray-data-read-images", "Ray Data (read_images)", "read_images", "pandas"),
+    _ray_data("ray-data-tasks", "Ray Data (map_batches, tasks)", "map_in_tasks"),
+    _ray_data("ray-data-actors", "Ray Data (map_batches, actors)", "map_in_actors"),
+    Contender("grain-threads", "Grain (threads)", "grain", f"{_PEERS}:grain_threads", ("grain",)),
     Contender(
-        "torch",
-        "PyTorch DataLoader",
-        "torch",
-        "raybatch.bench.torch_loader:batches",
-        needs=("torch",),
+        "grain-processes", "Grain (processes)", "grain", f"{_PEERS}:grain_processes", ("grain",)
     ),
-    Contender(
-        "ray-data-read-images",
-        "Ray Data (read_images)",
-        "ray-data",
-        "raybatch.bench.ray_data:read_images",
-        needs=("pandas",),
-        keeps_order=False,
-    ),
-    Contender(
-        "ray-data-tasks",
-        "Ray Data (map_batches, tasks)",
-        "ray-data",
-        "raybatch.bench.ray_data:map_in_tasks",
-        keeps_order=False,
-    ),
-    Contender(
-        "ray-data-actors",
-        "Ray Data (map_batches, actors)",
-        "ray-data",
-        "raybatch.bench.ray_data:map_in_actors",
-        keeps_order=False,
-    ),
-    Contender(
-        "grain-threads",
-        "Grain (threads)",
-        "grain",
-        "raybatch.bench.grain_pipelines:threads",
-        needs=("grain",),
-    ),
-    Contender(
-        "grain-processes",
-        "Grain (processes)",
-        "grain",
-        "raybatch.bench.grain_pipelines:processes",
-        needs=("grain",),
-    ),
-    Contender(
-        "spdl",
-        "SPDL (threads)",
-        "spdl",
-        "raybatch.bench.spdl_pipeline:batches",
-        needs=("spdl",),
-    ),
+    Contender("spdl", "SPDL (threads)", "spdl", f"{_PEERS}:spdl", ("spdl",)),
     Contender(
         "huggingface",
         "Hugging Face datasets",
         "huggingface",
-        "raybatch.bench.huggingface:batches",
-        needs=("datasets", "torch"),
+        f"{_PEERS}:huggingface",
+        ("datasets", "torch"),
     ),
 ]
 

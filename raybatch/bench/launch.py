@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
+import pickle
 import subprocess
 import sys
 import tempfile
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from raybatch.bench.contenders import Contender
-from raybatch.bench.processes import ProcessTree
-from raybatch.bench.usage import PAUSE_S, Usage
+from raybatch.bench.processes import PAUSE_S, ProcessTree, Usage
 from raybatch.bench.work import Work
 from raybatch.errors import RaybatchError
 
@@ -35,47 +33,32 @@ class RunError(RaybatchError, RuntimeError):
         return type(self), (str(self), self.log)
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What a contender's process wrote, and what it and its children used."""
-
-    result: dict[str, Any]
-    usage: Usage
-
-
-def run(contender: Contender, work: Work, *, look: bool) -> Outcome:
+def run(contender: Contender, work: Work, *, look: bool) -> tuple[dict[str, Any], Usage]:
     """Let `contender` do `work`; with `look` its pixels are looked at, else its time is taken.
 
-    RunError if it fails. All its temporary files are in one folder, which is removed, and whatever process it
-    leaves is killed.
+    Returns what `one_run` wrote, and what its process and the children of that used. RunError if it fails. All its
+    temporary files are in one folder, which is removed, and whatever process it leaves is killed.
     """
     with tempfile.TemporaryDirectory(prefix="raybatch-") as name:
         folder = Path(name)
-        request = {
-            "function": contender.function,
-            "needs": contender.needs,
-            "work": asdict(work),
-            "look": look,
-        }
-        (folder / "request.json").write_text(json.dumps(request))
-        usage = _run_process(folder)
-        result, log = folder / "result.json", _last_lines(folder / "log.txt")
+        request, result = folder / "request", folder / "result"
+        request.write_bytes(pickle.dumps((contender, work, look)))
+        usage = _run_process(folder, request, result)
+        log = _last_lines(folder / "log.txt")
         if not result.exists():
             raise RunError("its process ended before it was done", log)
-        outcome = Outcome(json.loads(result.read_text()), usage)
-        if "failed" in outcome.result:
-            raise RunError(outcome.result["failed"], log)
-        return outcome
+        outcome = pickle.loads(result.read_bytes())
+        if "failed" in outcome:
+            raise RunError(outcome["failed"], log)
+        return outcome, usage
 
 
-def _run_process(folder: Path) -> Usage:
+def _run_process(folder: Path, request: Path, result: Path) -> Usage:
     """Run the process until it ends, and return what it used."""
-    command = [sys.executable, "-m", "raybatch.bench.one_run"]
-    files = [str(folder / "request.json"), str(folder / "result.json")]
     with (
         (folder / "log.txt").open("wb") as log,
         subprocess.Popen(
-            command + files,
+            [sys.executable, "-m", "raybatch.bench.one_run", request, result],
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
@@ -85,7 +68,7 @@ def _run_process(folder: Path) -> Usage:
     ):
         tree = ProcessTree(process.pid)
         try:
-            return _watch(process, tree, folder / "result.json")
+            return _watch(process, tree, result)
         finally:
             tree.end()
 

@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib import rcParams, style
 from matplotlib.figure import Figure
 
-from raybatch.bench.report_rows import has_other_pixels, marked_title, timed
+from raybatch.bench.report import has_other_pixels, marked_title, timed
 
 _OWN, _PEER, _LIMIT = "tab:orange", "tab:blue", "0.6"
 _PANELS = (
@@ -27,10 +27,7 @@ def formats() -> list[str]:
 
 def plot(report: dict[str, Any], path: Path) -> None:
     """Draw the contenders of `report` that were timed side by side, the fastest on top, to `path`."""
-    rows = timed(report)
-    figure = Figure(figsize=(13, 1.6 + 0.36 * len(rows)), layout="constrained")
-    _draw(rows, figure.subplots(1, len(_PANELS), sharey=True, width_ratios=[2, 1, 1, 1]))
-    figure.suptitle(_subject(report))
+    figure = _figure(timed(report), _subject(report))
     figure.savefig(path, dpi=120)
 
 
@@ -39,18 +36,26 @@ def svg(report: dict[str, Any], *, stacked: bool, dark: bool) -> bytes:
 
     `stacked` puts the panels one above the other, for a narrow page.
     """
-    rows = timed(report)
+    drawn = io.BytesIO()
     with style.context("dark_background" if dark else "default"):
-        if stacked:
-            height = 0.6 + 0.3 * len(rows)
-            figure = Figure(figsize=(5, height * len(_PANELS)), layout="constrained")
-            _draw(rows, figure.subplots(len(_PANELS), 1))
-        else:
-            figure = Figure(figsize=(13, 0.8 + 0.36 * len(rows)), layout="constrained")
-            _draw(rows, figure.subplots(1, len(_PANELS), sharey=True, width_ratios=[2, 1, 1, 1]))
-        drawn = io.BytesIO()
+        figure = _figure(timed(report), stacked=stacked)
         figure.savefig(drawn, format="svg", transparent=True)
     return drawn.getvalue()
+
+
+def _figure(rows: list[dict[str, Any]], title: str = "", *, stacked: bool = False) -> Figure:
+    count = len(_PANELS)
+    if stacked:
+        figure = Figure(figsize=(5, (0.6 + 0.3 * len(rows)) * count), layout="constrained")
+        panels = figure.subplots(count, 1)
+    else:
+        height = (1.6 if title else 0.8) + 0.36 * len(rows)
+        figure = Figure(figsize=(13, height), layout="constrained")
+        panels = figure.subplots(1, count, sharey=True, width_ratios=[2, 1, 1, 1])
+    _draw(rows, panels)
+    if title:
+        figure.suptitle(title)
+    return figure
 
 
 def _draw(rows: list[dict[str, Any]], panels: Any) -> None:

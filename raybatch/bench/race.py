@@ -7,8 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from raybatch.bench.contenders import EXTRA, PLAIN, Contender
 from raybatch.bench.launch import RunError, run
-from raybatch.bench.pixel_check import Seen, difference
-from raybatch.bench.stopwatch import Times
+from raybatch.bench.measures import Seen, Times, difference
 from raybatch.bench.work import Work
 
 RIGHT, MISSING, FAILED, DIFFERS = "right", "missing", "failed", "differs"
@@ -75,18 +74,19 @@ class Race:
     def _time(self, standing: Standing, number: int) -> None:
         warmed = replace(self.work, epochs=1 + self.work.epochs)
         try:
-            outcome = run(standing.contender, warmed, look=False)
+            outcome, usage = run(standing.contender, warmed, look=False)
         except RunError as error:
             standing.fail(error)
             return
-        times = Times(**outcome.result["times"])
-        cpu_s = outcome.usage.cpu_between(times.began, times.ended)
-        standing.rounds[number] = Round(times, cpu_s, outcome.usage.peak_bytes)
+        times = outcome["times"]
+        cpu_s = usage.cpu_between(times.began, times.ended)
+        standing.rounds[number] = Round(times, cpu_s, usage.peak_bytes)
 
 
 def look(contender: Contender, once: Work) -> Seen:
     """Return what `contender` gives in one epoch; RunError if it fails."""
-    return Seen.from_json(run(contender, once, look=True).result["seen"])
+    seen: Seen = run(contender, once, look=True)[0]["seen"]
+    return seen
 
 
 def check(standing: Standing, once: Work, reference: Seen) -> None:
@@ -95,15 +95,15 @@ def check(standing: Standing, once: Work, reference: Seen) -> None:
     if not contender.delivers or contender == PLAIN:
         return
     try:
-        result = run(contender, once, look=True).result
+        outcome, _ = run(contender, once, look=True)
     except RunError as error:
         standing.fail(error)
         return
-    if "missing" in result:
+    if "missing" in outcome:
         standing.state = MISSING
-        standing.note = f"no module {result['missing']}: pip install '{EXTRA}'"
+        standing.note = f"no module {outcome['missing']}: pip install '{EXTRA}'"
         return
-    standing.versions = result["versions"]
-    problem = difference(contender, Seen.from_json(result["seen"]), reference, once)
+    standing.versions = outcome["versions"]
+    problem = difference(contender, outcome["seen"], reference, once)
     if problem is not None:
         standing.state, standing.note = DIFFERS, problem

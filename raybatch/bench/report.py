@@ -1,4 +1,4 @@
-"""What came out: medians over the rounds, and ratios within them."""
+"""What came out: medians over the rounds, ratios within them, and the rows that tables and plots show."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import os
 import platform
 from importlib.metadata import version
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from raybatch.bench.contenders import RAYBATCH
-from raybatch.bench.race import Race, Round, Standing
+
+if TYPE_CHECKING:
+    from raybatch.bench.race import Race, Round, Standing  # loads psutil
 
 
 def report(race: Race) -> dict[str, Any]:
@@ -82,3 +84,25 @@ def _ratios(one: Standing, other: Standing) -> dict[str, Any]:
 
 def _rounded(value: float) -> float:
     return float(f"{value:.4g}")
+
+
+def timed(report: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the contenders of a report that were timed, the fastest first."""
+    rows = [row for row in report["contenders"] if "rounds" in row]
+    return sorted(rows, key=lambda row: -float(row["images_per_s"]))
+
+
+def marked_title(row: dict[str, Any]) -> str:
+    """Return the title of a contender, with an asterisk if its pixels are others."""
+    return str(row["title"]) + ("" if row["same_pixels"] else " *")
+
+
+def shortest_s(report: dict[str, Any]) -> float:
+    """Return for how many seconds the fastest was timed in a round."""
+    work, rows = report["work"], timed(report)
+    return float(work["images"] * work["epochs"] / rows[0]["images_per_s"]) if rows else 0.0
+
+
+def has_other_pixels(report: dict[str, Any]) -> bool:
+    """Return whether one of those that were timed has an asterisk."""
+    return not all(row["same_pixels"] for row in timed(report))

@@ -1,12 +1,17 @@
-"""What every contender is given to do."""
+"""What every contender is given to do, and the plain loop, whose pixels all others must give."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
+
+# What a contender gives: images, uint8 `(n, height, width, 3)`, and which of `Work.paths` they are.
+Batches = Iterator[tuple[Any, Any]]
 
 
 @dataclass(frozen=True)
@@ -28,12 +33,25 @@ class Work:
     def batch_indices(self) -> list[npt.NDArray[np.int64]]:
         """Return the indices into `paths` of each batch of an epoch."""
         indices = np.arange(len(self.paths))
-        return [
-            indices[begin : begin + self.batch_size]
-            for begin in range(0, len(indices), self.batch_size)
-        ]
+        return np.split(indices, indices[self.batch_size :: self.batch_size])
 
-    @classmethod
-    def from_json(cls, fields: dict[str, Any]) -> Work:
-        """Return what `dataclasses.asdict` made a JSON object of."""
-        return cls(**{**fields, "paths": tuple(fields["paths"]), "size": tuple(fields["size"])})
+    def read_image(self, index: int) -> npt.NDArray[np.uint8]:
+        """Return the image at `paths[index]` by Pillow alone; OSError if it cannot be read."""
+        path, (height, width) = self.paths[index], self.size
+        try:
+            with Image.open(path) as image:
+                scaled = image.convert("RGB").resize((width, height), Image.Resampling.BILINEAR)
+        except OSError as error:
+            raise OSError(f"cannot read {path!r}: {error}") from error
+        return np.asarray(scaled)
+
+    def read_batch(self, indices: Iterable[int]) -> npt.NDArray[np.uint8]:
+        """Return the images at `indices`, stacked."""
+        return np.stack([self.read_image(index) for index in indices])
+
+
+def plain_loop(work: Work) -> Batches:
+    """Read one image after the other, in this thread."""
+    for _ in range(work.epochs):
+        for indices in work.batch_indices():
+            yield work.read_batch(indices), indices

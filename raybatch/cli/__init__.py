@@ -2,14 +2,14 @@
 
 import click
 
-from raybatch.cli.bench import bench
-from raybatch.cli.demo import demo
+from raybatch.cli.bench_command import bench
+from raybatch.cli.demo_command import demo
 from raybatch.cli.doctor import doctor
-from raybatch.cli.load import load
-from raybatch.cli.pack import pack
-from raybatch.cli.plan import plan
-from raybatch.cli.preview import preview
-from raybatch.cli.scan import scan
+from raybatch.cli.load_command import load
+from raybatch.cli.pack_command import pack
+from raybatch.cli.plan_command import plan
+from raybatch.cli.preview_command import preview
+from raybatch.cli.scan_command import scan
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import click
 from rich.console import Console
@@ -50,7 +50,7 @@ def doctor(paths: tuple[str, ...], address: str | None, as_json: bool) -> None:
 
 
 def _findings(paths: list[str], address: str | None) -> Iterator[Finding]:
-    from raybatch.cli.ray_hosts import look_at_hosts  # loads ray
+    from raybatch.pools.ray.hosts import on_every_host  # loads ray
 
     cluster = diagnosis.of_address(address)
     yield cluster
@@ -65,16 +65,16 @@ def _findings(paths: list[str], address: str | None) -> Iterator[Finding]:
                 f"nothing answers at {address}: is Ray up there, and can it be reached from here?"
             )
         try:
-            answers = look_at_hosts(address, paths)
+            answers = on_every_host(address, look, paths)
         except PoolError as error:
             hint = "If it asks for tokens, set RAY_AUTH_MODE=token here too"
             raise PoolError(f"{error}. {hint}") from error
-        for where, answer in answers.items():
+        for where, (answer, store_bytes) in answers.items():
             if isinstance(answer, str):
                 advice = "see the logs of Ray there, and that its Python has what the program needs"
                 yield Finding(f"host {where}", PROBLEM, answer, advice)
             else:
-                hosts[where] = answer
+                hosts[where] = replace(answer, store_bytes=store_bytes)
         yield diagnosis.of_tokens(hosts)
     yield from diagnosis.of_versions(here, hosts)
     for where, facts in hosts.items():

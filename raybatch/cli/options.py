@@ -8,7 +8,10 @@ from __future__ import annotations
 import functools
 import importlib.util
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,12 +20,38 @@ import click
 from raybatch.errors import RaybatchError
 from raybatch.image.reader import DECODES
 from raybatch.image.scaling import FITS
+from raybatch.pools import WorkerPool
 from raybatch.sources import BadSampleLedger
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 SOMETHING_BAD = 1
 HTML_EXTRA = "raybatch[html]"
+
+
+class CannotRunError(click.ClickException):
+    """Ends a command with one line and the status of a usage error."""
+
+    exit_code = 2
+
+
+def report_errors(command: Command) -> Command:
+    """Let what the user can mend end the command with one line and the status 2."""
+
+    @functools.wraps(command)
+    def reporting(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except (RaybatchError, OSError) as error:
+            raise CannotRunError(str(error)) from error
+
+    return reporting  # type: ignore[return-value]
+
+
+def check_installed(module: str, extra: str) -> None:
+    """End the command with a line that names `extra` if `module` is not there."""
+    if importlib.util.find_spec(module) is None:
+        raise CannotRunError(f"this needs {module}: pip install '{extra}'")
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -39,17 +68,21 @@ directory = click.Path(exists=True, file_okay=False)
 
 
 class OutFile(click.Path):
-    """A file that the command writes when it is done, so that its folder must be there from the start."""
+    """A file that the command writes when it is done, so that its folder must be there from the start.
 
-    def __init__(self) -> None:
+    Its suffix is one that the regular expression `suffixes` describes; `refusal` says so in words.
+    """
+
+    def __init__(self, suffixes: str = ".*", refusal: str = "") -> None:
         super().__init__(dir_okay=False, writable=True, path_type=Path)
+        self._suffixes, self._refusal = suffixes, refusal
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         path = Path(os.fsdecode(super().convert(value, param, ctx)))
         if not path.parent.is_dir():
-            self.fail(
-                f"{os.fspath(path)!r}: there is no directory {os.fspath(path.parent)!r}", param, ctx
-            )
+            self.fail(f"{str(path)!r}: there is no directory {str(path.parent)!r}", param, ctx)
+        if not re.fullmatch(self._suffixes, path.suffix):
+            self.fail(f"{str(path)!r} {self._refusal}", param, ctx)
         return path
 
 
@@ -68,128 +101,37 @@ def sample_list(path: str) -> BadSampleLedger:
         raise click.BadParameter(f"{path!r} is no list of images to leave out: {error}") from error
 
 
-size = click.option(
-    "--size",
-    type=parse_size,
-    metavar="EDGE|HxW",
-    default="224",
-    show_default=True,
-    help="Pixels: one edge, or height and width.",
-)
-batch_size = click.option(
-    "--batch-size",
-    type=click.IntRange(min=1),
-    default=64,
-    show_default=True,
-    help="Images a batch.",
-)
-actors = click.option(
-    "--actors",
-    type=click.IntRange(min=0),
-    default=None,
-    help="Ray actors that load; 0 loads in this process.  [default: one for each CPU]",
-)
+def count(
+    name: str, what: str = "", default: int | None = None, least: int = 1
+) -> Callable[[Command], Command]:
+    """Return the option `name` for an integer of `least` or more; `what` is its help."""
+    number, is_shown = click.IntRange(min=least), default is not None
+    return click.option(name, type=number, default=default, show_default=is_shown, help=what)
 
 
-def _pair(text: str) -> tuple[str, str]:
-    name, separator, value = text.partition("=")
-    if not (name and separator and value):
-        raise click.BadParameter(f"{text!r} is not NAME=VALUE")
-    return name, value
+def pixels(what: str, default: str | None) -> Callable[[Command], Command]:
+    """Return the option --size for a height and a width; `what` is its help."""
+    return click.option(
+        "--size",
+        type=parse_size,
+        metavar="EDGE|HxW",
+        default=default,
+        show_default=default is not None,
+        help=what,
+    )
 
 
-def _each_once(
-    context: click.Context, option: click.Parameter, pairs: tuple[tuple[str, Any], ...]
-) -> dict[str, Any]:
-    names = [name for name, _ in pairs]
-    for name in names:
-        if names.count(name) > 1:
-            raise click.BadParameter(f"{name!r} is given more than once")
-    return dict(pairs)
-
-
-def _amount(text: str) -> tuple[str, float]:
-    name, value = _pair(text)
-    try:
-        amount = float(value)
-    except ValueError:
-        amount = 0.0
-    if not 0 < amount < float("inf"):
-        raise click.BadParameter(f"{text!r} is not NAME=AMOUNT, with an amount above 0")
-    return name, amount
-
-
-_PLACING = (
-    click.option("--address", help="The Ray cluster to join, such as auto or HOST:PORT."),
-    click.option(
-        "--resource",
-        "resources",
-        type=_amount,
-        multiple=True,
-        callback=_each_once,
-        metavar="NAME=AMOUNT",
-        help="What each actor takes of a resource of its host, such as loader=0.001.",
-    ),
-    click.option(
-        "--label",
-        "labels",
-        type=_pair,
-        multiple=True,
-        callback=_each_once,
-        metavar="NAME=VALUE",
-        help="A label that the hosts of the actors have, such as role=loader; !VALUE for all others, in(A,B) for "
-        "either.",
-    ),
-)
-
-
-def cluster(command: Command) -> Command:
-    """Add the options that say where actors run; they arrive as `cluster`, arguments of a `RayActorPool`."""
-
-    @functools.wraps(command)
-    def placing(
-        *args: Any,
-        address: str | None,
-        resources: dict[str, float],
-        labels: dict[str, str],
-        **kwargs: Any,
-    ) -> Any:
-        if kwargs.get("actors") == 0 and (address or resources or labels):
-            raise click.UsageError("--actors 0 loads in this process, and takes no cluster")
-        where = {"address": address, "resources": resources, "label_selector": labels}
-        return command(*args, cluster=where, **kwargs)
-
-    for option in reversed(_PLACING):
-        placing = option(placing)
-    return placing  # type: ignore[return-value]
-
-
+size = pixels("Pixels: one edge, or height and width.", default="224")
+batch_size = count("--batch-size", "Images a batch.", default=64)
 shuffle = click.option(
     "--shuffle", type=click.IntRange(min=0), metavar="SEED", help="Shuffle with this seed."
 )
-exclude = click.option(
-    "--exclude",
-    type=sample_list,
-    metavar="FILE",
-    help="Leave out the images in this list, which `raybatch scan --exclude-list` wrote.",
-)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
-io_threads = click.option(
+io_threads = count(
     "--io-threads",
-    type=click.IntRange(min=1),
+    "Files that an actor reads at the same time, for storage that makes it wait.",
     default=1,
-    show_default=True,
-    help="Files that an actor reads at the same time, for storage that makes it wait.",
 )
-
-html = click.option(
-    "--html",
-    "page_path",
-    type=OutFile(),
-    metavar="FILE",
-    help="Write the report to this file too, as one page to look at and to send on.",
-)
-
 decode = click.option(
     "--decode",
     type=click.Choice(DECODES),
@@ -205,42 +147,156 @@ scale_margin = click.option(
     help="With --decode scaled, how much larger than --size an image stays when it is decoded.",
 )
 
-_READING = (
-    click.option("--fit", type=click.Choice(FITS), default="stretch", show_default=True),
-    decode,
-    scale_margin,
-    click.option("--exif-orientation", is_flag=True, help="Turn images the way they were taken."),
-    io_threads,
+
+def _page_path(context: click.Context, option: click.Parameter, path: Path | None) -> Path | None:
+    if path is not None:
+        check_installed("jinja2", HTML_EXTRA)
+    return path
+
+
+html = click.option(
+    "--html",
+    "page_path",
+    type=OutFile(),
+    callback=_page_path,
+    metavar="FILE",
+    help="Write the report to this file too, as one page to look at and to send on.",
 )
 
 
 def reading(command: Command) -> Command:
-    """Add the options that say how an image is read; they arrive as keyword arguments of an accessor."""
-    for option in reversed(_READING):
+    """Add the options that say what of a folder is read and how; they arrive as arguments of `folder_source`."""
+    for option in (
+        io_threads,
+        click.option(
+            "--exif-orientation", is_flag=True, help="Turn images the way they were taken."
+        ),
+        scale_margin,
+        decode,
+        click.option("--fit", type=click.Choice(FITS), default="stretch", show_default=True),
+        click.option(
+            "--exclude",
+            type=sample_list,
+            metavar="FILE",
+            help="Leave out the images in this list, which `raybatch scan --exclude-list` wrote.",
+        ),
+    ):
         command = option(command)
     return command
 
 
-class CannotRunError(click.ClickException):
-    """Ends a command with one line and the status of a usage error."""
+@dataclass(frozen=True)
+class Workers:
+    """Ray actors that load: how many, None for one for each CPU or 0 for none, in which cluster, on which hosts."""
 
-    exit_code = 2
+    actors: int | None
+    address: str | None = None
+    resources: dict[str, float] = field(default_factory=dict)
+    label_selector: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.actors == 0 and (self.address or self.resources or self.label_selector):
+            raise click.UsageError("--actors 0 loads in this process, and takes no cluster")
+
+    @contextmanager
+    def pool(self) -> Iterator[WorkerPool | None]:
+        """Open a pool of the actors when they are up, None for no actors."""
+        if self.actors == 0:
+            yield None
+            return
+        from raybatch.pools import RayActorPool  # loads ray
+
+        try:
+            pool = RayActorPool(
+                self.actors,
+                address=self.address,
+                resources=self.resources,
+                label_selector=self.label_selector,
+            )
+        except ValueError as error:  # a resource or a label that Ray cannot be asked for
+            raise CannotRunError(str(error)) from error
+        try:
+            yield pool.wait_until_up()
+        finally:
+            pool.close()
 
 
-def check_installed(module: str, extra: str) -> None:
-    """End the command with a line that names `extra` if `module` is not there."""
-    if importlib.util.find_spec(module) is None:
-        raise CannotRunError(f"this needs {module}: pip install '{extra}'")
+def _pair(text: str) -> tuple[str, str]:
+    name, separator, value = text.partition("=")
+    if not (name and separator and value):
+        raise click.BadParameter(f"{text!r} is not NAME=VALUE")
+    return name, value
 
 
-def report_errors(command: Command) -> Command:
-    """Let what the user can mend end the command with one line and the status 2."""
+def _amount(text: str) -> tuple[str, float]:
+    name, value = _pair(text)
+    try:
+        amount = float(value)
+    except ValueError:
+        amount = 0.0
+    if not 0 < amount < float("inf"):
+        raise click.BadParameter(f"{text!r} is not NAME=AMOUNT, with an amount above 0")
+    return name, amount
+
+
+def _each_once(
+    context: click.Context, option: click.Parameter, pairs: tuple[tuple[str, Any], ...]
+) -> dict[str, Any]:
+    names = [name for name, _ in pairs]
+    for name in names:
+        if names.count(name) > 1:
+            raise click.BadParameter(f"{name!r} is given more than once")
+    return dict(pairs)
+
+
+def _pairs(
+    name: str, one: Callable[[str], tuple[str, Any]], metavar: str, what: str
+) -> Callable[[Command], Command]:
+    """Return the option `name`, which may be given often; its values arrive as a dict under its plural."""
+    plural = f"{name.strip('-')}s"
+    return click.option(
+        name, plural, type=one, multiple=True, callback=_each_once, metavar=metavar, help=what
+    )
+
+
+def one_worker(command: Command) -> Command:
+    """Add the options that say where an actor runs; it arrives as `workers`."""
 
     @functools.wraps(command)
-    def reporting(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return command(*args, **kwargs)
-        except (RaybatchError, OSError) as error:
-            raise CannotRunError(str(error)) from error
+    def placing(
+        *args: Any,
+        address: str | None,
+        resources: dict[str, float],
+        labels: dict[str, str],
+        actors: int | None = 1,
+        **kwargs: Any,
+    ) -> Any:
+        return command(*args, workers=Workers(actors, address, resources, labels), **kwargs)
 
-    return reporting  # type: ignore[return-value]
+    for option in (
+        _pairs(
+            "--label",
+            _pair,
+            "NAME=VALUE",
+            "A label that the hosts of the actors have, such as role=loader; !VALUE for all others, in(A,B) for either.",
+        ),
+        _pairs(
+            "--resource",
+            _amount,
+            "NAME=AMOUNT",
+            "What each actor takes of a resource of its host, such as loader=0.001.",
+        ),
+        click.option("--address", help="The Ray cluster to join, such as auto or HOST:PORT."),
+    ):
+        placing = option(placing)
+    return placing  # type: ignore[return-value]
+
+
+def workers(command: Command) -> Command:
+    """Add the options that say how many actors there are and where they run; they arrive as `workers`."""
+    option = count(
+        "--actors",
+        "Ray actors that load; 0 loads in this process.  [default: one for each CPU]",
+        least=0,
+    )
+    return option(one_worker(command))

@@ -8,21 +8,20 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
-_ENVIRONMENT = Environment(
-    loader=PackageLoader("raybatch.cli"),
-    autoescape=True,  # names of files are shown as they are, whatever is in them
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
-
 
 def write_page(path: Path, template: str, **values: Any) -> None:
     """Write `template`, a file in `templates/`, with `values` filled in, to `path`."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("raybatch.cli"),
+        autoescape=True,  # names of files are shown as they are, whatever is in them
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     written = {"version": version("raybatch"), "date": f"{datetime.now():%Y-%m-%d %H:%M}"}
-    text = _ENVIRONMENT.get_template(template).render(values | written)
+    text = environment.get_template(template).render(values | written)
     # Of a name that is no text, what cannot be written is shown as an escape.
     path.write_text(text, encoding="utf-8", errors="backslashreplace")
 

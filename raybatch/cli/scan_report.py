@@ -17,6 +17,7 @@ from rich.table import Table
 
 from raybatch.accessors.image_facts import ImageFacts
 from raybatch.accessors.redaction import redacted
+from raybatch.cli.output import listed
 from raybatch.sources import BadSample, BadSampleLedger
 
 _MOST_SHOWN = 20
@@ -61,6 +62,11 @@ class ScanReport:
         deviation = np.sqrt(np.maximum(square - mean**2, 0))
         return mean.round(4).tolist(), deviation.round(4).tolist()
 
+    @property
+    def copies(self) -> int:
+        """The number of files whose bytes are those of an earlier one."""
+        return sum(len(group) - 1 for group in self.duplicates)
+
     def exclusions(self, *, duplicates: bool = False) -> BadSampleLedger:
         """Return the images to leave out: the bad ones, and with `duplicates` all but the first of each group."""
         copies = [
@@ -90,10 +96,7 @@ class ScanReport:
             "classes": dict(sorted(Counter(self.classes).items())),
             "mean": mean,
             "std": std,
-            "bad": [
-                {"index": b.index, "path": b.path, "error": b.error, "message": b.message}
-                for b in self.bad
-            ],
+            "bad": listed(self.bad, "index", "path", "error", "message"),
             "duplicates": [
                 [self.images.name_of(index) for index in group] for group in self.duplicates
             ],
@@ -129,35 +132,31 @@ class ScanReport:
         if found["mean"] is not None:
             table.add_row("mean (red, green, blue)", _numbers(found["mean"]))
             table.add_row("standard deviation", _numbers(found["std"]))
-        copies = sum(len(group) - 1 for group in found["duplicates"])
-        table.add_row("copies of other files", f"{copies:,}")
+        table.add_row("copies of other files", f"{self.copies:,}")
         yield table
         if found["bad"]:
-            yield _bad_table(found["bad"])
+            rows = [(str(sample["index"]), sample["message"]) for sample in found["bad"]]
+            yield _cut_table("These cannot be read", "index", "error", rows)
         if found["duplicates"]:
-            yield _duplicates_table(found["duplicates"])
+            rows = [(first, _cut("\n", copies)) for first, *copies in found["duplicates"]]
+            yield _cut_table("Files more than once", "file", "the same bytes", rows)
 
 
-def _bad_table(bad: list[dict[str, Any]]) -> Table:
-    table = Table("index", "error", title="These cannot be read", caption=_more(len(bad)))
-    for sample in bad[:_MOST_SHOWN]:
-        table.add_row(str(sample["index"]), escape(sample["message"]))
+def _cut_table(title: str, head: str, other: str, rows: list[tuple[str, str]]) -> Table:
+    """Return a table of the first of `rows`, which says how many more there are."""
+    more = len(rows) - _MOST_SHOWN
+    table = Table(head, other, title=title)
+    table.caption = f"and {more} more: see --json" if more > 0 else None
+    for one, another in rows[:_MOST_SHOWN]:
+        table.add_row(escape(one), escape(another))
     return table
 
 
-def _duplicates_table(groups: list[list[str]]) -> Table:
-    table = Table(
-        "file", "the same bytes", title="Files more than once", caption=_more(len(groups))
-    )
-    for first, *copies in groups[:_MOST_SHOWN]:
-        shown = copies[:_MOST_SHOWN]
-        rest = [f"and {len(copies) - len(shown)} more"] if len(copies) > len(shown) else []
-        table.add_row(escape(first), escape("\n".join(shown + rest)))
-    return table
-
-
-def _more(count: int) -> str | None:
-    return f"and {count - _MOST_SHOWN} more: see --json" if count > _MOST_SHOWN else None
+def _cut(separator: str, texts: list[str]) -> str:
+    """Return the first of `texts`, and how many more there are."""
+    more = len(texts) - _MOST_SHOWN
+    rest = [f"and {more} more"] if more > 0 else []
+    return separator.join(texts[:_MOST_SHOWN] + rest)
 
 
 def _counted(names: npt.NDArray[np.bytes_]) -> dict[str, int]:
@@ -167,9 +166,7 @@ def _counted(names: npt.NDArray[np.bytes_]) -> dict[str, int]:
 
 
 def _listed(counts: dict[str, int]) -> str:
-    parts = [f"{name} {count:,}" for name, count in counts.items()]
-    rest = [f"and {len(parts) - _MOST_SHOWN} more"] if len(parts) > _MOST_SHOWN else []
-    return escape(", ".join(parts[:_MOST_SHOWN] + rest))
+    return escape(_cut(", ", [f"{name} {count:,}" for name, count in counts.items()]))
 
 
 def _numbers(values: list[float]) -> str:

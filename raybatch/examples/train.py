@@ -14,15 +14,17 @@ from typing import Any
 
 import click
 import numpy as np
+from PIL import Image
 
 import raybatch as rb
+from raybatch.stores.aside import written_aside
 
 try:
     import torch
     from torch import nn
+    from torch.utils.data import DataLoader
 
     from raybatch.adapters.torch import to_torch
-    from raybatch.examples.dataloader import Photos, dataloader
 except ImportError as error:
     raise ImportError("this example trains with torch: pip install 'raybatch[torch]'") from error
 
@@ -66,12 +68,8 @@ class Training:
             "loss_sum": self.loss_sum,
             "images": self.images,
         }
-        aside = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
+        with written_aside(path) as aside:
             torch.save(state, aside)
-            aside.replace(path)
-        finally:
-            aside.unlink(missing_ok=True)
 
     def load(self, path: Path) -> None:
         """Go on where `save` was called."""
@@ -124,13 +122,42 @@ def labelled_photos(directory: str, most: int | None) -> tuple[list[str], Any]:
     return paths, np.array(dogs, np.int64)
 
 
+class Photos:
+    """Images and labels one by one, as a data set for PyTorch's DataLoader: the same pixels, to compare with."""
+
+    def __init__(self, paths: list[str], labels: Any, edge: int) -> None:
+        self._paths, self._labels, self._edge = paths, labels, edge
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        size = (self._edge, self._edge)
+        with Image.open(self._paths[index]) as file:
+            image = file.convert("RGB").resize(size, Image.Resampling.BILINEAR)
+        return torch.from_numpy(np.array(image)), torch.tensor(self._labels[index])
+
+
+class Indices:
+    """The indices of each batch of an epoch, out of a loader that has nothing else to load."""
+
+    def __init__(self, order: rb.Loader) -> None:
+        self._order = order
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for (indices,) in self._order:
+            yield indices.tolist()
+
+
 def open_batches(
     library: str, paths: list[str], labels: Any, edge: int, batch_size: int, seed: int, workers: int
 ) -> tuple[rb.Loader, Iterable[Any]]:
     """Return the loader whose position is that of the training, and what gives the batches as tensors."""
     if library == "torch":
         order = rb.Loader(rb.ArrayDataSource([np.arange(len(paths))]), batch_size, shuffle=seed)
-        return order, dataloader(Photos(paths, labels, (edge, edge)), order, workers)
+        return order, DataLoader(
+            Photos(paths, labels, edge),
+            batch_sampler=Indices(order),
+            num_workers=workers,
+            persistent_workers=True,
+        )
     photos = rb.ImageFileAccessor(paths, size=(edge, edge))
     source = rb.ArrayDataSource([photos, labels])
     loader = rb.Loader(source, batch_size, shuffle=seed, pool=rb.RayActorPool(workers))

@@ -13,12 +13,13 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, ImageColor, ImageMode, ImageOps, UnidentifiedImageError
 
+from raybatch.checks import one_of
 from raybatch.errors import ImageReadError
 from raybatch.image.pixels import BoundLayout
+from raybatch.image.resampling import RESAMPLING, filter_name
 from raybatch.image.scaling import FITS, Extent, Scaling
 from raybatch.stages import stage
 
-RESAMPLING = {resampling.name.lower(): resampling for resampling in Image.Resampling}
 DECODES = ("exact", "scaled")
 
 # Those that images come in. None of them starts a program to be decoded, as EPS does.
@@ -69,11 +70,9 @@ class ImageReader:
             object.__setattr__(self, "size", _check_size(self.size))
         if self.mode is not None and self.mode not in Image.MODES:
             raise ValueError(f"mode must be one of Pillow's modes {Image.MODES}, not {self.mode!r}")
-        _check_choice("fit", self.fit, FITS)
-        if isinstance(self.resample, int):
-            object.__setattr__(self, "resample", Image.Resampling(self.resample).name.lower())
-        _check_choice("resample", self.resample, tuple(RESAMPLING))
-        _check_choice("decode", self.decode, DECODES)
+        one_of("fit", self.fit, FITS)
+        object.__setattr__(self, "resample", filter_name("resample", self.resample))
+        one_of("decode", self.decode, DECODES)
         if not self.scale_margin >= 1:
             raise ValueError(f"scale_margin must be 1 or more, not {self.scale_margin}")
         if self.background is not None:
@@ -173,11 +172,6 @@ def _check_size(size: Any) -> tuple[int, int]:
     if height < 1 or width < 1:
         raise ValueError(f"size must be (height, width) of 1 or more pixels, not {size!r}")
     return height, width
-
-
-def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, not {value!r}")
 
 
 def _check_colour(colour: Any) -> Colour:

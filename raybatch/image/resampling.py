@@ -16,11 +16,15 @@ import numpy.typing as npt
 import pyarrow as pa
 from PIL import Image
 
+from raybatch.checks import one_of
+
 if TYPE_CHECKING:
     from raybatch.image.compiled import Kernel, Memory
 
 Box = tuple[float, float, float, float]
 Pixels = npt.NDArray[np.uint8]
+
+RESAMPLING = {resampling.name.lower(): resampling for resampling in Image.Resampling}
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -33,6 +37,13 @@ _MODES = {
     "YCbCr": (4, 3),
     "HSV": (4, 3),
 }
+
+
+def filter_name(name: str, value: Any) -> str:
+    """Return the name in lower case of one of Pillow's filters; ValueError, naming the setting, for another value."""
+    if isinstance(value, int):
+        return Image.Resampling(value).name.lower()
+    return one_of(name, value, RESAMPLING)
 
 
 def resized(

@@ -18,10 +18,12 @@ from raybatch.scheduling.messages import (
     TimePassed,
     Wanted,
 )
+from raybatch.scheduling.placement import Attempt, Placed, Placement, Worker, Workers
 from raybatch.scheduling.scheduler import Scheduler
 from raybatch.scheduling.settings import Prefetch, Recovery
 
 __all__ = [
+    "Attempt",
     "Command",
     "Completed",
     "Deliver",
@@ -30,6 +32,8 @@ __all__ = [
     "Exhausted",
     "Failed",
     "Kill",
+    "Placed",
+    "Placement",
     "Prefetch",
     "Raise",
     "Recovery",
@@ -41,4 +45,6 @@ __all__ = [
     "Taken",
     "TimePassed",
     "Wanted",
+    "Worker",
+    "Workers",
 ]

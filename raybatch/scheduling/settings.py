@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import operator
 from dataclasses import dataclass
-from typing import Any
+
+from raybatch.checks import positive_int
 
 
 @dataclass(frozen=True)
@@ -18,9 +18,14 @@ class Prefetch:
     bytes: int | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "batches", _positive("Prefetch.batches", self.batches))
+        object.__setattr__(self, "batches", positive_int("Prefetch.batches", self.batches))
         if self.bytes is not None:
-            object.__setattr__(self, "bytes", _positive("Prefetch.bytes", self.bytes))
+            object.__setattr__(self, "bytes", positive_int("Prefetch.bytes", self.bytes))
+
+    @classmethod
+    def for_workers(cls, count: int, nbytes: int | None = None) -> Prefetch:
+        """Return how much to make ahead by `count` workers, in `nbytes` bytes, where the user does not say."""
+        return cls(2 * count + 2, nbytes)
 
 
 @dataclass(frozen=True)
@@ -48,18 +53,9 @@ class Recovery:
 
     def __post_init__(self) -> None:
         for name in ("max_attempts", "max_error_attempts"):
-            attempts = _positive(f"Recovery.{name}", getattr(self, name))
+            attempts = positive_int(f"Recovery.{name}", getattr(self, name))
             object.__setattr__(self, name, attempts)
         for name in ("no_progress_timeout_s", "hedge_after", "batch_timeout_s"):
             seconds = getattr(self, name)
             if seconds is not None and not seconds > 0:
                 raise ValueError(f"Recovery.{name} must be above 0, not {seconds}")
-
-
-def _positive(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name} must be an integer, not {value!r}")
-    count = operator.index(value)
-    if count < 1:
-        raise ValueError(f"{name} must be 1 or more, not {value}")
-    return count

@@ -21,13 +21,11 @@ from PIL import Image
 
 import raybatch
 from raybatch.bench.contenders import CONTENDERS, PLAIN, SCALED, Contender
-from raybatch.bench.pixel_check import Seen
+from raybatch.bench.measures import Seen, Times, time_epochs
 from raybatch.bench.plot import _draw
 from raybatch.bench.processes import ProcessTree
 from raybatch.bench.race import Race, Round, Standing, check, look
-from raybatch.bench.report import report
-from raybatch.bench.report_rows import timed
-from raybatch.bench.stopwatch import Times, time_epochs
+from raybatch.bench.report import report, timed
 from raybatch.bench.work import Work
 from tests.drivers import alive, wait_for
 

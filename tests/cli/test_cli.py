@@ -79,11 +79,12 @@ def test_load_prints_figures_as_json(photos: list[str], tmp_path: Path) -> None:
 def test_the_digest_is_that_of_the_library(photos: list[str], tmp_path: Path) -> None:
     folder = Path(photos[0]).parent
     result = run("load", str(folder), "--size", "24", "--actors", "0", "--json", folder=tmp_path)
-    from raybatch.cli.folder import folder_source
+    from raybatch.cli.labelled_folder import folder_source
 
     source, names = folder_source(folder, (24, 24))
     assert names == ["cat", "dog"]
-    digest = rb.stream_digest(source.batch_iterator(64))
+    with rb.Loader(source, 64) as loader:
+        digest = rb.stream_digest(loader)
     assert json.loads(result.stdout)["epochs"][0]["digest"] == digest
 
 
@@ -94,7 +95,7 @@ def test_load_prints_a_table(photos: list[str], tmp_path: Path) -> None:
 
 
 def test_class_folders_give_the_labels(photos: list[str], tmp_path: Path) -> None:
-    from raybatch.cli.folder import folder_source
+    from raybatch.cli.labelled_folder import folder_source
 
     for number, path in enumerate(photos):
         target = tmp_path / ("owl", "elk")[number % 2] / Path(path).name

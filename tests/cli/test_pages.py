@@ -15,18 +15,19 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
-from rich.console import Console
 
 import raybatch as rb
 from raybatch.bench.contenders import CONTENDERS, PLAIN, Contender
+from raybatch.bench.measures import Times
 from raybatch.bench.race import Race, Round
 from raybatch.bench.report import report
-from raybatch.bench.stopwatch import Times
 from raybatch.bench.work import Work
 from raybatch.cli import main
-from raybatch.cli.bench_page import write_bench_page
-from raybatch.cli.scan import scan_folder
-from raybatch.cli.scan_advice import advice
+from raybatch.cli.bench_report import write_bench_page
+from raybatch.cli.options import Workers
+from raybatch.cli.output import Output
+from raybatch.cli.scan_command import scan_folder
+from raybatch.cli.scan_page import advice
 
 pytestmark = pytest.mark.slow
 
@@ -205,7 +206,7 @@ def made(root: Path, kinds: dict[str, tuple[int, str, tuple[int, int]]]) -> Path
 
 
 def findings(root: Path, size: tuple[int, int]) -> list[str]:
-    found = advice(scan_folder(Console(quiet=True), str(root), 0), size)
+    found = advice(scan_folder(Output(as_json=True), str(root), Workers(0)), size)
     return [f"{one.finding}: {one.remedy} {one.code}" for one in found]
 
 

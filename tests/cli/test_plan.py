@@ -13,8 +13,7 @@ import pytest
 
 import raybatch as rb
 from raybatch.batchup.data_source import BadSample
-from raybatch.bench.costs import measure_costs
-from raybatch.bench.plan import BatchCosts, plan
+from raybatch.bench.needs import BatchCosts, measure_costs, needs_for
 from tests.cli.test_cli import run
 
 COSTS = BatchCosts(
@@ -28,7 +27,7 @@ COSTS = BatchCosts(
 
 
 def test_what_a_rate_needs() -> None:
-    needs = plan(COSTS, 6400)
+    needs = needs_for(COSTS, 6400)
     # 100 batches a second take 9 s of actors, which are busy for 0.9 of it.
     assert needs.actors == 10
     assert needs.cores == 3
@@ -41,12 +40,12 @@ def test_what_a_rate_needs() -> None:
 
 
 def test_the_smallest_plan_has_one_actor() -> None:
-    needs = plan(COSTS, 0.001)
+    needs = needs_for(COSTS, 0.001)
     assert (needs.actors, needs.cores) == (1, 1)
 
 
 def test_more_than_a_consumer_can_receive() -> None:
-    needs = plan(COSTS, 128_000)
+    needs = needs_for(COSTS, 128_000)
     assert needs.driver_cores == pytest.approx(1.0)
     assert needs.largest_images_per_s == pytest.approx(64_000)
     assert needs.warning is not None

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from raybatch.bench import plain
-from raybatch.bench.work import Work
-
-Batches = Iterator[tuple[Any, Any]]
+from raybatch.bench.work import Batches, Work, plain_loop
 
 
 def other_filter(work: Work) -> Batches:
@@ -25,29 +20,29 @@ def other_filter(work: Work) -> Batches:
 
 
 def other_order(work: Work) -> Batches:
-    yield from reversed(list(plain.batches(work)))
+    yield from reversed(list(plain_loop(work)))
 
 
 def one_batch_twice(work: Work) -> Batches:
-    batches = list(plain.batches(work))
+    batches = list(plain_loop(work))
     yield from [batches[0], *batches[:-1]]
 
 
 def floats(work: Work) -> Batches:
-    for images, indices in plain.batches(work):
+    for images, indices in plain_loop(work):
         yield images.astype(np.float32), indices
 
 
 def raising(work: Work) -> Batches:
-    yield next(plain.batches(work))
+    yield next(plain_loop(work))
     raise ZeroDivisionError("in the\nsecond batch")
 
 
 def dying(work: Work) -> Batches:
-    yield next(plain.batches(work))
+    yield next(plain_loop(work))
     os._exit(3)
 
 
 def half_an_epoch(work: Work) -> Batches:
     """Pass the look at the pixels, and then give less than was asked for."""
-    yield from list(plain.batches(work))[: (1 if work.epochs > 1 else None)]
+    yield from list(plain_loop(work))[: (1 if work.epochs > 1 else None)]

@@ -17,7 +17,7 @@ import ray
 
 import raybatch as rb
 from cluster.train import train
-from raybatch.bench.plan import BatchCosts, plan
+from raybatch.bench.needs import BatchCosts, needs_for
 from tests.cluster.kubernetes_fields import KINDS, check
 
 yaml = pytest.importorskip("yaml")  # pip install 'raybatch[test]'
@@ -326,7 +326,7 @@ NBYTES = 64 * 224 * 224 * 3
 
 def needs(images_per_s: float, driver_s: float) -> Any:
     costs = BatchCosts(64, NBYTES, 64 * 100_000, 64 / 600, 0.0, driver_s)
-    return plan(costs, images_per_s)
+    return needs_for(costs, images_per_s)
 
 
 def test_the_program_asks_for_the_resource_of_the_loaders() -> None:

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 import raybatch as rb
 from cluster.hosts import Host, Hosts
 from raybatch.cli import main
-from raybatch.pools.ray.capacity import is_selected
+from raybatch.pools.ray.hosts import is_selected
 from tests.cluster.host_loading import given_hosts, program_on
 
 pytestmark = pytest.mark.timeout(240)

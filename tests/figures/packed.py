@@ -16,8 +16,8 @@ import numpy as np
 
 import raybatch as rb
 from raybatch.accessors import find_images
-from raybatch.bench.stopwatch import time_epochs
-from raybatch.bench.torch_loader import batches
+from raybatch.bench.measures import time_epochs
+from raybatch.bench.peers import torch_loader
 from raybatch.bench.work import Work
 from raybatch.image import augment
 
@@ -62,7 +62,7 @@ def copied(megabytes: int = 9) -> float:
 
 def decoded_by_torch(work: Work) -> float:
     """Return the images a second of a DataLoader whose workers are up."""
-    return time_epochs(batches(work), len(work.paths), work.epochs - 1).images_per_s
+    return time_epochs(torch_loader(work), len(work.paths), work.epochs - 1).images_per_s
 
 
 def show(what: str, rates: list[float]) -> float:

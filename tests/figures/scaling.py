@@ -28,8 +28,8 @@ import ray
 
 import raybatch as rb
 from raybatch.accessors import find_images
-from raybatch.pools import SimulatedPool
 from tests.figures.ceiling import plain_loops, whole_epochs
+from tests.pools.simulated_pool import SimulatedPool
 
 WAIT_S = 0.05
 ROUNDS = 3

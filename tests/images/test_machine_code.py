@@ -70,7 +70,7 @@ def test_machine_code_of_something_else_is_not_used(
             (tmp_path / path.name).write_bytes(path.read_bytes())
         monkeypatch.setattr(machine_code, "_HERE", tmp_path)
         assert machine_code._fingerprint() == before
-        (tmp_path / "passes.py").write_text("")
+        (tmp_path / "resize_passes.py").write_text("")
     elif changed == "compiler":
         monkeypatch.setattr(machine_code, "version", lambda name: "0.0")
     else:

@@ -50,7 +50,7 @@ def test_tensors_share_the_memory_of_the_object_store_without_a_warning(ray_clus
         assert not array.flags.writeable
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            prepare = to_torch(loader)._epochs.prepare
+            prepare = to_torch(loader).prepare
             (tensor,) = prepare((array,))
         assert tensor.data_ptr() == array.ctypes.data
         del array

@@ -12,9 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import raybatch as rb
-from raybatch.pools import Behaviour, HostCutOff, HostDies, HostSlow, SimulatedPool
-from raybatch.pools.simulated import SimulatedSession
 from raybatch.scheduling import Completed, Failed
+from tests.pools.simulated_pool import (
+    Behaviour,
+    HostCutOff,
+    HostDies,
+    HostSlow,
+    SimulatedPool,
+    SimulatedSession,
+)
 
 HOSTS = 3
 

@@ -17,7 +17,6 @@ from ray import exceptions as ray_errors
 
 import raybatch as rb
 from raybatch.pools.ray.failures import KINDS, Kind, kind_of
-from raybatch.pools.ray.member import RayMember
 from tests.drivers import actor_processes, alive, store_bytes, wait_for
 
 
@@ -147,7 +146,7 @@ def test_actors_killed_in_a_loop_change_nothing(ray_cluster: None) -> None:
     def kill_some() -> None:
         while not done.wait(0.5):
             # One that is up goes on, or on a slow machine all would die faster than they start.
-            if len(pool._team._live()) > 1 and (actors := actor_processes()):
+            if len(pool._crew.workers) > 1 and (actors := actor_processes()):
                 choice.choice(actors).kill()
 
     recovery = rb.Recovery(max_attempts=20)
@@ -240,13 +239,3 @@ def test_an_error_of_the_users_code_is_tried_again_as_often_as_asked(
         recovery = rb.Recovery(max_error_attempts=2)
         with rb.Loader(flaky_source, 4, shuffle=3, pool=pool, recovery=recovery) as loader:
             assert rb.stream_digest(loader) == expected(5)
-
-
-def test_a_laggard_rests_and_is_tried_again() -> None:
-    member = RayMember(0, None, None, heard_at=100.0, seconds=5.0)
-    assert member.is_laggard(fastest_s=0.1, now=101.0)
-    assert not member.is_laggard(fastest_s=0.1, now=120.5)
-    member.queue["a batch"] = None
-    assert member.is_laggard(fastest_s=0.1, now=120.5), "it has one, and needs no other"
-    assert not member.is_laggard(fastest_s=1.0, now=101.0), "a little slower is no laggard"
-    assert not member.is_laggard(fastest_s=float("inf"), now=101.0), "nobody is faster"

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageEnhance
 
-from raybatch.image.augment.settings import is_number, pair
-from raybatch.image.augment.transform import Transform
+from raybatch.image.augment.transform import Transform, is_number, pair
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
-from raybatch.image.augment.settings import pair
-from raybatch.image.augment.transform import Transform
-from raybatch.image.reader import RESAMPLING
-from raybatch.image.resampling import ResizedPart, resized
+from raybatch.image.augment.transform import Transform, pair
+from raybatch.image.resampling import RESAMPLING, ResizedPart, filter_name, resized
 
 _TRIES = 10
 
@@ -46,14 +44,8 @@ class RandomResizedCrop(Transform):
         if not 0 < low <= high < math.inf:
             raise ValueError(f"ratio must be (min, max) with 0 < min ≤ max, not {self.ratio!r}")
         object.__setattr__(self, "ratio", ratio)
-        if isinstance(self.interpolation, int):
-            name = Image.Resampling(self.interpolation).name.lower()
-            object.__setattr__(self, "interpolation", name)
-        if self.interpolation not in RESAMPLING:
-            raise ValueError(
-                f"interpolation must be one of {', '.join(map(repr, RESAMPLING))}, "
-                f"not {self.interpolation!r}"
-            )
+        name = filter_name("interpolation", self.interpolation)
+        object.__setattr__(self, "interpolation", name)
 
     def on_image(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
         return resized(image, *self._resize(*image.size, rng))

@@ -1,4 +1,4 @@
-"""What all augmentations have in common, and several as one."""
+"""What all augmentations have in common, checks of their settings too, and several as one."""
 
 from __future__ import annotations
 
@@ -115,3 +115,17 @@ def _check_array(array: Any) -> None:
         raise TypeError(f"an image must be a uint8 array or a PIL image, not {kind}")
     if array.shape[2:] not in ((), (3,)) or array.ndim < 2 or not array.size:
         raise ValueError(f"an image must have the shape (H, W, 3) or (H, W), not {array.shape}")
+
+
+def is_number(value: Any) -> bool:
+    """Return whether `value` is a real number, Python's or NumPy's."""
+    return isinstance(value, (int, float, np.integer, np.floating))
+
+
+def pair(name: str, value: Any) -> tuple[float, float]:
+    """Return `value` as (min, max); TypeError, naming the setting, if it is not two numbers."""
+    try:
+        low, high = map(float, value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be (min, max), two numbers, not {value!r}") from None
+    return low, high

@@ -4,7 +4,7 @@ The algorithm, and with it every rounding, is that of `src/libImaging/Resample.c
 fixed-point weights, each rounded and clipped to 8 bits.
 
     kernel ──► machine_code ──► the file of machine code on this host, loaded by LLVM alone
-                   └ once a host ► compiling ──► passes, weights ──► vectors        (Numba)
+                   └ once a host ► compiling ──► resize_passes, weights ──► vectors (Numba)
 
 Numba and what it loads to run its own cached functions take a process about 150 MB and a second; LLVM by itself
 takes 50 MB and 60 ms, and actors are many.

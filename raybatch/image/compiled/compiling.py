@@ -9,7 +9,7 @@ import llvmlite.binding as llvm
 import numba
 from numba import types
 
-from raybatch.image.compiled import passes, weights
+from raybatch.image.compiled import resize_passes, weights
 
 # Its types do not have all options.
 _njit: Any = numba.njit
@@ -18,9 +18,9 @@ _NUMBER, _REAL = types.int64, types.float64
 _NUMBERS, _WORDS, _REALS = map(types.CPointer, (types.int64, types.int32, types.float64))
 
 FUNCTIONS: dict[str, tuple[Callable[..., int], list[Any]]] = {
-    "scratch_bytes": (passes.scratch_bytes, [_NUMBER] * 4),
+    "scratch_bytes": (resize_passes.scratch_bytes, [_NUMBER] * 4),
     "resample": (
-        passes.resample,
+        resize_passes.resample,
         [*[_NUMBER] * 7, _NUMBERS, *[_NUMBER] * 3, _NUMBERS, *[_NUMBER] * 9],
     ),
     "filter_weights": (

@@ -4,27 +4,32 @@ from __future__ import annotations
 
 import functools
 import logging
-import operator
+import time
 import uuid
 import weakref
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import ray
+from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from raybatch.checks import positive_int
 from raybatch.making import Request, Result
 from raybatch.pools.pool import WorkerPool
 from raybatch.pools.ray.actor_session import RaySession
-from raybatch.pools.ray.capacity import SPREAD, ActorOptions, capacity
 from raybatch.pools.ray.connection import RayConnection
-from raybatch.pools.ray.keeper import SharedRayTeam
+from raybatch.pools.ray.crew import Crew
+from raybatch.pools.ray.hosts import SPREAD, ActorOptions, answers, capacity
+from raybatch.pools.ray.keeper import SharedRoster
 from raybatch.pools.ray.metrics import RayMetrics
-from raybatch.pools.ray.team import RayTeam
-from raybatch.pools.ray.worker import RayConstant
+from raybatch.pools.ray.roster import PrivateRoster
+from raybatch.pools.ray.worker import RayConstant, unpacked_error
 from raybatch.scheduling import Prefetch
 
 _log = logging.getLogger(__name__)
+
+Pool = TypeVar("Pool", bound="RayActorPool")
 
 
 class RayActorPool(WorkerPool):
@@ -61,8 +66,8 @@ class RayActorPool(WorkerPool):
         name: str | None = None,
     ) -> None:
         if num_actors is not None:
-            num_actors = _check_count("num_actors", num_actors)
-        threads_per_actor = _check_count("threads_per_actor", threads_per_actor)
+            num_actors = positive_int("num_actors", num_actors)
+        threads_per_actor = positive_int("threads_per_actor", threads_per_actor)
         if num_actors is None and scheduling_strategy != SPREAD:
             raise ValueError(
                 f"num_actors must be given where scheduling_strategy is {scheduling_strategy!r}: how many it has "
@@ -82,7 +87,11 @@ class RayActorPool(WorkerPool):
             "name": name,
         }
         options = ActorOptions(
-            num_cpus_per_actor, dict(resources or {}), dict(label_selector or {})
+            num_actors,
+            threads_per_actor,
+            num_cpus_per_actor,
+            dict(resources or {}),
+            dict(label_selector or {}),
         )
         connection = RayConnection(address)
         try:
@@ -90,27 +99,27 @@ class RayActorPool(WorkerPool):
             options = replace(options, scheduling_strategy=strategy)
             if connection.is_own_cluster:
                 # A Ray of our own serves nobody else, so its CPU count need not limit the actors.
-                num_actors = num_actors or capacity(options).num_actors
-                options = replace(options, num_cpus=0)
-            arguments = (connection, num_actors, threads_per_actor, options, start_timeout_s)
-            self._team = RayTeam(*arguments) if name is None else SharedRayTeam(*arguments, name)
+                num_actors = num_actors or capacity(options).room
+                options = replace(options, num_actors=num_actors, num_cpus=0)
+            roster = PrivateRoster(options) if name is None else SharedRoster(name, options)
+            self._crew = Crew(connection, roster, options, start_timeout_s)
         except BaseException:
             connection.release()
             raise
-        self._end = weakref.finalize(self, _end, self._team, connection)
+        self._end = weakref.finalize(self, _end, self._crew, connection)
         _log.info(
             "a pool of %d actors is started", self.num_actors, extra={"num_actors": self.num_actors}
         )
 
     def open(self, source: Any) -> RaySession:
         constant = source if isinstance(source, RayConstant) else self.shared_constant(source)
-        return RaySession(self, self._team, constant)
+        return RaySession(self, self._crew, constant)
 
     def shared_constant(self, x: Any) -> RayConstant:
         """Put `x` into the object store, from which each actor gets it once."""
-        self._team.check_open()
-        constant = RayConstant(x, key=f"{self._team.user}.{uuid.uuid4().hex}")
-        weakref.finalize(constant, self._team.forget, constant.key).atexit = False
+        self._crew.check_open()
+        constant = RayConstant(x, key=f"{self._crew.roster.user}.{uuid.uuid4().hex}")
+        weakref.finalize(constant, self._crew.forget, constant.key).atexit = False
         return constant
 
     def metrics(self, name: str) -> RayMetrics:
@@ -119,17 +128,17 @@ class RayActorPool(WorkerPool):
     @property
     def num_actors(self) -> int:
         """How many actors there are, or are to be when those that start are up."""
-        return self._team.size
+        return self._crew.size
 
     def default_prefetch(self) -> Prefetch:
-        return Prefetch(2 * self.num_actors + 2, self._team.stream_bytes or None)
+        return Prefetch.for_workers(self.num_actors, self._crew.store.stream_bytes or None)
 
-    def wait_until_up(self) -> RayActorPool:
+    def wait_until_up(self: Pool) -> Pool:
         """Wait until every actor is up, and return the pool; PoolError after `start_timeout_s`.
 
         There is no need to: batches are made as soon as the first actor is up.
         """
-        self._team.wait_until_up()
+        self._crew.wait_until_up()
         return self
 
     def close(self) -> None:
@@ -142,7 +151,24 @@ class RayActorPool(WorkerPool):
     spans_hosts = True
 
     def on_each_host(self, source: Any, request: Request) -> dict[str, Result]:
-        return self._team.on_each_host(self.shared_constant(source), request)
+        """Return what a worker on each host makes of `request`, by the host's address.
+
+        A host that gives no answer in time is left out, and logged.
+        """
+        constant, crew = self.shared_constant(source), self._crew
+        with crew.turn:
+            actors = {actor.facts.host: actor for actor in reversed([*crew.workers]) if actor.facts}
+            refs = {host: actor.make(constant, request) for host, actor in actors.items()}
+            for host, actor in actors.items():
+                crew.workers.took_up(actor, refs[host], time.monotonic())
+        made = answers(refs)
+        with crew.turn:
+            for host, actor in actors.items():
+                crew.workers.answered(actor, refs[host], time.monotonic())
+        silent = sorted(host for host, answer in made.items() if isinstance(answer, RayError))
+        if silent:
+            _log.warning("no answer came from the hosts %s", ", ".join(silent))
+        return {host: unpacked_error(made[host][0]) for host in made if host not in silent}
 
     def _scheduling_strategy(self, given: Any) -> Any:
         return given
@@ -154,16 +180,9 @@ def on_this_host() -> Any:
     return NodeAffinitySchedulingStrategy(this_node, soft=False)
 
 
-def _check_count(name: str, value: Any) -> int:
-    count = operator.index(value)
-    if count < 1 or isinstance(value, bool):
-        raise ValueError(f"{name} must be 1 or more, not {value}")
-    return count
-
-
-def _end(team: RayTeam, connection: RayConnection) -> None:
-    _log.info("a pool of %d actors is ended", team.size, extra={"num_actors": team.size})
+def _end(crew: Crew, connection: RayConnection) -> None:
+    _log.info("a pool of %d actors is ended", crew.size, extra={"num_actors": crew.size})
     try:
-        team.close()
+        crew.close()
     finally:
         connection.release()

@@ -1,10 +1,14 @@
-"""What each exception of Ray means for the batch that was being made."""
+"""What each exception of Ray means for the batch that was being made, and what is said of it."""
 
 from __future__ import annotations
 
 from enum import Enum, auto
+from typing import Any
 
+import ray
 from ray import exceptions as ray_errors
+
+from raybatch.errors import RemoteError, WorkerLostError
 
 
 class Kind(Enum):
@@ -82,3 +86,35 @@ def kind_of(error: BaseException) -> Kind:
         return kind_of(cause) if isinstance(cause, ray_errors.RayError) else Kind.USER_ERROR
     names = (base.__name__ for base in type(error).__mro__)
     return next((KINDS[name] for name in names if name in KINDS), Kind.UNEXPECTED)
+
+
+def is_lost(ref: Any) -> bool:
+    """Return whether there is no result of `ref`, wherever it lies."""
+    ready, _ = ray.wait([ref], timeout=0, fetch_local=False)
+    if not ready:
+        return True
+    try:
+        ray.get(ref, timeout=0)
+    except ray_errors.RayError as error:
+        return kind_of(error) in (Kind.WORKER_LOST, Kind.RESULT_LOST)
+    return False
+
+
+def explained(kind: Kind, cause: BaseException) -> RemoteError | WorkerLostError:
+    """Return the error that the consumer gets, whose cause is `cause`, of that `kind`."""
+    error_class: type[RemoteError | WorkerLostError] = RemoteError
+    what = "Ray failed"
+    match kind:
+        case Kind.WORKER_LOST | Kind.RESULT_LOST:
+            error_class, what = WorkerLostError, "the actor, its host or its result was lost"
+        case Kind.USER_ERROR if isinstance(cause, ray_errors.RayTaskError):
+            cause = cause.cause
+            what = "a worker could not send its result, or get what it was sent"
+        case Kind.OUT_OF_ROOM:
+            what = (
+                "the batch found no room in Ray's object store; make smaller batches, or start Ray with a larger "
+                "object_store_memory"
+            )
+    error = error_class(f"{what}: {cause}")
+    error.__cause__ = cause
+    return error

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,11 +22,14 @@ import ray
 from ray import exceptions as ray_errors
 
 from raybatch.errors import PoolError
-from raybatch.pools.ray.capacity import ActorOptions, capacity
-from raybatch.pools.ray.connection import RayConnection
-from raybatch.pools.ray.host import own_version, why_not_started
-from raybatch.pools.ray.member import RayMember
-from raybatch.pools.ray.team import RayTeam, worker_class
+from raybatch.pools.ray.actors import RayActor, starter
+from raybatch.pools.ray.hosts import (
+    ActorOptions,
+    Capacity,
+    capacity,
+    own_version,
+    why_not_started,
+)
 
 NAMESPACE = "raybatch"
 
@@ -48,11 +52,9 @@ class Kept:
 class PoolKeeper:
     """The class of the keeping actor."""
 
-    def __init__(self, num_actors: int | None, threads: int, options: ActorOptions) -> None:
-        self._num_actors = num_actors
-        self._threads = threads
+    def __init__(self, options: ActorOptions) -> None:
         self._options = options
-        self._class = worker_class(options)
+        self._start = starter(options)
         self._next_number = 0
         self._actors: dict[int, Any] = {}
         # Each with the users that may still wait for its batches.
@@ -98,11 +100,9 @@ class PoolKeeper:
 
     async def fill_up(self) -> Kept:
         """Start a worker for each that is missing; return all that there are."""
-        size = self._num_actors
-        if size is None:
-            size = capacity(self._options).num_actors
+        size = self._options.num_actors or capacity(self._options).room
         while len(self._actors) < size:
-            self._actors[self._next_number] = self._class.remote(self._threads)
+            self._actors[self._next_number] = self._start()
             self._next_number += 1
         return Kept(size, self._actors, own_version())
 
@@ -120,33 +120,42 @@ class PoolKeeper:
             ray.kill(ray.get_runtime_context().current_actor)
 
 
-class SharedRayTeam(RayTeam):
-    """A user's view of the workers of the pool `name`; another user's attempts are not seen."""
+class SharedRoster:
+    """A `Roster` of the workers of the pool `name`; another user's attempts are not seen."""
 
     is_shared = True
 
-    def __init__(
-        self,
-        connection: RayConnection,
-        num_actors: int | None,
-        threads: int,
-        options: ActorOptions,
-        start_timeout_s: float,
-        name: str,
-    ) -> None:
+    def __init__(self, name: str, options: ActorOptions) -> None:
         self._name = name
-        self._keeper_arguments = (num_actors, threads, options)
         self._keeper: Any = None
-        super().__init__(connection, num_actors, threads, options, start_timeout_s)
+        self._size = self._join(options)
 
-    def close(self) -> None:
-        with self._lock:
-            if not self._is_closed and self._connection.is_alive():
-                self._keeper.leave.remote(self.user)
-            self._is_closed = True
-            self._members.clear()
+    def muster(self, found: Capacity, num_staying: int | None) -> tuple[int, dict[int, Any]]:
+        """Return what the keeper has, which starts those that are missing, and counts the hosts itself."""
+        actors = {}
+        try:
+            kept: Kept = ray.get(self._keeper.fill_up.remote(), timeout=_KEEPER_TIMEOUT_S)
+            self._size, actors = kept.size, kept.actors
+        except (ray_errors.GetTimeoutError, ray_errors.ActorUnavailableError):
+            pass  # it is asked again later
+        except ray_errors.RayActorError as error:
+            raise PoolError(f"the pool {self._name!r} has ended: {error}") from error
+        return self._size, actors
 
-    def _join(self) -> Kept:
+    def retire(self, actor: RayActor) -> None:
+        self._keeper.retire.remote(actor.number)
+
+    def end(self, actor: RayActor) -> None:
+        if actor.is_leaving and not actor.is_gone:
+            self._keeper.done_with.remote(self.user, actor.number)
+        else:
+            self._keeper.end.remote(actor.number)
+
+    def close(self, actors: Iterable[RayActor]) -> None:
+        self._keeper.leave.remote(self.user)
+
+    def _join(self, options: ActorOptions) -> int:
+        """Become a user of the pool, which is made if there is none, and return how many actors it is to have."""
         for _ in range(_MAX_JOIN_ATTEMPTS):
             self._keeper = (
                 ray.remote(PoolKeeper)
@@ -160,7 +169,7 @@ class SharedRayTeam(RayTeam):
                     # The cluster ends with its head anyway; no user's host is to take the others' workers with it.
                     resources={"node:__internal_head__": 0.001},
                 )
-                .remote(*self._keeper_arguments)
+                .remote(options)
             )
             self.user = uuid.uuid4().hex
             self._lease = self._keeper.lease.remote(self.user)
@@ -175,43 +184,7 @@ class SharedRayTeam(RayTeam):
                     f"the pool {self._name!r} is one of raybatch {kept.version}, and this process has {own_version()}: "
                     "install the same on both, or use another name"
                 )
-            return kept
+            return kept.size
         raise PoolError(
             f"the pool {self._name!r} cannot be joined, it ended each time it was asked: {why_not_started(why)}"
         ) from why
-
-    def _look(self) -> None:
-        super()._look()
-        self._ask()
-
-    def _start_missing(self) -> None:
-        self._ask()
-
-    def _ask(self) -> None:
-        """Take over what the keeper has."""
-        try:
-            if self._keeper is None:
-                kept = self._join()
-            else:
-                kept = ray.get(self._keeper.fill_up.remote(), timeout=_KEEPER_TIMEOUT_S)
-        except (ray_errors.GetTimeoutError, ray_errors.ActorUnavailableError):
-            return
-        except ray_errors.RayActorError as error:
-            raise PoolError(f"the pool {self._name!r} has ended: {error}") from error
-        self.size = kept.size
-        known = {member.number for member in self._members}
-        for number, actor in kept.actors.items():
-            if number not in known:
-                self._members.append(RayMember(number, actor, actor.ready.remote()))
-
-    def _retire(self, member: RayMember) -> None:
-        self._keeper.retire.remote(member.number)
-
-    def _drop_waiting(self) -> None:
-        """Leave it to the keeper how many there are: who waits here may be at work for another user."""
-
-    def _end(self, member: RayMember) -> None:
-        if member.is_leaving and not member.is_gone:
-            self._keeper.done_with.remote(self.user, member.number)
-        else:
-            self._keeper.end.remote(member.number)

@@ -18,7 +18,7 @@ from ray import exceptions as ray_errors
 from raybatch.accessors import row_executor
 from raybatch.errors import RemoteError
 from raybatch.making import Result, make
-from raybatch.pools.ray.host import WorkerFacts, address, advice
+from raybatch.pools.ray.hosts import WorkerFacts, address, advice
 from raybatch.pools.session import SharedConstant
 
 

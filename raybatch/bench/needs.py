@@ -1,0 +1,143 @@
+"""What a wanted rate needs, reckoned from what a batch costs: some made by one worker of a pool, one in this process."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from raybatch.loader import Loader
+from raybatch.pools import WorkerPool
+from raybatch.scheduling import Prefetch
+from raybatch.sources import Batch, DataSource, batch_nbytes
+
+_WARM_UP = 3
+# Enough that one worker is never out of work.
+_WINDOW = Prefetch(4)
+
+# The part of their time that actors spend on batches when many work at once: 32 of them whose reads wait reach 0.94
+# of the ideal rate, two that decode 0.97.
+_BUSY = 0.9
+# A consumer whose process spends more than this part of a core on receiving batches has little left for its own work.
+_DRIVER_LIMIT = 0.5
+
+
+@dataclass(frozen=True)
+class BatchCosts:
+    """What a batch costs, as measured; times are in seconds.
+
+    `nbytes` it takes in the object store, `file_bytes` are read for it. `actor_s` passes at one actor from one batch to
+    the next, of which it waits for storage for the part `waiting_share`, from 0 to 1. `driver_s` is the CPU time of the
+    consumer's process.
+    """
+
+    batch_size: int
+    nbytes: int
+    file_bytes: int
+    actor_s: float
+    waiting_share: float
+    driver_s: float
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What `images_per_s` need.
+
+    `actors` on `cores` CPU cores; `window_batches` held or made at a time, for which the consumer's host needs
+    `store_bytes` of object store; `network_bit_s` from the actors to the consumer, if these are on different hosts, and
+    `storage_bit_s` from the files to the actors; `driver_cores` of the consumer's process.
+    """
+
+    images_per_s: float
+    actors: int
+    cores: int
+    window_batches: int
+    store_bytes: int
+    network_bit_s: float
+    storage_bit_s: float
+    driver_cores: float
+
+    @property
+    def largest_images_per_s(self) -> float:
+        """The rate at which receiving batches takes as much of the consumer's process as it should."""
+        return self.images_per_s * _DRIVER_LIMIT / self.driver_cores
+
+    @property
+    def warning(self) -> str | None:
+        """What stands in the way, or None."""
+        if self.driver_cores <= _DRIVER_LIMIT:
+            return None
+        return (
+            f"receiving {self.images_per_s:.0f} images/s takes {self.driver_cores:.1f} cores of the consumer's process, "
+            f"which should not receive more than {self.largest_images_per_s:.0f}: use larger batches, or several ranks"
+        )
+
+
+def needs_for(costs: BatchCosts, images_per_s: float) -> Needs:
+    """Return what `images_per_s` need of batches with these costs. The window is `RayActorPool`'s default."""
+    batches_per_s = images_per_s / costs.batch_size
+    actors = max(1, math.ceil(batches_per_s * costs.actor_s / _BUSY))
+    window = 2 * actors + 2
+    return Needs(
+        images_per_s=images_per_s,
+        actors=actors,
+        cores=max(1, math.ceil(actors * (1 - costs.waiting_share))),
+        window_batches=window,
+        store_bytes=window * costs.nbytes,
+        network_bit_s=8 * batches_per_s * costs.nbytes,
+        storage_bit_s=8 * batches_per_s * costs.file_bytes,
+        driver_cores=batches_per_s * costs.driver_s,
+    )
+
+
+def measure_costs(
+    source: DataSource,
+    batch_size: int,
+    pool: WorkerPool,
+    batches: int,
+    mean_file_bytes: float,
+) -> BatchCosts:
+    """Return what batches of `source` cost: `batches` in random order are made by the one worker of `pool`.
+
+    Where the source has fewer, they are made again and again. ValueError if it has not even one.
+    """
+    with Loader(
+        source, batch_size, shuffle=0, last_batch="drop", pool=pool, prefetch=_WINDOW
+    ) as loader:
+        if len(loader) == 0:
+            raise ValueError(f"{source.num_samples()} samples make no batch of {batch_size}")
+        stream = _endless(loader)
+        for _ in range(_WARM_UP):
+            next(stream)
+        driver_s, began = time.process_time(), time.perf_counter()
+        for _ in range(batches):
+            batch = next(stream)
+        actor_s = (time.perf_counter() - began) / batches
+        driver_s = (time.process_time() - driver_s) / batches
+    return BatchCosts(
+        batch_size=batch_size,
+        nbytes=batch_nbytes(batch),
+        file_bytes=round(mean_file_bytes * batch_size),
+        actor_s=actor_s,
+        waiting_share=_waiting_share(source, batch_size),
+        driver_s=driver_s,
+    )
+
+
+def _waiting_share(source: DataSource, batch_size: int) -> float:
+    """Return the part of the time of a batch in which no CPU works for it, made in this process."""
+    with Loader(source, batch_size, shuffle=0) as loader:
+        stream = _endless(loader)
+        next(stream)  # to warm up
+        cpu_s, began = time.process_time(), time.perf_counter()
+        next(stream)
+        wall_s = time.perf_counter() - began
+        cpu_s = time.process_time() - cpu_s
+    return max(0.0, 1 - cpu_s / wall_s)
+
+
+def _endless(loader: Loader) -> Iterator[Batch]:
+    """Iterate over all batches of `loader`, epoch after epoch."""
+    return itertools.chain.from_iterable(itertools.repeat(loader))

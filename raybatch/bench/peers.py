@@ -1,0 +1,182 @@
+"""The contenders: raybatch on its pools, other libraries around the plain function, and the ceiling.
+
+Each imports its library itself, in its own process.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from multiprocessing.queues import SimpleQueue
+from typing import Any
+
+import numpy as np
+
+from raybatch.accessors import ImageFileAccessor
+from raybatch.bench.work import Batches, Work
+from raybatch.loader import Loader
+from raybatch.pools import ThreadPool, WorkerPool
+from raybatch.sources import ArrayDataSource
+
+
+def raybatch_actors(work: Work) -> Batches:
+    """Load with Ray actors."""
+    return _through_loader(work, _actor_pool(work))
+
+
+def raybatch_threads(work: Work) -> Batches:
+    """Load on threads of this process."""
+    return _through_loader(work, ThreadPool(work.workers))
+
+
+def raybatch_scaled(work: Work) -> Batches:
+    """Load with Ray actors that let the JPEG decoder shrink: near the exact pixels, not equal."""
+    reading = {"decode": "scaled", "scale_margin": work.scale_margin}
+    return _through_loader(work, _actor_pool(work), **reading)
+
+
+def _actor_pool(work: Work) -> WorkerPool:
+    from raybatch.pools import RayActorPool
+
+    return RayActorPool(work.workers, address="local")
+
+
+def _through_loader(work: Work, pool: WorkerPool, **reading: Any) -> Batches:
+    images = ImageFileAccessor(work.paths, work.size, **reading)
+    source = ArrayDataSource([images, np.arange(len(images))])
+    with pool, Loader(source, work.batch_size, pool=pool) as loader:
+        for _ in range(work.epochs):
+            yield from loader
+
+
+def ceiling(work: Work) -> Batches:
+    """Run as many plain loops as there are workers, side by side, that hand over no images, only their indices.
+
+    The processes take the next batch that nobody has taken, so all are busy until the last one.
+    """
+    order = work.epochs * work.batch_indices()
+    context = multiprocessing.get_context("spawn")
+    taken = context.Value("q", 0)
+    made: SimpleQueue[int] = context.SimpleQueue()
+    processes = [
+        context.Process(target=_take_batches, args=(work, taken, made), daemon=True)
+        for _ in range(work.workers)
+    ]
+    for process in processes:
+        process.start()
+    try:
+        for _ in order:
+            yield None, order[made.get()]
+    finally:
+        for process in processes:
+            process.terminate()
+            process.join()
+
+
+def _take_batches(work: Work, taken: Any, made: SimpleQueue[int]) -> None:
+    order = work.epochs * work.batch_indices()
+    while True:
+        with taken:
+            number = taken.value
+            taken.value += 1
+        if number >= len(order):
+            return
+        work.read_batch(order[number])
+        made.put(number)
+
+
+class _MapStyle:
+    """The images of `work` one by one, as a data set of PyTorch's."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+
+    def __len__(self) -> int:
+        return len(self._work.paths)
+
+    def __getitem__(self, index: int) -> tuple[Any, int]:
+        return self._work.read_image(index).copy(), index
+
+
+def torch_loader(work: Work) -> Batches:
+    """Load with PyTorch's DataLoader, in worker processes that live through all epochs.
+
+    Its collation stacks the images in shared memory, so a batch is not copied again.
+    """
+    yield from _through_torch(work, _MapStyle(work))
+
+
+def huggingface(work: Work) -> Batches:
+    """Load with the image feature of Hugging Face datasets and a transform, in a DataLoader as its guide recommends."""
+    import torch
+    from datasets import Dataset, Image
+    from PIL.Image import Resampling
+
+    height, width = work.size
+
+    def scaled(rows: dict[str, list[Any]]) -> dict[str, Any]:
+        images = [image.resize((width, height), Resampling.BILINEAR) for image in rows["image"]]
+        tensors = [torch.from_numpy(np.array(image)) for image in images]
+        return {"image": tensors, "index": rows["index"]}
+
+    table = {"image": list(work.paths), "index": list(range(len(work.paths)))}
+    dataset = Dataset.from_dict(table).cast_column("image", Image(mode="RGB"))
+    for batch in _through_torch(work, dataset.with_transform(scaled)):
+        yield batch["image"], batch["index"]
+
+
+def _through_torch(work: Work, dataset: Any) -> Any:
+    from torch.utils.data import DataLoader
+
+    workers = {"num_workers": work.workers, "persistent_workers": True}
+    loader = DataLoader(dataset, work.batch_size, **workers)
+    for _ in range(work.epochs):
+        yield from loader
+
+
+def grain_threads(work: Work) -> Batches:
+    """Load with Grain on threads of this process."""
+    yield from _grain_dataset(work, num_threads=work.workers)
+
+
+def grain_processes(work: Work) -> Batches:
+    """Load with Grain in worker processes, each with one thread that reads."""
+    import grain
+
+    options = grain.MultiprocessingOptions(work.workers, per_worker_buffer_size=2)
+    iterator = iter(_grain_dataset(work, num_threads=1).mp_prefetch(options))
+    try:
+        yield from iterator
+    finally:
+        iterator.close()
+
+
+def _grain_dataset(work: Work, num_threads: int) -> Any:
+    """Return the batches of all epochs; the epochs are repeated after batching, so no batch has two of them."""
+    import grain
+
+    def read(index: int) -> tuple[Any, int]:
+        return work.read_image(index), index
+
+    indices = grain.MapDataset.source(range(len(work.paths)))
+    batches = indices.map(read).batch(work.batch_size).repeat(work.epochs)
+    # The buffer is counted in batches here: Grain's default of 500 would hold gigabytes of pixels.
+    buffered = 2 * num_threads + 2
+    return batches.to_iter_dataset(grain.ReadOptions(num_threads, prefetch_buffer_size=buffered))
+
+
+def spdl(work: Work) -> Batches:
+    """Load each batch in one of the threads of SPDL's pipeline, by the plain function: its own decoder gives other pixels."""
+    from spdl.pipeline import PipelineBuilder
+
+    def read(indices: Any) -> tuple[Any, Any]:
+        return work.read_batch(indices), indices
+
+    pipeline = (
+        PipelineBuilder()
+        .add_source(work.epochs * work.batch_indices())
+        .pipe(read, concurrency=work.workers, output_order="input")
+        .add_sink(2)
+        .build(num_threads=work.workers, max_failures=0)
+    )
+    with pipeline.auto_stop():
+        yield from pipeline.get_iterator()

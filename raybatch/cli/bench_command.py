@@ -1,0 +1,147 @@
+"""`raybatch bench`: the same work through raybatch and through its peers, side by side."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from raybatch.accessors import find_images
+from raybatch.bench.contenders import CONTENDERS, EXTRA, PEERS, RAYBATCH, SCALED, Contender
+from raybatch.bench.report import report
+from raybatch.bench.work import Work
+from raybatch.cli import options
+from raybatch.cli.bench_report import shown, write_bench_page
+from raybatch.cli.labelled_folder import given_or_made
+from raybatch.cli.output import Output
+
+_SEED = 12345
+_MADE_IMAGES = 1000
+
+
+def _parse_peers(context: click.Context, option: click.Parameter, text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",")]
+    if unknown := [name for name in names if name not in PEERS]:
+        raise click.BadParameter(f"{unknown[0]!r} is none of {', '.join(PEERS)}")
+    return names
+
+
+def _plot_path(context: click.Context, option: click.Parameter, path: Path | None) -> Path | None:
+    if path is not None:
+        options.check_installed("matplotlib", EXTRA)
+        from raybatch.bench.plot import formats  # loads matplotlib
+
+        if path.suffix[1:].lower() not in formats():
+            known = ", ".join(formats())
+            raise click.BadParameter(f"{path.name!r} has none of the suffixes {known}")
+    return path
+
+
+@click.command()
+@click.argument("directory", type=options.directory, required=False)
+@options.size
+@options.batch_size
+@options.count(
+    "--workers",
+    "Processes, or threads, that each contender decodes with.  [default: one for each CPU]",
+)
+@options.count("--rounds", "How often each contender is timed, in turn with the others.", default=3)
+@options.count("--epochs", "Epochs that are timed in each round, after one to warm up.", default=2)
+@options.count("--images", "Take so many images.  [default: all]")
+@click.option(
+    "--peers",
+    callback=_parse_peers,
+    default=",".join(PEERS),
+    show_default=True,
+    help="With whom to compare.",
+)
+@options.decode
+@options.scale_margin
+@options.as_json
+@click.option(
+    "--plot",
+    "plot_path",
+    type=options.OutFile(),
+    callback=_plot_path,
+    help="Where to draw the figures, such as bench.png.",
+)
+@options.html
+@options.report_errors
+def bench(
+    directory: str | None,
+    size: tuple[int, int],
+    batch_size: int,
+    workers: int | None,
+    rounds: int,
+    epochs: int,
+    images: int | None,
+    peers: list[str],
+    decode: str,
+    scale_margin: float,
+    as_json: bool,
+    plot_path: Path | None,
+    page_path: Path | None,
+) -> None:
+    """Load the images below DIRECTORY through raybatch and through other libraries, and compare.
+
+    Without DIRECTORY, pictures are made in a temporary folder. All contenders read the same files in the same
+    shuffled order, and must give the pixels of a plain Pillow loop, bit for bit, before they are timed. Each
+    run is a process of its own: an epoch to warm up, then --epochs that are timed as one stretch. The ratio is
+    the rate of raybatch over that of the other in the same round. Memory is the largest sum of PSS of all
+    processes of a contender.
+
+    With --decode scaled, raybatch runs once more, with scaled decoding: near the pixels of the others, not equal.
+
+    The exit status is 0, 1 if a contender gives other pixels, or 2 if one that is installed could not be run.
+    """
+    options.check_installed("psutil", EXTRA)
+    if page_path is not None:
+        options.check_installed("matplotlib", options.HTML_EXTRA)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    output = Output(as_json)
+    workers = workers or len(os.sched_getaffinity(0))
+    with given_or_made(output, directory, images or _MADE_IMAGES) as folder:
+        work = Work(_shuffled(folder, images), size, batch_size, workers, epochs, scale_margin)
+        figures = _race(output, work, _contenders(peers, decode), rounds)
+    output.show(figures, shown(figures))
+    if plot_path is not None:
+        from raybatch.bench.plot import plot  # loads matplotlib
+
+        plot(figures, plot_path)
+        output.console.print(f"The figures are drawn in {plot_path}")
+    if page_path is not None:
+        write_bench_page(figures, page_path)
+        output.console.print(f"The report is in {page_path}")
+    sys.exit(_status(figures))
+
+
+def _contenders(peers: list[str], decode: str) -> list[Contender]:
+    chosen = [each for each in CONTENDERS if each.peer in (RAYBATCH, *peers)]
+    return [*chosen, SCALED] if decode == "scaled" else chosen
+
+
+def _shuffled(folder: str, images: int | None) -> tuple[str, ...]:
+    """Return the paths in the order in which all read them: shuffled, as in training."""
+    paths = find_images(os.path.abspath(folder))
+    order = np.random.default_rng(_SEED).permutation(len(paths))[:images]
+    return tuple(paths[position] for position in order)
+
+
+def _race(output: Output, work: Work, contenders: list[Contender], rounds: int) -> dict[str, Any]:
+    from raybatch.bench.race import Race  # loads psutil
+
+    race = Race(work, contenders, rounds)
+    output.steps(race.steps(), len(race))
+    return report(race)
+
+
+def _status(figures: dict[str, Any]) -> int:
+    states = {row["state"] for row in figures["contenders"]}
+    if "differs" in states:
+        return 1
+    return options.CannotRunError.exit_code if "failed" in states else 0

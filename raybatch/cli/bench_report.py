@@ -1,0 +1,148 @@
+"""The figures of a bench as tables, on the terminal and on an HTML page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rich import box
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from raybatch.bench.report import has_other_pixels, marked_title, shortest_s, timed
+from raybatch.cli.pages import data_uri, write_page
+
+_NOTES = (
+    "÷ this: raybatch's rate over this one's in the same round.",
+    "start: until the first batch of all. first batch: of a later epoch.",
+)
+_OTHER_PIXELS = "*: other pixels than the plain loop's, by design."
+# CPU time is looked at four times a second, and some batches are made before the clock starts.
+_SHORT_S = 1.0
+_TOO_SHORT = "The fastest was timed for {:.2g} s only, which is too short to tell: take more --images or --epochs."
+
+
+class NumberTable(NamedTuple):
+    """A table: the heads of its columns of numbers, and rows that begin with a contender's title."""
+
+    heads: list[str]
+    rows: list[list[str]]
+
+
+def shown(report: dict[str, Any]) -> Iterator[RenderableType]:
+    """Iterate over what to print: the contenders that were timed, the fastest first, and why others were not."""
+    yield f"{_subject(report)}:"
+    for numbers in (_rates(report), _costs(report)):
+        table = Table(box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
+        table.add_column("", no_wrap=True)
+        for head in numbers.heads:
+            table.add_column(head, justify="right")
+        for row in numbers.rows:
+            table.add_row(*row)
+        yield table
+    yield from _notes(report)
+    for row in report["contenders"]:
+        if row["state"] != "right":
+            yield Text(f"{row['title']}: {row['state']}: {row['note']}")
+
+
+def write_bench_page(report: dict[str, Any], path: Path) -> None:
+    """Write the report of a bench to `path`."""
+    contenders = report["contenders"]
+    versions: dict[str, str] = dict(report["versions"])  # of raybatch and what it stands on
+    for row in contenders:
+        versions |= row["versions"]
+    write_page(
+        path,
+        "bench.html",
+        subject=_subject(report),
+        plots=_plots(report) if timed(report) else {},
+        tables=[_rates(report), _costs(report)],
+        notes=_notes(report),
+        own=[row["title"] for row in contenders if row["peer"] == "raybatch"],
+        others=[row for row in contenders if row["state"] != "right"],
+        machine=report["machine"],
+        work=report["work"],
+        versions=versions,
+    )
+
+
+def _plots(report: dict[str, Any]) -> dict[str, str]:
+    """Return the figures drawn for wide and narrow, light and dark pages."""
+    from raybatch.bench.plot import svg  # loads matplotlib
+
+    return {
+        f"{'narrow' if stacked else 'wide'}_{'dark' if dark else 'light'}": data_uri(
+            svg(report, stacked=stacked, dark=dark), "image/svg+xml"
+        )
+        for stacked in (False, True)
+        for dark in (False, True)
+    }
+
+
+def _notes(report: dict[str, Any]) -> list[str]:
+    """Return what to know about the tables, a line each."""
+    seconds = shortest_s(report)
+    return [
+        *_NOTES,
+        *([_OTHER_PIXELS] if has_other_pixels(report) else []),
+        *([_TOO_SHORT.format(seconds)] if 0 < seconds < _SHORT_S else []),
+    ]
+
+
+def _subject(report: dict[str, Any]) -> str:
+    """Return what was done, in a line above the tables."""
+    work = report["work"]
+    height, width = work["size"]
+    return (
+        f"{work['images']} images → {width}×{height}, batches of {work['batch_size']}, {work['workers']} workers, "
+        f"{report['machine']['cpus']} CPUs. Median and range of {work['rounds']} rounds"
+    )
+
+
+def _rates(report: dict[str, Any]) -> NumberTable:
+    """Return the rate of each, and raybatch's over it."""
+    rows = timed(report)
+    own = [row for row in rows if row["peer"] == "raybatch" and row["same_pixels"]]
+    own.sort(key=lambda row: str(row["name"]))
+    numbers = []
+    for row in rows:
+        each = [one["images_per_s"] for one in row["rounds"]]
+        ratios = [row["ratios"][one["name"]] for one in own]
+        numbers.append(
+            [
+                marked_title(row),
+                _spread(row["images_per_s"], each, ".0f"),
+                *(_spread(one["median"], one["rounds"], ".2f") for one in ratios),
+            ]
+        )
+    return NumberTable(["images/s", *(f"{_short(row)} ÷ this" for row in own)], numbers)
+
+
+def _costs(report: dict[str, Any]) -> NumberTable:
+    """Return what each needs to begin, and what it uses."""
+    return NumberTable(
+        ["start", "first batch", "CPU s/1000 images", "peak MB"],
+        [
+            [
+                marked_title(row),
+                f"{row['start_s']:.2f} s",
+                f"{row['first_batch_s']:.2f} s",
+                f"{row['cpu_s_per_1000_images']:.2f}",
+                f"{row['peak_mb']:.0f}",
+            ]
+            for row in timed(report)
+        ],
+    )
+
+
+def _short(row: dict[str, Any]) -> str:
+    return str(row["title"]).removeprefix("raybatch (").removesuffix(")")
+
+
+def _spread(middle: float | None, values: list[float], form: str) -> str:
+    if middle is None:
+        return "-"
+    return f"{middle:{form}}  {min(values):{form}}–{max(values):{form}}"

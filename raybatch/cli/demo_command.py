@@ -1,0 +1,86 @@
+"""`raybatch demo`: the main job, for someone who sees raybatch for the first time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import RenderableType
+from rich.table import Table
+
+from raybatch.cli import options
+from raybatch.cli.labelled_folder import folder_source, given_or_made
+from raybatch.cli.load_command import time_epoch
+from raybatch.cli.options import Workers
+from raybatch.cli.output import Output, line
+from raybatch.image import contact_sheet
+from raybatch.loader import Loader
+
+_SEED = 12345
+
+
+@click.command()
+@click.argument("directory", type=options.folder, required=False)
+@options.size
+@options.batch_size
+@options.count("--actors", "Ray actors that load.  [default: one for each CPU]")
+@click.option(
+    "--contact-sheet",
+    "sheet_path",
+    type=options.OutFile(),
+    default="raybatch-demo.png",
+    show_default=True,
+    help="Where to write a picture of the first batch.",
+)
+@options.as_json
+@options.report_errors
+def demo(
+    directory: str | None,
+    size: tuple[int, int],
+    batch_size: int,
+    actors: int | None,
+    sheet_path: Path,
+    as_json: bool,
+) -> None:
+    """Load the images below DIRECTORY with Ray actors, then without, and show that both give the same.
+
+    Without DIRECTORY, 1,000 pictures are made in a temporary folder.
+    """
+    output = Output(as_json)
+    streams = {}
+    with given_or_made(output, directory) as folder:
+        source, names = folder_source(folder, size)
+        images = source.num_samples()
+        output.console.print(f"{images} images, classes: {', '.join(names)}")
+        for title, count in (("Ray actors", actors), ("this process", 0)):
+            with (
+                Workers(count).pool() as pool,
+                Loader(source, batch_size, shuffle=_SEED, pool=pool) as loader,
+            ):
+                streams[title] = time_epoch(output, loader, 0)
+        with Loader(source, batch_size, shuffle=_SEED) as loader:
+            first, labels = next(iter(loader))
+        contact_sheet(first, [names[label] for label in labels]).save(sheet_path)
+    is_equal = len({stream["digest"] for stream in streams.values()}) == 1
+    figures = {"images": images, "classes": names, "streams": streams, "equal": is_equal}
+    output.show(
+        {**figures, "contact_sheet": str(sheet_path)}, _shown(streams, is_equal, sheet_path)
+    )
+    if not is_equal:
+        raise click.ClickException("the two streams differ; did the files change meanwhile?")
+
+
+def _shown(
+    streams: dict[str, dict[str, Any]], is_equal: bool, sheet_path: Path
+) -> Iterator[RenderableType]:
+    table = Table("loaded by", "images/s", "first batch")
+    for title, row in streams.items():
+        table.add_row(title, f"{row['images_per_s']:.0f}", f"{row['first_batch_s']:.2f} s")
+    yield table
+    yield "The digests of the two streams, over every pixel and label in their order:"
+    yield from (line(f"  {row['digest']}  {title}") for title, row in streams.items())
+    if is_equal:
+        yield "They are equal: the same images, in the same order, bit for bit."
+    yield f"The first batch is in {sheet_path}"

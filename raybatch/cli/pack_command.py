@@ -1,0 +1,92 @@
+"""`raybatch pack`: the images of a folder, decoded once, into Arrow files."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import click
+from rich.console import RenderableType
+
+from raybatch.cli import options
+from raybatch.cli.labelled_folder import folder_source
+from raybatch.cli.options import Workers
+from raybatch.cli.output import Output, line, listed
+from raybatch.packing import Packed
+from raybatch.packing import pack as pack_source
+from raybatch.sources import Batch
+
+
+@click.command()
+@click.argument("src", type=options.folder)
+@click.argument("out", type=click.Path(file_okay=False))
+@options.size
+@options.batch_size
+@options.count(
+    "--rows-per-file", "Images a file, rounded up to whole batches.  [default: about 256 MB]"
+)
+@click.option(
+    "--bad-samples",
+    type=click.Choice(["raise", "skip"]),
+    default="raise",
+    show_default=True,
+    help="What to do about images that cannot be read: stop at the first, or leave them out.",
+)
+@options.workers
+@options.reading
+@options.as_json
+@options.report_errors
+def pack(
+    src: str,
+    out: str,
+    size: tuple[int, int],
+    batch_size: int,
+    rows_per_file: int | None,
+    bad_samples: str,
+    workers: Workers,
+    as_json: bool,
+    **reading: Any,
+) -> None:
+    """Decode the images below SRC once, into Arrow files in the folder OUT, for `PackedAccessor(OUT)`.
+
+    When it was interrupted, the same command goes on where it stopped. `raybatch scan OUT` compares the checksums.
+
+    The exit status is 0 if all images are packed, 1 if some were left out, 2 if the packing has not ended.
+    """
+    output = Output(as_json)
+    # From wherever the command is given again, the paths are the same.
+    root = src if "://" in src else os.path.abspath(src)
+    source, classes = folder_source(root, size, **reading)
+
+    def progress(batches: Iterable[Batch], total: int, leave: bool) -> Iterable[Batch]:
+        return output.batches("pack", batches, total * batch_size)
+
+    started = time.perf_counter()
+    with workers.pool() as pool:
+        done = pack_source(
+            source,
+            out,
+            classes=classes,
+            batch_size=batch_size,
+            rows_per_file=rows_per_file,
+            pool=pool,
+            bad_samples=bad_samples,
+            progress_iter_func=progress,
+        )
+    seconds = time.perf_counter() - started
+    bad = listed(done.bad_samples, "index", "path", "message")
+    figures = {**done._asdict(), "bad_samples": bad, "seconds": round(seconds, 3)}
+    output.show(figures, _shown(done, seconds))
+    if len(done.bad_samples):
+        raise SystemExit(options.SOMETHING_BAD)
+
+
+def _shown(done: Packed, seconds: float) -> Iterator[RenderableType]:
+    yield (
+        f"{done.rows} images, {done.nbytes / 1e6:.1f} MB in {done.directory}; {done.files_written} files written in "
+        f"{seconds:.1f} s"
+    )
+    for bad in done.bad_samples:
+        yield line(f"left out: {bad.message}")

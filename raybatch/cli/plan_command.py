@@ -1,0 +1,124 @@
+"""`raybatch plan`: what a wanted rate needs, from a few measured batches."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+import click
+import numpy as np
+import numpy.typing as npt
+from rich.console import RenderableType
+from rich.table import Table
+
+from raybatch.accessors.image_facts import ImageFacts
+from raybatch.bench.needs import BatchCosts, Needs, measure_costs, needs_for
+from raybatch.cli import options
+from raybatch.cli.labelled_folder import folder_source
+from raybatch.cli.options import Workers
+from raybatch.cli.output import Output
+from raybatch.sources import BadSampleLedger
+
+_SAMPLED_FILES = 64
+_MOST_IMAGES_PER_S = 1e12
+
+
+def _rate(text: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = math.nan
+    if not 0 < rate <= _MOST_IMAGES_PER_S:
+        raise click.BadParameter(
+            f"{text!r} is not a number above 0 and at most {_MOST_IMAGES_PER_S:g}"
+        )
+    return rate
+
+
+@click.command()
+@click.argument("directory", type=options.folder)
+@click.option(
+    "--rate",
+    type=_rate,
+    metavar="FLOAT",
+    required=True,
+    help="Images a second that training is to get.",
+)
+@options.size
+@options.batch_size
+@options.count("--batches", "Measure so many, made by one actor.", default=20)
+@options.one_worker
+@options.reading
+@options.as_json
+@options.report_errors
+def plan(
+    directory: str,
+    rate: float,
+    size: tuple[int, int],
+    batch_size: int,
+    batches: int,
+    workers: Workers,
+    exclude: BadSampleLedger | None,
+    as_json: bool,
+    **reading: Any,
+) -> None:
+    """Measure a few batches of the images below DIRECTORY, and reckon what --rate images a second need.
+
+    Actors and CPU cores, object store memory on the consumer's host, and the network from the actors to it and from
+    the storage to the actors. With --address the batches are made in that cluster, whose processors count then.
+
+    The machine should be idle otherwise. Where many actors share a processor's cache and memory, each is slower than
+    one alone, so see what `raybatch load --actors` reaches before you buy.
+
+    The exit status is 0, 1 if one consumer cannot receive so much, or 2 if nothing was measured.
+    """
+    source, _ = folder_source(directory, size, exclude, **reading)
+    with workers.pool() as pool:
+        assert pool is not None
+        try:
+            paths = source.data[0].paths
+            kept = np.setdiff1d(np.arange(len(paths)), [bad.index for bad in exclude or ()])
+            file_bytes = _mean_file_bytes(paths, kept, reading["io_threads"])
+            costs = measure_costs(source, batch_size, pool, batches, file_bytes)
+        except ValueError as error:
+            raise options.CannotRunError(str(error)) from error
+    needs = needs_for(costs, rate)
+    figures = {"batch": asdict(costs), "needs": asdict(needs), "warning": needs.warning}
+    Output(as_json).show(figures, _shown(costs, needs))
+    if needs.warning is not None:
+        raise SystemExit(options.SOMETHING_BAD)
+
+
+def _mean_file_bytes(paths: Any, kept: npt.NDArray[np.intp], io_threads: int) -> float:
+    """Return the mean size of a sample of the files at the positions `kept`."""
+    count = min(len(kept), _SAMPLED_FILES)
+    sample = np.random.default_rng(0).choice(kept, count, replace=False)
+    return float(ImageFacts(paths, io_threads=io_threads)[sample]["file_bytes"].mean())
+
+
+def _shown(costs: BatchCosts, needs: Needs) -> Iterator[RenderableType]:
+    each = costs.batch_size / costs.actor_s
+    yield (
+        f"One actor makes {each:.0f} images/s here, and waits {costs.waiting_share:.0%} of the time; a batch of "
+        f"{costs.batch_size} has {costs.nbytes / 1e6:.1f} MB, and its files {costs.file_bytes / 1e6:.1f} MB. "
+        f"{needs.images_per_s:.0f} images/s need:"
+    )
+    table = Table(show_header=False, box=None)
+    table.add_column(justify="right")
+    for amount, what in (
+        (f"{needs.actors}", "actors"),
+        (f"{needs.cores}", "CPU cores for them"),
+        (
+            f"{needs.store_bytes / 1e6:.0f} MB",
+            f"object store on the consumer's host, for a window of {needs.window_batches} batches",
+        ),
+        (f"{needs.network_bit_s / 1e9:.2f} Gbit/s", "from actors on other hosts to the consumer"),
+        (f"{needs.storage_bit_s / 1e9:.2f} Gbit/s", "from the storage to the actors"),
+        (f"{needs.driver_cores:.2f}", "cores of the consumer's process, to receive batches"),
+    ):
+        table.add_row(amount, what)
+    yield table
+    if needs.warning is not None:
+        yield f"But {needs.warning}."

@@ -1,0 +1,118 @@
+"""`raybatch preview`: the first images of an epoch, as the loader would deliver them, on one picture."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import click
+import numpy as np
+
+from raybatch.cli import options
+from raybatch.cli.labelled_folder import folder_source
+from raybatch.cli.output import Output, line, listed
+from raybatch.image import contact_sheet
+from raybatch.loader import Loader
+from raybatch.sources import DataSource, SampleMapDataSource
+
+_LARGEST_EDGE = 256
+
+
+def imported(value: str) -> Callable[..., Any]:
+    """Return the function that `FILE.py:NAME` or `package.module:NAME` is."""
+    where, _, name = value.rpartition(":")
+    if not where:
+        raise click.BadParameter(f"{value!r} is neither FILE.py:NAME nor package.module:NAME")
+    try:
+        found: Callable[..., Any] = getattr(_module(where), name)
+    except (ImportError, OSError, AttributeError) as error:
+        raise click.BadParameter(f"{value!r} cannot be imported: {error}") from error
+    if not callable(found):
+        raise click.BadParameter(f"{value!r} is a {type(found).__name__}, not a function")
+    return found
+
+
+def _module(where: str) -> ModuleType:
+    if not where.endswith(".py"):
+        sys.path.insert(0, "")
+        return importlib.import_module(where)
+    spec = importlib.util.spec_from_file_location(Path(where).stem, where)
+    assert spec is not None  # as for every name that ends in .py
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@click.command()
+@click.argument("directory", type=options.folder)
+@click.option(
+    "--out",
+    type=options.OutFile(r"(?i)\.(png|jpe?g|webp)", "does not end in .png, .jpg or .webp"),
+    default="preview.png",
+    show_default=True,
+    help="Where to write the picture; the suffix says in which format.",
+)
+@options.count("--images", "How many to show.", default=64)
+@options.pixels(
+    "Pixels: one edge, or height and width.  [default: 224, or with --augment as stored]",
+    default=None,
+)
+@options.shuffle
+@options.count("--epoch", "Each has its own order and its own random numbers.", default=0, least=0)
+@click.option(
+    "--augment",
+    type=imported,
+    metavar="FILE.py:NAME",
+    help="Show what this makes of each image: an augmentation of raybatch.image.augment, or a function "
+    "(image, rng=) that returns one. The image is a Pillow image, or an array if there is a --size.",
+)
+@options.reading
+@options.as_json
+@options.report_errors
+def preview(
+    directory: str,
+    out: Path,
+    images: int,
+    size: tuple[int, int] | None,
+    shuffle: int | None,
+    epoch: int,
+    augment: Callable[..., Any] | None,
+    as_json: bool,
+    **reading: Any,
+) -> None:
+    """Write a contact sheet of the first images that the loader would deliver of DIRECTORY, with their labels.
+
+    What cannot be read is left out, and named.
+    """
+    output = Output(as_json)
+    if augment is None:
+        size = size or (224, 224)
+    stored, names = folder_source(directory, size, **reading)
+    source = stored if augment is None else _augmented(stored, augment)
+    with Loader(source, images, shuffle=shuffle, bad_samples="skip") as loader:
+        loader.set_epoch(epoch)
+        shown, labels = next(iter(loader), ([], []))
+        bad = loader.bad_samples
+    for sample in bad:
+        output.console.print(line(sample.message, "red"), crop=False)
+    if len(shown) == 0:
+        raise click.ClickException("none of the images can be shown")
+    texts = [names[label] for label in labels]
+    contact_sheet(shown, texts, largest_edge=_LARGEST_EDGE).save(out)
+    left_out = listed(bad, "index", "path", "message")
+    figures = {"out": str(out), "labels": texts, "left_out": left_out}
+    output.show(figures, [line(f"{len(shown)} images are in {out}")])
+
+
+def _augmented(source: DataSource, augment: Callable[..., Any]) -> DataSource:
+    def augmented(image: Any, label: Any, rng: np.random.Generator) -> tuple[Any, Any]:
+        return augment(image, rng=rng), label
+
+    return SampleMapDataSource(source, augmented)

@@ -1,0 +1,142 @@
+"""`raybatch scan`: what is in a folder of images, and what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from rich.console import RenderableType
+
+from raybatch.accessors import find_images, is_packed
+from raybatch.accessors.image_facts import FACTS, ImageFacts
+from raybatch.accessors.packed_manifest import load_manifest
+from raybatch.cli import options
+from raybatch.cli.labelled_folder import name_labels
+from raybatch.cli.options import Workers
+from raybatch.cli.output import Output, line
+from raybatch.cli.scan_page import write_scan_page
+from raybatch.cli.scan_report import ScanReport
+from raybatch.loader import Loader
+from raybatch.packing import verify
+from raybatch.sources import ArrayDataSource
+
+_BATCH_SIZE = 32
+
+
+@click.command()
+@click.argument("directory", type=options.folder)
+@options.workers
+@options.io_threads
+@click.option(
+    "--exclude-list",
+    type=options.OutFile(r"\.parquet|\.jsonl", "ends neither in .parquet nor in .jsonl"),
+    help="Write the images that cannot be read to this file, .parquet or .jsonl: a list that `Loader(exclude=)` "
+    "takes, for the same files in the same order.",
+)
+@click.option(
+    "--exclude-duplicates",
+    is_flag=True,
+    help="Put images into the list too whose bytes are those of an earlier one.",
+)
+@options.as_json
+@options.html
+@options.pixels(
+    "The pixels that you train at, for the advice on the page of --html.", default="224"
+)
+@options.report_errors
+def scan(
+    directory: str,
+    workers: Workers,
+    io_threads: int,
+    exclude_list: Path | None,
+    exclude_duplicates: bool,
+    as_json: bool,
+    page_path: Path | None,
+    size: tuple[int, int],
+) -> None:
+    """Decode every image below DIRECTORY; say what there is, and which ones cannot be read.
+
+    Sizes, modes, formats, classes, files of the same bytes, and the mean and standard deviation of each channel, as
+    `Normalize` takes them: each image counts the same, its pixels are from 0 to 1.
+
+    Of a folder that `raybatch pack` wrote, every file is compared with its checksum.
+
+    The exit status is 0 if all images can be read, 1 if some cannot, 2 if the scan was not done.
+    """
+    output = Output(as_json)
+    if exclude_duplicates and exclude_list is None:
+        raise click.UsageError("--exclude-duplicates needs --exclude-list FILE to write them to")
+    if "://" not in directory and is_packed(directory):
+        for option, given in (("--exclude-list", exclude_list), ("--html", page_path)):
+            if given is not None:
+                raise click.UsageError(f"{option} is for image files, and these are packed")
+        is_bad = _scan_packed(output, directory)
+    else:
+        report = scan_folder(output, directory, workers, io_threads)
+        if exclude_list is not None:
+            report.exclusions(duplicates=exclude_duplicates).save(exclude_list)
+        if page_path is not None:
+            write_scan_page(report, size, page_path)
+        output.show(report.as_dict(), report.tables())
+        is_bad = len(report.bad) > 0
+    if is_bad:
+        raise SystemExit(options.SOMETHING_BAD)
+
+
+def scan_folder(output: Output, root: str, workers: Workers, io_threads: int = 1) -> ScanReport:
+    """Return what is in the images below `root`, with a progress bar."""
+    paths = find_images(root)
+    labels, classes = name_labels(paths, root)
+    images = ImageFacts(paths, io_threads=io_threads)
+    source = ArrayDataSource([images], include_indices=True)
+    indices, facts = [np.empty(0, np.int64)], [np.empty(0, FACTS)]
+    with (
+        workers.pool() as pool,
+        Loader(source, _BATCH_SIZE, pool=pool, bad_samples="skip") as loader,
+    ):
+        for batch in output.batches("scan", loader, len(paths)):
+            indices.append(batch[0])
+            facts.append(batch[1])
+        bad = loader.bad_samples
+    return ScanReport(
+        root=root,
+        images=images,
+        classes=[classes[label] for label in labels],
+        indices=np.concatenate(indices),
+        facts=np.concatenate(facts),
+        bad=bad,
+    )
+
+
+def _scan_packed(output: Output, directory: str) -> bool:
+    """Compare the packed files in `directory` with their checksums, show what is wrong; return whether anything is."""
+    manifest = load_manifest(Path(directory))
+    columns = manifest.columns
+    faults = [fault._asdict() for fault in verify(directory)]
+    figures = {
+        "packed": manifest.rows,
+        "files": len(manifest.files),
+        "bytes": sum(file.nbytes for file in manifest.files),
+        "columns": {each.name: {"dtype": each.dtype, "shape": each.shape} for each in columns},
+        "classes": manifest.classes,
+        "faults": faults,
+    }
+    output.show(figures, _shown(figures))
+    return bool(faults)
+
+
+def _shown(figures: dict[str, Any]) -> Iterator[RenderableType]:
+    columns = ", ".join(
+        f"{name} {column['dtype']} {column['shape']}" for name, column in figures["columns"].items()
+    )
+    yield f"{figures['packed']} packed samples in {figures['files']} files: {columns}"
+    faults = figures["faults"]
+    yield from (line(f"{fault['path']}: {fault['reason']}") for fault in faults)
+    yield (
+        f"{len(faults)} files are damaged: remove them and pack again, which writes those alone"
+        if faults
+        else "every checksum is right"
+    )

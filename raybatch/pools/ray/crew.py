@@ -1,0 +1,253 @@
+"""The actors that this process works with: those that start, are up, leave, or are to be replaced."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import ray
+from ray import exceptions as ray_errors
+
+from raybatch.errors import PoolError
+from raybatch.pools.ray.actors import RayActor
+from raybatch.pools.ray.connection import RayConnection
+from raybatch.pools.ray.failures import is_lost
+from raybatch.pools.ray.hosts import ActorOptions, OtherVersionError, WorkerFacts, capacity
+from raybatch.pools.ray.metrics import count_worker_death
+from raybatch.pools.ray.object_store import StoreShare
+from raybatch.pools.ray.roster import Roster
+from raybatch.pools.ray.starts import Starts
+from raybatch.scheduling import Workers
+
+_log = logging.getLogger(__name__)
+
+# How often to ask Ray which hosts there are; it takes a millisecond.
+_LOOK_EVERY_S = 1.0
+
+# Ray takes no longer, let alone an endless, wait.
+_MAX_WAIT_S = 3600.0
+
+
+class Turn:
+    """One thread after the other; what the garbage collector wants in between comes `later` in the same turn."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._depth = 0
+        self._actions: deque[Callable[[], None]] = deque()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        self._depth += 1
+
+    def __exit__(self, *exception: object) -> None:
+        try:
+            while self._depth == 1 and self._actions:
+                self._actions.popleft()()
+        finally:
+            self._depth -= 1
+            self._lock.release()
+
+    def later(self, action: Callable[[], None]) -> None:
+        """Call `action`: now, or if this thread is in the middle of a turn, at the end of that."""
+        with self:
+            self._actions.append(action)
+
+
+class Crew:
+    """The actors on `roster`, each replaced when it is lost; `workers` are those that are up.
+
+    Methods may be called from any thread; who uses `workers` does so `with crew.turn`.
+    """
+
+    def __init__(
+        self,
+        connection: RayConnection,
+        roster: Roster,
+        options: ActorOptions,
+        start_timeout_s: float,
+    ) -> None:
+        self.roster = roster
+        self.workers: Workers[RayActor] = Workers()
+        self.store = StoreShare()
+        self.turn = Turn()
+        self._connection = connection
+        self._options = options
+        self._starts = Starts(options, start_timeout_s)
+        self._actors: list[RayActor] = []
+        self._look_at = 0.0
+        self._is_closed = False
+        self.fill_up()
+
+    def check_open(self) -> None:
+        """Raise PoolError if the pool is closed, or its Ray is gone."""
+        if self._is_closed:
+            raise PoolError("the pool is closed")
+        if not self._connection.is_alive():
+            raise PoolError("the Ray that the pool used was shut down by the program")
+
+    def fill_up(self, *, is_awaited: bool = False) -> float:
+        """Start the actors that are missing, and return in how many seconds to call this again.
+
+        PoolError if an actor `is_awaited`, and the first has taken too long to start.
+
+        Actors that are too many since a host left are let go of if they are not up yet, unless that is for others to say;
+        and those on a host that leaves when they have answered.
+        """
+        with self.turn:
+            if self._is_closed:
+                return float("inf")
+            now = time.monotonic()
+            is_due = now >= self._look_at
+            if is_due:
+                self._look()
+            may_start = now >= self._starts.not_before
+            if is_due or (may_start and self._num_staying() < self.size):
+                self._muster(may_start=may_start)
+            waiting = [] if self.roster.is_shared else list(self._starting().values())
+            while waiting and self._num_staying() > self.size:
+                self._remove(waiting.pop())
+            needed = set(self.workers)
+            for actor in [own for own in self._actors if own.is_leaving and not own.queue]:
+                if actor not in needed:
+                    self._remove(actor)
+            due_s = max(self._look_at, self._starts.not_before) - now
+            if self.workers or not is_awaited:
+                return due_s
+        left_s = self._starts.left_s()
+        if left_s <= 0:
+            raise self._starts.timeout(self.size, self.size)
+        return min(due_s, left_s)
+
+    def wait_until_up(self) -> None:
+        """Wait until every actor is up; PoolError if one is not within the time to start."""
+        deadline = time.monotonic() + self._starts.timeout_s
+        while True:
+            self.check_open()
+            due_s = self.fill_up()
+            with self.turn:
+                missing = self.size - len(list(self.workers))
+                num_starting = len(self._starting())
+            if missing <= 0:
+                return
+            self.wait_for_any([], min(deadline - time.monotonic(), due_s))
+            if time.monotonic() >= deadline and len(self._starting()) == num_starting:
+                raise self._starts.timeout(missing, self.size)
+
+    def wait_for_any(self, refs: Iterable[Any], timeout_s: float) -> list[Any]:
+        """Return those of `refs` that have ended, waiting until there is one or an actor is up; [] after `timeout_s`."""
+        starting = self._starting()
+        waited_for = [*refs, *starting]
+        timeout_s = max(0.0, min(timeout_s, _MAX_WAIT_S))
+        if not waited_for:
+            time.sleep(timeout_s)  # `ray.wait` would not wait for nothing
+            return []
+        ended, _ = ray.wait(waited_for, num_returns=1, timeout=timeout_s)
+        for ref in ended:
+            if ref in starting:
+                self._settle_start(starting[ref])
+        return [ref for ref in ended if ref not in starting]
+
+    def replace(self, actor: RayActor) -> None:
+        """End `actor`, if it is still one of the crew, and start another in its place."""
+        with self.turn:
+            if actor not in self._actors or self._is_closed:
+                return
+            _log.warning(
+                "actor %d of the pool is lost; another is started",
+                actor.number,
+                extra={"worker": actor.number},
+            )
+            count_worker_death()
+            actor.died_on = next(filter(is_lost, actor.queue), None)
+            actor.is_gone = True
+            self._remove(actor)
+            self.fill_up()
+
+    def forget(self, key: str) -> None:
+        """Let every actor that has the constant `key` forget it."""
+
+        def tell() -> None:
+            if not self._is_closed and self._connection.is_alive():
+                for actor in self._actors:
+                    actor.forget(key)
+
+        # The garbage collector may say so in the middle of anything.
+        self.turn.later(tell)
+
+    def close(self) -> None:
+        """End all actors, or let go of them; may be called twice."""
+        with self.turn:
+            if not self._is_closed and self._connection.is_alive():
+                self.roster.close(self._actors)
+            self._is_closed = True
+            self._actors.clear()
+
+    def _starting(self) -> dict[Any, RayActor]:
+        """Return the actors that are not up yet, by the reference that tells when they are."""
+        with self.turn:
+            return {actor.ready: actor for actor in self._actors if not actor.is_up}
+
+    def _settle_start(self, actor: RayActor) -> None:
+        """Take note that `actor.ready` has an answer: it is up, or it died, or is not fit to work with."""
+        error: Exception | None = None
+        facts = None
+        try:
+            facts = WorkerFacts.checked(ray.get(actor.ready))
+        except (ray_errors.RayError, OtherVersionError) as why:
+            error = why
+        with self.turn:
+            if actor not in self._actors or actor.is_up:
+                return  # another thread has settled it
+            if error is not None:
+                self._remove(actor)
+                self._starts.failed(error, is_one_up=bool(self.workers))
+                self.fill_up()
+                return
+            actor.facts = facts
+            self.workers.add(actor)
+            self._starts.succeeded()
+            self._mark_leaving()
+
+    def _look(self) -> None:
+        """Ask which hosts there are."""
+        self._found = capacity(self._options)
+        self.store.store_bytes = self._found.store_bytes
+        self._mark_leaving()
+        self._look_at = time.monotonic() + _LOOK_EVERY_S
+
+    def _muster(self, *, may_start: bool) -> None:
+        """Take over what is on the roster, where others are started if they `may_start`."""
+        num_staying = self._num_staying() if may_start else None
+        self.size, handles = self.roster.muster(self._found, num_staying)
+        known = {actor.number for actor in self._actors}
+        for number, handle in handles.items():
+            if number not in known:
+                self._actors.append(RayActor(number, handle=handle, ready=handle.ready.remote()))
+
+    def _num_staying(self) -> int:
+        return sum(not actor.is_leaving for actor in self._actors)
+
+    def _mark_leaving(self) -> None:
+        for actor in self._actors:
+            if actor.facts and actor.facts.node_id in self._found.leaving and not actor.is_leaving:
+                self.workers.leave(actor)
+                self.roster.retire(actor)
+                _log.info(
+                    "host %s is to leave: actor %d gets no more batches",
+                    actor.facts.host,
+                    actor.number,
+                    extra={"worker": actor.number},
+                )
+
+    def _remove(self, actor: RayActor) -> None:
+        self._actors.remove(actor)
+        self.workers.remove(actor)
+        if actor.is_up and not self.workers:
+            self._starts.none_is_up()
+        if self._connection.is_alive():
+            self.roster.end(actor)

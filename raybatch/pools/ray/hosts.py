@@ -1,0 +1,227 @@
+"""The hosts of a cluster: what they have room for, who leaves, what runs there, and what each of them answers."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import ray
+from ray import cloudpickle
+from ray import exceptions as ray_errors
+from ray._private.state import state  # there is no public way to ask which nodes are drained
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from raybatch.pools.ray.connection import RayConnection
+
+# How long a host may take to answer what each of them is asked.
+ANSWER_TIMEOUT_S = 60.0
+
+SPREAD = "SPREAD"
+
+
+@dataclass(frozen=True)
+class ActorOptions:
+    """How many actors there are to be (None: as many as there is room for), and what Ray is asked for, for each.
+
+    Each makes the rows of a batch on `threads` threads.
+    """
+
+    num_actors: int | None
+    threads: int
+    num_cpus: float
+    resources: dict[str, float] = field(default_factory=dict)
+    label_selector: dict[str, str] = field(default_factory=dict)
+    # Ray's default would fill one host before it uses the next.
+    scheduling_strategy: Any = SPREAD
+
+    def __post_init__(self) -> None:
+        if not self.num_cpus >= 0:
+            raise ValueError(f"num_cpus_per_actor must be 0 or more, not {self.num_cpus}")
+        for name, amount in self.resources.items():
+            if name in ("CPU", "GPU", "memory"):
+                raise ValueError(f"resources must be of the user's own, not {name!r}")
+            if not 0 < amount < float("inf"):
+                raise ValueError(f"resources[{name!r}] must be above 0, not {amount}")
+        for name, condition in self.label_selector.items():
+            if not isinstance(condition, str):
+                raise TypeError(f"label_selector[{name!r}] must be a str, not {condition!r}")
+            # Ray's documentation has spaces in `in(a, b)`, and Ray takes them for a part of the label.
+            self.label_selector[name] = condition.replace(" ", "")
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """The hosts that stay have `room` for so many actors; the smallest object store of all has `store_bytes`.
+
+    `leaving` are the ids of the nodes that are drained: their hosts go soon, and no actor starts there.
+    """
+
+    room: int
+    store_bytes: int
+    leaving: frozenset[str]
+
+
+def capacity(options: ActorOptions) -> Capacity:
+    """Ask Ray which hosts are alive, and how many such actors they could run in all."""
+    nodes = _live_nodes()
+    leaving = frozenset(state.get_draining_nodes())
+    hosts = [
+        node["Resources"]
+        for node in nodes
+        if node["NodeID"] not in leaving and is_selected(node["Labels"], options.label_selector)
+    ]
+    # An actor that asks for nothing uses a CPU all the same.
+    demands = {"CPU": options.num_cpus or 1.0, **options.resources}
+    actors = sum(
+        min(int(host.get(name, 0.0) / amount) for name, amount in demands.items() if amount)
+        for host in hosts
+    )
+    stores = filter(None, map(_store_bytes, nodes))
+    return Capacity(max(1, actors), min(stores, default=0), leaving)
+
+
+def is_selected(labels: Mapping[str, str], selector: Mapping[str, str]) -> bool:
+    """Return whether a node with `labels` is one that `selector` admits, by Ray's rules.
+
+    A condition is a value, `in(a, b)`, or either with `!` before it, which a label that is missing fulfils.
+    """
+    return all(_fulfils(labels.get(key), condition) for key, condition in selector.items())
+
+
+def _fulfils(value: str | None, condition: str) -> bool:
+    wanted = condition.removeprefix("!")
+    several = re.fullmatch(r"in\((.*)\)", wanted)
+    values = [wanted] if several is None else several[1].split(",")
+    return (value in values) is not condition.startswith("!")
+
+
+def answers(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the hosts answer, each by a reference in `asked`; RayError where there is no answer in time."""
+    if not asked:
+        return {}
+    ray.wait(list(asked.values()), num_returns=len(asked), timeout=ANSWER_TIMEOUT_S)
+    return {host: _answer(ref) for host, ref in asked.items()}
+
+
+def _answer(ref: Any) -> Any:
+    try:
+        return ray.get(ref, timeout=0)
+    except ray_errors.RayError as error:
+        return error
+
+
+def on_every_host(
+    address: str, function: Callable[..., Any], *arguments: Any
+) -> dict[str, tuple[Any, int]]:
+    """Return what `function` answers on each live host of the cluster at `address`, and how large the store there is.
+
+    By the host's IP address. Instead of an answer there may be a text that says why there is none. The function travels
+    with its module, which the host need not have. PoolError if the cluster cannot be joined.
+    """
+    connection = RayConnection(address)
+    module = importlib.import_module(function.__module__)
+    cloudpickle.register_pickle_by_value(module)
+    try:
+        nodes = {node["NodeManagerAddress"]: node for node in _live_nodes()}
+        asked = {host: _start_at(node, function, arguments) for host, node in nodes.items()}
+        return {
+            host: (
+                _text(answer) if isinstance(answer, ray_errors.RayError) else answer,
+                _store_bytes(nodes[host]),
+            )
+            for host, answer in answers(asked).items()
+        }
+    finally:
+        cloudpickle.unregister_pickle_by_value(module)
+        connection.release()
+
+
+def _start_at(node: Any, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+    task = ray.remote(function).options(num_cpus=0, max_retries=0, scheduling_strategy=there)
+    return task.remote(*arguments)
+
+
+def _text(error: ray_errors.RayError) -> str:
+    if isinstance(error, ray_errors.GetTimeoutError):
+        return f"it gave no answer in {ANSWER_TIMEOUT_S:g} s"
+    return f"{type(error).__name__}: {error}".splitlines()[0]
+
+
+def _live_nodes() -> list[Any]:
+    return [node for node in ray.nodes() if node["Alive"]]
+
+
+def _store_bytes(node: Any) -> int:
+    return int(node["Resources"].get("object_store_memory", 0))
+
+
+@dataclass(frozen=True)
+class WorkerFacts:
+    """Where a worker runs: its host's address and Ray's id of that, and the raybatch it has."""
+
+    host: str
+    node_id: str
+    version: str
+
+    @classmethod
+    def checked(cls, facts: object) -> WorkerFacts:
+        """Return `facts`, which a worker gave; OtherVersionError if it has another raybatch than this process."""
+        if not isinstance(facts, WorkerFacts):
+            raise OtherVersionError("?", "of a time before they told their version")
+        if facts.version != own_version():
+            raise OtherVersionError(facts.host, facts.version)
+        return facts
+
+    @classmethod
+    def here(cls) -> WorkerFacts:
+        """Return those of this process."""
+        return cls(address(), ray.get_runtime_context().get_node_id(), own_version())
+
+
+class OtherVersionError(RuntimeError):
+    """A host has another raybatch than this process, which may make other batches."""
+
+    def __init__(self, host: str, version: str) -> None:
+        here = own_version()
+        super().__init__(
+            f"host {host} has raybatch {version}, and this one {here}: install raybatch {here} there"
+        )
+
+
+def own_version() -> str:
+    """Return the version of this process's raybatch."""
+    # The package's face stands above all layers; only what it is called is asked for here.
+    return str(importlib.import_module("raybatch").__version__)
+
+
+def address() -> str:
+    """Return the address of this host in its cluster."""
+    return str(ray.util.get_node_ip_address())
+
+
+def advice(error: BaseException) -> str:
+    """Return what to do if `error` is raised where something is missing on a host."""
+    if isinstance(error, (ImportError, AttributeError)):
+        return (
+            "Install that code on every host, or send it along: `ray job submit --working-dir . -- python PROGRAM`, or "
+            'ray.init(address, runtime_env={"working_dir": "."}) before the pool is made'
+        )
+    if isinstance(error, OSError):
+        return "Mount or copy it on every host under the same path, or keep the actors off those without it"
+    return "Is all that it needs installed on that host?"
+
+
+def why_not_started(error: BaseException) -> str:
+    """Return why an actor could not be used, in one line, and what to do about it."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    # What the actor's process raised comes as text: its address first, and the exception last.
+    host = re.search(r"creation task.*\bip=([^,\s]+)", lines[0])
+    if host is None:
+        return lines[0]
+    raised = lines[-1].strip()
+    what_to_do = f". {advice(ImportError())}" if "ModuleNotFoundError" in raised else ""
+    return f"on host {host[1]}: {raised}{what_to_do}"
