@@ -71,7 +71,7 @@ def tree_of(name: str) -> ast.Module:
 @cache
 def imported_by(name: str) -> frozenset[str]:
     """Return every module that the module `name` imports, inside functions and for type checking too."""
-    found = set()
+    found: set[str] = set()
     for node in ast.walk(tree_of(name)):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)

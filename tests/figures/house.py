@@ -18,6 +18,7 @@ version is faster. Without --dir the photographs are noise of about their size. 
 from __future__ import annotations
 
 import argparse
+import collections
 import contextlib
 import logging
 import os
@@ -84,8 +85,7 @@ def epochs_s(loader: rb.Loader, epochs: int) -> float:
     """Return the seconds of several epochs that begin with nothing made ahead."""
     began = time.perf_counter()
     for _ in range(epochs):
-        for _ in loader:
-            pass
+        collections.deque(loader, maxlen=0)
     seconds = time.perf_counter() - began
     loader.set_epoch(loader.epoch + 1)
     settle()
@@ -105,14 +105,14 @@ def stretch(paths: list[str], part: float) -> Iterator[float]:
             yield epochs_s(loader, epochs)
 
 
-def empty(_: list[str], part: float) -> Iterator[float]:
+def empty(_paths: list[str], part: float) -> Iterator[float]:
     source = rb.ArrayDataSource([Indices(64 * max(1, round(part * 3000)))])
     with ray_pool(2) as pool, rb.Loader(source, 64, pool=pool) as loader:
         while True:
             yield epochs_s(loader, 1)
 
 
-def waiting(_: list[str], part: float) -> Iterator[float]:
+def waiting(_paths: list[str], part: float) -> Iterator[float]:
     actors = 32
     source = rb.ArrayDataSource([Indices(actors * max(5, round(part * 60)), WAIT_S)])
     with ray_pool(actors) as pool:
@@ -122,8 +122,7 @@ def waiting(_: list[str], part: float) -> Iterator[float]:
                 for _ in range(4 * actors):  # all are at work
                     next(stream)
                 began = time.perf_counter()
-                for _ in stream:
-                    pass
+                collections.deque(stream, maxlen=0)
                 seconds = time.perf_counter() - began
             settle()
             yield seconds
@@ -153,7 +152,7 @@ with rb.Loader(source, 16, shuffle=0, pool=rb.RayActorPool(2)) as loader:
 """
 
 
-def start(paths: list[str], _: float) -> Iterator[float]:
+def start(paths: list[str], _part: float) -> Iterator[float]:
     while True:
         began = time.perf_counter()
         with python(sys.executable, "-c", START) as program:
@@ -187,7 +186,7 @@ def hear(program: subprocess.Popen[str], name: str) -> str:
     for line in program.stdout:
         if line.startswith(f"{name} "):
             return line.removeprefix(f"{name} ").strip()
-    raise RuntimeError(f"{program.args} ended")
+    raise RuntimeError(f"{program.args!r} ended")
 
 
 def serve(work: str, folder: Path, part: float) -> None:
