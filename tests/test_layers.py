@@ -4,6 +4,7 @@ Each test lists whatever breaks its rule.
 """
 
 import ast
+import re
 import subprocess
 import sys
 from collections import defaultdict
@@ -14,6 +15,7 @@ from pathlib import Path
 import raybatch
 
 PACKAGE = Path(raybatch.__file__).parent
+NOTE = PACKAGE / "README.md"
 LAYERS = [
     "errors",
     "checks",
@@ -215,6 +217,22 @@ def methods_of(node: ast.ClassDef) -> set[str]:
         if isinstance(method, (ast.FunctionDef, ast.AsyncFunctionDef))
         if not method.name.startswith("__")
     }
+
+
+def test_the_readme_of_the_package_lists_the_layers_from_the_top() -> None:
+    tree = re.findall(r"^ {4}(\w+)(?:/|\.py) ", NOTE.read_text(), re.MULTILINE)
+    assert tree == LAYERS[::-1]
+
+
+def test_the_readme_of_the_package_names_files_that_exist() -> None:
+    named = re.findall(r"`([\w/]+(?:\.py|/))", NOTE.read_text())
+    assert_none(
+        [
+            name
+            for name in named
+            if not any((folder / name).exists() for folder in (PACKAGE, PACKAGE.parent))
+        ]
+    )
 
 
 def test_import_and_local_iteration_load_no_framework() -> None:
