@@ -14,12 +14,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet
 
-from raybatch.accessors.folder import find_images, image_folder
-from raybatch.accessors.image_list import ImageList
-from raybatch.accessors.paths import PathTable
-from raybatch.accessors.redaction import redacted
-from raybatch.accessors.storage import UrlFiles, is_url
 from raybatch.errors import SampleReadError
+from raybatch.stores.files import UrlFiles, is_url
+from raybatch.stores.listing import ImageList, find_images, image_folder
+from raybatch.stores.paths import PathTable
+from raybatch.stores.secrets import redacted
 
 _FIELDS = [pa.field("bytes", pa.binary()), pa.field("path", pa.string())]
 # Far below what the 32-bit offsets of a binary column reach.

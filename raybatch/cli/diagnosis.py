@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from raybatch.accessors.redaction import redacted, without_secrets
 from raybatch.cli.host_facts import HostFacts
+from raybatch.stores.secrets import redacted, without_secrets
 
 OK, WARNING, PROBLEM = "ok", "warning", "problem"
 

@@ -105,7 +105,7 @@ def _error_at(path: str) -> str | None:
             with open(path, "rb") as file:
                 file.read(1)
             return None
-        from raybatch.accessors.storage import open_store
+        from raybatch.stores.files import open_store
 
         store = open_store()
         try:

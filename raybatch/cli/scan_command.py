@@ -12,7 +12,7 @@ from rich.console import RenderableType
 
 from raybatch.accessors import find_images, is_packed
 from raybatch.accessors.image_facts import FACTS, ImageFacts
-from raybatch.accessors.packed_manifest import load_manifest
+from raybatch.accessors.packed import load_manifest
 from raybatch.cli import options
 from raybatch.cli.labelled_folder import name_labels
 from raybatch.cli.options import Workers

@@ -16,9 +16,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from raybatch.accessors.image_facts import ImageFacts
-from raybatch.accessors.redaction import redacted
 from raybatch.cli.output import listed
 from raybatch.sources import BadSample, BadSampleLedger
+from raybatch.stores.secrets import redacted
 
 _MOST_SHOWN = 20
 

@@ -19,9 +19,9 @@ from unittest import mock
 import numpy as np
 from PIL import Image
 
-from raybatch.accessors.folder import find_images
 from raybatch.image import PixelLayout, augment, resampling
 from raybatch.image.scaling import Extent, Scaling
+from raybatch.stores.listing import find_images
 
 SIZE = 224
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -17,7 +17,7 @@ from raybatch.accessors import (
     find_images,
     image_folder,
 )
-from raybatch.accessors.paths import PathTable
+from raybatch.stores.paths import PathTable
 
 NAMES = ["/a/b.jpg", "/ü é.png", "/\udcff\udcfe.jpg"]  # the last is not valid UTF-8
 

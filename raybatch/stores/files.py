@@ -7,18 +7,15 @@ import os
 import stat
 from collections.abc import Iterator
 from types import ModuleType
-from typing import IO, TYPE_CHECKING, Any, TypeAlias
+from typing import IO, Any, TypeAlias
 from urllib.parse import quote, unquote, urlsplit
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.fs
 
-from raybatch.accessors.redaction import call_without_secrets
-from raybatch.accessors.retries import Retries
-
-if TYPE_CHECKING:
-    from raybatch.accessors.fsspec_files import FsspecFiles
+from raybatch.stores.remote import RemoteFiles, Retries
+from raybatch.stores.secrets import call_without_secrets
 
 # Those that Arrow opens; all others are for fsspec.
 _ARROW_SCHEMES = ("s3", "gs", "gcs", "hdfs", "viewfs")
@@ -26,7 +23,7 @@ _ARROW_SCHEMES = ("s3", "gs", "gcs", "hdfs", "viewfs")
 # Of such files, decoders read what they need.
 _LARGE_BYTES = 2**26
 
-Store: TypeAlias = "UrlFiles | ArrowFiles | FsspecFiles"
+Store: TypeAlias = "UrlFiles | RemoteFiles"
 
 
 def open_store(filesystem: Any = None) -> Store:
@@ -39,7 +36,7 @@ def open_store(filesystem: Any = None) -> Store:
     if isinstance(filesystem, pa.fs.FileSystem):
         return ArrowFiles(filesystem)
     if hasattr(filesystem, "cat_file"):
-        files: FsspecFiles = _fsspec_files().FsspecFiles(filesystem)
+        files: RemoteFiles = _fsspec_files().FsspecFiles(filesystem)
         return files
     raise TypeError(
         f"filesystem must be one of pyarrow.fs or fsspec, or None, not a {type(filesystem)}"
@@ -104,40 +101,19 @@ def _walk(
     yield run
 
 
-class ArrowFiles:
+class ArrowFiles(RemoteFiles):
     """The files of a `pyarrow.fs.FileSystem`."""
-
-    def __init__(self, filesystem: pa.fs.FileSystem, retries: Retries | None = None) -> None:
-        self.filesystem = filesystem
-        self._retries = retries or Retries()
-
-    def open(self, path: str) -> IO[bytes]:
-        """Return all of the file in memory; OSError if it cannot be read, after some retries."""
-        return io.BytesIO(call_without_secrets(lambda: self._retries.call(self._read, path), path))
-
-    def signature(self, path: str) -> tuple[int, ...]:
-        """Return (): to ask a store costs about as much as to read the file."""
-        return ()
 
     def _read(self, path: str) -> bytes:
         with self.filesystem.open_input_stream(path) as stream:
             data: bytes = stream.read()
         return data
 
-    def below(self, root: str, depth: int | None = None) -> Iterator[list[str]]:
-        """Iterate over runs of the names of all files below `root`, as `LocalFiles.below` does."""
+    def _names(self, root: str, depth: int | None) -> list[str]:
         selector = pa.fs.FileSelector(root.rstrip("/"), recursive=depth != 1)
-        infos = call_without_secrets(
-            lambda: self._retries.call(lambda _: self.filesystem.get_file_info(selector), root),
-            root,
-        )
         start = len(selector.base_dir) + 1 if selector.base_dir else 0
-        yield sorted(info.path[start:] for info in infos if info.type == pa.fs.FileType.File)
-
-    def join(self, root: str, names: list[str]) -> list[str]:
-        """Return the paths of `names` below `root`."""
-        prefix = root.rstrip("/") + "/" if root else ""
-        return [prefix + name for name in names]
+        infos = self.filesystem.get_file_info(selector)
+        return [info.path[start:] for info in infos if info.type == pa.fs.FileType.File]
 
 
 class UrlFiles:
@@ -169,7 +145,7 @@ class UrlFiles:
         _, own_path = self._store_of(path) if "://" in path else (self._local, path)
         return self._local.signature(own_path)
 
-    def _store_of(self, path: str) -> tuple[LocalFiles | ArrowFiles | FsspecFiles, str]:
+    def _store_of(self, path: str) -> tuple[LocalFiles | RemoteFiles, str]:
         scheme, _, rest = path.partition("://")
         if scheme == "file":
             return self._local, unquote(rest.removeprefix("localhost"))
@@ -178,7 +154,7 @@ class UrlFiles:
         if not is_url(path):
             return self._local, path
         fsspec_files = _fsspec_files()
-        found: tuple[FsspecFiles, str] = call_without_secrets(
+        found: tuple[RemoteFiles, str] = call_without_secrets(
             lambda: fsspec_files.files_of_url(path, self._retries), path
         )
         return found
@@ -233,7 +209,7 @@ def check_urls(paths: pa.Array) -> None:
 
 def _fsspec_files() -> ModuleType:
     try:
-        from raybatch.accessors import fsspec_files
+        from raybatch.stores import fsspec_files
     except ImportError as error:
         raise ImportError(
             "URLs of this kind are read by fsspec: pip install 'raybatch[remote]'"

@@ -9,8 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from raybatch.accessors.redaction import hold_credentials, redacted
-from raybatch.accessors.storage import is_url
+from raybatch.stores.files import is_url
+from raybatch.stores.secrets import hold_credentials, redacted
 
 # A list of all the paths would take far more memory than they do.
 _PATHS_AT_ONCE = 10_000
