@@ -56,7 +56,7 @@ METHODS = defaultdict(
     lambda: 12,
     {"loader.loader.Loader": 16, "pools.ray.crew.Crew": 14, "scheduling.scheduler.Scheduler": 19},
 )
-SAME_NAMES = ["folder", "indices", "rows"]
+SAME_NAMES = ["indices", "rows"]
 MODULES = {
     ".".join(
         part for part in path.relative_to(PACKAGE).with_suffix("").parts if part != "__init__"
