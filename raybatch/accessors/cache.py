@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from raybatch.accessors.fingerprints import fingerprint_of
-from raybatch.accessors.rows import map_rows, sample_positions
+from raybatch.accessors.reading import map_rows, sample_positions
 
 _log = logging.getLogger(__name__)
 

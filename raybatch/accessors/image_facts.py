@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageMode
 
 from raybatch.accessors.images import ImageFiles, Paths
-from raybatch.accessors.rows import sample_positions
+from raybatch.accessors.reading import sample_positions
 from raybatch.image import ImageReader
 from raybatch.image.reader import converted, orientation_of
 

@@ -14,7 +14,7 @@ import PIL
 import pyarrow as pa
 from PIL import Image
 
-from raybatch.accessors.rows import Opener, ReadAhead, map_rows, sample_positions
+from raybatch.accessors.reading import Opener, ReadAhead, map_rows, sample_positions
 from raybatch.errors import ImageReadError, SampleReadError
 from raybatch.image import ImageReader, PixelLayout
 from raybatch.stages import stage

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from raybatch.accessors.rows import sample_positions
+from raybatch.accessors.reading import sample_positions
 from raybatch.errors import PackError
 
 # Arrow's readers of a folder pass over names that begin with an underscore or a dot.

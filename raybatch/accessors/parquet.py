@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from raybatch.accessors.images import ImageArrays
-from raybatch.accessors.rows import Opener, ReadAhead
+from raybatch.accessors.reading import Opener, ReadAhead
 from raybatch.image import ImageReader, PixelLayout
 from raybatch.stores.location import LocalFiles, Location, Locations, is_url
 
