@@ -168,7 +168,7 @@ class PackedAccessor:
     An int gives such a view always. IndexError, TypeError and ValueError for indices are those of
     `ImageFileAccessor`. When it is made: FileNotFoundError for a folder without packed files, PackError for one
     whose packing has not ended or in which a file is missing or of another size, ValueError for another column.
-    Files must not be changed while they are used; `raybatch.packing.folder` compares their checksums.
+    Files must not be changed while they are used; `raybatch.packing.verify` compares their checksums.
     """
 
     def __init__(
