@@ -23,8 +23,9 @@ from raybatch.pools.ray.crew import Crew
 from raybatch.pools.ray.hosts import SPREAD, ActorOptions, answers, capacity
 from raybatch.pools.ray.keeper import SharedRoster
 from raybatch.pools.ray.metrics import RayMetrics
+from raybatch.pools.ray.packed_error import with_error_unpacked
 from raybatch.pools.ray.roster import PrivateRoster
-from raybatch.pools.ray.worker import RayConstant, unpacked_error
+from raybatch.pools.ray.worker import RayConstant
 from raybatch.scheduling import Prefetch
 
 _log = logging.getLogger(__name__)
@@ -156,19 +157,19 @@ class RayActorPool(WorkerPool):
         A host that gives no answer in time is left out, and logged.
         """
         constant, crew = self.shared_constant(source), self._crew
-        with crew.turn:
+        with crew.lock:
             actors = {actor.facts.host: actor for actor in reversed([*crew.workers]) if actor.facts}
             refs = {host: actor.make(constant, request) for host, actor in actors.items()}
             for host, actor in actors.items():
                 crew.workers.took_up(actor, refs[host], time.monotonic())
         made = answers(refs)
-        with crew.turn:
+        with crew.lock:
             for host, actor in actors.items():
                 crew.workers.answered(actor, refs[host], time.monotonic())
         silent = sorted(host for host, answer in made.items() if isinstance(answer, RayError))
         if silent:
             _log.warning("no answer came from the hosts %s", ", ".join(silent))
-        return {host: unpacked_error(made[host][0]) for host in made if host not in silent}
+        return {host: with_error_unpacked(made[host][0]) for host in made if host not in silent}
 
     def _scheduling_strategy(self, given: Any) -> Any:
         return given
