@@ -66,6 +66,7 @@ class RayActorPool(WorkerPool):
         start_timeout_s: float = 60.0,
         name: str | None = None,
     ) -> None:
+        self._arguments = {name: value for name, value in locals().items() if name != "self"}
         if num_actors is not None:
             num_actors = positive_int("num_actors", num_actors)
         threads_per_actor = positive_int("threads_per_actor", threads_per_actor)
@@ -76,17 +77,6 @@ class RayActorPool(WorkerPool):
             )
         if not start_timeout_s > 0:
             raise ValueError(f"start_timeout_s must be above 0, not {start_timeout_s}")
-        self._arguments: dict[str, Any] = {
-            "num_actors": num_actors,
-            "threads_per_actor": threads_per_actor,
-            "num_cpus_per_actor": num_cpus_per_actor,
-            "resources": resources,
-            "label_selector": label_selector,
-            "scheduling_strategy": scheduling_strategy,
-            "address": address,
-            "start_timeout_s": start_timeout_s,
-            "name": name,
-        }
         options = ActorOptions(
             num_actors,
             threads_per_actor,
