@@ -105,15 +105,15 @@ class Crew:
             is_due = now >= self._look_at
             if is_due:
                 self._look()
+            num_staying = sum(not actor.is_leaving for actor in self._actors)
             may_start = now >= self._starts.not_before
-            if is_due or (may_start and self._num_staying() < self.size):
-                self._take_over(may_start=may_start)
-            waiting = [] if self.roster.is_shared else list(self._starting().values())
-            while waiting and self._num_staying() > self.size:
-                self._remove(waiting.pop())
-            needed = set(self.workers)
+            if is_due or (may_start and num_staying < self.size):
+                self._take_over(num_staying if may_start else None)
+            if num_staying > self.size and not self.roster.is_shared:
+                for actor in list(self._starting().values())[self.size - num_staying :]:
+                    self._remove(actor)
             for actor in [own for own in self._actors if own.is_leaving and not own.queue]:
-                if actor not in needed:
+                if actor not in list(self.workers):
                     self._remove(actor)
             due_s = max(self._look_at, self._starts.not_before) - now
             if self.workers or not is_awaited:
@@ -194,24 +194,23 @@ class Crew:
 
     def _settle_start(self, actor: RayActor) -> None:
         """Take note that `actor.ready` has an answer: it is up, or it died, or is not fit to work with."""
-        error: Exception | None = None
-        facts = None
+        answer: WorkerFacts | Exception
         try:
-            facts = WorkerFacts.checked(ray.get(actor.ready))
-        except (ray_errors.RayError, OtherVersionError) as why:
-            error = why
+            answer = WorkerFacts.checked(ray.get(actor.ready))
+        except (ray_errors.RayError, OtherVersionError) as error:
+            answer = error
         with self.lock:
             if actor not in self._actors or actor.is_up:
                 return  # another thread has settled it
-            if error is not None:
-                self._remove(actor)
-                self._starts.failed(error, is_one_up=bool(self.workers))
-                self.fill_up()
+            if isinstance(answer, WorkerFacts):
+                actor.facts = answer
+                self.workers.add(actor)
+                self._starts.succeeded()
+                self._mark_leaving()
                 return
-            actor.facts = facts
-            self.workers.add(actor)
-            self._starts.succeeded()
-            self._mark_leaving()
+            self._remove(actor)
+            self._starts.failed(answer, is_one_up=bool(self.workers))
+            self.fill_up()
 
     def _look(self) -> None:
         """Ask which hosts there are."""
@@ -220,17 +219,13 @@ class Crew:
         self._mark_leaving()
         self._look_at = time.monotonic() + _LOOK_EVERY_S
 
-    def _take_over(self, *, may_start: bool) -> None:
-        """Take over what is on the roster, where others are started if they `may_start`."""
-        num_staying = self._num_staying() if may_start else None
+    def _take_over(self, num_staying: int | None) -> None:
+        """Take over what is on the roster, which starts others if `num_staying` says how many there are."""
         self.size, handles = self.roster.fill_up(self._found, num_staying)
         known = {actor.number for actor in self._actors}
         for number, handle in handles.items():
             if number not in known:
                 self._actors.append(RayActor(number, handle=handle, ready=handle.ready.remote()))
-
-    def _num_staying(self) -> int:
-        return sum(not actor.is_leaving for actor in self._actors)
 
     def _mark_leaving(self) -> None:
         for actor in self._actors:
