@@ -6,6 +6,8 @@ import operator
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 
 def positive_int(name: str, value: Any) -> int:
     """Return `value` as an int; TypeError if it is no integer, ValueError if it is below 1."""
@@ -22,3 +24,19 @@ def one_of(name: str, value: Any, choices: Iterable[str]) -> str:
     if value not in (known := list(choices)):
         raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}, not {value!r}")
     return str(value)
+
+
+def height_and_width(name: str, value: Any, *, or_edge: bool = False) -> tuple[int, int]:
+    """Return `value` as (height, width) in pixels; with `or_edge` it may be one integer, for both.
+
+    TypeError if it is not two integers, ValueError if one of them is below 1.
+    """
+    try:
+        edges = (value, value) if or_edge and not np.iterable(value) else value
+        height, width = map(operator.index, edges)
+    except (TypeError, ValueError):
+        wanted = "an integer or (height, width)" if or_edge else "(height, width), two integers"
+        raise TypeError(f"{name} must be {wanted}, not {value!r}") from None
+    if height < 1 or width < 1:
+        raise ValueError(f"{name} must be of 1 or more pixels, not {value!r}")
+    return height, width

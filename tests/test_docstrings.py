@@ -6,8 +6,6 @@ import inspect
 from collections.abc import Iterator
 from typing import Any
 
-import pytest
-
 import raybatch as rb
 from raybatch.image import augment
 
@@ -29,15 +27,21 @@ def public_members(thing: Any) -> Iterator[tuple[str, Any]]:
             yield name, inspect.getattr_static(thing, name)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_public_name_and_its_methods_are_documented(name: str) -> None:
-    thing = NAMES[name]
-    if not (inspect.isclass(thing) or inspect.isfunction(thing)):
-        return
-    assert inspect.getdoc(thing)
-    if inspect.isclass(thing):
-        missing = [member for member, _ in public_members(thing) if not doc_of(thing, member)]
-        assert not missing, f"{name}: {', '.join(missing)}"
+def test_public_names_and_their_methods_are_documented() -> None:
+    things = {
+        name: thing
+        for name, thing in NAMES.items()
+        if inspect.isclass(thing) or inspect.isfunction(thing)
+    }
+    missing = [name for name, thing in things.items() if not inspect.getdoc(thing)]
+    missing += [
+        f"{name}.{member}"
+        for name, thing in things.items()
+        if inspect.isclass(thing)
+        for member, _ in public_members(thing)
+        if not doc_of(thing, member)
+    ]
+    assert not missing, "\n" + "\n".join(missing)
 
 
 def doc_of(thing: type, member: str) -> str | None:

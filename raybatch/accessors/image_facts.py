@@ -8,8 +8,8 @@ from typing import IO, Any
 import numpy as np
 from PIL import Image, ImageMode
 
-from raybatch.accessors.image_files import ImageFiles, Paths
-from raybatch.accessors.index import sample_positions
+from raybatch.accessors.images import ImageFiles, Paths
+from raybatch.accessors.reading import sample_positions
 from raybatch.image import ImageReader
 from raybatch.image.reader import converted, orientation_of
 

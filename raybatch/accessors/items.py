@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from raybatch.accessors.index import sample_positions
-from raybatch.accessors.rows import map_rows
+from raybatch.accessors.reading import map_rows, sample_positions
 from raybatch.arrays import is_array_like, portable, sample_count, stack_samples
 
 

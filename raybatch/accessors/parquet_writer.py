@@ -14,12 +14,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet
 
-from raybatch.accessors.folder import find_images, image_folder
-from raybatch.accessors.image_list import ImageList
-from raybatch.accessors.paths import PathTable
-from raybatch.accessors.redaction import redacted
-from raybatch.accessors.storage import UrlFiles, is_url
 from raybatch.errors import SampleReadError
+from raybatch.stores.listing import ImageList, find_images, image_folder
+from raybatch.stores.location import Location, Locations
 
 _FIELDS = [pa.field("bytes", pa.binary()), pa.field("path", pa.string())]
 # Far below what the 32-bit offsets of a binary column reach.
@@ -84,13 +81,13 @@ class _Rows:
         own: npt.NDArray[Any] | None = None if labels is None else np.asarray(labels)
         classes: list[str] | None = None
         if self._root is not None:
-            self._paths = PathTable(find_images(self._root), "")
+            self._paths = Locations(find_images(self._root), "")
             if own is None and any("/" in self._name_of(row) for row in range(len(self))):
                 images = image_folder(self._root)
         elif not isinstance(images, ImageList):
-            self._paths = PathTable(images, "")
+            self._paths = Locations(images, "")
         if isinstance(images, ImageList):
-            self._paths = PathTable(images.paths, "")
+            self._paths = Locations(images.paths, "")
             if own is None:
                 own, classes = images.labels, images.classes
         if len(self) == 0:
@@ -101,7 +98,6 @@ class _Rows:
             )
         self._labels = None if own is None else own.astype(np.int64)
         self._schema = _schema(own is not None, classes)
-        self._store = UrlFiles()
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -132,23 +128,20 @@ class _Rows:
         return pa.Table.from_arrays(columns, schema=self._schema)
 
     def _content(self, row: int) -> bytes:
-        path = self._paths[row]
         try:
-            with self._store.open(path) as file:
+            with self._paths.open(row) as file:
                 return file.read()
         except OSError as error:
             reason = f"{type(error).__name__}: {error}"
-            raise SampleReadError(redacted(path), row, reason) from error
+            raise SampleReadError(self._paths.name_of(row), row, reason) from error
 
     def _name_of(self, row: int) -> str:
         """Return the name that is stored: below the folder, or the last part of a path."""
-        path = self._paths[row]
-        if is_url(path):
-            path = path.partition("?")[0]  # what follows may be a secret
+        path, _ = Location(self._paths[row]).split_query()  # what follows may be a secret
         if self._root is None:
             name = path.rpartition("/")[2]
         else:
-            root = self._root.partition("?")[0] if is_url(self._root) else self._root
+            root, _ = Location(self._root).split_query()
             name = path[len(root) :].lstrip("/")
         # A file name need not be valid UTF-8, a string of Arrow must be.
         return os.fsencode(name).decode(errors="replace")

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from raybatch.accessors.index import sample_positions
+from raybatch.accessors.reading import sample_positions
 from raybatch.batchup.data_source import ArrayDataSource
 from raybatch.loader import Loader
 

@@ -6,7 +6,7 @@ from raybatch.batchup.foreign import (
     IteratorDataSource,
     coerce_data_source,
 )
-from raybatch.batchup.indices import ChoiceBatch
+from raybatch.batchup.nested import ChoiceBatch
 from raybatch.batchup.tree import (
     AbstractDataSource,
     ArrayDataSource,

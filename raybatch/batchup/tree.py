@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from raybatch.batchup.batch_map import ProgressFunc, batch_map_concat, batch_map_mean
-from raybatch.batchup.indices import to_indices, to_rows
+from raybatch.batchup.nested import to_indices, to_rows
 from raybatch.making import Request, make
 from raybatch.order import (
     NO_KEYS,

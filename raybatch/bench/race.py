@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from raybatch.bench.contenders import EXTRA, PLAIN, Contender
 from raybatch.bench.launch import RunError, run
 from raybatch.bench.measures import Seen, Times, difference
+from raybatch.bench.processes import Usage
 from raybatch.bench.work import Work
 
 RIGHT, MISSING, FAILED, DIFFERS = "right", "missing", "failed", "differs"
@@ -36,9 +38,13 @@ class Standing:
     versions: dict[str, str] = field(default_factory=dict)
     rounds: dict[int, Round] = field(default_factory=dict)
 
-    def fail(self, error: RunError) -> None:
-        """Note that it has failed; it is not run again."""
-        self.state, self.note, self.log = FAILED, str(error), error.log
+    def run(self, work: Work, *, look: bool) -> tuple[dict[str, Any], Usage] | None:
+        """Let the contender do `work`, as `launch.run` does; None if it fails, which is noted: it is not run again."""
+        try:
+            return run(self.contender, work, look=look)
+        except RunError as error:
+            self.state, self.note, self.log = FAILED, str(error), error.log
+            return None
 
 
 class Race:
@@ -73,14 +79,10 @@ class Race:
 
     def _time(self, standing: Standing, number: int) -> None:
         warmed = replace(self.work, epochs=1 + self.work.epochs)
-        try:
-            outcome, usage = run(standing.contender, warmed, look=False)
-        except RunError as error:
-            standing.fail(error)
-            return
-        times = outcome["times"]
-        cpu_s = usage.cpu_between(times.began, times.ended)
-        standing.rounds[number] = Round(times, cpu_s, usage.peak_bytes)
+        if (done := standing.run(warmed, look=False)) is not None:
+            times, usage = done[0]["times"], done[1]
+            cpu_s = usage.cpu_between(times.began, times.ended)
+            standing.rounds[number] = Round(times, cpu_s, usage.peak_bytes)
 
 
 def look(contender: Contender, once: Work) -> Seen:
@@ -94,11 +96,9 @@ def check(standing: Standing, once: Work, reference: Seen) -> None:
     contender = standing.contender
     if not contender.delivers or contender == PLAIN:
         return
-    try:
-        outcome, _ = run(contender, once, look=True)
-    except RunError as error:
-        standing.fail(error)
+    if (done := standing.run(once, look=True)) is None:
         return
+    outcome, _ = done
     if "missing" in outcome:
         standing.state = MISSING
         standing.note = f"no module {outcome['missing']}: pip install '{EXTRA}'"

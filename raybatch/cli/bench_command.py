@@ -62,7 +62,7 @@ def _plot_path(context: click.Context, option: click.Parameter, path: Path | Non
 )
 @options.decode
 @options.scale_margin
-@options.as_json
+@options.output
 @click.option(
     "--plot",
     "plot_path",
@@ -71,7 +71,6 @@ def _plot_path(context: click.Context, option: click.Parameter, path: Path | Non
     help="Where to draw the figures, such as bench.png.",
 )
 @options.html
-@options.report_errors
 def bench(
     directory: str | None,
     size: tuple[int, int],
@@ -83,7 +82,7 @@ def bench(
     peers: list[str],
     decode: str,
     scale_margin: float,
-    as_json: bool,
+    output: Output,
     plot_path: Path | None,
     page_path: Path | None,
 ) -> None:
@@ -103,7 +102,6 @@ def bench(
     if page_path is not None:
         options.check_installed("matplotlib", options.HTML_EXTRA)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    output = Output(as_json)
     workers = workers or len(os.sched_getaffinity(0))
     with given_or_made(output, directory, images or _MADE_IMAGES) as folder:
         work = Work(_shuffled(folder, images), size, batch_size, workers, epochs, scale_margin)

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from rich import box
 from rich.console import RenderableType
+from rich.markup import escape
 from rich.table import Table
-from rich.text import Text
 
 from raybatch.bench.report import has_other_pixels, marked_title, shortest_s, timed
 from raybatch.cli.pages import data_uri, write_page
@@ -45,7 +45,7 @@ def shown(report: dict[str, Any]) -> Iterator[RenderableType]:
     yield from _notes(report)
     for row in report["contenders"]:
         if row["state"] != "right":
-            yield Text(f"{row['title']}: {row['state']}: {row['note']}")
+            yield escape(f"{row['title']}: {row['state']}: {row['note']}")
 
 
 def write_bench_page(report: dict[str, Any], path: Path) -> None:

@@ -9,12 +9,13 @@ from typing import Any
 import click
 from rich.console import RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from raybatch.cli import options
 from raybatch.cli.labelled_folder import folder_source, given_or_made
 from raybatch.cli.load_command import time_epoch
-from raybatch.cli.options import Workers
-from raybatch.cli.output import Output, line
+from raybatch.cli.options import ActorOptions
+from raybatch.cli.output import Output
 from raybatch.image import contact_sheet
 from raybatch.loader import Loader
 
@@ -34,21 +35,19 @@ _SEED = 12345
     show_default=True,
     help="Where to write a picture of the first batch.",
 )
-@options.as_json
-@options.report_errors
+@options.output
 def demo(
     directory: str | None,
     size: tuple[int, int],
     batch_size: int,
     actors: int | None,
     sheet_path: Path,
-    as_json: bool,
+    output: Output,
 ) -> None:
     """Load the images below DIRECTORY with Ray actors, then without, and show that both give the same.
 
     Without DIRECTORY, 1,000 pictures are made in a temporary folder.
     """
-    output = Output(as_json)
     streams = {}
     with given_or_made(output, directory) as folder:
         source, names = folder_source(folder, size)
@@ -56,7 +55,7 @@ def demo(
         output.console.print(f"{images} images, classes: {', '.join(names)}")
         for title, count in (("Ray actors", actors), ("this process", 0)):
             with (
-                Workers(count).pool() as pool,
+                ActorOptions(count).pool() as pool,
                 Loader(source, batch_size, shuffle=_SEED, pool=pool) as loader,
             ):
                 streams[title] = time_epoch(output, loader, 0)
@@ -80,7 +79,7 @@ def _shown(
         table.add_row(title, f"{row['images_per_s']:.0f}", f"{row['first_batch_s']:.2f} s")
     yield table
     yield "The digests of the two streams, over every pixel and label in their order:"
-    yield from (line(f"  {row['digest']}  {title}") for title, row in streams.items())
+    yield from (Text(f"  {row['digest']}  {title}") for title, row in streams.items())
     if is_equal:
         yield "They are equal: the same images, in the same order, bit for bit."
     yield f"The first batch is in {sheet_path}"

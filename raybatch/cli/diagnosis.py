@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from raybatch.accessors.redaction import redacted, without_secrets
 from raybatch.cli.host_facts import HostFacts
+from raybatch.stores.location import Location
 
 OK, WARNING, PROBLEM = "ok", "warning", "problem"
 
@@ -44,16 +44,15 @@ def of_host(where: str, facts: HostFacts) -> Iterator[Finding]:
 def of_paths(hosts: Mapping[str, HostFacts], paths: list[str]) -> Iterator[Finding]:
     """Iterate over which of `paths` can be read on all hosts."""
     for path in paths:
+        location = Location(path)
         errors = {
             where: facts.unreadable[path]
             for where, facts in hosts.items()
             if path in facts.unreadable
         }
-        check = f"path {redacted(path)}"
+        check = f"path {location}"
         if errors:
-            seen = "; ".join(
-                f"{where}: {without_secrets(text, path)}" for where, text in errors.items()
-            )
+            seen = "; ".join(f"{where}: {location.hide(text)}" for where, text in errors.items())
             advice = (
                 "mount or copy it there under the same path, or give its user the right to read it"
             )

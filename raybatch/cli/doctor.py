@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 
 import click
-from rich.console import Console
 from rich.text import Text
 
 from raybatch.cli import diagnosis, options
 from raybatch.cli.diagnosis import PROBLEM, Finding
 from raybatch.cli.host_facts import HostFacts, look
+from raybatch.cli.output import Output
 from raybatch.errors import PoolError
 
 _STYLES = {"ok": "green", "warning": "yellow", "problem": "red"}
@@ -26,9 +25,8 @@ _STYLES = {"ok": "green", "warning": "yellow", "problem": "red"}
     envvar="RAY_ADDRESS",
     help="The Ray cluster to look at, such as auto or HOST:PORT.  [default: RAY_ADDRESS, or this machine alone]",
 )
-@options.as_json
-@options.report_errors
-def doctor(paths: tuple[str, ...], address: str | None, as_json: bool) -> None:
+@options.output
+def doctor(paths: tuple[str, ...], address: str | None, output: Output) -> None:
     """Look at this machine, and at every host of a cluster, and say what is in the way of loading.
 
     PATHS are files, folders or URLs that every host is to read.
@@ -41,10 +39,7 @@ def doctor(paths: tuple[str, ...], address: str | None, as_json: bool) -> None:
     try:
         findings.extend(_findings(absolute, None if address in ("", "local") else address))
     finally:
-        if as_json:
-            click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
-        else:
-            _report(Console(), findings)
+        output.show([asdict(finding) for finding in findings], _shown(findings))
     if any(finding.status == PROBLEM for finding in findings):
         raise SystemExit(options.SOMETHING_BAD)
 
@@ -82,10 +77,9 @@ def _findings(paths: list[str], address: str | None) -> Iterator[Finding]:
     yield from diagnosis.of_paths(hosts, paths)
 
 
-def _report(console: Console, findings: list[Finding]) -> None:
+def _shown(findings: list[Finding]) -> Iterator[Text]:
     for finding in findings:
-        line = Text(f"{finding.status:8}", style=_STYLES[finding.status])
-        line.append(f"{finding.check}: {finding.seen}", style="default")
-        console.print(line, soft_wrap=True)
+        status = (f"{finding.status:8}", _STYLES[finding.status])
+        yield Text.assemble(status, f"{finding.check}: {finding.seen}")
         if finding.advice:
-            console.print(Text(f"{'':8}→ {finding.advice}"), soft_wrap=True)
+            yield Text(f"{'':8}→ {finding.advice}")

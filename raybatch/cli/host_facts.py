@@ -86,7 +86,7 @@ def _kernel() -> str:
     if importlib.util.find_spec("numba") is None:
         return "no Numba"
     try:
-        from raybatch.image.resampling import has_kernel
+        from raybatch.image.scaling import has_kernel
 
         return "usable" if has_kernel() else "its pixels are not Pillow's, or it cannot be compiled"
     except Exception as error:
@@ -105,15 +105,15 @@ def _error_at(path: str) -> str | None:
             with open(path, "rb") as file:
                 file.read(1)
             return None
-        from raybatch.accessors.storage import open_store
+        from raybatch.stores.location import Location
 
-        store = open_store()
+        location = Location(path)
         try:
-            with store.open(path) as file:
+            with location.open() as file:
                 file.read(1)
         except OSError as error:
             # It may be a folder.
-            return None if any(store.below(path, 1)) else str(error)
+            return None if any(location.below(1)) else str(error)
         return None
     except Exception as error:
         return f"{type(error).__name__}: {error}"

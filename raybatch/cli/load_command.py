@@ -10,7 +10,7 @@ from rich.table import Table
 
 from raybatch.cli import options
 from raybatch.cli.labelled_folder import folder_source
-from raybatch.cli.options import Workers
+from raybatch.cli.options import ActorOptions
 from raybatch.cli.output import Output
 from raybatch.loader import Loader
 from raybatch.sources import StreamDigest
@@ -24,16 +24,15 @@ from raybatch.sources import StreamDigest
 @options.shuffle
 @options.workers
 @options.reading
-@options.as_json
-@options.report_errors
+@options.output
 def load(
     directory: str,
     size: tuple[int, int],
     batch_size: int,
     epochs: int,
     shuffle: int | None,
-    workers: Workers,
-    as_json: bool,
+    workers: ActorOptions,
+    output: Output,
     **reading: Any,
 ) -> None:
     """Load the images below DIRECTORY, and say how fast they came.
@@ -41,7 +40,6 @@ def load(
     The digest of an epoch covers every pixel and label in their order: the same images, size, batch size, seed and
     ways of reading give the same digest, with any number of actors.
     """
-    output = Output(as_json)
     source, _ = folder_source(directory, size, **reading)
     with workers.pool() as pool, Loader(source, batch_size, shuffle=shuffle, pool=pool) as loader:
         epoch_figures = [time_epoch(output, loader, epoch) for epoch in range(epochs)]

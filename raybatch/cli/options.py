@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 import click
 
+from raybatch.cli.output import Output
 from raybatch.errors import RaybatchError
 from raybatch.image.reader import DECODES
 from raybatch.image.scaling import FITS
@@ -35,13 +36,14 @@ class CannotRunError(click.ClickException):
     exit_code = 2
 
 
-def report_errors(command: Command) -> Command:
-    """Let what the user can mend end the command with one line and the status 2."""
+def output(command: Command) -> Command:
+    """Add --json; an `Output` arrives, and what the user can mend ends the command with one line and the status 2."""
 
+    @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
     @functools.wraps(command)
-    def reporting(*args: Any, **kwargs: Any) -> Any:
+    def reporting(*args: Any, as_json: bool, **kwargs: Any) -> Any:
         try:
-            return command(*args, **kwargs)
+            return command(*args, output=Output(as_json), **kwargs)
         except (RaybatchError, OSError) as error:
             raise CannotRunError(str(error)) from error
 
@@ -126,7 +128,6 @@ batch_size = count("--batch-size", "Images a batch.", default=64)
 shuffle = click.option(
     "--shuffle", type=click.IntRange(min=0), metavar="SEED", help="Shuffle with this seed."
 )
-as_json = click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 io_threads = count(
     "--io-threads",
     "Files that an actor reads at the same time, for storage that makes it wait.",
@@ -186,7 +187,7 @@ def reading(command: Command) -> Command:
 
 
 @dataclass(frozen=True)
-class Workers:
+class ActorOptions:
     """Ray actors that load: how many, None for one for each CPU or 0 for none, in which cluster, on which hosts."""
 
     actors: int | None
@@ -271,7 +272,7 @@ def one_worker(command: Command) -> Command:
         actors: int | None = 1,
         **kwargs: Any,
     ) -> Any:
-        return command(*args, workers=Workers(actors, address, resources, labels), **kwargs)
+        return command(*args, workers=ActorOptions(actors, address, resources, labels), **kwargs)
 
     for option in (
         _pairs(

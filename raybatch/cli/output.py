@@ -29,12 +29,12 @@ class Output:
         self._as_json = as_json
 
     def show(self, figures: Any, shown: Iterable[RenderableType]) -> None:
-        """Write `figures` as JSON, or else print what is to be `shown` of them."""
+        """Write `figures` as JSON, or else print what is to be `shown` of them; a `Text` keeps its lines as they are."""
         if self._as_json:
             click.echo(json.dumps(figures, indent=2))
             return
         for part in shown:
-            self.console.print(part, crop=False)
+            self.console.print(part, soft_wrap=isinstance(part, Text))
 
     def batches(self, what: str, batches: Iterable[Batch], images: int) -> Iterator[Batch]:
         """Iterate over `batches`, of `images` images in all, and show how many have come, on a terminal."""
@@ -64,11 +64,6 @@ class Output:
 
     def _progress(self, *columns: ProgressColumn) -> Progress:
         return Progress(*columns, console=self.console, disable=not self.console.is_terminal)
-
-
-def line(text: str, style: str = "") -> Text:
-    """Return `text`, such as a message with a path, as it is: nothing in it is markup, and it is not broken."""
-    return Text(text, style, no_wrap=True, overflow="ignore")
 
 
 def listed(bad: BadSampleLedger, *fields: str) -> list[dict[str, Any]]:

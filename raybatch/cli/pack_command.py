@@ -9,11 +9,12 @@ from typing import Any
 
 import click
 from rich.console import RenderableType
+from rich.text import Text
 
 from raybatch.cli import options
 from raybatch.cli.labelled_folder import folder_source
-from raybatch.cli.options import Workers
-from raybatch.cli.output import Output, line, listed
+from raybatch.cli.options import ActorOptions
+from raybatch.cli.output import Output, listed
 from raybatch.packing import Packed
 from raybatch.packing import pack as pack_source
 from raybatch.sources import Batch
@@ -36,8 +37,7 @@ from raybatch.sources import Batch
 )
 @options.workers
 @options.reading
-@options.as_json
-@options.report_errors
+@options.output
 def pack(
     src: str,
     out: str,
@@ -45,8 +45,8 @@ def pack(
     batch_size: int,
     rows_per_file: int | None,
     bad_samples: str,
-    workers: Workers,
-    as_json: bool,
+    workers: ActorOptions,
+    output: Output,
     **reading: Any,
 ) -> None:
     """Decode the images below SRC once, into Arrow files in the folder OUT, for `PackedAccessor(OUT)`.
@@ -55,7 +55,6 @@ def pack(
 
     The exit status is 0 if all images are packed, 1 if some were left out, 2 if the packing has not ended.
     """
-    output = Output(as_json)
     # From wherever the command is given again, the paths are the same.
     root = src if "://" in src else os.path.abspath(src)
     source, classes = folder_source(root, size, **reading)
@@ -89,4 +88,4 @@ def _shown(done: Packed, seconds: float) -> Iterator[RenderableType]:
         f"{seconds:.1f} s"
     )
     for bad in done.bad_samples:
-        yield line(f"left out: {bad.message}")
+        yield Text(f"left out: {bad.message}")

@@ -17,7 +17,7 @@ from raybatch.accessors.image_facts import ImageFacts
 from raybatch.bench.needs import BatchCosts, Needs, measure_costs, needs_for
 from raybatch.cli import options
 from raybatch.cli.labelled_folder import folder_source
-from raybatch.cli.options import Workers
+from raybatch.cli.options import ActorOptions
 from raybatch.cli.output import Output
 from raybatch.sources import BadSampleLedger
 
@@ -51,17 +51,16 @@ def _rate(text: str) -> float:
 @options.count("--batches", "Measure so many, made by one actor.", default=20)
 @options.one_worker
 @options.reading
-@options.as_json
-@options.report_errors
+@options.output
 def plan(
     directory: str,
     rate: float,
     size: tuple[int, int],
     batch_size: int,
     batches: int,
-    workers: Workers,
+    workers: ActorOptions,
     exclude: BadSampleLedger | None,
-    as_json: bool,
+    output: Output,
     **reading: Any,
 ) -> None:
     """Measure a few batches of the images below DIRECTORY, and reckon what --rate images a second need.
@@ -86,7 +85,7 @@ def plan(
             raise options.CannotRunError(str(error)) from error
     needs = needs_for(costs, rate)
     figures = {"batch": asdict(costs), "needs": asdict(needs), "warning": needs.warning}
-    Output(as_json).show(figures, _shown(costs, needs))
+    output.show(figures, _shown(costs, needs))
     if needs.warning is not None:
         raise SystemExit(options.SOMETHING_BAD)
 

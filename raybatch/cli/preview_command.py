@@ -12,10 +12,11 @@ from typing import Any
 
 import click
 import numpy as np
+from rich.text import Text
 
 from raybatch.cli import options
 from raybatch.cli.labelled_folder import folder_source
-from raybatch.cli.output import Output, line, listed
+from raybatch.cli.output import Output, listed
 from raybatch.image import contact_sheet
 from raybatch.loader import Loader
 from raybatch.sources import DataSource, SampleMapDataSource
@@ -74,8 +75,7 @@ def _module(where: str) -> ModuleType:
     "(image, rng=) that returns one. The image is a Pillow image, or an array if there is a --size.",
 )
 @options.reading
-@options.as_json
-@options.report_errors
+@options.output
 def preview(
     directory: str,
     out: Path,
@@ -84,14 +84,13 @@ def preview(
     shuffle: int | None,
     epoch: int,
     augment: Callable[..., Any] | None,
-    as_json: bool,
+    output: Output,
     **reading: Any,
 ) -> None:
     """Write a contact sheet of the first images that the loader would deliver of DIRECTORY, with their labels.
 
     What cannot be read is left out, and named.
     """
-    output = Output(as_json)
     if augment is None:
         size = size or (224, 224)
     stored, names = folder_source(directory, size, **reading)
@@ -101,14 +100,14 @@ def preview(
         shown, labels = next(iter(loader), ([], []))
         bad = loader.bad_samples
     for sample in bad:
-        output.console.print(line(sample.message, "red"), crop=False)
+        output.console.print(Text(sample.message, "red"), soft_wrap=True)
     if len(shown) == 0:
         raise click.ClickException("none of the images can be shown")
     texts = [names[label] for label in labels]
     contact_sheet(shown, texts, largest_edge=_LARGEST_EDGE).save(out)
     left_out = listed(bad, "index", "path", "message")
     figures = {"out": str(out), "labels": texts, "left_out": left_out}
-    output.show(figures, [line(f"{len(shown)} images are in {out}")])
+    output.show(figures, [Text(f"{len(shown)} images are in {out}")])
 
 
 def _augmented(source: DataSource, augment: Callable[..., Any]) -> DataSource:

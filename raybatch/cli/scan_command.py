@@ -9,14 +9,15 @@ from typing import Any
 import click
 import numpy as np
 from rich.console import RenderableType
+from rich.text import Text
 
 from raybatch.accessors import find_images, is_packed
 from raybatch.accessors.image_facts import FACTS, ImageFacts
-from raybatch.accessors.packed_manifest import load_manifest
+from raybatch.accessors.packed import load_manifest
 from raybatch.cli import options
 from raybatch.cli.labelled_folder import name_labels
-from raybatch.cli.options import Workers
-from raybatch.cli.output import Output, line
+from raybatch.cli.options import ActorOptions
+from raybatch.cli.output import Output
 from raybatch.cli.scan_page import write_scan_page
 from raybatch.cli.scan_report import ScanReport
 from raybatch.loader import Loader
@@ -41,19 +42,18 @@ _BATCH_SIZE = 32
     is_flag=True,
     help="Put images into the list too whose bytes are those of an earlier one.",
 )
-@options.as_json
+@options.output
 @options.html
 @options.pixels(
     "The pixels that you train at, for the advice on the page of --html.", default="224"
 )
-@options.report_errors
 def scan(
     directory: str,
-    workers: Workers,
+    workers: ActorOptions,
     io_threads: int,
     exclude_list: Path | None,
     exclude_duplicates: bool,
-    as_json: bool,
+    output: Output,
     page_path: Path | None,
     size: tuple[int, int],
 ) -> None:
@@ -66,7 +66,6 @@ def scan(
 
     The exit status is 0 if all images can be read, 1 if some cannot, 2 if the scan was not done.
     """
-    output = Output(as_json)
     if exclude_duplicates and exclude_list is None:
         raise click.UsageError("--exclude-duplicates needs --exclude-list FILE to write them to")
     if "://" not in directory and is_packed(directory):
@@ -86,7 +85,9 @@ def scan(
         raise SystemExit(options.SOMETHING_BAD)
 
 
-def scan_folder(output: Output, root: str, workers: Workers, io_threads: int = 1) -> ScanReport:
+def scan_folder(
+    output: Output, root: str, workers: ActorOptions, io_threads: int = 1
+) -> ScanReport:
     """Return what is in the images below `root`, with a progress bar."""
     paths = find_images(root)
     labels, classes = name_labels(paths, root)
@@ -134,7 +135,7 @@ def _shown(figures: dict[str, Any]) -> Iterator[RenderableType]:
     )
     yield f"{figures['packed']} packed samples in {figures['files']} files: {columns}"
     faults = figures["faults"]
-    yield from (line(f"{fault['path']}: {fault['reason']}") for fault in faults)
+    yield from (Text(f"{fault['path']}: {fault['reason']}") for fault in faults)
     yield (
         f"{len(faults)} files are damaged: remove them and pack again, which writes those alone"
         if faults

@@ -16,9 +16,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from raybatch.accessors.image_facts import ImageFacts
-from raybatch.accessors.redaction import redacted
 from raybatch.cli.output import listed
 from raybatch.sources import BadSample, BadSampleLedger
+from raybatch.stores.location import Location
 
 _MOST_SHOWN = 20
 
@@ -85,7 +85,7 @@ class ScanReport:
         """Return all of it, for JSON."""
         mean, std = self.moments or (None, None)
         return {
-            "root": redacted(self.root),
+            "root": str(Location(self.root)),
             "images": len(self.classes),
             "readable": len(self.facts),
             "bytes": int(self.facts["file_bytes"].sum()),

@@ -13,11 +13,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, ImageColor, ImageMode, ImageOps, UnidentifiedImageError
 
-from raybatch.checks import one_of
+from raybatch.checks import height_and_width, one_of
 from raybatch.errors import ImageReadError
 from raybatch.image.pixels import BoundLayout
-from raybatch.image.resampling import RESAMPLING, filter_name
-from raybatch.image.scaling import FITS, Extent, Scaling
+from raybatch.image.scaling import FITS, RESAMPLING, Extent, Scaling, filter_name
 from raybatch.stages import stage
 
 DECODES = ("exact", "scaled")
@@ -67,7 +66,7 @@ class ImageReader:
 
     def __post_init__(self) -> None:
         if self.size is not None:
-            object.__setattr__(self, "size", _check_size(self.size))
+            object.__setattr__(self, "size", height_and_width("size", self.size))
         if self.mode is not None and self.mode not in Image.MODES:
             raise ValueError(f"mode must be one of Pillow's modes {Image.MODES}, not {self.mode!r}")
         one_of("fit", self.fit, FITS)
@@ -162,16 +161,6 @@ def orientation_of(image: Image.Image) -> int:
     """Return the EXIF orientation of `image`, from 1 to 8; 1 if it has none that makes sense."""
     orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     return orientation if orientation in range(1, 9) else 1
-
-
-def _check_size(size: Any) -> tuple[int, int]:
-    try:
-        height, width = (operator.index(edge) for edge in size)
-    except (TypeError, ValueError):
-        raise TypeError(f"size must be (height, width), two integers, not {size!r}") from None
-    if height < 1 or width < 1:
-        raise ValueError(f"size must be (height, width) of 1 or more pixels, not {size!r}")
-    return height, width
 
 
 def _check_colour(colour: Any) -> Colour:

@@ -12,18 +12,17 @@ from raybatch.sources import Batch
 
 
 class EpochIterator:
-    """Iterates to the end of the epoch that `course` is in, by global batches of `size` samples.
+    """Iterates to the end of the epoch that `course` is in.
 
     `watch` has begun, and is ended. The epoch is completed if its last batch was delivered, whether or not the caller
     asks for another.
     """
 
     def __init__(
-        self, course: Course, size: int, delivery: Delivery, counter: StatsCounter, watch: Watch
+        self, course: Course, delivery: Delivery, counter: StatsCounter, watch: Watch
     ) -> None:
         assert course.stream is not None
         self._course, self._stream = course, course.stream
-        self._size = size
         self._delivery = delivery
         self._counter = counter
         self._watch = watch
@@ -49,7 +48,7 @@ class EpochIterator:
                 self.close()
                 raise
             self._is_over = request.is_last
-            self._course.received(request, self._size)
+            self._course.step = request.step
             if result.error is None:
                 self._counter.made(result.valid, result.seconds)
             try:

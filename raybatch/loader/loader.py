@@ -106,7 +106,7 @@ class Loader:
             self._delivery.ledger,
         )
         self._adopts_seed = shuffle is True
-        self._course = Course(self._counter)
+        self._course = Course(self._plan.global_batch_size, self._counter)
         # Weak, so that an iterator is gone, and what was made for it, as soon as its loop is left.
         self._iterator: weakref.ref[EpochIterator] | None = None
 
@@ -209,13 +209,12 @@ class Loader:
         if course.stream is None:
             requests = self._plan.requests(course.begin)
             course.stream = self._producer.stream(
-                requests, course.largest_bytes, self._journal, self._watch.wait
+                requests, course.largest_bytes, self._journal, self._watch.waiting
             )
         self._delivery.begin_epoch()
-        course.position = course.begin
+        course.start()
         self._watch.begin(self.epoch, self._num_batches_left)
-        size = self._plan.global_batch_size
-        iterator = EpochIterator(course, size, self._delivery, self._counter, self._watch)
+        iterator = EpochIterator(course, self._delivery, self._counter, self._watch)
         self._iterator = weakref.ref(iterator)
         return iterator
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from raybatch.loader.stats import StatsCounter
-from raybatch.making import Request
 from raybatch.pools import HandOver, OrderedStream
 
 # The way through an epoch: (size of the global batches, how many steps of it), oldest first.
@@ -51,15 +50,23 @@ class Position:
 class Course:
     """The way of one consumer through the epochs, shared by a loader and its iterator.
 
-    `position` is what the consumer has received, `begin` where its iteration over the epoch began, or will begin. A
-    stream that goes on beyond an epoch serves the next one too. `counter` is told what handing over took.
+    Its iteration over an epoch began, or will begin, at `begin`, and `step` is the number of the global batch, of `size`
+    samples, that it received last, None before the first. A `stream` that goes on beyond an epoch serves the next one
+    too. `counter` is told what handing over took.
     """
 
-    def __init__(self, counter: StatsCounter) -> None:
-        self.position = self.begin = Position()
+    def __init__(self, size: int, counter: StatsCounter) -> None:
+        self.begin = self._resting = Position()
+        self.step: int | None = None
         self.stream: OrderedStream | None = None
         self.largest_bytes = 0
+        self._size = size
         self._counter = counter
+
+    @property
+    def position(self) -> Position:
+        """What the consumer has received."""
+        return self._resting if self.step is None else self.begin.at(self.step, self._size)
 
     @property
     def hand_over(self) -> HandOver:
@@ -69,17 +76,18 @@ class Course:
     def move(self, position: Position) -> None:
         """Go on at `position`; what was made ahead is dropped."""
         self.drop_stream()
-        self.position = self.begin = position
+        self.begin = position
+        self.start()
 
-    def received(self, request: Request, size: int) -> None:
-        """Note that the consumer has the result of `request`, one of global batches of `size` samples."""
-        self.position = self.begin.at(request.step, size)
+    def start(self) -> None:
+        """Begin to iterate."""
+        self._resting, self.step = self.begin, None
 
     def leave(self, *, completed: bool, stream_goes_on: bool) -> None:
         """Note that the consumer leaves the epoch; a completed one is followed by the next."""
-        if completed:
-            self.position = Position(self.position.epoch + 1)
-        self.begin = Position(self.position.epoch)
+        left = self.position
+        self._resting, self.step = Position(left.epoch + 1) if completed else left, None
+        self.begin = Position(self._resting.epoch)
         if not stream_goes_on:
             self.drop_stream()
 

@@ -47,7 +47,7 @@ class Producer:
         requests: Iterator[Request],
         largest_bytes: int,
         journal: Journal,
-        waiting: Callable[[OrderedStream], None],
+        waiting: Callable[[OrderedStream], None] | None,
     ) -> OrderedStream:
         """Return the stream of the results of `requests`; the other arguments are those of `OrderedStream`."""
         return OrderedStream(

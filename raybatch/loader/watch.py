@@ -55,7 +55,12 @@ class Watch:
                 self._due[number] = now + watcher.every_s
         self._next = min(self._due.values())
 
-    def wait(self, stream: OrderedStream) -> None:
+    @property
+    def waiting(self) -> Callable[[OrderedStream], None] | None:
+        """What a stream is to call while it waits, None if nobody watches."""
+        return self._wait if self._watchers else None
+
+    def _wait(self, stream: OrderedStream) -> None:
         """As `look`, while the loop waits for a batch."""
         if self.is_on:
             self._counter.still_waiting()

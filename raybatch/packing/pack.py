@@ -11,14 +11,13 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from raybatch.accessors.packed_manifest import Manifest, PackedColumn
+from raybatch.accessors.packed import Manifest, PackedColumn
 from raybatch.errors import BadSamplesError
 from raybatch.loader import Loader
 from raybatch.making import BadSamples
-from raybatch.packing.arrow_file import column_of
 from raybatch.packing.folder import PackFolder
 from raybatch.packing.provenance import provenance
-from raybatch.packing.writer import FileWriter
+from raybatch.packing.writer import FileWriter, column_of
 from raybatch.pools import WorkerPool
 from raybatch.scheduling import Prefetch
 from raybatch.sources import (

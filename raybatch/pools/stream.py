@@ -48,7 +48,7 @@ class OrderedStream:
         *,
         largest_bytes: int = 0,
         journal: Journal | None = None,
-        waiting: Callable[[OrderedStream], None] = lambda stream: None,
+        waiting: Callable[[OrderedStream], None] | None = None,
     ) -> None:
         self._session = session
         self._requests = requests
@@ -86,7 +86,8 @@ class OrderedStream:
                 del event  # in line, the traceback of an error leads back to this frame
                 if self._scheduler.patience_s(self._clock()) == 0.0:
                     self._tell(TimePassed(self._session.silent()))
-                self._waiting(self)
+                if self._waiting is not None:
+                    self._waiting(self)
             return self._take(self._head)
         except StopIteration:
             raise

@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from raybatch.accessors import ItemAccessor
-from raybatch.accessors.redaction import redacted
 from raybatch.arrays import gather, is_array_like, portable, sample_count, takes_only_ints
 from raybatch.order import (
     AbstractSampler,
@@ -28,6 +27,7 @@ from raybatch.order import (
 from raybatch.sources.batch import Batch
 from raybatch.sources.ledger import BadSample, excluded
 from raybatch.sources.source import DataSource
+from raybatch.stores.location import Location
 
 
 class RandomAccessDataSource(DataSource):
@@ -183,7 +183,7 @@ class ArrayDataSource(RandomAccessDataSource):
                 return os.fsdecode(array.name_of(index))
             with contextlib.suppress(AttributeError, LookupError, TypeError):
                 path = array.paths[index]
-                return redacted(os.fsdecode(path.as_py() if hasattr(path, "as_py") else path))
+                return str(Location(os.fsdecode(path.as_py() if hasattr(path, "as_py") else path)))
         return ""
 
     def __getstate__(self) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from raybatch.bench.report import report
 from raybatch.bench.work import Work
 from raybatch.cli import main
 from raybatch.cli.bench_report import write_bench_page
-from raybatch.cli.options import Workers
+from raybatch.cli.options import ActorOptions
 from raybatch.cli.output import Output
 from raybatch.cli.scan_command import scan_folder
 from raybatch.cli.scan_page import advice
@@ -206,7 +206,7 @@ def made(root: Path, kinds: dict[str, tuple[int, str, tuple[int, int]]]) -> Path
 
 
 def findings(root: Path, size: tuple[int, int]) -> list[str]:
-    found = advice(scan_folder(Output(as_json=True), str(root), Workers(0)), size)
+    found = advice(scan_folder(Output(as_json=True), str(root), ActorOptions(0)), size)
     return [f"{one.finding}: {one.remedy} {one.code}" for one in found]
 
 

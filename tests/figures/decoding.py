@@ -18,10 +18,10 @@ import numpy as np
 from PIL import Image
 
 import raybatch as rb
-from raybatch.accessors.folder import find_images
 from raybatch.errors import ImageReadError
 from raybatch.image import ImageReader
 from raybatch.image.reader import FORMATS
+from raybatch.stores.listing import find_images
 from tests.images.test_decoding import encoded, mutated, photograph, psnr
 
 MARGINS = (1.0, 1.5, 2.0)

@@ -19,9 +19,9 @@ from unittest import mock
 import numpy as np
 from PIL import Image
 
-from raybatch.accessors.folder import find_images
-from raybatch.image import PixelLayout, augment, resampling
+from raybatch.image import PixelLayout, augment, scaling
 from raybatch.image.scaling import Extent, Scaling
+from raybatch.stores.listing import find_images
 
 SIZE = 224
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -38,10 +38,10 @@ Work = Callable[[Image.Image, np.random.Generator], Any]
 def layout_work(layout: PixelLayout) -> Work:
     bound = layout.bound(np.dtype(np.uint8), (3,))
     out = np.empty(bound.shape(SIZE, SIZE), bound.dtype)
-    scaling = Scaling(SIZE, SIZE, "stretch", Image.Resampling.BILINEAR)
+    way = Scaling(SIZE, SIZE, "stretch", Image.Resampling.BILINEAR)
 
     def work(image: Image.Image, rng: np.random.Generator) -> Any:
-        scaling.scaled_into(image, Extent(*image.size), bound, out)
+        way.scaled_into(image, Extent(*image.size), bound, out)
         return out
 
     return work
@@ -64,12 +64,12 @@ def crop_work(*, from_array: bool) -> Work:
 def measure(name: str, work: Work, images: list[Image.Image], rounds: int) -> None:
     """Print the medians of Pillow's way and of the kernel's, whose results must be equal."""
     times: dict[str, list[float]] = {"Pillow": [], "kernel": []}
-    kernel = resampling._kernel()
+    kernel = scaling._kernel()
     for seed in range(rounds):
         for image in images:
             results = []
             for way, used in (("Pillow", None), ("kernel", kernel)):
-                with mock.patch.object(resampling, "_kernel", lambda used=used: used):
+                with mock.patch.object(scaling, "_kernel", lambda used=used: used):
                     if seed == 0:
                         work(image, np.random.default_rng(seed))  # whatever is made once
                     rng = np.random.default_rng(seed)
@@ -99,7 +99,7 @@ def main() -> None:
     for path in find_images(str(arguments.folder))[: arguments.count]:
         with Image.open(path) as image:
             images.append(image.convert("RGB"))
-    if resampling._kernel() is None:
+    if scaling._kernel() is None:
         raise SystemExit("there is no kernel: pip install 'raybatch[fast]'")
     for name, layout in LAYOUTS.items():
         measure(name, layout_work(layout), images, arguments.rounds)

@@ -1,4 +1,4 @@
-"""The machine code of the resampling: compiled once, kept whole, and used only where it fits."""
+"""The machine code of the scaling: compiled once, kept whole, and used only where it fits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from numba import types
 
-from raybatch.image import resampling
+from raybatch.image import scaling
 from raybatch.image.compiled import compiling, machine_code
 
 
@@ -93,7 +93,7 @@ def test_code_that_needs_more_than_llvm_is_not_made(
 
     monkeypatch.setattr(compiling, "FUNCTIONS", {"grows": (grows, [types.int64])})
     monkeypatch.setattr(machine_code, "_folders", tuple)
-    make: Any = resampling._kernel.__wrapped__
+    make: Any = scaling._kernel.__wrapped__
     assert make() is None
     assert "grows() calls NRT_" in caplog.text
 

@@ -14,7 +14,7 @@ import ray
 from ray import cloudpickle
 
 import raybatch as rb
-from raybatch.accessors.rows import map_rows
+from raybatch.accessors.reading import map_rows
 from tests.drivers import actor_processes, start, wait_for
 from tests.stores.file_arrays import hdf5, memory_map, zarr_array
 

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 import raybatch as rb
-from raybatch.accessors.storage import UrlFiles
 from raybatch.errors import SampleReadError
+from raybatch.stores.location import UrlFiles
 from tests.drivers import start, wait_for
 
 SIZE = (12, 16)

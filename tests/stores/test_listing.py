@@ -17,7 +17,7 @@ import pytest
 
 import raybatch as rb
 from raybatch.accessors import find_images
-from raybatch.accessors.paths import path_names
+from raybatch.stores.paths import path_names
 from tests.servers import SECRET, s3_filesystem, s3_url
 
 NAMES = [

@@ -20,7 +20,7 @@ import pytest
 
 import raybatch as rb
 from raybatch.accessors import row_executor
-from raybatch.accessors.row_groups import RowGroupCache
+from raybatch.accessors.parquet import RowGroupCache
 from tests.stores.parquet_photos import (
     KINDS,
     LABELS,

@@ -17,7 +17,7 @@ from raybatch.accessors import (
     find_images,
     image_folder,
 )
-from raybatch.accessors.paths import PathTable
+from raybatch.stores.location import Locations
 
 NAMES = ["/a/b.jpg", "/ü é.png", "/\udcff\udcfe.jpg"]  # the last is not valid UTF-8
 
@@ -35,7 +35,7 @@ NAMES = ["/a/b.jpg", "/ü é.png", "/\udcff\udcfe.jpg"]  # the last is not valid
     ids=["list", "tuple", "iterator", "PathLike", "bytes", "numpy"],
 )
 def test_paths_come_back_as_they_were_but_absolute(paths: Any) -> None:
-    table = PathTable(paths)
+    table = Locations(paths)
     assert [table[position] for position in range(len(table))] == NAMES
     copy = pickle.loads(pickle.dumps(table))
     assert [copy[position] for position in range(3)] == NAMES
@@ -74,7 +74,7 @@ ARROW: dict[str, Any] = {
 @pytest.mark.parametrize("array", ARROW.values(), ids=ARROW.keys())
 def test_arrow_arrays_of_strings_are_paths(array: Any) -> None:
     accessor = ImageFileAccessor(array)
-    table = PathTable(array)
+    table = Locations(array)
     assert [table[position] for position in range(len(accessor))] == ["/a", "/b", "/c"]
     assert isinstance(accessor.paths, pa.Array)
 
@@ -111,7 +111,7 @@ def test_what_is_no_list_of_paths_is_a_type_error(paths: Any, message: str) -> N
 
 
 def test_the_text_of_paths_travels_out_of_band() -> None:
-    table = PathTable([f"/some/long/folder/image_{number:06}.jpg" for number in range(5000)])
+    table = Locations([f"/some/long/folder/image_{number:06}.jpg" for number in range(5000)])
     buffers: list[pickle.PickleBuffer] = []
     pickled = pickle.dumps(table, protocol=5, buffer_callback=buffers.append)
     assert len(pickled) < 1000

@@ -19,11 +19,11 @@ import pyarrow.fs
 import pytest
 
 import raybatch as rb
-from raybatch.accessors.fsspec_files import FsspecFiles
-from raybatch.accessors.redaction import redacted, without_secrets
-from raybatch.accessors.retries import Retries, is_transient
-from raybatch.accessors.storage import ArrowFiles, UrlFiles
 from raybatch.errors import SampleReadError
+from raybatch.stores.fsspec_files import FsspecFiles
+from raybatch.stores.location import ArrowFiles, UrlFiles
+from raybatch.stores.remote import Retries, is_transient
+from raybatch.stores.secrets import redacted, without_secrets
 from tests.drivers import wait_for
 from tests.servers import KEY, SECRET, s3_filesystem, s3_url
 
@@ -338,8 +338,8 @@ def test_wrong_arguments_are_errors_where_they_are_given(
     with pytest.raises(ValueError, match="nosuch"):
         rb.ImageFileAccessor([*photos, "nosuch://a/b.jpg"])
     rb.ImageFileAccessor([*photos, "/folder/nosuch://a/b.jpg", os.fsencode("/\udcff://x")])
-    monkeypatch.delitem(sys.modules, "raybatch.accessors.fsspec_files", raising=False)
-    monkeypatch.delattr("raybatch.accessors.fsspec_files", raising=False)
+    monkeypatch.delitem(sys.modules, "raybatch.stores.fsspec_files", raising=False)
+    monkeypatch.delattr("raybatch.stores.fsspec_files", raising=False)
     monkeypatch.setitem(sys.modules, "fsspec", None)
     with pytest.raises(ImportError, match=r"raybatch\[remote\]"):
         rb.ImageFileAccessor([*photos, "https://host/b.jpg"])

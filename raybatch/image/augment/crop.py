@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
+from raybatch.checks import height_and_width
 from raybatch.image.augment.transform import Transform, pair
-from raybatch.image.resampling import RESAMPLING, ResizedPart, filter_name, resized
+from raybatch.image.scaling import RESAMPLING, ResizedPart, filter_name, resized
 
 _TRIES = 10
 
@@ -35,7 +35,7 @@ class RandomResizedCrop(Transform):
     interpolation: str | int = "bilinear"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "size", _height_and_width(self.size))
+        object.__setattr__(self, "size", height_and_width("size", self.size, or_edge=True))
         low, high = scale = pair("scale", self.scale)
         if not 0 <= low <= high <= 1:
             raise ValueError(f"scale must be (min, max) with 0 ≤ min ≤ max ≤ 1, not {self.scale!r}")
@@ -55,7 +55,7 @@ class RandomResizedCrop(Transform):
 
     def _resize(self, width: int, height: int, rng: np.random.Generator) -> Any:
         """Return the arguments of `Image.resize` for an image of this size."""
-        own_height, own_width = _height_and_width(self.size)
+        own_height, own_width = height_and_width("size", self.size, or_edge=True)
         resample = RESAMPLING[str(self.interpolation)]
         return (own_width, own_height), resample, self.box(width, height, rng)
 
@@ -97,7 +97,7 @@ class RandomCrop(Transform):
     fill: int = 0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "size", _height_and_width(self.size))
+        object.__setattr__(self, "size", height_and_width("size", self.size, or_edge=True))
         for name in ("padding", "fill"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
@@ -124,7 +124,7 @@ class RandomCrop(Transform):
 
     def box(self, width: int, height: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
         """Return the part to take of a `width` × `height` image: left, top, right, bottom, in pixels."""
-        own_height, own_width = _height_and_width(self.size)
+        own_height, own_width = height_and_width("size", self.size, or_edge=True)
         if width < own_width or height < own_height:
             raise ValueError(
                 f"an image of {height} × {width} pixels, with its padding, has no part of {own_height} × {own_width}"
@@ -132,13 +132,3 @@ class RandomCrop(Transform):
         top = int(rng.integers(0, height - own_height, endpoint=True))
         left = int(rng.integers(0, width - own_width, endpoint=True))
         return left, top, left + own_width, top + own_height
-
-
-def _height_and_width(size: Any) -> tuple[int, int]:
-    try:
-        height, width = map(operator.index, size if np.iterable(size) else (size, size))
-    except (TypeError, ValueError):
-        raise TypeError(f"size must be an integer or (height, width), not {size!r}") from None
-    if height < 1 or width < 1:
-        raise ValueError(f"size must be of 1 or more pixels, not {size!r}")
-    return height, width

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from raybatch.image.augment.transform import Transform, is_number
-from raybatch.image.resampling import ResizedPart
+from raybatch.image.scaling import ResizedPart
 
 
 @dataclass(frozen=True)

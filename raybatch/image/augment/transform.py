@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from raybatch.image.resampling import ResizedPart
+from raybatch.image.scaling import ResizedPart
 
 Made = Image.Image | npt.NDArray[np.uint8] | ResizedPart
 

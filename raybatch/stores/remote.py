@@ -1,13 +1,16 @@
-"""Trying again what failed in passing."""
+"""Files on other machines: what fails in passing is tried again, and no error shows credentials."""
 
 from __future__ import annotations
 
+import io
 import random
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import IO, Any, TypeVar
+
+from raybatch.stores.secrets import call_without_secrets
 
 T = TypeVar("T")
 
@@ -58,3 +61,39 @@ class Retries:
             # numbers are the system's: those of the program stay as they are.
             self.sleep(self.first_s * 2**attempt * random.SystemRandom().uniform(0.5, 1))
         return fn(path)
+
+
+class RemoteFiles:
+    """The files of a file system on other machines; a subclass implements `_read` and `_names`."""
+
+    def __init__(self, filesystem: Any, retries: Retries | None = None) -> None:
+        self.filesystem = filesystem
+        self._retries = retries or Retries()
+
+    def open(self, path: str) -> IO[bytes]:
+        """Return all of the file in memory; OSError if it cannot be read, after some retries."""
+        return io.BytesIO(self._call(self._read, path))
+
+    def signature(self, path: str) -> tuple[int, ...]:
+        """Return (): to ask a store costs about as much as to read the file."""
+        return ()
+
+    def below(self, root: str, depth: int | None = None) -> Iterator[list[str]]:
+        """Iterate over runs of the names of all files below `root`, as `LocalFiles.below` does."""
+        yield sorted(self._call(lambda one: self._names(one, depth), root))
+
+    def join(self, root: str, names: list[str]) -> list[str]:
+        """Return the paths of `names` below `root`."""
+        prefix = root.rstrip("/") + "/" if root else ""
+        return [prefix + name for name in names]
+
+    def _call(self, fn: Callable[[str], T], path: str) -> T:
+        return call_without_secrets(lambda: self._retries.call(fn, path), path)
+
+    def _read(self, path: str) -> bytes:
+        """Return all of a file."""
+        raise NotImplementedError
+
+    def _names(self, root: str, depth: int | None) -> list[str]:
+        """Return the names of all files below `root`, relative to it."""
+        raise NotImplementedError

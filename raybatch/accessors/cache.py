@@ -5,20 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import operator
 import os
+import struct
 import threading
 import time
+import weakref
+import zlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from raybatch.accessors.fingerprints import fingerprint_of
-from raybatch.accessors.index import sample_positions
-from raybatch.accessors.rows import map_rows
-from raybatch.accessors.shelf import Shelf, Stamp, can_be_kept
+from raybatch.accessors.reading import map_rows, sample_positions
 
 _log = logging.getLogger(__name__)
 
@@ -199,3 +202,155 @@ def _rows_of(samples: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
     """Return the samples as arrays of length 1, views where they are contiguous; numbers too have bytes then."""
     samples = np.ascontiguousarray(samples)
     return [samples[row : row + 1] for row in range(len(samples))]
+
+
+_log = logging.getLogger(__name__)
+
+_LAYOUT = "layout.json"
+_ROWS = "rows.bin"
+
+# The signature of what a sample was made from.
+Stamp: TypeAlias = tuple[int, ...]
+
+
+def can_be_kept(dtype: np.dtype[Any]) -> bool:
+    """Return whether samples of `dtype` are numbers or times, which its name alone describes."""
+    return dtype.kind in "biufcmM"
+
+
+class Shelf:
+    """The samples of one accessor that are kept, arrays of `shape` and `dtype`."""
+
+    def __init__(
+        self, folder: Path, shape: tuple[int, ...], dtype: np.dtype[Any], rows: int, max_bytes: int
+    ) -> None:
+        self.shape = shape
+        self.dtype = dtype
+        self._folder = folder
+        self._store: RowStore | None = None
+        row_bytes = dtype.itemsize * math.prod(shape)
+        try:
+            self._store = RowStore(os.fspath(folder / _ROWS), rows, row_bytes, max_bytes)
+        except OSError as error:
+            _log.warning("the cache in %s cannot be used: %s", folder, error)
+        if self._store is not None and self._store.capacity == 0:
+            _log.warning("max_bytes=%d is less than a sample takes, %d bytes", max_bytes, row_bytes)
+
+    @classmethod
+    def found(cls, folder: Path, rows: int, max_bytes: int) -> Shelf | None:
+        """Return the shelf that another process has made, None if there is none."""
+        try:
+            layout = json.loads((folder / _LAYOUT).read_text("utf-8"))
+            shape, dtype = tuple(map(operator.index, layout["shape"])), np.dtype(layout["dtype"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        if min(shape, default=0) < 0 or not can_be_kept(dtype):
+            return None
+        return cls(folder, shape, dtype, rows, max_bytes)
+
+    @classmethod
+    def made(cls, folder: Path, samples: npt.NDArray[Any], rows: int, max_bytes: int) -> Shelf:
+        """Return the shelf for samples like these, and tell other processes of it."""
+        layout = json.dumps({"shape": samples.shape[1:], "dtype": samples.dtype.str})
+        aside = folder / f".{_LAYOUT}.{os.getpid()}.{threading.get_ident()}"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            aside.write_text(layout, "utf-8")
+            aside.replace(folder / _LAYOUT)
+        except OSError as error:
+            _log.warning("the cache in %s cannot be written: %s", folder, error)
+        return cls(folder, samples.shape[1:], samples.dtype, rows, max_bytes)
+
+    def get(self, position: int, stamp: Stamp | None, out: npt.NDArray[Any]) -> bool:
+        """Read a sample into `out`, and return whether it is there."""
+        if self._store is None or stamp is None:
+            return False
+        try:
+            return self._store.read(position, stamp, out)
+        except OSError:
+            return False
+
+    def put(self, position: int, stamp: Stamp | None, sample: npt.NDArray[Any]) -> None:
+        """Keep a sample, if there is a place for it; OSError if the disk takes no more."""
+        if self._store is not None and stamp is not None:
+            self._store.write(position, stamp, sample)
+
+    def check(self, samples: npt.NDArray[Any]) -> None:
+        """Raise ValueError if `samples` are not like those that are kept."""
+        if samples.shape[1:] != self.shape or samples.dtype != self.dtype:
+            raise ValueError(
+                f"samples are {samples.dtype} of shape {samples.shape[1:]}, and those in the cache, "
+                f"{os.fspath(self._folder)!r}, {self.dtype} of {self.shape}: a cache is for samples of one shape; remove "
+                "that folder if all of them have changed"
+            )
+
+
+# What begins a slot: a mark, the row, the checksum, and a digest of the row's signature.
+_HEADER = struct.Struct("<8sqq32s")
+_MARK = b"raybatch"
+_SLOT_ALIGNMENT = 64
+
+
+class RowStore:
+    """A file of slots of one size, each for one row, or for none.
+
+        slot: mark, row, CRC-32, signature │ the row's bytes │ padding
+
+    A slot is written in one call, and counts if its checksum, over its row, signature and bytes, is right where it
+    is read. So neither locks nor an order of writes are needed: what a process left half written when it was
+    killed, what the host had not yet put on its disk when it failed, what two wrote at once and what is damaged
+    all are rows that are not there.
+
+    Of `rows` rows of `row_bytes` bytes, as many have a slot as fit into `max_bytes`, spread evenly. The file is
+    sparse until it is full. Nothing is mapped: a file that shrinks, or a disk that is full, is an error and no
+    signal.
+    """
+
+    def __init__(self, path: str, rows: int, row_bytes: int, max_bytes: int) -> None:
+        slot = _HEADER.size + row_bytes
+        self._slot_bytes = -(-slot // _SLOT_ALIGNMENT) * _SLOT_ALIGNMENT
+        self._rows = rows
+        self.capacity = min(rows, max_bytes // self._slot_bytes)
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        self._close: Callable[[], Any] = weakref.finalize(self, os.close, self._file)
+        if os.fstat(self._file).st_size > self.capacity * self._slot_bytes:
+            os.ftruncate(self._file, self.capacity * self._slot_bytes)  # it had a larger limit
+
+    def read(self, row: int, signature: tuple[int, ...], out: npt.NDArray[Any]) -> bool:
+        """Read a row into `out`, contiguous, and return whether it is there, whole, and of that signature.
+
+        If not, what is in `out` then is of no use. OSError if the file cannot be read.
+        """
+        place = self._place(row)
+        if place is None:
+            return False
+        header, data = bytearray(_HEADER.size), _bytes_of(out)
+        if os.preadv(self._file, [header, data], place) != _HEADER.size + len(data):
+            return False
+        return bytes(header) == _header(row, signature, data)
+
+    def write(self, row: int, signature: tuple[int, ...], values: npt.NDArray[Any]) -> None:
+        """Write a row, contiguous, if there is a place for it; OSError if the file or its disk takes no more."""
+        place = self._place(row)
+        if place is None:
+            return
+        data = _bytes_of(values)
+        header = _header(row, signature, data)
+        written = os.pwritev(self._file, [header, data], place)
+        if written != len(header) + len(data):
+            raise OSError(f"only {written} bytes of a row were written: the disk may be full")
+
+    def _place(self, row: int) -> int | None:
+        slot = row * self.capacity // self._rows
+        if (row + 1) * self.capacity // self._rows == slot:
+            return None
+        return slot * self._slot_bytes
+
+
+def _bytes_of(array: npt.NDArray[Any]) -> Any:
+    return array.reshape(-1).view(np.uint8).data
+
+
+def _header(row: int, signature: tuple[int, ...], data: Any) -> bytes:
+    digest = hashlib.blake2b(repr((row, *signature)).encode(), digest_size=32).digest()
+    return _HEADER.pack(_MARK, row, zlib.crc32(data, zlib.crc32(digest)), digest)

@@ -1,24 +1,28 @@
-"""Where files are: on this machine, in an object store, or behind any other URL."""
+"""Where a file or a folder is: on this machine, in an object store, or behind any other URL."""
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import stat
 from collections.abc import Iterator
 from types import ModuleType
-from typing import IO, TYPE_CHECKING, Any, TypeAlias
+from typing import IO, Any, TypeAlias
 from urllib.parse import quote, unquote, urlsplit
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.fs
 
-from raybatch.accessors.redaction import call_without_secrets
-from raybatch.accessors.retries import Retries
-
-if TYPE_CHECKING:
-    from raybatch.accessors.fsspec_files import FsspecFiles
+from raybatch.stores.paths import as_path_array, path_names
+from raybatch.stores.remote import RemoteFiles, Retries
+from raybatch.stores.secrets import (
+    call_without_secrets,
+    hold_credentials,
+    redacted,
+    without_secrets,
+)
 
 # Those that Arrow opens; all others are for fsspec.
 _ARROW_SCHEMES = ("s3", "gs", "gcs", "hdfs", "viewfs")
@@ -26,7 +30,7 @@ _ARROW_SCHEMES = ("s3", "gs", "gcs", "hdfs", "viewfs")
 # Of such files, decoders read what they need.
 _LARGE_BYTES = 2**26
 
-Store: TypeAlias = "UrlFiles | ArrowFiles | FsspecFiles"
+Store: TypeAlias = "UrlFiles | RemoteFiles"
 
 
 def open_store(filesystem: Any = None) -> Store:
@@ -39,7 +43,7 @@ def open_store(filesystem: Any = None) -> Store:
     if isinstance(filesystem, pa.fs.FileSystem):
         return ArrowFiles(filesystem)
     if hasattr(filesystem, "cat_file"):
-        files: FsspecFiles = _fsspec_files().FsspecFiles(filesystem)
+        files: RemoteFiles = _fsspec_files().FsspecFiles(filesystem)
         return files
     raise TypeError(
         f"filesystem must be one of pyarrow.fs or fsspec, or None, not a {type(filesystem)}"
@@ -104,40 +108,19 @@ def _walk(
     yield run
 
 
-class ArrowFiles:
+class ArrowFiles(RemoteFiles):
     """The files of a `pyarrow.fs.FileSystem`."""
-
-    def __init__(self, filesystem: pa.fs.FileSystem, retries: Retries | None = None) -> None:
-        self.filesystem = filesystem
-        self._retries = retries or Retries()
-
-    def open(self, path: str) -> IO[bytes]:
-        """Return all of the file in memory; OSError if it cannot be read, after some retries."""
-        return io.BytesIO(call_without_secrets(lambda: self._retries.call(self._read, path), path))
-
-    def signature(self, path: str) -> tuple[int, ...]:
-        """Return (): to ask a store costs about as much as to read the file."""
-        return ()
 
     def _read(self, path: str) -> bytes:
         with self.filesystem.open_input_stream(path) as stream:
             data: bytes = stream.read()
         return data
 
-    def below(self, root: str, depth: int | None = None) -> Iterator[list[str]]:
-        """Iterate over runs of the names of all files below `root`, as `LocalFiles.below` does."""
+    def _names(self, root: str, depth: int | None) -> list[str]:
         selector = pa.fs.FileSelector(root.rstrip("/"), recursive=depth != 1)
-        infos = call_without_secrets(
-            lambda: self._retries.call(lambda _: self.filesystem.get_file_info(selector), root),
-            root,
-        )
         start = len(selector.base_dir) + 1 if selector.base_dir else 0
-        yield sorted(info.path[start:] for info in infos if info.type == pa.fs.FileType.File)
-
-    def join(self, root: str, names: list[str]) -> list[str]:
-        """Return the paths of `names` below `root`."""
-        prefix = root.rstrip("/") + "/" if root else ""
-        return [prefix + name for name in names]
+        infos = self.filesystem.get_file_info(selector)
+        return [info.path[start:] for info in infos if info.type == pa.fs.FileType.File]
 
 
 class UrlFiles:
@@ -169,7 +152,7 @@ class UrlFiles:
         _, own_path = self._store_of(path) if "://" in path else (self._local, path)
         return self._local.signature(own_path)
 
-    def _store_of(self, path: str) -> tuple[LocalFiles | ArrowFiles | FsspecFiles, str]:
+    def _store_of(self, path: str) -> tuple[LocalFiles | RemoteFiles, str]:
         scheme, _, rest = path.partition("://")
         if scheme == "file":
             return self._local, unquote(rest.removeprefix("localhost"))
@@ -178,7 +161,7 @@ class UrlFiles:
         if not is_url(path):
             return self._local, path
         fsspec_files = _fsspec_files()
-        found: tuple[FsspecFiles, str] = call_without_secrets(
+        found: tuple[RemoteFiles, str] = call_without_secrets(
             lambda: fsspec_files.files_of_url(path, self._retries), path
         )
         return found
@@ -233,9 +216,109 @@ def check_urls(paths: pa.Array) -> None:
 
 def _fsspec_files() -> ModuleType:
     try:
-        from raybatch.accessors import fsspec_files
+        from raybatch.stores import fsspec_files
     except ImportError as error:
         raise ImportError(
             "URLs of this kind are read by fsspec: pip install 'raybatch[remote]'"
         ) from error
     return fsspec_files
+
+
+# A list of all the paths would take far more memory than they do.
+_PATHS_AT_ONCE = 10_000
+
+
+class Location:
+    """A file or a folder: a path here, a URL, or a path in `filesystem`. Its text shows no credentials."""
+
+    __slots__ = ("_store", "path")
+
+    def __init__(self, path: str | os.PathLike[str], filesystem: Any = None) -> None:
+        self.path = os.fspath(path)
+        self._store = open_store(filesystem)
+
+    def __str__(self) -> str:
+        return redacted(self.path)
+
+    def __repr__(self) -> str:
+        return repr(str(self))
+
+    @property
+    def is_quoted(self) -> bool:
+        """Whether the path is percent-decoded before it is used."""
+        return isinstance(self._store, UrlFiles) and is_quoted(self.path)
+
+    def split_query(self) -> tuple[str, str]:
+        """Return the path and, if it is a URL with one, its query with the mark before it."""
+        if not (isinstance(self._store, UrlFiles) and is_url(self.path)):
+            return self.path, ""
+        path, mark, query = self.path.partition("?")
+        return path, mark + query
+
+    def open(self) -> IO[bytes]:
+        """Return the file, open or in memory; OSError if it cannot be read, remote ones after some retries."""
+        return self._store.open(self.path)
+
+    def below(self, depth: int | None = None) -> Iterator[list[str]]:
+        """Iterate over runs of the names of all files below it, as `LocalFiles.below` does."""
+        return self._store.below(self.path, depth)
+
+    def join(self, names: list[str]) -> list[str]:
+        """Return the paths or URLs of `names` below it."""
+        return self._store.join(self.path, names)
+
+    def hide(self, text: str) -> str:
+        """Return `text` without the credentials in the path, and in any URL."""
+        return without_secrets(text, self.path)
+
+
+class Locations:
+    """The paths of many files in one Arrow array, whose buffers a Ray actor maps from the object store.
+
+    A million paths as a Python list cost every process that gets them 120 MB; these cost none. A relative
+    path stays relative to the directory in which this was made, whatever that of the actor is, or to
+    `folder`, or is one in `filesystem`. A URL stays as it is.
+    """
+
+    def __init__(self, paths: Any, folder: str | None = None, *, filesystem: Any = None) -> None:
+        self.array = as_path_array(paths)
+        self._store = open_store(filesystem)
+        self._are_urls = isinstance(self._store, UrlFiles)
+        if folder is None:
+            folder = os.getcwd() if self._are_urls else ""
+        self._folder = folder
+
+    def check_can_open(self) -> None:
+        """Raise ImportError or ValueError if one of them is a URL that nothing here can open."""
+        if self._are_urls:
+            check_urls(self.array)
+
+    def open(self, position: int) -> IO[bytes]:
+        """Return the file at `position`; as `Location.open`."""
+        return self._store.open(self[position])
+
+    def name_of(self, position: int) -> str:
+        """Return the path at `position` without credentials."""
+        return redacted(self[position])
+
+    def signature(self, position: int) -> tuple[int, ...]:
+        """Return what `LocalFiles.signature` does for a file of this machine, () for any other."""
+        return self._store.signature(self[position])
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def __getitem__(self, position: int) -> str:
+        path = os.fsdecode(self.array[position].as_py())
+        return path if is_url(path) else os.path.join(self._folder, path)
+
+    def digest(self) -> str:
+        """Return a digest of the paths in their order, without the credentials in URLs, which come and go."""
+        digest = hashlib.sha256(os.fsencode(self._folder))
+        has_secrets = hold_credentials(self.array)
+        for start in range(0, len(self), _PATHS_AT_ONCE):
+            names = path_names(self.array.slice(start, _PATHS_AT_ONCE))
+            if has_secrets:
+                names = [redacted(name) for name in names]
+            digest.update(os.fsencode("\0".join([*names, ""])))
+        return digest.hexdigest()[:32]

@@ -1,22 +1,24 @@
-"""The base of accessors of encoded images, wherever these lie."""
+"""Encoded images as arrays that are loaded on demand: of files, and of whatever else gives them."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from typing import IO, Any, TypeVar
+import os
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import IO, Any, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import PIL
+import pyarrow as pa
 from PIL import Image
 
-from raybatch.accessors.index import sample_positions
-from raybatch.accessors.read_ahead import Opener, ReadAhead
-from raybatch.accessors.rows import map_rows
+from raybatch.accessors.reading import Opener, ReadAhead, map_rows, sample_positions
 from raybatch.errors import ImageReadError, SampleReadError
 from raybatch.image import ImageReader, PixelLayout
 from raybatch.stages import stage
+from raybatch.stores.location import Locations
 
 Result = TypeVar("Result")
 
@@ -117,7 +119,8 @@ class ImageArrays(EncodedImages):
 
         def read_row(one: tuple[int, int, Opener]) -> None:
             row, position, opener = one
-            self._read_into(stack[row], position, opener)
+            read = partial(self._reader.read_into, layout=self._layout, out=stack[row])
+            self._read_with(read, position, opener)
 
         rows = positions.tolist()
         with self._read_ahead.openers(self._open, rows) as openers:
@@ -136,9 +139,7 @@ class ImageArrays(EncodedImages):
     def _read_into(
         self, out: npt.NDArray[Any], position: int, opener: Opener | None = None
     ) -> None:
-        def read(file: IO[bytes]) -> None:
-            self._reader.read_into(file, self._layout, out)
-
+        read = partial(self._reader.read_into, layout=self._layout, out=out)
         self._read_with(read, position, opener)
 
     def _empty(self, count: int, height: int, width: int) -> npt.NDArray[Any]:
@@ -173,3 +174,88 @@ class ImageObjects(EncodedImages):
         if isinstance(positions, int):
             return self._read(positions)
         return self._read_all(positions.tolist())
+
+
+Paths: TypeAlias = "Iterable[str | os.PathLike[str]] | pa.Array | pa.ChunkedArray"
+
+
+class ImageFiles(EncodedImages):
+    """Encoded images in files of their own."""
+
+    def _hold(self, paths: Paths, filesystem: Any) -> None:
+        self._files = Locations(paths, filesystem=filesystem)
+        self._files.check_can_open()
+
+    @property
+    def paths(self) -> pa.Array:
+        """The paths, as an Arrow array."""
+        return self._files.array
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def name_of(self, position: int) -> str:
+        return self._files.name_of(position)
+
+    def signature(self, position: int) -> tuple[int, ...]:
+        return self._files.signature(position)
+
+    def fingerprint(self) -> dict[str, Any]:
+        return {**super().fingerprint(), "paths": self._files.digest()}
+
+    def _open(self, position: int) -> IO[bytes]:
+        return self._files.open(position)
+
+
+class ImageFileAccessor(ImageFiles, ImageArrays):
+    """Image files as an array: an int gives one image, a 1-D integer array the stack of them.
+
+    `paths` are str or PathLike, or an Arrow array of strings. An image is an array `(H, W, C)`, `(H, W)` in
+    modes of one channel; its dtype is that of `mode`, uint8 for "RGB". A stack has shape `(n, H, W, C)`.
+    `layout` puts the channels first, or makes normalised floats of them. `size=(height, width)`; with None
+    images stay as stored, and those of one stack must have one shape. `mode`, `fit`, `resample`, `decode` and the
+    rest in `reading` are the settings of `raybatch.image.ImageReader`.
+
+    A path may be a URL: file, s3, gs and hdfs are opened by `pyarrow.fs`, others such as https by fsspec, of the
+    extra `remote`. Or all are paths in `filesystem`, one of `pyarrow.fs` or fsspec. A connection that is lost, a
+    timeout and a busy server are tried again a few times. `io_threads` files of a batch are read at the same time,
+    ahead of their decoding, which pays where a read waits for a server. The user, password and query of a URL appear
+    in no message and in no ledger.
+
+    Raises IndexError for an index out of range, TypeError or ValueError for one that is no int and no 1-D
+    integer array, and `SampleReadError` for a file that cannot be read; when it is made, ImportError for URLs
+    that need fsspec where that is absent, ValueError for those that nothing opens.
+    """
+
+    def __init__(
+        self,
+        paths: Paths,
+        size: tuple[int, int] | None = None,
+        *,
+        layout: PixelLayout | None = None,
+        filesystem: Any = None,
+        io_threads: int = 1,
+        **reading: Any,
+    ) -> None:
+        ImageArrays.__init__(self, ImageReader(size, **reading), layout, io_threads)
+        self._hold(paths, filesystem)
+
+
+class NonUniformImageFileAccessor(ImageFiles, ImageObjects):
+    """Image files as Pillow images: an int gives one, a 1-D integer array a list of them.
+
+    The images are loaded and their files closed. The arguments and errors are those of `ImageFileAccessor`;
+    with `mode=None` images keep the mode that is stored.
+    """
+
+    def __init__(
+        self,
+        paths: Paths,
+        size: tuple[int, int] | None = None,
+        *,
+        filesystem: Any = None,
+        io_threads: int = 1,
+        **reading: Any,
+    ) -> None:
+        ImageObjects.__init__(self, ImageReader(size, **reading), io_threads)
+        self._hold(paths, filesystem)

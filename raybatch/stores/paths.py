@@ -1,57 +1,17 @@
-"""A list of paths that costs another process nothing."""
+"""Paths in Arrow arrays."""
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Iterable
 from typing import Any
 
 import pyarrow as pa
 
-from raybatch.accessors.redaction import hold_credentials, redacted
-from raybatch.accessors.storage import is_url
-
-# A list of all the paths would take far more memory than they do.
-_PATHS_AT_ONCE = 10_000
+from raybatch.stores.secrets import redacted
 
 
-class PathTable:
-    """File paths in one Arrow array, whose buffers a Ray actor maps from the object store.
-
-    A million paths as a Python list cost every process that gets them 120 MB; these cost none. A relative
-    path stays relative to the directory in which the table was made, whatever that of the actor is, or to
-    `folder`. A URL stays as it is.
-    """
-
-    def __init__(
-        self,
-        paths: Iterable[str | os.PathLike[str]] | pa.Array | pa.ChunkedArray,
-        folder: str | None = None,
-    ) -> None:
-        self.array = _as_arrow(paths)
-        self._folder = os.getcwd() if folder is None else folder
-
-    def __len__(self) -> int:
-        return len(self.array)
-
-    def __getitem__(self, position: int) -> str:
-        path = os.fsdecode(self.array[position].as_py())
-        return path if is_url(path) else os.path.join(self._folder, path)
-
-    def digest(self) -> str:
-        """Return a digest of the paths in their order, without the credentials in URLs, which come and go."""
-        digest = hashlib.sha256(os.fsencode(self._folder))
-        has_secrets = hold_credentials(self.array)
-        for start in range(0, len(self), _PATHS_AT_ONCE):
-            names = path_names(self.array.slice(start, _PATHS_AT_ONCE))
-            if has_secrets:
-                names = [redacted(name) for name in names]
-            digest.update(os.fsencode("\0".join([*names, ""])))
-        return digest.hexdigest()[:32]
-
-
-def _as_arrow(paths: Any) -> pa.Array:
+def as_path_array(paths: Any) -> pa.Array:
+    """Return `paths` as one Arrow array of strings or bytes; TypeError or ValueError for what are no paths."""
     if isinstance(paths, (str, bytes)):
         shown = redacted(os.fsdecode(paths))
         raise TypeError(f"paths must be a sequence of paths, not the one path {shown!r}")
