@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from raybatch.checks import positive_int
 from raybatch.order.indices import IndexArray, as_index_array, check_index_range
 from raybatch.order.passes import InOrder, Passes
 from raybatch.order.shuffle import SeededShuffle, ShuffleRNG
@@ -36,9 +36,11 @@ class BlockShuffleSampler(PassSampler):
         indices: npt.ArrayLike | None = None,
     ) -> None:
         self.block_lengths = as_index_array(block_lengths).astype(np.int64)
-        self.window = positive_int("window", window)
+        self.window = operator.index(window)
         if (self.block_lengths < 0).any():
             raise ValueError(f"block lengths must be 0 or more, not {self.block_lengths.min()}")
+        if self.window < 1:
+            raise ValueError(f"window must be 1 or more blocks, not {window}")
         self.indices: IndexArray | None = None
         self._starts = _starts(self.block_lengths)
         if indices is not None:
