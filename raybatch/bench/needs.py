@@ -79,7 +79,7 @@ def needs_for(costs: BatchCosts, images_per_s: float) -> Needs:
     """Return what `images_per_s` need of batches with these costs. The window is `RayActorPool`'s default."""
     batches_per_s = images_per_s / costs.batch_size
     actors = max(1, math.ceil(batches_per_s * costs.actor_s / _BUSY))
-    window = 2 * actors + 2
+    window = Prefetch.for_workers(actors).batches
     return Needs(
         images_per_s=images_per_s,
         actors=actors,

@@ -21,11 +21,10 @@ from raybatch.errors import StateError
 from raybatch.loader.delivery import Delivery
 from raybatch.loader.fingerprint import fingerprint
 from raybatch.loader.iterator import EpochIterator
-from raybatch.loader.plan import Plan
+from raybatch.loader.plan import Plan, RankSplit
 from raybatch.loader.position import Course, Position
 from raybatch.loader.producer import Producer
 from raybatch.loader.progress import ProgressLine
-from raybatch.loader.ranks import RankSplit
 from raybatch.loader.stats import LoaderStats, StatsCounter
 from raybatch.loader.watch import Watch
 from raybatch.making import BadSamples

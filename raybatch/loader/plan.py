@@ -2,17 +2,53 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from raybatch.checks import positive_int
 from raybatch.loader.epochs import EpochShuffles
 from raybatch.loader.position import Position
-from raybatch.loader.ranks import LAST_BATCH, RankSplit
 from raybatch.making import Request
 from raybatch.order import Cursor, Place, RandomKeys, Run, Shuffle, check_batch_size
 from raybatch.sources import BadSample, DataSource, has_equal_lengths
+
+LAST_BATCH = ("keep", "drop", "pad")
+
+
+@dataclass(frozen=True)
+class RankSplit:
+    """Rank `rank` of `world_size` consumers that share out each epoch, from 0.
+
+    A global batch holds `batch_size × world_size` samples; rank r takes the r-th run of it. One that is short
+    is shared out as evenly as can be, the lower ranks first.
+    """
+
+    rank: int
+    world_size: int
+
+    def __post_init__(self) -> None:
+        positive_int("RankSplit.world_size", self.world_size)
+        if not 0 <= operator.index(self.rank) < self.world_size:
+            raise ValueError(
+                f"RankSplit.rank must be from 0 to world_size - 1 = {self.world_size - 1}, not {self.rank}"
+            )
+
+    def share(self, length: int) -> tuple[int, int]:
+        """Return where this rank's part of a global batch of `length` samples starts and stops."""
+        base, extra = divmod(length, self.world_size)
+        start = self.rank * base + min(self.rank, extra)
+        return start, start + base + (self.rank < extra)
+
+    def gives_batch(self, length: int, full_length: int, last_batch: str) -> bool:
+        """Return whether a global batch of `length` samples, of `full_length` at most, gives this rank one."""
+        if last_batch == "drop":
+            return length == full_length
+        start, stop = self.share(length)
+        return start < stop or last_batch == "pad"
 
 
 class Plan:

@@ -42,7 +42,7 @@ class ThreadPool(WorkerPool):
         return ThreadSession(self, self._tasks, source)
 
     def default_prefetch(self) -> Prefetch:
-        return Prefetch(batches=2 * self.num_threads + 2)
+        return Prefetch.for_workers(self.num_threads)
 
     def close(self) -> None:
         """Let the threads end after the batches that they have been asked for."""

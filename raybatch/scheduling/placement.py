@@ -11,7 +11,7 @@ import heapq
 from collections import defaultdict
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 
 from raybatch.scheduling.messages import Silent
 
@@ -155,7 +155,8 @@ class Attempt:
     avoid: frozenset[int] = field(compare=False)
 
 
-class Placed(NamedTuple, Generic[W]):
+@dataclass(frozen=True, slots=True)
+class Placed(Generic[W]):
     """An attempt that is with `worker`."""
 
     key: int
@@ -245,9 +246,9 @@ class Placement(Generic[W]):
     def silent(self, now: float, heard: Collection[Worker] = ()) -> tuple[Silent, ...]:
         """Return the attempts that run, but those at the workers in `heard`, which have just said something."""
         return tuple(
-            Silent(key, attempt, worker.number, worker.silent_s(now))
-            for key, attempt, worker in self.running.values()
-            if worker not in heard
+            Silent(placed.key, placed.attempt, placed.worker.number, placed.worker.silent_s(now))
+            for placed in self.running.values()
+            if placed.worker not in heard
         )
 
     def close(self, now: float) -> None:

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from raybatch.order import Place
+from raybatch.stores.aside import written_aside
 
 _SCHEMA = pa.schema(
     [
@@ -102,16 +103,12 @@ class BadSampleLedger:
         """Write a Parquet file (`.parquet`) or one with a JSON object a line (`.jsonl`), a sample a row."""
         target = Path(path)
         rows = [dataclasses.asdict(sample) for sample in self]
-        aside = target.with_name(f".{target.name}.{os.getpid()}")
-        try:
+        with written_aside(target) as aside:
             if _is_parquet(target):
                 columns = {name: [row[name] for row in rows] for name in _SCHEMA.names}
                 pa.parquet.write_table(pa.table(columns, _SCHEMA), aside)
             else:
                 aside.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-            aside.replace(target)
-        finally:
-            aside.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> BadSampleLedger:

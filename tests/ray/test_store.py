@@ -32,7 +32,7 @@ source = rb.ArrayDataSource([Big(NBYTES)])
 with rb.RayActorPool(2) as pool, rb.Loader(source, 1, pool=pool, prefetch=PREFETCH) as loader:
     batches = iter(loader)
     first = [next(batches)[0], next(batches)[0]]
-    running = list(loader._stream._session._placement.running)
+    running = list(batches._stream._session._placement.running)
     if running:
         ray.wait(running, num_returns=len(running), timeout=30, fetch_local=False)
     count = len(first) + sum(1 for _ in batches)

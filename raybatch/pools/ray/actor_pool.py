@@ -23,8 +23,9 @@ from raybatch.pools.ray.crew import Crew
 from raybatch.pools.ray.hosts import SPREAD, ActorOptions, answers, capacity
 from raybatch.pools.ray.keeper import SharedRoster
 from raybatch.pools.ray.metrics import RayMetrics
+from raybatch.pools.ray.packed_error import with_error_unpacked
 from raybatch.pools.ray.roster import PrivateRoster
-from raybatch.pools.ray.worker import RayConstant, unpacked_error
+from raybatch.pools.ray.worker import RayConstant
 from raybatch.scheduling import Prefetch
 
 _log = logging.getLogger(__name__)
@@ -65,6 +66,7 @@ class RayActorPool(WorkerPool):
         start_timeout_s: float = 60.0,
         name: str | None = None,
     ) -> None:
+        self._arguments = {name: value for name, value in locals().items() if name != "self"}
         if num_actors is not None:
             num_actors = positive_int("num_actors", num_actors)
         threads_per_actor = positive_int("threads_per_actor", threads_per_actor)
@@ -75,17 +77,6 @@ class RayActorPool(WorkerPool):
             )
         if not start_timeout_s > 0:
             raise ValueError(f"start_timeout_s must be above 0, not {start_timeout_s}")
-        self._arguments: dict[str, Any] = {
-            "num_actors": num_actors,
-            "threads_per_actor": threads_per_actor,
-            "num_cpus_per_actor": num_cpus_per_actor,
-            "resources": resources,
-            "label_selector": label_selector,
-            "scheduling_strategy": scheduling_strategy,
-            "address": address,
-            "start_timeout_s": start_timeout_s,
-            "name": name,
-        }
         options = ActorOptions(
             num_actors,
             threads_per_actor,
@@ -156,19 +147,19 @@ class RayActorPool(WorkerPool):
         A host that gives no answer in time is left out, and logged.
         """
         constant, crew = self.shared_constant(source), self._crew
-        with crew.turn:
+        with crew.lock:
             actors = {actor.facts.host: actor for actor in reversed([*crew.workers]) if actor.facts}
             refs = {host: actor.make(constant, request) for host, actor in actors.items()}
             for host, actor in actors.items():
                 crew.workers.took_up(actor, refs[host], time.monotonic())
         made = answers(refs)
-        with crew.turn:
+        with crew.lock:
             for host, actor in actors.items():
                 crew.workers.answered(actor, refs[host], time.monotonic())
         silent = sorted(host for host, answer in made.items() if isinstance(answer, RayError))
         if silent:
             _log.warning("no answer came from the hosts %s", ", ".join(silent))
-        return {host: unpacked_error(made[host][0]) for host in made if host not in silent}
+        return {host: with_error_unpacked(made[host][0]) for host in made if host not in silent}
 
     def _scheduling_strategy(self, given: Any) -> Any:
         return given

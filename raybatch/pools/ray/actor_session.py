@@ -12,7 +12,8 @@ from raybatch.making import Request, Result
 from raybatch.pools.ray.actors import RayActor
 from raybatch.pools.ray.crew import Crew
 from raybatch.pools.ray.failures import Kind, explained, kind_of
-from raybatch.pools.ray.worker import RayConstant, unpacked_error
+from raybatch.pools.ray.packed_error import with_error_unpacked
+from raybatch.pools.ray.worker import RayConstant
 from raybatch.pools.session import HandOver, Results
 from raybatch.scheduling import Attempt, Completed, Failed, Placed, Placement, Silent
 
@@ -77,14 +78,14 @@ class RaySession:
         # Attempts under way run to their end: `ray.cancel` leaves a gap in an actor's sequence of calls, for
         # which the actor then waits 30 s (Ray 2.60). Their results are freed as they come. The garbage collector may
         # close a session in the middle of anything.
-        self._crew.turn.later(lambda: self._placement.close(time.monotonic()))
+        self._crew.lock.call_later(lambda: self._placement.close(time.monotonic()))
         self._results.clear()
         self._crew.store.streams.discard(self)
         self._source = None
         self._pool = None
 
     def _dispatch(self) -> None:
-        with self._crew.turn:
+        with self._crew.lock:
             for attempt, actor in self._placement.places(self._crew.size, time.monotonic()):
                 self._ask(attempt, actor)
 
@@ -124,7 +125,9 @@ class RaySession:
         placed, silent_s = self._end(ref, seconds)
         # That a worker loads the source is no silence.
         seconds = max(seconds, silent_s - loading_s)
-        event = self._results.settle(placed.key, placed.attempt, unpacked_error(result), seconds)
+        event = self._results.settle(
+            placed.key, placed.attempt, with_error_unpacked(result), seconds
+        )
         if isinstance(event, Completed):
             self._crew.store.check(event.nbytes)
         return event
@@ -146,5 +149,5 @@ class RaySession:
     def _end(self, ref: Any, seconds: float | None = None) -> tuple[Placed[RayActor], float]:
         """Forget an attempt that is over, and return it, and for how long nothing was heard of its worker before."""
         placed = self._placement.running[ref]
-        with self._crew.turn:
+        with self._crew.lock:
             return placed, self._placement.ended(ref, time.monotonic(), seconds)

@@ -32,8 +32,8 @@ _LOOK_EVERY_S = 1.0
 _MAX_WAIT_S = 3600.0
 
 
-class Turn:
-    """One thread after the other; what the garbage collector wants in between comes `later` in the same turn."""
+class DeferringLock:
+    """A reentrant lock; what the garbage collector does in the middle of what it guards is put off until that is done."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
@@ -52,8 +52,8 @@ class Turn:
             self._depth -= 1
             self._lock.release()
 
-    def later(self, action: Callable[[], None]) -> None:
-        """Call `action`: now, or if this thread is in the middle of a turn, at the end of that."""
+    def call_later(self, action: Callable[[], None]) -> None:
+        """Call `action` with the lock: now, or if this thread has it, just before it lets go."""
         with self:
             self._actions.append(action)
 
@@ -61,7 +61,7 @@ class Turn:
 class Crew:
     """The actors on `roster`, each replaced when it is lost; `workers` are those that are up.
 
-    Methods may be called from any thread; who uses `workers` does so `with crew.turn`.
+    Methods may be called from any thread; who uses `workers` does so `with crew.lock`.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Crew:
         self.roster = roster
         self.workers: Workers[RayActor] = Workers()
         self.store = StoreShare()
-        self.turn = Turn()
+        self.lock = DeferringLock()
         self._connection = connection
         self._options = options
         self._starts = Starts(options, start_timeout_s)
@@ -98,22 +98,22 @@ class Crew:
         Actors that are too many since a host left are let go of if they are not up yet, unless that is for others to say;
         and those on a host that leaves when they have answered.
         """
-        with self.turn:
+        with self.lock:
             if self._is_closed:
                 return float("inf")
             now = time.monotonic()
             is_due = now >= self._look_at
             if is_due:
                 self._look()
+            num_staying = sum(not actor.is_leaving for actor in self._actors)
             may_start = now >= self._starts.not_before
-            if is_due or (may_start and self._num_staying() < self.size):
-                self._muster(may_start=may_start)
-            waiting = [] if self.roster.is_shared else list(self._starting().values())
-            while waiting and self._num_staying() > self.size:
-                self._remove(waiting.pop())
-            needed = set(self.workers)
+            if is_due or (may_start and num_staying < self.size):
+                self._take_over(num_staying if may_start else None)
+            if num_staying > self.size and not self.roster.is_shared:
+                for actor in list(self._starting().values())[self.size - num_staying :]:
+                    self._remove(actor)
             for actor in [own for own in self._actors if own.is_leaving and not own.queue]:
-                if actor not in needed:
+                if actor not in list(self.workers):
                     self._remove(actor)
             due_s = max(self._look_at, self._starts.not_before) - now
             if self.workers or not is_awaited:
@@ -129,7 +129,7 @@ class Crew:
         while True:
             self.check_open()
             due_s = self.fill_up()
-            with self.turn:
+            with self.lock:
                 missing = self.size - len(list(self.workers))
                 num_starting = len(self._starting())
             if missing <= 0:
@@ -154,7 +154,7 @@ class Crew:
 
     def replace(self, actor: RayActor) -> None:
         """End `actor`, if it is still one of the crew, and start another in its place."""
-        with self.turn:
+        with self.lock:
             if actor not in self._actors or self._is_closed:
                 return
             _log.warning(
@@ -177,11 +177,11 @@ class Crew:
                     actor.forget(key)
 
         # The garbage collector may say so in the middle of anything.
-        self.turn.later(tell)
+        self.lock.call_later(tell)
 
     def close(self) -> None:
         """End all actors, or let go of them; may be called twice."""
-        with self.turn:
+        with self.lock:
             if not self._is_closed and self._connection.is_alive():
                 self.roster.close(self._actors)
             self._is_closed = True
@@ -189,29 +189,28 @@ class Crew:
 
     def _starting(self) -> dict[Any, RayActor]:
         """Return the actors that are not up yet, by the reference that tells when they are."""
-        with self.turn:
+        with self.lock:
             return {actor.ready: actor for actor in self._actors if not actor.is_up}
 
     def _settle_start(self, actor: RayActor) -> None:
         """Take note that `actor.ready` has an answer: it is up, or it died, or is not fit to work with."""
-        error: Exception | None = None
-        facts = None
+        answer: WorkerFacts | Exception
         try:
-            facts = WorkerFacts.checked(ray.get(actor.ready))
-        except (ray_errors.RayError, OtherVersionError) as why:
-            error = why
-        with self.turn:
+            answer = WorkerFacts.checked(ray.get(actor.ready))
+        except (ray_errors.RayError, OtherVersionError) as error:
+            answer = error
+        with self.lock:
             if actor not in self._actors or actor.is_up:
                 return  # another thread has settled it
-            if error is not None:
-                self._remove(actor)
-                self._starts.failed(error, is_one_up=bool(self.workers))
-                self.fill_up()
+            if isinstance(answer, WorkerFacts):
+                actor.facts = answer
+                self.workers.add(actor)
+                self._starts.succeeded()
+                self._mark_leaving()
                 return
-            actor.facts = facts
-            self.workers.add(actor)
-            self._starts.succeeded()
-            self._mark_leaving()
+            self._remove(actor)
+            self._starts.failed(answer, is_one_up=bool(self.workers))
+            self.fill_up()
 
     def _look(self) -> None:
         """Ask which hosts there are."""
@@ -220,17 +219,13 @@ class Crew:
         self._mark_leaving()
         self._look_at = time.monotonic() + _LOOK_EVERY_S
 
-    def _muster(self, *, may_start: bool) -> None:
-        """Take over what is on the roster, where others are started if they `may_start`."""
-        num_staying = self._num_staying() if may_start else None
-        self.size, handles = self.roster.muster(self._found, num_staying)
+    def _take_over(self, num_staying: int | None) -> None:
+        """Take over what is on the roster, which starts others if `num_staying` says how many there are."""
+        self.size, handles = self.roster.fill_up(self._found, num_staying)
         known = {actor.number for actor in self._actors}
         for number, handle in handles.items():
             if number not in known:
                 self._actors.append(RayActor(number, handle=handle, ready=handle.ready.remote()))
-
-    def _num_staying(self) -> int:
-        return sum(not actor.is_leaving for actor in self._actors)
 
     def _mark_leaving(self) -> None:
         for actor in self._actors:

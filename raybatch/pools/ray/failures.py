@@ -14,9 +14,7 @@ from raybatch.errors import RemoteError, WorkerLostError
 class Kind(Enum):
     """What failed, and so what is done."""
 
-    WORKER_LOST = (
-        auto()
-    )  # the worker or its host is gone: another one is started, the batch made again
+    WORKER_LOST = auto()  # it, or its host, is gone: another is started, and the batch made again
     RESULT_LOST = auto()  # the worker is there, its result is not: the batch is made again
     USER_ERROR = auto()  # the code that makes a batch raised, or its result cannot travel
     OUT_OF_ROOM = auto()  # the result found no room
@@ -24,56 +22,33 @@ class Kind(Enum):
 
 
 # By name, since releases of Ray differ in what they have. A class that is not here counts as its nearest base.
-KINDS = {
-    "RayError": Kind.UNEXPECTED,
-    # Of actors and hosts.
-    "RayActorError": Kind.WORKER_LOST,
-    "ActorDiedError": Kind.WORKER_LOST,
-    "ActorUnavailableError": Kind.WORKER_LOST,
-    "ActorUnschedulableError": Kind.WORKER_LOST,
-    "ActorPlacementGroupRemoved": Kind.WORKER_LOST,
-    "WorkerCrashedError": Kind.WORKER_LOST,
-    "NodeDiedError": Kind.WORKER_LOST,
-    "LocalRayletDiedError": Kind.WORKER_LOST,
-    "OutOfMemoryError": Kind.WORKER_LOST,
-    "RuntimeEnvSetupError": Kind.WORKER_LOST,
+_NAMES = {
+    # Of actors and hosts; with `AsyncioActorExit` the user's code has ended its actor.
+    Kind.WORKER_LOST: """
+        RayActorError ActorDiedError ActorUnavailableError ActorUnschedulableError ActorPlacementGroupRemoved
+        WorkerCrashedError NodeDiedError LocalRayletDiedError OutOfMemoryError RuntimeEnvSetupError AsyncioActorExit
+    """,
     # Of results on their way.
-    "ObjectLostError": Kind.RESULT_LOST,
-    "ObjectFetchTimedOutError": Kind.RESULT_LOST,
-    "ObjectFreedError": Kind.RESULT_LOST,
-    "ObjectReconstructionFailedError": Kind.RESULT_LOST,
-    "ObjectReconstructionFailedMaxAttemptsExceededError": Kind.RESULT_LOST,
-    "ObjectReconstructionFailedLineageEvictedError": Kind.RESULT_LOST,
-    "OwnerDiedError": Kind.RESULT_LOST,
-    "ReferenceCountingAssertionError": Kind.RESULT_LOST,
-    "PlasmaObjectNotAvailable": Kind.RESULT_LOST,
-    "GetTimeoutError": Kind.RESULT_LOST,
-    "RpcError": Kind.RESULT_LOST,
+    Kind.RESULT_LOST: """
+        ObjectLostError ObjectFetchTimedOutError ObjectFreedError ObjectReconstructionFailedError
+        ObjectReconstructionFailedMaxAttemptsExceededError ObjectReconstructionFailedLineageEvictedError
+        OwnerDiedError ReferenceCountingAssertionError PlasmaObjectNotAvailable GetTimeoutError RpcError
+    """,
     # Of what the user gave.
-    "RayTaskError": Kind.USER_ERROR,
-    "UserCodeException": Kind.USER_ERROR,
-    "UnserializableException": Kind.USER_ERROR,
-    "CrossLanguageError": Kind.USER_ERROR,
-    "OufOfBandObjectRefSerializationException": Kind.USER_ERROR,
-    "AsyncioActorExit": Kind.WORKER_LOST,  # the user's code called ray.actor.exit_actor()
-    "ObjectStoreFullError": Kind.OUT_OF_ROOM,
-    "OutOfDiskError": Kind.OUT_OF_ROOM,
+    Kind.USER_ERROR: """
+        RayTaskError UserCodeException UnserializableException CrossLanguageError
+        OufOfBandObjectRefSerializationException
+    """,
+    Kind.OUT_OF_ROOM: "ObjectStoreFullError OutOfDiskError",
     # Of what raybatch does not do: named actors, placement groups, cancelling, streaming, compiled graphs.
-    "ActorAlreadyExistsError": Kind.UNEXPECTED,
-    "ActorHandleNotFoundError": Kind.UNEXPECTED,
-    "AuthenticationError": Kind.UNEXPECTED,
-    "ObjectRefStreamEndOfStreamError": Kind.UNEXPECTED,
-    "PendingCallsLimitExceeded": Kind.UNEXPECTED,
-    "RayCgraphCapacityExceeded": Kind.UNEXPECTED,
-    "RayChannelError": Kind.UNEXPECTED,
-    "RayChannelTimeoutError": Kind.UNEXPECTED,
-    "RayDirectTransportError": Kind.UNEXPECTED,
-    "RaySystemError": Kind.UNEXPECTED,
-    "StreamingGeneratorReplayInconsistentError": Kind.UNEXPECTED,
-    "TaskCancelledError": Kind.UNEXPECTED,
-    "TaskPlacementGroupRemoved": Kind.UNEXPECTED,
-    "TaskUnschedulableError": Kind.UNEXPECTED,
+    Kind.UNEXPECTED: """
+        RayError ActorAlreadyExistsError ActorHandleNotFoundError AuthenticationError ObjectRefStreamEndOfStreamError
+        PendingCallsLimitExceeded RayCgraphCapacityExceeded RayChannelError RayChannelTimeoutError
+        RayDirectTransportError RaySystemError StreamingGeneratorReplayInconsistentError TaskCancelledError
+        TaskPlacementGroupRemoved TaskUnschedulableError
+    """,
 }
+KINDS = {name: kind for kind, names in _NAMES.items() for name in names.split()}
 
 
 def kind_of(error: BaseException) -> Kind:

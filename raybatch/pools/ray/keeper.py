@@ -41,7 +41,7 @@ _KEEPER_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True)
-class Kept:
+class RosterState:
     """The actors that a keeper has, by number, how many there are to be, and the raybatch that they are of."""
 
     size: int
@@ -66,7 +66,7 @@ class PoolKeeper:
         """Return when `user` leaves."""
         await self._users.setdefault(user, asyncio.Event()).wait()
 
-    async def join(self, user: str, lease: list[Any]) -> Kept:
+    async def join(self, user: str, lease: list[Any]) -> RosterState:
         """Return the workers, and keep them while the one reference in `lease` is open."""
         self._users.setdefault(user, asyncio.Event())
         watch = asyncio.create_task(self._watch(user, lease[0]))
@@ -98,13 +98,13 @@ class PoolKeeper:
                 del self._retired[number]
                 ray.kill(actor)
 
-    async def fill_up(self) -> Kept:
+    async def fill_up(self) -> RosterState:
         """Start a worker for each that is missing; return all that there are."""
         size = self._options.num_actors or capacity(self._options).room
         while len(self._actors) < size:
             self._actors[self._next_number] = self._start()
             self._next_number += 1
-        return Kept(size, self._actors, own_version())
+        return RosterState(size, self._actors, own_version())
 
     async def _watch(self, user: str, lease: Any) -> None:
         with contextlib.suppress(ray_errors.RayError):  # it says so when the user's process is gone
@@ -130,12 +130,12 @@ class SharedRoster:
         self._keeper: Any = None
         self._size = self._join(options)
 
-    def muster(self, found: Capacity, num_staying: int | None) -> tuple[int, dict[int, Any]]:
+    def fill_up(self, found: Capacity, num_staying: int | None) -> tuple[int, dict[int, Any]]:
         """Return what the keeper has, which starts those that are missing, and counts the hosts itself."""
         actors = {}
         try:
-            kept: Kept = ray.get(self._keeper.fill_up.remote(), timeout=_KEEPER_TIMEOUT_S)
-            self._size, actors = kept.size, kept.actors
+            state: RosterState = ray.get(self._keeper.fill_up.remote(), timeout=_KEEPER_TIMEOUT_S)
+            self._size, actors = state.size, state.actors
         except (ray_errors.GetTimeoutError, ray_errors.ActorUnavailableError):
             pass  # it is asked again later
         except ray_errors.RayActorError as error:
@@ -174,17 +174,17 @@ class SharedRoster:
             self.user = uuid.uuid4().hex
             self._lease = self._keeper.lease.remote(self.user)
             try:
-                kept: Kept = ray.get(self._keeper.join.remote(self.user, [self._lease]))
+                state: RosterState = ray.get(self._keeper.join.remote(self.user, [self._lease]))
             except ray_errors.RayActorError as error:
                 why = error
                 continue
-            if kept.version != own_version():
+            if state.version != own_version():
                 self._keeper.leave.remote(self.user)
                 raise PoolError(
-                    f"the pool {self._name!r} is one of raybatch {kept.version}, and this process has {own_version()}: "
+                    f"the pool {self._name!r} is one of raybatch {state.version}, and this process has {own_version()}: "
                     "install the same on both, or use another name"
                 )
-            return kept.size
+            return state.size
         raise PoolError(
             f"the pool {self._name!r} cannot be joined, it ended each time it was asked: {why_not_started(why)}"
         ) from why

@@ -22,7 +22,7 @@ class Roster(Protocol):
     is_shared: bool
     user: str
 
-    def muster(self, found: Capacity, num_staying: int | None) -> tuple[int, dict[int, Any]]:
+    def fill_up(self, found: Capacity, num_staying: int | None) -> tuple[int, dict[int, Any]]:
         """Return how many actors there are to be on the hosts `found`, and the handles of new ones by number.
 
         `num_staying` are known and go on; None: it is too early to start others. Those that are known may be among the
@@ -54,7 +54,7 @@ class PrivateRoster:
         self._start = starter(options)
         self._numbers = itertools.count()
 
-    def muster(self, found: Capacity, num_staying: int | None) -> tuple[int, dict[int, Any]]:
+    def fill_up(self, found: Capacity, num_staying: int | None) -> tuple[int, dict[int, Any]]:
         size = self._num_actors or found.room
         missing = 0 if num_staying is None else size - num_staying
         return size, {next(self._numbers): self._start() for _ in range(missing)}

@@ -1,12 +1,10 @@
-"""What runs in a Ray actor: constants that are kept, and batches made from them."""
+"""What runs in a Ray actor: constants that stay, and batches made of them."""
 
 from __future__ import annotations
 
 import pickle
 import threading
 import time
-import traceback
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +17,7 @@ from raybatch.accessors import row_executor
 from raybatch.errors import RemoteError
 from raybatch.making import Result, make
 from raybatch.pools.ray.hosts import WorkerFacts, address, advice
+from raybatch.pools.ray.packed_error import with_error_packed
 from raybatch.pools.session import SharedConstant
 
 
@@ -46,8 +45,8 @@ class BatchWorker:
         """Return where this worker is, once its process is up."""
         return WorkerFacts.here()
 
-    def keep(self, key: str, refs: list[Any]) -> None:
-        """Get the one constant in `refs`; a failure to unpickle it is kept for those who use it."""
+    def load(self, key: str, refs: list[Any]) -> None:
+        """Get the one constant in `refs`; a failure to unpickle it is raised where it is used."""
         self._returned_at = None
         start = time.perf_counter()
         try:
@@ -69,9 +68,9 @@ class BatchWorker:
             del _constants[key]
 
     def make(self, key: str, item: Any) -> tuple[Result, float, float, float]:
-        """Return what the kept reader makes of `item`, and seconds: of that, of storing the result before, of `keep`.
+        """Return the result of the request in `item` to the source `key`, and three numbers of seconds.
 
-        Ray stores a result when this has returned, so it is known at the next call. It is work of this thread; what
+        They are those of making it, of storing the result before, and of `load` since then. Ray stores a result when this has returned, so it is known at the next call. It is work of this thread; what
         the actor waits for its next call is not.
         """
         stored_s = 0.0 if self._returned_at is None else time.thread_time() - self._returned_at
@@ -79,13 +78,12 @@ class BatchWorker:
         start = time.perf_counter()
         with row_executor(self._executor):
             try:
-                source, request = kept(key), _unpacked(item)
+                source, request = constant(key), _unpacked(item)
             except Exception as error:
                 result = Result(error=error)
             else:
                 result = make(source, request)
-        if result.error is not None:
-            result = result._replace(error=PackedError.pack(result.error))
+        result = with_error_packed(result)
         self._returned_at = time.thread_time()
         loading_s, self._loading_s = self._loading_s, 0.0
         return result, time.perf_counter() - start, stored_s, loading_s
@@ -115,7 +113,7 @@ def _unpacked(item: Any) -> Any:
     return pickle.loads(item) if isinstance(item, bytes) else item
 
 
-def kept(key: str) -> Any:
+def constant(key: str) -> Any:
     """Return a constant that this worker was given; what went wrong when it came is raised."""
     if key not in _constants:
         raise RemoteError(f"this worker was not sent what it is to work with (constant {key})")
@@ -149,70 +147,8 @@ class RayConstant(SharedConstant):
 
     def __reduce__(self) -> tuple[Any, ...]:
         _pickled_constants.found.append(self)
-        return _kept_constant, (self.key,)
+        return _loaded_constant, (self.key,)
 
 
-def _kept_constant(key: str) -> SharedConstant:
-    return SharedConstant(kept(key))
-
-
-@dataclass(frozen=True)
-class PackedError:
-    """An exception on its way to the driver, in a form that always arrives.
-
-    `chain` holds the exception and its causes, each pickled on its own beside its type and message; `text` the
-    host and the traceback.
-    """
-
-    chain: tuple[tuple[bytes | None, str], ...]
-    text: str
-
-    @classmethod
-    def pack(cls, error: BaseException) -> PackedError:
-        text = f"on host {address()}:\n" + "".join(traceback.format_exception(error))
-        chain = ((_pickled(link), f"{type(link).__name__}: {link}") for link in _causes(error))
-        return cls(tuple(chain), text)
-
-    def unpack(self) -> Exception:
-        """Return the exception, its causes restored, and last among them the worker's traceback."""
-        origin: BaseException = RemoteError(f"the traceback in the worker {self.text}")
-        for packed, summary in reversed(self.chain):
-            link = _unpickled(packed)
-            if link is None:
-                link = RemoteError(f"{summary} (the exception itself cannot be sent)")
-            link.__cause__ = origin
-            origin = link
-        if not isinstance(origin, Exception):
-            origin = RemoteError(self.chain[0][1])
-        return origin
-
-
-def unpacked_error(result: Result) -> Result:
-    """Return `result` with the error as it was raised by the worker."""
-    if result.error is None:
-        return result
-    return result._replace(error=result.error.unpack())
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    seen = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        yield error
-        error = error.__cause__
-
-
-def _pickled(error: BaseException) -> bytes | None:
-    try:
-        data: bytes = cloudpickle.dumps(error)
-    except Exception:
-        return None
-    return data
-
-
-def _unpickled(data: bytes | None) -> BaseException | None:
-    try:
-        error = None if data is None else cloudpickle.loads(data)
-    except Exception:
-        return None
-    return error if isinstance(error, BaseException) else None
+def _loaded_constant(key: str) -> SharedConstant:
+    return SharedConstant(constant(key))

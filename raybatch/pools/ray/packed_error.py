@@ -1,0 +1,82 @@
+"""An exception on its way from a worker to the driver."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ray import cloudpickle
+
+from raybatch.errors import RemoteError
+from raybatch.making import Result
+from raybatch.pools.ray.hosts import address
+
+
+@dataclass(frozen=True)
+class PackedError:
+    """An exception on its way to the driver, in a form that always arrives.
+
+    `chain` holds the exception and its causes, each pickled on its own beside its type and message; `text` the
+    host and the traceback.
+    """
+
+    chain: tuple[tuple[bytes | None, str], ...]
+    text: str
+
+    @classmethod
+    def pack(cls, error: BaseException) -> PackedError:
+        text = f"on host {address()}:\n" + "".join(traceback.format_exception(error))
+        chain = ((_pickled(link), f"{type(link).__name__}: {link}") for link in _causes(error))
+        return cls(tuple(chain), text)
+
+    def unpack(self) -> Exception:
+        """Return the exception, its causes restored, and last among them the worker's traceback."""
+        origin: BaseException = RemoteError(f"the traceback in the worker {self.text}")
+        for packed, summary in reversed(self.chain):
+            link = _unpickled(packed)
+            if link is None:
+                link = RemoteError(f"{summary} (the exception itself cannot be sent)")
+            link.__cause__ = origin
+            origin = link
+        if not isinstance(origin, Exception):
+            origin = RemoteError(self.chain[0][1])
+        return origin
+
+
+def with_error_packed(result: Result) -> Result:
+    """Return `result` with its error, if it has one, in a form that always arrives."""
+    if result.error is None:
+        return result
+    return result._replace(error=PackedError.pack(result.error))
+
+
+def with_error_unpacked(result: Result) -> Result:
+    """Return `result` with the error as it was raised by the worker."""
+    if result.error is None:
+        return result
+    return result._replace(error=result.error.unpack())
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    seen = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__
+
+
+def _pickled(error: BaseException) -> bytes | None:
+    try:
+        data: bytes = cloudpickle.dumps(error)
+    except Exception:
+        return None
+    return data
+
+
+def _unpickled(data: bytes | None) -> BaseException | None:
+    try:
+        error = None if data is None else cloudpickle.loads(data)
+    except Exception:
+        return None
+    return error if isinstance(error, BaseException) else None
