@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import zlib
@@ -14,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from raybatch.accessors.fingerprints import short_digest
 from raybatch.accessors.reading import sample_positions
 from raybatch.errors import PackError
 
@@ -240,7 +240,7 @@ class PackedAccessor:
             "kind": type(self).__name__,
             "samples": len(self),
             "column": self._column.name,
-            "files": hashlib.sha256(files.encode()).hexdigest()[:32],
+            "files": short_digest(files.encode()),
         }
 
     def __getitem__(self, index: Any) -> Any:
