@@ -16,6 +16,7 @@ import pyarrow as pa
 from raybatch.accessors.fingerprints import short_digest
 from raybatch.accessors.reading import sample_positions
 from raybatch.errors import PackError
+from raybatch.stores.aside import written_aside
 
 # Arrow's readers of a folder pass over names that begin with an underscore or a dot.
 MANIFEST = "_manifest.json"
@@ -55,6 +56,26 @@ class PackedFile:
     crc32: int
     bad_samples: tuple[dict[str, Any], ...] = ()
 
+    def fault(self, folder: Path, *, in_full: bool = False) -> str | None:
+        """Return what is wrong with it, None if nothing: as far as its size tells, or `in_full` by every byte."""
+        path = folder / self.name
+        try:
+            nbytes = path.stat().st_size
+            if nbytes != self.nbytes:
+                return f"it has {nbytes} bytes, and had {self.nbytes}"
+            if in_full and (crc := file_crc32(path)) != self.crc32:
+                return f"its CRC-32 is {crc:08x}, and was {self.crc32:08x}"
+        except FileNotFoundError:
+            return "the file is missing"
+        except OSError as error:
+            return f"it cannot be read: {error}"
+        return None
+
+    def check(self, folder: Path) -> None:
+        """Raise PackError if it is missing, or of another size."""
+        if fault := self.fault(folder):
+            raise PackError(f"{str(folder / self.name)!r} is damaged: {fault}")
+
 
 @dataclass(frozen=True)
 class Manifest:
@@ -72,23 +93,16 @@ class Manifest:
 
     def column(self, name: str) -> PackedColumn:
         """Return the column of that name; ValueError if there is none."""
-        for column in self.columns:
-            if column.name == name:
-                return column
-        names = [column.name for column in self.columns]
-        raise ValueError(f"there is no column {name!r}; there are {names}")
+        columns = {column.name: column for column in self.columns}
+        if name not in columns:
+            raise ValueError(f"there is no column {name!r}; there are {list(columns)}")
+        return columns[name]
 
     def save(self, path: Path) -> None:
         """Write it aside, and rename it when it is on the disk."""
-        text = json.dumps(
-            {"raybatch.packed": _VERSION, "rows": self.rows, **asdict(self)}, indent=1
-        )
-        aside = path.with_name(f".{path.name}")
-        with open(aside, "w", encoding="utf-8") as file:
-            file.write(text + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
+        values = {"raybatch.packed": _VERSION, "rows": self.rows, **asdict(self)}
+        with written_aside(path, synced=True) as aside:
+            aside.write_text(json.dumps(values, indent=1) + "\n", "utf-8")
 
     @classmethod
     def load(cls, path: Path) -> Manifest:
@@ -127,15 +141,6 @@ def load_manifest(directory: Path) -> Manifest:
             f"the packing into {str(directory)!r} was interrupted: run it again to go on"
         )
     raise FileNotFoundError(f"{str(directory)!r} holds no packed files: it has no {MANIFEST}")
-
-
-def size_fault(directory: Path, file: PackedFile) -> str | None:
-    """Return what is wrong with a file, as far as its size tells; None if nothing."""
-    try:
-        nbytes = (directory / file.name).stat().st_size
-    except FileNotFoundError:
-        return "the file is missing"
-    return None if nbytes == file.nbytes else f"it has {nbytes} bytes, and had {file.nbytes}"
 
 
 def file_crc32(path: Path) -> int:
@@ -182,8 +187,7 @@ class PackedAccessor:
         self._views = views
         self._manifest = load_manifest(self._directory)
         for file in self._manifest.files:
-            if fault := size_fault(self._directory, file):
-                raise PackError(f"{str(self._directory / file.name)!r} is damaged: {fault}")
+            file.check(self._directory)
         self._column = self._manifest.column(column or self._manifest.columns[0].name)
         if not self._column.shape:
             raise ValueError(
@@ -227,11 +231,10 @@ class PackedAccessor:
         if column.shape:
             return PackedAccessor(self._directory, name, views=self._views)
         dtype = np.dtype(column.dtype)
-        parts = [
-            _values(_row_batch(self._directory, file, self._manifest), name, dtype)
-            for file in self._manifest.files
-        ]
-        return np.concatenate(parts)
+        files = range(len(self._manifest.files))
+        return np.concatenate(
+            [_values(self._batch(number).column(name), dtype) for number in files]
+        )
 
     def fingerprint(self) -> dict[str, Any]:
         """Return what the samples depend on: the checksums of the files."""
@@ -267,44 +270,39 @@ class PackedAccessor:
     def _array(self, number: int) -> npt.NDArray[Any]:
         """Return the samples in file `number`, mapped."""
         if number not in self._mapped:
-            file = self._manifest.files[number]
-            batch = _row_batch(self._directory, file, self._manifest)
-            values = batch.column(self._column.name).storage.values
-            buffer = values.buffers()[1]
-            count = file.rows * int(np.prod(self._column.shape))
+            column = self._batch(number).column(self._column.name)
+            buffer = column.storage.values.buffers()[1]
+            count = len(column) * int(np.prod(self._column.shape))
             flat = np.frombuffer(buffer, self.dtype, count)
-            self._mapped[number] = flat.reshape(file.rows, *self._column.shape)
+            self._mapped[number] = flat.reshape(len(column), *self._column.shape)
         return self._mapped[number]
+
+    def _batch(self, number: int) -> pa.RecordBatch:
+        """Return what is in file `number`, mapped; PackError if that is not what the manifest says."""
+        file = self._manifest.files[number]
+        path = self._directory / file.name
+        # What is too short would end the process where it is mapped and read.
+        file.check(self._directory)
+        try:
+            with pa.memory_map(os.fsencode(path)) as source:
+                batch = pa.ipc.open_file(source).get_batch(0)
+            found = dict(zip(batch.schema.names, batch.schema.types, strict=True))
+        # Arrow's own, and what it lets pass of names that are no text and sizes that are none.
+        except (pa.ArrowException, OSError, MemoryError, UnicodeDecodeError, SystemError) as error:
+            raise PackError(f"{str(path)!r} is damaged: {error}") from error
+        wanted = {column.name: column.arrow_type for column in self._manifest.columns}
+        if batch.num_rows != file.rows or found != wanted:
+            raise PackError(
+                f"{str(path)!r} is damaged: it has {batch.num_rows} rows of {found}, and had {file.rows} of {wanted}"
+            )
+        return batch
 
 
 def _reopened(directory: Path, column: str, views: bool) -> PackedAccessor:
     return PackedAccessor(directory, column, views=views)
 
 
-def _row_batch(directory: Path, file: PackedFile, manifest: Manifest) -> pa.RecordBatch:
-    """Return what is in a file, mapped; PackError if that is not what the manifest says."""
-    path = directory / file.name
-    # What is too short would end the process where it is mapped and read.
-    if fault := size_fault(directory, file):
-        raise PackError(f"{str(path)!r} is damaged: {fault}")
-    try:
-        with pa.memory_map(os.fsencode(path)) as source:
-            reader = pa.ipc.open_file(source)
-            batch = reader.get_batch(0)
-        found = dict(zip(batch.schema.names, batch.schema.types, strict=True))
-    # Arrow's own, and what it lets pass of names that are no text and sizes that are none.
-    except (pa.ArrowException, OSError, MemoryError, UnicodeDecodeError, SystemError) as error:
-        raise PackError(f"{str(path)!r} is damaged: {error}") from error
-    wanted = {column.name: column.arrow_type for column in manifest.columns}
-    if batch.num_rows != file.rows or found != wanted:
-        raise PackError(
-            f"{str(path)!r} is damaged: it has {batch.num_rows} rows of {found}, and had {file.rows} of {wanted}"
-        )
-    return batch
-
-
-def _values(batch: pa.RecordBatch, name: str, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    values = batch.column(name)
+def _values(values: pa.Array, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
     if dtype.kind == "U":
         return np.array(values.to_pylist(), dtype=np.str_)
     array: npt.NDArray[Any] = values.to_numpy(zero_copy_only=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet
 
+from raybatch.checks import positive_int
 from raybatch.errors import SampleReadError
+from raybatch.stores.aside import written_aside
 from raybatch.stores.listing import ImageList, find_images, image_folder
 from raybatch.stores.location import Location, Locations
 
@@ -46,16 +47,14 @@ def to_parquet(
     file, for an empty list, and for a folder with images both in class folders and beside them; FileExistsError
     if the folder `out` exists and is not empty; and the errors of `find_images`.
     """
-    for name, value in (("rows_per_group", rows_per_group), ("rows_per_file", rows_per_file)):
-        if value is not None and value < 1:
-            raise ValueError(f"{name} must be 1 or more, not {value}")
+    rows_per_group = positive_int("rows_per_group", rows_per_group)
+    if rows_per_file is not None:
+        rows_per_file = positive_int("rows_per_file", rows_per_file)
     rows = _Rows(images, labels)
     target = Path(out)
-    aside = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
+    with written_aside(target) as aside:
         if rows_per_file is None:
             rows.write(aside, range(len(rows)), rows_per_group)
-            aside.replace(target)
             return [os.fspath(target)]
         if target.exists() and (target.is_file() or any(target.iterdir())):
             raise FileExistsError(f"{os.fspath(target)!r} exists and is no empty folder")
@@ -65,12 +64,7 @@ def to_parquet(
         for file, start in zip(files, starts, strict=True):
             stop = min(start + rows_per_file, len(rows))
             rows.write(aside / file, range(start, stop), rows_per_group)
-        aside.replace(target)
         return [os.fspath(target / file) for file in files]
-    finally:
-        if aside.is_dir():
-            shutil.rmtree(aside)
-        aside.unlink(missing_ok=True)
 
 
 class _Rows:
@@ -78,20 +72,19 @@ class _Rows:
 
     def __init__(self, images: Any, labels: npt.ArrayLike | None) -> None:
         self._root = os.fspath(images) if isinstance(images, (str, os.PathLike)) else None
-        own: npt.NDArray[Any] | None = None if labels is None else np.asarray(labels)
-        classes: list[str] | None = None
         if self._root is not None:
-            self._paths = Locations(find_images(self._root), "")
-            if own is None and any("/" in self._name_of(row) for row in range(len(self))):
-                images = image_folder(self._root)
-        elif not isinstance(images, ImageList):
-            self._paths = Locations(images, "")
+            paths = find_images(self._root)
+            own_labels = labels is not None or all("/" not in self._name_of(p) for p in paths)
+            images = paths if own_labels else image_folder(self._root)
+        classes: list[str] | None = None
         if isinstance(images, ImageList):
-            self._paths = Locations(images.paths, "")
-            if own is None:
-                own, classes = images.labels, images.classes
+            if labels is None:
+                labels, classes = images.labels, images.classes
+            images = images.paths
+        self._paths = Locations(images, "")
         if len(self) == 0:
             raise ValueError("images must hold at least one path; it is empty")
+        own = None if labels is None else np.asarray(labels)
         if own is not None and (own.shape != (len(self),) or own.dtype.kind not in "iu"):
             raise ValueError(
                 f"labels must be {len(self)} integers, one an image, not {own.dtype} {own.shape}"
@@ -120,7 +113,7 @@ class _Rows:
                 contents, held_bytes = [], 0
 
     def _table(self, rows: range, contents: list[bytes]) -> pa.Table:
-        names = [self._name_of(row) for row in rows]
+        names = [self._name_of(self._paths[row]) for row in rows]
         parts = [pa.array(contents, pa.binary()), pa.array(names, pa.string())]
         columns = [pa.StructArray.from_arrays(parts, fields=_FIELDS)]
         if self._labels is not None:
@@ -135,9 +128,9 @@ class _Rows:
             reason = f"{type(error).__name__}: {error}"
             raise SampleReadError(self._paths.name_of(row), row, reason) from error
 
-    def _name_of(self, row: int) -> str:
+    def _name_of(self, path: str) -> str:
         """Return the name that is stored: below the folder, or the last part of a path."""
-        path, _ = Location(self._paths[row]).split_query()  # what follows may be a secret
+        path, _ = Location(path).split_query()  # what follows may be a secret
         if self._root is None:
             name = path.rpartition("/")[2]
         else:

@@ -6,7 +6,6 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -15,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet
 
+from raybatch.stores.aside import written_aside
 from raybatch.stores.location import Location, Locations
 from raybatch.stores.paths import joined, path_array, path_names
 from raybatch.stores.secrets import hold_credentials
@@ -67,13 +67,8 @@ class ImageList:
             raise ValueError(
                 "the paths hold credentials, which do not belong in a file: list with filesystem= instead"
             )
-        target = Path(path)
-        aside = target.with_name(f".{target.name}.{os.getpid()}")
-        try:
+        with written_aside(path) as aside:
             pa.parquet.write_table(self.table, aside)
-            aside.replace(target)
-        finally:
-            aside.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> ImageList:
@@ -85,26 +80,10 @@ class ImageList:
         return cls(table["path"], table["label"].to_numpy(), json.loads(classes))
 
 
-IMAGE_SUFFIXES = frozenset(
-    [
-        ".jpg",
-        ".jpeg",
-        ".jpe",
-        ".jfif",
-        ".png",
-        ".webp",
-        ".gif",
-        ".bmp",
-        ".dib",
-        ".tif",
-        ".tiff",
-        ".avif",
-        ".jp2",
-        ".j2k",
-        ".ppm",
-        ".pgm",
-        ".pbm",
-    ]
+# A name that begins with its only dot has no suffix.
+_IMAGE = re.compile(
+    r"[^/]\.(?:jpe?g|jpe|jfif|png|webp|gif|bmp|dib|tiff?|avif|jp2|j2k|p[pgb]m)\Z",
+    re.IGNORECASE | re.ASCII,
 )
 
 
@@ -150,18 +129,12 @@ def _runs(folder: Location) -> Iterator[list[str]]:
     """Iterate over runs of the names of the images below `folder`, none of them empty."""
     is_empty = True
     for names in folder.below():
-        images = [name for name in names if _is_image(name)]
+        images = [name for name in names if _IMAGE.search(name)]
         if images:
             is_empty = False
             yield images
     if is_empty:
         raise FileNotFoundError(f"no image files below {folder!r}")
-
-
-def _is_image(name: str) -> bool:
-    dot = name.rfind(".")
-    # A name that begins with its only dot has no suffix.
-    return dot > 0 and name[dot - 1] != "/" and name[dot:].lower() in IMAGE_SUFFIXES
 
 
 _SHOWN = r"(?!\.)"

@@ -5,52 +5,42 @@ from __future__ import annotations
 import dataclasses
 import fcntl
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple
 
-from raybatch.accessors.packed import (
-    MANIFEST,
-    UNFINISHED,
-    Manifest,
-    PackedFile,
-    file_crc32,
-    load_manifest,
-    size_fault,
-)
+from raybatch.accessors.packed import MANIFEST, UNFINISHED, Manifest, load_manifest
 from raybatch.errors import PackError
+from raybatch.packing.arrow_file import FileRows
 from raybatch.packing.provenance import check_same
+from raybatch.sources import BadSampleLedger
+
+
+@contextmanager
+def pack_folder(directory: str | os.PathLike[str]) -> Iterator[PackFolder]:
+    """Give the folder `directory`, made if need be, of which this process is the one writer inside the `with`."""
+    path = Path(directory)
+    path.mkdir(parents=True, exist_ok=True)
+    lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise PackError(f"another process is packing into {os.fspath(path)!r}") from None
+        except OSError:
+            pass  # some network file systems have no locks
+        yield PackFolder(path)
+    finally:
+        os.close(lock)  # the lock goes with it, as it does when the process is killed
 
 
 class PackFolder:
-    """The folder `directory`, made if need be, of which this process is the one writer inside the `with`."""
+    """The packed files in the folder `path`, and what is known of them."""
 
-    def __init__(self, directory: str | os.PathLike[str]) -> None:
-        self.path = Path(directory)
+    def __init__(self, path: Path) -> None:
+        self.path = path
         self._manifest: Manifest | None = None
-        self._done: dict[str, PackedFile] = {}
-        self._lock = -1
-
-    def __enter__(self) -> PackFolder:
-        self.path.mkdir(parents=True, exist_ok=True)
-        self._lock = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(self._lock)
-            raise PackError(f"another process is packing into {os.fspath(self.path)!r}") from None
-        except OSError:
-            pass  # some network file systems have no locks
-        return self
-
-    def __exit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        os.close(self._lock)  # the lock goes with it, as it does when the process is killed
 
     @property
     def is_new(self) -> bool:
@@ -61,8 +51,7 @@ class PackFolder:
     def manifest(self) -> Manifest:
         """What has been packed so far."""
         assert self._manifest is not None
-        done = tuple(self._done[name] for name in sorted(self._done))
-        return dataclasses.replace(self._manifest, files=done)
+        return self._manifest
 
     def find(
         self,
@@ -81,11 +70,11 @@ class PackFolder:
                 raise FileExistsError(f"{where!r} is not empty, and holds no packed files")
             return
         found = Manifest.load(self.path / at)
+        # What was being written when an earlier packing was killed.
+        for aside in (*self.path.glob(".*.arrow*"), *self.path.glob("._*.json*")):
+            aside.unlink()
         if not found.files and not any(self.path.glob("[!.]*.arrow")):
-            # Stopped so early, or over so bad an argument, it binds nobody.
-            for aside in self.path.glob(".*.arrow"):
-                aside.unlink()
-            return
+            return  # stopped so early, or over so bad an argument, it binds nobody
         if "rows_per_file" not in settings:
             settings = {**settings, "rows_per_file": found.settings["rows_per_file"]}
         if not any(file.bad_samples for file in found.files):
@@ -96,8 +85,8 @@ class PackFolder:
         if names is not None:
             check_same([column.name for column in found.columns], list(names), where, "names")
         check_same(found.classes, None if classes is None else tuple(classes), where, "classes")
-        intact = [file for file in found.files if size_fault(self.path, file) is None]
-        self._manifest, self._done = found, {file.name: file for file in intact}
+        intact = tuple(file for file in found.files if file.fault(self.path) is None)
+        self._manifest = dataclasses.replace(found, files=intact)
         if at == MANIFEST and self.missing():
             # Who opens it meanwhile is told.
             self.manifest.save(self.path / UNFINISHED)
@@ -121,12 +110,23 @@ class PackFolder:
 
     def missing(self) -> list[int]:
         """Return the numbers of the files that are still to be written, in order."""
-        names = self.file_names
-        return [number for number, name in enumerate(names) if name not in self._done]
+        done = {file.name for file in self.manifest.files}
+        return [number for number, name in enumerate(self.file_names) if name not in done]
 
-    def note(self, file: PackedFile) -> None:
-        """Enter a file that is in its place."""
-        self._done[file.name] = file
+    def rows_of(self, number: int) -> FileRows:
+        """Return what holds the rows of a file, none yet."""
+        settings, size = self.manifest.settings, self.batches_per_file
+        batches = min(size, int(settings["batches"]) - number * size)
+        return FileRows(self.manifest.columns, batches * int(settings["batch_size"]))
+
+    def write(self, number: int, rows: FileRows, ledger: BadSampleLedger) -> None:
+        """Write a file with `rows`, and enter it; `ledger` has the bad samples of its batches."""
+        steps = range(number * self.batches_per_file, (number + 1) * self.batches_per_file)
+        bad = tuple(dataclasses.asdict(one) for one in ledger if one.batch in steps)
+        path = self.path / self.file_names[number]
+        files = [*self.manifest.files, rows.write(path, self.manifest.classes, bad)]
+        in_order = tuple(sorted(files, key=lambda file: file.name))
+        self._manifest = dataclasses.replace(self.manifest, files=in_order)
         self.manifest.save(self.path / UNFINISHED)
 
     def finish(self) -> None:
@@ -149,20 +149,6 @@ def verify(directory: str | os.PathLike[str]) -> Iterator[PackFault]:
     files, PackError for one whose packing has not ended, both at once.
     """
     folder = Path(directory)
-    return _faults(folder, load_manifest(folder).files)
-
-
-def _faults(folder: Path, files: Iterable[PackedFile]) -> Iterator[PackFault]:
-    for file in files:
-        path = folder / file.name
-        fault = size_fault(folder, file)
-        if fault is None:
-            try:
-                crc = file_crc32(path)
-            except OSError as error:
-                fault = f"it cannot be read: {error}"
-            else:
-                if crc != file.crc32:
-                    fault = f"its CRC-32 is {crc:08x}, and was {file.crc32:08x}"
-        if fault is not None:
-            yield PackFault(os.fspath(path), fault)
+    files = load_manifest(folder).files
+    faults = ((folder / file.name, file.fault(folder, in_full=True)) for file in files)
+    return (PackFault(os.fspath(path), fault) for path, fault in faults if fault is not None)

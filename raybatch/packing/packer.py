@@ -6,18 +6,19 @@ batches, made by the pool ─► rows of file k, copied ─► thread: written a
 
 from __future__ import annotations
 
-import operator
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
 from raybatch.accessors.packed import Manifest, PackedColumn
+from raybatch.checks import positive_int
 from raybatch.errors import BadSamplesError
 from raybatch.loader import Loader
 from raybatch.making import BadSamples
-from raybatch.packing.folder import PackFolder
+from raybatch.packing.arrow_file import FileRows, column_of
+from raybatch.packing.packed_folder import PackFolder, pack_folder
 from raybatch.packing.provenance import provenance
-from raybatch.packing.writer import FileWriter, column_of
 from raybatch.pools import WorkerPool
 from raybatch.scheduling import Prefetch
 from raybatch.sources import (
@@ -75,8 +76,8 @@ def pack(
     else is in it; BatchError for a batch that cannot be made.
     """
     setting = BadSamples.of(bad_samples)
-    if rows_per_file is not None and operator.index(rows_per_file) < 1:
-        raise ValueError(f"rows_per_file must be 1 or more, not {rows_per_file}")
+    if rows_per_file is not None:
+        rows_per_file = positive_int("rows_per_file", rows_per_file)
     _check_names("names", names)
     _check_names("classes", classes)
     with Loader(source, batch_size, pool=pool, bad_samples=setting) as loader:
@@ -90,8 +91,8 @@ def pack(
         }
         if rows_per_file is not None:
             size = loader.batch_size
-            settings["rows_per_file"] = -(-operator.index(rows_per_file) // size) * size
-        with PackFolder(directory) as folder:
+            settings["rows_per_file"] = -(-rows_per_file // size) * size
+        with pack_folder(directory) as folder:
             folder.find(settings, names, classes)
             if folder.is_new:
                 first = _first_sample(source, setting, pool)
@@ -152,12 +153,40 @@ def _write_missing(
         size = folder.batches_per_file
         total = sum(min(size, len(loader) - number * size) for number in missing)
         batches = progress_iter_func(batches, total=total, leave=False)
-    with FileWriter(folder, loader.bad_samples) as writer:
-        for batch in batches:
-            number, place = divmod(feed.step, folder.batches_per_file)
-            writer.add(number, batch, is_last=place == folder.batches_per_file - 1)
-        writer.end(missing)
+    # While a file is written, the rows of the next come.
+    with ThreadPoolExecutor(1, "raybatch-pack") as executor:
+        written: Future[None] | None = None
+        for number, rows in _files(folder, feed, batches, missing):
+            if written is not None:
+                written.result()
+            written = executor.submit(folder.write, number, rows, loader.bad_samples)
+        if written is not None:
+            written.result()
     return len(missing)
+
+
+def _files(
+    folder: PackFolder, feed: _Feed, batches: Iterable[Batch], missing: list[int]
+) -> Iterator[tuple[int, FileRows]]:
+    """Iterate over the numbers and the rows of the files, each when its rows are there; those without any come last."""
+    empty = dict.fromkeys(missing)
+    number, rows = -1, None
+    for batch in batches:
+        if feed.step // folder.batches_per_file != number:
+            if rows is not None:
+                yield number, rows
+            number = feed.step // folder.batches_per_file
+            rows = folder.rows_of(number)
+            del empty[number]
+        assert rows is not None
+        rows.add(batch)
+        if (feed.step + 1) % folder.batches_per_file == 0:
+            yield number, rows
+            rows = None
+    if rows is not None:
+        yield number, rows
+    for number in empty:
+        yield number, folder.rows_of(number)
 
 
 class _Feed:

@@ -1,0 +1,137 @@
+"""The rows of one packed file, while they come, and the Arrow file that they become."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from raybatch.accessors.packed import PackedColumn, PackedFile, file_crc32
+from raybatch.sources import Batch
+from raybatch.stores.aside import written_aside
+
+# Arrow's recommendation for buffers; its Python writer goes by 8.
+_ALIGNMENT = 64
+_OPTIONS = pa.ipc.IpcWriteOptions(allow_64bit=True)
+_CLASSES = "raybatch.classes"
+_PADDING = "raybatch.padding"
+
+
+def column_of(name: str, array: Any) -> PackedColumn:
+    """Return the column for the rows of `array`; TypeError if Arrow has no fixed type for them."""
+    if not isinstance(array, np.ndarray):
+        raise TypeError(
+            f"{name!r} is a {type(array).__name__}, not an array: images of many sizes are packed with a size given"
+        )
+    shape, dtype = array.shape[1:], array.dtype.newbyteorder("=")
+    column = PackedColumn(name, "str" if dtype.kind == "U" else dtype.str, shape)
+    try:
+        if dtype.kind not in ("biuf" if shape else "biufMmU") or 0 in shape:
+            raise pa.ArrowInvalid("no numbers")
+        _arrow_array(column, np.zeros((1, *shape), dtype))
+    except pa.ArrowException:
+        raise TypeError(f"{name!r}, of {array.dtype} and shape {shape}, cannot be packed") from None
+    return column
+
+
+class FileRows:
+    """The rows of one file of `columns`, up to `capacity` of them, while they come batch by batch."""
+
+    def __init__(self, columns: Sequence[PackedColumn], capacity: int) -> None:
+        self._columns = columns
+        self._count = 0
+        # The batches themselves may lie in the object store, which is for those that are made ahead.
+        self._arrays: list[Any] = [
+            [] if column.dtype == "str" else np.empty((capacity, *column.shape), column.dtype)
+            for column in columns
+        ]
+
+    def add(self, batch: Batch) -> None:
+        """Copy the rows of `batch`, one array a column; ValueError if they are not like those of the columns."""
+        if len(batch) != len(self._columns):
+            raise ValueError(
+                f"a batch has {len(batch)} arrays, the first one had {len(self._columns)}"
+            )
+        for column, array in zip(self._columns, batch, strict=True):
+            found = column_of(column.name, array)
+            if found != column:
+                raise ValueError(
+                    f"{column.name!r} is {found.dtype} of shape {found.shape} in a batch, and was {column.dtype} of "
+                    f"{column.shape} in the first: rows of a file have one dtype and shape"
+                )
+        stop = self._count + len(batch[0])
+        for own, array in zip(self._arrays, batch, strict=True):
+            if isinstance(own, list):
+                own.extend(array.tolist())
+            else:
+                own[self._count : stop] = array
+        self._count = stop
+
+    def write(
+        self, path: Path, classes: Sequence[str] | None, bad_samples: tuple[dict[str, Any], ...]
+    ) -> PackedFile:
+        """Write them aside, rename the file to `path` when it is on the disk, and return what to note of it."""
+        arrays = [
+            _arrow_array(column, own[: self._count])
+            for column, own in zip(self._columns, self._arrays, strict=True)
+        ]
+        batch = _aligned(arrays, [column.name for column in self._columns], classes)
+        with written_aside(path, synced=True) as aside:
+            with pa.OSFile(os.fsencode(aside), "wb") as sink:
+                _write(sink, batch)
+            nbytes, crc32 = aside.stat().st_size, file_crc32(aside)
+        return PackedFile(path.name, self._count, nbytes, crc32, bad_samples)
+
+
+def _write(sink: Any, batch: pa.RecordBatch) -> None:
+    with pa.ipc.new_file(sink, batch.schema, options=_OPTIONS) as writer:
+        writer.write_batch(batch)
+
+
+def _arrow_array(column: PackedColumn, values: Any) -> pa.Array:
+    kind = column.arrow_type
+    if not column.shape:
+        try:
+            return pa.array(values, kind)
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"{column.name!r} has {error.object!r}, which is not text: file names need not be, labels must"
+            ) from error
+    if values.dtype == np.bool_:
+        values = values.view(np.uint8)
+    flat = pa.array(values.reshape(-1))
+    storage = pa.FixedSizeListArray.from_arrays(flat, type=kind.storage_type)
+    return pa.ExtensionArray.from_storage(kind, storage)
+
+
+def _aligned(
+    arrays: list[pa.Array], names: list[str], classes: Sequence[str] | None
+) -> pa.RecordBatch:
+    """Return the record batch, with as much padding in its schema as puts its first buffer where it should be.
+
+    What comes before the buffers is as long for one row as for all.
+    """
+    about = {} if classes is None else {_CLASSES: json.dumps(list(classes))}
+    batch = pa.RecordBatch.from_arrays(arrays, names)
+    for padding in range(0, _ALIGNMENT, 8):
+        batch = batch.replace_schema_metadata({**about, _PADDING: " " * padding})
+        if len(batch) == 0 or _first_buffer(batch.slice(0, 1)) % _ALIGNMENT == 0:
+            break
+    return batch
+
+
+def _first_buffer(batch: pa.RecordBatch) -> int:
+    """Return where in its file the first buffer of `batch` lies, in bytes."""
+    sink = pa.BufferOutputStream()
+    _write(sink, batch)
+    whole = sink.getvalue()
+    column = pa.ipc.open_file(whole).get_batch(0).column(0)
+    storage = column.storage if isinstance(column, pa.ExtensionArray) else column
+    address: int = next(buffer.address for buffer in storage.buffers() if buffer is not None)
+    start: int = whole.address
+    return address - start
