@@ -13,17 +13,29 @@ import threading
 import time
 import weakref
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from raybatch.accessors.fingerprints import fingerprint_of
+from raybatch.accessors.fingerprints import fingerprint_of, short_digest
 from raybatch.accessors.reading import map_rows, sample_positions
+from raybatch.checks import positive_int
+from raybatch.stores.aside import written_aside
 
 _log = logging.getLogger(__name__)
+
+_LAYOUT = "layout.json"
+_ROWS = "rows.bin"
+
+# What begins a slot: a mark, the sample's position, the checksum, and a digest of the sample's signature.
+_HEADER = struct.Struct("<8sqq32s")
+_MARK = b"raybatch"
+_SLOT_ALIGNMENT = 64
+
+# The signature of what a sample was made from.
+Stamp: TypeAlias = tuple[int, ...]
 
 # A file that is changed twice within a tick of its file system's clock may look unchanged the second time.
 _TICK_NS = 100_000_000
@@ -68,12 +80,10 @@ class CachedAccessor:
         key: str | None = None,
     ) -> None:
         self._accessor = accessor
-        self._max_bytes = operator.index(max_bytes)
-        if self._max_bytes < 1:
-            raise ValueError(f"max_bytes must be 1 or more, not {max_bytes}")
+        self._max_bytes = positive_int("max_bytes", max_bytes)
         self._fingerprint = {**fingerprint_of(accessor), "key": key}
-        digest = hashlib.sha256(json.dumps(self._fingerprint).encode()).hexdigest()[:32]
-        self._folder = Path(directory).absolute() / digest
+        own = short_digest(json.dumps(self._fingerprint).encode())
+        self._folder = Path(directory).absolute() / own
         self._folder.mkdir(parents=True, exist_ok=True)
         self._forget()
 
@@ -146,8 +156,7 @@ class CachedAccessor:
     ) -> npt.NDArray[Any]:
         """Return the samples at `positions`: those that are on `shelf` from there, and put the others on it."""
         stack = np.empty((len(positions), *shelf.shape), shelf.dtype)
-        wanted = list(zip(positions.tolist(), stamps, _rows_of(stack), strict=True))
-        found = np.array(map_rows(lambda one: shelf.get(*one), wanted), dtype=bool)
+        found = np.array(map_rows(shelf.get, positions.tolist(), stamps, _rows_of(stack)), bool)
         missing = np.flatnonzero(~found)
         self._count(len(positions) - len(missing), len(missing))
         if len(missing):
@@ -159,7 +168,7 @@ class CachedAccessor:
 
     def _read(self, positions: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
         samples = self._accessor[positions]
-        if not isinstance(samples, np.ndarray) or not can_be_kept(samples.dtype):
+        if not isinstance(samples, np.ndarray) or not _can_be_kept(samples.dtype):
             raise TypeError(
                 f"the samples to cache must be arrays of numbers, and a {type(self._accessor).__name__} gives "
                 f"{type(samples)} of {getattr(samples, 'dtype', 'no dtype')}"
@@ -185,9 +194,8 @@ class CachedAccessor:
     ) -> None:
         if not self._adds:
             return
-        rows = list(zip(positions.tolist(), stamps, _rows_of(samples), strict=True))
         try:
-            map_rows(lambda one: shelf.put(*one), rows)
+            map_rows(shelf.put, positions.tolist(), stamps, _rows_of(samples))
         except OSError as error:
             self._adds = False
             _log.warning("nothing more is added to the cache in %s: %s", self._folder, error)
@@ -204,76 +212,99 @@ def _rows_of(samples: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
     return [samples[row : row + 1] for row in range(len(samples))]
 
 
-_log = logging.getLogger(__name__)
-
-_LAYOUT = "layout.json"
-_ROWS = "rows.bin"
-
-# The signature of what a sample was made from.
-Stamp: TypeAlias = tuple[int, ...]
-
-
-def can_be_kept(dtype: np.dtype[Any]) -> bool:
+def _can_be_kept(dtype: np.dtype[Any]) -> bool:
     """Return whether samples of `dtype` are numbers or times, which its name alone describes."""
     return dtype.kind in "biufcmM"
 
 
 class Shelf:
-    """The samples of one accessor that are kept, arrays of `shape` and `dtype`."""
+    """The samples of one accessor that are kept, arrays of `shape` and `dtype`, in a file of slots of one size.
+
+        slot: mark, position, CRC-32, signature │ the sample's bytes │ padding
+
+    A slot is written in one call, and counts if its checksum, over its position, signature and bytes, is right where
+    it is read. So neither locks nor an order of writes are needed: what a process left half written when it was
+    killed, what the host had not yet put on its disk when it failed, what two wrote at once and what is damaged
+    all are samples that are not there.
+
+    Of `count` samples, as many have a slot as fit into `max_bytes`, spread evenly; none has one where the file cannot
+    be opened. The file is sparse until it is full. Nothing is mapped: a file that shrinks, or a disk that is full, is
+    an error and no signal.
+    """
 
     def __init__(
-        self, folder: Path, shape: tuple[int, ...], dtype: np.dtype[Any], rows: int, max_bytes: int
+        self, folder: Path, shape: tuple[int, ...], dtype: np.dtype[Any], count: int, max_bytes: int
     ) -> None:
         self.shape = shape
         self.dtype = dtype
         self._folder = folder
-        self._store: RowStore | None = None
-        row_bytes = dtype.itemsize * math.prod(shape)
+        self._count = count
+        sample_bytes = dtype.itemsize * math.prod(shape)
+        self._slot_bytes = -(-(_HEADER.size + sample_bytes) // _SLOT_ALIGNMENT) * _SLOT_ALIGNMENT
+        self._slots = min(count, max_bytes // self._slot_bytes)
         try:
-            self._store = RowStore(os.fspath(folder / _ROWS), rows, row_bytes, max_bytes)
+            self._file = os.open(folder / _ROWS, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            weakref.finalize(self, os.close, self._file)
+            if os.fstat(self._file).st_size > self._slots * self._slot_bytes:
+                os.ftruncate(self._file, self._slots * self._slot_bytes)  # it had a larger limit
         except OSError as error:
             _log.warning("the cache in %s cannot be used: %s", folder, error)
-        if self._store is not None and self._store.capacity == 0:
-            _log.warning("max_bytes=%d is less than a sample takes, %d bytes", max_bytes, row_bytes)
+            self._slots = 0
+        else:
+            if self._slots == 0:
+                _log.warning(
+                    "max_bytes=%d is less than a sample takes, %d bytes", max_bytes, sample_bytes
+                )
 
     @classmethod
-    def found(cls, folder: Path, rows: int, max_bytes: int) -> Shelf | None:
+    def found(cls, folder: Path, count: int, max_bytes: int) -> Shelf | None:
         """Return the shelf that another process has made, None if there is none."""
         try:
             layout = json.loads((folder / _LAYOUT).read_text("utf-8"))
             shape, dtype = tuple(map(operator.index, layout["shape"])), np.dtype(layout["dtype"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        if min(shape, default=0) < 0 or not can_be_kept(dtype):
+        if min(shape, default=0) < 0 or not _can_be_kept(dtype):
             return None
-        return cls(folder, shape, dtype, rows, max_bytes)
+        return cls(folder, shape, dtype, count, max_bytes)
 
     @classmethod
-    def made(cls, folder: Path, samples: npt.NDArray[Any], rows: int, max_bytes: int) -> Shelf:
+    def made(cls, folder: Path, samples: npt.NDArray[Any], count: int, max_bytes: int) -> Shelf:
         """Return the shelf for samples like these, and tell other processes of it."""
         layout = json.dumps({"shape": samples.shape[1:], "dtype": samples.dtype.str})
-        aside = folder / f".{_LAYOUT}.{os.getpid()}.{threading.get_ident()}"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            aside.write_text(layout, "utf-8")
-            aside.replace(folder / _LAYOUT)
+            with written_aside(folder / _LAYOUT) as aside:
+                aside.write_text(layout, "utf-8")
         except OSError as error:
             _log.warning("the cache in %s cannot be written: %s", folder, error)
-        return cls(folder, samples.shape[1:], samples.dtype, rows, max_bytes)
+        return cls(folder, samples.shape[1:], samples.dtype, count, max_bytes)
 
     def get(self, position: int, stamp: Stamp | None, out: npt.NDArray[Any]) -> bool:
-        """Read a sample into `out`, and return whether it is there."""
-        if self._store is None or stamp is None:
+        """Read a sample into `out`, contiguous, and return whether it is there, whole, and of that signature.
+
+        If not, what is in `out` then is of no use.
+        """
+        place = self._place(position)
+        if place is None or stamp is None:
             return False
+        header, data = bytearray(_HEADER.size), _bytes_of(out)
         try:
-            return self._store.read(position, stamp, out)
+            count = os.preadv(self._file, [header, data], place)
         except OSError:
             return False
+        return count == len(header) + len(data) and header == _header(position, stamp, data)
 
     def put(self, position: int, stamp: Stamp | None, sample: npt.NDArray[Any]) -> None:
-        """Keep a sample, if there is a place for it; OSError if the disk takes no more."""
-        if self._store is not None and stamp is not None:
-            self._store.write(position, stamp, sample)
+        """Keep a sample, contiguous, if there is a place for it; OSError if the disk takes no more."""
+        place = self._place(position)
+        if place is None or stamp is None:
+            return
+        data = _bytes_of(sample)
+        header = _header(position, stamp, data)
+        written = os.pwritev(self._file, [header, data], place)
+        if written != len(header) + len(data):
+            raise OSError(f"only {written} bytes of a row were written: the disk may be full")
 
     def check(self, samples: npt.NDArray[Any]) -> None:
         """Raise ValueError if `samples` are not like those that are kept."""
@@ -284,65 +315,9 @@ class Shelf:
                 "that folder if all of them have changed"
             )
 
-
-# What begins a slot: a mark, the row, the checksum, and a digest of the row's signature.
-_HEADER = struct.Struct("<8sqq32s")
-_MARK = b"raybatch"
-_SLOT_ALIGNMENT = 64
-
-
-class RowStore:
-    """A file of slots of one size, each for one row, or for none.
-
-        slot: mark, row, CRC-32, signature │ the row's bytes │ padding
-
-    A slot is written in one call, and counts if its checksum, over its row, signature and bytes, is right where it
-    is read. So neither locks nor an order of writes are needed: what a process left half written when it was
-    killed, what the host had not yet put on its disk when it failed, what two wrote at once and what is damaged
-    all are rows that are not there.
-
-    Of `rows` rows of `row_bytes` bytes, as many have a slot as fit into `max_bytes`, spread evenly. The file is
-    sparse until it is full. Nothing is mapped: a file that shrinks, or a disk that is full, is an error and no
-    signal.
-    """
-
-    def __init__(self, path: str, rows: int, row_bytes: int, max_bytes: int) -> None:
-        slot = _HEADER.size + row_bytes
-        self._slot_bytes = -(-slot // _SLOT_ALIGNMENT) * _SLOT_ALIGNMENT
-        self._rows = rows
-        self.capacity = min(rows, max_bytes // self._slot_bytes)
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        self._close: Callable[[], Any] = weakref.finalize(self, os.close, self._file)
-        if os.fstat(self._file).st_size > self.capacity * self._slot_bytes:
-            os.ftruncate(self._file, self.capacity * self._slot_bytes)  # it had a larger limit
-
-    def read(self, row: int, signature: tuple[int, ...], out: npt.NDArray[Any]) -> bool:
-        """Read a row into `out`, contiguous, and return whether it is there, whole, and of that signature.
-
-        If not, what is in `out` then is of no use. OSError if the file cannot be read.
-        """
-        place = self._place(row)
-        if place is None:
-            return False
-        header, data = bytearray(_HEADER.size), _bytes_of(out)
-        if os.preadv(self._file, [header, data], place) != _HEADER.size + len(data):
-            return False
-        return bytes(header) == _header(row, signature, data)
-
-    def write(self, row: int, signature: tuple[int, ...], values: npt.NDArray[Any]) -> None:
-        """Write a row, contiguous, if there is a place for it; OSError if the file or its disk takes no more."""
-        place = self._place(row)
-        if place is None:
-            return
-        data = _bytes_of(values)
-        header = _header(row, signature, data)
-        written = os.pwritev(self._file, [header, data], place)
-        if written != len(header) + len(data):
-            raise OSError(f"only {written} bytes of a row were written: the disk may be full")
-
-    def _place(self, row: int) -> int | None:
-        slot = row * self.capacity // self._rows
-        if (row + 1) * self.capacity // self._rows == slot:
+    def _place(self, position: int) -> int | None:
+        slot = position * self._slots // self._count
+        if (position + 1) * self._slots // self._count == slot:
             return None
         return slot * self._slot_bytes
 
@@ -351,6 +326,6 @@ def _bytes_of(array: npt.NDArray[Any]) -> Any:
     return array.reshape(-1).view(np.uint8).data
 
 
-def _header(row: int, signature: tuple[int, ...], data: Any) -> bytes:
-    digest = hashlib.blake2b(repr((row, *signature)).encode(), digest_size=32).digest()
-    return _HEADER.pack(_MARK, row, zlib.crc32(data, zlib.crc32(digest)), digest)
+def _header(position: int, stamp: Stamp, data: Any) -> bytes:
+    digest = hashlib.blake2b(repr((position, *stamp)).encode(), digest_size=32).digest()
+    return _HEADER.pack(_MARK, position, zlib.crc32(data, zlib.crc32(digest)), digest)

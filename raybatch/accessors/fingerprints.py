@@ -11,6 +11,8 @@ import numpy as np
 
 from raybatch.arrays import portable, sample_count
 
+_DIGITS = 32
+
 
 def fingerprint_of(array: Any) -> dict[str, Any]:
     """Return what the samples of `array` depend on, in the types that JSON has.
@@ -22,14 +24,18 @@ def fingerprint_of(array: Any) -> dict[str, Any]:
     if hasattr(array, "fingerprint"):
         facts = array.fingerprint()
     elif type(array) is np.ndarray and not array.dtype.hasobject:
-        digest = hashlib.sha256(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
         facts = {"kind": "ndarray", "dtype": array.dtype.str, "shape": array.shape}
-        facts["values"] = _short(digest)
+        facts["values"] = short_digest(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     else:
         facts = {"kind": type(array).__qualname__, "samples": sample_count(array)}
         facts["pickle"] = pickle_digest(portable(array))
     as_json: dict[str, Any] = json.loads(json.dumps(facts, default=str))
     return as_json
+
+
+def short_digest(data: Any) -> str:
+    """Return a digest of the bytes of `data`."""
+    return hashlib.sha256(data).hexdigest()[:_DIGITS]
 
 
 def pickle_digest(value: Any) -> str:
@@ -39,7 +45,7 @@ def pickle_digest(value: Any) -> str:
         pickle.Pickler(sink, protocol=5).dump(value)
     except Exception as error:
         raise TypeError(f"{type(value)} cannot be pickled: {error}") from error
-    return _short(sink.hash)
+    return sink.hash.hexdigest()[:_DIGITS]
 
 
 class _Digest:
@@ -51,8 +57,3 @@ class _Digest:
     def write(self, data: Any) -> int:
         self.hash.update(data)
         return len(data)
-
-
-def _short(digest: Any) -> str:
-    text: str = digest.hexdigest()[:32]
-    return text

@@ -44,15 +44,13 @@ class ImageFacts(ImageFiles):
     def __init__(
         self, paths: Paths, *, filesystem: Any = None, io_threads: int = 1, **reading: Any
     ) -> None:
-        super().__init__(ImageReader(mode=None, **reading), io_threads)
-        self._hold(paths, filesystem)
+        super().__init__(ImageReader(mode=None, **reading), paths, filesystem, io_threads)
 
     def __getitem__(self, index: Any) -> Any:
         positions = sample_positions(index, len(self))
-        if isinstance(positions, int):
-            return self._read_with(self._facts_of, positions)
-        facts = self._read_all_with(self._facts_of, positions.tolist())
-        return np.array(facts, FACTS)
+        rows = [positions] if isinstance(positions, int) else positions.tolist()
+        facts = self._read(rows, [self._facts_of] * len(rows))
+        return facts[0] if isinstance(positions, int) else np.array(facts, FACTS)
 
     def _facts_of(self, file: IO[bytes]) -> Any:
         digest = hashlib.blake2b(digest_size=16)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import IO, Any, TypeAlias, TypeVar
 
@@ -14,62 +15,64 @@ import PIL
 import pyarrow as pa
 from PIL import Image
 
-from raybatch.accessors.reading import Opener, ReadAhead, map_rows, sample_positions
+from raybatch.accessors.reading import ByteStore, Opener, ReadAhead, map_rows, sample_positions
 from raybatch.errors import ImageReadError, SampleReadError
 from raybatch.image import ImageReader, PixelLayout
 from raybatch.stages import stage
 from raybatch.stores.location import Locations
 
 Result = TypeVar("Result")
+# Begins to read the files at positions, and gives for each what waits for it and returns it.
+Openers: TypeAlias = Callable[[Sequence[int]], AbstractContextManager[list[Opener]]]
 
 
 class EncodedImages:
-    """Images by position, which `reader` decodes; a subclass says how many there are, and opens them."""
+    """The images whose bytes are in `store`, which `reader` decodes; `openers` opens those of a batch."""
 
-    def __init__(self, reader: ImageReader, io_threads: int = 1) -> None:
+    def __init__(self, reader: ImageReader, store: ByteStore, openers: Openers) -> None:
         self._reader = reader
-        self._read_ahead = ReadAhead(io_threads)
+        self._store = store
+        self._openers = openers
 
     def __len__(self) -> int:
-        raise NotImplementedError(f"abstract for type {type(self)}")
+        return len(self._store)
 
     def name_of(self, position: int) -> str:
         """Return where the image at `position` lies, for messages: its path."""
-        raise NotImplementedError(f"abstract for type {type(self)}")
-
-    def _open(self, position: int) -> IO[bytes]:
-        """Return the encoded image at `position`, as a file."""
-        raise NotImplementedError(f"abstract for type {type(self)}")
+        return self._store.name_of(position)
 
     def signature(self, position: int) -> tuple[int, ...]:
         """Return what is another when the stored image at `position` has changed, as `LocalFiles.signature`.
 
         () where that cannot be told cheaply, as of remote files; OSError if the file is not there.
         """
-        return ()
+        return self._store.signature(position)
 
     def fingerprint(self) -> dict[str, Any]:
         """Return what the images depend on, but for the stored bytes: settings, paths and Pillow's version."""
-        return {
-            "kind": type(self).__name__,
-            "samples": len(self),
-            "reader": dataclasses.asdict(self._reader),
-            "pillow": PIL.__version__,
-        }
+        about = {"kind": type(self).__name__, "samples": len(self), **self._decoding()}
+        return {**about, **self._store.fingerprint()}
+
+    def _decoding(self) -> dict[str, Any]:
+        return {"reader": dataclasses.asdict(self._reader), "pillow": PIL.__version__}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self)} images, {self._reader})"
 
-    def _read(self, position: int, opener: Opener | None = None) -> Image.Image:
-        return self._read_with(self._reader.read, position, opener)
+    def _read(
+        self, positions: Sequence[int], reads: Sequence[Callable[[IO[bytes]], Result]]
+    ) -> list[Result]:
+        """Return what each of `reads` makes of the file of its image."""
+        with self._openers(positions) as openers:
+            return map_rows(self._read_with, openers, positions, reads)
 
     def _read_with(
-        self, read: Callable[[IO[bytes]], Result], position: int, opener: Opener | None = None
+        self, opener: Opener, position: int, read: Callable[[IO[bytes]], Result]
     ) -> Result:
         """Return what `read` makes of the file of an image; SampleReadError if it raises."""
         try:
             with stage("read"):
-                opened = self._open(position) if opener is None else opener()
+                opened = opener()
             with opened as file:
                 return read(file)
         except ImageReadError as error:
@@ -77,93 +80,55 @@ class EncodedImages:
         except Exception as error:
             reason, kind, cause = f"{type(error).__name__}: {error}", None, error
         try:
-            raise SampleReadError(self.name_of(position), int(position), reason, kind) from cause
+            raise SampleReadError(self.name_of(position), position, reason, kind) from cause
         finally:
             del cause  # its traceback holds this frame
-
-    def _read_all(self, positions: list[int]) -> list[Image.Image]:
-        return self._read_all_with(self._reader.read, positions)
-
-    def _read_all_with(
-        self, read: Callable[[IO[bytes]], Result], positions: list[int]
-    ) -> list[Result]:
-        def read_one(one: tuple[int, Opener]) -> Result:
-            return self._read_with(read, *one)
-
-        with self._read_ahead.openers(self._open, positions) as openers:
-            return map_rows(read_one, list(zip(positions, openers, strict=True)))
 
 
 class ImageArrays(EncodedImages):
     """Images as arrays of the layout `layout`: one `(H, W, C)`, and stacks of them `(n, H, W, C)`."""
 
     def __init__(
-        self, reader: ImageReader, layout: PixelLayout | None, io_threads: int = 1
+        self, reader: ImageReader, store: ByteStore, openers: Openers, layout: PixelLayout | None
     ) -> None:
         if reader.mode is None:
             raise TypeError("mode must be one of Pillow's modes, or the images would not stack")
-        super().__init__(reader, io_threads)
+        super().__init__(reader, store, openers)
         layout = PixelLayout() if layout is None else layout
         self._layout = layout.bound(reader.dtype, reader.channels)
 
-    def fingerprint(self) -> dict[str, Any]:
-        return {**super().fingerprint(), "layout": dataclasses.asdict(self._layout.layout)}
+    def _decoding(self) -> dict[str, Any]:
+        return {**super()._decoding(), "layout": dataclasses.asdict(self._layout.layout)}
 
     def __getitem__(self, index: Any) -> npt.NDArray[Any]:
         positions = sample_positions(index, len(self))
-        if isinstance(positions, int):
-            return self._one(positions)
+        rows = [positions] if isinstance(positions, int) else positions.tolist()
         if self._reader.size is None:
-            return self._stack_as_stored(positions)
-        stack = self._empty(len(positions), *self._reader.size)
-
-        def read_row(one: tuple[int, int, Opener]) -> None:
-            row, position, opener = one
-            read = partial(self._reader.read_into, layout=self._layout, out=stack[row])
-            self._read_with(read, position, opener)
-
-        rows = positions.tolist()
-        with self._read_ahead.openers(self._open, rows) as openers:
-            map_rows(read_row, list(zip(range(len(rows)), rows, openers, strict=True)))
-        return stack
-
-    def _one(self, position: int) -> npt.NDArray[Any]:
-        if self._reader.size is None:
-            stack = self._stacked([self._read(position)])
+            stack = self._stack_as_stored(rows)
         else:
-            stack = self._empty(1, *self._reader.size)
-            self._read_into(stack[0], position)
-        image: npt.NDArray[Any] = stack[0]
-        return image
-
-    def _read_into(
-        self, out: npt.NDArray[Any], position: int, opener: Opener | None = None
-    ) -> None:
-        read = partial(self._reader.read_into, layout=self._layout, out=out)
-        self._read_with(read, position, opener)
+            stack = self._empty(len(rows), *self._reader.size)
+            read = partial(self._reader.read_into, layout=self._layout)
+            self._read(rows, [partial(read, out=row) for row in stack])
+        return stack[0] if isinstance(positions, int) else stack
 
     def _empty(self, count: int, height: int, width: int) -> npt.NDArray[Any]:
         return np.empty((count, *self._layout.shape(height, width)), self._layout.dtype)
 
-    def _stacked(self, images: list[Image.Image]) -> npt.NDArray[Any]:
+    def _stack_as_stored(self, positions: list[int]) -> npt.NDArray[Any]:
+        if not positions:
+            raise ValueError("an empty index array has no shape to return: give a size")
+        images = self._read(positions, [self._reader.read] * len(positions))
         stack = self._empty(len(images), images[0].height, images[0].width)
         for row, image in enumerate(images):
-            self._layout.write(image, stack[row])
-        return stack
-
-    def _stack_as_stored(self, positions: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
-        if len(positions) == 0:
-            raise ValueError("an empty index array has no shape to return: give a size")
-        images = self._read_all(positions.tolist())
-        for position, image in zip(positions, images, strict=True):
             if image.size != images[0].size:
-                first, other = self.name_of(int(positions[0])), self.name_of(int(position))
+                first, other = self.name_of(positions[0]), self.name_of(positions[row])
                 raise ValueError(
                     "images of unequal size cannot be stacked: give a size. "
                     f"{first!r} is {images[0].height}x{images[0].width}, "
                     f"{other!r} is {image.height}x{image.width} (height x width)"
                 )
-        return self._stacked(images)
+            self._layout.write(image, stack[row])
+        return stack
 
 
 class ImageObjects(EncodedImages):
@@ -171,9 +136,9 @@ class ImageObjects(EncodedImages):
 
     def __getitem__(self, index: Any) -> Image.Image | list[Image.Image]:
         positions = sample_positions(index, len(self))
-        if isinstance(positions, int):
-            return self._read(positions)
-        return self._read_all(positions.tolist())
+        rows = [positions] if isinstance(positions, int) else positions.tolist()
+        images = self._read(rows, [self._reader.read] * len(rows))
+        return images[0] if isinstance(positions, int) else images
 
 
 Paths: TypeAlias = "Iterable[str | os.PathLike[str]] | pa.Array | pa.ChunkedArray"
@@ -182,29 +147,18 @@ Paths: TypeAlias = "Iterable[str | os.PathLike[str]] | pa.Array | pa.ChunkedArra
 class ImageFiles(EncodedImages):
     """Encoded images in files of their own."""
 
-    def _hold(self, paths: Paths, filesystem: Any) -> None:
+    def __init__(
+        self, reader: ImageReader, paths: Paths, filesystem: Any, io_threads: int, **more: Any
+    ) -> None:
         self._files = Locations(paths, filesystem=filesystem)
         self._files.check_can_open()
+        ahead = ReadAhead(self._files, io_threads)
+        super().__init__(reader, self._files, ahead.openers, **more)
 
     @property
     def paths(self) -> pa.Array:
         """The paths, as an Arrow array."""
         return self._files.array
-
-    def __len__(self) -> int:
-        return len(self._files)
-
-    def name_of(self, position: int) -> str:
-        return self._files.name_of(position)
-
-    def signature(self, position: int) -> tuple[int, ...]:
-        return self._files.signature(position)
-
-    def fingerprint(self) -> dict[str, Any]:
-        return {**super().fingerprint(), "paths": self._files.digest()}
-
-    def _open(self, position: int) -> IO[bytes]:
-        return self._files.open(position)
 
 
 class ImageFileAccessor(ImageFiles, ImageArrays):
@@ -237,8 +191,8 @@ class ImageFileAccessor(ImageFiles, ImageArrays):
         io_threads: int = 1,
         **reading: Any,
     ) -> None:
-        ImageArrays.__init__(self, ImageReader(size, **reading), layout, io_threads)
-        self._hold(paths, filesystem)
+        reader = ImageReader(size, **reading)
+        super().__init__(reader, paths, filesystem, io_threads, layout=layout)
 
 
 class NonUniformImageFileAccessor(ImageFiles, ImageObjects):
@@ -257,5 +211,4 @@ class NonUniformImageFileAccessor(ImageFiles, ImageObjects):
         io_threads: int = 1,
         **reading: Any,
     ) -> None:
-        ImageObjects.__init__(self, ImageReader(size, **reading), io_threads)
-        self._hold(paths, filesystem)
+        super().__init__(ImageReader(size, **reading), paths, filesystem, io_threads)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import zlib
@@ -14,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from raybatch.accessors.fingerprints import short_digest
 from raybatch.accessors.reading import sample_positions
 from raybatch.errors import PackError
 
@@ -168,7 +168,7 @@ class PackedAccessor:
     An int gives such a view always. IndexError, TypeError and ValueError for indices are those of
     `ImageFileAccessor`. When it is made: FileNotFoundError for a folder without packed files, PackError for one
     whose packing has not ended or in which a file is missing or of another size, ValueError for another column.
-    Files must not be changed while they are used; `raybatch.packing.folder` compares their checksums.
+    Files must not be changed while they are used; `raybatch.packing.verify` compares their checksums.
     """
 
     def __init__(
@@ -240,7 +240,7 @@ class PackedAccessor:
             "kind": type(self).__name__,
             "samples": len(self),
             "column": self._column.name,
-            "files": hashlib.sha256(files.encode()).hexdigest()[:32],
+            "files": short_digest(files.encode()),
         }
 
     def __getitem__(self, index: Any) -> Any:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import io
-import operator
 import os
 import stat
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from threading import Lock
@@ -19,7 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from raybatch.accessors.images import ImageArrays
-from raybatch.accessors.reading import Opener, ReadAhead
+from raybatch.accessors.reading import Opener
+from raybatch.checks import positive_int
 from raybatch.image import ImageReader, PixelLayout
 from raybatch.stores.location import LocalFiles, Location, Locations, is_url
 
@@ -58,26 +58,22 @@ class ParquetFiles:
         # Of groups that start at one row, all but the last are empty.
         return np.searchsorted(self.starts, position, side="right") - 1
 
+    def file_of(self, position: int) -> int:
+        """Return the number of the file of a row."""
+        return self._file_of_group(int(self.group_of(position)))
+
     def place_of(self, position: int) -> str:
         """Return the file of a row and its number in that, `file.parquet[row]`."""
-        number = self._file_of(int(self.group_of(position)))
+        number = self.file_of(position)
         row = position - int(self.starts[self._first_groups[number]])
         return f"{self.files[number]}[{row}]"
-
-    def folder_of(self, position: int) -> str:
-        """Return the folder that the file of a row lies in."""
-        return os.path.dirname(self.files[self._file_of(int(self.group_of(position)))])
-
-    def signature(self, position: int) -> tuple[int, ...]:
-        """Return what is another when the file of a row has changed."""
-        return self.files.signature(self._file_of(int(self.group_of(position))))
 
     def read_group(self, group: int, leaf: str) -> pa.ChunkedArray:
         """Return `leaf`, the column or a field of it such as `image.bytes`, of a row group.
 
         OSError if the file is not what it was when this was made.
         """
-        number = self._file_of(group)
+        number = self._file_of_group(group)
         own = group - int(self._first_groups[number])
         length = int(self.starts[group + 1] - self.starts[group])
         with open_parquet(self.files[number]) as file:
@@ -108,7 +104,7 @@ class ParquetFiles:
             )
         return array
 
-    def _file_of(self, group: int) -> int:
+    def _file_of_group(self, group: int) -> int:
         return int(np.searchsorted(self._first_groups, group, side="right")) - 1
 
     def _each(self, column: str) -> Iterator[tuple[str, Any]]:
@@ -171,9 +167,7 @@ class RowGroupCache:
 
     def __init__(self, read: Callable[[int], pa.ChunkedArray], size: int) -> None:
         self._read = read
-        self._size = operator.index(size)
-        if self._size < 1:
-            raise ValueError(f"cached_row_groups must be 1 or more, not {size}")
+        self._size = positive_int("cached_row_groups", size)
         self._clear()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -208,6 +202,78 @@ class _RowGroup:
         self.values: pa.ChunkedArray | None = None
 
 
+class ParquetCells:
+    """The encoded images in the cells of `files`; of the row groups, the `cached_row_groups` used last are in memory."""
+
+    def __init__(self, files: ParquetFiles, cached_row_groups: int) -> None:
+        self._files = files
+        leaf, self._path_leaf = _leaves(files)
+        self._groups = RowGroupCache(partial(files.read_group, leaf=leaf), cached_row_groups)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def open(self, position: int) -> IO[bytes]:
+        """Return the image at `position`, or the file that its path names; OSError if both are null."""
+        return self._opened(self._groups[int(self._files.group_of(position))], position)
+
+    @contextmanager
+    def openers(self, positions: Sequence[int]) -> Iterator[list[Opener]]:
+        """Give what opens each of the images at `positions`, taken out of one row group after the other."""
+        openers: list[Opener] = [partial(self.open, position) for position in positions]
+        groups = self._files.group_of(np.array(positions, np.int64))
+        for group in np.unique(groups).tolist():
+            # What cannot be read now is an error when its image's turn comes, and it is opened again.
+            with suppress(Exception):
+                values = self._groups[group]
+                for row in np.flatnonzero(groups == group).tolist():
+                    openers[row] = partial(self._opened, values, positions[row])
+        yield openers
+
+    def name_of(self, position: int) -> str:
+        """Return where the image lies, `file.parquet[row]`, and the path that is stored with it, if any."""
+        place = self._files.place_of(position)
+        # Why an image cannot be read must not be hidden by a path that cannot.
+        with suppress(Exception):
+            path = self._stored_path(position)
+            return place if path is None else f"{place} ({path})"
+        return place
+
+    def signature(self, position: int) -> tuple[int, ...]:
+        """Return that of the Parquet file; an image file that a row names by its path is not asked."""
+        return self._files.files.signature(self._files.file_of(position))
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return which paths and which column these are of."""
+        return {**self._files.files.fingerprint(), "column": self._files.column}
+
+    def _opened(self, values: pa.ChunkedArray, position: int) -> IO[bytes]:
+        """Return the image at `position`, in whose row group are `values`."""
+        value = values[self._row_of(position)]
+        if value.is_valid:
+            return io.BytesIO(value.as_buffer())
+        path = self._stored_path(position)
+        if path is None:
+            raise OSError("the image is null")
+        folder = os.path.dirname(self._files.files[self._files.file_of(position)])
+        try:
+            return LocalFiles().open(os.path.join(folder, path))
+        except OSError as error:
+            raise OSError(f"the image is null, and its path leads to none: {error}") from error
+
+    def _stored_path(self, position: int) -> str | None:
+        """Return the path that is stored with an image; those of its group are read for that."""
+        if self._path_leaf is None:
+            return None
+        paths = self._files.read_group(int(self._files.group_of(position)), self._path_leaf)
+        path: str | None = paths[self._row_of(position)].as_py()
+        return path
+
+    def _row_of(self, position: int) -> int:
+        """Return the number of a row in its row group."""
+        return position - int(self._files.starts[self._files.group_of(position)])
+
+
 class ParquetImageAccessor(ImageArrays):
     """Encoded images in a column of Parquet files as an array: an int gives one, an index array the stack.
 
@@ -240,16 +306,14 @@ class ParquetImageAccessor(ImageArrays):
         cached_row_groups: int = 4,
         **reading: Any,
     ) -> None:
-        super().__init__(ImageReader(size, **reading), layout)
-        self._files = ParquetFiles(paths, column)
-        leaf, self._name_leaf = _leaves(self._files)
-        self._groups = RowGroupCache(partial(self._files.read_group, leaf=leaf), cached_row_groups)
-        self._read_ahead = _ByRowGroup(self._files, self._groups)
+        self._rows = ParquetFiles(paths, column)
+        cells = ParquetCells(self._rows, cached_row_groups)
+        super().__init__(ImageReader(size, **reading), cells, cells.openers, layout)
 
     @property
     def row_group_lengths(self) -> npt.NDArray[np.int64]:
         """The number of rows in each row group, int64 `(groups,)`: the blocks of a `BlockShuffleSampler`."""
-        return np.diff(self._files.starts)
+        return np.diff(self._rows.starts)
 
     def column(self, name: str) -> npt.NDArray[Any]:
         """Return all of another column, such as the labels: shape `(len(self),)`, in memory.
@@ -257,85 +321,7 @@ class ParquetImageAccessor(ImageArrays):
         The dtype is that of the numbers, datetimes or strings in it. ValueError if a file lacks it or has it in
         another type, or if a value is null; TypeError for lists, structs and bytes.
         """
-        return self._files.read_column(name)
-
-    def __len__(self) -> int:
-        return len(self._files)
-
-    def name_of(self, position: int) -> str:
-        """Return where the image lies, `file.parquet[row]`, and the path that is stored with it, if any."""
-        place = self._files.place_of(position)
-        # Why an image cannot be read must not be hidden by a path that cannot.
-        with suppress(Exception):
-            path = self._stored_path(position)
-            return place if path is None else f"{place} ({path})"
-        return place
-
-    def _stored_path(self, position: int) -> str | None:
-        """Return the path that is stored with an image; those of its group are read for that."""
-        if self._name_leaf is None:
-            return None
-        group = int(self._files.group_of(position))
-        paths = self._files.read_group(group, self._name_leaf)
-        path: str | None = paths[position - int(self._files.starts[group])].as_py()
-        return path
-
-    def signature(self, position: int) -> tuple[int, ...]:
-        """Return that of the Parquet file; an image file that a row names by its path is not asked."""
-        return self._files.signature(position)
-
-    def fingerprint(self) -> dict[str, Any]:
-        files = self._files
-        return {**super().fingerprint(), "paths": files.files.digest(), "column": files.column}
-
-    def _open(self, position: int) -> IO[bytes]:
-        group = int(self._files.group_of(position))
-        row = position - int(self._files.starts[group])
-        file = _file(self._groups[group], row)
-        if file is not None:
-            return file
-        path = self._stored_path(position)
-        if path is None:
-            raise OSError("the image is null")
-        try:
-            return LocalFiles().open(os.path.join(self._files.folder_of(position), path))
-        except OSError as error:
-            raise OSError(f"the image is null, and its path leads to none: {error}") from error
-
-
-class _ByRowGroup(ReadAhead):
-    """Takes the images of a batch out of one row group after the other."""
-
-    def __init__(self, files: ParquetFiles, groups: RowGroupCache) -> None:
-        super().__init__(io_threads=1)
-        self._files, self._groups = files, groups
-
-    @contextmanager
-    def openers(
-        self, opened: Callable[[int], IO[bytes]], positions: Collection[int]
-    ) -> Iterator[list[Opener]]:
-        openers: list[Opener] = [partial(opened, position) for position in positions]
-        rows = np.fromiter(positions, np.int64, len(positions))
-        groups = self._files.group_of(rows)
-        for group in np.unique(groups).tolist():
-            # What cannot be read now is an error when its image's turn comes, and it is opened again.
-            with suppress(Exception):
-                values = self._groups[group]
-                for row in np.flatnonzero(groups == group).tolist():
-                    file = _file(values, int(rows[row] - self._files.starts[group]))
-                    if file is not None:
-                        openers[row] = partial(_itself, file)
-        yield openers
-
-
-def _itself(file: IO[bytes]) -> IO[bytes]:
-    return file
-
-
-def _file(values: pa.ChunkedArray, row: int) -> IO[bytes] | None:
-    """Return the image in `values[row]`, None if that is null."""
-    value = values[row]
-    return io.BytesIO(value.as_buffer()) if value.is_valid else None
+        return self._rows.read_column(name)
 
 
 def _leaves(files: ParquetFiles) -> tuple[str, str | None]:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import io
-import operator
 import os
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
-from typing import IO, Any, TypeAlias, TypeVar
+from typing import IO, Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from raybatch.checks import positive_int
 from raybatch.stages import collected_here, collecting
 
 
@@ -62,50 +62,70 @@ def row_executor(executor: Executor | None) -> Iterator[None]:
         _executor.reset(token)
 
 
-def map_rows(fn: Callable[[Any], T], rows: Collection[Any]) -> list[T]:
-    """Return `[fn(row) for row in rows]`; the first row that fails, in their order, raises."""
+def map_rows(fn: Callable[..., T], *columns: Collection[Any]) -> list[T]:
+    """Return `list(map(fn, *columns))` of columns of one length; the first row that fails, in their order, raises."""
     executor = _executor.get()
-    if executor is None or len(rows) < 2:
-        return list(map(fn, rows))
+    if executor is None or len(columns[0]) < 2:
+        return list(map(fn, *columns))
     times = collected_here()
 
-    def timed(row: Any) -> T:
+    def timed(*row: Any) -> T:
         with collecting(times):
-            return fn(row)
+            return fn(*row)
 
-    return list(executor.map(timed, rows))
+    return list(executor.map(timed, *columns))
 
 
 Opener: TypeAlias = Callable[[], IO[bytes]]
 
 
+class ByteStore(Protocol):
+    """Encoded bytes by position, from 0 up to its length: what an accessor of images decodes.
+
+    It is pickled with its accessor, and read from several threads at once.
+    """
+
+    def __len__(self) -> int: ...
+
+    def open(self, position: int) -> IO[bytes]:
+        """Return the bytes at `position` as a file; OSError if they cannot be read."""
+
+    def name_of(self, position: int) -> str:
+        """Return where the bytes at `position` lie, for messages, without credentials."""
+
+    def signature(self, position: int) -> tuple[int, ...]:
+        """Return what is another when the bytes at `position` have changed, as `LocalFiles.signature`.
+
+        () where that cannot be told cheaply, as of remote files; OSError if they are not there.
+        """
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return which bytes these are, but not what is in them, in the types that JSON has."""
+
+
 class ReadAhead:
-    """`io_threads` threads that read files, started when they are first needed, in each process anew.
+    """`io_threads` threads that read from `store`, started when they are first needed, in each process anew.
 
     With one thread there is none: each file is opened when its image is decoded.
     """
 
-    def __init__(self, io_threads: int) -> None:
-        threads = operator.index(io_threads)
-        if threads < 1:
-            raise ValueError(f"io_threads must be 1 or more, not {io_threads}")
-        self._threads = threads
+    def __init__(self, store: ByteStore, io_threads: int) -> None:
+        self._store = store
+        self._threads = positive_int("io_threads", io_threads)
         self._executor: tuple[int, ThreadPoolExecutor] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_executor": None}
 
     @contextmanager
-    def openers(
-        self, opened: Callable[[int], IO[bytes]], positions: Collection[int]
-    ) -> Iterator[list[Opener]]:
+    def openers(self, positions: Sequence[int]) -> Iterator[list[Opener]]:
         """Begin to read the files at `positions`; give, for each, what waits for it and returns it."""
         if self._threads == 1 or len(positions) < 2:
-            yield [partial(opened, position) for position in positions]
+            yield [partial(self._store.open, position) for position in positions]
             return
         executor = self._pool()
         futures = {
-            row: executor.submit(_in_memory, opened, position)
+            row: executor.submit(self._in_memory, position)
             for row, position in enumerate(positions)
         }
 
@@ -126,10 +146,9 @@ class ReadAhead:
             self._executor = os.getpid(), ThreadPoolExecutor(self._threads, "raybatch-io")
         return self._executor[1]
 
-
-def _in_memory(opened: Callable[[int], IO[bytes]], position: int) -> IO[bytes]:
-    file = opened(position)
-    if isinstance(file, io.BytesIO):
-        return file
-    with file:
-        return io.BytesIO(file.read())
+    def _in_memory(self, position: int) -> IO[bytes]:
+        file = self._store.open(position)
+        if isinstance(file, io.BytesIO):
+            return file
+        with file:
+            return io.BytesIO(file.read())

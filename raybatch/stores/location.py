@@ -312,7 +312,7 @@ class Locations:
         path = os.fsdecode(self.array[position].as_py())
         return path if is_url(path) else os.path.join(self._folder, path)
 
-    def digest(self) -> str:
+    def fingerprint(self) -> dict[str, Any]:
         """Return a digest of the paths in their order, without the credentials in URLs, which come and go."""
         digest = hashlib.sha256(os.fsencode(self._folder))
         has_secrets = hold_credentials(self.array)
@@ -321,4 +321,4 @@ class Locations:
             if has_secrets:
                 names = [redacted(name) for name in names]
             digest.update(os.fsencode("\0".join([*names, ""])))
-        return digest.hexdigest()[:32]
+        return {"paths": digest.hexdigest()[:32]}

@@ -201,9 +201,9 @@ def test_a_copy_reads_for_itself(
 
 
 def test_a_fork_reads_for_itself(stored: str, reads: list[tuple[int, list[str]]]) -> None:
-    accessor = rb.ParquetImageAccessor(stored, size=SIZE)
+    accessor: Any = rb.ParquetImageAccessor(stored, size=SIZE)
     accessor[0]
-    cache: Any = accessor._groups
+    cache = accessor._store._groups
     cache._lock.acquire()  # as if another thread was inside when the process forked
     cache._pid = -1
     accessor[0]
