@@ -5,10 +5,9 @@ from __future__ import annotations
 import io
 import os
 import stat
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import partial
+from functools import lru_cache, partial
 from threading import Lock
 from typing import IO, Any, TypeAlias
 
@@ -178,7 +177,7 @@ class RowGroupCache:
         self._clear()
 
     def _clear(self) -> None:
-        self._groups: OrderedDict[int, _RowGroup] = OrderedDict()
+        self._groups = lru_cache(self._size)(lambda group: _RowGroup())
         self._lock = Lock()
         self._pid = os.getpid()
 
@@ -186,10 +185,7 @@ class RowGroupCache:
         if self._pid != os.getpid():
             self._clear()  # a fork takes the locks along, in whatever state they were
         with self._lock:
-            kept = self._groups.setdefault(group, _RowGroup())
-            self._groups.move_to_end(group)
-            if len(self._groups) > self._size:
-                self._groups.popitem(last=False)
+            kept = self._groups(group)
         with kept.lock:
             if kept.values is None:
                 kept.values = self._read(group)

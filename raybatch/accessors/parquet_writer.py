@@ -16,7 +16,7 @@ import pyarrow.parquet
 from raybatch.checks import positive_int
 from raybatch.errors import SampleReadError
 from raybatch.stores.aside import written_aside
-from raybatch.stores.listing import ImageList, find_images, image_folder
+from raybatch.stores.listing import ImageList, class_of, find_images, image_folder
 from raybatch.stores.location import Location, Locations
 
 _FIELDS = [pa.field("bytes", pa.binary()), pa.field("path", pa.string())]
@@ -74,7 +74,7 @@ class _Rows:
         self._root = os.fspath(images) if isinstance(images, (str, os.PathLike)) else None
         if self._root is not None:
             paths = find_images(self._root)
-            own_labels = labels is not None or all("/" not in self._name_of(p) for p in paths)
+            own_labels = labels is not None or not any(map(class_of, map(self._name_of, paths)))
             images = paths if own_labels else image_folder(self._root)
         classes: list[str] | None = None
         if isinstance(images, ImageList):
@@ -130,12 +130,11 @@ class _Rows:
 
     def _name_of(self, path: str) -> str:
         """Return the name that is stored: below the folder, or the last part of a path."""
-        path, _ = Location(path).split_query()  # what follows may be a secret
         if self._root is None:
+            path, _ = Location(path).split_query()  # what follows may be a secret
             name = path.rpartition("/")[2]
         else:
-            root, _ = Location(self._root).split_query()
-            name = path[len(root) :].lstrip("/")
+            name = Location(path).name_below(Location(self._root))
         # A file name need not be valid UTF-8, a string of Arrow must be.
         return os.fsencode(name).decode(errors="replace")
 

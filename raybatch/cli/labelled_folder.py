@@ -18,6 +18,8 @@ from raybatch.accessors import ImageFileAccessor, NonUniformImageFileAccessor, f
 from raybatch.cli.output import Output
 from raybatch.cli.photos import make_photos
 from raybatch.sources import ArrayDataSource
+from raybatch.stores.listing import class_of
+from raybatch.stores.location import Location
 
 _MADE_IMAGES = 1000
 
@@ -61,19 +63,12 @@ def name_labels(
     paths: list[str], root: str | os.PathLike[str]
 ) -> tuple[npt.NDArray[np.int32], list[str]]:
     """Return a label for each path, and the labels' names: the folder's, or else the file's prefix."""
-    folder = _without_query(os.fspath(root))
-    classes = [_class_name(os.path.relpath(_without_query(path), folder)) for path in paths]
+    folder = Location(root)
+    classes = [_class_name(Location(path).name_below(folder)) for path in paths]
     names, labels = np.unique(classes, return_inverse=True)
     return labels.astype(np.int32), [str(name) for name in names]
 
 
-def _without_query(path: str) -> str:
-    return path.partition("?")[0] if "://" in path else path
-
-
-def _class_name(path: str) -> str:
-    folder, _, _ = path.rpartition(os.sep)
-    if folder:
-        return folder.split(os.sep)[0]
-    prefix = re.match(r"[^\W\d_]+", path)
-    return prefix.group() if prefix else "image"
+def _class_name(name: str) -> str:
+    prefix = re.match(r"[^\W\d_]+", name)
+    return class_of(name) or (prefix.group() if prefix else "image")

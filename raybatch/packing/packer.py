@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import groupby
 from typing import NamedTuple
 
 from raybatch.accessors.packed import Manifest, PackedColumn
@@ -199,14 +200,10 @@ class _Feed:
         self._files = files
 
     def __iter__(self) -> Iterator[Batch]:
-        wanted = set(self._files)
-        for start in self._files:
-            if start - 1 in wanted:
-                continue
-            stop = next(
-                number for number in range(start, start + len(wanted) + 1) if number not in wanted
-            )
-            yield from self._run(start * self._size, stop * self._size)
+        # Numbers that follow each other are as far from their places as each other.
+        for _, run in groupby(enumerate(self._files), lambda one: one[1] - one[0]):
+            numbers = [number for _, number in run]
+            yield from self._run(numbers[0] * self._size, (numbers[-1] + 1) * self._size)
 
     def _run(self, start: int, stop: int) -> Iterator[Batch]:
         passed = [[self._loader.batch_size, start]] if start else []

@@ -112,17 +112,22 @@ def image_folder(root: str | os.PathLike[str], *, filesystem: Any = None) -> Ima
     labels: list[npt.NDArray[np.int64]] = []
     numbers: dict[str, int] = {}  # of the classes, as they come
     for names in _runs(folder):
-        for name in names:
-            if "/" not in name:
-                path = Location(folder.join([name])[0])
-                raise ValueError(f"{path!r} lies in no class folder below {folder!r}")
-        own = [name.partition("/")[0] for name in names]
+        own = list(map(class_of, names))
+        if "" in own:
+            path = Location(folder.join([names[own.index("")]])[0])
+            raise ValueError(f"{path!r} lies in no class folder below {folder!r}")
         labels.append(np.array([numbers.setdefault(one, len(numbers)) for one in own], np.int64))
         paths.append(path_array(folder.join(names)))
     classes = sorted(numbers)
     label_of = {name: label for label, name in enumerate(classes)}
     in_order = np.array([label_of[name] for name in numbers], dtype=np.int64)
     return ImageList(joined(paths), in_order[np.concatenate(labels)], classes)
+
+
+def class_of(name: str) -> str:
+    """Return the first folder on the way to the file `name` below a folder: its class; "" if it lies in none."""
+    first, mark, _ = name.partition("/")
+    return first if mark else ""
 
 
 def _runs(folder: Location) -> Iterator[list[str]]:

@@ -140,29 +140,27 @@ class UrlFiles:
 
     def open(self, path: str) -> IO[bytes]:
         """Return the file, open or in memory; OSError if it cannot be read, remote ones after some retries."""
-        if "://" not in path:
-            return self._local.open(path)
         store, own_path = self._store_of(path)
         return store.open(own_path)
 
     def signature(self, path: str) -> tuple[int, ...]:
         """Return what `LocalFiles.signature` does for a file of this machine, () for any other."""
         if is_url(path) and not path.startswith("file://"):
-            return ()
-        _, own_path = self._store_of(path) if "://" in path else (self._local, path)
-        return self._local.signature(own_path)
+            return ()  # to connect would cost more than what is signed
+        store, own_path = self._store_of(path)
+        return store.signature(own_path)
 
     def _store_of(self, path: str) -> tuple[LocalFiles | RemoteFiles, str]:
+        if not is_url(path):
+            return self._local, path
         scheme, _, rest = path.partition("://")
         if scheme == "file":
             return self._local, unquote(rest.removeprefix("localhost"))
         if scheme in _ARROW_SCHEMES:
             return call_without_secrets(lambda: self.locate(path), path)
-        if not is_url(path):
-            return self._local, path
-        fsspec_files = _fsspec_files()
+        files_of_url = _fsspec_files().files_of_url
         found: tuple[RemoteFiles, str] = call_without_secrets(
-            lambda: fsspec_files.files_of_url(path, self._retries), path
+            lambda: files_of_url(path, self._retries), path
         )
         return found
 
@@ -254,6 +252,10 @@ class Location:
             return self.path, ""
         path, mark, query = self.path.partition("?")
         return path, mark + query
+
+    def name_below(self, root: Location) -> str:
+        """Return its name relative to the folder `root`, without a query, which may be a secret."""
+        return self.split_query()[0][len(root.split_query()[0]) :].lstrip("/")
 
     def open(self) -> IO[bytes]:
         """Return the file, open or in memory; OSError if it cannot be read, remote ones after some retries."""
