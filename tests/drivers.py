@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import time
@@ -75,7 +76,8 @@ class Driver:
             self.process.kill()
         # Agents of a Ray whose driver was killed live on for a while.
         for child in alive(self.seen):
-            child.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):  # it ended just now
+                child.kill()
 
 
 def start(
