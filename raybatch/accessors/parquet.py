@@ -169,12 +169,8 @@ class RowGroupCache:
         self._size = positive_int("cached_row_groups", size)
         self._clear()
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {"_read": self._read, "_size": self._size}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._clear()
+    def __reduce__(self) -> tuple[Any, ...]:
+        return RowGroupCache, (self._read, self._size)
 
     def _clear(self) -> None:
         self._groups = lru_cache(self._size)(lambda group: _RowGroup())
@@ -232,7 +228,7 @@ class ParquetCells:
         # Why an image cannot be read must not be hidden by a path that cannot.
         with suppress(Exception):
             path = self._stored_path(position)
-            return place if path is None else f"{place} ({path})"
+            return place if path is None else f"{place} ({Location(path)})"
         return place
 
     def signature(self, position: int) -> tuple[int, ...]:
@@ -255,7 +251,9 @@ class ParquetCells:
         try:
             return LocalFiles().open(os.path.join(folder, path))
         except OSError as error:
-            raise OSError(f"the image is null, and its path leads to none: {error}") from error
+            reason = Location(path).hide(str(error))
+        # Outside the block, since the error would travel with this one as its context, text and all.
+        raise OSError(f"the image is null, and its path leads to none: {reason}")
 
     def _stored_path(self, position: int) -> str | None:
         """Return the path that is stored with an image; those of its group are read for that."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,18 @@ def test_where_the_bytes_are_null_the_path_is_read(photos: list[str], tmp_path: 
     accessor = rb.ParquetImageAccessor(write(tmp_path / "a.parquet", column), size=SIZE)
     files = rb.ImageFileAccessor(photos[:2], SIZE)
     np.testing.assert_array_equal(accessor[np.arange(2)], files[np.arange(2)])
+
+
+def test_a_stored_url_is_told_without_its_secrets(tmp_path: Path) -> None:
+    rows = [{"bytes": None, "path": "https://me:password@host.test/a.jpg?token=123456"}]
+    column = pa.array(rows, pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
+    accessor = rb.ParquetImageAccessor(write(tmp_path / "a.parquet", column), size=SIZE)
+    with pytest.raises(SampleReadError, match="leads to none") as caught:
+        accessor[0]
+    told = "".join(traceback.format_exception(caught.value)) + accessor.name_of(0)
+    assert "host.test" in told
+    assert "password" not in told
+    assert "123456" not in told
 
 
 def test_a_null_struct_has_no_image(photos: list[str], tmp_path: Path) -> None:
