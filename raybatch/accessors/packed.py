@@ -6,6 +6,7 @@ import json
 import os
 import zlib
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -197,7 +198,7 @@ class PackedAccessor:
         self._mapped: dict[int, npt.NDArray[Any]] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _reopened, (self._directory, self._column.name, self._views)
+        return partial(PackedAccessor, views=self._views), (self._directory, self._column.name)
 
     def __len__(self) -> int:
         return self._manifest.rows
@@ -296,10 +297,6 @@ class PackedAccessor:
                 f"{str(path)!r} is damaged: it has {batch.num_rows} rows of {found}, and had {file.rows} of {wanted}"
             )
         return batch
-
-
-def _reopened(directory: Path, column: str, views: bool) -> PackedAccessor:
-    return PackedAccessor(directory, column, views=views)
 
 
 def _values(values: pa.Array, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
