@@ -51,16 +51,22 @@ _thread = threading.local()
 
 
 class JpegHeader(NamedTuple):
-    """What the markers before the first scan say: size in pixels, Pillow's mode, and the bytes of EXIF and XMP, if any."""
+    """What the markers before the first scan say: size in pixels, Pillow's mode, and the bytes of EXIF and XMP, if any.
+
+    `opened` is the image that Pillow opened, if it had to look at them too.
+    """
 
     width: int
     height: int
     mode: str
     exif: bytes | None = None
     xmp: bytes | None = None
+    opened: Image.Image | None = None
 
     def getexif(self) -> Image.Exif:
-        """Return what `getexif` of the image that Pillow opens returns."""
+        """Return what `getexif` of the image that Pillow opens returns; its errors and warnings, too."""
+        if self.opened is not None:
+            return self.opened.getexif()
         image = Image.Image()
         if self.exif is not None:
             image.info["exif"] = self.exif
@@ -85,7 +91,7 @@ def header(data: bytes) -> JpegHeader | None:
         found, is_plain = _read_markers(data)
     except (_NotPlainError, IndexError, struct.error):
         return None
-    return found if is_plain or _is_opened(data, found) else None
+    return found if is_plain else _opened(data, found)
 
 
 def decode(data: bytes, header: JpegHeader, scale: int = 1) -> Pixels | None:
@@ -236,14 +242,16 @@ def _at_least(length: int, content: bytes) -> None:
         raise _NotPlainError
 
 
-def _is_opened(data: bytes, found: JpegHeader) -> bool:
-    """Return whether Pillow opens `data`, and as what was `found`; its warnings are given here."""
+def _opened(data: bytes, found: JpegHeader) -> JpegHeader | None:
+    """Return `found` with the image that Pillow opens, whose warnings are given here; None if it opens none, or another."""
     try:
         image = JpegImagePlugin.jpeg_factory(io.BytesIO(data))
     except Exception:
         # Pillow will raise it again.
-        return False
-    return (*image.size, image.mode) == (found.width, found.height, found.mode)
+        return None
+    if (*image.size, image.mode) != found[:3]:
+        return None
+    return found._replace(opened=image)
 
 
 def _buffer(length: int) -> Pixels | None:
