@@ -21,6 +21,9 @@ Pixels = npt.NDArray[np.uint8]
 # What Pillow has no name for, by the sampling factors of the luma.
 SUBSAMPLINGS = ("444", "422", "440", "420", "411")
 
+# Second bytes of markers, and of what is none.
+_MARKERS = bytes.fromhex("c0c1c2c3c4c9cad0d8d9dadbdcdddee0e1e2edeefeff0001")
+
 
 def picture(width: int, height: int, seed: int = 0) -> Pixels:
     """Return uint8 (height, width, 3): a coarse pattern with edges, and noise."""
@@ -205,26 +208,7 @@ def _repeat(data: bytearray, random: Random) -> None:
 def _change_a_marker(data: bytearray, random: Random) -> None:
     places = [found.start() for found in re.finditer(rb"\xff[\xc0-\xfe]", data)]
     if places:
-        data[random.choice(places) + 1] = random.choice(
-            (
-                0xC0,
-                0xC1,
-                0xC2,
-                0xC3,
-                0xC4,
-                0xC9,
-                0xCA,
-                0xD0,
-                0xD8,
-                0xD9,
-                0xDA,
-                0xDB,
-                0xDC,
-                0xDD,
-                0xDE,
-            )
-            + (0xE0, 0xE1, 0xE2, 0xED, 0xEE, 0xFE, 0xFF, 0x00, 0x01)
-        )
+        data[random.choice(places) + 1] = random.choice(_MARKERS)
 
 
 def _change_a_length(data: bytearray, random: Random) -> None:
@@ -251,7 +235,42 @@ def _insert_a_segment(data: bytearray, random: Random) -> None:
     data[2:2] = segment(marker, content[:length])
 
 
+def _change_a_frame(data: bytearray, random: Random) -> None:
+    """Change a component's name, sampling factors or table, which may well be decoded still."""
+    found = re.search(rb"\xff[\xc0-\xc2]\0[\x0b\x11]", data)
+    if found:
+        place = found.end() + 6 + random.randrange(9)
+        data[place : place + 1] = bytes(
+            [
+                random.choice(
+                    (0x11, 0x12, 0x21, 0x22, 0x14, 0x41, 0x13, 0x31, 0, 1, 2, 3, 82, 71, 66)
+                )
+            ]
+        )
+
+
+def _change_a_scan(data: bytearray, random: Random) -> None:
+    """Change what a scan holds: components, tables, coefficients and bits."""
+    places = [found.start() for found in re.finditer(rb"\xff\xda\0[\x08-\x0c]", data)]
+    if places:
+        place = random.choice(places) + 4 + random.randrange(10)
+        data[place : place + 1] = bytes([random.choice((0, 1, 2, 3, 5, 0x11, 63, 64, 0x10, 0x21))])
+
+
+def _change_coded_bits(data: bytearray, random: Random) -> None:
+    """Change bytes of a scan without making a marker of them, which is often no error at all."""
+    start = data.find(b"\xff\xda") + 14
+    for _ in range(random.choice((1, 1, 4))):
+        place = random.randrange(start, len(data)) if 14 <= start < len(data) else 0
+        if place and data[place] != 0xFF and data[place - 1] != 0xFF:
+            data[place] = random.randrange(255)
+
+
 _CHANGES = (
+    _change_a_frame,
+    _change_a_scan,
+    _change_coded_bits,
+    _change_coded_bits,
     _flip,
     _flip,
     _flip_a_bit,
@@ -270,7 +289,9 @@ def by_pillow(data: bytes, scale: int = 1) -> tuple[Any, ...]:
     try:
         with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
             orientation = image.getexif().get(ExifTags.Base.Orientation)
-            image.draft(None, (max(1, image.width // scale), max(1, image.height // scale)))
+            # Pillow shrinks no side to less than a pixel.
+            if scale <= min(image.size):
+                image.draft(None, (image.width // scale, image.height // scale))
             image.load()
             return image.mode, image.size, orientation, image.convert("RGB").tobytes()
     except Exception as error:
@@ -283,7 +304,7 @@ def by_both(data: bytes, scale: int = 1) -> tuple[Any, ...]:
         header = jpeg.header(data)
         if header is not None:
             orientation = header.getexif().get(ExifTags.Base.Orientation)
-            pixels = jpeg.decode(data, header, scale)
+            pixels = jpeg.decode(data, header, scale if scale <= min(header[:2]) else 1)
             if pixels is not None:
                 height, width = pixels.shape[:2]
                 colours = pixels[:, :, :3] if pixels.ndim == 3 else pixels[:, :, None].repeat(3, 2)
