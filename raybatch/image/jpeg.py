@@ -41,8 +41,8 @@ _CHANNELS = {"L": 1, "RGB": 4}
 # simplejpeg counts the bytes of an image in 32 bits.
 _MOST_PIXELS = (1 << 29) - 1
 
-# simplejpeg looks for the smallest of the scales n/8 that is large enough. Up to here, two of them can give one size.
-_SAME_AT_TWO_SCALES = 8
+# TurboJPEG takes the largest of the scales n/8 that gives no more pixels than asked for, and within a block two can give as many.
+_BLOCK = 8
 
 # A larger image gets memory of its own, so that a thread does not keep that of the largest it ever saw.
 _MOST_KEPT_BYTES = 16 << 20
@@ -82,14 +82,14 @@ class _NotPlainError(Exception):
 def header(data: bytes) -> JpegHeader | None:
     """Return the header of the JPEG file that `data` holds; None if Pillow must open and decode it.
 
-    That Pillow's JPEG plug-in opens what has a header is certain, and it gives no warning that this function has not
-    given. Nothing is said about the scans: they may be damaged. Limits on the number of pixels are the caller's.
+    What Pillow warns of when it opens the file is given here. A file with damaged tables or scans, which Pillow refuses,
+    may have a header; `decode` then returns None. Limits on the number of pixels are the caller's.
     """
     if fault() is not None or not _has_own_plugin():
         return None
     try:
         found, is_plain = _read_markers(data)
-    except (_NotPlainError, IndexError, struct.error):
+    except (_NotPlainError, struct.error):
         return None
     return found if is_plain else _opened(data, found)
 
@@ -101,7 +101,7 @@ def decode(data: bytes, header: JpegHeader, scale: int = 1) -> Pixels | None:
     (H, W) for L. `scale` is one of `SCALES`. They are valid until this thread decodes another image.
     """
     width, height = -(-header.width // scale), -(-header.height // scale)
-    if scale > 1 and max(header.width, header.height) <= _SAME_AT_TWO_SCALES:
+    if scale > 1 and max(header.width, header.height) <= _BLOCK:
         return None
     decode_jpeg = _decoder()
     if decode_jpeg is None:
@@ -110,16 +110,12 @@ def decode(data: bytes, header: JpegHeader, scale: int = 1) -> Pixels | None:
         pixels: Pixels = decode_jpeg(
             data,
             _COLOUR_SPACES[header.mode],
-            # A factor that no scale reaches stands for none.
             min_height=height,
             min_width=width,
-            min_factor=scale if scale > 1 else 16,
             buffer=_buffer(height * width * _CHANNELS[header.mode]),
         )
     except Exception:
         # Damaged files are Pillow's, which may say that it can show them nevertheless.
-        return None
-    if pixels.shape[:2] != (height, width):
         return None
     return pixels if header.mode == "RGB" else pixels[:, :, 0]
 
@@ -156,9 +152,9 @@ def _has_own_plugin() -> bool:
 
 
 def _read_markers(data: bytes) -> tuple[JpegHeader, bool]:
-    """Return what the markers of `data` say, and whether it is certain that Pillow opens it without a warning.
+    """Return what the markers of `data` say, and whether it is certain that no application segment troubles Pillow.
 
-    Raises `_NotPlainError`, IndexError or struct.error for what is not a plain JPEG.
+    Raises `_NotPlainError` or struct.error for what is not a plain JPEG.
     """
     frame: bytes | None = None
     metadata = _Metadata()
@@ -187,7 +183,7 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
     while True:
         prefix, marker, length = _SEGMENT.unpack_from(data, at)
         start, at = at + 4, at + 2 + length
-        if prefix != 0xFF or length < 2 or at > len(data):
+        if prefix != 0xFF:
             raise _NotPlainError
         if marker == _SOS:
             return
@@ -197,7 +193,7 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
 def _size_and_mode(frame: bytes) -> tuple[int, int, str]:
     """Return width, height and mode from the content of a frame header (T.81, figure B.3)."""
     precision, height, width, components = _FRAME.unpack_from(frame)
-    if precision != 8 or components not in _MODES or len(frame) != _FRAME.size + 3 * components:
+    if precision != 8 or components not in _MODES:
         raise _NotPlainError
     # A height of 0 is told after the first scan; neither decoder reads that.
     if not 0 < width * height <= _MOST_PIXELS:
@@ -216,7 +212,7 @@ class _Metadata:
 
     @property
     def is_plain(self) -> bool:
-        """Whether Pillow opens the file without an error or a warning, whatever those segments hold."""
+        """Whether Pillow reads these segments without an error or a warning, whatever they hold."""
         # Without a resolution from JFIF, Pillow looks for one in the EXIF data.
         return not self._needs_pillow and (self.exif is None or self._has_resolution)
 
@@ -243,13 +239,11 @@ def _at_least(length: int, content: bytes) -> None:
 
 
 def _opened(data: bytes, found: JpegHeader) -> JpegHeader | None:
-    """Return `found` with the image that Pillow opens, whose warnings are given here; None if it opens none, or another."""
+    """Return `found` with the image that Pillow opens, whose warnings are given here; None if it opens none."""
     try:
         image = JpegImagePlugin.jpeg_factory(io.BytesIO(data))
     except Exception:
         # Pillow will raise it again.
-        return None
-    if (*image.size, image.mode) != found[:3]:
         return None
     return found._replace(opened=image)
 

@@ -130,6 +130,7 @@ def kinds() -> dict[str, bytes]:
         "no tables": plain[:2] + plain[tail:],
         "fill bytes": plain[:2] + b"\xff\xff" + plain[2:],
         "junk between": plain[:20] + b"junk" + plain[20:],
+        "no marker": plain.replace(b"\xff\xdb", b"\0\xdb", 1),
         "two frames": with_segment(plain, 0xC0, frame(plain)),
         "two SOI": plain[:2] + plain,
         "12 bits": plain.replace(b"\xff\xc0\0\x11\x08", b"\xff\xc1\0\x11\x0c"),
