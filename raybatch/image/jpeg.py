@@ -292,7 +292,7 @@ def _is_decoded_alike(data: bytes) -> bool:
     found, _ = _read_markers(data)
     for scale in SCALES:
         pixels = decode(data, found, scale)
-        with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
+        with JpegImagePlugin.jpeg_factory(io.BytesIO(data)) as image:
             image.draft(None, (found.width // scale, found.height // scale))
             wanted = np.asarray(image)
         if pixels is None or not np.array_equal(
