@@ -40,6 +40,7 @@ LAYERS = [
 # Optional libraries, and the modules that may import them.
 OPTIONAL = {
     "fsspec": ["fsspec_files.py"],
+    "simplejpeg": ["jpeg.py"],
     "torch": ["torch.py", "peers.py", "train.py"],
     "jax": ["jax.py"],
     "grain": ["peers.py"],
@@ -243,7 +244,7 @@ source = rb.ArrayDataSource([np.arange(10)])
 assert len(list(source.batch_iterator(4, shuffle=0))) == 3
 with rb.Loader(source, 4, pool=rb.ThreadPool(1)) as loader:
     assert len(list(loader)) == 3
-print([name for name in ("ray", "torch", "jax", "numba") if name in sys.modules])
+print([name for name in ("ray", "torch", "jax", "numba", "simplejpeg") if name in sys.modules])
 """
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (result.stdout.strip(), result.stderr) == ("[]", "")
