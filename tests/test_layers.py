@@ -174,11 +174,6 @@ def test_an_optional_library_is_imported_in_its_own_module_only() -> None:
     assert importing == OPTIONAL
 
 
-def test_only_one_folder_imports_numba() -> None:
-    importing = [name for name in MODULES if libraries_of(name) & {"numba", "llvmlite"}]
-    assert_none([name for name in importing if MODULES[name].parent.name != "compiled"])
-
-
 def test_modules_are_short() -> None:
     lengths = {name: len(path.read_text().splitlines()) for name, path in MODULES.items()}
     assert_none({name: length for name, length in lengths.items() if length > 400})

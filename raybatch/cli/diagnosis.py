@@ -163,7 +163,7 @@ def _open_files(where: str, facts: HostFacts) -> Finding:
 def _kernel(where: str, facts: HostFacts) -> Finding:
     if facts.kernel == "usable":
         return Finding(f"resize kernel, {where}", OK, facts.kernel)
-    advice = "pip install 'raybatch[fast]' there: Pillow takes three times as long to resize"
+    advice = "install a C compiler there, such as gcc, and then raybatch again: Pillow takes six times as long to resize"
     return Finding(f"resize kernel, {where}", WARNING, facts.kernel, advice)
 
 

@@ -23,8 +23,8 @@ class HostFacts:
 
     `versions` of "Python", "ray" and "raybatch", None where one is not installed. `cores` this process may use;
     `shm_bytes` is the size of /dev/shm, 0 if there is none; `open_files` the soft limit of a process, -1 for none;
-    `kernel` is "usable", "no Numba", or why it is not used; `jpeg_decoder` is "usable", "no simplejpeg", or why not. `unreadable` has what is wrong with paths that cannot be
-    read. `auth_mode` is "token" where Ray asks for one; its processes inherit it. `store_bytes` is the size of Ray's
+    `kernel` is "usable", or why it is not used, and `jpeg_decoder` likewise. `unreadable` has what is wrong with paths that
+    cannot be read. `auth_mode` is "token" where Ray asks for one; its processes inherit it. `store_bytes` is the size of Ray's
     object store, None where no Ray was asked.
     """
 
@@ -85,14 +85,9 @@ def _size_of(folder: str) -> int:
 
 
 def _kernel() -> str:
-    if importlib.util.find_spec("numba") is None:
-        return "no Numba"
-    try:
-        from raybatch.image.resampling import has_kernel
+    from raybatch.image.kernel import fault
 
-        return "usable" if has_kernel() else "its pixels are not Pillow's, or it cannot be compiled"
-    except Exception as error:
-        return f"{type(error).__name__}: {error}"
+    return fault() or "usable"
 
 
 def _jpeg_decoder() -> str:
