@@ -20,6 +20,9 @@ from PIL import Image, JpegImagePlugin
 
 Pixels = npt.NDArray[np.uint8]
 
+# How a JPEG begins.
+MAGIC = b"\xff\xd8\xff"
+
 # What Pillow's `draft` lets the decoder divide the sides by.
 SCALES = (1, 2, 4, 8)
 

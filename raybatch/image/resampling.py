@@ -54,7 +54,7 @@ def as_image(pixels: Pixels) -> Image.Image:
     if isinstance(pixels, Image.Image):
         return pixels
     if pixels.shape[2:] == (4,):
-        return Image.frombuffer("RGB", size_of(pixels), pixels, "raw", "RGBX", 0, 1)
+        return Image.frombytes("RGB", size_of(pixels), pixels, "raw", "RGBX")
     return Image.fromarray(pixels)
 
 
