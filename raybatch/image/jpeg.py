@@ -29,9 +29,10 @@ SCALES = (1, 2, 4, 8)
 _LOGGER = logging.getLogger(__name__)
 
 # ITU-T T.81, table B.1: the second byte of each marker.
-_SOS, _COM = 0xDA, 0xFE
+_SOS = 0xDA
 _FRAMES = (0xC0, 0xC1, 0xC2)  # baseline, extended and progressive, with Huffman coding
-_TABLES = (0xC4, 0xDB, 0xDD)  # DHT, DQT, DRI
+_QUANTIZATION = 0xDB
+_NOT_READ = (0xC4, 0xDD, 0xFE)  # Huffman tables, restart interval, comment
 _APP0, _APP1, _APP2, _APP14, _APP15 = 0xE0, 0xE1, 0xE2, 0xEE, 0xEF
 
 _SEGMENT = struct.Struct(">BBH")  # 0xFF, marker, length from here on
@@ -85,8 +86,8 @@ class _NotPlainError(Exception):
 def header(data: bytes) -> JpegHeader | None:
     """Return the header of the JPEG file that `data` holds; None if Pillow must open and decode it.
 
-    What Pillow warns of when it opens the file is given here. A file with damaged tables or scans, which Pillow refuses,
-    may have a header; `decode` then returns None. Limits on the number of pixels are the caller's.
+    Pillow would open what has a header, as one of this size and mode, and what it would warn of is given here. It may still
+    fail to load it; `decode` then returns None. Limits on the number of pixels are the caller's.
     """
     if fault() is not None or not _has_own_plugin():
         return None
@@ -168,7 +169,9 @@ def _read_markers(data: bytes) -> tuple[JpegHeader, bool]:
             frame = data[start:end]
         elif _APP0 <= marker <= _APP15:
             metadata.add(marker, data[start:end])
-        elif marker != _COM and marker not in _TABLES:
+        elif marker == _QUANTIZATION:
+            _check_tables(data[start:end])
+        elif marker not in _NOT_READ:
             raise _NotPlainError
     if frame is None:
         raise _NotPlainError
@@ -189,6 +192,8 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
         if prefix != 0xFF:
             raise _NotPlainError
         if marker == _SOS:
+            if at > len(data):
+                raise _NotPlainError
             return
         yield marker, start, at
 
@@ -196,12 +201,20 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
 def _size_and_mode(frame: bytes) -> tuple[int, int, str]:
     """Return width, height and mode from the content of a frame header (T.81, figure B.3)."""
     precision, height, width, components = _FRAME.unpack_from(frame)
-    if precision != 8 or components not in _MODES:
+    if precision != 8 or components not in _MODES or len(frame) != _FRAME.size + 3 * components:
         raise _NotPlainError
     # A height of 0 is told after the first scan; neither decoder reads that.
     if not 0 < width * height <= _MOST_PIXELS:
         raise _NotPlainError
     return width, height, _MODES[components]
+
+
+def _check_tables(tables: bytes) -> None:
+    """Raise `_NotPlainError` if the content of a segment of quantization tables ends within one (T.81, figure B.6)."""
+    while tables:
+        length = 65 if tables[0] < 16 else 129
+        _at_least(length, tables)
+        tables = tables[length:]
 
 
 class _Metadata:

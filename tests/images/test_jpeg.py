@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import simplejpeg
-from PIL import Image, ImageFile, JpegImagePlugin
+from PIL import Image, ImageFile, JpegImagePlugin, UnidentifiedImageError
 
 from raybatch.image import jpeg
 from tests.images.jpeg_files import (
@@ -123,6 +123,9 @@ def test_damaged_files(seed: int) -> None:
         scale = jpeg.SCALES[place % 4]
         wanted = by_pillow(data, scale)
         assert by_both(data, scale) == wanted, (seed, place)
+        if (header := jpeg.header(data)) is not None:
+            with Image.open(io.BytesIO(data)) as image:
+                assert header[:3] == (*image.size, image.mode), (seed, place)
         if isinstance(wanted[0], str):
             count["by Pillow" if decoded(data, scale) is None else "by simplejpeg"] += 1
     assert min(count.values()) > 250
@@ -199,9 +202,31 @@ def test_each_marker() -> None:
     # Tables, a comment and application segments; a scan comes after the frame.
     can_be_there = {0xC4, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0)}
     for marker in range(0xFF):
-        data = with_segment(KINDS["plain"], marker, b"\0\0")
+        data = with_segment(KINDS["plain"], marker, bytes(65))  # one table
         assert (jpeg.header(data) is not None) == (marker in can_be_there), marker
         assert by_both(data) == by_pillow(data), marker
+
+
+def test_tables_and_frames_that_end_too_early() -> None:
+    plain = KINDS["plain"]
+    for precision, length in itertools.product(
+        (0x00, 0x10), (1, 64, 65, 66, 128, 129, 130, 194, 258)
+    ):
+        data = with_segment(plain, 0xDB, bytes([precision]) + bytes(length - 1))
+        assert (jpeg.header(data) is not None) == is_opened(data), (precision, length)
+    for length in range(18):
+        data = with_segment(
+            without_segment(plain, 0xC0), 0xC0, (frame(plain) + b"\x03\x11\x01")[:length]
+        )
+        assert jpeg.header(data) is None or is_opened(data), length
+
+
+def is_opened(data: bytes) -> bool:
+    try:
+        Image.open(io.BytesIO(data)).close()
+    except UnidentifiedImageError:
+        return False
+    return True
 
 
 @pytest.mark.parametrize(
