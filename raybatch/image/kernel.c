@@ -240,6 +240,21 @@ int resample(int version, int is_vertical_first, int kind, const uint8_t *source
     return 0;
 }
 
+/* Write the values of `count` pixels in a row, of `channels` bytes each, that `table` has for them: 256 for each channel. */
+void look_up(const uint8_t *restrict pixels, int64_t count, int64_t channels, uint8_t *restrict out, int64_t pixel_stride, int64_t channel_stride,
+             const uint32_t *restrict table) {
+    if (channels == 3)
+        for (int64_t x = 0; x < count; x++) {
+            memcpy(out + x * pixel_stride, table + pixels[3 * x], 4);
+            memcpy(out + x * pixel_stride + channel_stride, table + 256 + pixels[3 * x + 1], 4);
+            memcpy(out + x * pixel_stride + 2 * channel_stride, table + 512 + pixels[3 * x + 2], 4);
+        }
+    else
+        for (int64_t channel = 0; channel < channels; channel++)
+            for (int64_t x = 0; x < count; x++)
+                memcpy(out + x * pixel_stride + channel * channel_stride, table + 256 * channel + pixels[channels * x + channel], 4);
+}
+
 #else /* for each version */
 
 #define VECTOR_BYTES (GROUPS * QUAD_BYTES)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
+import math
 import os
 from functools import cache
 from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 # An image in memory: its address, bytes from row to row, bytes a pixel (1, 3 or 4), channels to write, width and height in pixels.
@@ -47,6 +49,9 @@ class Kernel:
             *[ctypes.c_int] * 6,
             *[_NUMBER] * 6,
         ]
+        self._look_up = library.look_up
+        self._look_up.argtypes = [_NUMBER] * 7
+        self._look_up.restype = None
         self.tall_vertical_first = False
 
     @property
@@ -91,6 +96,30 @@ class Kernel:
         if status:
             raise MemoryError(f"there is no memory to resize an image of {width} × {height} pixels")
         return True
+
+    def look_up(
+        self, pixels: npt.NDArray[np.uint8], table: npt.NDArray[np.float32], out: npt.NDArray[Any]
+    ) -> bool:
+        """Write the value in `table`, `(C, 256)`, of each byte of `pixels`; return whether this could.
+
+        `pixels` is `(..., H, W, C)`, and `out` float32 of that shape; all but the first axes of `out` may have any strides.
+        """
+        *_, rows, columns, channels = pixels.shape
+        is_plain = pixels.flags.c_contiguous and out.dtype == table.dtype == np.float32
+        row, pixel, channel = out.strides[-3:]
+        if not is_plain or row != columns * pixel or not table.flags.c_contiguous:
+            return False
+        size = rows * columns
+        for number, image in zip(np.ndindex(pixels.shape[:-3]), _images(pixels), strict=True):
+            place = out[number].ctypes.data
+            self._look_up(image, size, channels, place, pixel, channel, table.ctypes.data)
+        return True
+
+
+def _images(pixels: npt.NDArray[np.uint8]) -> range:
+    """Return the addresses of the images in a contiguous array `(..., H, W, C)`."""
+    image_bytes, start = math.prod(pixels.shape[-3:]), pixels.ctypes.data
+    return range(start, start + pixels.size, image_bytes)
 
 
 @cache
