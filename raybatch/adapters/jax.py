@@ -67,7 +67,6 @@ def _laid_out(images: ImageLayout, on_device: Callable[[Any], Any], array: Any) 
     layout = images.bound(array)
     pixels = on_device(array)
     if images.is_float:
-        # As arguments: of constants the compiler would make other operations, which round differently.
         numbers: Any = 255, images.layout.mean, images.layout.std
         pixels = _normalized(pixels, *(np.asarray(values, np.float32) for values in numbers))
     return _channels_first(pixels) if images.layout.channels_first and layout.channels else pixels
@@ -75,7 +74,14 @@ def _laid_out(images: ImageLayout, on_device: Callable[[Any], Any], array: Any) 
 
 @jax.jit  # type: ignore[untyped-decorator]
 def _normalized(pixels: Any, most: Any, mean: Any, std: Any) -> Any:
-    return (pixels.astype(np.float32) / most - mean) / std
+    values = pixels.astype(np.float32)
+    return _divided(_divided(values, most) - mean, std)
+
+
+def _divided(values: Any, divisor: Any) -> Any:
+    # Of a number that it sees to be one for all, the compiler would take the reciprocal, which rounds twice.
+    barrier = jax.lax.optimization_barrier
+    return barrier(values / barrier(jax.numpy.zeros_like(values) + divisor))
 
 
 @jax.jit  # type: ignore[untyped-decorator]
