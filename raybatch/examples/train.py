@@ -17,6 +17,8 @@ import numpy as np
 from PIL import Image
 
 import raybatch as rb
+from raybatch.image import augment
+from raybatch.order import RandomKeys
 from raybatch.stores.aside import written_aside
 
 try:
@@ -27,6 +29,9 @@ try:
     from raybatch.adapters.torch import to_torch
 except ImportError as error:
     raise ImportError("this example trains with torch: pip install 'raybatch[torch]'") from error
+
+# Those of ImageNet.
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 @dataclass
@@ -43,9 +48,8 @@ class Training:
     images: int = 0
 
     def step(self, images: Any, labels: Any) -> None:
-        """Learn from a batch: uint8 `(n, H, W, 3)`, and int64 `(n,)`."""
-        pixels = images.permute(0, 3, 1, 2).float() / 255
-        loss = nn.functional.cross_entropy(self.model(pixels), labels)
+        """Learn from a batch: float32 `(n, 3, H, W)`, and int64 `(n,)`."""
+        loss = nn.functional.cross_entropy(self.model(images), labels)
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
@@ -123,45 +127,54 @@ def labelled_photos(directory: str, most: int | None) -> tuple[list[str], Any]:
 
 
 class Photos:
-    """Images and labels one by one, as a data set for PyTorch's DataLoader: the same pixels, to compare with."""
+    """Images and labels one by one, as a data set for PyTorch's DataLoader: the same pixels, to compare with.
 
-    def __init__(self, paths: list[str], labels: Any, edge: int) -> None:
-        self._paths, self._labels, self._edge = paths, labels, edge
+    A sample is asked for by its epoch and its index, since its random numbers are those of both.
+    """
 
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
-        size = (self._edge, self._edge)
+    def __init__(self, paths: list[str], labels: Any, change: augment.Transform, seed: int) -> None:
+        self._paths, self._labels, self._change, self._seed = paths, labels, change, seed
+
+    def __getitem__(self, sample: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
+        epoch, index = sample
+        rng = RandomKeys(self._seed, epoch, 0).of_sample(index, 0)
         with Image.open(self._paths[index]) as file:
-            image = file.convert("RGB").resize(size, Image.Resampling.BILINEAR)
-        return torch.from_numpy(np.array(image)), torch.tensor(self._labels[index])
+            image = self._change(file.convert("RGB"), rng=rng)
+        pixels = torch.from_numpy(np.array(image)).float() / 255
+        return ((pixels - torch.tensor(MEAN)) / torch.tensor(STD)).permute(2, 0, 1), torch.tensor(
+            self._labels[index]
+        )
 
 
 class Indices:
-    """The indices of each batch of an epoch, out of a loader that has nothing else to load."""
+    """The samples of each batch of an epoch, out of a loader that has nothing else to load."""
 
     def __init__(self, order: rb.Loader) -> None:
         self._order = order
 
-    def __iter__(self) -> Iterator[list[int]]:
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        epoch = self._order.epoch
         for (indices,) in self._order:
-            yield indices.tolist()
+            yield [(epoch, index) for index in indices.tolist()]
 
 
 def open_batches(
     library: str, paths: list[str], labels: Any, edge: int, batch_size: int, seed: int, workers: int
 ) -> tuple[rb.Loader, Iterable[Any]]:
     """Return the loader whose position is that of the training, and what gives the batches as tensors."""
+    change = augment.classification_train(edge)
     if library == "torch":
         order = rb.Loader(rb.ArrayDataSource([np.arange(len(paths))]), batch_size, shuffle=seed)
         return order, DataLoader(
-            Photos(paths, labels, edge),
+            Photos(paths, labels, change, seed),
             batch_sampler=Indices(order),
             num_workers=workers,
             persistent_workers=True,
         )
-    photos = rb.ImageFileAccessor(paths, size=(edge, edge))
+    photos = rb.ImageFileAccessor(paths, transform=change)
     source = rb.ArrayDataSource([photos, labels])
     loader = rb.Loader(source, batch_size, shuffle=seed, pool=rb.RayActorPool(workers))
-    return loader, to_torch(loader)
+    return loader, to_torch(loader, normalize=(MEAN, STD), channels_first=True)
 
 
 def train_epoch(
