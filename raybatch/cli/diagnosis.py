@@ -172,7 +172,7 @@ def _jpeg_decoder(where: str, facts: HostFacts) -> Finding:
     if seen == "usable":
         return Finding(check, OK, seen)
     if seen == "no simplejpeg":
-        advice = "pip install 'raybatch[fast]' there: Pillow takes a fifth longer to decode"
+        advice = "pip install 'raybatch[fast]' there: Pillow takes a sixth longer to decode"
     else:
         advice = "upgrade pillow and simplejpeg there, to have them of one libjpeg-turbo; until then Pillow decodes"
     return Finding(check, WARNING, seen, advice)

@@ -275,6 +275,14 @@ def test_large_images_have_memory_of_their_own() -> None:
     assert not np.shares_memory(decoded(large), decoded(large))
 
 
+def test_rows_stay_in_the_caches() -> None:
+    # They would not where they are aligned, as arrays are by themselves.
+    for width in (40, 41, 2048):
+        pixels = decoded(saved(np.zeros((2049, width, 3), np.uint8), quality=1))
+        for row in pixels[:16]:
+            assert row.ctypes.data % 16 != 0
+
+
 def test_threads() -> None:
     files = [saved(picture(60 + place, 50, seed=place), quality=95) for place in range(16)]
     wanted = [by_pillow(data) for data in files]
@@ -285,7 +293,7 @@ def test_threads() -> None:
 def test_others_run_while_an_image_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     data = saved(np.resize(picture(256, 256), (2000, 1500, 3)), quality=95)
     memory = np.zeros(2000 * 1500 * 4, np.uint8)
-    monkeypatch.setattr(jpeg, "_buffer", lambda length: memory)
+    monkeypatch.setattr(jpeg, "_memory", lambda length: memory)
     deadline = time.monotonic() + 60
     is_seen_halfway = False
     # Whoever waited for the lock of the interpreter would see nothing of the image, or all.
