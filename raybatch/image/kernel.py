@@ -6,6 +6,7 @@ import ctypes
 import importlib.util
 import math
 import os
+import platform
 from functools import cache
 from typing import Any, TypeAlias
 
@@ -147,6 +148,8 @@ def _kernels() -> tuple[str | None, Kernel | None]:
         return "it was not built: there was no C compiler when raybatch was installed", None
     except OSError as error:
         return f"it cannot be loaded: {error}", None
+    if kernel.versions == ("plain",) and platform.machine() == "x86_64":
+        return "this processor has no AVX2, and without it Pillow is faster", None
     noise = np.random.default_rng(0).integers(0, 256, (90, 20, 3), np.uint8)
     size, resample, box = (15, 12), Image.Resampling.BICUBIC, (0.0, 0.0, 20.0, 90.0)
     wanted = np.asarray(Image.fromarray(noise).resize(size, resample, box))

@@ -6,6 +6,7 @@ import importlib.util
 import io
 import itertools
 import os
+import platform
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -334,6 +335,14 @@ def test_a_kernel_that_was_not_built_is_told(monkeypatch: pytest.MonkeyPatch) ->
     assert fault is not None
     assert "it was not built" in fault
     assert made is None
+
+
+def test_where_pillow_is_faster_it_does_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(kernel.Kernel, "versions", ("plain",))
+    fault, _ = kernel._kernels.__wrapped__()
+    assert fault is not None
+    assert "has no AVX2" in fault
 
 
 def test_a_version_that_the_processor_lacks_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
