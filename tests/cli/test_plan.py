@@ -71,7 +71,7 @@ def test_costs_are_measured() -> None:
     costs = measure_costs(source, 8, rb.ThreadPool(1), 4, 50.5)
     assert (costs.batch_size, costs.nbytes, costs.file_bytes) == (8, 8000, 404)
     # It takes 0.2 s, of which it waits for 0.75; on a busy machine it waits for the processor too.
-    assert 0.15 < costs.actor_s < 0.6
+    assert 0.19 < costs.actor_s < 0.75
     assert 0.5 < costs.waiting_share < 0.95
     assert measure_costs(source, 20, rb.ThreadPool(1), 1, 50.5).nbytes == 20000
     with pytest.raises(ValueError, match="20 samples make no batch of 21"):
