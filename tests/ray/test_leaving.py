@@ -4,15 +4,23 @@ import gc
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import ray
 
 import raybatch as rb
 from tests.drivers import actor_processes, alive, start, store_bytes, wait_for
 
 BATCH_BYTES = 64 * 10_000 * 8
+
+
+def references() -> set[str]:
+    """The results in Ray's store, made or to be made, that this process refers to."""
+    worker: Any = ray._private.worker.global_worker
+    return {ref.decode() for ref in worker.core_worker.get_all_reference_counts()}
 
 
 class Rows:
@@ -60,6 +68,35 @@ def test_break_frees_what_was_made_ahead_and_keeps_the_actors(loader: list[rb.Lo
     wait_for(lambda: len(actor_processes()) == 2, "two actors", 10)
     assert len(list(loader[0])) == 16
     loader.clear()
+
+
+class Gate:
+    """Rows that can be read as soon as the file `opened` exists."""
+
+    def __init__(self, opened: Path) -> None:
+        self.opened = opened
+
+    def __len__(self) -> int:
+        return 1000
+
+    def __getitem__(self, index: Any) -> Any:
+        wait_for(self.opened.exists, "the gate is opened", 60)
+        return np.repeat(np.asarray(index)[:, None], 10_000, axis=1)
+
+
+def test_what_is_under_way_is_held_until_it_is_made(ray_cluster: None, tmp_path: Path) -> None:
+    # Ray 2.60 may keep a result for ever if nobody refers to it when it is made.
+    with rb.RayActorPool(2).wait_until_up() as pool:
+        with rb.Loader(rb.ArrayDataSource([Gate(tmp_path / "opened")]), 64, pool=pool) as loader:
+            batches = iter(loader)
+            under_way = {ref.hex() for actor in pool._crew.workers for ref in actor.queue}
+            del batches
+            assert under_way
+            assert under_way <= references()
+            (tmp_path / "opened").touch()
+            wait_for(lambda: not under_way & references(), "all is let go of", 30)
+    wait_for(lambda: store_bytes() < BATCH_BYTES / 2, "no store memory", 30)
+    wait_for(lambda: not actor_processes(), "no actors", 30)
 
 
 def test_exception_in_the_loop(loader: list[rb.Loader]) -> None:
