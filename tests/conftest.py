@@ -10,9 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import ray
+from hypothesis import HealthCheck, settings
 from PIL import Image
 
 from tests.servers import http_server, s3_filesystem, s3_server
+
+# How long an example takes says more about the machine than about what is tested.
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
 import shutil
 import socket
 import subprocess
@@ -24,7 +26,7 @@ KEY, SECRET = "AKIAEXAMPLEKEY", "very/secret+Value"
 def s3_server() -> Iterator[int]:
     """Run moto's S3; give its port."""
     pytest.importorskip("moto")
-    port = _free_port()
+    port = free_port()
     with _running(port, [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]):
         yield port
 
@@ -55,7 +57,7 @@ def http_server(folder: Path, state: Path, delay_s: float = 0.0) -> Iterator[int
     program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
     if program is None:
         pytest.skip("nginx is not installed")
-    port = _free_port()
+    port = free_port()
     kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     config = state / "nginx.conf"
     module, slow = "", ""
@@ -89,11 +91,13 @@ http {{
         yield port
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+def free_port() -> int:
+    """Return a port that nobody listens on, below those that the system gives to whoever asks for any."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 @contextmanager

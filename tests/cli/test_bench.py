@@ -212,7 +212,7 @@ time.sleep(60)
     assert tree.cpu_seconds() > 0.5
     assert tree.memory_bytes() > 10**6
     tree.end()
-    process.wait(5)
+    process.wait(30)
     assert not alive([psutil_process])
 
 
@@ -279,8 +279,8 @@ def test_an_end_at_any_time_leaves_no_process_and_no_file(
     with process:
         wait_for(is_up, running, 60)
         process.send_signal(number)
-        wait_for(lambda: process.poll() is not None, "the end", 5)
-    wait_for(lambda: not alive(below), "no process below", 5)
+        wait_for(lambda: process.poll() is not None, "the end", 30)
+    wait_for(lambda: not alive(below), "no process below", 30)
     if number != signal.SIGKILL:
         assert list(scratch.iterdir()) == []
 

@@ -163,9 +163,9 @@ def test_ctrl_c_ends_a_command_at_once_and_leaves_nothing(
     with process:
         wait_for(is_at_work, "an actor", 60)
         process.send_signal(signal.SIGINT)
-        wait_for(lambda: process.poll() is not None, "the end", 5)
+        wait_for(lambda: process.poll() is not None, "the end", 30)
         _, errors = process.communicate()
-    wait_for(lambda: not alive(below), "no process below", 5)
+    wait_for(lambda: not alive(below), "no process below", 30)
     assert process.returncode != 0
     assert errors.strip().splitlines()[-1] == "Aborted!"
     assert "Traceback" not in errors

@@ -53,15 +53,15 @@ def test_more_than_a_consumer_can_receive() -> None:
 
 
 class Slow:
-    """20 rows, each of which waits and takes as long of the processor."""
+    """20 rows; a batch of them waits for 0.15 s and takes 0.05 s of the processor."""
 
     def __len__(self) -> int:
         return 20
 
     def __getitem__(self, index: Any) -> Any:
-        time.sleep(0.1)
-        end = time.process_time() + 0.1
-        while time.process_time() < end:
+        time.sleep(0.15)
+        end = time.thread_time() + 0.05
+        while time.thread_time() < end:
             pass
         return np.zeros((len(index), 1000), np.uint8)
 
@@ -70,8 +70,9 @@ def test_costs_are_measured() -> None:
     source = rb.ArrayDataSource([Slow()])
     costs = measure_costs(source, 8, rb.ThreadPool(1), 4, 50.5)
     assert (costs.batch_size, costs.nbytes, costs.file_bytes) == (8, 8000, 404)
-    assert 0.2 <= costs.actor_s < 0.6
-    assert 0.3 < costs.waiting_share < 0.7
+    # It takes 0.2 s, of which it waits for 0.75; on a busy machine it waits for the processor too.
+    assert 0.19 < costs.actor_s < 0.75
+    assert 0.5 < costs.waiting_share < 0.95
     assert measure_costs(source, 20, rb.ThreadPool(1), 1, 50.5).nbytes == 20000
     with pytest.raises(ValueError, match="20 samples make no batch of 21"):
         measure_costs(source, 21, rb.ThreadPool(1), 4, 50.5)

@@ -66,7 +66,7 @@ def test_a_program_without_the_token_is_refused(photos: list[str], tmp_path: Pat
             "wrong": load(address, with_token(wrong), images),
             "none": load(address, with_token(right, mode="disabled"), images),
         }
-        said = {name: program.communicate(timeout=60)[0] for name, program in programs.items()}
+        said = {name: program.communicate(timeout=100)[0] for name, program in programs.items()}
     assert programs["right"].returncode == 0, said["right"]
     assert said["right"].startswith("epoch 0: ")
     for name in ("wrong", "none"):

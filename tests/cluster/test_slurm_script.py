@@ -76,7 +76,7 @@ def submit(env: dict[str, str], *program: str) -> subprocess.Popen[str]:
 
 def ended(job: subprocess.Popen[str], env: dict[str, str]) -> tuple[int, str, list[str]]:
     """Return the job's status, what it complained of, and what it called; it left no token and no process."""
-    _, complaint = job.communicate(timeout=20)
+    _, complaint = job.communicate(timeout=40)
     assert not list(Path(env["HOME"], ".ray").glob("*.token"))
     assert not running(env["HOME"])
     log = Path(env["LOG"])

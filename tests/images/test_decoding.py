@@ -359,10 +359,10 @@ class TestHostileFiles:
         whole = encoded(photograph(60, 40), format)
         for _ in range(150):
             data = mutated(whole, rng)
-            start = time.monotonic()
+            start = time.thread_time()
             with contextlib.suppress(ImageReadError):
                 assert reader.read(io.BytesIO(data)).size == (16, 16)
-            assert time.monotonic() - start < 2
+            assert time.thread_time() - start < 2
 
 
 def mutated(data: bytes, rng: np.random.Generator) -> bytes:

@@ -73,7 +73,7 @@ def test_a_late_batch(ray_cluster: None, caplog: pytest.LogCaptureFixture) -> No
 
 
 def test_a_stuck_worker(ray_cluster: None, caplog: pytest.LogCaptureFixture) -> None:
-    recovery = rb.Recovery(batch_timeout_s=0.5)
+    recovery = rb.Recovery(batch_timeout_s=3)
     with rb.RayActorPool(1) as pool:
         loader = rb.Loader(rb.ArrayDataSource([Paced()]), 100, pool=pool, recovery=recovery)
         iterator = iter(loader)

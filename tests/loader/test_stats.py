@@ -73,7 +73,7 @@ def test_the_stage_that_takes_longest_is_the_bottleneck(name: str) -> None:
     with rb.Loader(rb.ArrayDataSource([Slow(name)]), 4, pool=rb.ThreadPool(1)) as loader:
         list(loader)
         stats = loader.stats()
-    assert stats.stages[name] >= 0.12
+    assert stats.stages[name] > 0.11  # 12 samples, of 0.01 s
     assert stats.bottleneck == name
     assert stats.waiting_share > 0.5
     assert stats.advice in str(stats)

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 
 import raybatch as rb
@@ -27,6 +26,7 @@ from raybatch.batchup.work_pool import (
     WorkerThreadPool,
 )
 from raybatch.pools import OrderedStream
+from tests.drivers import actor_processes, wait_for
 from tests.workloads import (
     Counted,
     Squares,
@@ -245,13 +245,10 @@ class TestInlinePool(PoolTests):
 class TestThreadPool(PoolTests):
     @pytest.fixture
     def pool(self) -> Iterator[AbstractWorkerPool]:
-        before = threading.active_count()
+        before = set(threading.enumerate())
         with ThreadPool(2) as pool:
             yield pool
-        for thread in threading.enumerate():
-            if thread.name.startswith("raybatch-"):
-                thread.join(timeout=5)
-        assert threading.active_count() == before
+        wait_for(lambda: set(threading.enumerate()) <= before, "the end of the threads", 30)
 
     def test_threads_end_with_the_pool_that_nobody_holds(self) -> None:
         pool = ThreadPool(3)
@@ -259,7 +256,7 @@ class TestThreadPool(PoolTests):
         assert len(threads) == 3
         del pool
         for thread in threads:
-            thread.join(timeout=5)
+            thread.join(timeout=30)
             assert not thread.is_alive()
 
     def test_a_closed_pool_says_so(self) -> None:
@@ -292,7 +289,7 @@ class TestRayActorPool(PoolTests):
         for number, (batch,) in enumerate(loader):
             got.append(batch)
             if number % 200 == 50:
-                random.choice(_actors()).kill()
+                random.choice(actor_processes()).kill()
         assert (np.concatenate(got) == np.arange(4000) ** 2).all()
 
     def test_a_sample_that_kills_every_worker_is_an_error_after_bounded_attempts(
@@ -360,9 +357,3 @@ class _OpensBadly:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         raise ImportError("no such module: mylib")
-
-
-def _actors() -> list[psutil.Process]:
-    from tests.drivers import actor_processes
-
-    return actor_processes()

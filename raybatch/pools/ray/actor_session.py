@@ -76,13 +76,17 @@ class RaySession:
 
     def close(self) -> None:
         # Attempts under way run to their end: `ray.cancel` leaves a gap in an actor's sequence of calls, for
-        # which the actor then waits 30 s (Ray 2.60). Their results are freed as they come. The garbage collector may
-        # close a session in the middle of anything.
-        self._crew.lock.call_later(lambda: self._placement.close(time.monotonic()))
+        # which the actor then waits 30 s (Ray 2.60). The garbage collector may close a session in the middle of
+        # anything.
+        self._crew.lock.call_later(self._abandon)
         self._results.clear()
         self._crew.store.streams.discard(self)
         self._source = None
         self._pool = None
+
+    def _abandon(self) -> None:
+        self._crew.abandon(self._placement.running)
+        self._placement.close(time.monotonic())
 
     def _dispatch(self) -> None:
         with self._crew.lock:

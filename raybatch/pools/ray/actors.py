@@ -67,3 +67,12 @@ class RayActor(Worker):
         if key in self.constants:
             self.constants.discard(key)
             self.handle.forget.remote(key)
+
+    def hold_until_answered(self, refs: list[Any]) -> None:
+        """Hold the references to results that nobody waits for any more, until the actor has caught up or has died.
+
+        Ray 2.60 tells an actor's host to free a result as soon as it hears of one whose reference is gone. The actor tells
+        the host to keep its result; if it does so later than that, the host keeps it for as long as this process lives.
+        """
+        caught_up = self.handle.catch_up.remote().future()
+        caught_up.add_done_callback(lambda _: refs.clear())

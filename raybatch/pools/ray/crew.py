@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -21,7 +21,7 @@ from raybatch.pools.ray.metrics import count_worker_death
 from raybatch.pools.ray.object_store import StoreShare
 from raybatch.pools.ray.roster import Roster
 from raybatch.pools.ray.starts import Starts
-from raybatch.scheduling import Workers
+from raybatch.scheduling import Placed, Workers
 
 _log = logging.getLogger(__name__)
 
@@ -178,6 +178,16 @@ class Crew:
 
         # The garbage collector may say so in the middle of anything.
         self.lock.call_later(tell)
+
+    def abandon(self, running: dict[Any, Placed[RayActor]]) -> None:
+        """Take note that nobody waits for what is `running` any more, by the references to its results."""
+        if self._is_closed or not self._connection.is_alive():
+            return
+        refs: defaultdict[RayActor, list[Any]] = defaultdict(list)
+        for ref, placed in running.items():
+            refs[placed.worker].append(ref)
+        for actor, its_refs in refs.items():
+            actor.hold_until_answered(its_refs)
 
     def close(self) -> None:
         """End all actors, or let go of them; may be called twice."""

@@ -45,6 +45,9 @@ class BatchWorker:
         """Return where this worker is, once its process is up."""
         return WorkerFacts.here()
 
+    def catch_up(self) -> None:
+        """Return when all that was asked before is answered."""
+
     def load(self, key: str, refs: list[Any]) -> None:
         """Get the one constant in `refs`; a failure to unpickle it is raised where it is used."""
         self._returned_at = None
