@@ -40,11 +40,13 @@ LAYERS = [
 # Optional libraries, and the modules that may import them.
 OPTIONAL = {
     "fsspec": ["fsspec_files.py"],
-    "torch": ["torch.py", "peers.py", "train.py"],
+    "torch": ["torch.py", "decoding_peers.py", "peers.py", "train.py"],
     "jax": ["jax.py"],
     "grain": ["peers.py"],
-    "spdl": ["peers.py"],
+    "spdl": ["decoding_peers.py", "peers.py"],
     "datasets": ["peers.py"],
+    "nvidia": ["decoding_peers.py"],
+    "torchvision": ["decoding_peers.py"],
     "jinja2": ["pages.py"],
     "matplotlib": ["plot.py"],
     "psutil": ["processes.py"],

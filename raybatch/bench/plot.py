@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib import rcParams, style
 from matplotlib.figure import Figure
 
-from raybatch.bench.report import has_other_pixels, marked_title, timed
+from raybatch.bench.report import compares_pixels, has_other_pixels, marked_title, task, timed
 
 _OWN, _PEER, _LIMIT = "tab:orange", "tab:blue", "0.6"
 _PANELS = (
@@ -78,12 +78,10 @@ def _color(row: dict[str, Any]) -> str:
 
 
 def _subject(report: dict[str, Any]) -> str:
-    work = report["work"]
-    height, width = work["size"]
-    text = (
-        f"{work['images']} images → {width}×{height}, batches of {work['batch_size']}, "
-        f"{work['workers']} workers: medians of {work['rounds']} rounds, each round a mark"
-    )
+    rounds = report["work"]["rounds"]
+    text = f"{task(report)}: medians of {rounds} rounds, each round a mark"
     if has_other_pixels(report):
         text += "; * other pixels"
+    if not compares_pixels(report):
+        text += "; pixels not compared"
     return text

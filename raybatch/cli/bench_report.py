@@ -11,7 +11,14 @@ from rich.console import RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from raybatch.bench.report import has_other_pixels, marked_title, shortest_s, timed
+from raybatch.bench.report import (
+    compares_pixels,
+    has_other_pixels,
+    marked_title,
+    shortest_s,
+    task,
+    timed,
+)
 from raybatch.cli.pages import data_uri, write_page
 
 _NOTES = (
@@ -19,6 +26,10 @@ _NOTES = (
     "start: until the first batch of all. first batch: of a later epoch.",
 )
 _OTHER_PIXELS = "*: other pixels than the plain loop's, by design."
+_UNCOMPARED = (
+    "Pixels are not compared: each has its own decoder, filter and random numbers. Shape, dtype, range and the means of "
+    "many draws are those of the plain loop."
+)
 # CPU time is looked at four times a second, and some batches are made before the clock starts.
 _SHORT_S = 1.0
 _TOO_SHORT = "The fastest was timed for {:.2g} s only, which is too short to tell: take more --images or --epochs."
@@ -87,6 +98,7 @@ def _notes(report: dict[str, Any]) -> list[str]:
     seconds = shortest_s(report)
     return [
         *_NOTES,
+        *([] if compares_pixels(report) else [_UNCOMPARED]),
         *([_OTHER_PIXELS] if has_other_pixels(report) else []),
         *([_TOO_SHORT.format(seconds)] if 0 < seconds < _SHORT_S else []),
     ]
@@ -94,18 +106,14 @@ def _notes(report: dict[str, Any]) -> list[str]:
 
 def _subject(report: dict[str, Any]) -> str:
     """Return what was done, in a line above the tables."""
-    work = report["work"]
-    height, width = work["size"]
-    return (
-        f"{work['images']} images → {width}×{height}, batches of {work['batch_size']}, {work['workers']} workers, "
-        f"{report['machine']['cpus']} CPUs. Median and range of {work['rounds']} rounds"
-    )
+    rounds = report["work"]["rounds"]
+    return f"{task(report)}, {report['machine']['cpus']} CPUs. Median and range of {rounds} rounds"
 
 
 def _rates(report: dict[str, Any]) -> NumberTable:
     """Return the rate of each, and raybatch's over it."""
     rows = timed(report)
-    own = [row for row in rows if row["peer"] == "raybatch" and row["same_pixels"]]
+    own = [row for row in rows if row["peer"] == "raybatch" and row["same_pixels"] is not False]
     own.sort(key=lambda row: str(row["name"]))
     numbers = []
     for row in rows:

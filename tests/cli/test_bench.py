@@ -76,7 +76,7 @@ def run(
 
 # The others of their kind differ little, and a start of Ray takes its time; each bench checks them all.
 _LEFT_OUT = ("raybatch-actors", "ray-data-tasks", "ray-data-actors")
-RIGHT = [each for each in [*CONTENDERS, SCALED] if each.name not in _LEFT_OUT]
+RIGHT = [each for each in [*CONTENDERS["stretch"], SCALED] if each.name not in _LEFT_OUT]
 
 
 @pytest.fixture(scope="module")
@@ -142,6 +142,7 @@ def test_bench_prints_json_draws_a_plot_and_leaves_nothing(
     result = run(folder, *options, *counts, "--json", *files, status=0, TMPDIR=str(scratch))
     figures = json.loads(result.stdout)
     assert figures["work"] == {
+        "recipe": "stretch",
         "images": 33,
         "size": [24, 32],
         "batch_size": 16,
@@ -167,7 +168,7 @@ def test_bench_prints_json_draws_a_plot_and_leaves_nothing(
 
 
 def test_figures_are_medians_and_ratios_are_within_a_round() -> None:
-    race = Race(Work(("x",), (1, 1), 1, 1), [CONTENDERS[0], PLAIN], rounds=3)
+    race = Race(Work(("x",), (1, 1), 1, 1), [CONTENDERS["stretch"][0], PLAIN], rounds=3)
     for standing, seconds in zip(race.standings, ([1.0, 2.0, 5.0], [4.0, 2.0]), strict=True):
         for number, ended in enumerate(seconds):
             times = Times(3.0, 0.5, images=100, began=0.0, ended=ended)
@@ -221,9 +222,9 @@ def test_bench_prints_a_table_of_made_pictures(scratch: Path) -> None:
     program = """
 from raybatch.cli import main
 from raybatch.bench.contenders import CONTENDERS, Contender
-CONTENDERS.pop(0)  # Ray actors take their time to start
-CONTENDERS.append(Contender("x", "X", "plain", "tests.cli.wrong_contenders:other_filter"))
-CONTENDERS.append(Contender("y", "Y", "plain", "tests.cli.wrong_contenders:raising"))
+CONTENDERS["stretch"].pop(0)  # Ray actors take their time to start
+CONTENDERS["stretch"].append(Contender("x", "X", "plain", "tests.cli.wrong_contenders:other_filter"))
+CONTENDERS["stretch"].append(Contender("y", "Y", "plain", "tests.cli.wrong_contenders:raising"))
 main()
 """
     options = ["--images", "40", "--size", "16", "--rounds", "1", "--peers", "plain"]
@@ -254,7 +255,7 @@ def test_a_missing_peer_is_told_from_a_broken_one(
 ) -> None:
     (tmp_path / "torch.py").write_text(BLOCKED.format(absent))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    standing = Standing(next(each for each in CONTENDERS if each.name == "torch"))
+    standing = Standing(next(each for each in CONTENDERS["stretch"] if each.name == "torch"))
     check(standing, work_on(photos), Seen([], {}))
     assert (standing.state, standing.note) == (state, note)
 
