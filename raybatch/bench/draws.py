@@ -23,7 +23,7 @@ _MEAN_TOLERANCE = 0.1
 _IMAGE_TOLERANCE = 0.05
 # Beyond that, what chance allows: so many standard errors, and by how much more than the expected variance.
 _ERRORS = 4
-_EXCESS = 1.5
+_EXCESS = 2.0
 _SPREAD_TOLERANCE = 0.25
 
 Cells = npt.NDArray[np.float64]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +23,11 @@ from PIL import Image
 
 import raybatch
 from raybatch.bench.contenders import CONTENDERS, PLAIN, SCALED, Contender
-from raybatch.bench.measures import Seen, Times, time_epochs
+from raybatch.bench.measures import Seen, Times, epochs_to_look_at, time_epochs
 from raybatch.bench.plot import _draw
 from raybatch.bench.processes import ProcessTree
 from raybatch.bench.race import Race, Round, Standing, check, look
+from raybatch.bench.recipes import TRAIN
 from raybatch.bench.report import report, timed
 from raybatch.bench.work import Work
 from tests.drivers import alive, wait_for
@@ -36,6 +39,11 @@ BLOCKED = """raise ModuleNotFoundError("No module named '{0}'", name="{0}")"""
 
 def work_on(photos: list[str]) -> Work:
     return Work(tuple(photos), (24, 32), batch_size=16, workers=2)
+
+
+def training_on(photos: list[str]) -> Work:
+    work = replace(work_on(photos), recipe=TRAIN)
+    return replace(work, epochs=epochs_to_look_at(work))
 
 
 def finished(work: Work, *contenders: Contender, rounds: int = 0) -> Race:
@@ -76,7 +84,12 @@ def run(
 
 # The others of their kind differ little, and a start of Ray takes its time; each bench checks them all.
 _LEFT_OUT = ("raybatch-actors", "ray-data-tasks", "ray-data-actors")
-RIGHT = [each for each in [*CONTENDERS["stretch"], SCALED] if each.name not in _LEFT_OUT]
+RIGHT = [
+    pytest.param(recipe, each, id=f"{recipe}-{each.name}")
+    for recipe, contenders in CONTENDERS.items()
+    for each in [*contenders, SCALED]
+    if each.name not in _LEFT_OUT
+]
 
 
 @pytest.fixture(scope="module")
@@ -85,16 +98,32 @@ def reference(photos: list[str]) -> Seen:
     return look(PLAIN, work_on(photos))
 
 
+@pytest.fixture(scope="module")
+def draws(photos: list[str]) -> Seen:
+    """What the plain loop draws of the training recipe."""
+    return look(PLAIN, training_on(photos))
+
+
+def is_installed(module: str) -> bool:
+    return all(
+        importlib.util.find_spec(name) is not None
+        for name in itertools.accumulate(module.split("."), "{}.{}".format)
+    )
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("contender", RIGHT, ids=lambda each: each.name)
-def test_a_contender_gives_the_same_pixels_or_is_missing(
-    contender: Contender, photos: list[str], reference: Seen
+@pytest.mark.parametrize(("recipe", "contender"), RIGHT)
+def test_a_contender_gives_the_right_pixels_or_is_missing(
+    recipe: str, contender: Contender, photos: list[str], reference: Seen, draws: Seen
 ) -> None:
     standing = Standing(contender)
-    check(standing, work_on(photos), reference)
-    if any(importlib.util.find_spec(name) is None for name in contender.needs):
+    if recipe == "train":
+        check(standing, training_on(photos), draws)
+    else:
+        check(standing, work_on(photos), reference)
+    if not all(map(is_installed, contender.needs)):
         assert standing.state == "missing"
-        assert standing.note.endswith("pip install 'raybatch[bench]'")
+        assert standing.note.endswith(f"pip install '{contender.package}'")
     else:
         assert (standing.state, standing.note) == ("right", "")
         assert list(standing.versions) == list(contender.needs)
@@ -119,6 +148,35 @@ def test_a_wrong_contender_is_found(
     assert standing.state == state
     assert standing.note.startswith(note)
     assert ("Traceback" in standing.log) == (name in ("floats", "raising"))
+
+
+@pytest.mark.parametrize(
+    ("name", "state", "note"),
+    [
+        ("unnormalised", "differs", "the mean image of 1000 draws is off by"),
+        ("levels", "failed", "ValueError: a batch has values from"),
+        ("not_a_number", "failed", "ValueError: a batch has values from nan to nan"),
+        ("channels_last", "failed", "ValueError: a batch is float32 (16, 24, 32, 3)"),
+        ("blue_first", "differs", "the images are not those of their indices"),
+        ("indices_of_the_next", "differs", "the images are not those of their indices"),
+        ("same_draws_each_epoch", "differs", "the draws of an image differ by 0.00"),
+        ("whole_images", "differs", "the draws of an image differ by 0.00"),
+        ("large_parts", "differs", "the draws of an image differ by 0."),
+        ("one_batch_twice", "differs", "32 of 40 images came, 1200 in all"),
+    ],
+)
+def test_wrong_draws_are_found(
+    name: str, state: str, note: str, photos: list[str], draws: Seen
+) -> None:
+    standing = Standing(wrong(name))
+    check(standing, training_on(photos), draws)
+    assert (standing.state, standing.note[: len(note)]) == (state, note)
+
+
+def test_right_draws_are_taken_for_right(photos: list[str], draws: Seen) -> None:
+    standing = Standing(next(each for each in CONTENDERS["train"] if each.name == "torch"))
+    check(standing, training_on(photos), draws)
+    assert (standing.state, standing.note) == ("right", "")
 
 
 def test_one_that_fails_later_is_not_timed_and_the_others_go_on(photos: list[str]) -> None:
