@@ -6,7 +6,7 @@ from raybatch.accessors.items import ItemAccessor
 from raybatch.accessors.packed import PackedAccessor, is_packed
 from raybatch.accessors.parquet import ParquetImageAccessor
 from raybatch.accessors.parquet_writer import to_parquet
-from raybatch.accessors.reading import row_executor
+from raybatch.accessors.reading import SeededAccessor, row_executor
 from raybatch.stores.listing import ImageList, find_images, image_folder, image_glob
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "NonUniformImageFileAccessor",
     "PackedAccessor",
     "ParquetImageAccessor",
+    "SeededAccessor",
     "find_images",
     "image_folder",
     "image_glob",

@@ -19,8 +19,9 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from raybatch.accessors.array_transform import ArrayTransform
 from raybatch.accessors.fingerprints import fingerprint_of, short_digest
-from raybatch.accessors.reading import map_rows, sample_positions
+from raybatch.accessors.reading import RngOf, map_rows, sample_positions, seeded_alone
 from raybatch.checks import positive_int
 from raybatch.stores.aside import written_aside
 
@@ -63,6 +64,9 @@ class CachedAccessor:
     without the first it is known by its pickle. Nor is what was half written when a process was killed: each
     sample has a checksum, which is compared when it is read.
 
+    Of images with a random `transform`, it keeps what they are before the first random part of that, which must be of one
+    size; the rest is done anew for each epoch. ValueError if they differ in size there.
+
     A disk that is full, or cannot be written, is a warning in the log, and no error: samples are then read from
     `accessor`. Remove the folders below `directory` to clear it, at any time; those of other settings stay till then.
 
@@ -79,16 +83,24 @@ class CachedAccessor:
         *,
         key: str | None = None,
     ) -> None:
-        self._accessor = accessor
+        self._accessor: Any = accessor
+        self._after: ArrayTransform | None = None
+        if hasattr(accessor, "before_random"):
+            self._accessor, self._after = accessor.before_random()
+        if getattr(self._accessor, "is_random", False):
+            raise TypeError(
+                f"a {type(accessor).__name__} gives other samples in each epoch, which a cache would keep: give it a method "
+                "`before_random`, or cache what it reads"
+            )
         self._max_bytes = positive_int("max_bytes", max_bytes)
-        self._fingerprint = {**fingerprint_of(accessor), "key": key}
+        self._fingerprint = {**fingerprint_of(self._accessor), "key": key}
         own = short_digest(json.dumps(self._fingerprint).encode())
         self._folder = Path(directory).absolute() / own
         self._folder.mkdir(parents=True, exist_ok=True)
         self._forget()
 
     def __getstate__(self) -> dict[str, Any]:
-        own = ("_accessor", "_max_bytes", "_fingerprint", "_folder")
+        own = ("_accessor", "_after", "_max_bytes", "_fingerprint", "_folder")
         return {name: self.__dict__[name] for name in own}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -138,12 +150,26 @@ class CachedAccessor:
         if isinstance(positions, int):
             sample: npt.NDArray[Any] = self[np.array([positions])][0]
             return sample
+        return self.read_seeded(positions, seeded_alone(positions))
+
+    def read_seeded(self, index: npt.NDArray[np.intp], rng_of: RngOf) -> npt.NDArray[Any]:
+        """Return the stack of the samples at `index`; `rng_of(row)` has the numbers of each, as `SeededAccessor` says."""
+        samples = self._samples(index)
+        return samples if self._after is None else self._after.stack(list(samples), rng_of)
+
+    @property
+    def is_random(self) -> bool:
+        """Whether the samples depend on random numbers."""
+        return self._after is not None
+
+    def _samples(self, positions: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
+        """Return what is kept of the samples at `positions`, from the disk or else from the accessor."""
         # Before they are read: what changes meanwhile is kept as what it was, and not found again.
         stamps = map_rows(self._stamp, positions.tolist())
         if self._shelf is None:
             self._shelf = Shelf.found(self._folder, len(self), self._max_bytes)
         if self._shelf is None:
-            samples = self._read(positions)
+            samples = _read(self._accessor, positions)
             if len(positions):
                 self._shelf = Shelf.made(self._folder, samples, len(self), self._max_bytes)
                 self._keep(self._shelf, positions, stamps, samples)
@@ -160,20 +186,11 @@ class CachedAccessor:
         missing = np.flatnonzero(~found)
         self._count(len(positions) - len(missing), len(missing))
         if len(missing):
-            samples = self._read(positions[missing])
+            samples = _read(self._accessor, positions[missing])
             shelf.check(samples)
             self._keep(shelf, positions[missing], [stamps[row] for row in missing], samples)
             stack[missing] = samples
         return stack
-
-    def _read(self, positions: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
-        samples = self._accessor[positions]
-        if not isinstance(samples, np.ndarray) or not _can_be_kept(samples.dtype):
-            raise TypeError(
-                f"the samples to cache must be arrays of numbers, and a {type(self._accessor).__name__} gives "
-                f"{type(samples)} of {getattr(samples, 'dtype', 'no dtype')}"
-            )
-        return samples
 
     def _stamp(self, position: int) -> Stamp | None:
         """Return the signature of a sample, None if it cannot be told whether it will have changed."""
@@ -204,6 +221,16 @@ class CachedAccessor:
         with self._lock:
             self._hits += hits
             self._misses += misses
+
+
+def _read(accessor: Any, positions: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
+    samples = accessor[positions]
+    if not isinstance(samples, np.ndarray) or not _can_be_kept(samples.dtype):
+        raise TypeError(
+            f"the samples to cache must be arrays of numbers, and a {type(accessor).__name__} gives "
+            f"{type(samples)} of {getattr(samples, 'dtype', 'no dtype')}"
+        )
+    return samples
 
 
 def _rows_of(samples: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:

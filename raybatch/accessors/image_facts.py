@@ -11,7 +11,7 @@ from PIL import Image, ImageMode
 from raybatch.accessors.images import ImageFiles, Paths
 from raybatch.accessors.reading import sample_positions
 from raybatch.image import ImageReader
-from raybatch.image.reader import converted, orientation_of
+from raybatch.image.decoding import converted, orientation_of
 
 FACTS = np.dtype(
     [

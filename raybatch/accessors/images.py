@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
-from functools import partial
 from typing import IO, Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -15,7 +15,17 @@ import PIL
 import pyarrow as pa
 from PIL import Image
 
-from raybatch.accessors.reading import ByteStore, Opener, ReadAhead, map_rows, sample_positions
+from raybatch.accessors.array_transform import ArrayTransform
+from raybatch.accessors.fingerprints import pickle_digest
+from raybatch.accessors.reading import (
+    ByteStore,
+    Opener,
+    ReadAhead,
+    RngOf,
+    map_rows,
+    sample_positions,
+    seeded_alone,
+)
 from raybatch.errors import ImageReadError, SampleReadError
 from raybatch.image import ImageReader, PixelLayout
 from raybatch.stages import stage
@@ -37,6 +47,11 @@ class EncodedImages:
     def __len__(self) -> int:
         return len(self._store)
 
+    @property
+    def is_random(self) -> bool:
+        """Whether the images depend on random numbers."""
+        return self._reader.is_random
+
     def name_of(self, position: int) -> str:
         """Return where the image at `position` lies, for messages: its path."""
         return self._store.name_of(position)
@@ -54,7 +69,12 @@ class EncodedImages:
         return {**about, **self._store.fingerprint()}
 
     def _decoding(self) -> dict[str, Any]:
-        return {"reader": dataclasses.asdict(self._reader), "pillow": PIL.__version__}
+        reader = dataclasses.asdict(dataclasses.replace(self._reader, transform=None))
+        del reader["transform"]
+        about = {"reader": reader, "pillow": PIL.__version__}
+        if self._reader.transform is not None:
+            about["transform"] = pickle_digest(self._reader.transform)
+        return about
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self)} images, {self._reader})"
@@ -93,6 +113,11 @@ class ImageArrays(EncodedImages):
     ) -> None:
         if reader.mode is None:
             raise TypeError("mode must be one of Pillow's modes, or the images would not stack")
+        if reader.transform is not None and reader.output_size is None:
+            raise ValueError(
+                f"the images that transform={reader.transform!r} makes differ in size, and would not stack: end it with a "
+                "crop or a Resize((height, width)), give a size, or use a NonUniformImageFileAccessor"
+            )
         super().__init__(reader, store, openers)
         layout = PixelLayout() if layout is None else layout
         self._layout = layout.bound(reader.dtype, reader.channels)
@@ -102,14 +127,42 @@ class ImageArrays(EncodedImages):
 
     def __getitem__(self, index: Any) -> npt.NDArray[Any]:
         positions = sample_positions(index, len(self))
-        rows = [positions] if isinstance(positions, int) else positions.tolist()
-        if self._reader.size is None:
-            stack = self._stack_as_stored(rows)
-        else:
-            stack = self._empty(len(rows), *self._reader.size)
-            read = partial(self._reader.read_into, layout=self._layout)
-            self._read(rows, [partial(read, out=row) for row in stack])
-        return stack[0] if isinstance(positions, int) else stack
+        if isinstance(positions, int):
+            image: npt.NDArray[Any] = self[np.array([positions])][0]
+            return image
+        return self.read_seeded(positions, seeded_alone(positions))
+
+    def read_seeded(self, index: npt.NDArray[np.intp], rng_of: RngOf) -> npt.NDArray[Any]:
+        """Return the stack of the images at `index`; `rng_of(row)` has the numbers of each, as `SeededAccessor` says."""
+        rows = np.asarray(sample_positions(index, len(self))).tolist()
+        if self._reader.output_size is None:
+            return self._stack_as_stored(rows)
+        stack = self._empty(len(rows), *self._reader.output_size)
+
+        def read(row: int) -> Callable[[IO[bytes]], None]:
+            rng = rng_of if self.is_random else _no_rng
+            return lambda file: self._reader.read_into(file, self._layout, stack[row], rng(row))
+
+        self._read(rows, [read(row) for row in range(len(rows))])
+        return stack
+
+    def before_random(self) -> tuple[Any, ArrayTransform | None]:
+        """Return an accessor of what there is of the images before random numbers change them, and what makes the images of that.
+
+        The second is None where nothing is random. ValueError where that which comes before differs in size.
+        """
+        reader, rest = self._reader.before_random()
+        if rest is None:
+            return self, None
+        if reader.output_size is None:
+            raise ValueError(
+                f"what comes before the random part of transform={self._reader.transform!r} differs in size: give a size, or "
+                "begin it with a Resize((height, width))"
+            )
+        before = copy.copy(self)
+        before._reader = reader
+        before._layout = PixelLayout().bound(reader.dtype, reader.channels)
+        return before, ArrayTransform(rest, self._layout, reader.output_size, str(reader.mode))
 
     def _empty(self, count: int, height: int, width: int) -> npt.NDArray[Any]:
         return np.empty((count, *self._layout.shape(height, width)), self._layout.dtype)
@@ -136,9 +189,24 @@ class ImageObjects(EncodedImages):
 
     def __getitem__(self, index: Any) -> Image.Image | list[Image.Image]:
         positions = sample_positions(index, len(self))
-        rows = [positions] if isinstance(positions, int) else positions.tolist()
-        images = self._read(rows, [self._reader.read] * len(rows))
-        return images[0] if isinstance(positions, int) else images
+        if isinstance(positions, int):
+            positions = np.array([positions])
+            return self.read_seeded(positions, seeded_alone(positions))[0]
+        return self.read_seeded(positions, seeded_alone(positions))
+
+    def read_seeded(self, index: npt.NDArray[np.intp], rng_of: RngOf) -> list[Image.Image]:
+        """Return the images at `index`; `rng_of(row)` has the numbers of each, as `SeededAccessor` says."""
+        rows = np.asarray(sample_positions(index, len(self))).tolist()
+        rng = rng_of if self.is_random else _no_rng
+
+        def read(row: int) -> Callable[[IO[bytes]], Image.Image]:
+            return lambda file: self._reader.read(file, rng(row))
+
+        return self._read(rows, [read(row) for row in range(len(rows))])
+
+
+def _no_rng(row: int) -> None:
+    """Return nothing, where nobody draws: a generator takes time to make."""
 
 
 Paths: TypeAlias = "Iterable[str | os.PathLike[str]] | pa.Array | pa.ChunkedArray"
@@ -170,6 +238,14 @@ class ImageFileAccessor(ImageFiles, ImageArrays):
     images stay as stored, and those of one stack must have one shape. `mode`, `fit`, `resample`, `decode` and the
     rest in `reading` are the settings of `raybatch.image.ImageReader`.
 
+    `transform` is among them: a random crop, flip or change of colour of `raybatch.image.augment`, or a function of your own.
+    Of images that are `(224, 224, 3)` after it, the stack is `(n, 224, 224, 3)`. Its random numbers are those of
+    (seed, epoch, sample), as in `map_samples`; outside of a source those of epoch 0 of seed 0.
+
+        change = augment.Compose([augment.RandomResizedCrop(224), augment.RandomHorizontalFlip()])
+        layout = PixelLayout(channels_first=True, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+        images = ImageFileAccessor(paths, transform=change, layout=layout)
+
     A path may be a URL: file, s3, gs and hdfs are opened by `pyarrow.fs`, others such as https by fsspec, of the
     extra `remote`. Or all are paths in `filesystem`, one of `pyarrow.fs` or fsspec. A connection that is lost, a
     timeout and a busy server are tried again a few times. `io_threads` files of a batch are read at the same time,
@@ -178,7 +254,8 @@ class ImageFileAccessor(ImageFiles, ImageArrays):
 
     Raises IndexError for an index out of range, TypeError or ValueError for one that is no int and no 1-D
     integer array, and `SampleReadError` for a file that cannot be read; when it is made, ImportError for URLs
-    that need fsspec where that is absent, ValueError for those that nothing opens.
+    that need fsspec where that is absent, ValueError for those that nothing opens, and for a `transform` whose images
+    have no known size.
     """
 
     def __init__(

@@ -13,10 +13,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from PIL import Image
 
+from raybatch.accessors.array_transform import ArrayTransform
 from raybatch.accessors.fingerprints import short_digest
-from raybatch.accessors.reading import sample_positions
+from raybatch.accessors.reading import RngOf, sample_positions, seeded_alone
 from raybatch.errors import PackError
+from raybatch.image import PixelLayout
+from raybatch.image.augment.transform import Change, is_random
 from raybatch.stores.aside import written_aside
 
 # Arrow's readers of a folder pass over names that begin with an underscore or a dot.
@@ -160,18 +164,14 @@ class PackedAccessor:
     are those that were packed: `(H, W, C)` and `(n, H, W, C)`. Nothing is decoded, and a sample is copied once,
     from the mapped file into the stack. The files are mapped in each process when they are first needed.
 
+    `transform` and `layout` are those of `ImageFileAccessor`, for columns of images: a random crop reads the part alone.
+
+        change = augment.Compose([augment.RandomCrop(224), augment.RandomHorizontalFlip()])
+        images = PackedAccessor("packed", transform=change)
+        source = ArrayDataSource([images, images.column("label")])
+
     With `views`, an index array gives a list of arrays `(H, W, C)` that lie in the mapped file, and are read-only.
-    So a random crop of packed images copies the crop alone:
-
-        images = PackedAccessor("packed", views=True)
-        crop = augment.RandomCrop(224)
-
-        def cropped(x, y, rng):
-            return crop(x, rng=rng), y
-
-        source = ArrayDataSource([images, images.column("label")]).map_samples(cropped)
-
-    An int gives such a view always. IndexError, TypeError and ValueError for indices are those of
+    An int gives such a view always, where there is neither. IndexError, TypeError and ValueError for indices are those of
     `ImageFileAccessor`. When it is made: FileNotFoundError for a folder without packed files, PackError for one
     whose packing has not ended or in which a file is missing or of another size, ValueError for another column.
     Files must not be changed while they are used; `raybatch.packing.verify` compares their checksums.
@@ -182,6 +182,8 @@ class PackedAccessor:
         directory: str | os.PathLike[str],
         column: str | None = None,
         *,
+        transform: Change | None = None,
+        layout: PixelLayout | None = None,
         views: bool = False,
     ) -> None:
         self._directory = Path(directory).absolute()
@@ -194,11 +196,21 @@ class PackedAccessor:
             raise ValueError(
                 f"the samples of column {self._column.name!r} are no arrays: use .column({self._column.name!r})"
             )
+        self._packed_dtype = np.dtype(self._column.dtype)
+        self._transform, self._layout = transform, layout
+        self._after = _array_transform(self._column, transform, layout)
+        if views and self._after is not None:
+            raise ValueError(
+                "views=True is for samples as they are packed, without transform and layout"
+            )
         self._starts = np.cumsum([0, *(file.rows for file in self._manifest.files)])
         self._mapped: dict[int, npt.NDArray[Any]] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return partial(PackedAccessor, views=self._views), (self._directory, self._column.name)
+        remade = partial(
+            PackedAccessor, transform=self._transform, layout=self._layout, views=self._views
+        )
+        return remade, (self._directory, self._column.name)
 
     def __len__(self) -> int:
         return self._manifest.rows
@@ -209,12 +221,12 @@ class PackedAccessor:
     @property
     def shape(self) -> tuple[int, ...]:
         """That of the stack of all samples."""
-        return (len(self), *self._column.shape)
+        return (len(self), *(self._column.shape if self._after is None else self._after.shape))
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """That of the samples."""
-        return np.dtype(self._column.dtype)
+        return self._packed_dtype if self._after is None else self._after.dtype
 
     @property
     def columns(self) -> list[str]:
@@ -250,16 +262,35 @@ class PackedAccessor:
     def __getitem__(self, index: Any) -> Any:
         positions = sample_positions(index, len(self))
         if isinstance(positions, int):
+            if self._after is not None:
+                return self[np.array([positions])][0]
             (view,) = self._rows(np.array([positions]))
             return view
-        views = self._rows(positions)
+        return self.read_seeded(positions, seeded_alone(positions))
+
+    def read_seeded(self, index: npt.NDArray[np.intp], rng_of: RngOf) -> Any:
+        """Return the samples at `index`; `rng_of(row)` has the numbers of each, as `SeededAccessor` says."""
+        views = self._rows(index)
+        if self._after is not None:
+            return self._after.stack(views, rng_of)
         if self._views:
             return views
-        stack = np.empty((len(positions), *self._column.shape), self.dtype)
+        stack = np.empty((len(views), *self._column.shape), self._packed_dtype)
         # As fast as `np.take` for rows of images, and one way for one file and for several.
         for row, view in enumerate(views):
             stack[row] = view
         return stack
+
+    @property
+    def is_random(self) -> bool:
+        """Whether the samples depend on random numbers."""
+        return self._transform is not None and is_random(self._transform)
+
+    def before_random(self) -> tuple[Any, ArrayTransform | None]:
+        """Return the accessor of what is packed, and what makes the samples of that; None if nothing is random."""
+        if not self.is_random:
+            return self, None
+        return PackedAccessor(self._directory, self._column.name), self._after
 
     def _rows(self, positions: npt.NDArray[np.intp]) -> list[npt.NDArray[Any]]:
         """Return the samples at `positions` where they lie."""
@@ -274,7 +305,7 @@ class PackedAccessor:
             column = self._batch(number).column(self._column.name)
             buffer = column.storage.values.buffers()[1]
             count = len(column) * int(np.prod(self._column.shape))
-            flat = np.frombuffer(buffer, self.dtype, count)
+            flat = np.frombuffer(buffer, self._packed_dtype, count)
             self._mapped[number] = flat.reshape(len(column), *self._column.shape)
         return self._mapped[number]
 
@@ -297,6 +328,24 @@ class PackedAccessor:
                 f"{str(path)!r} is damaged: it has {batch.num_rows} rows of {found}, and had {file.rows} of {wanted}"
             )
         return batch
+
+
+def _array_transform(
+    column: PackedColumn, transform: Change | None, layout: PixelLayout | None
+) -> ArrayTransform | None:
+    """Return what makes the samples of those in `column`, None if they stay as they are; ValueError if they are no images."""
+    if transform is None and layout is None:
+        return None
+    dtype, (height, width, *channels) = np.dtype(column.dtype), (*column.shape, 0, 0)
+    channels = channels[: len(column.shape) - 2]
+    try:
+        mode = Image.fromarray(np.zeros((1, 1, *channels), dtype)).mode
+    except TypeError:
+        raise ValueError(
+            f"transform and layout are for images, and column {column.name!r} has {column.dtype} of shape {column.shape}"
+        ) from None
+    bound = (layout or PixelLayout()).bound(dtype, tuple(channels))
+    return ArrayTransform(transform, bound, (height, width), mode)
 
 
 def _values(values: pa.Array, dtype: np.dtype[Any]) -> npt.NDArray[Any]:

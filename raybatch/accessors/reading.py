@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from raybatch.checks import positive_int
+from raybatch.order import NO_KEYS
 from raybatch.stages import collected_here, collecting
 
 
@@ -41,6 +42,36 @@ def _positions(index: npt.NDArray[Any], length: int) -> npt.NDArray[np.intp]:
         raise IndexError(f"index {index[outside.argmax()]} is out of range for {length} samples")
     positions = index.astype(np.intp)
     return np.where(positions < 0, positions + length, positions)
+
+
+# Returns a new generator of the random numbers of a row of the batch: the same for each call.
+RngOf: TypeAlias = Callable[[int], np.random.Generator]
+
+
+class SeededAccessor(Protocol):
+    """An accessor of samples that depend on random numbers too, such as images and their random crops.
+
+    An `ArrayDataSource` reads it by `read_seeded`, and so gives it the numbers of the sample in its epoch: those that
+    `map_samples` would give to a function. Accessors of one source that draw alike see the same numbers. It is asked from several threads
+    and processes, and again for the same batch, so the result must depend on nothing else.
+    """
+
+    @property
+    def is_random(self) -> bool:
+        """Whether it draws at all: if not, it is read as an array is."""
+
+    def __len__(self) -> int: ...
+
+    def read_seeded(self, index: npt.NDArray[np.intp], rng_of: RngOf) -> Any:
+        """Return the batch of the samples at `index`, an integer array `(n,)`.
+
+        `rng_of(row)` is a new generator for the sample in that row, from the start of its numbers at each call.
+        """
+
+
+def seeded_alone(positions: npt.NDArray[np.intp]) -> RngOf:
+    """Return the generators for samples that are read outside of a source: those of epoch 0 of seed 0."""
+    return lambda row: NO_KEYS.of_sample(int(positions[row]), 0)
 
 
 T = TypeVar("T")

@@ -86,7 +86,7 @@ def _kernel() -> str:
     if importlib.util.find_spec("numba") is None:
         return "no Numba"
     try:
-        from raybatch.image.scaling import has_kernel
+        from raybatch.image.resampling import has_kernel
 
         return "usable" if has_kernel() else "its pixels are not Pillow's, or it cannot be compiled"
     except Exception as error:

@@ -19,8 +19,8 @@ import click
 
 from raybatch.cli.output import Output
 from raybatch.errors import RaybatchError
+from raybatch.image.augment.resize import FITS
 from raybatch.image.reader import DECODES
-from raybatch.image.scaling import FITS
 from raybatch.pools import WorkerPool
 from raybatch.sources import BadSampleLedger
 

@@ -35,7 +35,19 @@ class ImageArrayUInt8ToFloat32:
         return sample_count(self.arr_u8)
 
     def __getitem__(self, index: Any) -> npt.NDArray[np.float32]:
-        values: npt.NDArray[np.float32] = gather(self.arr_u8, index).astype(np.float32)
+        return self._floats(gather(self.arr_u8, index))
+
+    @property
+    def is_random(self) -> bool:
+        """Whether `arr_u8` is an accessor whose images depend on random numbers."""
+        return getattr(self.arr_u8, "is_random", False)
+
+    def read_seeded(self, index: Any, rng_of: Any) -> npt.NDArray[np.float32]:
+        """Return the images at `index`; `rng_of(row)` has the random numbers of each, for `arr_u8`."""
+        return self._floats(self.arr_u8.read_seeded(index, rng_of))
+
+    def _floats(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        values: npt.NDArray[np.float32] = images.astype(np.float32)
         return values * self.scale + self.offset
 
     def __getstate__(self) -> dict[str, Any]:

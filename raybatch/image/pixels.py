@@ -93,10 +93,12 @@ class BoundLayout:
         """Whether the values are bytes, or 32-bit floats by the table of bytes."""
         return self.dtype == np.uint8 or (self.table is not None and self.dtype == np.float32)
 
-    @cached_property
-    def black(self) -> Any:
-        """What 0 is in each channel, where `is_of_bytes`: a value, or one for each channel."""
-        return 0 if self.table is None else self.table[:, 0] if self.channels else self.table[0, 0]
+    def level(self, value: Any) -> Any:
+        """Return what a byte becomes where `is_of_bytes`: `value` is one for all channels, or one for each; so is the result."""
+        if self.table is None:
+            return value
+        levels = self.table[np.arange(len(self.table)), value]
+        return levels if self.channels else levels[0]
 
     def canvas(self, out: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return `out`, an array of `shape`, as (H, W, C) or (H, W)."""

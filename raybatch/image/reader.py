@@ -5,18 +5,29 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import ExifTags, Image, ImageColor, ImageMode, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageColor, ImageMode, UnidentifiedImageError
 
 from raybatch.checks import height_and_width, one_of
 from raybatch.errors import ImageReadError
+from raybatch.image.augment.resize import FITS
+from raybatch.image.augment.transform import (
+    Change,
+    Compose,
+    Transform,
+    changed,
+    flat,
+    is_random,
+)
+from raybatch.image.decoding import Colour, Encoded, converted, on_background
 from raybatch.image.pixels import BoundLayout
-from raybatch.image.scaling import FITS, RESAMPLING, Extent, Scaling, filter_name
+from raybatch.image.resampling import filter_name
+from raybatch.image.viewed import Viewed
 from raybatch.stages import stage
 
 DECODES = ("exact", "scaled")
@@ -24,18 +35,10 @@ DECODES = ("exact", "scaled")
 # Those that images come in. None of them starts a program to be decoded, as EPS does.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
 
-# Where Pillow has no direct way from one mode to another, it has one by these.
-_DETOURS = ((), ("LA",), ("RGB",), ("L",), ("RGB", "L"))
-
-Colour = tuple[int, int, int]
-
-# Orientations in which an image lies on its side.
-_TURNED = range(5, 9)
-
 
 @dataclass(frozen=True)
 class ImageReader:
-    """How to read an image: `read(file)` gives a Pillow image of `mode`, scaled to `size`.
+    """How to read an image: `read(file)` gives a Pillow image of `mode`, scaled to `size`, and changed by `transform`.
 
     `size` is (height, width), or None for the size that is stored. `mode` is a Pillow mode, or None for the
     mode that is stored; 16-bit images keep their values in "I;16" and "F". `fit` says what happens to an
@@ -44,8 +47,13 @@ class ImageReader:
 
     `decode="exact"` decodes at full size, so that the pixels are those of
     `Image.open(path).convert(mode).resize((width, height), resample)`. "scaled" lets the JPEG decoder shrink by
-    2, 4 or 8, and other images be reduced by whole factors, as long as they stay `scale_margin` times larger
-    than `size`; then it resamples. That is faster, the more so the larger the file.
+    2, 4 or 8, and other images be reduced by whole factors, as long as the part that is taken stays `scale_margin`
+    times larger than what is made of it; then it resamples. That is faster, the more so the larger the file.
+
+    `transform` is one of `raybatch.image.augment`, or any function that is called as `transform(image, rng=rng)` with a Pillow image
+    and returns one. Of its crops, scalings and flips, those that come first are known before the image is decoded: only
+    what they need is decoded, and all is one pass. With `decode="exact"` the pixels are those of the same transform
+    of the whole image.
 
     `exif_orientation` turns an image the way its EXIF data says. `background`, a colour name or (red, green,
     blue), is what shows through where an image is transparent; with None it is as Pillow converts it.
@@ -63,6 +71,7 @@ class ImageReader:
     background: Colour | str | None = None
     formats: tuple[str, ...] = FORMATS
     max_pixels: int = 89_478_485  # that of Pillow
+    transform: Change | None = None
 
     def __post_init__(self) -> None:
         if self.size is not None:
@@ -77,31 +86,46 @@ class ImageReader:
         if self.background is not None:
             object.__setattr__(self, "background", _check_colour(self.background))
         object.__setattr__(self, "formats", _check_formats(self.formats))
+        if self.transform is not None and not callable(self.transform):
+            raise TypeError(f"transform must be a function, not {self.transform!r}")
         if not self.max_pixels > 0:
             raise ValueError(f"max_pixels must be above 0, not {self.max_pixels}")
 
-    def read(self, file: IO[bytes]) -> Image.Image:
-        """Return the image in `file`, fully loaded; ImageReadError with the cause if that cannot be done."""
-        with self._decoded(file) as (image, extent):
-            return image if self._scaling is None else self._scaling.scaled(image, extent)
+    def read(self, file: IO[bytes], rng: np.random.Generator | None = None) -> Image.Image:
+        """Return the image in `file`, fully loaded; ImageReadError with the cause if that cannot be done.
 
-    def read_into(self, file: IO[bytes], layout: BoundLayout, out: npt.NDArray[Any]) -> None:
-        """Write the pixels of `read(file)` into `out`, an array of `layout.shape`; errors as there.
-
-        The reader has a size. There may be no Pillow image of that size, nor any copy of the pixels.
+        `rng` is for the transform, which needs it if it is a random one.
         """
-        if self._scaling is None:
-            raise ValueError("images are read into an array only where the reader has a size")
-        with self._decoded(file) as (image, extent):
-            self._scaling.scaled_into(image, extent, layout, out)
+        with self._viewed(file, rng) as viewed:
+            return viewed.image()
+
+    def read_into(
+        self,
+        file: IO[bytes],
+        layout: BoundLayout,
+        out: npt.NDArray[Any],
+        rng: np.random.Generator | None = None,
+    ) -> None:
+        """Write the pixels of `read(file, rng)` into `out`, an array of `layout.shape`; errors as there.
+
+        There may be no Pillow image of that size, nor any copy of the pixels.
+        """
+        with self._viewed(file, rng) as viewed:
+            self._check_size(viewed.size)
+            viewed.write(layout, out)
 
     @contextmanager
-    def _decoded(self, file: IO[bytes]) -> Iterator[tuple[Image.Image, Extent]]:
-        """Give the image in `file` in its mode, and its extent as in `Scaling.draft`; an error inside is an ImageReadError."""
+    def _viewed(self, file: IO[bytes], rng: np.random.Generator | None) -> Iterator[Viewed]:
+        """Give what is to be taken of the image in `file`; an error inside is an ImageReadError."""
+        if rng is None and self.is_random:
+            raise ValueError("a random transform needs `rng`, a NumPy generator")
         image = None
         try:
             with stage("decode"), Image.open(file, formats=self.formats) as image:
-                yield self._finished(image)
+                _check_pixels(image.size, self.max_pixels)
+                margin = self.scale_margin if self.decode == "scaled" else None
+                source = Encoded(image, self.exif_orientation, margin, self._finished)
+                yield changed(source, self._changes, rng)
         except UnidentifiedImageError as error:
             # Its message has the address of the file object in it.
             reason = "UnidentifiedImageError: cannot identify image file"
@@ -110,6 +134,28 @@ class ImageReader:
             raise ImageReadError(
                 None if image is None else image.format, f"{type(error).__name__}: {error}"
             ) from error
+
+    @cached_property
+    def is_random(self) -> bool:
+        """Whether what is read depends on random numbers."""
+        return self.transform is not None and is_random(self.transform)
+
+    @cached_property
+    def output_size(self) -> tuple[int, int] | None:
+        """The height and width of all images that are read; None if they differ."""
+        size: tuple[int, int] | None = None
+        for change in self._changes:
+            size = change.output_size(size) if isinstance(change, Transform) else size
+        return size
+
+    def before_random(self) -> tuple[ImageReader, Change | None]:
+        """Return the reader without what follows the first random part of its transform, and that; None if there is none."""
+        parts = () if self.transform is None else flat(self.transform)
+        first = next((number for number, part in enumerate(parts) if is_random(part)), len(parts))
+        if first == len(parts):
+            return self, None
+        fixed = Compose(parts[:first]) if first else None
+        return replace(self, transform=fixed), Compose(parts[first:])
 
     @cached_property
     def dtype(self) -> np.dtype[Any]:
@@ -128,39 +174,33 @@ class ImageReader:
         return self.mode
 
     @cached_property
-    def _scaling(self) -> Scaling | None:
+    def _changes(self) -> tuple[Change, ...]:
+        """All that happens to an image: the scaling to `size`, and the parts of `transform`."""
+        parts = () if self.transform is None else flat(self.transform)
         if self.size is None:
-            return None
-        height, width = self.size
-        margin = self.scale_margin if self.decode == "scaled" else None
-        return Scaling(width, height, self.fit, RESAMPLING[str(self.resample)], margin)
+            return parts
+        return (FITS[self.fit](self.size, self.resample), *parts)
 
-    def _finished(self, image: Image.Image) -> tuple[Image.Image, Extent]:
-        """Return `image`, whose header has been read, in its mode and loaded, and its extent."""
-        pixels = image.width * image.height
-        if pixels > self.max_pixels:
-            raise ValueError(f"{pixels} pixels are more than max_pixels={self.max_pixels}")
-        orientation = orientation_of(image) if self.exif_orientation else 1
-        scaling = self._scaling
-        extent = Extent(*image.size)
-        if scaling is not None:
-            extent = scaling.draft(image, is_turned=orientation in _TURNED)
-        # Some formats know their mode only now.
-        image.load()
-        if orientation != 1:
-            image = ImageOps.exif_transpose(image)
-            extent = extent._replace(width=image.width, height=image.height)
+    def _check_size(self, size: tuple[int, int]) -> None:
+        """Raise ValueError for a result of another (width, height) than the array has room for."""
+        if self.output_size is None:
+            raise ValueError("images are read into an array only where all have one size")
+        if size[::-1] != self.output_size:
+            raise ValueError(
+                f"the transform made an image of {size[1]} × {size[0]} pixels (height × width), and of the others "
+                "{} × {}".format(*self.output_size)
+            )
+
+    def _finished(self, image: Image.Image) -> Image.Image:
         if self.background is not None:
             image = on_background(image, self.background)  # type: ignore[arg-type]
-        if self.mode is not None:
-            image = converted(image, self.mode)
-        return image, extent
+        return image if self.mode is None else converted(image, self.mode)
 
 
-def orientation_of(image: Image.Image) -> int:
-    """Return the EXIF orientation of `image`, from 1 to 8; 1 if it has none that makes sense."""
-    orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-    return orientation if orientation in range(1, 9) else 1
+def _check_pixels(size: tuple[int, int], max_pixels: int) -> None:
+    pixels = size[0] * size[1]
+    if pixels > max_pixels:
+        raise ValueError(f"{pixels} pixels are more than max_pixels={max_pixels}")
 
 
 def _check_colour(colour: Any) -> Colour:
@@ -189,31 +229,3 @@ def _check_formats(formats: Any) -> tuple[str, ...]:
     if not names:
         raise ValueError("formats must hold at least one name")
     return tuple(name for name in names if name in Image.OPEN) or names
-
-
-def converted(image: Image.Image, mode: str) -> Image.Image:
-    """Return `image` in `mode`, as Pillow converts it: `image` itself if it has the mode.
-
-    ValueError if there is no way to it.
-    """
-    # `convert` to the mode that an image has already would copy all its pixels.
-    if image.mode == mode:
-        return image
-    for detour in _DETOURS:
-        try:
-            changed = image
-            for step in (*detour, mode):
-                changed = changed.convert(step)
-            return changed
-        except ValueError:
-            continue
-    raise ValueError(f"an image of mode {image.mode} cannot be converted to {mode}")
-
-
-def on_background(image: Image.Image, colour: Colour) -> Image.Image:
-    """Return `image` laid on a background of `colour` (red, green, blue), in RGB; itself if it is opaque."""
-    if not image.has_transparency_data:
-        return image
-    laid = Image.new("RGBA", image.size, (*colour, 255))
-    laid.alpha_composite(converted(image, "RGBA"))
-    return laid.convert("RGB")

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from raybatch.accessors import ItemAccessor
+from raybatch.accessors.reading import RngOf
 from raybatch.arrays import gather, is_array_like, portable, sample_count, takes_only_ints
 from raybatch.order import (
     AbstractSampler,
@@ -166,10 +167,27 @@ class ArrayDataSource(RandomAccessDataSource):
         self.data = data
         super().__init__(length, indices, repeats, sampler, include_indices, exclude)
 
+    def read(self, rows: Rows, keys: RandomKeys) -> Batch:
+        numbers: list[tuple[int, ...]] = []
+
+        def rng_of(row: int) -> np.random.Generator:
+            if not numbers:
+                numbers.extend(self.sample_numbers(rows))
+            return keys.of_sample(*numbers[row])
+
+        return self._batch(rows.indices, rng_of)
+
     def samples_by_indices_nomapping(self, indices: Any) -> Batch:
+        return self._batch(indices, None)
+
+    def _batch(self, indices: Any, rng_of: RngOf | None) -> Batch:
+        """Return the samples at `indices`; of accessors that draw, with the random numbers of `rng_of`, if given."""
         batch: Batch = ()
         for array in self.data:
-            batch = (*batch, gather(array, indices))
+            if rng_of is not None and getattr(array, "is_random", False):
+                batch = (*batch, array.read_seeded(indices, rng_of))
+            else:
+                batch = (*batch, gather(array, indices))
         if not self.include_indices:
             return batch
         if isinstance(indices, slice):

@@ -19,8 +19,9 @@ from unittest import mock
 import numpy as np
 from PIL import Image
 
-from raybatch.image import PixelLayout, augment, scaling
-from raybatch.image.scaling import Extent, Scaling
+from raybatch.image import PixelLayout, augment, resampling
+from raybatch.image.augment.transform import changed
+from raybatch.image.viewed import InMemory
 from raybatch.stores.listing import find_images
 
 SIZE = 224
@@ -38,10 +39,10 @@ Work = Callable[[Image.Image, np.random.Generator], Any]
 def layout_work(layout: PixelLayout) -> Work:
     bound = layout.bound(np.dtype(np.uint8), (3,))
     out = np.empty(bound.shape(SIZE, SIZE), bound.dtype)
-    way = Scaling(SIZE, SIZE, "stretch", Image.Resampling.BILINEAR)
+    resize = augment.Resize((SIZE, SIZE))
 
     def work(image: Image.Image, rng: np.random.Generator) -> Any:
-        way.scaled_into(image, Extent(*image.size), bound, out)
+        changed(InMemory(image), [resize], None).write(bound, out)
         return out
 
     return work
@@ -64,12 +65,12 @@ def crop_work(*, from_array: bool) -> Work:
 def measure(name: str, work: Work, images: list[Image.Image], rounds: int) -> None:
     """Print the medians of Pillow's way and of the kernel's, whose results must be equal."""
     times: dict[str, list[float]] = {"Pillow": [], "kernel": []}
-    kernel = scaling._kernel()
+    kernel = resampling._kernel()
     for seed in range(rounds):
         for image in images:
             results = []
             for way, used in (("Pillow", None), ("kernel", kernel)):
-                with mock.patch.object(scaling, "_kernel", lambda used=used: used):
+                with mock.patch.object(resampling, "_kernel", lambda used=used: used):
                     if seed == 0:
                         work(image, np.random.default_rng(seed))  # whatever is made once
                     rng = np.random.default_rng(seed)
@@ -99,7 +100,7 @@ def main() -> None:
     for path in find_images(str(arguments.folder))[: arguments.count]:
         with Image.open(path) as image:
             images.append(image.convert("RGB"))
-    if scaling._kernel() is None:
+    if resampling._kernel() is None:
         raise SystemExit("there is no kernel: pip install 'raybatch[fast]'")
     for name, layout in LAYOUTS.items():
         measure(name, layout_work(layout), images, arguments.rounds)

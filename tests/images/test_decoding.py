@@ -18,7 +18,9 @@ from PIL.Image import Resampling
 import raybatch as rb
 from raybatch.errors import ImageReadError, SampleReadError
 from raybatch.image import ImageReader, PixelLayout
+from raybatch.image.decoding import Encoded
 from raybatch.image.reader import FORMATS
+from raybatch.image.view import View
 
 
 def encoded(image: Image.Image, format: str, **options: Any) -> bytes:  # noqa: A002
@@ -76,24 +78,25 @@ class TestScaled:
         self, fit: str, stored: tuple[int, int], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         seen = []
-        original = Image.Image.resize
+        original = Encoded.pixels
 
-        def resize(image: Image.Image, size: Any, *rest: Any, **named: Any) -> Image.Image:
-            seen.append((image.size, size))
-            return original(image, size, *rest, **named)
+        def pixels(encoded: Encoded, view: View) -> Any:
+            image, seen_view = original(encoded, view)
+            seen.append(image.size)
+            return image, seen_view
 
-        monkeypatch.setattr(Image.Image, "resize", resize)
+        monkeypatch.setattr(Encoded, "pixels", pixels)
         data = encoded(Image.new("RGB", stored), "JPEG")
         for margin, factor in {"stretch": {2: 4, 1: 8}, "crop": {2: 4, 1: 8}, "pad": {2: 8, 1: 8}}[
             fit
         ].items():
             seen.clear()
             read(data, (70, 70), fit=fit, decode="scaled", scale_margin=margin)
-            ((decoded, _),) = seen
+            (decoded,) = seen
             assert decoded == (-(-stored[0] // factor), -(-stored[1] // factor))
         seen.clear()
         read(data, (301, 301), decode="scaled", scale_margin=2)
-        assert seen == [(stored, (301, 301))]
+        assert seen == [stored]
 
     def test_with_a_size_above_the_stored_one_it_is_the_exact_image(self) -> None:
         data = encoded(photograph(40, 30), "JPEG")
@@ -145,7 +148,7 @@ class TestModes:
     @pytest.mark.parametrize("stored", Image.MODES)
     @pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "I;16", "F"])
     def test_every_mode_ends_as_the_one_that_is_asked_for(self, stored: str, mode: str) -> None:
-        from raybatch.image.reader import converted
+        from raybatch.image.decoding import converted
 
         image = Image.new(stored, (3, 2))
         out = converted(image, mode)

@@ -14,7 +14,8 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from raybatch.image import ImageReader, PixelLayout, augment, scaling
+from raybatch.image import ImageReader, PixelLayout, augment, resampling
+from raybatch.image.view import Scale, View
 
 FILTERS = [Image.Resampling[name] for name in ("BOX", "BILINEAR", "HAMMING", "BICUBIC", "LANCZOS")]
 BANDS = {"RGB": 3, "L": 1, "CMYK": 4, "RGBX": 4, "YCbCr": 3, "HSV": 3}
@@ -23,7 +24,7 @@ BILINEAR = Image.Resampling.BILINEAR
 
 @pytest.fixture(scope="module", autouse=True)
 def with_kernel() -> None:
-    assert scaling._kernel() is not None, "the tests need the extra `fast`"
+    assert resampling._kernel() is not None, "the tests need the extra `fast`"
 
 
 def noise(mode: str, width: int, height: int, seed: int = 0) -> Image.Image:
@@ -34,22 +35,37 @@ def noise(mode: str, width: int, height: int, seed: int = 0) -> Image.Image:
     return Image.frombytes(mode, (width, height), pixels.tobytes())
 
 
+def scaled_view(image: Any, size: Any, resample: Image.Resampling, box: Any) -> View:
+    view = View.of(resampling.size_of(image)).then(Scale(size, resample, box))
+    assert view is not None
+    return view
+
+
+def resized(image: Any, size: Any, resample: Image.Resampling, box: Any) -> Image.Image:
+    return resampling.image_of(image, scaled_view(image, size, resample, box))
+
+
+def resample_into(image: Any, resample: Image.Resampling, box: Any, out: Any) -> bool:
+    size = out.shape[1], out.shape[0]
+    return resampling.write_view(image, scaled_view(image, size, resample, box), out)
+
+
 def check(image: Image.Image, size: tuple[int, int], resample: Image.Resampling, box: Any) -> bool:
     """Compare all ways to resample with Pillow's; return whether the kernel took part."""
     wanted = np.asarray(image.resize(size, resample, box))
     about = f"{image.mode} {image.size} {box} -> {size} {resample.name}"
     guarded = np.full(wanted.size + 64, 77, np.uint8)
     out = guarded[32:-32].reshape(wanted.shape)
-    used = scaling.resample_into(image, resample, box, out)
+    used = resample_into(image, resample, box, out)
     if used:
         np.testing.assert_array_equal(out, wanted, about)
     assert (guarded[:32] == 77).all(), about
     assert (guarded[-32:] == 77).all(), about
-    result = scaling.resized(image, size, resample, box)
+    result = resized(image, size, resample, box)
     assert (result.mode, result.size) == (image.mode, size)
     np.testing.assert_array_equal(np.asarray(result), wanted, about)
     if image.mode in ("RGB", "L"):
-        from_array = scaling.resized(np.asarray(image), size, resample, box)
+        from_array = resized(np.asarray(image), size, resample, box)
         np.testing.assert_array_equal(np.asarray(from_array), wanted, about)
     return used
 
@@ -157,7 +173,7 @@ def test_files_are_read_into_every_layout(
         reader = ImageReader(size, mode, fit=fit, resample="bicubic", decode=decode)
         got = reader_pixels(reader, layout, data)
         with monkeypatch.context() as patched:
-            patched.setattr(scaling, "_kernel", lambda: None)
+            patched.setattr(resampling, "_kernel", lambda: None)
             wanted = reader_pixels(reader, layout, data)
         assert got.dtype == wanted.dtype
         np.testing.assert_array_equal(got, wanted)
@@ -199,7 +215,7 @@ def test_crops_and_flips_are_those_of_pillow(monkeypatch: pytest.MonkeyPatch) ->
             got = transform(view, rng=np.random.default_rng(seed))
             assert got.flags.writeable
             with monkeypatch.context() as patched:
-                patched.setattr(scaling, "_kernel", lambda: None)
+                patched.setattr(resampling, "_kernel", lambda: None)
                 image = Image.fromarray(np.ascontiguousarray(view))
                 # An image is flipped by Pillow, an array by how it is written.
                 for alike in (image, view):
@@ -213,7 +229,7 @@ def test_other_modes_are_left_to_pillow(mode: str) -> None:
     image = image if mode not in ("La", "RGBa") else image.convert(mode[:-1] + "A")
     image = image.convert(mode)
     box = (0.5, 1, 200, 150.25)
-    got = scaling.resized(image, (33, 21), BILINEAR, box)
+    got = resized(image, (33, 21), BILINEAR, box)
     assert got == image.resize((33, 21), BILINEAR, box)
 
 
@@ -222,17 +238,15 @@ def test_other_modes_are_left_to_pillow(mode: str) -> None:
 )
 def test_other_filters_are_left_to_pillow(resample: Image.Resampling) -> None:
     image = noise("RGB", 50, 40)
-    assert not scaling.resample_into(image, resample, (0, 0, 50, 40), np.empty((9, 9, 3), "u1"))
-    got = scaling.resized(image, (9, 9), resample, (0, 0, 50, 40))
+    assert not resample_into(image, resample, (0, 0, 50, 40), np.empty((9, 9, 3), "u1"))
+    got = resized(image, (9, 9), resample, (0, 0, 50, 40))
     assert got == image.resize((9, 9), resample)
 
 
 def test_images_in_several_blocks_are_left_to_pillow() -> None:
     image = Image.radial_gradient("L").convert("RGB").resize((3000, 1500))
-    assert not scaling.resample_into(
-        image, BILINEAR, (0, 0, 3000, 1500), np.empty((9, 9, 3), np.uint8)
-    )
-    got = scaling.resized(image, (9, 9), BILINEAR, (0, 0, 3000, 1500))
+    assert not resample_into(image, BILINEAR, (0, 0, 3000, 1500), np.empty((9, 9, 3), np.uint8))
+    got = resized(image, (9, 9), BILINEAR, (0, 0, 3000, 1500))
     assert got == image.resize((9, 9), BILINEAR)
 
 
@@ -241,7 +255,7 @@ def test_images_in_several_blocks_are_left_to_pillow() -> None:
 )
 def test_boxes_that_do_not_fit_are_left_to_pillow(box: Any) -> None:
     image, outcomes = noise("RGB", 50, 40), []
-    for resize in (scaling.resized, Image.Image.resize):
+    for resize in (resized, Image.Image.resize):
         try:
             outcomes.append(np.asarray(resize(image, (9, 9), BILINEAR, box)).tolist())
         except ValueError as error:
@@ -251,7 +265,7 @@ def test_boxes_that_do_not_fit_are_left_to_pillow(box: Any) -> None:
 
 def test_the_result_is_an_image_of_its_own() -> None:
     image = noise("RGB", 50, 40)
-    result = scaling.resized(image, (50, 40), BILINEAR, (0, 0, 50, 40))
+    result = resized(image, (50, 40), BILINEAR, (0, 0, 50, 40))
     before = result.copy()
     image.putpixel((0, 0), (1, 2, 3))
     assert result == before
@@ -266,7 +280,7 @@ def test_threads_do_not_disturb_each_other() -> None:
 
     def resize(number: int) -> npt.NDArray[Any]:
         image = images[number % 16]
-        return np.asarray(scaling.resized(image, (64, 48), BILINEAR, (0, 0, *image.size)))
+        return np.asarray(resized(image, (64, 48), BILINEAR, (0, 0, *image.size)))
 
     with ThreadPoolExecutor(4) as threads:
         for number, got in enumerate(threads.map(resize, range(800))):
@@ -276,7 +290,7 @@ def test_threads_do_not_disturb_each_other() -> None:
 def test_a_kernel_with_other_pixels_than_the_installed_pillow_is_not_used(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    make: Any = scaling._kernel.__wrapped__
+    make: Any = resampling._kernel.__wrapped__
     resize = Image.Image.resize
     assert make() is not None
 
@@ -293,7 +307,7 @@ if sys.argv[1] == "without":
     sys.modules["llvmlite"] = None
 import raybatch, raybatch.image.augment
 assert sys.modules.get("llvmlite") is None, "imported before it is needed"
-from raybatch.image import ImageReader, PixelLayout, scaling
+from raybatch.image import ImageReader, PixelLayout, resampling
 from PIL import Image
 file = io.BytesIO()
 Image.radial_gradient("L").save(file, "PNG")
@@ -303,7 +317,7 @@ import numpy as np
 out = np.empty((60, 50, 3), np.float32)
 reader.read_into(file, layout, out)
 assert sys.modules.get("numba") is None, "imported where the code is compiled"
-print(hashlib.sha256(out).hexdigest(), scaling._kernel() is None)
+print(hashlib.sha256(out).hexdigest(), resampling._kernel() is None)
 """
 
 

@@ -13,16 +13,20 @@ The names, parameters and distributions are those of torchvision's transforms fo
 """
 
 from raybatch.image.augment.color import ColorJitter
-from raybatch.image.augment.crop import RandomCrop, RandomResizedCrop
+from raybatch.image.augment.crop import CenterCrop, RandomCrop, RandomResizedCrop
 from raybatch.image.augment.flip import RandomHorizontalFlip, RandomVerticalFlip
+from raybatch.image.augment.resize import Letterbox, Resize
 from raybatch.image.augment.transform import Compose, Transform
 
 __all__ = [
+    "CenterCrop",
     "ColorJitter",
     "Compose",
+    "Letterbox",
     "RandomCrop",
     "RandomHorizontalFlip",
     "RandomResizedCrop",
     "RandomVerticalFlip",
+    "Resize",
     "Transform",
 ]

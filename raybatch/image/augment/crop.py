@@ -1,24 +1,23 @@
-"""A random part of the image, scaled or as it is."""
+"""A part of the image, scaled or as it is."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from PIL import Image, ImageOps
 
 from raybatch.checks import height_and_width
-from raybatch.image.augment.transform import Transform, pair
-from raybatch.image.scaling import RESAMPLING, ResizedPart, filter_name, resized
+from raybatch.image.augment.transform import Geometric, pair
+from raybatch.image.resampling import RESAMPLING, filter_name
+from raybatch.image.view import Crop, Scale, Step
 
 _TRIES = 10
 
 
 @dataclass(frozen=True)
-class RandomResizedCrop(Transform):
+class RandomResizedCrop(Geometric):
     """A part of the image of random place, area and shape, scaled to `size`: (height, width), or one edge.
 
     The part has `scale` (min, max) of the image's area, drawn uniformly, and a width / height in `ratio`
@@ -47,17 +46,13 @@ class RandomResizedCrop(Transform):
         name = filter_name("interpolation", self.interpolation)
         object.__setattr__(self, "interpolation", name)
 
-    def on_image(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
-        return resized(image, *self._resize(*image.size, rng))
+    def output_size(self, size: tuple[int, int] | None) -> tuple[int, int]:
+        return height_and_width("size", self.size, or_edge=True)
 
-    def on_array(self, array: npt.NDArray[np.uint8], rng: np.random.Generator) -> ResizedPart:
-        return ResizedPart(array, *self._resize(array.shape[1], array.shape[0], rng))
-
-    def _resize(self, width: int, height: int, rng: np.random.Generator) -> Any:
-        """Return the arguments of `Image.resize` for an image of this size."""
+    def steps(self, width: int, height: int, rng: np.random.Generator) -> Sequence[Step]:
         own_height, own_width = height_and_width("size", self.size, or_edge=True)
         resample = RESAMPLING[str(self.interpolation)]
-        return (own_width, own_height), resample, self.box(width, height, rng)
+        return [Scale((own_width, own_height), resample, self.box(width, height, rng))]
 
     def box(self, width: int, height: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
         """Return the part to take of a `width` × `height` image: left, top, right, bottom, in pixels.
@@ -85,11 +80,11 @@ class RandomResizedCrop(Transform):
 
 
 @dataclass(frozen=True)
-class RandomCrop(Transform):
+class RandomCrop(Geometric):
     """A part of the image at a random place, of `size`: (height, width), or one edge; nothing is scaled.
 
-    `padding` pixels of value `fill` are put around the image before. Without
-    padding, the part of an array is a view of it. ValueError for an image that is smaller.
+    `padding` pixels of value `fill` are put around the image before. Without padding, the part of an array is a view of it.
+    ValueError for an image that is smaller.
     """
 
     size: int | tuple[int, int]
@@ -107,20 +102,13 @@ class RandomCrop(Transform):
         if not 0 <= self.fill <= 255:
             raise ValueError(f"fill must be from 0 to 255, not {self.fill}")
 
-    def on_image(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
-        if self.padding:
-            fill = (self.fill,) * len(image.getbands())
-            image = ImageOps.expand(image, self.padding, fill if len(fill) > 1 else self.fill)
-        return image.crop(self.box(image.width, image.height, rng))
+    def output_size(self, size: tuple[int, int] | None) -> tuple[int, int]:
+        return height_and_width("size", self.size, or_edge=True)
 
-    def on_array(
-        self, image: npt.NDArray[np.uint8], rng: np.random.Generator
-    ) -> npt.NDArray[np.uint8]:
-        if self.padding:
-            edges = [(self.padding, self.padding)] * 2 + [(0, 0)] * (image.ndim - 2)
-            image = np.pad(image, edges, constant_values=self.fill)
-        left, top, right, bottom = self.box(image.shape[1], image.shape[0], rng)
-        return image[top:bottom, left:right]
+    def steps(self, width: int, height: int, rng: np.random.Generator) -> Sequence[Step]:
+        around = self.padding
+        padded = Crop((-around, -around, width + around, height + around), self.fill)
+        return [padded, Crop(self.box(width + 2 * around, height + 2 * around, rng))]
 
     def box(self, width: int, height: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
         """Return the part to take of a `width` × `height` image: left, top, right, bottom, in pixels."""
@@ -132,3 +120,31 @@ class RandomCrop(Transform):
         top = int(rng.integers(0, height - own_height, endpoint=True))
         left = int(rng.integers(0, width - own_width, endpoint=True))
         return left, top, left + own_width, top + own_height
+
+
+@dataclass(frozen=True)
+class CenterCrop(Geometric):
+    """The middle of the image, of `size`: (height, width), or one edge; nothing is scaled.
+
+    A smaller image has black around it. The place is rounded as torchvision rounds it.
+    """
+
+    size: int | tuple[int, int]
+
+    is_random = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "size", height_and_width("size", self.size, or_edge=True))
+
+    def output_size(self, size: tuple[int, int] | None) -> tuple[int, int]:
+        return height_and_width("size", self.size, or_edge=True)
+
+    def steps(self, width: int, height: int, rng: np.random.Generator) -> Sequence[Step]:
+        own_height, own_width = height_and_width("size", self.size, or_edge=True)
+        left, top = _middle(width, own_width), _middle(height, own_height)
+        return [Crop((left, top, left + own_width, top + own_height))]
+
+
+def _middle(there: int, wanted: int) -> int:
+    """Return where `wanted` pixels begin that lie in the middle of those that are `there`; below 0 if they are more."""
+    return -((wanted - there) // 2) if wanted > there else round((there - wanted) / 2)

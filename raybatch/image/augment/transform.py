@@ -5,24 +5,28 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, overload
+from typing import Any, TypeAlias, overload
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from raybatch.image.scaling import ResizedPart
+from raybatch.image.view import Step
+from raybatch.image.viewed import InMemory, Source, Viewed
 
-Made = Image.Image | npt.NDArray[np.uint8] | ResizedPart
+# A `Transform`, or any function that is called as `change(image, rng=rng)` with a Pillow image and returns one.
+Change: TypeAlias = Callable[..., Any]
 
 
 class Transform(ABC):
-    """A random change of one image: `transform(image, rng=rng)`, of the same kind as `image`.
+    """A change of one image: `transform(image, rng=rng)`, of the same kind as `image`.
 
     `image` is a uint8 array, (H, W, 3) or (H, W), or a PIL image. It is not changed; where nothing is to be
-    done, it is itself the result. Arrays take the way through Pillow, so both kinds have the same pixels.
+    done, it is itself the result. Both kinds have the same pixels.
     """
+
+    # Whether the result depends on `rng`.
+    is_random = True
 
     @overload
     def __call__(self, image: Image.Image, *, rng: np.random.Generator) -> Image.Image: ...
@@ -35,34 +39,41 @@ class Transform(ABC):
     ) -> Image.Image | npt.NDArray[np.uint8]:
         if isinstance(image, Image.Image):
             return self.on_image(image, rng)
-        _check_array(image)
-        return _as_array(self.on_array(image, rng))
+        check_array(image)
+        viewed = changed(InMemory(image), flat(self), rng)
+        return viewed.array()
 
     @abstractmethod
     def on_image(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
         """Return the changed image, or `image` itself; the one method that a subclass must add."""
 
-    def on_array(self, array: npt.NDArray[np.uint8], rng: np.random.Generator) -> Made:
-        """Return what `on_image` makes of the image in `array`, or `array` itself.
+    def output_size(self, size: tuple[int, int] | None) -> tuple[int, int] | None:
+        """Return the (height, width) of the result of images of `size`; None where that differs or is not known."""
+        return size
 
-        That is an array, an image or one still to be made, whichever takes less; it may be a view of `array`.
-        """
-        return _of_image(partial(self.on_image, rng=rng), array)
 
-    def on_part(self, part: ResizedPart, rng: np.random.Generator) -> Made:
-        """Return what `on_array` makes of `part.array()`."""
-        return self.on_array(part.array(), rng)
+class Geometric(Transform):
+    """A change of place, size or direction alone, which is known before a pixel is decoded.
+
+    Several in a row are one view of the image, and are done in one pass where that has the same pixels.
+    """
+
+    @abstractmethod
+    def steps(self, width: int, height: int, rng: np.random.Generator) -> Sequence[Step]:
+        """Return what is done to an image of `width` × `height` pixels."""
+
+    def on_image(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
+        return changed(InMemory(image), (self,), rng).image()
 
 
 @dataclass(frozen=True)
 class Compose(Transform):
     """Each of `transforms` in turn.
 
-    An array becomes a PIL image where one of them makes it one, and an array again at the end. A transform is a
-    `Transform` or any function that is called as `transform(image, rng=rng)`.
+    A transform is a `Transform` or any function that is called as `transform(image, rng=rng)`, with a Pillow image.
     """
 
-    transforms: Sequence[Callable[..., Any]]
+    transforms: Sequence[Change]
 
     def __post_init__(self) -> None:
         try:
@@ -77,39 +88,40 @@ class Compose(Transform):
         object.__setattr__(self, "transforms", transforms)
 
     def on_image(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
-        for transform in self.transforms:
-            image = transform(image, rng=rng)
-        return image
-
-    def on_array(self, array: npt.NDArray[np.uint8], rng: np.random.Generator) -> Made:
-        image: Made = array
-        for transform in self.transforms:
-            if isinstance(image, ResizedPart) and isinstance(transform, Transform):
-                image = transform.on_part(image, rng)
-                continue
-            image = image.array() if isinstance(image, ResizedPart) else image
-            if isinstance(image, Image.Image):
-                image = transform(image, rng=rng)
-            elif isinstance(transform, Transform):
-                image = transform.on_array(image, rng)
-            else:
-                image = _of_image(partial(transform, rng=rng), image)
-        return image
+        return changed(InMemory(image), flat(self), rng).image()
 
 
-def _of_image(change: Callable[[Image.Image], Image.Image], array: npt.NDArray[np.uint8]) -> Made:
-    before = Image.fromarray(array)
-    after = change(before)
-    return array if after is before else after
+def flat(change: Change) -> tuple[Change, ...]:
+    """Return the parts of a `Compose` and of those in it, or `change` alone."""
+    if not isinstance(change, Compose):
+        return (change,)
+    return tuple(part for transform in change.transforms for part in flat(transform))
 
 
-def _as_array(image: Made) -> npt.NDArray[np.uint8]:
-    if isinstance(image, ResizedPart):
-        return image.array()
-    return image if isinstance(image, np.ndarray) else np.array(image)
+def changed(source: Source, changes: Sequence[Change], rng: np.random.Generator | None) -> Viewed:
+    """Return what `changes` make of the image in `source`, one after the other: the last view not taken yet."""
+    viewed = Viewed.all_of(source)
+    for change in changes:
+        if isinstance(change, Geometric):
+            for step in change.steps(*viewed.size, rng):  # type: ignore[arg-type]
+                viewed = viewed.then(step)
+        else:
+            image = viewed.image()
+            made = change(image, rng=rng)
+            if not isinstance(made, (Image.Image, np.ndarray)):
+                raise TypeError(f"{change!r} must return an image, and returned {made!r}")
+            if made is not image:
+                viewed = Viewed.all_of(InMemory(made))
+    return viewed
 
 
-def _check_array(array: Any) -> None:
+def is_random(change: Change) -> bool:
+    """Return whether the result of `change` may depend on random numbers, as that of a plain function may."""
+    return any(getattr(part, "is_random", True) for part in flat(change))
+
+
+def check_array(array: Any) -> None:
+    """Raise TypeError or ValueError for what is no uint8 array (H, W, 3) or (H, W)."""
     if not isinstance(array, np.ndarray) or array.dtype != np.uint8:
         kind = f"array of {array.dtype}" if isinstance(array, np.ndarray) else type(array)
         raise TypeError(f"an image must be a uint8 array or a PIL image, not {kind}")

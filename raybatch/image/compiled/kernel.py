@@ -31,6 +31,13 @@ class _Weights:
     arguments: tuple[int, int, int, int]
 
 
+def _part(weights: _Weights, start: int, stop: int) -> _Weights:
+    _, firsts, values, taps = weights.arguments
+    return _Weights(
+        weights.memory, (stop - start, firsts + 8 * start, values + 4 * taps * start, taps)
+    )
+
+
 class Kernel:
     """Pillow's resampling for the processor of this host, for its `filters`.
 
@@ -63,6 +70,7 @@ class Kernel:
         box: tuple[float, float, float, float],
         out: tuple[int, ...],
         table: int = 0,
+        window: tuple[int, int, int, int] | None = None,
     ) -> bool:
         """Write `source.resize(size, filter_name, box)` to another place in memory; return whether this could.
 
@@ -85,6 +93,10 @@ class Kernel:
         box_width, box_height = float(np.float32(right - left)), float(np.float32(bottom - top))
         x = self._weights(filter_name, width, left, box_width / columns, columns)
         y = self._weights(filter_name, height, top, box_height / rows, rows)
+        if window is not None:
+            x = _part(x, window[0], window[2])
+            y = _part(y, window[1], window[3])
+            columns = window[2] - window[0]
         y_taps = y.arguments[-1]
         scratch = np.empty(self._scratch_bytes(pixel_bytes, width, columns, y_taps), np.uint8)
         rows_first = int(is_vertical_first)

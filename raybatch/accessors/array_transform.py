@@ -1,0 +1,70 @@
+"""Images that are arrays already → what a transform and a layout make of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from raybatch.accessors.reading import RngOf, map_rows
+from raybatch.image.augment.transform import Change, Transform, changed, flat, is_random
+from raybatch.image.pixels import BoundLayout
+from raybatch.image.resampling import Pixels
+from raybatch.image.viewed import InMemory
+
+
+class ArrayTransform:
+    """`transform` and `layout` for images of `size`, (height, width), that are arrays as Pillow has its mode `mode`.
+
+    ValueError if the results differ in size.
+    """
+
+    def __init__(
+        self, transform: Change | None, layout: BoundLayout, size: tuple[int, int], mode: str
+    ) -> None:
+        self._changes = () if transform is None else flat(transform)
+        self._is_random = transform is not None and is_random(transform)
+        self._layout = layout
+        self._mode = mode
+        output: tuple[int, int] | None = size
+        for change in self._changes:
+            output = change.output_size(output) if isinstance(change, Transform) else output
+        if output is None:
+            raise ValueError(f"the images that transform={transform!r} makes differ in size")
+        self._size = output
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """That of a result."""
+        return self._layout.shape(*self._size)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """That of a result."""
+        return self._layout.dtype
+
+    def stack(self, images: Sequence[npt.NDArray[Any]], rng_of: RngOf) -> npt.NDArray[Any]:
+        """Return the stack of what becomes of `images`; `rng_of(row)` has the random numbers of each."""
+        stack = np.empty((len(images), *self.shape), self._layout.dtype)
+
+        def write(row: int) -> None:
+            rng = rng_of(row) if self._is_random else None
+            viewed = changed(InMemory(self._pixels(images[row])), self._changes, rng)
+            if viewed.size[::-1] != self._size:
+                raise ValueError(
+                    f"the transform made an image of {viewed.size[::-1]} (height, width), and of the others {self._size}"
+                )
+            viewed.write(self._layout, stack[row])
+
+        map_rows(write, range(len(images)))
+        return stack
+
+    def _pixels(self, image: npt.NDArray[Any]) -> Pixels:
+        if self._mode in ("RGB", "L"):
+            return image
+        height, width = image.shape[:2]
+        data = np.ascontiguousarray(image)
+        return Image.frombuffer(self._mode, (width, height), data, "raw", self._mode, 0, 1)

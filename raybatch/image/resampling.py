@@ -1,0 +1,296 @@
+"""A view of an image → its pixels, in one pass.
+
+The scaling is Pillow's, bit for bit. A compiled kernel does it where there is one for the mode and the filter: it crops, scales,
+mirrors and lays out in one go, from the memory of the image to that of the result. Elsewhere Pillow does one after the other.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import math
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from PIL import Image, ImageMode
+
+from raybatch.checks import one_of
+from raybatch.image.view import Fill, Mirror, Scale, Size, View
+
+if TYPE_CHECKING:
+    from raybatch.image.compiled import Kernel, Memory
+
+# An image in memory: one of Pillow's, or uint8 (H, W, 3) for RGB, (H, W) for L, and (H, W, 4) for RGB with a byte to spare.
+Pixels: TypeAlias = Image.Image | npt.NDArray[np.uint8]
+
+RESAMPLING = {resampling.name.lower(): resampling for resampling in Image.Resampling}
+
+_LOGGER = logging.getLogger(__name__)
+
+# The modes with 8 bits a channel that Pillow resamples as they are: bytes a pixel, and channels.
+_MODES = {
+    "L": (1, 1),
+    "RGB": (4, 3),
+    "RGBX": (4, 4),
+    "CMYK": (4, 4),
+    "YCbCr": (4, 3),
+    "HSV": (4, 3),
+}
+
+
+def filter_name(name: str, value: Any) -> str:
+    """Return the name in lower case of one of Pillow's filters; ValueError, naming the setting, for another value."""
+    if isinstance(value, int):
+        return Image.Resampling(value).name.lower()
+    return one_of(name, value, RESAMPLING)
+
+
+def size_of(pixels: Pixels) -> Size:
+    """Return the width and the height of an image."""
+    if isinstance(pixels, Image.Image):
+        return pixels.size
+    return pixels.shape[1], pixels.shape[0]
+
+
+def as_image(pixels: Pixels) -> Image.Image:
+    """Return an image as Pillow's, itself if it is one."""
+    if isinstance(pixels, Image.Image):
+        return pixels
+    if pixels.shape[2:] == (4,):
+        return Image.frombuffer("RGB", size_of(pixels), pixels, "raw", "RGBX", 0, 1)
+    return Image.fromarray(pixels)
+
+
+def image_of(pixels: Pixels, view: View) -> Image.Image:
+    """Return `view` of an image as Pillow's; itself where it is all of it."""
+    if view.is_all:
+        return as_image(pixels)
+    if view.scale is not None:
+        mode = _mode_of(pixels)
+        image = Image.new(mode, view.size, _colour(mode, view.fill))
+        canvas = _canvas_of(image)
+        if canvas is not None and write_view(pixels, view, canvas):
+            if isinstance(pixels, Image.Image):
+                image.info = pixels.info.copy()
+            return image
+    return _by_pillow(as_image(pixels), view)
+
+
+def array_of(pixels: npt.NDArray[np.uint8], view: View) -> npt.NDArray[np.uint8]:
+    """Return `view` of an image that is an array, as one of the same kind: of the same memory, where that will do."""
+    if view.scale is None and not view.has_margin:
+        left, top, right, bottom = view.window
+        part = pixels[top:bottom, left:right]
+        return np.ascontiguousarray(_mirrored(part, view.mirror)) if any(view.mirror) else part
+    out = np.empty((*view.size[::-1], *pixels.shape[2:]), np.uint8)
+    if not write_view(pixels, view, out):
+        out[...] = _by_pillow(as_image(pixels), view)
+        return out
+    for edge in margins(out, view):
+        edge[...] = view.fill
+    return out
+
+
+def write_view(
+    pixels: Pixels,
+    view: View,
+    out: npt.NDArray[Any],
+    table: npt.NDArray[np.float32] | None = None,
+) -> bool:
+    """Write `view` of an image into `out`, and return whether the kernel could.
+
+    `out` is an array (H, W, C) or (H, W) of any strides: of uint8, or of float32 with the `(C, 256)` values of `table` for the
+    bytes. What lies outside of the image stays as it is, see `margins`.
+    """
+    kernel = _kernel()
+    if kernel is None or any(view.flip):
+        return False
+    memory = _memory_of(pixels)
+    if memory is None:
+        return False
+    left, top, right, bottom = view.region
+    source: Memory = (
+        memory.address + top * memory.stride + left * memory.pixel_bytes,
+        memory.stride,
+        memory.pixel_bytes,
+        1 if out.ndim == 2 else out.shape[2],
+        right - left,
+        bottom - top,
+    )
+    part, (x, y) = view.visible, view.window[:2]
+    inner = _mirrored(out, view.mirror)[part[1] - y : part[3] - y, part[0] - x : part[2] - x]
+    if not inner.size:
+        return True
+    scale = view.scale or _unscaled(view.scaled_size)
+    place = (inner.ctypes.data, *inner.strides, 0)[:4]
+    values = 0 if table is None else table.ctypes.data
+    return kernel.resample(source, scale.size, scale.resample.name, scale.box, place, values, part)
+
+
+def margins(out: npt.NDArray[Any], view: View) -> list[npt.NDArray[Any]]:
+    """Return the edges of `out`, an array (H, W, C) or (H, W), where `view` shows what is outside of the image."""
+    if not view.has_margin:
+        return []
+    canvas = _mirrored(out, view.mirror)
+    left, top, right, bottom = view.visible
+    x, y = view.window[:2]
+    left, top, right, bottom = left - x, top - y, right - x, bottom - y
+    return [canvas[:top], canvas[bottom:], canvas[top:bottom, :left], canvas[top:bottom, right:]]
+
+
+def reduced(image: Image.Image, view: View, gap: float) -> tuple[Image.Image, View]:
+    """Return `image` reduced by whole factors, as far as the box of `view` stays `gap` times larger than its result, and the view of it.
+
+    That is the first of the two steps of `Image.resize(..., reducing_gap=gap)`.
+    """
+    scale = view.scale
+    if scale is None or image.mode not in _MODES:
+        return image, view
+    left, top, right, bottom = scale.box
+    factors = (
+        int((right - left) / scale.size[0] / gap) or 1,
+        int((bottom - top) / scale.size[1] / gap) or 1,
+    )
+    if factors == (1, 1):
+        return image, view
+    image = _region_of(image, view)
+    around = image._get_safe_box(scale.size, scale.resample, scale.box)
+    image = image.reduce(factors, around)
+    box = (
+        (left - around[0]) / factors[0],
+        (top - around[1]) / factors[1],
+        (right - around[0]) / factors[0],
+        (bottom - around[1]) / factors[1],
+    )
+    smaller = View.of(image.size)
+    return image, view._replace(
+        whole=smaller.whole, region=smaller.region, scale=scale._replace(box=box), flip=Mirror()
+    )
+
+
+def can_resample(mode: str, resample: Image.Resampling) -> bool:
+    """Return whether the kernel can write images of `mode` that are scaled by the filter `resample`."""
+    kernel = _kernel()
+    return kernel is not None and mode in _MODES and resample.name in kernel.filters
+
+
+def _by_pillow(image: Image.Image, view: View) -> Image.Image:
+    image = _region_of(image, view)
+    if view.scale is not None:
+        image = image.resize(*view.scale)
+    if view.has_margin:
+        image = _on_canvas(image, view)
+    elif view.window != (0, 0, *image.size):
+        image = image.crop(view.window)
+    return _transposed(image, view.mirror)
+
+
+def _region_of(image: Image.Image, view: View) -> Image.Image:
+    image = _transposed(image, view.flip)
+    return image if view.region == (0, 0, *image.size) else image.crop(view.region)
+
+
+def _on_canvas(image: Image.Image, view: View) -> Image.Image:
+    canvas = Image.new(image.mode, view.size, _colour(image.mode, view.fill))
+    palette = image.getpalette() if image.palette else None
+    if palette is not None:
+        canvas.putpalette(palette)
+    part, (x, y) = view.visible, view.window[:2]
+    canvas.paste(image.crop(part), (part[0] - x, part[1] - y))
+    return canvas
+
+
+def _transposed(image: Image.Image, mirror: Mirror) -> Image.Image:
+    if mirror.columns:
+        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    return image.transpose(Image.Transpose.FLIP_TOP_BOTTOM) if mirror.rows else image
+
+
+def _mirrored(array: npt.NDArray[Any], mirror: Mirror) -> npt.NDArray[Any]:
+    return array[:: -1 if mirror.rows else 1, :: -1 if mirror.columns else 1]
+
+
+def _unscaled(size: Size) -> Scale:
+    """Return the scaling that leaves every pixel as it is."""
+    return Scale(size, Image.Resampling.BOX, (0, 0, *size))
+
+
+def _colour(mode: str, fill: Fill) -> Fill:
+    bands = len(ImageMode.getmode(mode).bands)
+    return fill if isinstance(fill, tuple) or bands == 1 else (fill,) * bands
+
+
+class _Memory(NamedTuple):
+    """Where pixels lie: the address, bytes from row to row, and bytes a pixel. `owner` keeps them there."""
+
+    address: int
+    stride: int
+    pixel_bytes: int
+    owner: Any
+
+
+def _mode_of(pixels: Pixels) -> str:
+    if isinstance(pixels, Image.Image):
+        return pixels.mode
+    return "RGB" if pixels.ndim == 3 else "L"
+
+
+def _memory_of(pixels: Pixels) -> _Memory | None:
+    """Return where the pixels of an image lie, or None if the kernel cannot read them."""
+    if isinstance(pixels, Image.Image):
+        pixel_bytes, _ = _MODES.get(pixels.mode, (0, 0))
+        if not pixel_bytes or not hasattr(pixels, "__arrow_c_array__"):  # before Pillow 11.2.1
+            return None
+        try:
+            memory = pa.array(pixels).buffers()[-1]
+        except ValueError:  # in several blocks
+            return None
+        return _Memory(memory.address, pixels.width * pixel_bytes, pixel_bytes, memory)
+    pixel_bytes = pixels.shape[2] if pixels.ndim == 3 else 1
+    if pixels.strides[1:] != (pixel_bytes, 1)[-pixels.ndim + 1 :] or pixels.strides[0] < 0:
+        return None
+    return _Memory(pixels.ctypes.data, pixels.strides[0], pixel_bytes, pixels)
+
+
+def _canvas_of(image: Image.Image) -> npt.NDArray[np.uint8] | None:
+    """Return the memory of an image that nobody has seen yet, (H, W) or (H, W, 4), or None if the kernel cannot write it."""
+    memory = _memory_of(image)
+    if memory is None:
+        return None
+    shape = (image.height, image.width, memory.pixel_bytes)[: 2 if memory.pixel_bytes == 1 else 3]
+    writable = (ctypes.c_uint8 * math.prod(shape)).from_address(memory.address)
+    return np.ctypeslib.as_array(writable).reshape(shape)
+
+
+def has_kernel() -> bool:
+    """Return whether 8-bit images are resampled by the compiled kernel; the first call on a host compiles it."""
+    return _kernel() is not None
+
+
+@cache
+def _kernel() -> Kernel | None:
+    """Return the kernel if its pixels are those of the Pillow that is installed, None without one."""
+    try:
+        from raybatch.image.compiled import Kernel
+
+        kernel = Kernel()
+    except ImportError:
+        return None
+    except RuntimeError as error:
+        _LOGGER.warning("Pillow resizes images, since there is no compiled kernel: %s", error)
+        return None
+    noise = np.random.default_rng(0).integers(0, 256, (90, 20, 3), np.uint8)
+    size, resample, box = (15, 12), Image.Resampling.BICUBIC, (0.0, 0.0, 20.0, 90.0)
+    wanted = np.asarray(Image.fromarray(noise).resize(size, resample, box))
+    source, out = _memory_of(noise), np.empty_like(wanted)
+    assert source is not None
+    for is_vertical_first in (False, True):
+        kernel.tall_vertical_first = is_vertical_first
+        memory = *source[:3], 3, 20, 90
+        kernel.resample(memory, size, resample.name, box, (out.ctypes.data, *out.strides))
+        if np.array_equal(out, wanted):
+            return kernel
+    return None

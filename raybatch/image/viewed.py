@@ -1,0 +1,97 @@
+"""An image of which only a view will be taken; nothing is decoded before its pixels are asked for."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from raybatch.image.pixels import BoundLayout
+from raybatch.image.resampling import (
+    Pixels,
+    array_of,
+    image_of,
+    margins,
+    size_of,
+    write_view,
+)
+from raybatch.image.view import Size, Step, View
+from raybatch.stages import stage
+
+
+class Source(Protocol):
+    """An image, decoded or not: its `size` as (width, height), and the pixels that a view needs."""
+
+    @property
+    def size(self) -> Size: ...
+
+    def pixels(self, view: View) -> tuple[Pixels, View]:
+        """Return the pixels, perhaps of a smaller image, and what `view` is of them."""
+
+
+class InMemory(NamedTuple):
+    """An image whose pixels are there."""
+
+    image: Pixels
+
+    @property
+    def size(self) -> Size:
+        """The width and the height."""
+        return size_of(self.image)
+
+    def pixels(self, view: View) -> tuple[Pixels, View]:
+        """Return the image."""
+        return self.image, view
+
+
+class Viewed(NamedTuple):
+    """`view` of the image in `source`."""
+
+    source: Source
+    view: View
+
+    @classmethod
+    def all_of(cls, source: Source) -> Viewed:
+        """Return the view of the whole image."""
+        return cls(source, View.of(source.size))
+
+    @property
+    def size(self) -> Size:
+        """The width and the height of the view."""
+        return self.view.size
+
+    def then(self, step: Step) -> Viewed:
+        """Return what `step` makes of this; the pixels are made first where it cannot be one view."""
+        view = self.view.then(step)
+        if view is not None:
+            return Viewed(self.source, view)
+        made = InMemory(self.image())
+        return Viewed.all_of(made).then(step)
+
+    def image(self) -> Image.Image:
+        """Return the pixels as a Pillow image: that of the source, if it is all of it."""
+        pixels, view = self.source.pixels(self.view)
+        with stage("resize"):
+            return image_of(pixels, view)
+
+    def array(self) -> npt.NDArray[np.uint8]:
+        """Return the pixels as contiguous uint8 (H, W, 3) or (H, W), or as a part of the array that the source is."""
+        pixels, view = self.source.pixels(self.view)
+        if isinstance(pixels, Image.Image):
+            return np.array(image_of(pixels, view))
+        return array_of(pixels, view)
+
+    def write(self, layout: BoundLayout, out: npt.NDArray[Any]) -> None:
+        """Write the pixels into `out`, an array of `layout.shape`, in one pass where the kernel can."""
+        pixels, view = self.source.pixels(self.view)
+        canvas = layout.canvas(out)
+        with stage("resize"):
+            is_written = layout.is_of_bytes and write_view(pixels, view, canvas, layout.table)
+            image = None if is_written else image_of(pixels, view)
+        if image is not None:
+            return layout.write(image, out)
+        for edge in margins(canvas, view):
+            edge[...] = layout.level(view.fill)
+        return None
