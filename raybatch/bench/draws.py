@@ -3,8 +3,8 @@
 Of each draw, only the means of a few cells are kept. Three things of them are compared with those of the plain loop:
 
 - the mean image of all draws, so that colours, channels and the normalisation are right;
-- the mean of the draws of each image, so that it is that of its index;
-- how much the draws of an image differ, so that parts are as random and as large.
+- how much the draws of an image differ, so that parts are as random and as large;
+- the mean of the draws of each image, so that it is that of its index.
 """
 
 from __future__ import annotations
@@ -56,11 +56,11 @@ def difference(drawn: dict[int, list[Cells]], reference: dict[int, list[Cells]])
         np.array([each[index] for index in sorted(each)]) for each in (drawn, reference)
     )
     # The variance of the difference between two draws of one image.
-    variance = ours.var(axis=1, ddof=1) + theirs.var(axis=1, ddof=1)
+    variance = 2 * theirs.var(axis=1, ddof=1)
     return (
         _mean_image_differs(ours, theirs, variance)
-        or _images_differ(ours, theirs, variance)
         or _spread_differs(ours, theirs)
+        or _images_differ(ours, theirs, variance)
     )
 
 

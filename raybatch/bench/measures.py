@@ -72,8 +72,10 @@ def difference(contender: Contender, seen: Seen, reference: Seen, work: Work) ->
     `reference` is what the plain loop gives; both are of `work.epochs` epochs.
     """
     came = [index for batch in seen.batches for index in batch]
-    if sorted(came) != sorted(work.epochs * list(range(len(work.paths)))):
-        return f"{len(set(came))} of {len(work.paths)} images came, {len(came)} in all"
+    images = len(work.paths)
+    if sorted(came) != sorted(work.epochs * list(range(images))):
+        should = work.epochs * images
+        return f"{len(set(came))} of {images} images came, {len(came)} in all instead of {should}"
     if work.recipe.is_random:
         return draws.difference(seen.looks, reference.looks)
     if contender.keeps_order and seen.batches != reference.batches:
