@@ -39,6 +39,8 @@ class Contender:
 
 
 RAYBATCH = "raybatch"
+# Peers that are no libraries: what can be had without one.
+LIMITS = ("plain", "ceiling")
 
 _PEERS = "raybatch.bench.peers"
 _RAY_DATA_PEERS = "raybatch.bench.ray_data_peers"
@@ -65,7 +67,7 @@ _OWN = [
     Contender("raybatch-actors", "raybatch (Ray actors)", RAYBATCH, f"{_PEERS}:raybatch_actors"),
     Contender("raybatch-threads", "raybatch (threads)", RAYBATCH, f"{_PEERS}:raybatch_threads"),
 ]
-_LIMITS = [
+_WITHOUT_LIBRARY = [
     PLAIN,
     Contender(
         "ceiling",
@@ -96,7 +98,7 @@ _HUGGINGFACE = Contender(
 CONTENDERS: dict[str, list[Contender]] = {
     STRETCH.name: [
         *_OWN,
-        *_LIMITS,
+        *_WITHOUT_LIBRARY,
         _TORCH,
         _ray_data("ray-data-read-images", "Ray Data (read_images)", "read_images", "pandas"),
         *_AROUND_PLAIN,
@@ -112,7 +114,7 @@ CONTENDERS: dict[str, list[Contender]] = {
             f"{_PEERS}:raybatch_bytes",
             ("torch",),
         ),
-        *_LIMITS,
+        *_WITHOUT_LIBRARY,
         _TORCH,
         Contender(
             "torchvision-pillow",

@@ -9,6 +9,7 @@ from typing import Any
 from matplotlib import rcParams, style
 from matplotlib.figure import Figure
 
+from raybatch.bench.contenders import LIMITS, RAYBATCH
 from raybatch.bench.report import compares_pixels, has_other_pixels, marked_title, task, timed
 
 _OWN, _PEER, _LIMIT = "tab:orange", "tab:blue", "0.6"
@@ -72,9 +73,9 @@ def _draw(rows: list[dict[str, Any]], panels: Any) -> None:
 
 
 def _color(row: dict[str, Any]) -> str:
-    if row["peer"] == "raybatch":
+    if row["peer"] == RAYBATCH:
         return _OWN
-    return _LIMIT if row["peer"] in ("plain", "ceiling") else _PEER
+    return _LIMIT if row["peer"] in LIMITS else _PEER
 
 
 def _subject(report: dict[str, Any]) -> str:
