@@ -17,6 +17,7 @@ import numpy.typing as npt
 from raybatch.accessors import ImageFileAccessor, NonUniformImageFileAccessor, find_images
 from raybatch.cli.output import Output
 from raybatch.cli.photos import make_photos
+from raybatch.image.augment.presets import PRESETS
 from raybatch.sources import ArrayDataSource
 from raybatch.stores.listing import class_of
 from raybatch.stores.location import Location
@@ -44,16 +45,19 @@ def folder_source(
     root: str | os.PathLike[str],
     size: tuple[int, int] | None,
     exclude: Any = None,
+    transform: str | None = None,
     **reading: Any,
 ) -> tuple[ArrayDataSource, list[str]]:
     """Return a source of (image, label) over the images below `root`, and the names of the labels.
 
-    `size` None is for images as they are stored.
+    `size` None is for images as they are stored. With the name of a `transform` they come to the size that way.
     """
     paths = find_images(root)
     labels, names = name_labels(paths, root)
     if size is None:
         images: Any = NonUniformImageFileAccessor(paths, **reading)
+    elif transform is not None:
+        images = ImageFileAccessor(paths, transform=PRESETS[transform](size), **reading)
     else:
         images = ImageFileAccessor(paths, size=size, **reading)
     return ArrayDataSource([images, labels], exclude=exclude), names

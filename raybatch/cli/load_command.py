@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from typing import Any
 
 import click
+from rich.console import RenderableType
 from rich.table import Table
 
 from raybatch.cli import options
@@ -15,6 +17,8 @@ from raybatch.cli.output import Output
 from raybatch.loader import Loader
 from raybatch.sources import StreamDigest
 
+_TRAINING_BATCHES = 20
+
 
 @click.command()
 @click.argument("directory", type=options.folder)
@@ -23,6 +27,7 @@ from raybatch.sources import StreamDigest
 @options.count("--epochs", default=1)
 @options.shuffle
 @options.workers
+@options.transform
 @options.reading
 @options.output
 def load(
@@ -32,19 +37,40 @@ def load(
     epochs: int,
     shuffle: int | None,
     workers: ActorOptions,
+    transform: str | None,
     output: Output,
     **reading: Any,
 ) -> None:
-    """Load the images below DIRECTORY, and say how fast they came.
+    """Load the images below DIRECTORY, and say how fast they came, and how fast a few come as training takes them.
 
-    The digest of an epoch covers every pixel and label in their order: the same images, size, batch size, seed and
-    ways of reading give the same digest, with any number of actors.
+    The digest of an epoch covers every pixel and label in their order: the same images, size, batch size, seed,
+    transform and ways of reading give the same digest, with any number of actors.
     """
-    source, _ = folder_source(directory, size, **reading)
-    with workers.pool() as pool, Loader(source, batch_size, shuffle=shuffle, pool=pool) as loader:
-        epoch_figures = [time_epoch(output, loader, epoch) for epoch in range(epochs)]
-    figures = {"images": source.num_samples(), "epochs": epoch_figures}
-    output.show(figures, [_table(epoch_figures)])
+    source, _ = folder_source(directory, size, transform=transform, **reading)
+    training_rate = None
+    with workers.pool() as pool:
+        with Loader(source, batch_size, shuffle=shuffle, pool=pool) as loader:
+            epoch_figures = [time_epoch(output, loader, epoch) for epoch in range(epochs)]
+        if transform is None:
+            trained, _ = folder_source(directory, size, transform="train", **reading)
+            with Loader(trained, batch_size, shuffle=shuffle, pool=pool) as loader:
+                training_rate = training_images_per_s(loader)
+    figures = {
+        "images": source.num_samples(),
+        "epochs": epoch_figures,
+        "training_images_per_s": training_rate,
+    }
+    shown: list[RenderableType] = [_table(epoch_figures)]
+    if training_rate is not None:
+        shown.append(f"With --transform train, {training_rate:.0f} images/s.")
+    output.show(figures, shown)
+
+
+def training_images_per_s(loader: Loader) -> float:
+    """Return how many images a second come of the first batches of an epoch."""
+    started = time.perf_counter()
+    images = sum(len(batch[0]) for batch in itertools.islice(loader, _TRAINING_BATCHES))
+    return round(images / (time.perf_counter() - started), 1)
 
 
 def time_epoch(output: Output, loader: Loader, epoch: int) -> dict[str, Any]:

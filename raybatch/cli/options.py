@@ -19,6 +19,7 @@ import click
 
 from raybatch.cli.output import Output
 from raybatch.errors import RaybatchError
+from raybatch.image.augment.presets import PRESETS
 from raybatch.image.augment.resize import FITS
 from raybatch.image.reader import DECODES
 from raybatch.pools import WorkerPool
@@ -128,6 +129,11 @@ batch_size = count("--batch-size", "Images a batch.", default=64)
 shuffle = click.option(
     "--shuffle", type=click.IntRange(min=0), metavar="SEED", help="Shuffle with this seed."
 )
+transform = click.option(
+    "--transform",
+    type=click.Choice(list(PRESETS)),
+    help="Instead of stretching images to --size: `train`, a random part, flipped at random; `eval`, the middle.",
+)
 io_threads = count(
     "--io-threads",
     "Files that an actor reads at the same time, for storage that makes it wait.",
@@ -145,7 +151,7 @@ scale_margin = click.option(
     type=click.FloatRange(min=1),
     default=2.0,
     show_default=True,
-    help="With --decode scaled, how much larger than --size an image stays when it is decoded.",
+    help="With --decode scaled, how much larger than --size what is taken of an image stays when it is decoded.",
 )
 
 

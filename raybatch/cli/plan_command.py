@@ -50,6 +50,7 @@ def _rate(text: str) -> float:
 @options.batch_size
 @options.count("--batches", "Measure so many, made by one actor.", default=20)
 @options.one_worker
+@options.transform
 @options.reading
 @options.output
 def plan(
@@ -59,6 +60,7 @@ def plan(
     batch_size: int,
     batches: int,
     workers: ActorOptions,
+    transform: str | None,
     exclude: BadSampleLedger | None,
     output: Output,
     **reading: Any,
@@ -73,7 +75,7 @@ def plan(
 
     The exit status is 0, 1 if one consumer cannot receive so much, or 2 if nothing was measured.
     """
-    source, _ = folder_source(directory, size, exclude, **reading)
+    source, _ = folder_source(directory, size, exclude, transform, **reading)
     with workers.pool() as pool:
         assert pool is not None
         try:

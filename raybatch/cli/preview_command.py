@@ -19,6 +19,8 @@ from raybatch.cli.labelled_folder import folder_source
 from raybatch.cli.output import Output, listed
 from raybatch.image import contact_sheet
 from raybatch.loader import Loader
+from raybatch.order import RandomKeys, Rows
+from raybatch.order.seeds import seed_of
 from raybatch.sources import DataSource, SampleMapDataSource
 
 _LARGEST_EDGE = 256
@@ -74,6 +76,8 @@ def _module(where: str) -> ModuleType:
     help="Show what this makes of each image: an augmentation of raybatch.image.augment, or a function "
     "(image, rng=) that returns one. The image is a Pillow image, or an array if there is a --size.",
 )
+@options.transform
+@options.count("--draws", "Show so many random draws of each image, side by side.", default=1)
 @options.reading
 @options.output
 def preview(
@@ -84,34 +88,46 @@ def preview(
     shuffle: int | None,
     epoch: int,
     augment: Callable[..., Any] | None,
+    transform: str | None,
+    draws: int,
     output: Output,
     **reading: Any,
 ) -> None:
     """Write a contact sheet of the first images that the loader would deliver of DIRECTORY, with their labels.
 
-    What cannot be read is left out, and named.
+    With --draws, each is followed by what it would be in the next epochs. What cannot be read is left out, and named.
     """
     if augment is None:
         size = size or (224, 224)
-    stored, names = folder_source(directory, size, **reading)
+    stored, names = folder_source(directory, size, transform=transform, **reading)
+    stored.include_indices = True
     source = stored if augment is None else _augmented(stored, augment)
     with Loader(source, images, shuffle=shuffle, bad_samples="skip") as loader:
         loader.set_epoch(epoch)
-        shown, labels = next(iter(loader), ([], []))
+        indices, shown, labels = next(iter(loader), ([], [], []))
         bad = loader.bad_samples
     for sample in bad:
         output.console.print(Text(sample.message, "red"), soft_wrap=True)
     if len(shown) == 0:
         raise click.ClickException("none of the images can be shown")
+    columns = [shown]
+    for later in range(epoch + 1, epoch + draws):
+        keys = RandomKeys(seed_of(shuffle), later, 0)
+        columns.append(source.read(Rows.of(indices), keys)[1])
+    rows = [image for row in zip(*columns, strict=True) for image in row]
     texts = [names[label] for label in labels]
-    contact_sheet(shown, texts, largest_edge=_LARGEST_EDGE).save(out)
+    captions = [text for text in texts for _ in columns]
+    sheet = contact_sheet(rows, captions, draws if draws > 1 else None, _LARGEST_EDGE)
+    sheet.save(out)
     left_out = listed(bad, "index", "path", "message")
     figures = {"out": str(out), "labels": texts, "left_out": left_out}
     output.show(figures, [Text(f"{len(shown)} images are in {out}")])
 
 
 def _augmented(source: DataSource, augment: Callable[..., Any]) -> DataSource:
-    def augmented(image: Any, label: Any, rng: np.random.Generator) -> tuple[Any, Any]:
-        return augment(image, rng=rng), label
+    def augmented(
+        index: Any, image: Any, label: Any, rng: np.random.Generator
+    ) -> tuple[Any, Any, Any]:
+        return index, augment(image, rng=rng), label
 
     return SampleMapDataSource(source, augmented)

@@ -15,6 +15,7 @@ The names, parameters and distributions are those of torchvision's transforms fo
 from raybatch.image.augment.color import ColorJitter
 from raybatch.image.augment.crop import CenterCrop, RandomCrop, RandomResizedCrop
 from raybatch.image.augment.flip import RandomHorizontalFlip, RandomVerticalFlip
+from raybatch.image.augment.presets import classification_eval, classification_train
 from raybatch.image.augment.resize import Letterbox, Resize
 from raybatch.image.augment.transform import Compose, Transform
 
@@ -29,4 +30,6 @@ __all__ = [
     "RandomVerticalFlip",
     "Resize",
     "Transform",
+    "classification_eval",
+    "classification_train",
 ]

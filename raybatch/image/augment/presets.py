@@ -1,0 +1,22 @@
+"""The transforms that nearly every image model is trained and tested with."""
+
+from __future__ import annotations
+
+from raybatch.image.augment.crop import CenterCrop, RandomResizedCrop
+from raybatch.image.augment.flip import RandomHorizontalFlip
+from raybatch.image.augment.resize import Resize
+from raybatch.image.augment.transform import Compose
+
+
+def classification_train(size: int | tuple[int, int] = 224) -> Compose:
+    """Return the transform to train with: a random part of the image, scaled to `size`, flipped at random."""
+    return Compose([RandomResizedCrop(size), RandomHorizontalFlip()])
+
+
+def classification_eval(size: int | tuple[int, int] = 224) -> Compose:
+    """Return the transform to test with: the middle of the image, whose shorter edge is 256/224 of the longer one of `size`."""
+    longer = size if isinstance(size, int) else max(size)
+    return Compose([Resize(round(longer * 256 / 224)), CenterCrop(size)])
+
+
+PRESETS = {"train": classification_train, "eval": classification_eval}
