@@ -66,8 +66,7 @@ def _through_loader(work: Work, pool: WorkerPool, **reading: Any) -> Batches:
 def _loader(work: Work, pool: WorkerPool, layout: PixelLayout, **reading: Any) -> Iterator[Loader]:
     """Open a loader of `work`; the training recipe has its transform, the `layout` and a shuffled order."""
     if isinstance(work.recipe, Train):
-        crop, flip = augment.RandomResizedCrop(work.size), augment.RandomHorizontalFlip()
-        reading |= {"transform": augment.Compose([crop, flip]), "layout": layout}
+        reading |= {"transform": augment.classification_train(work.size), "layout": layout}
     else:
         reading["size"] = work.size
     images = ImageFileAccessor(work.paths, **reading)
