@@ -161,6 +161,7 @@ def test_a_wrong_contender_is_found(
     [
         ("unnormalised", "differs", "the mean image of 1000 draws is off by"),
         ("levels", "failed", "ValueError: a batch has values from"),
+        ("too_dark", "failed", "ValueError: a batch has values from -"),
         ("not_a_number", "failed", "ValueError: a batch has values from nan to nan"),
         ("channels_last", "failed", "ValueError: a batch is float32 (16, 24, 32, 3)"),
         ("blue_first", "differs", "the mean image of 1000 draws is off by"),

@@ -63,6 +63,11 @@ def levels(work: Work) -> Batches:
         yield images * np.float32(255), indices
 
 
+def too_dark(work: Work) -> Batches:
+    for images, indices in plain_loop(work):
+        yield images - np.float32(1), indices
+
+
 def not_a_number(work: Work) -> Batches:
     for images, indices in plain_loop(work):
         images[-1, 0, 0, 0] = np.nan
