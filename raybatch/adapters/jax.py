@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from raybatch.adapters.ahead import AheadLoader, as_it_is, map_leaves
+from raybatch.adapters.normalize import ImageLayout
 from raybatch.loader import Loader
 
 try:
@@ -17,12 +18,22 @@ except ImportError as error:
     raise ImportError("raybatch.adapters.jax needs JAX: pip install 'raybatch[jax]'") from error
 
 
-def to_jax(loader: Loader, sharding: Any = None, prefetch: int = 2) -> AheadLoader:
+def to_jax(
+    loader: Loader,
+    sharding: Any = None,
+    prefetch: int = 2,
+    normalize: Any = None,
+    channels_first: bool = False,
+) -> AheadLoader:
     """Return the epochs of `loader` with JAX arrays in place of arrays, put on their way `prefetch` batches ahead.
 
     `sharding` is a `jax.sharding.Sharding`, by which each array is spread over devices, or a device; None stands for
     JAX's default device. In a program of several processes, each with a loader of its own rank, an array is the part of
     this process, and the JAX array the global one. What JAX has no dtype for, as strings, stays as it is.
+
+    With `normalize=(mean, std)` images that are loaded as bytes become float32 on their device, as a `PixelLayout` of that mean
+    and std would make them, and `channels_first` makes them `(n, C, H, W)`; which arrays are images is as in
+    `raybatch.adapters.torch.LoaderDataset`.
 
     What it returns is iterated once an epoch, and has `len()`, `state_dict()` and `load_state_dict()` of the loader; a
     state counts what the loop has received. ValueError for a batch that `sharding` cannot divide: with
@@ -41,8 +52,35 @@ def to_jax(loader: Loader, sharding: Any = None, prefetch: int = 2) -> AheadLoad
         )
     else:
         put = functools.partial(jax.device_put, device=sharding)
-    prepare = functools.partial(map_leaves, functools.partial(_on_device, put))
+    on_device = functools.partial(_on_device, put)
+    images = ImageLayout.asked_for(normalize, channels_first)
+    if images is None:
+        prepare = functools.partial(map_leaves, on_device)
+    else:
+        prepare = functools.partial(
+            images.map_batch, functools.partial(_laid_out, images, on_device), on_device
+        )
     return AheadLoader(loader, prepare, as_it_is, prefetch)
+
+
+def _laid_out(images: ImageLayout, on_device: Callable[[Any], Any], array: Any) -> Any:
+    layout = images.bound(array)
+    pixels = on_device(array)
+    if images.is_float:
+        # As arguments: of constants the compiler would make other operations, which round differently.
+        numbers: Any = 255, images.layout.mean, images.layout.std
+        pixels = _normalized(pixels, *(np.asarray(values, np.float32) for values in numbers))
+    return _channels_first(pixels) if images.layout.channels_first and layout.channels else pixels
+
+
+@jax.jit  # type: ignore[untyped-decorator]
+def _normalized(pixels: Any, most: Any, mean: Any, std: Any) -> Any:
+    return (pixels.astype(np.float32) / most - mean) / std
+
+
+@jax.jit  # type: ignore[untyped-decorator]
+def _channels_first(pixels: Any) -> Any:
+    return pixels.transpose(0, 3, 1, 2)
 
 
 def _on_device(put: Callable[[Any], Any], leaf: Any) -> Any:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from raybatch.adapters.ahead import AheadLoader, as_it_is, map_leaves
+from raybatch.adapters.normalize import ImageLayout
 from raybatch.loader import Loader
 from raybatch.sources import Batch
 
@@ -34,6 +35,11 @@ class LoaderDataset(AheadLoader, IterableDataset):  # type: ignore[misc] # torch
     read-only, as arrays from Ray actors are: it would change what others read. With `writable` those are copied; with
     `pin_memory` all are, into page-locked memory. To a CUDA `device` batches are copied from pinned memory on a stream
     of their own, one batch ahead of the loop. To any other device they are moved as they come.
+
+    With `normalize=(mean, std)` images that are loaded as bytes, a quarter of the memory, become float32 on the device, as a
+    `PixelLayout` of that mean and std would make them; on CUDA on the stream of the copy. `channels_first` makes them
+    `(n, C, H, W)`. Images are the uint8 arrays `(n, H, W, C)` of a batch, or if it has none, the first that is `(n, H, W)`.
+    ValueError for a batch without images, or of another number of channels than mean and std have.
     """
 
     def __init__(
@@ -42,14 +48,18 @@ class LoaderDataset(AheadLoader, IterableDataset):  # type: ignore[misc] # torch
         device: Any = None,
         pin_memory: bool = False,
         writable: bool = False,
+        normalize: Any = None,
+        channels_first: bool = False,
     ) -> None:
         device = torch.device("cpu" if device is None else device)
+        images = ImageLayout.asked_for(normalize, channels_first)
         if device.type == "cuda":
-            copies = _CudaCopies(device)
+            copies = _CudaCopies(device, images)
             super().__init__(loader, copies.begin, copies.hand_over, ahead=1)
         else:
             to_tensor = functools.partial(_tensor_on, device, pin_memory, writable)
-            super().__init__(loader, functools.partial(map_leaves, to_tensor), as_it_is, ahead=0)
+            prepare = functools.partial(_mapped, to_tensor, images, device)
+            super().__init__(loader, prepare, as_it_is, ahead=0)
 
     def __iter__(self) -> Iterator[Any]:
         if get_worker_info() is not None:
@@ -61,21 +71,27 @@ class LoaderDataset(AheadLoader, IterableDataset):  # type: ignore[misc] # torch
 
 
 def to_torch(
-    loader: Loader, device: Any = None, pin_memory: bool = False, writable: bool = False
+    loader: Loader,
+    device: Any = None,
+    pin_memory: bool = False,
+    writable: bool = False,
+    normalize: Any = None,
+    channels_first: bool = False,
 ) -> LoaderDataset:
     """Return the epochs of `loader` with tensors in place of arrays; see `LoaderDataset`.
 
-    for x, y in to_torch(loader, device="cuda"):
+    for x, y in to_torch(loader, device="cuda", normalize=(mean, std), channels_first=True):
         ...
     """
-    return LoaderDataset(loader, device, pin_memory, writable)
+    return LoaderDataset(loader, device, pin_memory, writable, normalize, channels_first)
 
 
 class _CudaCopies:
     """Copies to a CUDA device that run beside what the loop computes there."""
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, images: ImageLayout | None) -> None:
         self._device = device
+        self._images = images
         self._stream: torch.cuda.Stream | None = None
 
     def begin(self, batch: Batch) -> tuple[Any, torch.cuda.Event]:
@@ -83,7 +99,7 @@ class _CudaCopies:
         if self._stream is None:
             self._stream = torch.cuda.Stream(self._device)
         with torch.cuda.stream(self._stream):
-            copies = map_leaves(self._copied, batch)
+            copies = _mapped(self._copied, self._images, self._device, batch)
         return copies, self._stream.record_event()
 
     def hand_over(self, begun: tuple[Any, torch.cuda.Event]) -> Any:
@@ -95,9 +111,52 @@ class _CudaCopies:
         return map_leaves(functools.partial(_recorded_on, current), copies)
 
     def _copied(self, leaf: Any) -> Any:
+        # torch keeps pinned memory, and gives it out again when the copy from it has arrived.
         tensor = _tensor_on(torch.device("cpu"), True, False, leaf)
         is_tensor = isinstance(tensor, torch.Tensor)
         return tensor.to(self._device, non_blocking=True) if is_tensor else tensor
+
+
+def _mapped(
+    to_tensor: Callable[[Any], Any], images: ImageLayout | None, device: torch.device, batch: Batch
+) -> Any:
+    """Return `batch` with tensors in place of arrays, and its images in the layout that is asked for."""
+    if images is None:
+        return map_leaves(to_tensor, batch)
+    if device.type == "cpu":
+        return images.map_batch(lambda image: to_tensor(_on_cpu(images, image)), to_tensor, batch)
+    return images.map_batch(lambda image: _on_device(images, to_tensor, image), to_tensor, batch)
+
+
+def _on_cpu(images: ImageLayout, array: Any) -> Any:
+    """Return images of bytes in their layout: floats in the memory of a tensor, which torch keeps for the next batch."""
+    layout = images.bound(array)
+    shape = (len(array), *layout.shape(*array.shape[1:3]))
+    out = torch.empty(shape, dtype=torch.float32 if images.is_float else torch.uint8).numpy()
+    is_moved = images.layout.channels_first and bool(layout.channels)
+    layout.lay_out(array, out.transpose(0, 2, 3, 1) if is_moved else out)
+    return out
+
+
+def _on_device(images: ImageLayout, to_tensor: Callable[[Any], Any], array: Any) -> Any:
+    layout = images.bound(array)
+    pixels = to_tensor(array)
+    if images.layout.channels_first and layout.channels:
+        pixels = pixels.permute(0, 3, 1, 2)
+    if not images.is_float:
+        return pixels.contiguous()
+    shape = (-1, 1, 1) if images.layout.channels_first and layout.channels else (-1,)
+    mean, std = (
+        torch.tensor(values, dtype=torch.float32, device=pixels.device).reshape(shape)
+        for values in (images.layout.mean, images.layout.std)
+    )
+    # In the order of torchvision's ToTensor and Normalize, so that each value is rounded as theirs is.
+    return (
+        pixels.to(torch.float32, memory_format=torch.contiguous_format)
+        .div_(255)
+        .sub_(mean)
+        .div_(std)
+    )
 
 
 def _recorded_on(stream: torch.cuda.Stream, leaf: Any) -> Any:

@@ -23,8 +23,8 @@ class HostFacts:
 
     `versions` of "Python", "ray" and "raybatch", None where one is not installed. `cores` this process may use;
     `shm_bytes` is the size of /dev/shm, 0 if there is none; `open_files` the soft limit of a process, -1 for none;
-    `kernel` is "usable", "no Numba", or why it is not used. `unreadable` has what is wrong with paths that cannot be
-    read. `auth_mode` is "token" where Ray asks for one; its processes inherit it. `store_bytes` is the size of Ray's
+    `kernel` is "usable", or why it is not used, and `jpeg_decoder` likewise. `unreadable` has what is wrong with paths that
+    cannot be read. `auth_mode` is "token" where Ray asks for one; its processes inherit it. `store_bytes` is the size of Ray's
     object store, None where no Ray was asked.
     """
 
@@ -35,6 +35,7 @@ class HostFacts:
     memory_bytes: int
     open_files: int
     kernel: str
+    jpeg_decoder: str
     unreadable: dict[str, str]
     auth_mode: str
     store_bytes: int | None = None
@@ -54,6 +55,7 @@ def look(paths: list[str]) -> HostFacts:
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         open_files=-1 if soft_limit == resource.RLIM_INFINITY else soft_limit,
         kernel=_kernel(),
+        jpeg_decoder=_jpeg_decoder(),
         unreadable={path: error for path, error in errors.items() if error is not None},
         auth_mode=os.environ.get("RAY_AUTH_MODE", "").lower(),
     )
@@ -83,12 +85,16 @@ def _size_of(folder: str) -> int:
 
 
 def _kernel() -> str:
-    if importlib.util.find_spec("numba") is None:
-        return "no Numba"
-    try:
-        from raybatch.image.resampling import has_kernel
+    from raybatch.image.kernel import fault
 
-        return "usable" if has_kernel() else "its pixels are not Pillow's, or it cannot be compiled"
+    return fault() or "usable"
+
+
+def _jpeg_decoder() -> str:
+    try:
+        from raybatch.image.jpeg import fault
+
+        return fault() or "usable"
     except Exception as error:
         return f"{type(error).__name__}: {error}"
 

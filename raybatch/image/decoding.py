@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO, Any
 
-from PIL import ExifTags, Image, ImageOps
+import numpy as np
+import numpy.typing as npt
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from raybatch.image.resampling import Pixels, reduced
+from raybatch.errors import ImageReadError
+from raybatch.image.jpeg import MAGIC, SCALES, JpegHeader, decode, fault, header
+from raybatch.image.resampling import Pixels, as_image, reduced, size_of
 from raybatch.image.view import Size, View
 
 # Where Pillow has no direct way from one mode to another, it has one by these.
@@ -15,51 +22,161 @@ _DETOURS = ((), ("LA",), ("RGB",), ("L",), ("RGB", "L"))
 
 Colour = tuple[int, int, int]
 
-# Orientations in which an image lies on its side.
+# Orientations in which an image lies on its side, and in which its stored rows and columns run backwards.
 _TURNED = range(5, 9)
+_ROWS = {
+    orientation: slice(None, None, -1 if orientation in (3, 4, 6, 7) else 1)
+    for orientation in range(1, 9)
+}
+_COLUMNS = {
+    orientation: slice(None, None, -1 if orientation in (2, 3, 7, 8) else 1)
+    for orientation in range(1, 9)
+}
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How an image is decoded: `mode`, `background`, `formats` and `max_pixels` are those of an `ImageReader`.
+
+    With `is_turned` it is seen the way that its EXIF data says. With `margin` its decoder may make it smaller, as long as what is
+    taken of it stays so many times larger than the result.
+    """
+
+    mode: str | None
+    background: Colour | None
+    is_turned: bool
+    margin: float | None
+    formats: tuple[str, ...]
+    max_pixels: int
+
+    def finished(self, image: Image.Image) -> Image.Image:
+        """Return a decoded image on its background, in its mode."""
+        if self.background is not None:
+            image = on_background(image, self.background)
+        return image if self.mode is None else converted(image, self.mode)
+
+
+@contextmanager
+def opened(file: IO[bytes], how: Decoding, *, as_array: bool) -> Iterator[Encoded | EncodedJpeg]:
+    """Give the image in `file`, of which only the header has been read; an error inside is an ImageReadError with the cause.
+
+    With `as_array` its pixels may be an array, which has no metadata.
+    """
+    kind = None
+    try:
+        jpeg = _opened_jpeg(file, how) if as_array else None
+        if jpeg is not None:
+            kind = "JPEG"
+            _check_pixels(jpeg.size, how.max_pixels)
+            yield jpeg
+            return
+        with Image.open(file, formats=how.formats) as image:
+            kind = image.format
+            _check_pixels(image.size, how.max_pixels)
+            yield Encoded(image, how)
+    except UnidentifiedImageError as error:
+        # Its message has the address of the file object in it.
+        raise ImageReadError(None, "UnidentifiedImageError: cannot identify image file") from error
+    except Exception as error:
+        raise ImageReadError(kind, f"{type(error).__name__}: {error}") from error
+
+
+def _opened_jpeg(file: IO[bytes], how: Decoding) -> EncodedJpeg | None:
+    """Return the image in `file` for the second decoder; None if it is Pillow's, and `file` is where it was then."""
+    if "JPEG" not in how.formats or fault() is not None:
+        return None
+    start = file.read(len(MAGIC))
+    if start == MAGIC:
+        data = start + file.read()
+        found, limit = header(data), Image.MAX_IMAGE_PIXELS
+        # Beyond that limit, Pillow warns or refuses.
+        if found is not None and (limit is None or found.width * found.height <= limit):
+            return EncodedJpeg(data, found, how)
+    file.seek(0)
+    return None
+
+
+def _check_pixels(size: Size, max_pixels: int) -> None:
+    pixels = size[0] * size[1]
+    if pixels > max_pixels:
+        raise ValueError(f"{pixels} pixels are more than max_pixels={max_pixels}")
 
 
 class Encoded:
-    """The image in `opened`, whose header Pillow has read.
+    """The image in `opened`, whose header Pillow has read, with its `size` as it is seen."""
 
-    With `is_turned` it is seen the way that its EXIF data says, and `size` is that. With `margin` its decoder may make it
-    smaller, as long as what is taken of it stays so many times larger than the result. `finished` returns what the settings of
-    a reader make of the decoded image.
-    """
-
-    def __init__(
-        self,
-        opened: Image.Image,
-        is_turned: bool,
-        margin: float | None,
-        finished: Callable[[Image.Image], Image.Image],
-    ) -> None:
+    def __init__(self, opened: Image.Image, how: Decoding) -> None:
         self._opened = opened
-        self._orientation = orientation_of(opened) if is_turned else 1
-        self._margin = margin
-        self._finished = finished
-        self.size: Size = self._as_seen(opened.size)
+        self._how = how
+        self._orientation = orientation_of(opened) if how.is_turned else 1
+        self.size: Size = _as_seen(opened.size, self._orientation)
 
     def pixels(self, view: View) -> tuple[Pixels, View]:
         """Return the image, decoded, and the view of it."""
-        image = self._opened
-        wanted = None if self._margin is None else view.wanted_size(self._margin)
-        shrunk = None if wanted is None else image.draft(None, self._as_seen(wanted))
+        image, margin = self._opened, self._how.margin
+        wanted = None if margin is None else view.wanted_size(margin)
+        shrunk = None if wanted is None else image.draft(None, _as_seen(wanted, self._orientation))
         # Some formats know their mode only now.
         image.load()
         if self._orientation != 1:
             image = ImageOps.exif_transpose(image)
-        image = self._finished(image)
+        image = self._how.finished(image)
         if shrunk is not None:
-            return image, view.of_shrunk(image.size, self._as_seen(shrunk[1][2:]))
-        return (image, view) if self._margin is None else reduced(image, view, self._margin)
-
-    def _as_seen(self, size: Any) -> Any:
-        """Return a width and a height, exchanged if the image lies on its side."""
-        return (size[1], size[0]) if self._orientation in _TURNED else tuple(size)
+            extent = _as_seen(shrunk[1][2:], self._orientation)
+            return image, view.of_shrunk(image.size, extent)
+        return (image, view) if margin is None else reduced(image, view, margin)
 
 
-def orientation_of(image: Image.Image) -> int:
+class EncodedJpeg:
+    """The JPEG file `data`, with its `header`, for the second decoder; what that cannot decode, Pillow does."""
+
+    def __init__(self, data: bytes, header: JpegHeader, how: Decoding) -> None:
+        self._data = data
+        self._header = header
+        self._how = how
+        self._orientation = orientation_of(header) if how.is_turned else 1
+        self.size: Size = _as_seen((header.width, header.height), self._orientation)
+
+    def pixels(self, view: View) -> tuple[Pixels, View]:
+        """Return the image, decoded, and the view of it; an array is valid until this thread decodes another."""
+        header, scale = self._header, 1
+        if self._how.margin is not None and (wanted := view.wanted_size(self._how.margin)):
+            width, height = _as_seen(wanted, self._orientation)
+            # As `draft` of Pillow's chooses it.
+            most = min(header.width // width, header.height // height)
+            scale = next((scale for scale in reversed(SCALES) if scale <= most), 1)
+        pixels = decode(self._data, header, scale)
+        if pixels is None:
+            with Image.open(io.BytesIO(self._data), formats=["JPEG"]) as opened:
+                return Encoded(opened, self._how).pixels(view)
+        if header.mode == "L":
+            # A Pillow image shares the memory of a grey array, and may live longer than that is valid.
+            pixels = pixels.copy()
+        extent = _as_seen((header.width / scale, header.height / scale), self._orientation)
+        turned = _turned(pixels, self._orientation)
+        view = view.of_shrunk(size_of(turned), extent)
+        if self._how.mode in (header.mode, None):
+            return turned, view
+        return self._how.finished(as_image(turned)), view
+
+
+def _as_seen(size: Any, orientation: int) -> Any:
+    """Return a width and a height, exchanged if an image of that EXIF orientation lies on its side."""
+    return (size[1], size[0]) if orientation in _TURNED else tuple(size)
+
+
+def _turned(pixels: npt.NDArray[np.uint8], orientation: int) -> npt.NDArray[np.uint8]:
+    """Return pixels of one or four bytes the way that an EXIF orientation says."""
+    if orientation == 1:
+        return pixels
+    units: Any = pixels if pixels.ndim == 2 else pixels.view(np.uint32)[..., 0]
+    units = units[_ROWS[orientation], _COLUMNS[orientation]]
+    units = np.ascontiguousarray(units.T if orientation in _TURNED else units)
+    turned: npt.NDArray[np.uint8] = units if pixels.ndim == 2 else units[..., None].view(np.uint8)
+    return turned
+
+
+def orientation_of(image: Image.Image | JpegHeader) -> int:
     """Return the EXIF orientation of `image`, from 1 to 8; 1 if it has none that makes sense."""
     orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     return orientation if orientation in range(1, 9) else 1

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from raybatch.image.kernel import usable_kernel
 from raybatch.stages import stage
 
 
@@ -107,21 +108,22 @@ class BoundLayout:
     def write(self, image: Any, out: npt.NDArray[Any]) -> None:
         """Write the pixels of a Pillow image into `out`, an array of `shape`."""
         with stage("stack"):
-            self._write(image, self.canvas(out))
+            self.lay_out(np.asarray(image), self.canvas(out))
 
-    def _write(self, image: Any, out: npt.NDArray[Any]) -> None:
+    def lay_out(self, pixels: npt.NDArray[Any], out: npt.NDArray[Any]) -> None:
+        """Write `pixels` `(..., H, W, C)`, or `(..., H, W)` of one channel, into `out`, of that shape and `dtype`."""
         if self.dtype.kind != "f":
-            out[...] = image
+            out[...] = pixels
             return
-        pixels = np.asarray(image)
+        if not self.channels:
+            pixels, out = pixels[..., None], out[..., None]
         if self.table is None:
-            planes = pixels if self.channels else pixels[..., None]
-            out[...] = self.layout._normalised(planes, self.dtype).reshape(pixels.shape)
-        elif self.channels:
+            out[...] = self.layout._normalised(pixels, self.dtype)
+            return
+        kernel = usable_kernel() if self.is_of_bytes else None
+        if kernel is None or not kernel.look_up(pixels, self.table, out):
             for channel, values in enumerate(self.table):
                 np.take(values, pixels[..., channel], out=out[..., channel], mode="clip")
-        else:
-            np.take(self.table[0], pixels, out=out, mode="clip")
 
 
 def _numbers(name: str, value: Any) -> tuple[float, ...]:

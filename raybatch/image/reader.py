@@ -11,10 +11,9 @@ from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageColor, ImageMode, UnidentifiedImageError
+from PIL import Image, ImageColor, ImageMode
 
 from raybatch.checks import height_and_width, one_of
-from raybatch.errors import ImageReadError
 from raybatch.image.augment.resize import FITS
 from raybatch.image.augment.transform import (
     Change,
@@ -24,7 +23,7 @@ from raybatch.image.augment.transform import (
     flat,
     is_random,
 )
-from raybatch.image.decoding import Colour, Encoded, converted, on_background
+from raybatch.image.decoding import Colour, Decoding, opened
 from raybatch.image.pixels import BoundLayout
 from raybatch.image.resampling import filter_name
 from raybatch.image.viewed import Viewed
@@ -96,7 +95,7 @@ class ImageReader:
 
         `rng` is for the transform, which needs it if it is a random one.
         """
-        with self._viewed(file, rng) as viewed:
+        with self._viewed(file, rng, as_array=False) as viewed:
             return viewed.image()
 
     def read_into(
@@ -110,30 +109,21 @@ class ImageReader:
 
         There may be no Pillow image of that size, nor any copy of the pixels.
         """
-        with self._viewed(file, rng) as viewed:
+        with self._viewed(file, rng, as_array=True) as viewed:
             self._check_size(viewed.size)
             viewed.write(layout, out)
 
     @contextmanager
-    def _viewed(self, file: IO[bytes], rng: np.random.Generator | None) -> Iterator[Viewed]:
+    def _viewed(
+        self, file: IO[bytes], rng: np.random.Generator | None, *, as_array: bool
+    ) -> Iterator[Viewed]:
         """Give what is to be taken of the image in `file`; an error inside is an ImageReadError."""
         if rng is None and self.is_random:
             raise ValueError("a random transform needs `rng`, a NumPy generator")
-        image = None
-        try:
-            with stage("decode"), Image.open(file, formats=self.formats) as image:
-                _check_pixels(image.size, self.max_pixels)
-                margin = self.scale_margin if self.decode == "scaled" else None
-                source = Encoded(image, self.exif_orientation, margin, self._finished)
-                yield changed(source, self._changes, rng)
-        except UnidentifiedImageError as error:
-            # Its message has the address of the file object in it.
-            reason = "UnidentifiedImageError: cannot identify image file"
-            raise ImageReadError(None, reason) from error
-        except Exception as error:
-            raise ImageReadError(
-                None if image is None else image.format, f"{type(error).__name__}: {error}"
-            ) from error
+        # A Pillow image has its metadata, at which a function of the program's own may look.
+        as_array = as_array and all(isinstance(change, Transform) for change in self._changes)
+        with stage("decode"), opened(file, self._decoding, as_array=as_array) as source:
+            yield changed(source, self._changes, rng)
 
     @cached_property
     def is_random(self) -> bool:
@@ -160,18 +150,13 @@ class ImageReader:
     @cached_property
     def dtype(self) -> np.dtype[Any]:
         """The dtype of the pixels in `mode`; ValueError if the mode is None."""
-        return np.dtype(ImageMode.getmode(self._known_mode()).typestr)
+        return np.dtype(ImageMode.getmode(_known(self.mode)).typestr)
 
     @cached_property
     def channels(self) -> tuple[int, ...]:
         """What follows (H, W) in the shape of an image: (3,) for RGB, () for L; ValueError if None."""
-        bands = len(ImageMode.getmode(self._known_mode()).bands)
+        bands = len(ImageMode.getmode(_known(self.mode)).bands)
         return () if bands == 1 else (bands,)
-
-    def _known_mode(self) -> str:
-        if self.mode is None:
-            raise ValueError("the mode of the pixels is known only when a mode is given")
-        return self.mode
 
     @cached_property
     def _changes(self) -> tuple[Change, ...]:
@@ -191,16 +176,22 @@ class ImageReader:
                 "{} × {}".format(*self.output_size)
             )
 
-    def _finished(self, image: Image.Image) -> Image.Image:
-        if self.background is not None:
-            image = on_background(image, self.background)  # type: ignore[arg-type]
-        return image if self.mode is None else converted(image, self.mode)
+    @cached_property
+    def _decoding(self) -> Decoding:
+        return Decoding(
+            self.mode,
+            self.background,  # type: ignore[arg-type]
+            self.exif_orientation,
+            self.scale_margin if self.decode == "scaled" else None,
+            self.formats,
+            self.max_pixels,
+        )
 
 
-def _check_pixels(size: tuple[int, int], max_pixels: int) -> None:
-    pixels = size[0] * size[1]
-    if pixels > max_pixels:
-        raise ValueError(f"{pixels} pixels are more than max_pixels={max_pixels}")
+def _known(mode: str | None) -> str:
+    if mode is None:
+        raise ValueError("the mode of the pixels is known only when a mode is given")
+    return mode
 
 
 def _check_colour(colour: Any) -> Colour:

@@ -7,10 +7,8 @@ mirrors and lays out in one go, from the memory of the image to that of the resu
 from __future__ import annotations
 
 import ctypes
-import logging
 import math
-from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -18,17 +16,13 @@ import pyarrow as pa
 from PIL import Image, ImageMode
 
 from raybatch.checks import one_of
+from raybatch.image.kernel import Memory, usable_kernel
 from raybatch.image.view import Fill, Mirror, Scale, Size, View
-
-if TYPE_CHECKING:
-    from raybatch.image.compiled import Kernel, Memory
 
 # An image in memory: one of Pillow's, or uint8 (H, W, 3) for RGB, (H, W) for L, and (H, W, 4) for RGB with a byte to spare.
 Pixels: TypeAlias = Image.Image | npt.NDArray[np.uint8]
 
 RESAMPLING = {resampling.name.lower(): resampling for resampling in Image.Resampling}
-
-_LOGGER = logging.getLogger(__name__)
 
 # The modes with 8 bits a channel that Pillow resamples as they are: bytes a pixel, and channels.
 _MODES = {
@@ -60,7 +54,7 @@ def as_image(pixels: Pixels) -> Image.Image:
     if isinstance(pixels, Image.Image):
         return pixels
     if pixels.shape[2:] == (4,):
-        return Image.frombuffer("RGB", size_of(pixels), pixels, "raw", "RGBX", 0, 1)
+        return Image.frombytes("RGB", size_of(pixels), pixels, "raw", "RGBX")
     return Image.fromarray(pixels)
 
 
@@ -105,7 +99,7 @@ def write_view(
     `out` is an array (H, W, C) or (H, W) of any strides: of uint8, or of float32 with the `(C, 256)` values of `table` for the
     bytes. What lies outside of the image stays as it is, see `margins`.
     """
-    kernel = _kernel()
+    kernel = usable_kernel()
     if kernel is None or any(view.flip):
         return False
     memory = _memory_of(pixels)
@@ -173,7 +167,7 @@ def reduced(image: Image.Image, view: View, gap: float) -> tuple[Image.Image, Vi
 
 def can_resample(mode: str, resample: Image.Resampling) -> bool:
     """Return whether the kernel can write images of `mode` that are scaled by the filter `resample`."""
-    kernel = _kernel()
+    kernel = usable_kernel()
     return kernel is not None and mode in _MODES and resample.name in kernel.filters
 
 
@@ -263,34 +257,3 @@ def _canvas_of(image: Image.Image) -> npt.NDArray[np.uint8] | None:
     shape = (image.height, image.width, memory.pixel_bytes)[: 2 if memory.pixel_bytes == 1 else 3]
     writable = (ctypes.c_uint8 * math.prod(shape)).from_address(memory.address)
     return np.ctypeslib.as_array(writable).reshape(shape)
-
-
-def has_kernel() -> bool:
-    """Return whether 8-bit images are resampled by the compiled kernel; the first call on a host compiles it."""
-    return _kernel() is not None
-
-
-@cache
-def _kernel() -> Kernel | None:
-    """Return the kernel if its pixels are those of the Pillow that is installed, None without one."""
-    try:
-        from raybatch.image.compiled import Kernel
-
-        kernel = Kernel()
-    except ImportError:
-        return None
-    except RuntimeError as error:
-        _LOGGER.warning("Pillow resizes images, since there is no compiled kernel: %s", error)
-        return None
-    noise = np.random.default_rng(0).integers(0, 256, (90, 20, 3), np.uint8)
-    size, resample, box = (15, 12), Image.Resampling.BICUBIC, (0.0, 0.0, 20.0, 90.0)
-    wanted = np.asarray(Image.fromarray(noise).resize(size, resample, box))
-    source, out = _memory_of(noise), np.empty_like(wanted)
-    assert source is not None
-    for is_vertical_first in (False, True):
-        kernel.tall_vertical_first = is_vertical_first
-        memory = *source[:3], 3, 20, 90
-        kernel.resample(memory, size, resample.name, box, (out.ctypes.data, *out.strides))
-        if np.array_equal(out, wanted):
-            return kernel
-    return None

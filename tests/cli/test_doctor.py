@@ -47,6 +47,7 @@ def test_a_machine_that_is_well(photos: list[str], tmp_path: Path) -> None:
     assert f"ok      cores, this machine: {len(os.sched_getaffinity(0))}" in text
     assert f"ok      version of ray: {ray.__version__} on 1 host" in text
     assert f"ok      address file: there is no {tmp_path}/ray/ray_current_cluster" in text
+    assert "ok      JPEG decoder, this machine: usable" in text
     assert "problem" not in text
 
 
@@ -58,14 +59,16 @@ def test_what_is_wrong_with_a_machine(tmp_path: Path) -> None:
         (tmp_path / "ray" / "ray_current_cluster").write_text(address)
         (tmp_path / "empty").mkdir()
         os.mkfifo(tmp_path / "pipe")
-        (tmp_path / "llvmlite").mkdir()
-        (tmp_path / "llvmlite" / "__init__.py").write_text("raise ImportError('broken')")
+        (tmp_path / "simplejpeg.py").write_text(
+            "def decode_jpeg(*args, **options): raise ValueError"
+        )
         paths = [str(tmp_path / name) for name in ("missing", "empty", "pipe")]
         found = diagnose(
             *paths,
             status=1,
             before=("bash", "-c", 'ulimit -n 512; exec "$@"', "bash"),
             RAY_TMPDIR=str(tmp_path),
+            RAYBATCH_KERNEL="none",
             PYTHONPATH=f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}",
         )
     assert found["open files, this machine"] == ("problem", "at most 512")
@@ -77,6 +80,9 @@ def test_what_is_wrong_with_a_machine(tmp_path: Path) -> None:
         assert status == "problem"
         assert reason in seen
     assert found["resize kernel, this machine"][0] == "warning"
+    status, seen = found["JPEG decoder, this machine"]
+    assert status == "warning"
+    assert "not Pillow's" in seen
 
 
 def test_shared_memory_that_is_too_small(tmp_path: Path) -> None:
@@ -142,13 +148,29 @@ def test_hosts_that_differ() -> None:
     assert found["version of ray"].status == "problem"
     assert found["version of ray"].seen == f"{ray.__version__} here; b: 2.41.0"
     assert found["version of raybatch"].seen.endswith("here; b: not installed")
-    assert "Numba" in found_kernel(replace(here, kernel="no Numba"))
+    assert "not built" in found_kernel(replace(here, kernel="it was not built"))
+
+
+@pytest.mark.parametrize(
+    ("seen", "status", "advice"),
+    [
+        ("usable", "ok", ""),
+        ("no simplejpeg", "warning", "raybatch[fast]"),
+        ("its pixels are not Pillow's (grey)", "warning", "upgrade pillow and simplejpeg"),
+    ],
+)
+def test_the_jpeg_decoder(seen: str, status: str, advice: str) -> None:
+    found = diagnosis.of_host("a", replace(look([]), jpeg_decoder=seen))
+    (decoder,) = [one for one in found if one.check == "JPEG decoder, a"]
+    assert (decoder.status, decoder.seen) == (status, seen)
+    assert advice in decoder.advice
+    assert bool(decoder.advice) == (status != "ok")
 
 
 def found_kernel(facts: Any) -> str:
     kernel = [one for one in diagnosis.of_host("a", facts) if one.check.startswith("resize")]
     assert [one.status for one in kernel] == ["warning"]
-    assert "raybatch[fast]" in kernel[0].advice
+    assert "C compiler" in kernel[0].advice
     return kernel[0].seen
 
 

@@ -13,9 +13,7 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
-from pathlib import Path
 
 import raybatch as rb
 from raybatch.accessors import find_images
@@ -113,9 +111,7 @@ def main() -> None:
     parser.add_argument("--plain", action="store_true")
     arguments = parser.parse_args()
     if arguments.plain:  # the actors start with this environment
-        blocker = tempfile.TemporaryDirectory()
-        Path(blocker.name, "llvmlite.py").write_text("raise ImportError")
-        os.environ["PYTHONPATH"] = os.pathsep.join([blocker.name, os.environ.get("PYTHONPATH", "")])
+        os.environ["RAYBATCH_KERNEL"] = "none"
     program = LOOPS[arguments.loop]
     paths = find_images(arguments.dir)
     edge = arguments.edge

@@ -21,6 +21,7 @@ from PIL import Image
 
 from raybatch.image import PixelLayout, augment, resampling
 from raybatch.image.augment.transform import changed
+from raybatch.image.kernel import fault, usable_kernel
 from raybatch.image.viewed import InMemory
 from raybatch.stores.listing import find_images
 
@@ -65,12 +66,12 @@ def crop_work(*, from_array: bool) -> Work:
 def measure(name: str, work: Work, images: list[Image.Image], rounds: int) -> None:
     """Print the medians of Pillow's way and of the kernel's, whose results must be equal."""
     times: dict[str, list[float]] = {"Pillow": [], "kernel": []}
-    kernel = resampling._kernel()
+    kernel = usable_kernel()
     for seed in range(rounds):
         for image in images:
             results = []
             for way, used in (("Pillow", None), ("kernel", kernel)):
-                with mock.patch.object(resampling, "_kernel", lambda used=used: used):
+                with mock.patch.object(resampling, "usable_kernel", lambda used=used: used):
                     if seed == 0:
                         work(image, np.random.default_rng(seed))  # whatever is made once
                     rng = np.random.default_rng(seed)
@@ -100,8 +101,8 @@ def main() -> None:
     for path in find_images(str(arguments.folder))[: arguments.count]:
         with Image.open(path) as image:
             images.append(image.convert("RGB"))
-    if resampling._kernel() is None:
-        raise SystemExit("there is no kernel: pip install 'raybatch[fast]'")
+    if reason := fault():
+        raise SystemExit(f"there is no kernel: {reason}")
     for name, layout in LAYOUTS.items():
         measure(name, layout_work(layout), images, arguments.rounds)
     measure("crop and flip, image → array", crop_work(from_array=False), images, arguments.rounds)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import itertools
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -14,17 +16,30 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from raybatch.image import ImageReader, PixelLayout, augment, resampling
-from raybatch.image.view import Scale, View
+from raybatch.image import ImageReader, PixelLayout, augment, kernel, resampling
+from raybatch.image.view import Crop, Scale, View
 
 FILTERS = [Image.Resampling[name] for name in ("BOX", "BILINEAR", "HAMMING", "BICUBIC", "LANCZOS")]
 BANDS = {"RGB": 3, "L": 1, "CMYK": 4, "RGBX": 4, "YCbCr": 3, "HSV": 3}
 BILINEAR = Image.Resampling.BILINEAR
 
 
-@pytest.fixture(scope="module", autouse=True)
-def with_kernel() -> None:
-    assert resampling._kernel() is not None, "the tests need the extra `fast`"
+pytestmark = pytest.mark.skipif(kernel.fault() is not None, reason=f"no kernel: {kernel.fault()}")
+
+
+@pytest.fixture(params=kernel.VERSIONS)
+def version(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Each version of the kernel that this processor can run."""
+    best = kernel.usable_kernel()
+    assert best is not None
+    if request.param not in best.versions:
+        # Not a skip: nothing that one could install would help.
+        monkeypatch.setattr(resampling, "usable_kernel", lambda: best)
+        return best.versions[-1]
+    chosen = kernel.Kernel(request.param)
+    chosen.tall_vertical_first = best.tall_vertical_first
+    monkeypatch.setattr(resampling, "usable_kernel", lambda: chosen)
+    return str(request.param)
 
 
 def noise(mode: str, width: int, height: int, seed: int = 0) -> Image.Image:
@@ -67,13 +82,25 @@ def check(image: Image.Image, size: tuple[int, int], resample: Image.Resampling,
     if image.mode in ("RGB", "L"):
         from_array = resized(np.asarray(image), size, resample, box)
         np.testing.assert_array_equal(np.asarray(from_array), wanted, about)
+    part = (
+        size[0] // 3,
+        size[1] // 4,
+        size[0] // 3 + 1 + size[0] // 2,
+        size[1] // 4 + 1 + size[1] // 2,
+    )
+    part = (*part[:2], min(part[2], size[0]), min(part[3], size[1]))
+    view = scaled_view(image, size, resample, box).then(Crop(part))
+    assert view is not None
+    window = np.asarray(resampling.image_of(image, view))
+    np.testing.assert_array_equal(window, wanted[part[1] : part[3], part[0] : part[2]], about)
     return used
 
 
 @pytest.mark.parametrize("resample", FILTERS, ids=lambda resample: resample.name)
+@pytest.mark.usefixtures("version")
 def test_any_shape_and_box(resample: Image.Resampling) -> None:
     rng = np.random.default_rng(resample)
-    used, count = 0, 700
+    used, count = 0, 350
     for number in range(count):
         width, height, *size = np.exp(rng.uniform(0, np.log([160, 160, 120, 120]))).astype(int)
         image = noise(list(BANDS)[number % len(BANDS)], width, height, number)
@@ -173,7 +200,7 @@ def test_files_are_read_into_every_layout(
         reader = ImageReader(size, mode, fit=fit, resample="bicubic", decode=decode)
         got = reader_pixels(reader, layout, data)
         with monkeypatch.context() as patched:
-            patched.setattr(resampling, "_kernel", lambda: None)
+            patched.setattr(resampling, "usable_kernel", lambda: None)
             wanted = reader_pixels(reader, layout, data)
         assert got.dtype == wanted.dtype
         np.testing.assert_array_equal(got, wanted)
@@ -215,7 +242,7 @@ def test_crops_and_flips_are_those_of_pillow(monkeypatch: pytest.MonkeyPatch) ->
             got = transform(view, rng=np.random.default_rng(seed))
             assert got.flags.writeable
             with monkeypatch.context() as patched:
-                patched.setattr(resampling, "_kernel", lambda: None)
+                patched.setattr(resampling, "usable_kernel", lambda: None)
                 image = Image.fromarray(np.ascontiguousarray(view))
                 # An image is flipped by Pillow, an array by how it is written.
                 for alike in (image, view):
@@ -290,44 +317,57 @@ def test_threads_do_not_disturb_each_other() -> None:
 def test_a_kernel_with_other_pixels_than_the_installed_pillow_is_not_used(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    make: Any = resampling._kernel.__wrapped__
+    make: Any = kernel._kernels.__wrapped__
     resize = Image.Image.resize
-    assert make() is not None
+    assert make()[1] is not None
 
     def brighter(self: Image.Image, *arguments: Any) -> Image.Image:
         return resize(self, *arguments).point(lambda value: value ^ 1)
 
     monkeypatch.setattr(Image.Image, "resize", brighter)
-    assert make() is None
+    assert make() == ("its pixels are not Pillow's", None)
+
+
+def test_a_kernel_that_was_not_built_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    fault, made = kernel._kernels.__wrapped__()
+    assert fault is not None
+    assert "it was not built" in fault
+    assert made is None
+
+
+def test_a_version_that_the_processor_lacks_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel, "VERSIONS", (*kernel.VERSIONS, "next"))
+    with pytest.raises(ValueError, match="cannot run 'next'"):
+        kernel.Kernel("next")
 
 
 PROGRAM = """
-import hashlib, io, sys
-if sys.argv[1] == "without":
-    sys.modules["llvmlite"] = None
-import raybatch, raybatch.image.augment
-assert sys.modules.get("llvmlite") is None, "imported before it is needed"
-from raybatch.image import ImageReader, PixelLayout, resampling
+import hashlib, io
+from raybatch.image import ImageReader, PixelLayout, kernel
 from PIL import Image
+import numpy as np
 file = io.BytesIO()
 Image.radial_gradient("L").save(file, "PNG")
 reader = ImageReader((60, 50), resample="lanczos")
 layout = PixelLayout(mean=0.5, std=0.25).bound(reader.dtype, reader.channels)
-import numpy as np
 out = np.empty((60, 50, 3), np.float32)
 reader.read_into(file, layout, out)
-assert sys.modules.get("numba") is None, "imported where the code is compiled"
-print(hashlib.sha256(out).hexdigest(), resampling._kernel() is None)
+print(hashlib.sha256(out).hexdigest(), kernel.fault())
 """
 
 
-def test_without_numba_the_pixels_are_the_same() -> None:
+def test_without_the_kernel_the_pixels_are_the_same() -> None:
     lines = []
-    for how in ("with", "without"):
+    for setting in ("", "none"):
         result = subprocess.run(
-            [sys.executable, "-c", PROGRAM, how], capture_output=True, text=True, check=False
+            [sys.executable, "-c", PROGRAM],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "RAYBATCH_KERNEL": setting},
         )
         assert result.stderr == ""
         lines.append(result.stdout.split())
     assert lines[0][0] == lines[1][0]
-    assert [line[1] for line in lines] == ["False", "True"]
+    assert [line[1] for line in lines] == ["None", "RAYBATCH_KERNEL=none"]

@@ -13,9 +13,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from raybatch.image import ImageReader, PixelLayout, augment, resampling
+from raybatch.errors import ImageReadError
+from raybatch.image import (
+    ImageReader,
+    PixelLayout,
+    augment,
+    decoding,
+    jpeg,
+    kernel,
+    resampling,
+)
 from raybatch.image.augment.transform import Geometric
-from raybatch.image.decoding import Encoded
+from raybatch.image.decoding import Decoding, Encoded
 from raybatch.image.view import Crop, Mirror, Scale, Step, View
 from raybatch.image.viewed import InMemory, Viewed
 
@@ -75,9 +84,9 @@ def steps(draw: st.DrawFn, width: int, height: int) -> list[Step]:
 @pytest.fixture(params=["kernel", "Pillow"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     if request.param == "Pillow":
-        monkeypatch.setattr(resampling, "_kernel", lambda: None)
-    else:
-        assert resampling.has_kernel()
+        monkeypatch.setattr(resampling, "usable_kernel", lambda: None)
+    elif fault := kernel.fault():
+        pytest.skip(f"no kernel: {fault}")
     return str(request.param)
 
 
@@ -161,7 +170,7 @@ def test_the_decoder_shrinks_as_far_as_the_box_allows(view: Step, wanted: int) -
     data = io.BytesIO()
     noise("RGB", 2000, 1500).save(data, "JPEG")
     with Image.open(data) as image:
-        source = Encoded(image, False, 2.0, lambda image: image)
+        source = Encoded(image, Decoding("RGB", None, False, 2.0, ("JPEG",), 10**8))
         pixels, _ = source.pixels(Viewed.all_of(source).then(view).view)
     assert isinstance(pixels, Image.Image)
     assert pixels.size == (2000 // wanted, 1500 // wanted)
@@ -365,3 +374,54 @@ def test_a_function_that_returns_no_image_is_named() -> None:
 
     with pytest.raises(TypeError, match=r"forgets.* must return an image, and returned None"):
         augment.Compose([forgets])(noise("RGB", 8, 8), rng=np.random.default_rng())
+
+
+def outcome(reader: ImageReader, data: bytes, seed: int) -> Any:
+    """What `read_into` writes, or the error that it raises."""
+    layout = PixelLayout(channels_first=True, mean=0.4, std=0.3).bound(
+        reader.dtype, reader.channels
+    )
+    assert reader.output_size is not None
+    out = np.empty(layout.shape(*reader.output_size), layout.dtype)
+    try:
+        reader.read_into(io.BytesIO(data), layout, out, np.random.default_rng(seed))
+    except ImageReadError as error:
+        return str(error)
+    return out
+
+
+@pytest.mark.parametrize("decode", ["exact", "scaled"])
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("stored", ["RGB", "L"])
+def test_the_second_decoder_changes_nothing(
+    stored: str, mode: str, decode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert jpeg.fault() is None, "the tests need the extra `fast`"
+    crop = augment.RandomResizedCrop(20, scale=(0.3, 1))
+    change = augment.Compose([augment.RandomHorizontalFlip(), crop, augment.ColorJitter(0.4)])
+    for orientation in range(1, 9):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        file = io.BytesIO()
+        noise(stored, 157, 91).save(file, "JPEG", exif=exif)
+        whole = file.getvalue()
+        for data in (whole, whole[:-200], whole[:300]):
+            for transform in (change, crop):
+                reader = ImageReader(
+                    mode=mode, decode=decode, exif_orientation=True, transform=transform
+                )
+                got = outcome(reader, data, orientation)
+                with monkeypatch.context() as patched:
+                    patched.setattr(decoding, "fault", lambda: "not now")
+                    wanted = outcome(reader, data, orientation)
+                np.testing.assert_array_equal(got, wanted)
+
+
+def test_both_decoders_keep_to_the_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = encoded(noise("RGB", 40, 30), "JPEG")
+    assert "1200 pixels are more than max_pixels=1199" in outcome(
+        ImageReader((9, 9), max_pixels=1199), data, 0
+    )
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 500)
+    assert "DecompressionBombError" in outcome(ImageReader((9, 9)), data, 0)
+    assert "cannot identify" in outcome(ImageReader((9, 9), formats=("PNG",)), data, 0)

@@ -47,6 +47,21 @@ def arrays_of_actors_outlive_the_loader() -> None:
     assert np.array_equal(np.concatenate(batches), rows)
 
 
+def images_are_normalised_on_their_device() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (8, 5, 6, 3), np.uint8)
+    mean = np.array([0.485, 0.456, 0.406], np.float32)
+    std = np.array([0.229, 0.224, 0.225], np.float32)
+    mesh = jax.make_mesh((4,), ("batch",))
+    sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("batch"))
+    for where in (None, sharding):
+        loader = rb.Loader(rb.ArrayDataSource([images, np.arange(8)]), 8)
+        ((x, y),) = to_jax(loader, where, normalize=(mean, std), channels_first=True)
+        wanted = ((images.astype(np.float32) / 255 - mean) / std).transpose(0, 3, 1, 2)
+        assert x.shape == wanted.shape
+        assert np.asarray(y).tolist() == list(range(8))
+        np.testing.assert_array_max_ulp(np.asarray(x), wanted, 1)
+
+
 def batches_are_sharded_over_devices() -> None:
     mesh = jax.make_mesh((4,), ("batch",))
     sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("batch"))
@@ -76,6 +91,7 @@ if __name__ == "__main__":
     each_iteration_is_an_epoch_of_the_loader()
     from_every_step_the_rest_follows()
     batches_are_sharded_over_devices()
+    images_are_normalised_on_their_device()
     what_jax_cannot_hold_stays_as_it_is()
     a_negative_prefetch_is_refused()
     arrays_of_actors_outlive_the_loader()

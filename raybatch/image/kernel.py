@@ -1,0 +1,172 @@
+"""The compiled kernel, `kernel.c`, as Python calls it. It runs without the GIL."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import math
+import os
+from functools import cache
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+# An image in memory: its address, bytes from row to row, bytes a pixel (1, 3 or 4), channels to write, width and height in pixels.
+Memory: TypeAlias = tuple[int, int, int, int, int, int]
+
+# Pillow's filters that the kernel has, in its order.
+FILTERS = ("BOX", "BILINEAR", "HAMMING", "BICUBIC", "LANCZOS")
+
+# For processors without vectors that it knows, with AVX2, with AVX-512, and with VNNI too.
+VERSIONS = ("plain", "avx2", "avx512", "vnni")
+
+_NUMBER = ctypes.c_int64
+
+
+class Kernel:
+    """Pillow's resampling, for the processor of this host; `version` is one of `VERSIONS`, by default the best that it can run.
+
+    `tall_vertical_first`: the vertical pass comes first where an image loses more than twice as many rows as columns, as in Pillow from
+    version 13 on. Raises ImportError where the kernel was not built.
+    """
+
+    filters = frozenset(FILTERS)
+
+    def __init__(self, version: str | None = None) -> None:
+        library = ctypes.CDLL(_path())
+        self._best = int(library.best_version())
+        self._version = self._best if version is None else VERSIONS.index(version)
+        if self._version > self._best:
+            raise ValueError(f"this processor cannot run {version!r}; it can {self.versions}")
+        self._resample = library.resample
+        self._resample.argtypes = [
+            *[ctypes.c_int] * 3,
+            *[_NUMBER] * 3,
+            *[ctypes.c_int] * 2,
+            *[ctypes.c_float] * 4,
+            *[ctypes.c_int] * 6,
+            *[_NUMBER] * 6,
+        ]
+        self._look_up = library.look_up
+        self._look_up.argtypes = [_NUMBER] * 7
+        self._look_up.restype = None
+        self.tall_vertical_first = False
+
+    @property
+    def versions(self) -> tuple[str, ...]:
+        """Those that this processor can run."""
+        return VERSIONS[: self._best + 1]
+
+    def resample(
+        self,
+        source: Memory,
+        size: tuple[int, int],
+        filter_name: str,
+        box: tuple[float, float, float, float],
+        out: tuple[int, ...],
+        table: int = 0,
+        window: tuple[int, int, int, int] | None = None,
+    ) -> bool:
+        """Write `source.resize(size, filter_name, box).crop(window)` to another place in memory; return whether this could.
+
+        `size` is (width, height), `window` (left, upper, right, lower) lies in it. `out` is an address, and the bytes from row to row, from
+        pixel to pixel and from channel to channel. `table` is 0 for bytes, or the address of `(channels, 256)` 32-bit values, one for
+        each byte. The memory is not checked. MemoryError if there is not enough to work in.
+        """
+        if filter_name not in self.filters:
+            return False
+        address, stride, pixel_bytes, channels, width, height = source
+        columns, rows = size
+        # Pillow has the box in single precision. It knows what to say about one that does not fit.
+        left, top, right, bottom = map(_single, box)
+        if not (0 <= left < right <= width and 0 <= top < bottom <= height):
+            return False
+        is_vertical_first = self.tall_vertical_first and height - rows > max(
+            0, 2 * (width - columns)
+        )
+        status = self._resample(
+            self._version, is_vertical_first, FILTERS.index(filter_name),
+            address, stride, pixel_bytes, width, height,
+            left, top, right, bottom,
+            columns, rows, *(window or (0, 0, columns, rows)),
+            *out, channels, table,
+        )  # fmt: skip
+        if status:
+            raise MemoryError(f"there is no memory to resize an image of {width} × {height} pixels")
+        return True
+
+    def look_up(
+        self, pixels: npt.NDArray[np.uint8], table: npt.NDArray[np.float32], out: npt.NDArray[Any]
+    ) -> bool:
+        """Write the value in `table`, `(C, 256)`, of each byte of `pixels`; return whether this could.
+
+        `pixels` is `(..., H, W, C)`, and `out` float32 of that shape; all but the first axes of `out` may have any strides.
+        """
+        *_, rows, columns, channels = pixels.shape
+        is_plain = pixels.flags.c_contiguous and out.dtype == table.dtype == np.float32
+        row, pixel, channel = out.strides[-3:]
+        if not is_plain or row != columns * pixel or not table.flags.c_contiguous:
+            return False
+        size = rows * columns
+        for number, image in zip(np.ndindex(pixels.shape[:-3]), _images(pixels), strict=True):
+            place = out[number].ctypes.data
+            self._look_up(image, size, channels, place, pixel, channel, table.ctypes.data)
+        return True
+
+
+def _images(pixels: npt.NDArray[np.uint8]) -> range:
+    """Return the addresses of the images in a contiguous array `(..., H, W, C)`."""
+    image_bytes, start = math.prod(pixels.shape[-3:]), pixels.ctypes.data
+    return range(start, start + pixels.size, image_bytes)
+
+
+@cache
+def usable_kernel() -> Kernel | None:
+    """Return the kernel if its pixels are those of the Pillow that is installed; None without one.
+
+    RAYBATCH_KERNEL=none in the environment stands for no kernel.
+    """
+    return None if fault() is not None else _kernels()[1]
+
+
+@cache
+def fault() -> str | None:
+    """Return why Pillow resizes images by itself: None if the kernel does it."""
+    if os.environ.get("RAYBATCH_KERNEL") == "none":
+        return "RAYBATCH_KERNEL=none"
+    return _kernels()[0]
+
+
+@cache
+def _kernels() -> tuple[str | None, Kernel | None]:
+    try:
+        kernel = Kernel()
+    except ImportError:
+        return "it was not built: there was no C compiler when raybatch was installed", None
+    except OSError as error:
+        return f"it cannot be loaded: {error}", None
+    noise = np.random.default_rng(0).integers(0, 256, (90, 20, 3), np.uint8)
+    size, resample, box = (15, 12), Image.Resampling.BICUBIC, (0.0, 0.0, 20.0, 90.0)
+    wanted = np.asarray(Image.fromarray(noise).resize(size, resample, box))
+    memory, out = (noise.ctypes.data, 60, 3, 3, 20, 90), np.empty_like(wanted)
+    for is_vertical_first in (False, True):
+        kernel.tall_vertical_first = is_vertical_first
+        kernel.resample(memory, size, resample.name, box, (out.ctypes.data, *out.strides))
+        if np.array_equal(out, wanted):
+            return None, kernel
+    return "its pixels are not Pillow's", None
+
+
+def _single(value: float) -> float:
+    """Return `value` in single precision."""
+    return ctypes.c_float(value).value
+
+
+def _path() -> str:
+    """Return the file of the kernel; ImportError if there is none."""
+    spec: Any = importlib.util.find_spec("raybatch.image._kernel")
+    if spec is None:
+        raise ImportError("the kernel was not built")
+    return str(spec.origin)

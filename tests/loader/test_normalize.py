@@ -1,0 +1,112 @@
+"""Bytes that become floats at the consumer: the floats of a `PixelLayout`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import raybatch as rb
+from raybatch.image import pixels
+
+torch = pytest.importorskip("torch")
+
+from raybatch.adapters.torch import _on_device, to_torch  # noqa: E402
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+IMAGES = np.random.default_rng(0).integers(0, 256, (10, 7, 5, 3), np.uint8)
+GREY = np.random.default_rng(1).integers(0, 256, (10, 7, 5), np.uint8)
+LABELS = np.arange(10, dtype=np.uint8)
+
+
+def wanted(images: Any, channels_first: bool, mean: Any = MEAN, std: Any = STD) -> Any:
+    floats = (images.astype(np.float32) / 255 - np.float32(mean)) / np.float32(std)
+    return floats.transpose(0, 3, 1, 2) if channels_first and images.ndim == 4 else floats
+
+
+def batches(data: list[Any], **options: Any) -> list[Any]:
+    return list(to_torch(rb.Loader(rb.ArrayDataSource(data), 4), **options))
+
+
+@pytest.fixture(params=["kernel", "no kernel"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "no kernel":
+        monkeypatch.setattr(pixels, "usable_kernel", lambda: None)
+
+
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("channels_first", [False, True])
+def test_images_become_the_floats_of_a_layout(channels_first: bool) -> None:
+    got = batches([IMAGES, LABELS, GREY], normalize=(MEAN, STD), channels_first=channels_first)
+    images = torch.cat([batch[0] for batch in got])
+    assert images.dtype == torch.float32
+    assert images.is_contiguous()
+    np.testing.assert_array_equal(images.numpy(), wanted(IMAGES, channels_first))
+    # Labels and masks beside images are no images.
+    np.testing.assert_array_equal(torch.cat([batch[1] for batch in got]).numpy(), LABELS)
+    np.testing.assert_array_equal(torch.cat([batch[2] for batch in got]).numpy(), GREY)
+
+
+def test_they_are_those_of_an_accessor_with_that_layout(photos: list[str]) -> None:
+    layout = rb.PixelLayout(channels_first=True, mean=MEAN, std=STD)
+    floats = rb.ImageFileAccessor(photos, (20, 30), layout=layout)
+    images = rb.ImageFileAccessor(photos, (20, 30))
+    got = batches([images], normalize=(MEAN, STD), channels_first=True)
+    np.testing.assert_array_equal(
+        torch.cat([x for (x,) in got]).numpy(), floats[np.arange(len(photos))]
+    )
+
+
+@pytest.mark.usefixtures("way")
+def test_grey_images_are_the_first_array_of_three_axes() -> None:
+    got = batches([GREY, GREY, LABELS], normalize=(0.5, 0.25), channels_first=True)
+    np.testing.assert_array_equal(
+        torch.cat([batch[0] for batch in got]).numpy(), wanted(GREY, True, 0.5, 0.25)
+    )
+    np.testing.assert_array_equal(torch.cat([batch[1] for batch in got]).numpy(), GREY)
+
+
+def test_channels_first_alone_keeps_the_bytes() -> None:
+    got = batches([IMAGES], channels_first=True)
+    images = torch.cat([batch[0] for batch in got])
+    assert images.dtype == torch.uint8
+    np.testing.assert_array_equal(images.numpy(), IMAGES.transpose(0, 3, 1, 2))
+
+
+@pytest.mark.parametrize("channels_first", [False, True])
+@pytest.mark.parametrize("images", [IMAGES, GREY])
+def test_the_way_of_a_device_gives_the_same(images: Any, channels_first: bool) -> None:
+    numbers: Any = (MEAN, STD) if images.ndim == 4 else (0.5, 0.25)
+    layout = rb.adapters.normalize.ImageLayout(numbers, channels_first)
+    got = _on_device(layout, torch.from_numpy, images)
+    assert got.is_contiguous()
+    np.testing.assert_array_equal(got.numpy(), wanted(images, channels_first, *numbers))
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "error", "message"),
+    [
+        ([LABELS], {"normalize": (0.5, 0.5)}, ValueError, r"this one has uint8 \(4,\)"),
+        (
+            [wanted(IMAGES, True)],
+            {"normalize": (MEAN, STD)},
+            ValueError,
+            r"this one has float32 \(4, 3, 7, 5\): images that are floats already",
+        ),
+        (
+            [IMAGES],
+            {"normalize": ((0.1, 0.2), (1, 1))},
+            ValueError,
+            "mean has 2 values, the images 3",
+        ),
+        ([IMAGES], {"normalize": 0.5}, TypeError, r"must be \(mean, std\), not 0.5"),
+        ([IMAGES], {"normalize": (MEAN, 0)}, ValueError, "std must be above 0"),
+        ([LABELS, GREY], {"channels_first": True}, ValueError, "with uint8 images"),
+    ],
+)
+def test_what_cannot_be_normalised_is_told(
+    data: list[Any], options: Any, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        batches(data, **options)
