@@ -77,14 +77,15 @@ def _loader(work: Work, pool: WorkerPool, layout: PixelLayout, **reading: Any) -
 
 
 def ceiling(work: Work) -> Batches:
-    """Run as many plain loops as there are workers, side by side, that hand over no images, only their indices.
+    """Run as many plain loops as there are workers, side by side, that hand over no images, only that they are made.
 
-    The processes take the next batch that nobody has taken, so all are busy until the last one.
+    Made ones are counted as the next of the order, whichever they are: one of the next epoch may be made before the last
+    of this one. The processes take the next batch that nobody has taken, so all are busy until the last one.
     """
     order = work.epochs * work.batch_indices()
     context = multiprocessing.get_context("spawn")
     taken = context.Value("q", 0)
-    made: SimpleQueue[int] = context.SimpleQueue()
+    made: SimpleQueue[None] = context.SimpleQueue()
     processes = [
         context.Process(target=_take_batches, args=(work, taken, made), daemon=True)
         for _ in range(work.workers)
@@ -92,15 +93,16 @@ def ceiling(work: Work) -> Batches:
     for process in processes:
         process.start()
     try:
-        for _ in order:
-            yield None, order[made.get()]
+        for indices in order:
+            made.get()
+            yield None, indices
     finally:
         for process in processes:
             process.terminate()
             process.join()
 
 
-def _take_batches(work: Work, taken: Any, made: SimpleQueue[int]) -> None:
+def _take_batches(work: Work, taken: Any, made: SimpleQueue[None]) -> None:
     order = work.epochs * work.batch_indices()
     while True:
         with taken:
@@ -109,7 +111,7 @@ def _take_batches(work: Work, taken: Any, made: SimpleQueue[int]) -> None:
         if number >= len(order):
             return
         work.read_batch(order[number])
-        made.put(number)
+        made.put(None)
 
 
 class _MapStyle:

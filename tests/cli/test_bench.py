@@ -25,6 +25,7 @@ import raybatch
 from raybatch.bench.contenders import CONTENDERS, PLAIN, SCALED, Contender
 from raybatch.bench.draws import cells_of, difference, epochs_to_draw
 from raybatch.bench.measures import Seen, Times, epochs_to_look_at, time_epochs
+from raybatch.bench.peers import ceiling
 from raybatch.bench.plot import _draw
 from raybatch.bench.processes import ProcessTree
 from raybatch.bench.race import Race, Round, Standing, check, look
@@ -194,6 +195,15 @@ def test_one_that_fails_later_is_not_timed_and_the_others_go_on(photos: list[str
     assert (standing.state, standing.rounds) == ("failed", {})
     assert plain.state == "right"
     assert [plain.rounds[number].times.images for number in (0, 1)] == [40, 40]
+
+
+def test_the_ceiling_has_whole_epochs_though_the_last_batch_takes_long(
+    photos: list[str], tmp_path: Path
+) -> None:
+    large = tmp_path / "large.png"
+    Image.new("RGB", (6000, 6000)).save(large, compress_level=1)
+    work = Work((*photos[:2], str(large)), (24, 32), batch_size=2, workers=2, epochs=3)
+    assert time_epochs(ceiling(work), 3, 2).images == 6
 
 
 @pytest.mark.slow
