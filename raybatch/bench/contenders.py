@@ -1,7 +1,7 @@
 """Who takes part: what they are called, where they are, and what they need.
 
 A contender is a function of a `Work` that gives `(images, indices)` for `work.epochs` epochs, one after the
-other: uint8 `(n, height, width, 3)`, an array or a tensor, and which of `work.paths` they are. It runs in a
+other: what `work.recipe` makes of images, an array or a tensor, and which of `work.paths` they are. It runs in a
 process of its own, starts what it needs when the first batch is asked for, and ends it when it is closed.
 """
 
@@ -9,16 +9,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from raybatch.bench.recipes import STRETCH, TRAIN
+
 EXTRA = "raybatch[bench]"
+
+
+class AbsentError(Exception):
+    """Raised by a contender that lacks something other than a module; the message says what, and how to get it."""
 
 
 @dataclass(frozen=True)
 class Contender:
     """One way to load images; `function` is `module:name`, and is imported in its own process only.
 
-    `peer` is the library that it belongs to. `needs` are the packages of the extra that it imports.
-    `is_exact` says that its pixels must be those of the plain loop, `keeps_order` that its batches must be
-    too, and `delivers` that it hands over images at all.
+    `peer` is the library that it belongs to. `needs` are the modules that it imports and that may be absent, and
+    `package` is what has them. Where the recipe leaves nothing to chance, `is_exact` says that its pixels must be those
+    of the plain loop, and `keeps_order` that its batches must be too. `delivers` says that it hands over images at all.
     """
 
     name: str
@@ -29,15 +35,21 @@ class Contender:
     is_exact: bool = True
     keeps_order: bool = True
     delivers: bool = True
+    package: str = EXTRA
 
 
 RAYBATCH = "raybatch"
+# Peers that are no libraries: what can be had without one.
+LIMITS = ("plain", "ceiling")
 
-_PEERS, _RAY_DATA = "raybatch.bench.peers", "raybatch.bench.ray_data_peers"
+_PEERS = "raybatch.bench.peers"
+_RAY_DATA_PEERS = "raybatch.bench.ray_data_peers"
+# Those that decode by themselves.
+_DECODERS = "raybatch.bench.decoding_peers"
 
 
 def _ray_data(name: str, title: str, function: str, *needs: str) -> Contender:
-    where = f"{_RAY_DATA}:{function}"
+    where = f"{_RAY_DATA_PEERS}:{function}"
     return Contender(name, title, "ray-data", where, needs, keeps_order=False)
 
 
@@ -51,9 +63,11 @@ SCALED = Contender(
     is_exact=False,
 )
 
-CONTENDERS = [
+_OWN = [
     Contender("raybatch-actors", "raybatch (Ray actors)", RAYBATCH, f"{_PEERS}:raybatch_actors"),
     Contender("raybatch-threads", "raybatch (threads)", RAYBATCH, f"{_PEERS}:raybatch_threads"),
+]
+_WITHOUT_LIBRARY = [
     PLAIN,
     Contender(
         "ceiling",
@@ -62,22 +76,76 @@ CONTENDERS = [
         f"{_PEERS}:ceiling",
         delivers=False,
     ),
-    Contender("torch", "PyTorch DataLoader", "torch", f"{_PEERS}:torch_loader", ("torch",)),
-    _ray_data("ray-data-read-images", "Ray Data (read_images)", "read_images", "pandas"),
+]
+_TORCH = Contender("torch", "PyTorch DataLoader", "torch", f"{_PEERS}:torch_loader", ("torch",))
+# Around the plain function, which may be that of any recipe.
+_AROUND_PLAIN = [
     _ray_data("ray-data-tasks", "Ray Data (map_batches, tasks)", "map_in_tasks"),
     _ray_data("ray-data-actors", "Ray Data (map_batches, actors)", "map_in_actors"),
     Contender("grain-threads", "Grain (threads)", "grain", f"{_PEERS}:grain_threads", ("grain",)),
     Contender(
         "grain-processes", "Grain (processes)", "grain", f"{_PEERS}:grain_processes", ("grain",)
     ),
-    Contender("spdl", "SPDL (threads)", "spdl", f"{_PEERS}:spdl", ("spdl",)),
-    Contender(
-        "huggingface",
-        "Hugging Face datasets",
-        "huggingface",
-        f"{_PEERS}:huggingface",
-        ("datasets", "torch"),
-    ),
 ]
+_HUGGINGFACE = Contender(
+    "huggingface",
+    "Hugging Face datasets",
+    "huggingface",
+    f"{_PEERS}:huggingface",
+    ("datasets", "torch"),
+)
 
-PEERS = list(dict.fromkeys(each.peer for each in CONTENDERS if each.peer != RAYBATCH))
+CONTENDERS: dict[str, list[Contender]] = {
+    STRETCH.name: [
+        *_OWN,
+        *_WITHOUT_LIBRARY,
+        _TORCH,
+        _ray_data("ray-data-read-images", "Ray Data (read_images)", "read_images", "pandas"),
+        *_AROUND_PLAIN,
+        Contender("spdl", "SPDL (threads)", "spdl", f"{_PEERS}:spdl", ("spdl",)),
+        _HUGGINGFACE,
+    ],
+    TRAIN.name: [
+        *_OWN,
+        Contender(
+            "raybatch-bytes",
+            "raybatch (Ray actors, bytes)",
+            RAYBATCH,
+            f"{_PEERS}:raybatch_bytes",
+            ("torch",),
+        ),
+        *_WITHOUT_LIBRARY,
+        _TORCH,
+        Contender(
+            "torchvision-pillow",
+            "DataLoader, torchvision on Pillow",
+            "torchvision",
+            f"{_DECODERS}:torchvision_pillow",
+            ("torch", "torchvision"),
+        ),
+        Contender(
+            "torchvision",
+            "DataLoader, torchvision's decoder",
+            "torchvision",
+            f"{_DECODERS}:torchvision",
+            ("torch", "torchvision"),
+        ),
+        Contender(
+            "dali",
+            "DALI on the CPU",
+            "dali",
+            f"{_DECODERS}:dali",
+            ("nvidia.dali", "torch"),
+            package="nvidia-dali-cuda120",
+        ),
+        *_AROUND_PLAIN,
+        Contender("spdl", "SPDL's decoder (threads)", "spdl", f"{_DECODERS}:spdl", ("spdl",)),
+        _HUGGINGFACE,
+    ],
+}
+
+
+def peers_of(recipe: str) -> list[str]:
+    """Return the libraries that can be compared with raybatch, and the limits."""
+    peers = (each.peer for each in CONTENDERS[recipe] if each.peer != RAYBATCH)
+    return list(dict.fromkeys(peers))

@@ -11,46 +11,76 @@ from typing import Any
 
 import numpy as np
 
+from raybatch.bench import draws
 from raybatch.bench.contenders import Contender
 from raybatch.bench.work import Batches, Work
+
+_ROUNDING = 1e-3
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What came in one epoch: the indices of each batch, and a digest of the image at each index."""
+    """What came: the indices of each batch, and what each index's images look like, one for each epoch.
+
+    That is a digest of the pixels; where the recipe is random, the means of some cells.
+    """
 
     batches: list[list[int]]
-    digests: dict[int, str]
+    looks: dict[int, list[Any]]
+
+
+def epochs_to_look_at(work: Work) -> int:
+    """Return how many epochs it takes to tell whether pixels are right."""
+    return draws.epochs_to_draw(len(work.paths)) if work.recipe.is_random else 1
 
 
 def look_at(batches: Iterable[tuple[Any, Any]], work: Work) -> Seen:
-    """Return what `batches` are; ValueError for one that is no uint8 `(n, height, width, 3)`."""
+    """Return what `batches` are; ValueError for one of another shape, dtype or range than the recipe's."""
     order: list[list[int]] = []
-    digests: dict[int, str] = {}
+    looks: dict[int, list[Any]] = {}
     for images, indices in batches:
         order.append([int(index) for index in indices])
         pixels = np.asarray(images)
-        wanted = (len(order[-1]), *work.size, 3)
-        if pixels.shape != wanted or pixels.dtype != np.uint8:
-            raise ValueError(
-                f"a batch is {pixels.dtype} {pixels.shape}; it should be uint8 {wanted}"
-            )
+        _check_batch(pixels, len(order[-1]), work)
         for index, image in zip(order[-1], pixels, strict=True):
-            digests[index] = hashlib.blake2b(image.tobytes(), digest_size=8).hexdigest()
-    return Seen(order, digests)
+            look = draws.cells_of(image) if work.recipe.is_random else _digest(image)
+            looks.setdefault(index, []).append(look)
+    return Seen(order, looks)
+
+
+def _check_batch(pixels: Any, count: int, work: Work) -> None:
+    recipe = work.recipe
+    wanted = (count, *recipe.shape(work.size))
+    if pixels.shape != wanted or pixels.dtype != recipe.dtype:
+        should_be = f"{np.dtype(recipe.dtype)} {wanted}"
+        raise ValueError(f"a batch is {pixels.dtype} {pixels.shape}; it should be {should_be}")
+    lowest, highest = pixels.min(), pixels.max()
+    if not (recipe.lowest - _ROUNDING <= lowest and highest <= recipe.highest + _ROUNDING):
+        raise ValueError(
+            f"a batch has values from {lowest:.2f} to {highest:.2f}; "
+            f"they should be from {recipe.lowest:.2f} to {recipe.highest:.2f}"
+        )
+
+
+def _digest(image: Any) -> str:
+    return hashlib.blake2b(image.tobytes(), digest_size=8).hexdigest()
 
 
 def difference(contender: Contender, seen: Seen, reference: Seen, work: Work) -> str | None:
     """Return in what way `seen` is not what `contender` should give, or None if it is right.
 
-    `reference` is what the plain loop gives.
+    `reference` is what the plain loop gives; both are of `work.epochs` epochs.
     """
     came = [index for batch in seen.batches for index in batch]
-    if sorted(came) != list(range(len(work.paths))):
-        return f"{len(set(came))} of {len(work.paths)} images came, {len(came)} in all"
+    images = len(work.paths)
+    if sorted(came) != sorted(work.epochs * list(range(images))):
+        should = work.epochs * images
+        return f"{len(set(came))} of {images} images came, {len(came)} in all instead of {should}"
+    if work.recipe.is_random:
+        return draws.difference(seen.looks, reference.looks)
     if contender.keeps_order and seen.batches != reference.batches:
         return "the batches are not those of the plain loop"
-    others = [index for index in sorted(came) if seen.digests[index] != reference.digests[index]]
+    others = [index for index in sorted(came) if seen.looks[index] != reference.looks[index]]
     if contender.is_exact and others:
         return (
             f"{len(others)} of {len(came)} images have other pixels than the plain loop, "
@@ -104,7 +134,7 @@ def _take_epoch(batches: Batches, images: int, clock: Callable[[], float]) -> fl
         if seen == 0:
             first_batch_s = clock() - began
         if batch is not None:
-            int(batch[0, 0, 0, 0])  # as little as a consumer can do
+            float(batch[0, 0, 0, 0])  # as little as a consumer can do
         if not len(indices):
             raise ValueError(f"an epoch ended after {seen} of {images} images")
         seen += len(indices)

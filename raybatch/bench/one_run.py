@@ -16,11 +16,11 @@ import threading
 import time
 import traceback
 from contextlib import closing
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from raybatch.bench.contenders import Contender
+from raybatch.bench.contenders import AbsentError, Contender
 from raybatch.bench.measures import look_at, time_epochs
 from raybatch.bench.processes import PAUSE_S
 from raybatch.bench.work import Batches, Work
@@ -38,8 +38,7 @@ def main() -> None:
     try:
         result = _run(contender, work, look)
     except Exception as error:
-        missing = error.name if isinstance(error, ModuleNotFoundError) else None
-        if (missing or "").partition(".")[0] in contender.needs:
+        if (missing := _missing(contender, error)) is not None:
             result = {"missing": missing}
         else:
             traceback.print_exc()
@@ -54,10 +53,29 @@ def _run(contender: Contender, work: Work, look: bool) -> dict[str, Any]:
     with closing(contend(work)) as batches:
         if look:
             seen = look_at(_watched(batches), work)
-            return {"seen": seen, "versions": {name: version(name) for name in contender.needs}}
+            return {"seen": seen, "versions": {name: _version(name) for name in contender.needs}}
         times = time_epochs(_watched(batches), len(work.paths), work.epochs - 1)
         time.sleep(2 * PAUSE_S)  # so that the processes are seen once more before they end
         return {"times": times}
+
+
+def _missing(contender: Contender, error: Exception) -> str | None:
+    """Return what `contender` lacks and how to get it, None if the `error` is another."""
+    if isinstance(error, AbsentError):
+        return str(error)
+    name = (error.name or "") if isinstance(error, ModuleNotFoundError) else ""
+    top = name.partition(".")[0]
+    if top and top in [need.partition(".")[0] for need in contender.needs]:
+        return f"no module {name}: pip install '{contender.package}'"
+    return None
+
+
+def _version(module: str) -> str:
+    """Return the version of a `module`'s distribution, or its own word where that has another name."""
+    try:
+        return version(module)
+    except PackageNotFoundError:
+        return str(importlib.import_module(module).__version__)
 
 
 def _watched(batches: Batches) -> Batches:

@@ -1,4 +1,4 @@
-"""The contenders: raybatch on its pools, other libraries around the plain function, and the ceiling.
+"""The contenders that the recipes share: raybatch on its pools, other libraries around the plain function, and the ceiling.
 
 Each imports its library itself, in its own process.
 """
@@ -6,13 +6,18 @@ Each imports its library itself, in its own process.
 from __future__ import annotations
 
 import multiprocessing
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from multiprocessing.queues import SimpleQueue
 from typing import Any
 
 import numpy as np
 
 from raybatch.accessors import ImageFileAccessor
+from raybatch.bench.recipes import MEAN, STD, Train
 from raybatch.bench.work import Batches, Work
+from raybatch.image import augment
+from raybatch.image.pixels import PixelLayout
 from raybatch.loader import Loader
 from raybatch.pools import ThreadPool, WorkerPool
 from raybatch.sources import ArrayDataSource
@@ -30,8 +35,18 @@ def raybatch_threads(work: Work) -> Batches:
 
 def raybatch_scaled(work: Work) -> Batches:
     """Load with Ray actors that let the JPEG decoder shrink: near the exact pixels, not equal."""
-    reading = {"decode": "scaled", "scale_margin": work.scale_margin}
+    reading: dict[str, Any] = {"decode": "scaled", "scale_margin": work.scale_margin}
     return _through_loader(work, _actor_pool(work), **reading)
+
+
+def raybatch_bytes(work: Work) -> Batches:
+    """Load bytes with Ray actors, and make normalised floats of them here, as tensors."""
+    from raybatch.adapters.torch import to_torch
+
+    with _loader(work, _actor_pool(work), PixelLayout()) as loader:
+        batches = to_torch(loader, normalize=(MEAN, STD), channels_first=True)
+        for _ in range(work.epochs):
+            yield from batches
 
 
 def _actor_pool(work: Work) -> WorkerPool:
@@ -41,22 +56,36 @@ def _actor_pool(work: Work) -> WorkerPool:
 
 
 def _through_loader(work: Work, pool: WorkerPool, **reading: Any) -> Batches:
-    images = ImageFileAccessor(work.paths, work.size, **reading)
-    source = ArrayDataSource([images, np.arange(len(images))])
-    with pool, Loader(source, work.batch_size, pool=pool) as loader:
+    layout = PixelLayout(channels_first=True, mean=MEAN, std=STD)
+    with _loader(work, pool, layout, **reading) as loader:
         for _ in range(work.epochs):
             yield from loader
 
 
-def ceiling(work: Work) -> Batches:
-    """Run as many plain loops as there are workers, side by side, that hand over no images, only their indices.
+@contextmanager
+def _loader(work: Work, pool: WorkerPool, layout: PixelLayout, **reading: Any) -> Iterator[Loader]:
+    """Open a loader of `work`; the training recipe has its transform, the `layout` and a shuffled order."""
+    if isinstance(work.recipe, Train):
+        reading |= {"transform": augment.classification_train(work.size), "layout": layout}
+    else:
+        reading["size"] = work.size
+    images = ImageFileAccessor(work.paths, **reading)
+    source = ArrayDataSource([images, np.arange(len(images))])
+    shuffle = work.recipe.is_random
+    with pool, Loader(source, work.batch_size, shuffle=shuffle, pool=pool) as loader:
+        yield loader
 
-    The processes take the next batch that nobody has taken, so all are busy until the last one.
+
+def ceiling(work: Work) -> Batches:
+    """Run as many plain loops as there are workers, side by side, that hand over no images, only that they are made.
+
+    Made ones are counted as the next of the order, whichever they are: one of the next epoch may be made before the last
+    of this one. The processes take the next batch that nobody has taken, so all are busy until the last one.
     """
     order = work.epochs * work.batch_indices()
     context = multiprocessing.get_context("spawn")
     taken = context.Value("q", 0)
-    made: SimpleQueue[int] = context.SimpleQueue()
+    made: SimpleQueue[None] = context.SimpleQueue()
     processes = [
         context.Process(target=_take_batches, args=(work, taken, made), daemon=True)
         for _ in range(work.workers)
@@ -64,15 +93,16 @@ def ceiling(work: Work) -> Batches:
     for process in processes:
         process.start()
     try:
-        for _ in order:
-            yield None, order[made.get()]
+        for indices in order:
+            made.get()
+            yield None, indices
     finally:
         for process in processes:
             process.terminate()
             process.join()
 
 
-def _take_batches(work: Work, taken: Any, made: SimpleQueue[int]) -> None:
+def _take_batches(work: Work, taken: Any, made: SimpleQueue[None]) -> None:
     order = work.epochs * work.batch_indices()
     while True:
         with taken:
@@ -81,7 +111,7 @@ def _take_batches(work: Work, taken: Any, made: SimpleQueue[int]) -> None:
         if number >= len(order):
             return
         work.read_batch(order[number])
-        made.put(number)
+        made.put(None)
 
 
 class _MapStyle:
@@ -94,7 +124,7 @@ class _MapStyle:
         return len(self._work.paths)
 
     def __getitem__(self, index: int) -> tuple[Any, int]:
-        return self._work.read_image(index).copy(), index
+        return self._work.read_image(index), index
 
 
 def torch_loader(work: Work) -> Batches:
@@ -102,33 +132,32 @@ def torch_loader(work: Work) -> Batches:
 
     Its collation stacks the images in shared memory, so a batch is not copied again.
     """
-    yield from _through_torch(work, _MapStyle(work))
+    yield from through_torch(work, _MapStyle(work))
 
 
 def huggingface(work: Work) -> Batches:
     """Load with the image feature of Hugging Face datasets and a transform, in a DataLoader as its guide recommends."""
     import torch
     from datasets import Dataset, Image
-    from PIL.Image import Resampling
 
-    height, width = work.size
-
-    def scaled(rows: dict[str, list[Any]]) -> dict[str, Any]:
-        images = [image.resize((width, height), Resampling.BILINEAR) for image in rows["image"]]
-        tensors = [torch.from_numpy(np.array(image)) for image in images]
-        return {"image": tensors, "index": rows["index"]}
+    def changed(rows: dict[str, list[Any]]) -> dict[str, Any]:
+        images = work.empty_batch(len(rows["image"]))
+        for image, row in zip(rows["image"], images, strict=True):
+            work.recipe.write(image, row)
+        return {"image": list(torch.from_numpy(images)), "index": rows["index"]}
 
     table = {"image": list(work.paths), "index": list(range(len(work.paths)))}
     dataset = Dataset.from_dict(table).cast_column("image", Image(mode="RGB"))
-    for batch in _through_torch(work, dataset.with_transform(scaled)):
+    for batch in through_torch(work, dataset.with_transform(changed)):
         yield batch["image"], batch["index"]
 
 
-def _through_torch(work: Work, dataset: Any) -> Any:
+def through_torch(work: Work, dataset: Any) -> Any:
+    """Load the items of `dataset` in the processes of a DataLoader."""
     from torch.utils.data import DataLoader
 
     workers = {"num_workers": work.workers, "persistent_workers": True}
-    loader = DataLoader(dataset, work.batch_size, **workers)
+    loader = DataLoader(dataset, work.batch_size, shuffle=work.recipe.is_random, **workers)
     for _ in range(work.epochs):
         yield from loader
 
@@ -166,10 +195,15 @@ def _grain_dataset(work: Work, num_threads: int) -> Any:
 
 def spdl(work: Work) -> Batches:
     """Load each batch in one of the threads of SPDL's pipeline, by the plain function: its own decoder gives other pixels."""
+    yield from through_spdl(work, work.read_batch)
+
+
+def through_spdl(work: Work, read_batch: Callable[[Any], Any]) -> Batches:
+    """Load each batch by `read_batch` in one of the threads of SPDL's pipeline."""
     from spdl.pipeline import PipelineBuilder
 
     def read(indices: Any) -> tuple[Any, Any]:
-        return work.read_batch(indices), indices
+        return read_batch(indices), indices
 
     pipeline = (
         PipelineBuilder()

@@ -9,7 +9,8 @@ from typing import Any
 from matplotlib import rcParams, style
 from matplotlib.figure import Figure
 
-from raybatch.bench.report import has_other_pixels, marked_title, timed
+from raybatch.bench.contenders import LIMITS, RAYBATCH
+from raybatch.bench.report import compares_pixels, has_other_pixels, marked_title, task, timed
 
 _OWN, _PEER, _LIMIT = "tab:orange", "tab:blue", "0.6"
 _PANELS = (
@@ -72,18 +73,16 @@ def _draw(rows: list[dict[str, Any]], panels: Any) -> None:
 
 
 def _color(row: dict[str, Any]) -> str:
-    if row["peer"] == "raybatch":
+    if row["peer"] == RAYBATCH:
         return _OWN
-    return _LIMIT if row["peer"] in ("plain", "ceiling") else _PEER
+    return _LIMIT if row["peer"] in LIMITS else _PEER
 
 
 def _subject(report: dict[str, Any]) -> str:
-    work = report["work"]
-    height, width = work["size"]
-    text = (
-        f"{work['images']} images → {width}×{height}, batches of {work['batch_size']}, "
-        f"{work['workers']} workers: medians of {work['rounds']} rounds, each round a mark"
-    )
+    rounds = report["work"]["rounds"]
+    text = f"{task(report)}:\nmedians of {rounds} rounds, each round a mark"
     if has_other_pixels(report):
         text += "; * other pixels"
+    if not compares_pixels(report):
+        text += "; pixels not compared"
     return text

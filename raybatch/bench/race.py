@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from raybatch.bench.contenders import EXTRA, PLAIN, Contender
+from raybatch.bench.contenders import PLAIN, Contender
 from raybatch.bench.launch import RunError, run
-from raybatch.bench.measures import Seen, Times, difference
+from raybatch.bench.measures import Seen, Times, difference, epochs_to_look_at
 from raybatch.bench.processes import Usage
 from raybatch.bench.work import Work
 
@@ -66,11 +66,11 @@ class Race:
     def steps(self) -> Iterator[str]:
         """Run the race; each step is named before it is begun. RunError if the plain loop itself fails."""
         yield "pixels: the reference"
-        once = replace(self.work, epochs=1)
-        reference = look(PLAIN, once)
+        looked_at = replace(self.work, epochs=epochs_to_look_at(self.work))
+        reference = look(PLAIN, looked_at)
         for standing in self.standings:
             yield f"pixels: {standing.contender.title}"
-            check(standing, once, reference)
+            check(standing, looked_at, reference)
         for number in range(self.rounds):
             for standing in self.standings:
                 yield f"round {number + 1} of {self.rounds}: {standing.contender.title}"
@@ -85,25 +85,25 @@ class Race:
             standing.rounds[number] = Round(times, cpu_s, usage.peak_bytes)
 
 
-def look(contender: Contender, once: Work) -> Seen:
-    """Return what `contender` gives in one epoch; RunError if it fails."""
-    seen: Seen = run(contender, once, look=True)[0]["seen"]
+def look(contender: Contender, work: Work) -> Seen:
+    """Return what `contender` gives; RunError if it fails."""
+    seen: Seen = run(contender, work, look=True)[0]["seen"]
     return seen
 
 
-def check(standing: Standing, once: Work, reference: Seen) -> None:
-    """Note in `standing` whether its contender gives in one epoch what the plain loop gave, `reference`."""
+def check(standing: Standing, work: Work, reference: Seen) -> None:
+    """Note in `standing` whether its contender gives what the plain loop gave, `reference`."""
     contender = standing.contender
     if not contender.delivers or contender == PLAIN:
         return
-    if (done := standing.run(once, look=True)) is None:
+    if (done := standing.run(work, look=True)) is None:
         return
     outcome, _ = done
     if "missing" in outcome:
         standing.state = MISSING
-        standing.note = f"no module {outcome['missing']}: pip install '{EXTRA}'"
+        standing.note = outcome["missing"]
         return
     standing.versions = outcome["versions"]
-    problem = difference(contender, outcome["seen"], reference, once)
+    problem = difference(contender, outcome["seen"], reference, work)
     if problem is not None:
         standing.state, standing.note = DIFFERS, problem

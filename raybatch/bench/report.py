@@ -9,6 +9,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from raybatch.bench.contenders import RAYBATCH
+from raybatch.bench.recipes import RECIPES, Recipe
 
 if TYPE_CHECKING:
     from raybatch.bench.race import Race, Round, Standing  # loads psutil
@@ -18,7 +19,8 @@ def report(race: Race) -> dict[str, Any]:
     """Return the figures of `race` for JSON.
 
     `ratios` are the rate of each contender of raybatch over this one's, in the same round, since other rounds
-    may have had a machine of another speed. Each figure of a contender is the median of its rounds.
+    may have had a machine of another speed. Each figure of a contender is the median of its rounds. `same_pixels` is
+    None where the recipe leaves pixels to chance.
     """
     work = race.work
     own = [each for each in race.standings if each.contender.peer == RAYBATCH and each.rounds]
@@ -29,6 +31,7 @@ def report(race: Race) -> dict[str, Any]:
             **{name: version(name) for name in ("raybatch", "ray", "pillow", "numpy")},
         },
         "work": {
+            "recipe": work.recipe.name,
             "images": len(work.paths),
             "size": list(work.size),
             "batch_size": work.batch_size,
@@ -36,11 +39,11 @@ def report(race: Race) -> dict[str, Any]:
             "epochs": work.epochs,
             "rounds": race.rounds,
         },
-        "contenders": [_row(standing, own) for standing in race.standings],
+        "contenders": [_row(standing, own, work.recipe) for standing in race.standings],
     }
 
 
-def _row(standing: Standing, own: list[Standing]) -> dict[str, Any]:
+def _row(standing: Standing, own: list[Standing], recipe: Recipe) -> dict[str, Any]:
     contender = standing.contender
     row: dict[str, Any] = {
         "name": contender.name,
@@ -49,7 +52,7 @@ def _row(standing: Standing, own: list[Standing]) -> dict[str, Any]:
         "state": standing.state,
         "note": standing.note,
         "log": standing.log,
-        "same_pixels": contender.is_exact,
+        "same_pixels": None if recipe.is_random else contender.is_exact,
         "versions": standing.versions,
     }
     if standing.rounds:
@@ -94,7 +97,7 @@ def timed(report: dict[str, Any]) -> list[dict[str, Any]]:
 
 def marked_title(row: dict[str, Any]) -> str:
     """Return the title of a contender, with an asterisk if its pixels are others."""
-    return str(row["title"]) + ("" if row["same_pixels"] else " *")
+    return str(row["title"]) + (" *" if row["same_pixels"] is False else "")
 
 
 def shortest_s(report: dict[str, Any]) -> float:
@@ -105,4 +108,20 @@ def shortest_s(report: dict[str, Any]) -> float:
 
 def has_other_pixels(report: dict[str, Any]) -> bool:
     """Return whether one of those that were timed has an asterisk."""
-    return not all(row["same_pixels"] for row in timed(report))
+    return any(row["same_pixels"] is False for row in timed(report))
+
+
+def compares_pixels(report: dict[str, Any]) -> bool:
+    """Return whether the recipe leaves nothing to chance."""
+    return not RECIPES[report["work"]["recipe"]].is_random
+
+
+def task(report: dict[str, Any]) -> str:
+    """Return in a line what was done."""
+    work = report["work"]
+    height, width = work["size"]
+    made = RECIPES[work["recipe"]].describe((height, width))
+    return (
+        f"{work['images']} images → {made}, batches of {work['batch_size']}, "
+        f"{work['workers']} workers"
+    )

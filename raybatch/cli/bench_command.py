@@ -12,7 +12,8 @@ import click
 import numpy as np
 
 from raybatch.accessors import find_images
-from raybatch.bench.contenders import CONTENDERS, EXTRA, PEERS, RAYBATCH, SCALED, Contender
+from raybatch.bench.contenders import CONTENDERS, EXTRA, RAYBATCH, SCALED, Contender, peers_of
+from raybatch.bench.recipes import RECIPES, STRETCH
 from raybatch.bench.report import report
 from raybatch.bench.work import Work
 from raybatch.cli import options
@@ -24,10 +25,11 @@ _SEED = 12345
 _MADE_IMAGES = 1000
 
 
-def _parse_peers(context: click.Context, option: click.Parameter, text: str) -> list[str]:
-    names = [name.strip() for name in text.split(",")]
-    if unknown := [name for name in names if name not in PEERS]:
-        raise click.BadParameter(f"{unknown[0]!r} is none of {', '.join(PEERS)}")
+def _parse_peers(context: click.Context, option: click.Parameter, text: str | None) -> list[str]:
+    peers = peers_of(context.params["recipe"])
+    names = peers if text is None else [name.strip() for name in text.split(",")]
+    if unknown := [name for name in names if name not in peers]:
+        raise click.BadParameter(f"{unknown[0]!r} is none of {', '.join(peers)}")
     return names
 
 
@@ -44,6 +46,14 @@ def _plot_path(context: click.Context, option: click.Parameter, path: Path | Non
 
 @click.command()
 @click.argument("directory", type=options.directory, required=False)
+@click.option(
+    "--recipe",
+    type=click.Choice(list(RECIPES)),
+    default=STRETCH.name,
+    show_default=True,
+    is_eager=True,  # which peers there are depends on it
+    help="Stretch each image, or train: a random part, mirrored at random, as normalised floats.",
+)
 @options.size
 @options.batch_size
 @options.count(
@@ -56,9 +66,7 @@ def _plot_path(context: click.Context, option: click.Parameter, path: Path | Non
 @click.option(
     "--peers",
     callback=_parse_peers,
-    default=",".join(PEERS),
-    show_default=True,
-    help="With whom to compare.",
+    help="With whom to compare, such as torch,dali.  [default: all of the recipe]",
 )
 @options.decode
 @options.scale_margin
@@ -73,6 +81,7 @@ def _plot_path(context: click.Context, option: click.Parameter, path: Path | Non
 @options.html
 def bench(
     directory: str | None,
+    recipe: str,
     size: tuple[int, int],
     batch_size: int,
     workers: int | None,
@@ -88,9 +97,16 @@ def bench(
 ) -> None:
     """Load the images below DIRECTORY through raybatch and through other libraries, and compare.
 
-    Without DIRECTORY, pictures are made in a temporary folder. All contenders read the same files in the same
-    shuffled order, and must give the pixels of a plain Pillow loop, bit for bit, before they are timed. Each
-    run is a process of its own: an epoch to warm up, then --epochs that are timed as one stretch. The ratio is
+    Without DIRECTORY, pictures are made in a temporary folder. With --recipe stretch all contenders read the same
+    files in the same shuffled order, and must give the pixels of a plain Pillow loop, bit for bit, before they
+    are timed.
+
+    With --recipe train each does what it does best, its own decoder and order included: a random part of each
+    image scaled to --size, mirrored at random, normalised, as float32 with the channels first. Pixels are not
+    compared there. Shape, dtype, range, the mean image of many draws, the mean of each image and how much its
+    draws differ must be near those of a plain loop.
+
+    Each run is a process of its own: an epoch to warm up, then --epochs that are timed as one stretch. The ratio is
     the rate of raybatch over that of the other in the same round. Memory is the largest sum of PSS of all
     processes of a contender.
 
@@ -104,8 +120,9 @@ def bench(
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     workers = workers or len(os.sched_getaffinity(0))
     with given_or_made(output, directory, images or _MADE_IMAGES) as folder:
-        work = Work(_shuffled(folder, images), size, batch_size, workers, epochs, scale_margin)
-        figures = _race(output, work, _contenders(peers, decode), rounds)
+        paths, doing = _shuffled(folder, images), RECIPES[recipe]
+        work = Work(paths, size, batch_size, workers, epochs, scale_margin, doing)
+        figures = _race(output, work, _contenders(recipe, peers, decode), rounds)
     output.show(figures, shown(figures))
     if plot_path is not None:
         from raybatch.bench.plot import plot  # loads matplotlib
@@ -118,8 +135,8 @@ def bench(
     sys.exit(_status(figures))
 
 
-def _contenders(peers: list[str], decode: str) -> list[Contender]:
-    chosen = [each for each in CONTENDERS if each.peer in (RAYBATCH, *peers)]
+def _contenders(recipe: str, peers: list[str], decode: str) -> list[Contender]:
+    chosen = [each for each in CONTENDERS[recipe] if each.peer in (RAYBATCH, *peers)]
     return [*chosen, SCALED] if decode == "scaled" else chosen
 
 

@@ -11,7 +11,15 @@ from rich.console import RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from raybatch.bench.report import has_other_pixels, marked_title, shortest_s, timed
+from raybatch.bench.contenders import LIMITS, RAYBATCH
+from raybatch.bench.report import (
+    compares_pixels,
+    has_other_pixels,
+    marked_title,
+    shortest_s,
+    task,
+    timed,
+)
 from raybatch.cli.pages import data_uri, write_page
 
 _NOTES = (
@@ -19,6 +27,12 @@ _NOTES = (
     "start: until the first batch of all. first batch: of a later epoch.",
 )
 _OTHER_PIXELS = "*: other pixels than the plain loop's, by design."
+_UNCOMPARED = (
+    "Pixels are not compared: each has its own decoder, filter and random numbers. Shape, dtype, range and the means of "
+    "many draws are those of the plain loop."
+)
+# Beside so many columns of ratios there is no room for their ranges.
+_WIDE = 2
 # CPU time is looked at four times a second, and some batches are made before the clock starts.
 _SHORT_S = 1.0
 _TOO_SHORT = "The fastest was timed for {:.2g} s only, which is too short to tell: take more --images or --epochs."
@@ -87,6 +101,8 @@ def _notes(report: dict[str, Any]) -> list[str]:
     seconds = shortest_s(report)
     return [
         *_NOTES,
+        *_leads(report),
+        *([] if compares_pixels(report) else [_UNCOMPARED]),
         *([_OTHER_PIXELS] if has_other_pixels(report) else []),
         *([_TOO_SHORT.format(seconds)] if 0 < seconds < _SHORT_S else []),
     ]
@@ -94,19 +110,15 @@ def _notes(report: dict[str, Any]) -> list[str]:
 
 def _subject(report: dict[str, Any]) -> str:
     """Return what was done, in a line above the tables."""
-    work = report["work"]
-    height, width = work["size"]
-    return (
-        f"{work['images']} images → {width}×{height}, batches of {work['batch_size']}, {work['workers']} workers, "
-        f"{report['machine']['cpus']} CPUs. Median and range of {work['rounds']} rounds"
-    )
+    rounds = report["work"]["rounds"]
+    return f"{task(report)}, {report['machine']['cpus']} CPUs. Median and range of {rounds} rounds"
 
 
 def _rates(report: dict[str, Any]) -> NumberTable:
     """Return the rate of each, and raybatch's over it."""
     rows = timed(report)
-    own = [row for row in rows if row["peer"] == "raybatch" and row["same_pixels"]]
-    own.sort(key=lambda row: str(row["name"]))
+    own = _own(report)
+    form = _spread if len(own) <= _WIDE else _middle
     numbers = []
     for row in rows:
         each = [one["images_per_s"] for one in row["rounds"]]
@@ -115,10 +127,31 @@ def _rates(report: dict[str, Any]) -> NumberTable:
             [
                 marked_title(row),
                 _spread(row["images_per_s"], each, ".0f"),
-                *(_spread(one["median"], one["rounds"], ".2f") for one in ratios),
+                *(form(one["median"], one["rounds"], ".2f") for one in ratios),
             ]
         )
     return NumberTable(["images/s", *(f"{_short(row)} ÷ this" for row in own)], numbers)
+
+
+def _own(report: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return raybatch's own that the others are compared with, as they are in the report."""
+    timed_names = [row["name"] for row in timed(report)]
+    return [
+        row
+        for row in report["contenders"]
+        if row["peer"] == RAYBATCH
+        and row["name"] in timed_names
+        and row["same_pixels"] is not False
+    ]
+
+
+def _leads(report: dict[str, Any]) -> Iterator[str]:
+    """Iterate over how fast each of raybatch's own is beside the fastest of the other libraries, a line each."""
+    others = [row for row in timed(report) if row["peer"] not in (RAYBATCH, *LIMITS)]
+    for row in _own(report) if others else []:
+        ratio = others[0]["ratios"][row["name"]]
+        times = _spread(ratio["median"], ratio["rounds"], ".2f")
+        yield f"{row['title']}: {times} times {others[0]['title']}, the fastest of the others."
 
 
 def _costs(report: dict[str, Any]) -> NumberTable:
@@ -140,6 +173,10 @@ def _costs(report: dict[str, Any]) -> NumberTable:
 
 def _short(row: dict[str, Any]) -> str:
     return str(row["title"]).removeprefix("raybatch (").removesuffix(")")
+
+
+def _middle(middle: float | None, values: list[float], form: str) -> str:
+    return "-" if middle is None else f"{middle:{form}}"
 
 
 def _spread(middle: float | None, values: list[float], form: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +23,16 @@ from PIL import Image
 
 import raybatch
 from raybatch.bench.contenders import CONTENDERS, PLAIN, SCALED, Contender
-from raybatch.bench.measures import Seen, Times, time_epochs
+from raybatch.bench.draws import cells_of, difference, epochs_to_draw
+from raybatch.bench.measures import Seen, Times, epochs_to_look_at, time_epochs
+from raybatch.bench.peers import ceiling
 from raybatch.bench.plot import _draw
 from raybatch.bench.processes import ProcessTree
 from raybatch.bench.race import Race, Round, Standing, check, look
+from raybatch.bench.recipes import TRAIN
 from raybatch.bench.report import report, timed
 from raybatch.bench.work import Work
+from raybatch.cli.bench_report import shown
 from tests.drivers import alive, wait_for
 
 NAMES = ("images_per_s", "first_batch_s", "cpu_s_per_1000_images", "peak_mb")
@@ -38,10 +44,19 @@ def work_on(photos: list[str]) -> Work:
     return Work(tuple(photos), (24, 32), batch_size=16, workers=2)
 
 
+def training_on(photos: list[str]) -> Work:
+    work = replace(work_on(photos), recipe=TRAIN)
+    return replace(work, epochs=epochs_to_look_at(work))
+
+
 def finished(work: Work, *contenders: Contender, rounds: int = 0) -> Race:
     race = Race(work, list(contenders), rounds)
     assert len(list(race.steps())) == len(race)
     return race
+
+
+def contender_of(recipe: str, name: str) -> Contender:
+    return next(each for each in CONTENDERS[recipe] if each.name == name)
 
 
 def wrong(name: str) -> Contender:
@@ -76,7 +91,12 @@ def run(
 
 # The others of their kind differ little, and a start of Ray takes its time; each bench checks them all.
 _LEFT_OUT = ("raybatch-actors", "ray-data-tasks", "ray-data-actors")
-RIGHT = [each for each in [*CONTENDERS, SCALED] if each.name not in _LEFT_OUT]
+RIGHT = [
+    pytest.param(recipe, each, id=f"{recipe}-{each.name}")
+    for recipe, contenders in CONTENDERS.items()
+    for each in [*contenders, SCALED]
+    if each.name not in _LEFT_OUT
+]
 
 
 @pytest.fixture(scope="module")
@@ -85,16 +105,32 @@ def reference(photos: list[str]) -> Seen:
     return look(PLAIN, work_on(photos))
 
 
+@pytest.fixture(scope="module")
+def draws(photos: list[str]) -> Seen:
+    """What the plain loop draws of the training recipe."""
+    return look(PLAIN, training_on(photos))
+
+
+def is_installed(module: str) -> bool:
+    return all(
+        importlib.util.find_spec(name) is not None
+        for name in itertools.accumulate(module.split("."), "{}.{}".format)
+    )
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("contender", RIGHT, ids=lambda each: each.name)
-def test_a_contender_gives_the_same_pixels_or_is_missing(
-    contender: Contender, photos: list[str], reference: Seen
+@pytest.mark.parametrize(("recipe", "contender"), RIGHT)
+def test_a_contender_gives_the_right_pixels_or_is_missing(
+    recipe: str, contender: Contender, photos: list[str], reference: Seen, draws: Seen
 ) -> None:
     standing = Standing(contender)
-    check(standing, work_on(photos), reference)
-    if any(importlib.util.find_spec(name) is None for name in contender.needs):
+    if recipe == "train":
+        check(standing, training_on(photos), draws)
+    else:
+        check(standing, work_on(photos), reference)
+    if not all(map(is_installed, contender.needs)):
         assert standing.state == "missing"
-        assert standing.note.endswith("pip install 'raybatch[bench]'")
+        assert standing.note.endswith(f"pip install '{contender.package}'")
     else:
         assert (standing.state, standing.note) == ("right", "")
         assert list(standing.versions) == list(contender.needs)
@@ -121,6 +157,37 @@ def test_a_wrong_contender_is_found(
     assert ("Traceback" in standing.log) == (name in ("floats", "raising"))
 
 
+@pytest.mark.parametrize(
+    ("name", "state", "note"),
+    [
+        ("unnormalised", "differs", "the mean image of 1000 draws is off by"),
+        ("levels", "failed", "ValueError: a batch has values from"),
+        ("too_dark", "failed", "ValueError: a batch has values from -"),
+        ("not_a_number", "failed", "ValueError: a batch has values from nan to nan"),
+        ("channels_last", "failed", "ValueError: a batch is float32 (16, 24, 32, 3)"),
+        ("blue_first", "differs", "the mean image of 1000 draws is off by"),
+        ("indices_of_the_next", "differs", "the images are not those of their indices"),
+        ("same_draws_each_epoch", "differs", "the "),
+        ("whole_images", "differs", "the draws of an image differ by 0.00"),
+        ("large_parts", "differs", "the draws of an image differ by 0."),
+        ("one_batch_twice", "differs", "40 of 40 images came, 1008 in all instead of 1000"),
+    ],
+)
+def test_wrong_draws_are_found(
+    name: str, state: str, note: str, photos: list[str], draws: Seen
+) -> None:
+    standing = Standing(wrong(name))
+    check(standing, training_on(photos), draws)
+    assert (standing.state, standing.note[: len(note)]) == (state, note)
+
+
+@pytest.mark.parametrize("name", ["torch", "raybatch-threads"])
+def test_right_draws_are_taken_for_right(name: str, photos: list[str], draws: Seen) -> None:
+    standing = Standing(contender_of("train", name))
+    check(standing, training_on(photos), draws)
+    assert (standing.state, standing.note) == ("right", "")
+
+
 def test_one_that_fails_later_is_not_timed_and_the_others_go_on(photos: list[str]) -> None:
     race = finished(work_on(photos), wrong("half_an_epoch"), PLAIN, rounds=2)
     standing, plain = race.standings
@@ -128,6 +195,15 @@ def test_one_that_fails_later_is_not_timed_and_the_others_go_on(photos: list[str
     assert (standing.state, standing.rounds) == ("failed", {})
     assert plain.state == "right"
     assert [plain.rounds[number].times.images for number in (0, 1)] == [40, 40]
+
+
+def test_the_ceiling_has_whole_epochs_though_the_last_batch_takes_long(
+    photos: list[str], tmp_path: Path
+) -> None:
+    large = tmp_path / "large.png"
+    Image.new("RGB", (6000, 6000)).save(large, compress_level=1)
+    work = Work((*photos[:2], str(large)), (24, 32), batch_size=2, workers=2, epochs=3)
+    assert time_epochs(ceiling(work), 3, 2).images == 6
 
 
 @pytest.mark.slow
@@ -142,6 +218,7 @@ def test_bench_prints_json_draws_a_plot_and_leaves_nothing(
     result = run(folder, *options, *counts, "--json", *files, status=0, TMPDIR=str(scratch))
     figures = json.loads(result.stdout)
     assert figures["work"] == {
+        "recipe": "stretch",
         "images": 33,
         "size": [24, 32],
         "batch_size": 16,
@@ -167,7 +244,7 @@ def test_bench_prints_json_draws_a_plot_and_leaves_nothing(
 
 
 def test_figures_are_medians_and_ratios_are_within_a_round() -> None:
-    race = Race(Work(("x",), (1, 1), 1, 1), [CONTENDERS[0], PLAIN], rounds=3)
+    race = Race(Work(("x",), (1, 1), 1, 1), [CONTENDERS["stretch"][0], PLAIN], rounds=3)
     for standing, seconds in zip(race.standings, ([1.0, 2.0, 5.0], [4.0, 2.0]), strict=True):
         for number, ended in enumerate(seconds):
             times = Times(3.0, 0.5, images=100, began=0.0, ended=ended)
@@ -178,6 +255,59 @@ def test_figures_are_medians_and_ratios_are_within_a_round() -> None:
     assert raybatch_row["cpu_s_per_1000_images"] == 40
     assert plain_row["images_per_s"] == 37.5
     assert plain_row["ratios"] == {"raybatch-actors": {"median": 2.5, "rounds": [4.0, 1.0]}}
+
+
+def test_the_lead_over_the_fastest_of_the_others_is_told() -> None:
+    names = ("raybatch-actors", "plain", "torch", "dali")
+    own_first = [contender_of("train", name) for name in names]
+    race = Race(Work(("x",), (1, 1), 1, 1, recipe=TRAIN), own_first, rounds=2)
+    for standing, seconds in zip(race.standings, (1.0, 0.5, 4.0, 2.0), strict=True):
+        for number in range(2):
+            times = Times(3.0, 0.5, images=100, began=0.0, ended=seconds * (1 + number))
+            standing.rounds[number] = Round(times, cpu_s=2.0, peak_bytes=10**6)
+    figures = report(race)
+    assert [row["same_pixels"] for row in figures["contenders"]] == [None] * 4
+    printed = [line for line in shown(figures) if isinstance(line, str)]
+    lead = (
+        "raybatch (Ray actors): 2.00  2.00–2.00 times DALI on the CPU, the fastest of the others."
+    )
+    assert lead in printed
+    assert any(line.startswith("Pixels are not compared") for line in printed)
+
+
+@pytest.mark.parametrize(
+    ("size", "rows", "columns"),
+    [
+        ((1, 1), [(0, 1)], [(0, 1)]),
+        ((2, 8), [(0, 1), (1, 2)], [(0, 2), (2, 4), (4, 6), (6, 8)]),
+        ((6, 4), [(0, 1), (1, 3), (3, 4), (4, 6)], [(0, 1), (1, 2), (2, 3), (3, 4)]),
+    ],
+)
+def test_the_cells_of_an_image_have_its_means(
+    size: tuple[int, int], rows: list[tuple[int, int]], columns: list[tuple[int, int]]
+) -> None:
+    image = np.random.default_rng(0).normal(size=(3, *size)).astype(np.float32)
+    cells = cells_of(image)
+    assert cells.shape == (3, len(rows), len(columns))
+    for row, (top, bottom) in enumerate(rows):
+        for column, (left, right) in enumerate(columns):
+            wanted = image[:, top:bottom, left:right].mean(axis=(1, 2))
+            assert np.allclose(cells[:, row, column], wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize(("images", "epochs"), [(1, 1000), (40, 25), (500, 2), (10**6, 2)])
+def test_there_are_draws_enough(images: int, epochs: int) -> None:
+    assert epochs_to_draw(images) == epochs
+
+
+def test_chance_is_no_difference() -> None:
+    rng = np.random.default_rng(0)
+    means = rng.normal(0, 0.7, size=(500, 1, 3, 4, 4))
+
+    def drawn() -> dict[int, list[Any]]:
+        return dict(enumerate(list(means + rng.normal(0, 0.4, size=(500, 2, 3, 4, 4)))))
+
+    assert [difference(drawn(), drawn()) for _ in range(50)] == [None] * 50
 
 
 def test_the_fastest_is_drawn_on_top() -> None:
@@ -221,9 +351,9 @@ def test_bench_prints_a_table_of_made_pictures(scratch: Path) -> None:
     program = """
 from raybatch.cli import main
 from raybatch.bench.contenders import CONTENDERS, Contender
-CONTENDERS.pop(0)  # Ray actors take their time to start
-CONTENDERS.append(Contender("x", "X", "plain", "tests.cli.wrong_contenders:other_filter"))
-CONTENDERS.append(Contender("y", "Y", "plain", "tests.cli.wrong_contenders:raising"))
+CONTENDERS["stretch"].pop(0)  # Ray actors take their time to start
+CONTENDERS["stretch"].append(Contender("x", "X", "plain", "tests.cli.wrong_contenders:other_filter"))
+CONTENDERS["stretch"].append(Contender("y", "Y", "plain", "tests.cli.wrong_contenders:raising"))
 main()
 """
     options = ["--images", "40", "--size", "16", "--rounds", "1", "--peers", "plain"]
@@ -237,26 +367,99 @@ main()
     assert list(scratch.iterdir()) == []
 
 
+EXTRA = "pip install 'raybatch[bench]'"
+
+
 @pytest.mark.parametrize(
-    ("absent", "state", "note"),
+    ("recipe", "name", "module", "absent", "state", "note"),
     [
-        ("torch", "missing", "no module torch: pip install 'raybatch[bench]'"),
-        ("part_of_torch", "failed", "ModuleNotFoundError: No module named 'part_of_torch'"),
+        ("stretch", "torch", "torch", "torch", "missing", f"no module torch: {EXTRA}"),
+        (
+            "stretch",
+            "torch",
+            "torch",
+            "part_of_torch",
+            "failed",
+            "ModuleNotFoundError: No module named 'part_of_torch'",
+        ),
+        (
+            "train",
+            "torchvision",
+            "torchvision",
+            "torchvision",
+            "missing",
+            f"no module torchvision: {EXTRA}",
+        ),
+        (
+            "train",
+            "dali",
+            "nvidia",
+            "nvidia.dali",
+            "missing",
+            "no module nvidia.dali: pip install 'nvidia-dali-cuda120'",
+        ),
     ],
 )
 def test_a_missing_peer_is_told_from_a_broken_one(
     photos: list[str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    recipe: str,
+    name: str,
+    module: str,
     absent: str,
     state: str,
     note: str,
 ) -> None:
-    (tmp_path / "torch.py").write_text(BLOCKED.format(absent))
+    (tmp_path / f"{module}.py").write_text(BLOCKED.format(absent))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    standing = Standing(next(each for each in CONTENDERS if each.name == "torch"))
+    standing = Standing(contender_of(recipe, name))
     check(standing, work_on(photos), Seen([], {}))
     assert (standing.state, standing.note) == (state, note)
+
+
+@pytest.mark.parametrize(
+    ("error", "state", "note"),
+    [
+        ("Failed to import libspdl.", "missing", "no libraries of FFmpeg, which SPDL's decoder"),
+        ("Failed to open the input", "failed", "RuntimeError: Failed to open the input"),
+    ],
+)
+def test_a_decoder_without_its_libraries_is_missing(
+    photos: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: str,
+    state: str,
+    note: str,
+) -> None:
+    (tmp_path / "spdl").mkdir()
+    (tmp_path / "spdl" / "__init__.py").touch()
+    (tmp_path / "spdl" / "io.py").write_text(
+        f"def demux_image(path):\n    raise RuntimeError({error!r})"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    standing = Standing(contender_of("train", "spdl"))
+    check(standing, training_on(photos), Seen([], {}))
+    assert (standing.state, standing.note[: len(note)]) == (state, note)
+
+
+@pytest.mark.slow
+def test_bench_trains(photos: list[str], scratch: Path, tmp_path: Path) -> None:
+    folder, page = str(Path(photos[0]).parent), tmp_path / "bench.html"
+    options = ["--recipe", "train", "--size", "24x32", "--workers", "2", "--rounds", "1"]
+    peers = ["--peers", "plain,torch", "--decode", "scaled", "--html", str(page)]
+    result = run(folder, *options, *peers, "--json", status=0, TMPDIR=str(scratch))
+    figures = json.loads(result.stdout)
+    assert figures["work"]["recipe"] == "train"
+    rows = {row["name"]: row for row in figures["contenders"]}
+    own = ["raybatch-actors", "raybatch-threads", "raybatch-bytes"]
+    assert list(rows) == [*own, "plain", "torch", "raybatch-scaled"]
+    for row in rows.values():
+        assert (row["state"], row["same_pixels"], row["note"]) == ("right", None, "")
+        assert row["images_per_s"] > 0
+    assert "40 images → random parts at 32×24" in page.read_text()
+    assert list(scratch.iterdir()) == []
 
 
 @pytest.mark.slow
@@ -289,6 +492,13 @@ def test_an_end_at_any_time_leaves_no_process_and_no_file(
     ("arguments", "message"),
     [
         (["--peers", "torch,tourch"], "'tourch' is none of plain, ceiling, torch, ray-data"),
+        (
+            ["--recipe", "train", "--peers", "tourch"],
+            "is none of plain, ceiling, torch, torchvision",
+        ),
+        (["--peers", "dali", "--recipe", "train", "nowhere"], "nowhere"),
+        (["--peers", "dali"], "'dali' is none of plain"),
+        (["--recipe", "eval"], "'eval' is not one of 'stretch', 'train'"),
         (["--rounds", "0"], "--rounds"),
         (["--scale-margin", "0.5"], "--scale-margin"),
         (["nowhere"], "nowhere"),

@@ -131,7 +131,7 @@ def scan_page(odd: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def bench_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Figures of two contenders, and of two that were not timed."""
     broken = Contender("broken", "Broken <b>", "broken", "none:none")
-    race = Race(Work(("x",), (1, 1), 1, 1), [CONTENDERS[0], PLAIN, broken], rounds=2)
+    race = Race(Work(("x",), (1, 1), 1, 1), [CONTENDERS["stretch"][0], PLAIN, broken], rounds=2)
     for standing in race.standings[:2]:
         standing.state = "right"
         for number in range(2):

@@ -1,0 +1,104 @@
+"""Whether images are drawn at random as they should be: what many draws have in common, where no two are alike.
+
+Of each draw, only the means of a few cells are kept. Three things of them are compared with those of the plain loop:
+
+- the mean image of all draws, so that colours, channels and the normalisation are right;
+- how much the draws of an image differ, so that parts are as random and as large;
+- the mean of the draws of each image, so that it is that of its index.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+# Across and down.
+_CELLS = 4
+_DRAWS = 1000
+# Decoders and filters differ by less than this, in standard deviations of ImageNet's pixels.
+_MEAN_TOLERANCE = 0.1
+_IMAGE_TOLERANCE = 0.05
+# Beyond that, what chance allows: so many standard errors, and by how much more than the expected variance.
+_ERRORS = 4
+_EXCESS = 2.0
+_SPREAD_TOLERANCE = 0.25
+
+Cells = npt.NDArray[np.float64]
+
+
+def epochs_to_draw(images: int) -> int:
+    """Return how many epochs of so many images are enough to compare; at least two, since draws must differ."""
+    return max(2, math.ceil(_DRAWS / images))
+
+
+def cells_of(image: npt.NDArray[Any]) -> Cells:
+    """Return the means of 4 × 4 cells, or fewer of a tiny image, of a (3, H, W) one: (3, rows, columns)."""
+    cells = np.asarray(image, np.float64)
+    for axis in (1, 2):
+        edge = cells.shape[axis]
+        starts = np.linspace(0, edge, min(_CELLS, edge), endpoint=False).astype(int)
+        lengths = np.diff(starts, append=edge)
+        sums = np.add.reduceat(cells, starts, axis=axis)
+        cells = sums / (lengths[:, None] if axis == 1 else lengths)
+    return cells
+
+
+def difference(drawn: dict[int, list[Cells]], reference: dict[int, list[Cells]]) -> str | None:
+    """Return in what way what is `drawn` differs from `reference` by more than chance, or None.
+
+    Both have as many draws of each index, two or more.
+    """
+    # (images, draws, 3, rows, columns)
+    ours, theirs = (
+        np.array([each[index] for index in sorted(each)]) for each in (drawn, reference)
+    )
+    # The variance of the difference between two draws of one image.
+    variance = 2 * theirs.var(axis=1, ddof=1)
+    return (
+        _mean_image_differs(ours, theirs, variance)
+        or _spread_differs(ours, theirs)
+        or _images_differ(ours, theirs, variance)
+    )
+
+
+def _mean_image_differs(ours: Cells, theirs: Cells, variance: Cells) -> str | None:
+    images, draws = ours.shape[:2]
+    off = np.abs(ours.mean(axis=(0, 1)) - theirs.mean(axis=(0, 1)))
+    allowed = _MEAN_TOLERANCE + _ERRORS * np.sqrt(variance.mean(axis=0) / (images * draws))
+    worst = (off - allowed).argmax()
+    if off.flat[worst] <= allowed.flat[worst]:
+        return None
+    return (
+        f"the mean image of {images * draws} draws is off by {off.flat[worst]:.2f} from the plain loop's, "
+        f"of which chance explains {allowed.flat[worst]:.2f}"
+    )
+
+
+def _images_differ(ours: Cells, theirs: Cells, variance: Cells) -> str | None:
+    off = np.mean((ours.mean(axis=1) - theirs.mean(axis=1)) ** 2)
+    expected = variance.mean() / ours.shape[1]
+    if off <= _EXCESS * expected + _IMAGE_TOLERANCE**2:
+        return None
+    return (
+        f"the images are not those of their indices: their means are {math.sqrt(off):.2f} from the plain loop's, "
+        f"of which chance explains {math.sqrt(expected):.2f}"
+    )
+
+
+def _spread_differs(ours: Cells, theirs: Cells) -> str | None:
+    own, wanted = _spread(ours), _spread(theirs)
+    if abs(own - wanted) <= _SPREAD_TOLERANCE * wanted + _IMAGE_TOLERANCE:
+        return None
+    return (
+        f"the draws of an image differ by {own:.2f}, those of the plain loop by {wanted:.2f}: "
+        "the parts are not as random"
+    )
+
+
+def _spread(cells: Cells) -> float:
+    """Return the standard deviation between draws of one image, whether or not they are mirrored."""
+    symmetric = (cells + cells[..., ::-1]) / 2
+    return math.sqrt(symmetric.var(axis=1, ddof=1).mean())

@@ -1,0 +1,105 @@
+"""What becomes of each image: a recipe that every contender follows, and how Pillow and NumPy alone do it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from raybatch.image.augment import RandomResizedCrop
+
+# Of ImageNet's pixels as floats from 0 to 1, which nearly all models of images are trained with.
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+
+_FILTER = Image.Resampling.BILINEAR
+_FACTOR = np.array([1 / (255 * std) for std in STD], np.float32)[:, None, None]
+_OFFSET = np.array([-mean / std for mean, std in zip(MEAN, STD, strict=True)], np.float32)
+_OFFSET = _OFFSET[:, None, None]
+
+
+class Recipe(ABC):
+    """What an image becomes: an array of `dtype`, with values from `lowest` to `highest`.
+
+    `is_random` says that no two draws of an image are alike, so pixels cannot be compared.
+    """
+
+    name: str
+    dtype: type[np.generic]
+    lowest: float
+    highest: float
+    is_random: bool
+
+    @abstractmethod
+    def shape(self, size: tuple[int, int]) -> tuple[int, int, int]:
+        """Return the shape of one image's array, for a `size` of (height, width)."""
+
+    @abstractmethod
+    def describe(self, size: tuple[int, int]) -> str:
+        """Return in a few words what an image becomes."""
+
+    @abstractmethod
+    def write(self, image: Image.Image, row: npt.NDArray[Any]) -> None:
+        """Write what becomes of an RGB `image` to `row`, whose shape says the size."""
+
+
+class Stretch(Recipe):
+    """Each image scaled to the size, whatever its shape: uint8 `(height, width, 3)`."""
+
+    name = "stretch"
+    dtype = np.uint8
+    lowest, highest = 0, 255
+    is_random = False
+
+    def shape(self, size: tuple[int, int]) -> tuple[int, int, int]:
+        return (*size, 3)
+
+    def describe(self, size: tuple[int, int]) -> str:
+        height, width = size
+        return f"{width}×{height}"
+
+    def write(self, image: Image.Image, row: npt.NDArray[Any]) -> None:
+        row[...] = np.asarray(image.resize((row.shape[1], row.shape[0]), _FILTER))
+
+
+class Train(Recipe):
+    """A random part scaled to the size, mirrored at random, normalised: float32 `(3, height, width)`.
+
+    The part is `RandomResizedCrop`'s, with its default scale and ratio; `MEAN` and `STD` normalise.
+    """
+
+    name = "train"
+    dtype = np.float32
+    lowest = min(-mean / std for mean, std in zip(MEAN, STD, strict=True))
+    highest = max((1 - mean) / std for mean, std in zip(MEAN, STD, strict=True))
+    is_random = True
+
+    def shape(self, size: tuple[int, int]) -> tuple[int, int, int]:
+        return (3, *size)
+
+    def describe(self, size: tuple[int, int]) -> str:
+        height, width = size
+        return f"random parts at {width}×{height}, mirrored at random, normalised float32 CHW"
+
+    def write(self, image: Image.Image, row: npt.NDArray[Any]) -> None:
+        _, height, width = row.shape
+        rng = np.random.default_rng()
+        box = RandomResizedCrop((height, width)).box(*image.size, rng)
+        part = image.resize((width, height), _FILTER, box=box)
+        if rng.random() < 0.5:
+            part = part.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        normalise(np.asarray(part), row)
+
+
+def normalise(pixels: npt.NDArray[np.uint8], row: npt.NDArray[np.float32]) -> None:
+    """Write `pixels`, (H, W, 3), to `row`, (3, H, W), normalised by `MEAN` and `STD`."""
+    row[...] = np.ascontiguousarray(pixels.transpose(2, 0, 1))  # as bytes, which is quicker
+    row *= _FACTOR
+    row += _OFFSET
+
+
+STRETCH, TRAIN = Stretch(), Train()
+RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (STRETCH, TRAIN)}
