@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from raybatch.bench.recipes import STRETCH, TRAIN
+from raybatch.bench.recipes import EVAL, STRETCH, TRAIN
 
 EXTRA = "raybatch[bench]"
 
@@ -142,6 +142,7 @@ CONTENDERS: dict[str, list[Contender]] = {
         Contender("spdl", "SPDL's decoder (threads)", "spdl", f"{_DECODERS}:spdl", ("spdl",)),
         _HUGGINGFACE,
     ],
+    EVAL.name: [*_OWN, *_WITHOUT_LIBRARY, _TORCH, *_AROUND_PLAIN],
 }
 
 

@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 
 from raybatch.accessors import ImageFileAccessor
-from raybatch.bench.recipes import MEAN, STD, Train
+from raybatch.bench.recipes import MEAN, STD
 from raybatch.bench.work import Batches, Work
-from raybatch.image import augment
 from raybatch.image.pixels import PixelLayout
 from raybatch.loader import Loader
 from raybatch.pools import ThreadPool, WorkerPool
@@ -64,12 +63,11 @@ def _through_loader(work: Work, pool: WorkerPool, **reading: Any) -> Batches:
 
 @contextmanager
 def _loader(work: Work, pool: WorkerPool, layout: PixelLayout, **reading: Any) -> Iterator[Loader]:
-    """Open a loader of `work`; the training recipe has its transform, the `layout` and a shuffled order."""
-    if isinstance(work.recipe, Train):
-        reading |= {"transform": augment.classification_train(work.size), "layout": layout}
-    else:
-        reading["size"] = work.size
-    images = ImageFileAccessor(work.paths, **reading)
+    """Open a loader of `work`; a random recipe has the `layout` and a shuffled order."""
+    transform = work.recipe.transform(work.size)
+    size = work.size if transform is None else None
+    used = layout if work.recipe.is_random else None
+    images = ImageFileAccessor(work.paths, size, transform=transform, layout=used, **reading)
     source = ArrayDataSource([images, np.arange(len(images))])
     shuffle = work.recipe.is_random
     with pool, Loader(source, work.batch_size, shuffle=shuffle, pool=pool) as loader:

@@ -9,7 +9,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from raybatch.image.augment import RandomResizedCrop
+from raybatch.image.augment import (
+    RandomResizedCrop,
+    Transform,
+    classification_eval,
+    classification_train,
+)
 
 # Of ImageNet's pixels as floats from 0 to 1, which nearly all models of images are trained with.
 MEAN = (0.485, 0.456, 0.406)
@@ -41,6 +46,10 @@ class Recipe(ABC):
     def describe(self, size: tuple[int, int]) -> str:
         """Return in a few words what an image becomes."""
 
+    def transform(self, size: tuple[int, int]) -> Transform | None:
+        """Return what raybatch is asked for, None for images of that size."""
+        return None
+
     @abstractmethod
     def write(self, image: Image.Image, row: npt.NDArray[Any]) -> None:
         """Write what becomes of an RGB `image` to `row`, whose shape says the size."""
@@ -65,6 +74,26 @@ class Stretch(Recipe):
         row[...] = np.asarray(image.resize((row.shape[1], row.shape[0]), _FILTER))
 
 
+class Eval(Stretch):
+    """The middle of each image, whose shorter edge is scaled to 256/224 of the size: uint8 `(height, width, 3)`."""
+
+    name = "eval"
+
+    def describe(self, size: tuple[int, int]) -> str:
+        return f"the middle at {super().describe(size)}"
+
+    def transform(self, size: tuple[int, int]) -> Transform:
+        return classification_eval(size)
+
+    def write(self, image: Image.Image, row: npt.NDArray[Any]) -> None:
+        height, width, _ = row.shape
+        edge, shorter = round(max(height, width) * 256 / 224), min(image.size)
+        columns, rows = (int(edge * side / shorter) for side in image.size)
+        left, top = round((columns - width) / 2), round((rows - height) / 2)
+        scaled = image.resize((columns, rows), _FILTER)
+        row[...] = np.asarray(scaled.crop((left, top, left + width, top + height)))
+
+
 class Train(Recipe):
     """A random part scaled to the size, mirrored at random, normalised: float32 `(3, height, width)`.
 
@@ -84,6 +113,9 @@ class Train(Recipe):
         height, width = size
         return f"random parts at {width}×{height}, mirrored at random, normalised float32 CHW"
 
+    def transform(self, size: tuple[int, int]) -> Transform:
+        return classification_train(size)
+
     def write(self, image: Image.Image, row: npt.NDArray[Any]) -> None:
         _, height, width = row.shape
         rng = np.random.default_rng()
@@ -101,5 +133,5 @@ def normalise(pixels: npt.NDArray[np.uint8], row: npt.NDArray[np.float32]) -> No
     row += _OFFSET
 
 
-STRETCH, TRAIN = Stretch(), Train()
-RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (STRETCH, TRAIN)}
+STRETCH, TRAIN, EVAL = Stretch(), Train(), Eval()
+RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (STRETCH, TRAIN, EVAL)}

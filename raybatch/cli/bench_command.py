@@ -48,11 +48,13 @@ def _plot_path(context: click.Context, option: click.Parameter, path: Path | Non
 @click.argument("directory", type=options.directory, required=False)
 @click.option(
     "--recipe",
+    "--transform",
+    "recipe",
     type=click.Choice(list(RECIPES)),
     default=STRETCH.name,
     show_default=True,
     is_eager=True,  # which peers there are depends on it
-    help="Stretch each image, or train: a random part, mirrored at random, as normalised floats.",
+    help="Stretch each image; train: a random part, mirrored at random, as normalised floats; or eval: the middle.",
 )
 @options.size
 @options.batch_size
@@ -97,8 +99,8 @@ def bench(
 ) -> None:
     """Load the images below DIRECTORY through raybatch and through other libraries, and compare.
 
-    Without DIRECTORY, pictures are made in a temporary folder. With --recipe stretch all contenders read the same
-    files in the same shuffled order, and must give the pixels of a plain Pillow loop, bit for bit, before they
+    Without DIRECTORY, pictures are made in a temporary folder. With --recipe stretch or eval all contenders read the
+    same files in the same shuffled order, and must give the pixels of a plain Pillow loop, bit for bit, before they
     are timed.
 
     With --recipe train each does what it does best, its own decoder and order included: a random part of each

@@ -29,7 +29,7 @@ from raybatch.bench.peers import ceiling
 from raybatch.bench.plot import _draw
 from raybatch.bench.processes import ProcessTree
 from raybatch.bench.race import Race, Round, Standing, check, look
-from raybatch.bench.recipes import TRAIN
+from raybatch.bench.recipes import EVAL, TRAIN
 from raybatch.bench.report import report, timed
 from raybatch.bench.work import Work
 from raybatch.cli.bench_report import shown
@@ -126,6 +126,9 @@ def test_a_contender_gives_the_right_pixels_or_is_missing(
     standing = Standing(contender)
     if recipe == "train":
         check(standing, training_on(photos), draws)
+    elif recipe == "eval":
+        work = replace(work_on(photos), recipe=EVAL)
+        check(standing, work, look(PLAIN, work))
     else:
         check(standing, work_on(photos), reference)
     if not all(map(is_installed, contender.needs)):
@@ -498,7 +501,7 @@ def test_an_end_at_any_time_leaves_no_process_and_no_file(
         ),
         (["--peers", "dali", "--recipe", "train", "nowhere"], "nowhere"),
         (["--peers", "dali"], "'dali' is none of plain"),
-        (["--recipe", "eval"], "'eval' is not one of 'stretch', 'train'"),
+        (["--recipe", "tain"], "'tain' is not one of 'stretch', 'train', 'eval'"),
         (["--rounds", "0"], "--rounds"),
         (["--scale-margin", "0.5"], "--scale-margin"),
         (["nowhere"], "nowhere"),
