@@ -7,6 +7,7 @@ import dataclasses
 import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import IO, Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -79,6 +80,10 @@ class EncodedImages:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self)} images, {self._reader})"
 
+    def _rngs(self, count: int, rng_of: RngOf) -> list[np.random.Generator | None]:
+        """Return the generator of each row, where the images are drawn: to make one takes time."""
+        return [rng_of(row) if self.is_random else None for row in range(count)]
+
     def _read(
         self, positions: Sequence[int], reads: Sequence[Callable[[IO[bytes]], Result]]
     ) -> list[Result]:
@@ -138,12 +143,11 @@ class ImageArrays(EncodedImages):
         if self._reader.output_size is None:
             return self._stack_as_stored(rows)
         stack = self._empty(len(rows), *self._reader.output_size)
-
-        def read(row: int) -> Callable[[IO[bytes]], None]:
-            rng = rng_of if self.is_random else _no_rng
-            return lambda file: self._reader.read_into(file, self._layout, stack[row], rng(row))
-
-        self._read(rows, [read(row) for row in range(len(rows))])
+        read = partial(self._reader.read_into, layout=self._layout)
+        rngs = self._rngs(len(rows), rng_of)
+        self._read(
+            rows, [partial(read, out=row, rng=rng) for row, rng in zip(stack, rngs, strict=True)]
+        )
         return stack
 
     def before_random(self) -> tuple[Any, ArrayTransform | None]:
@@ -197,16 +201,8 @@ class ImageObjects(EncodedImages):
     def read_seeded(self, index: npt.NDArray[np.intp], rng_of: RngOf) -> list[Image.Image]:
         """Return the images at `index`; `rng_of(row)` has the numbers of each, as `SeededAccessor` says."""
         rows = np.asarray(sample_positions(index, len(self))).tolist()
-        rng = rng_of if self.is_random else _no_rng
-
-        def read(row: int) -> Callable[[IO[bytes]], Image.Image]:
-            return lambda file: self._reader.read(file, rng(row))
-
-        return self._read(rows, [read(row) for row in range(len(rows))])
-
-
-def _no_rng(row: int) -> None:
-    """Return nothing, where nobody draws: a generator takes time to make."""
+        rngs = self._rngs(len(rows), rng_of)
+        return self._read(rows, [partial(self._reader.read, rng=rng) for rng in rngs])
 
 
 Paths: TypeAlias = "Iterable[str | os.PathLike[str]] | pa.Array | pa.ChunkedArray"

@@ -85,9 +85,10 @@ def _opened_jpeg(file: IO[bytes], how: Decoding) -> EncodedJpeg | None:
     """Return the image in `file` for the second decoder; None if it is Pillow's, and `file` is where it was then."""
     if "JPEG" not in how.formats or fault() is not None:
         return None
-    start = file.read(len(MAGIC))
-    if start == MAGIC:
-        data = start + file.read()
+    # What is in memory already is not copied.
+    start = file.getvalue() if isinstance(file, io.BytesIO) else file.read(len(MAGIC))
+    if start.startswith(MAGIC):
+        data = start if isinstance(file, io.BytesIO) else start + file.read()
         found, limit = header(data), Image.MAX_IMAGE_PIXELS
         # Beyond that limit, Pillow warns or refuses.
         if found is not None and (limit is None or found.width * found.height <= limit):
