@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from raybatch.accessors.batch_memory import empty_batch
 from raybatch.accessors.reading import RngOf, map_rows
 from raybatch.image.augment.transform import Change, Transform, changed, flat, is_random
 from raybatch.image.pixels import BoundLayout
@@ -48,7 +49,7 @@ class ArrayTransform:
 
     def stack(self, images: Sequence[npt.NDArray[Any]], rng_of: RngOf) -> npt.NDArray[Any]:
         """Return the stack of what becomes of `images`; `rng_of(row)` has the random numbers of each."""
-        stack = np.empty((len(images), *self.shape), self._layout.dtype)
+        stack = empty_batch((len(images), *self.shape), self._layout.dtype)
 
         def write(row: int) -> None:
             rng = rng_of(row) if self._is_random else None

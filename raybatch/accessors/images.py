@@ -17,6 +17,7 @@ import pyarrow as pa
 from PIL import Image
 
 from raybatch.accessors.array_transform import ArrayTransform
+from raybatch.accessors.batch_memory import empty_batch
 from raybatch.accessors.fingerprints import pickle_digest
 from raybatch.accessors.reading import (
     ByteStore,
@@ -169,7 +170,7 @@ class ImageArrays(EncodedImages):
         return before, ArrayTransform(rest, self._layout, reader.output_size, str(reader.mode))
 
     def _empty(self, count: int, height: int, width: int) -> npt.NDArray[Any]:
-        return np.empty((count, *self._layout.shape(height, width)), self._layout.dtype)
+        return empty_batch((count, *self._layout.shape(height, width)), self._layout.dtype)
 
     def _stack_as_stored(self, positions: list[int]) -> npt.NDArray[Any]:
         if not positions:

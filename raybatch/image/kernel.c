@@ -193,7 +193,10 @@ static void run(int version, const Job *job, int is_vertical_first) {
     switch (version) {
     case 1: is_vertical_first ? rows_first_avx2(job) : columns_first_avx2(job); return;
     case 2: is_vertical_first ? rows_first_avx512(job) : columns_first_avx512(job); return;
-    case 3: is_vertical_first ? rows_first_vnni(job) : columns_first_vnni(job); return;
+    case 3:
+        is_vertical_first ? rows_first_vnni(job) : columns_first_vnni(job);
+        _mm_sfence(); /* what was written past the cache is there before anything that follows */
+        return;
     }
 #endif
     (void)version;
@@ -436,13 +439,18 @@ TARGET static void OF(write_line)(const Job *job, const uint8_t *restrict line, 
     const uint32_t *restrict table = job->table;
     if (table && lanes == 4 && job->channels == 3) {
 #ifdef HAS_VNNI
-        /* Older processors that have the instruction take longer with it than without. */
+        /* Older processors that have the instruction to look up take longer with it than without. Floats take so much memory
+           that they would only push the image out of the cache: they are written past it. */
+        int is_aligned = ((uintptr_t)out | next) % 32 == 0;
         if (step == 4)
             for (; x + 8 <= count; x += 8) {
                 __m256i pixels = _mm256_loadu_si256((const void *)(line + 4 * x)), byte = _mm256_set1_epi32(255);
                 for (int channel = 0; channel < 3; channel++) {
                     __m256i values = _mm256_i32gather_epi32((const int *)table + 256 * channel, _mm256_and_si256(pixels, byte), 4);
-                    _mm256_storeu_si256((void *)(out + x * 4 + channel * next), values);
+                    if (is_aligned)
+                        _mm256_stream_si256((void *)(out + x * 4 + channel * next), values);
+                    else
+                        _mm256_storeu_si256((void *)(out + x * 4 + channel * next), values);
                     pixels = _mm256_srli_epi32(pixels, 8);
                 }
             }

@@ -13,7 +13,7 @@ import ray
 from ray import cloudpickle
 from ray import exceptions as ray_errors
 
-from raybatch.accessors import row_executor
+from raybatch.accessors import BatchMemory, row_executor
 from raybatch.errors import RemoteError
 from raybatch.making import Result, make
 from raybatch.pools.ray.hosts import WorkerFacts, address, advice
@@ -37,6 +37,8 @@ class BatchWorker:
 
     def __init__(self, threads: int) -> None:
         self._executor = ThreadPoolExecutor(threads) if threads > 1 else None
+        # Ray has copied a batch into its store before it asks for the next.
+        self._memory = BatchMemory()
         # This thread's CPU time when the last result was returned, or None if more has happened since.
         self._returned_at: float | None = None
         self._loading_s = 0.0
@@ -79,7 +81,7 @@ class BatchWorker:
         stored_s = 0.0 if self._returned_at is None else time.thread_time() - self._returned_at
         self._returned_at = None
         start = time.perf_counter()
-        with row_executor(self._executor):
+        with row_executor(self._executor), self._memory.used():
             try:
                 source, request = constant(key), _unpacked(item)
             except Exception as error:
