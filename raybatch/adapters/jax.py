@@ -63,7 +63,7 @@ def to_jax(
     return AheadLoader(loader, prepare, as_it_is, prefetch)
 
 
-def _laid_out(images: ImageLayout, on_device: Callable[[Any], Any], array: Any) -> Any:
+def _laid_out(images: ImageLayout, on_device: Callable[[Any], Any], array: Any, _: int) -> Any:
     layout = images.bound(array)
     pixels = on_device(array)
     if images.is_float:

@@ -124,8 +124,10 @@ def _mapped(
     if images is None:
         return map_leaves(to_tensor, batch)
     if device.type == "cpu":
-        return images.map_batch(lambda image: to_tensor(_on_cpu(images, image)), to_tensor, batch)
-    return images.map_batch(lambda image: _on_device(images, to_tensor, image), to_tensor, batch)
+        return images.map_batch(
+            lambda image, _: to_tensor(_on_cpu(images, image)), to_tensor, batch
+        )
+    return images.map_batch(lambda image, _: _on_device(images, to_tensor, image), to_tensor, batch)
 
 
 def _on_cpu(images: ImageLayout, array: Any) -> Any:

@@ -87,22 +87,26 @@ def test_the_way_of_a_device_gives_the_same(images: Any, channels_first: bool) -
 @pytest.mark.parametrize(
     ("data", "options", "error", "message"),
     [
-        ([LABELS], {"normalize": (0.5, 0.5)}, ValueError, r"this one has uint8 \(4,\)"),
+        ([LABELS], {"normalize": (0.5, 0.5)}, ValueError, r"This batch is \(uint8 \(4,\)\)\."),
         (
             [wanted(IMAGES, True)],
             {"normalize": (MEAN, STD)},
             ValueError,
-            r"this one has float32 \(4, 3, 7, 5\): images that are floats already",
+            r"This batch is \(float32 \(4, 3, 7, 5\)\)\. Images that are floats already",
         ),
         (
             [IMAGES],
             {"normalize": ((0.1, 0.2), (1, 1))},
             ValueError,
-            "mean has 2 values, the images 3",
+            r"mean has 2 values, the images 3 channels: uint8 \(4, 7, 5, 3\)",
         ),
         ([IMAGES], {"normalize": 0.5}, TypeError, r"must be \(mean, std\), not 0.5"),
         ([IMAGES], {"normalize": (MEAN, 0)}, ValueError, "std must be above 0"),
-        ([LABELS, GREY], {"channels_first": True}, ValueError, "with uint8 images"),
+        ([IMAGES], {"normalize": (MEAN, None)}, TypeError, r"must be \(mean, std\)"),
+        ([IMAGES], {"normalize": (None, None)}, TypeError, r"must be \(mean, std\)"),
+        ([LABELS, GREY], {"channels_first": True}, ValueError, "need images"),
+        # Masks beside images that are floats already are no images.
+        ([wanted(IMAGES, True), GREY], {"normalize": (0.5, 0.5)}, ValueError, "need images"),
     ],
 )
 def test_what_cannot_be_normalised_is_told(
@@ -110,3 +114,17 @@ def test_what_cannot_be_normalised_is_told(
 ) -> None:
     with pytest.raises(error, match=message):
         batches(data, **options)
+
+
+def test_a_list_of_images_of_their_own_sizes_is_no_batch_of_grey_ones() -> None:
+    source = rb.ArrayDataSource([IMAGES]).map(lambda x: (list(x), {"y": len(x)}))
+    with pytest.raises(ValueError, match=r"\(a list of 4, first uint8 \(7, 5, 3\), {'y': int}\)"):
+        next(iter(to_torch(rb.Loader(source, 4), normalize=(0.5, 0.5))))
+
+
+def test_two_views_of_an_image_are_both_normalised() -> None:
+    source = rb.ArrayDataSource([IMAGES, LABELS]).map(lambda x, y: ({"views": (x, x[::-1])}, y))
+    views, labels = next(iter(to_torch(rb.Loader(source, 10), normalize=(MEAN, STD))))
+    for view, images in zip(views["views"], (IMAGES, IMAGES[::-1]), strict=True):
+        np.testing.assert_array_equal(view.numpy(), wanted(images, False))
+    assert labels.tolist() == LABELS.tolist()
