@@ -12,7 +12,7 @@ from raybatch.image import pixels
 
 torch = pytest.importorskip("torch")
 
-from raybatch.adapters.torch import _on_device, to_torch  # noqa: E402
+from raybatch.adapters.torch import _DeviceImages, to_torch  # noqa: E402
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 IMAGES = np.random.default_rng(0).integers(0, 256, (10, 7, 5, 3), np.uint8)
@@ -79,7 +79,7 @@ def test_channels_first_alone_keeps_the_bytes() -> None:
 def test_the_way_of_a_device_gives_the_same(images: Any, channels_first: bool) -> None:
     numbers: Any = (MEAN, STD) if images.ndim == 4 else (0.5, 0.25)
     layout = rb.adapters.normalize.ImageLayout(numbers, channels_first)
-    got = _on_device(layout, torch.from_numpy, images)
+    got = _DeviceImages(layout, torch.from_numpy)(images, 0)
     assert got.is_contiguous()
     np.testing.assert_array_equal(got.numpy(), wanted(images, channels_first, *numbers))
 
