@@ -160,8 +160,9 @@ class _DeviceImages:
             numbers = np.broadcast_arrays(255, layout.mean, layout.std)
             self._numbers = torch.tensor(np.float32(numbers), device=pixels.device)
         most, mean, std = self._numbers.reshape((3, -1, 1, 1) if is_moved else (3, -1))
-        # In the order of torchvision's ToTensor and Normalize, so that each value is rounded as theirs is. 255 is a tensor because
-        # CUDA multiplies by the reciprocal of a plain number, and less of what that rounds is left once the mean is gone.
+        # In the order of torchvision's ToTensor and Normalize, so that each value is rounded as theirs is. 255 is a tensor too: by a
+        # plain number CUDA does not divide, it multiplies by the reciprocal, and where x / 255 and the mean nearly cancel, an error
+        # of the last place becomes one of some hundred places.
         floats = pixels.to(torch.float32, memory_format=torch.contiguous_format)
         return floats.div_(most).sub_(mean).div_(std)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from raybatch.image import pixels
 torch = pytest.importorskip("torch")
 
 from raybatch.adapters.torch import _DeviceImages, to_torch  # noqa: E402
+
+TorchDispatchMode: Any = torch.utils._python_dispatch.TorchDispatchMode
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 IMAGES = np.random.default_rng(0).integers(0, 256, (10, 7, 5, 3), np.uint8)
@@ -112,8 +115,16 @@ def test_the_way_of_a_device_gives_the_same(images: Any, channels_first: bool) -
 def test_what_cannot_be_normalised_is_told(
     data: list[Any], options: Any, error: type[Exception], message: str
 ) -> None:
+    loader = rb.Loader(rb.ArrayDataSource(data), 4)
     with pytest.raises(error, match=message):
-        batches(data, **options)
+        list(to_torch(loader, **options))
+
+
+@pytest.mark.parametrize("normalize", [0.5, (MEAN, 0), (MEAN, "std"), ([MEAN], STD)])
+def test_what_is_no_mean_and_std_is_refused_where_it_is_given(normalize: Any) -> None:
+    loader = rb.Loader(rb.ArrayDataSource([IMAGES]), 4)
+    with pytest.raises((TypeError, ValueError), match=r"(normalize|mean|std) must be"):
+        to_torch(loader, normalize=normalize)
 
 
 def test_a_list_of_images_of_their_own_sizes_is_no_batch_of_grey_ones() -> None:
@@ -128,3 +139,49 @@ def test_two_views_of_an_image_are_both_normalised() -> None:
     for view, images in zip(views["views"], (IMAGES, IMAGES[::-1]), strict=True):
         np.testing.assert_array_equal(view.numpy(), wanted(images, False))
     assert labels.tolist() == LABELS.tolist()
+
+
+def test_floats_are_made_in_the_memory_of_batches_that_are_gone() -> None:
+    source = rb.ArrayDataSource([np.concatenate([IMAGES] * 10)])
+    places, kept = set(), []
+    for (x,) in to_torch(rb.Loader(source, 4), normalize=(MEAN, STD)):
+        places.add(x.data_ptr())
+        # It takes what is free elsewhere, so that only memory that is used again has the same place.
+        kept.append(np.empty(x.nbytes, np.uint8))
+    # The loop still has one batch when the next is made.
+    assert len(places) == 2
+
+
+def test_a_pickled_data_set_normalises_the_rest() -> None:
+    dataset = to_torch(rb.Loader(rb.ArrayDataSource([IMAGES]), 4), normalize=(MEAN, STD))
+    iterator = iter(dataset)
+    next(iterator)
+    rest = torch.cat([x for (x,) in pickle.loads(pickle.dumps(dataset))])
+    np.testing.assert_array_equal(rest.numpy(), wanted(IMAGES, False)[4:])
+
+
+class Operations(TorchDispatchMode):  # type: ignore[misc] # torch is not there for all who check types
+    """Notes the devices of what is divided by, and the shapes of what leaves the CPU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.divisors: list[str] = []
+        self.sent: list[tuple[int, ...]] = []
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        if function is torch.ops.aten.div_.Tensor:
+            self.divisors.append(args[1].device.type)
+        if function is torch.ops.aten._to_copy.default and args[0].device.type == "cpu":
+            self.sent.append(tuple(args[0].shape))
+        return function(*args, **(kwargs or {}))
+
+
+def test_a_device_divides_by_tensors_of_its_own_that_are_sent_once() -> None:
+    loader = rb.Loader(rb.ArrayDataSource([IMAGES]), 5)
+    with Operations() as seen:
+        list(to_torch(loader, device="meta", normalize=(MEAN, STD), channels_first=True))
+    # CUDA is inexact with a divisor on the CPU, and waits for what is sent to it.
+    assert seen.divisors == ["meta"] * 4
+    assert seen.sent == [(5, 7, 5, 3), (3, 3), (5, 7, 5, 3)]
