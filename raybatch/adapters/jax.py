@@ -31,9 +31,10 @@ def to_jax(
     JAX's default device. In a program of several processes, each with a loader of its own rank, an array is the part of
     this process, and the JAX array the global one. What JAX has no dtype for, as strings, stays as it is.
 
-    With `normalize=(mean, std)` images that are loaded as bytes become float32 on their device, as a `PixelLayout` of that mean
-    and std would make them, and `channels_first` makes them `(n, C, H, W)`; which arrays are images is as in
-    `raybatch.adapters.torch.LoaderDataset`.
+    With `normalize=(mean, std)` images stay bytes up to their device, and become float32 there: those of a `PixelLayout` of that mean
+    and std, within one unit in the last place. `channels_first` makes them `(n, C, H, W)`. Images are all uint8 arrays `(n, H, W, C)` of
+    a batch; in a batch without any, its first member, if that is uint8 `(n, H, W)`. ValueError at the first batch that has no images,
+    and for another number of channels than mean and std have.
 
     What it returns is iterated once an epoch, and has `len()`, `state_dict()` and `load_state_dict()` of the loader; a
     state counts what the loop has received. ValueError for a batch that `sharding` cannot divide: with
@@ -69,10 +70,7 @@ def _laid_out(images: ImageLayout, on_device: Callable[[Any], Any], array: Any, 
     pixels = _channels_first(pixels) if is_moved else pixels
     if not images.is_float:
         return pixels
-    shape = (-1, 1, 1) if is_moved else (-1,)
-    mean, std = (
-        np.float32(values).reshape(shape) for values in (images.layout.mean, images.layout.std)
-    )
+    _, mean, std = images.numbers.reshape((3, -1, 1, 1) if is_moved else (3, -1))
     return _normalized(pixels, mean, 1 / std)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from raybatch.adapters.ahead import map_leaves
 from raybatch.image.pixels import BoundLayout, PixelLayout
@@ -38,6 +39,13 @@ class ImageLayout:
             raise ValueError(
                 f"{error}: {_described(images)}; every uint8 array of four axes is images"
             ) from None
+
+    @property
+    def numbers(self) -> npt.NDArray[np.float32]:
+        """255, mean and std of each channel, `(3, C)`, or `(3, 1)` if they are one for all."""
+        mean: Any = self.layout.mean
+        std: Any = self.layout.std
+        return np.array(np.broadcast_arrays(255, mean, std), np.float32)
 
     def moves_channels(self, images: Any) -> bool:
         """Return whether the channels of these images have to come first, and do not yet."""

@@ -38,10 +38,12 @@ class LoaderDataset(AheadLoader, IterableDataset):  # type: ignore[misc] # torch
     `pin_memory` all are, into page-locked memory. To a CUDA `device` batches are copied from pinned memory on a stream
     of their own, one batch ahead of the loop. To any other device they are moved as they come.
 
-    With `normalize=(mean, std)` images that are loaded as bytes, a quarter of the memory, become float32 on the device, as a
-    `PixelLayout` of that mean and std would make them; on CUDA on the stream of the copy. `channels_first` makes them
-    `(n, C, H, W)`. Images are the uint8 arrays `(n, H, W, C)` of a batch, or if it has none, the first that is `(n, H, W)`.
-    ValueError for a batch without images, or of another number of channels than mean and std have.
+    With `normalize=(mean, std)` images stay bytes, a quarter of the memory, up to the device, and become float32 there: those of
+    a `PixelLayout` of that mean and std, in torchvision's order of `ToTensor` and `Normalize`. On CUDA that runs on the stream of the
+    copy. `channels_first` makes them `(n, C, H, W)`, contiguous, with `normalize` or without, when they stay bytes. Under autocast
+    float32 is what a model expects. Images are all uint8 arrays `(n, H, W, C)` of a batch; in a batch without any, its first member, if
+    that is uint8 `(n, H, W)`. All else stays as it is, also masks `(n, H, W)` and labels. ValueError at the first batch that has no
+    images, and for another number of channels than mean and std have.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ def to_torch(
 ) -> LoaderDataset:
     """Return the epochs of `loader` with tensors in place of arrays; see `LoaderDataset`.
 
+    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     for x, y in to_torch(loader, device="cuda", normalize=(mean, std), channels_first=True):
         ...
     """
@@ -156,9 +159,7 @@ class _DeviceImages:
             return pixels.contiguous()
         # Made once: a copy of numbers to a device waits for all that its stream has to do.
         if self._numbers is None:
-            layout = self._images.layout
-            numbers = np.broadcast_arrays(255, layout.mean, layout.std)
-            self._numbers = torch.tensor(np.float32(numbers), device=pixels.device)
+            self._numbers = torch.tensor(self._images.numbers, device=pixels.device)
         most, mean, std = self._numbers.reshape((3, -1, 1, 1) if is_moved else (3, -1))
         # In the order of torchvision's ToTensor and Normalize, so that each value is rounded as theirs is. 255 is a tensor too: by a
         # plain number CUDA does not divide, it multiplies by the reciprocal, and where x / 255 and the mean nearly cancel, an error
