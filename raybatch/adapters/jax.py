@@ -31,9 +31,10 @@ def to_jax(
     JAX's default device. In a program of several processes, each with a loader of its own rank, an array is the part of
     this process, and the JAX array the global one. What JAX has no dtype for, as strings, stays as it is.
 
-    With `normalize=(mean, std)` images that are loaded as bytes become float32 on their device, as a `PixelLayout` of that mean
-    and std would make them, and `channels_first` makes them `(n, C, H, W)`; which arrays are images is as in
-    `raybatch.adapters.torch.LoaderDataset`.
+    With `normalize=(mean, std)` images stay bytes up to their device, and become float32 there: those of a `PixelLayout` of that mean
+    and std, within one unit in the last place. `channels_first` makes them `(n, C, H, W)`. Images are all uint8 arrays `(n, H, W, C)` of
+    a batch; in a batch without any, its first member, if that is uint8 `(n, H, W)`. ValueError at the first batch that has no images,
+    and for another number of channels than mean and std have.
 
     What it returns is iterated once an epoch, and has `len()`, `state_dict()` and `load_state_dict()` of the loader; a
     state counts what the loop has received. ValueError for a batch that `sharding` cannot divide: with
@@ -63,25 +64,28 @@ def to_jax(
     return AheadLoader(loader, prepare, as_it_is, prefetch)
 
 
-def _laid_out(images: ImageLayout, on_device: Callable[[Any], Any], array: Any) -> Any:
-    layout = images.bound(array)
-    pixels = on_device(array)
-    if images.is_float:
-        numbers: Any = 255, images.layout.mean, images.layout.std
-        pixels = _normalized(pixels, *(np.asarray(values, np.float32) for values in numbers))
-    return _channels_first(pixels) if images.layout.channels_first and layout.channels else pixels
+def _laid_out(images: ImageLayout, on_device: Callable[[Any], Any], array: Any, _: int) -> Any:
+    images.bound(array)  # refuses what has other channels
+    pixels, is_moved = on_device(array), images.moves_channels(array)
+    pixels = _channels_first(pixels) if is_moved else pixels
+    if not images.is_float:
+        return pixels
+    _, mean, std = images.numbers.reshape((3, -1, 1, 1) if is_moved else (3, -1))
+    return _normalized(pixels, mean, 1 / std)
+
+
+# 1 / 255 in two parts, the first of so few bits that a byte times it is exact: the sum of both products is byte / 255, rounded once.
+_HIGH = np.float32(round(2**22 / 255) / 2**22)
+_LOW = np.float32(1 / 255 - float(_HIGH))
 
 
 @jax.jit  # type: ignore[untyped-decorator]
-def _normalized(pixels: Any, most: Any, mean: Any, std: Any) -> Any:
+def _normalized(pixels: Any, mean: Any, factor: Any) -> Any:
+    """Return `(pixels / 255 - mean) * factor` as float32."""
+    # Without a division: XLA would multiply by the reciprocal, or divide inexactly on a GPU, and an error of the last place is one of
+    # some hundred places where byte / 255 and the mean nearly cancel. That of the factor comes last, and stays one.
     values = pixels.astype(np.float32)
-    return _divided(_divided(values, most) - mean, std)
-
-
-def _divided(values: Any, divisor: Any) -> Any:
-    # Of a number that it sees to be one for all, the compiler would take the reciprocal, which rounds twice.
-    barrier = jax.lax.optimization_barrier
-    return barrier(values / barrier(jax.numpy.zeros_like(values) + divisor))
+    return (values * _HIGH + values * _LOW - mean) * factor
 
 
 @jax.jit  # type: ignore[untyped-decorator]

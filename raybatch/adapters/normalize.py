@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from raybatch.adapters.ahead import map_leaves
 from raybatch.image.pixels import BoundLayout, PixelLayout
@@ -15,8 +16,9 @@ from raybatch.image.pixels import BoundLayout, PixelLayout
 class ImageLayout:
     """The layout that the images of a batch get: `normalize` is (mean, std), as those of a `PixelLayout`, or None.
 
-    The images of a batch are its uint8 arrays `(n, H, W, C)`; if it has none, the first that is `(n, H, W)`. Labels and masks
-    beside them stay as they are. TypeError or ValueError for what is no (mean, std).
+    The images of a batch are all its uint8 arrays `(n, H, W, C)`. In a batch without any, the images are grey, and its first
+    member: a uint8 array `(n, H, W)`. All else stays as it is, labels and masks `(n, H, W)` beside images too. TypeError or
+    ValueError for what is no (mean, std).
     """
 
     def __init__(self, normalize: Any, channels_first: bool) -> None:
@@ -31,25 +33,49 @@ class ImageLayout:
 
     def bound(self, images: Any) -> BoundLayout:
         """Return the layout for these images, uint8 `(n, H, W, C)` or `(n, H, W)`; ValueError for another number of channels."""
-        return self.layout.bound(np.dtype(np.uint8), tuple(images.shape[3:]))
+        try:
+            return self.layout.bound(np.dtype(np.uint8), tuple(images.shape[3:]))
+        except ValueError as error:
+            raise ValueError(
+                f"{error}: {_described(images)}; every uint8 array of four axes is images"
+            ) from None
+
+    @property
+    def numbers(self) -> npt.NDArray[np.float32]:
+        """255, mean and std of each channel, `(3, C)`, or `(3, 1)` if they are one for all."""
+        mean: Any = self.layout.mean
+        std: Any = self.layout.std
+        return np.array(np.broadcast_arrays(255, mean, std), np.float32)
+
+    def moves_channels(self, images: Any) -> bool:
+        """Return whether the channels of these images have to come first, and do not yet."""
+        return self.layout.channels_first and images.ndim == 4
 
     def map_batch(
-        self, change_image: Callable[[Any], Any], change: Callable[[Any], Any], batch: Any
+        self, change_image: Callable[[Any, int], Any], change: Callable[[Any], Any], batch: Any
     ) -> Any:
-        """Return `batch` with `change_image` of its images and `change` of all else; ValueError if there is no image."""
+        """Return `batch` with `change_image` of its images and `change` of all else; ValueError if there is no image.
+
+        `change_image` is given an array and its number among the leaves of the batch, which is the same in each batch.
+        """
         leaves: list[Any] = []
         map_leaves(leaves.append, batch)
-        images = _images_among(leaves)
+        images = {number for number, leaf in enumerate(leaves) if _is_bytes(leaf, axes=4)}
+        # A later array of three axes may be masks beside images that are floats, and one in a list an image of a size of its own.
+        if not images and _is_bytes(_first_member(batch), axes=3):
+            images = {0}
         if not images:
-            seen = ", ".join(map(_described, leaves))
             raise ValueError(
-                "normalize and channels_first are for batches with uint8 images (n, H, W, C) or (n, H, W), and this one has "
-                f"{seen}: images that are floats already need neither"
+                "normalize and channels_first need images: uint8 arrays (n, H, W, C), or (n, H, W) as the first of a batch. "
+                f"This batch is {_described(batch)}. Images that are floats already get both from layout= of their accessor"
             )
         numbers = itertools.count()
-        return map_leaves(
-            lambda leaf: (change_image if next(numbers) in images else change)(leaf), batch
-        )
+
+        def changed(leaf: Any) -> Any:
+            number = next(numbers)
+            return change_image(leaf, number) if number in images else change(leaf)
+
+        return map_leaves(changed, batch)
 
 
 def _mean_and_std(normalize: Any) -> tuple[Any, Any]:
@@ -57,19 +83,30 @@ def _mean_and_std(normalize: Any) -> tuple[Any, Any]:
         mean, std = normalize
     except (TypeError, ValueError):
         raise TypeError(f"normalize must be (mean, std), not {normalize!r}") from None
+    if mean is None or std is None:
+        raise TypeError(f"normalize must be (mean, std), not {normalize!r}")
     return mean, std
 
 
-def _images_among(leaves: list[Any]) -> set[int]:
-    """Return the numbers of the leaves that are images."""
-    bytes_ = [
-        (number, leaf.ndim)
-        for number, leaf in enumerate(leaves)
-        if isinstance(leaf, np.ndarray) and leaf.dtype == np.uint8
-    ]
-    images = {number for number, axes in bytes_ if axes == 4}
-    return images or {number for number, axes in bytes_ if axes == 3 and number == bytes_[0][0]}
+def _is_bytes(leaf: Any, axes: int) -> bool:
+    return isinstance(leaf, np.ndarray) and leaf.dtype == np.uint8 and leaf.ndim == axes
 
 
-def _described(leaf: Any) -> str:
-    return f"{leaf.dtype} {leaf.shape}" if isinstance(leaf, np.ndarray) else type(leaf).__name__
+def _first_member(batch: Any) -> Any:
+    while isinstance(batch, (tuple, dict)) and batch:
+        batch = next(iter(batch.values() if isinstance(batch, dict) else batch))
+    return batch
+
+
+def _described(batch: Any) -> str:
+    """Return the structure of a batch with dtypes and shapes, such as "(uint8 (4, 7, 5, 3), {'y': int64 (4,)})"."""
+    if isinstance(batch, dict):
+        return (
+            f"{{{', '.join(f'{name!r}: {_described(member)}' for name, member in batch.items())}}}"
+        )
+    if isinstance(batch, tuple):
+        return f"({', '.join(map(_described, batch))})"
+    if isinstance(batch, list):
+        return f"a list of {len(batch)}" + (f", first {_described(batch[0])}" if batch else "")
+    is_array = hasattr(batch, "dtype") and hasattr(batch, "shape")
+    return f"{batch.dtype} {tuple(batch.shape)}" if is_array else type(batch).__name__

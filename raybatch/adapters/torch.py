@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from raybatch.adapters.ahead import AheadLoader, as_it_is, map_leaves
+from raybatch.adapters.memory import ReusedMemory
 from raybatch.adapters.normalize import ImageLayout
 from raybatch.loader import Loader
 from raybatch.sources import Batch
@@ -36,10 +38,12 @@ class LoaderDataset(AheadLoader, IterableDataset):  # type: ignore[misc] # torch
     `pin_memory` all are, into page-locked memory. To a CUDA `device` batches are copied from pinned memory on a stream
     of their own, one batch ahead of the loop. To any other device they are moved as they come.
 
-    With `normalize=(mean, std)` images that are loaded as bytes, a quarter of the memory, become float32 on the device, as a
-    `PixelLayout` of that mean and std would make them; on CUDA on the stream of the copy. `channels_first` makes them
-    `(n, C, H, W)`. Images are the uint8 arrays `(n, H, W, C)` of a batch, or if it has none, the first that is `(n, H, W)`.
-    ValueError for a batch without images, or of another number of channels than mean and std have.
+    With `normalize=(mean, std)` images stay bytes, a quarter of the memory, up to the device, and become float32 there: those of
+    a `PixelLayout` of that mean and std, in torchvision's order of `ToTensor` and `Normalize`. On CUDA that runs on the stream of the
+    copy. `channels_first` makes them `(n, C, H, W)`, contiguous, with `normalize` or without, when they stay bytes. Under autocast
+    float32 is what a model expects. Images are all uint8 arrays `(n, H, W, C)` of a batch; in a batch without any, its first member, if
+    that is uint8 `(n, H, W)`. All else stays as it is, also masks `(n, H, W)` and labels. ValueError at the first batch that has no
+    images, and for another number of channels than mean and std have.
     """
 
     def __init__(
@@ -58,8 +62,7 @@ class LoaderDataset(AheadLoader, IterableDataset):  # type: ignore[misc] # torch
             super().__init__(loader, copies.begin, copies.hand_over, ahead=1)
         else:
             to_tensor = functools.partial(_tensor_on, device, pin_memory, writable)
-            prepare = functools.partial(_mapped, to_tensor, images, device)
-            super().__init__(loader, prepare, as_it_is, ahead=0)
+            super().__init__(loader, _preparing(to_tensor, images, device), as_it_is, ahead=0)
 
     def __iter__(self) -> Iterator[Any]:
         if get_worker_info() is not None:
@@ -80,6 +83,7 @@ def to_torch(
 ) -> LoaderDataset:
     """Return the epochs of `loader` with tensors in place of arrays; see `LoaderDataset`.
 
+    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     for x, y in to_torch(loader, device="cuda", normalize=(mean, std), channels_first=True):
         ...
     """
@@ -91,7 +95,7 @@ class _CudaCopies:
 
     def __init__(self, device: torch.device, images: ImageLayout | None) -> None:
         self._device = device
-        self._images = images
+        self._prepare = _preparing(functools.partial(_copied_to, device), images, device)
         self._stream: torch.cuda.Stream | None = None
 
     def begin(self, batch: Batch) -> tuple[Any, torch.cuda.Event]:
@@ -99,7 +103,7 @@ class _CudaCopies:
         if self._stream is None:
             self._stream = torch.cuda.Stream(self._device)
         with torch.cuda.stream(self._stream):
-            copies = _mapped(self._copied, self._images, self._device, batch)
+            copies = self._prepare(batch)
         return copies, self._stream.record_event()
 
     def hand_over(self, begun: tuple[Any, torch.cuda.Event]) -> Any:
@@ -110,53 +114,65 @@ class _CudaCopies:
         # Its memory belongs to the stream that it was made on, which may not reuse it before this one is done with it.
         return map_leaves(functools.partial(_recorded_on, current), copies)
 
-    def _copied(self, leaf: Any) -> Any:
-        # torch keeps pinned memory, and gives it out again when the copy from it has arrived.
-        tensor = _tensor_on(torch.device("cpu"), True, False, leaf)
-        is_tensor = isinstance(tensor, torch.Tensor)
-        return tensor.to(self._device, non_blocking=True) if is_tensor else tensor
 
-
-def _mapped(
-    to_tensor: Callable[[Any], Any], images: ImageLayout | None, device: torch.device, batch: Batch
-) -> Any:
-    """Return `batch` with tensors in place of arrays, and its images in the layout that is asked for."""
+def _preparing(
+    to_tensor: Callable[[Any], Any], images: ImageLayout | None, device: torch.device
+) -> Callable[[Batch], Any]:
+    """Return what puts tensors in place of the arrays of a batch, and its images in the layout that is asked for."""
     if images is None:
-        return map_leaves(to_tensor, batch)
-    if device.type == "cpu":
-        return images.map_batch(lambda image: to_tensor(_on_cpu(images, image)), to_tensor, batch)
-    return images.map_batch(lambda image: _on_device(images, to_tensor, image), to_tensor, batch)
+        return functools.partial(map_leaves, to_tensor)
+    of_images = _CpuImages if device.type == "cpu" else _DeviceImages
+    return functools.partial(images.map_batch, of_images(images, to_tensor), to_tensor)
 
 
-def _on_cpu(images: ImageLayout, array: Any) -> Any:
-    """Return images of bytes in their layout: floats in the memory of a tensor, which torch keeps for the next batch."""
-    layout = images.bound(array)
-    shape = (len(array), *layout.shape(*array.shape[1:3]))
-    out = torch.empty(shape, dtype=torch.float32 if images.is_float else torch.uint8).numpy()
-    is_moved = images.layout.channels_first and bool(layout.channels)
-    layout.lay_out(array, out.transpose(0, 2, 3, 1) if is_moved else out)
-    return out
+class _CpuImages:
+    """Tensors of the images of a batch, laid out on the CPU in memory that is used again when a tensor is gone."""
+
+    def __init__(self, images: ImageLayout, to_tensor: Callable[[Any], Any]) -> None:
+        self._images = images
+        self._to_tensor = to_tensor
+        self._memory: defaultdict[int, ReusedMemory] = defaultdict(ReusedMemory)
+
+    def __call__(self, array: Any, number: int) -> Any:
+        layout = self._images.bound(array)
+        shape = (len(array), *layout.shape(*array.shape[1:3]))
+        out = self._memory[number].empty(shape, layout.dtype)
+        is_moved = self._images.moves_channels(array)
+        layout.lay_out(array, out.transpose(0, 2, 3, 1) if is_moved else out)
+        return self._to_tensor(out)
 
 
-def _on_device(images: ImageLayout, to_tensor: Callable[[Any], Any], array: Any) -> Any:
-    layout = images.bound(array)
-    pixels = to_tensor(array)
-    if images.layout.channels_first and layout.channels:
-        pixels = pixels.permute(0, 3, 1, 2)
-    if not images.is_float:
-        return pixels.contiguous()
-    shape = (-1, 1, 1) if images.layout.channels_first and layout.channels else (-1,)
-    mean, std = (
-        torch.tensor(values, dtype=torch.float32, device=pixels.device).reshape(shape)
-        for values in (images.layout.mean, images.layout.std)
-    )
-    # In the order of torchvision's ToTensor and Normalize, so that each value is rounded as theirs is.
-    return (
-        pixels.to(torch.float32, memory_format=torch.contiguous_format)
-        .div_(255)
-        .sub_(mean)
-        .div_(std)
-    )
+class _DeviceImages:
+    """Tensors of the images of a batch, laid out on the device that `to_tensor` takes their bytes to."""
+
+    def __init__(self, images: ImageLayout, to_tensor: Callable[[Any], Any]) -> None:
+        self._images = images
+        self._to_tensor = to_tensor
+        self._numbers: torch.Tensor | None = None
+
+    def __call__(self, array: Any, _: int) -> Any:
+        self._images.bound(array)  # refuses what has other channels
+        pixels = self._to_tensor(array)
+        is_moved = self._images.moves_channels(array)
+        pixels = pixels.permute(0, 3, 1, 2) if is_moved else pixels
+        if not self._images.is_float:
+            return pixels.contiguous()
+        # Made once: a copy of numbers to a device waits for all that its stream has to do.
+        if self._numbers is None:
+            self._numbers = torch.tensor(self._images.numbers, device=pixels.device)
+        most, mean, std = self._numbers.reshape((3, -1, 1, 1) if is_moved else (3, -1))
+        # In the order of torchvision's ToTensor and Normalize, so that each value is rounded as theirs is. 255 is a tensor too: by a
+        # plain number CUDA does not divide, it multiplies by the reciprocal, and where x / 255 and the mean nearly cancel, an error
+        # of the last place becomes one of some hundred places.
+        floats = pixels.to(torch.float32, memory_format=torch.contiguous_format)
+        return floats.div_(most).sub_(mean).div_(std)
+
+
+def _copied_to(device: torch.device, leaf: Any) -> Any:
+    # torch keeps pinned memory, and gives it out again when the copy from it has arrived.
+    tensor = _tensor_on(torch.device("cpu"), True, False, leaf)
+    is_tensor = isinstance(tensor, torch.Tensor)
+    return tensor.to(device, non_blocking=True) if is_tensor else tensor
 
 
 def _recorded_on(stream: torch.cuda.Stream, leaf: Any) -> Any:

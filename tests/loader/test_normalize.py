@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,9 @@ from raybatch.image import pixels
 
 torch = pytest.importorskip("torch")
 
-from raybatch.adapters.torch import _on_device, to_torch  # noqa: E402
+from raybatch.adapters.torch import _DeviceImages, to_torch  # noqa: E402
+
+TorchDispatchMode: Any = torch.utils._python_dispatch.TorchDispatchMode
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 IMAGES = np.random.default_rng(0).integers(0, 256, (10, 7, 5, 3), np.uint8)
@@ -79,7 +82,7 @@ def test_channels_first_alone_keeps_the_bytes() -> None:
 def test_the_way_of_a_device_gives_the_same(images: Any, channels_first: bool) -> None:
     numbers: Any = (MEAN, STD) if images.ndim == 4 else (0.5, 0.25)
     layout = rb.adapters.normalize.ImageLayout(numbers, channels_first)
-    got = _on_device(layout, torch.from_numpy, images)
+    got = _DeviceImages(layout, torch.from_numpy)(images, 0)
     assert got.is_contiguous()
     np.testing.assert_array_equal(got.numpy(), wanted(images, channels_first, *numbers))
 
@@ -87,26 +90,98 @@ def test_the_way_of_a_device_gives_the_same(images: Any, channels_first: bool) -
 @pytest.mark.parametrize(
     ("data", "options", "error", "message"),
     [
-        ([LABELS], {"normalize": (0.5, 0.5)}, ValueError, r"this one has uint8 \(4,\)"),
+        ([LABELS], {"normalize": (0.5, 0.5)}, ValueError, r"This batch is \(uint8 \(4,\)\)\."),
         (
             [wanted(IMAGES, True)],
             {"normalize": (MEAN, STD)},
             ValueError,
-            r"this one has float32 \(4, 3, 7, 5\): images that are floats already",
+            r"This batch is \(float32 \(4, 3, 7, 5\)\)\. Images that are floats already",
         ),
         (
             [IMAGES],
             {"normalize": ((0.1, 0.2), (1, 1))},
             ValueError,
-            "mean has 2 values, the images 3",
+            r"mean has 2 values, the images 3 channels: uint8 \(4, 7, 5, 3\)",
         ),
         ([IMAGES], {"normalize": 0.5}, TypeError, r"must be \(mean, std\), not 0.5"),
         ([IMAGES], {"normalize": (MEAN, 0)}, ValueError, "std must be above 0"),
-        ([LABELS, GREY], {"channels_first": True}, ValueError, "with uint8 images"),
+        ([IMAGES], {"normalize": (MEAN, None)}, TypeError, r"must be \(mean, std\)"),
+        ([IMAGES], {"normalize": (None, None)}, TypeError, r"must be \(mean, std\)"),
+        ([LABELS, GREY], {"channels_first": True}, ValueError, "need images"),
+        # Masks beside images that are floats already are no images.
+        ([wanted(IMAGES, True), GREY], {"normalize": (0.5, 0.5)}, ValueError, "need images"),
     ],
 )
 def test_what_cannot_be_normalised_is_told(
     data: list[Any], options: Any, error: type[Exception], message: str
 ) -> None:
+    loader = rb.Loader(rb.ArrayDataSource(data), 4)
     with pytest.raises(error, match=message):
-        batches(data, **options)
+        list(to_torch(loader, **options))
+
+
+@pytest.mark.parametrize("normalize", [0.5, (MEAN, 0), (MEAN, "std"), ([MEAN], STD)])
+def test_what_is_no_mean_and_std_is_refused_where_it_is_given(normalize: Any) -> None:
+    loader = rb.Loader(rb.ArrayDataSource([IMAGES]), 4)
+    with pytest.raises((TypeError, ValueError), match=r"(normalize|mean|std) must be"):
+        to_torch(loader, normalize=normalize)
+
+
+def test_a_list_of_images_of_their_own_sizes_is_no_batch_of_grey_ones() -> None:
+    source = rb.ArrayDataSource([IMAGES]).map(lambda x: (list(x), {"y": len(x)}))
+    with pytest.raises(ValueError, match=r"\(a list of 4, first uint8 \(7, 5, 3\), {'y': int}\)"):
+        next(iter(to_torch(rb.Loader(source, 4), normalize=(0.5, 0.5))))
+
+
+def test_two_views_of_an_image_are_both_normalised() -> None:
+    source = rb.ArrayDataSource([IMAGES, LABELS]).map(lambda x, y: ({"views": (x, x[::-1])}, y))
+    views, labels = next(iter(to_torch(rb.Loader(source, 10), normalize=(MEAN, STD))))
+    for view, images in zip(views["views"], (IMAGES, IMAGES[::-1]), strict=True):
+        np.testing.assert_array_equal(view.numpy(), wanted(images, False))
+    assert labels.tolist() == LABELS.tolist()
+
+
+def test_floats_are_made_in_the_memory_of_batches_that_are_gone() -> None:
+    source = rb.ArrayDataSource([np.concatenate([IMAGES] * 10)])
+    places, kept = set(), []
+    for (x,) in to_torch(rb.Loader(source, 4), normalize=(MEAN, STD)):
+        places.add(x.data_ptr())
+        # It takes what is free elsewhere, so that only memory that is used again has the same place.
+        kept.append(np.empty(x.nbytes, np.uint8))
+    # The loop still has one batch when the next is made.
+    assert len(places) == 2
+
+
+def test_a_pickled_data_set_normalises_the_rest() -> None:
+    dataset = to_torch(rb.Loader(rb.ArrayDataSource([IMAGES]), 4), normalize=(MEAN, STD))
+    iterator = iter(dataset)
+    next(iterator)
+    rest = torch.cat([x for (x,) in pickle.loads(pickle.dumps(dataset))])
+    np.testing.assert_array_equal(rest.numpy(), wanted(IMAGES, False)[4:])
+
+
+class Operations(TorchDispatchMode):  # type: ignore[misc] # torch is not there for all who check types
+    """Notes the devices of what is divided by, and the shapes of what leaves the CPU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.divisors: list[str] = []
+        self.sent: list[tuple[int, ...]] = []
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        if function is torch.ops.aten.div_.Tensor:
+            self.divisors.append(args[1].device.type)
+        if function is torch.ops.aten._to_copy.default and args[0].device.type == "cpu":
+            self.sent.append(tuple(args[0].shape))
+        return function(*args, **(kwargs or {}))
+
+
+def test_a_device_divides_by_tensors_of_its_own_that_are_sent_once() -> None:
+    loader = rb.Loader(rb.ArrayDataSource([IMAGES]), 5)
+    with Operations() as seen:
+        list(to_torch(loader, device="meta", normalize=(MEAN, STD), channels_first=True))
+    # CUDA is inexact with a divisor on the CPU, and waits for what is sent to it.
+    assert seen.divisors == ["meta"] * 4
+    assert seen.sent == [(5, 7, 5, 3), (3, 3), (5, 7, 5, 3)]
