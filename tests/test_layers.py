@@ -21,6 +21,7 @@ LAYERS = [
     "checks",
     "stages",
     "arrays",
+    "memory",
     "image",
     "order",
     "stores",

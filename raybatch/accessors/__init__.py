@@ -1,6 +1,5 @@
 """Array-likes that load what is asked for: index → sample, index array → the samples."""
 
-from raybatch.accessors.batch_memory import BatchMemory
 from raybatch.accessors.cache import CachedAccessor
 from raybatch.accessors.images import ImageFileAccessor, NonUniformImageFileAccessor
 from raybatch.accessors.items import ItemAccessor
@@ -11,7 +10,6 @@ from raybatch.accessors.reading import SeededAccessor, row_executor
 from raybatch.stores.listing import ImageList, find_images, image_folder, image_glob
 
 __all__ = [
-    "BatchMemory",
     "CachedAccessor",
     "ImageFileAccessor",
     "ImageList",

@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from raybatch.accessors.batch_memory import empty_batch
 from raybatch.accessors.reading import RngOf, map_rows
 from raybatch.image.augment.transform import Change, Transform, changed, flat, is_random
 from raybatch.image.pixels import BoundLayout
 from raybatch.image.resampling import Pixels
 from raybatch.image.viewed import InMemory
+from raybatch.memory import empty_batch
 
 
 class ArrayTransform:

@@ -17,7 +17,6 @@ import pyarrow as pa
 from PIL import Image
 
 from raybatch.accessors.array_transform import ArrayTransform
-from raybatch.accessors.batch_memory import empty_batch
 from raybatch.accessors.fingerprints import pickle_digest
 from raybatch.accessors.reading import (
     ByteStore,
@@ -30,6 +29,7 @@ from raybatch.accessors.reading import (
 )
 from raybatch.errors import ImageReadError, SampleReadError
 from raybatch.image import ImageReader, PixelLayout
+from raybatch.memory import empty_batch
 from raybatch.stages import stage
 from raybatch.stores.location import Locations
 

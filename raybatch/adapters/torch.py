@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from raybatch.adapters.ahead import AheadLoader, as_it_is, map_leaves
-from raybatch.adapters.memory import ReusedMemory
 from raybatch.adapters.normalize import ImageLayout
 from raybatch.loader import Loader
+from raybatch.memory import ReusedMemory
 from raybatch.sources import Batch
 
 try:

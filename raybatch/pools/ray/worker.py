@@ -13,9 +13,10 @@ import ray
 from ray import cloudpickle
 from ray import exceptions as ray_errors
 
-from raybatch.accessors import BatchMemory, row_executor
+from raybatch.accessors import row_executor
 from raybatch.errors import RemoteError
 from raybatch.making import Result, make
+from raybatch.memory import ReusedMemory, batches_in
 from raybatch.pools.ray.hosts import WorkerFacts, address, advice
 from raybatch.pools.ray.packed_error import with_error_packed
 from raybatch.pools.session import SharedConstant
@@ -38,7 +39,7 @@ class BatchWorker:
     def __init__(self, threads: int) -> None:
         self._executor = ThreadPoolExecutor(threads) if threads > 1 else None
         # Ray has copied a batch into its store before it asks for the next.
-        self._memory = BatchMemory()
+        self._memory = ReusedMemory()
         # This thread's CPU time when the last result was returned, or None if more has happened since.
         self._returned_at: float | None = None
         self._loading_s = 0.0
@@ -81,7 +82,7 @@ class BatchWorker:
         stored_s = 0.0 if self._returned_at is None else time.thread_time() - self._returned_at
         self._returned_at = None
         start = time.perf_counter()
-        with row_executor(self._executor), self._memory.used():
+        with row_executor(self._executor), batches_in(self._memory):
             try:
                 source, request = constant(key), _unpacked(item)
             except Exception as error:

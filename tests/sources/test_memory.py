@@ -9,7 +9,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from raybatch.adapters.memory import ReusedMemory
+from raybatch.memory import ReusedMemory, batches_in, empty_batch
 
 
 def place(array: np.ndarray) -> int:
@@ -101,3 +101,20 @@ def test_a_pickled_one_begins_anew() -> None:
     start = place(copy.empty((10,), np.uint8))
     kept = decoy(10)
     assert place(copy.empty((10,), np.uint8)) == start != place(kept)
+
+
+def test_batches_lie_in_it_while_they_are_to() -> None:
+    shape = (8, 3, 224, 224)
+    memory = ReusedMemory()
+    with batches_in(memory):
+        first = empty_batch(shape, np.float32)
+        assert (first.shape, first.dtype) == (shape, np.dtype(np.float32))
+        start = place(first)
+        assert start % 64 == 0
+        row = first[3, 1]
+        del first
+        assert place(empty_batch(shape, np.float32)) != start, "a row of it is still there"
+        del row
+        places = {place(array) for array in [empty_batch(shape, np.float32) for _ in range(2)]}
+        assert start in places
+    assert empty_batch(shape, np.float32).base is None

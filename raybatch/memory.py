@@ -1,13 +1,44 @@
-"""Memory for one array after another, used again once nobody has the array."""
+"""Memory for one array after another, used again once nobody has the array; and whose, where batches are made."""
 
 from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+# Of whole vectors, and of whole lines of a processor's cache.
+_ALIGNMENT = 64
+# Less comes from memory that the allocator keeps.
+_LEAST_BYTES = 2**20
+
+_batches: ContextVar[ReusedMemory | None] = ContextVar("memory of batches", default=None)
+
+
+@contextmanager
+def batches_in(memory: ReusedMemory) -> Iterator[None]:
+    """Let the batches that are made inside this block lie in `memory`.
+
+    That pays for a worker that hands each batch on, and does not keep it, before it makes the next.
+    """
+    token = _batches.set(memory)
+    try:
+        yield
+    finally:
+        _batches.reset(token)
+
+
+def empty_batch(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """Return an array for a batch, with any content."""
+    memory = _batches.get()
+    if memory is None or math.prod(shape) * np.dtype(dtype).itemsize < _LEAST_BYTES:
+        return np.empty(shape, dtype)
+    return memory.empty(shape, dtype)
 
 
 class ReusedMemory:
@@ -22,11 +53,11 @@ class ReusedMemory:
         self._spare: deque[npt.NDArray[np.uint8]] = deque(maxlen=most_spare)
 
     def empty(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-        """Return an array of `shape` and `dtype` with any content."""
+        """Return an array of `shape` and `dtype` with any content, which begins at a multiple of 64 bytes."""
         dtype = np.dtype(dtype)
-        lease = _Lease(self._piece(math.prod(shape) * dtype.itemsize), self._spare)
+        lease = _Lease(self._piece(math.prod(shape) * dtype.itemsize + _ALIGNMENT), self._spare)
         memory = np.asarray(lease)
-        return np.ndarray(shape, dtype, memory)
+        return np.ndarray(shape, dtype, memory, -memory.ctypes.data % _ALIGNMENT)
 
     def _piece(self, size: int) -> npt.NDArray[np.uint8]:
         # A last batch is smaller than those before it, and those of the next epoch need all of the memory again.
