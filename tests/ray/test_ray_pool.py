@@ -6,6 +6,7 @@ import contextlib
 import os
 import pickle
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,17 @@ def test_what_the_cluster_does_not_have_is_an_error_that_says_so(ray_cluster: No
         pool.wait_until_up()
 
 
+class Late:
+    """An array-like that takes its time, so that an actor which starts all the same is killed at its first batch."""
+
+    def __len__(self) -> int:
+        return 10
+
+    def __getitem__(self, index: Any) -> Any:
+        time.sleep(2)
+        return np.asarray(index)
+
+
 @pytest.mark.parametrize("name", [None, "dies at start"])
 def test_actors_that_die_at_every_start_are_an_error(name: str | None, ray_cluster: None) -> None:
     gave_up = threading.Event()
@@ -177,7 +189,7 @@ def test_actors_that_die_at_every_start_are_an_error(name: str | None, ray_clust
     killer.start()
     try:
         with rb.RayActorPool(1, name=name) as pool:
-            source = rb.ArrayDataSource([np.arange(10)])
+            source = rb.ArrayDataSource([Late()])
             recovery = rb.Recovery(no_progress_timeout_s=100)
             with rb.Loader(source, 5, pool=pool, recovery=recovery) as loader:
                 with pytest.raises(rb.errors.PoolError, match=r"\d actors could not be used"):
