@@ -92,9 +92,9 @@ def _kernel() -> str:
 
 def _jpeg_decoder() -> str:
     try:
-        from raybatch.image.jpeg import fault
+        from raybatch.image.jpeg import fault, is_usable
 
-        return fault() or "usable"
+        return "usable" if is_usable() else str(fault())
     except Exception as error:
         return f"{type(error).__name__}: {error}"
 

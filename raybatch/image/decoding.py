@@ -13,9 +13,9 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from raybatch.errors import ImageReadError
-from raybatch.image.jpeg import MAGIC, SCALES, JpegHeader, decode, fault, header
-from raybatch.image.resampling import Pixels, as_image, reduced, size_of
-from raybatch.image.view import Size, View
+from raybatch.image.jpeg import MAGIC, SCALES, JpegHeader, decode_part, header, is_usable
+from raybatch.image.resampling import Part, Pixels, as_image, can_write, reduced
+from raybatch.image.view import Size, View, needed_part
 
 # Where Pillow has no direct way from one mode to another, it has one by these.
 _DETOURS = ((), ("LA",), ("RGB",), ("L",), ("RGB", "L"))
@@ -83,7 +83,7 @@ def opened(file: IO[bytes], how: Decoding, *, as_array: bool) -> Iterator[Encode
 
 def _opened_jpeg(file: IO[bytes], how: Decoding) -> EncodedJpeg | None:
     """Return the image in `file` for the second decoder; None if it is Pillow's, and `file` is where it was then."""
-    if "JPEG" not in how.formats or fault() is not None:
+    if "JPEG" not in how.formats or not is_usable():
         return None
     # What is in memory already is not copied.
     start = file.getvalue() if isinstance(file, io.BytesIO) else file.read(len(MAGIC))
@@ -140,25 +140,32 @@ class EncodedJpeg:
 
     def pixels(self, view: View) -> tuple[Pixels, View]:
         """Return the image, decoded, and the view of it; an array is valid until this thread decodes another."""
-        header, scale = self._header, 1
+        header, scale, stored_view = self._header, 1, view
         if self._how.margin is not None and (wanted := view.wanted_size(self._how.margin)):
             width, height = _as_seen(wanted, self._orientation)
             # As `draft` of Pillow's chooses it.
             most = min(header.width // width, header.height // height)
             scale = next((scale for scale in reversed(SCALES) if scale <= most), 1)
-        pixels = decode(self._data, header, scale)
-        if pixels is None:
+        size = -(-header.width // scale), -(-header.height // scale)
+        extent = header.width / scale, header.height / scale
+        orientation = self._orientation
+        view = view.of_shrunk(_as_seen(size, orientation), _as_seen(extent, orientation))
+        is_as_stored = self._how.mode in (header.mode, None) and orientation == 1
+        everything = 0, 0, *size
+        is_part = is_as_stored and not view.is_all and can_write(header.mode, view)
+        needed = needed_part(view) if is_part else everything
+        decoded = decode_part(self._data, header, scale, needed)
+        if decoded is None:
             with Image.open(io.BytesIO(self._data), formats=["JPEG"]) as opened:
-                return Encoded(opened, self._how).pixels(view)
+                return Encoded(opened, self._how).pixels(stored_view)
+        pixels, left, top = decoded
         if header.mode == "L":
             # A Pillow image shares the memory of a grey array, and may live longer than that is valid.
             pixels = pixels.copy()
-        extent = _as_seen((header.width / scale, header.height / scale), self._orientation)
-        turned = _turned(pixels, self._orientation)
-        view = view.of_shrunk(size_of(turned), extent)
-        if self._how.mode in (header.mode, None):
-            return turned, view
-        return self._how.finished(as_image(turned)), view
+        if is_part:
+            return Part(pixels, left, top, size), view
+        turned = _turned(pixels, orientation)
+        return turned if is_as_stored else self._how.finished(as_image(turned)), view
 
 
 def _as_seen(size: Any, orientation: int) -> Any:

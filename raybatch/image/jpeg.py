@@ -18,6 +18,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, JpegImagePlugin
 
+from raybatch.image.jpeg_part import PartDecoder
+from raybatch.image.view import Rectangle
+
 Pixels = npt.NDArray[np.uint8]
 
 # How a JPEG begins.
@@ -30,7 +33,8 @@ _LOGGER = logging.getLogger(__name__)
 
 # ITU-T T.81, table B.1: the second byte of each marker.
 _SOS = 0xDA
-_FRAMES = (0xC0, 0xC1, 0xC2)  # baseline, extended and progressive, with Huffman coding
+_PROGRESSIVE = 0xC2
+_FRAMES = (0xC0, 0xC1, _PROGRESSIVE)  # baseline, extended and progressive, with Huffman coding
 _QUANTIZATION = 0xDB
 _NOT_READ = (0xC4, 0xDD, 0xFE)  # Huffman tables, restart interval, comment
 _APP0, _APP1, _APP2, _APP14, _APP15 = 0xE0, 0xE1, 0xE2, 0xEE, 0xEF
@@ -48,6 +52,9 @@ _MOST_PIXELS = (1 << 29) - 1
 # TurboJPEG takes the largest of the scales n/8 that gives no more pixels than asked for, and within a block two can give as many.
 _BLOCK = 8
 
+# Colours are smoothed over the pixels beside, of which the last may be missing.
+_EDGE = 8
+
 # A larger image gets memory of its own, so that a thread does not keep that of the largest it ever saw.
 _MOST_KEPT_BYTES = 16 << 20
 
@@ -57,7 +64,7 @@ _thread = threading.local()
 class JpegHeader(NamedTuple):
     """What the markers before the first scan say: size in pixels, Pillow's mode, and the bytes of EXIF and XMP, if any.
 
-    `opened` is the image that Pillow opened, if it had to look at them too.
+    `opened` is the image that Pillow opened, if it had to look at them too. If it `is_progressive`, it is in several scans.
     """
 
     width: int
@@ -66,6 +73,7 @@ class JpegHeader(NamedTuple):
     exif: bytes | None = None
     xmp: bytes | None = None
     opened: Image.Image | None = None
+    is_progressive: bool = False
 
     def getexif(self) -> Image.Exif:
         """Return what `getexif` of the image that Pillow opens returns; its errors and warnings, too."""
@@ -89,7 +97,7 @@ def header(data: bytes) -> JpegHeader | None:
     Pillow would open what has a header, as one of this size and mode, and what it would warn of is given here. It may still
     fail to load it; `decode` then returns None. Limits on the number of pixels are the caller's.
     """
-    if fault() is not None or not _has_own_plugin():
+    if not is_usable() or not _has_own_plugin():
         return None
     try:
         found, is_plain = _read_markers(data)
@@ -122,6 +130,50 @@ def decode(data: bytes, header: JpegHeader, scale: int = 1) -> Pixels | None:
         # Damaged files are Pillow's, which may say that it can show them nevertheless.
         return None
     return pixels if header.mode == "RGB" else pixels[:, :, 0]
+
+
+def decode_part(
+    data: bytes, header: JpegHeader, scale: int, part: Rectangle
+) -> tuple[Pixels, int, int] | None:
+    """Return pixels as `decode` does, of `part` (left, upper, right, lower) at least, and the column and the row where they begin.
+
+    Pillow's own library decodes a part alone where it can be called; simplejpeg decodes all.
+    """
+    decoder = _part_decoder()
+    if decoder is not None:
+        return _decoded_part(decoder, data, header, scale, part)
+    pixels = decode(data, header, scale)
+    return None if pixels is None else (pixels, 0, 0)
+
+
+def _decoded_part(
+    decoder: PartDecoder, data: bytes, header: JpegHeader, scale: int, part: Rectangle
+) -> tuple[Pixels, int, int] | None:
+    width, height = -(-header.width // scale), -(-header.height // scale)
+    # Of scans that are missing, libjpeg-turbo guesses what they would say from the blocks around.
+    left, top, right, bottom = (0, 0, width, height) if header.is_progressive else part
+    top = max(0, top - _EDGE)
+    around = max(0, left - _EDGE), top, min(width, right + _EDGE), min(height, bottom + _EDGE)
+    decoded = decoder.decode(data, scale, _CHANNELS[header.mode], around, _memory)
+    return None if decoded is None else (*decoded, top)
+
+
+@cache
+def _part_decoder() -> PartDecoder | None:
+    """Return what decodes parts, if a look at it shows the pixels of Pillow; None without it."""
+    try:
+        decoder = PartDecoder()
+        is_right = all(_is_part_alike(data, decoder) for _, data in _samples())
+    except (ImportError, OSError):
+        return None
+    if not is_right:
+        _LOGGER.warning("parts of JPEGs are not decoded alone: their pixels are not Pillow's")
+    return decoder if is_right else None
+
+
+def is_usable() -> bool:
+    """Return whether a second decoder has Pillow's pixels."""
+    return _part_decoder() is not None or fault() is None
 
 
 @cache
@@ -161,12 +213,13 @@ def _read_markers(data: bytes) -> tuple[JpegHeader, bool]:
     Raises `_NotPlainError` or struct.error for what is not a plain JPEG.
     """
     frame: bytes | None = None
+    is_progressive = False
     metadata = _Metadata()
     for marker, start, end in _segments(data):
         if marker in _FRAMES:
             if frame is not None:
                 raise _NotPlainError
-            frame = data[start:end]
+            frame, is_progressive = data[start:end], marker == _PROGRESSIVE
         elif _APP0 <= marker <= _APP15:
             metadata.add(marker, data[start:end])
         elif marker == _QUANTIZATION:
@@ -175,7 +228,8 @@ def _read_markers(data: bytes) -> tuple[JpegHeader, bool]:
             raise _NotPlainError
     if frame is None:
         raise _NotPlainError
-    return JpegHeader(*_size_and_mode(frame), metadata.exif, metadata.xmp), metadata.is_plain
+    found = JpegHeader(*_size_and_mode(frame), metadata.exif, metadata.xmp, None, is_progressive)
+    return found, metadata.is_plain
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
@@ -311,12 +365,34 @@ def _is_decoded_alike(data: bytes) -> bool:
     """Return whether Pillow and simplejpeg give the same pixels of `data` at each scale."""
     found, _ = _read_markers(data)
     for scale in SCALES:
-        pixels = decode(data, found, scale)
-        with JpegImagePlugin.jpeg_factory(io.BytesIO(data)) as image:
-            image.draft(None, (found.width // scale, found.height // scale))
-            wanted = np.asarray(image)
-        if pixels is None or not np.array_equal(
-            pixels[..., :3] if found.mode == "RGB" else pixels, wanted
-        ):
+        pixels, wanted = decode(data, found, scale), _by_pillow(data, found, scale)
+        if pixels is None or not np.array_equal(_shown(pixels), wanted):
             return False
     return True
+
+
+def _is_part_alike(data: bytes, decoder: PartDecoder) -> bool:
+    """Return whether Pillow and `decoder` give the same pixels of a part of `data` at each scale."""
+    found, _ = _read_markers(data)
+    for scale in SCALES:
+        wanted = _by_pillow(data, found, scale)
+        height, width = wanted.shape[:2]
+        left, top, right, bottom = part = width // 2, height // 2, width - width // 4, height
+        decoded = _decoded_part(decoder, data, found, scale, part)
+        if decoded is None:
+            return False
+        pixels, x, y = decoded
+        shown = _shown(pixels)[top - y : bottom - y, left - x : right - x]
+        if not np.array_equal(shown, wanted[top:bottom, left:right]):
+            return False
+    return True
+
+
+def _by_pillow(data: bytes, found: JpegHeader, scale: int) -> Pixels:
+    with JpegImagePlugin.jpeg_factory(io.BytesIO(data)) as image:
+        image.draft(None, (found.width // scale, found.height // scale))
+        return np.asarray(image)
+
+
+def _shown(pixels: Pixels) -> Pixels:
+    return pixels[..., :3] if pixels.ndim == 3 else pixels

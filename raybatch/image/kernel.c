@@ -50,6 +50,7 @@ typedef struct {
     Axis x, y;
     int64_t lanes;       /* of a pixel: 4, or 1 for grey */
     int64_t left, right; /* the columns that are needed; the first is even */
+    int64_t bottom;      /* where the rows end that are needed: what is not may not be there */
     uint8_t *memory;     /* for what is in between */
 } Job;
 
@@ -209,7 +210,7 @@ int resample(int version, int is_vertical_first, int kind, const uint8_t *source
              float box_left, float box_top, float box_right, float box_bottom, int columns, int rows, int left, int top, int right, int bottom,
              uint8_t *out, int64_t row_stride, int64_t pixel_stride, int64_t channel_stride, int64_t channels, const uint32_t *table) {
     Job job = {source, stride, pixel_bytes, width, height, out, row_stride, pixel_stride, channel_stride, channels, table,
-               {right - left, 0, 0, 0}, {bottom - top, 0, 0, 0}, pixel_bytes == 1 ? 1 : 4, 0, 0, 0};
+               {right - left, 0, 0, 0}, {bottom - top, 0, 0, 0}, pixel_bytes == 1 ? 1 : 4, 0, 0, 0, 0};
     Reach x = reach_of(kind, width, box_left, box_right, columns), y = reach_of(kind, height, box_top, box_bottom, rows);
     job.x.pairs = most_pairs(&x, left, right);
     job.y.pairs = most_pairs(&y, top, bottom);
@@ -237,6 +238,8 @@ int resample(int version, int is_vertical_first, int kind, const uint8_t *source
     job.right = job.x.first[job.x.count - 1] + 2 * job.x.pairs;
     for (int64_t at = 0; at < job.x.count; at++) job.x.first[at] -= job.left;
     job.right = job.right > width ? width : job.right;
+    job.bottom = job.y.first[job.y.count - 1] + 2 * job.y.pairs;
+    job.bottom = job.bottom > height ? height : job.bottom;
     job.memory = memory;
     run(version, &job, is_vertical_first);
     free(block);
@@ -519,7 +522,7 @@ TARGET static void OF(columns_first)(const Job *job) {
         end = end > job->height ? job->height : end;
         if (made < job->y.first[at]) made = job->y.first[at];
         for (; made < end; made += strip_rows) {
-            OF(widen)(job->source + made * job->stride, job->stride, job->pixel_bytes, job->width, job->left, job->right, job->height - made, strip);
+            OF(widen)(job->source + made * job->stride, job->stride, job->pixel_bytes, job->width, job->left, job->right, job->bottom - made, strip);
             OF(sum_columns)(job, strip, window, stride, made / 2, mask);
         }
         OF(sum_rows)(job, at, window, stride, mask, count, line);
@@ -543,7 +546,7 @@ TARGET static void OF(rows_first)(const Job *job) {
             if (made < job->y.first[top + row]) made = job->y.first[top + row];
             for (; made < end; made += 2) {
                 const uint8_t *upper = job->source + made * job->stride + job->left * job->pixel_bytes;
-                const uint8_t *lower = made + 1 < job->height ? upper + job->stride : upper;
+                const uint8_t *lower = made + 1 < job->bottom ? upper + job->stride : upper;
                 uint32_t *restrict to = (uint32_t *)(window + (made / 2 & mask) * stride);
                 if (job->pixel_bytes != 3)
                     for (int64_t lane = 0; lane < count; lane++) to[lane] = upper[lane] | (uint32_t)lower[lane] << 16;

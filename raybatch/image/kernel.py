@@ -36,7 +36,7 @@ class Kernel:
     filters = frozenset(FILTERS)
 
     def __init__(self, version: str | None = None) -> None:
-        library = ctypes.CDLL(_path())
+        library = ctypes.CDLL(library_path())
         self._best = int(library.best_version())
         self._version = self._best if version is None else VERSIONS.index(version)
         if self._version > self._best:
@@ -167,8 +167,10 @@ def _single(value: float) -> float:
     return ctypes.c_float(value).value
 
 
-def _path() -> str:
-    """Return the file of the kernel; ImportError if there is none."""
+def library_path() -> str:
+    """Return the file of what was compiled; ImportError if there is none."""
+    if os.environ.get("RAYBATCH_KERNEL") == "none":
+        raise ImportError("RAYBATCH_KERNEL=none")
     spec: Any = importlib.util.find_spec("raybatch.image._kernel")
     if spec is None:
         raise ImportError("the kernel was not built")

@@ -19,8 +19,20 @@ from raybatch.checks import one_of
 from raybatch.image.kernel import Memory, usable_kernel
 from raybatch.image.view import Fill, Mirror, Scale, Size, View
 
+Array: TypeAlias = npt.NDArray[np.uint8]
+
+
+class Part(NamedTuple):
+    """What a view that `can_write` needs of an image of `size`: `pixels`, from column `left` and row `top` on."""
+
+    pixels: Array
+    left: int
+    top: int
+    size: Size
+
+
 # An image in memory: one of Pillow's, or uint8 (H, W, 3) for RGB, (H, W) for L, and (H, W, 4) for RGB with a byte to spare.
-Pixels: TypeAlias = Image.Image | npt.NDArray[np.uint8]
+Pixels: TypeAlias = Image.Image | Array | Part
 
 RESAMPLING = {resampling.name.lower(): resampling for resampling in Image.Resampling}
 
@@ -44,12 +56,12 @@ def filter_name(name: str, value: Any) -> str:
 
 def size_of(pixels: Pixels) -> Size:
     """Return the width and the height of an image."""
-    if isinstance(pixels, Image.Image):
+    if isinstance(pixels, (Image.Image, Part)):
         return pixels.size
     return pixels.shape[1], pixels.shape[0]
 
 
-def as_image(pixels: Pixels) -> Image.Image:
+def as_image(pixels: Image.Image | Array) -> Image.Image:
     """Return an image as Pillow's, itself if it is one."""
     if isinstance(pixels, Image.Image):
         return pixels
@@ -60,9 +72,9 @@ def as_image(pixels: Pixels) -> Image.Image:
 
 def image_of(pixels: Pixels, view: View) -> Image.Image:
     """Return `view` of an image as Pillow's; itself where it is all of it."""
-    if view.is_all:
+    if view.is_all and not isinstance(pixels, Part):
         return as_image(pixels)
-    if view.scale is not None:
+    if view.scale is not None or isinstance(pixels, Part):
         mode = _mode_of(pixels)
         image = Image.new(mode, view.size, _colour(mode, view.fill))
         canvas = _canvas_of(image)
@@ -70,10 +82,12 @@ def image_of(pixels: Pixels, view: View) -> Image.Image:
             if isinstance(pixels, Image.Image):
                 image.info = pixels.info.copy()
             return image
+    if isinstance(pixels, Part):
+        raise MemoryError("there is no memory to make an image of a part")
     return _by_pillow(as_image(pixels), view)
 
 
-def array_of(pixels: npt.NDArray[np.uint8], view: View) -> npt.NDArray[np.uint8]:
+def array_of(pixels: Array, view: View) -> Array:
     """Return `view` of an image that is an array, as one of the same kind: of the same memory, where that will do."""
     if view.scale is None and not view.has_margin:
         left, top, right, bottom = view.window
@@ -165,10 +179,12 @@ def reduced(image: Image.Image, view: View, gap: float) -> tuple[Image.Image, Vi
     )
 
 
-def can_resample(mode: str, resample: Image.Resampling) -> bool:
-    """Return whether the kernel can write images of `mode` that are scaled by the filter `resample`."""
+def can_write(mode: str, view: View) -> bool:
+    """Return whether `write_view` can write `view` of an image of `mode` that is an array."""
     kernel = usable_kernel()
-    return kernel is not None and mode in _MODES and resample.name in kernel.filters
+    if kernel is None or mode not in _MODES or any(view.flip):
+        return False
+    return view.scale is None or view.scale.resample.name in kernel.filters
 
 
 def _by_pillow(image: Image.Image, view: View) -> Image.Image:
@@ -227,6 +243,8 @@ class _Memory(NamedTuple):
 
 
 def _mode_of(pixels: Pixels) -> str:
+    if isinstance(pixels, Part):
+        pixels = pixels.pixels
     if isinstance(pixels, Image.Image):
         return pixels.mode
     return "RGB" if pixels.ndim == 3 else "L"
@@ -243,6 +261,12 @@ def _memory_of(pixels: Pixels) -> _Memory | None:
         except ValueError:  # in several blocks
             return None
         return _Memory(memory.address, pixels.width * pixel_bytes, pixel_bytes, memory)
+    if isinstance(pixels, Part):
+        memory = _memory_of(pixels.pixels)
+        assert memory is not None
+        # Where the image would begin if all of it were there.
+        before = pixels.top * memory.stride + pixels.left * memory.pixel_bytes
+        return memory._replace(address=memory.address - before)
     pixel_bytes = pixels.shape[2] if pixels.ndim == 3 else 1
     if pixels.strides[1:] != (pixel_bytes, 1)[-pixels.ndim + 1 :] or pixels.strides[0] < 0:
         return None

@@ -18,6 +18,9 @@ Box: TypeAlias = tuple[float, float, float, float]  # left, upper, right, lower
 Rectangle: TypeAlias = tuple[int, int, int, int]  # a box of whole pixels
 Fill: TypeAlias = int | tuple[int, ...]  # the value of each channel, or of all
 
+# How far Lanczos reaches to either side, in pixels of the larger image; and what the kernel reads in whole pairs.
+_LARGEST_SUPPORT, _MORE = 3, 6
+
 
 class Scale(NamedTuple):
     """`image.resize(size, resample, box)`; the filter sees the pixels beside the box, where there are any."""
@@ -177,6 +180,26 @@ class View(NamedTuple):
             min(float(region[3] - region[1]), (top + box[3]) * y - region[1]),
         )
         return self._replace(whole=size, region=region, scale=self.scale._replace(box=shrunk))
+
+
+def needed_part(view: View) -> Rectangle:
+    """Return the part of the image that the result of `view` is made of, with all that its filter reaches, and some more."""
+    left, top, right, bottom = view.visible
+    x, y = view.region[:2]
+    reach_x = reach_y = _MORE
+    if view.scale is not None:
+        size, box = view.scale.size, view.scale.box
+        step_x, step_y = (box[2] - box[0]) / size[0], (box[3] - box[1]) / size[1]
+        reach_x += math.ceil(_LARGEST_SUPPORT * max(1.0, step_x))
+        reach_y += math.ceil(_LARGEST_SUPPORT * max(1.0, step_y))
+        left, right = math.floor(box[0] + left * step_x), math.ceil(box[0] + right * step_x)
+        top, bottom = math.floor(box[1] + top * step_y), math.ceil(box[1] + bottom * step_y)
+    return (
+        max(view.region[0], x + left - reach_x),
+        max(view.region[1], y + top - reach_y),
+        min(view.region[2], x + right + reach_x),
+        min(view.region[3], y + bottom + reach_y),
+    )
 
 
 def _is_within(inner: Rectangle, outer: Rectangle) -> bool:

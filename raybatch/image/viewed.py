@@ -79,9 +79,9 @@ class Viewed(NamedTuple):
     def array(self) -> npt.NDArray[np.uint8]:
         """Return the pixels as contiguous uint8 (H, W, 3) or (H, W), or as a part of the array that the source is."""
         pixels, view = self.source.pixels(self.view)
-        if isinstance(pixels, Image.Image):
-            return np.array(image_of(pixels, view))
-        return array_of(pixels, view)
+        if isinstance(pixels, np.ndarray):
+            return array_of(pixels, view)
+        return np.array(image_of(pixels, view))
 
     def write(self, layout: BoundLayout, out: npt.NDArray[Any]) -> None:
         """Write the pixels into `out`, an array of `layout.shape`, in one pass where the kernel can."""

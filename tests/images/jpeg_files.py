@@ -300,12 +300,37 @@ def by_pillow(data: bytes, scale: int = 1) -> tuple[Any, ...]:
 
 
 def by_both(data: bytes, scale: int = 1) -> tuple[Any, ...]:
+    """Return what `by_pillow` does, from simplejpeg and from Pillow's own library, where they may decode `data`."""
+    one, other = by_simplejpeg(data, scale), by_parts(data, scale)
+    assert one == other
+    return one
+
+
+def by_simplejpeg(data: bytes, scale: int = 1) -> tuple[Any, ...]:
     """Return what `by_pillow` does, from simplejpeg where that may decode `data`."""
+    return _by(jpeg.decode, data, scale)
+
+
+def by_parts(data: bytes, scale: int = 1) -> tuple[Any, ...]:
+    """Return what `by_pillow` does, from what decodes parts, all of it, where that may decode `data`."""
+    return _by(_whole_part, data, scale)
+
+
+def _whole_part(data: bytes, header: jpeg.JpegHeader, scale: int) -> Any:
+    width, height = -(-header.width // scale), -(-header.height // scale)
+    decoder = jpeg._part_decoder()
+    if decoder is None:
+        return jpeg.decode(data, header, scale)
+    decoded = jpeg._decoded_part(decoder, data, header, scale, (0, 0, width, height))
+    return None if decoded is None else decoded[0]
+
+
+def _by(decode: Any, data: bytes, scale: int) -> tuple[Any, ...]:
     try:
         header = jpeg.header(data)
         if header is not None:
             orientation = header.getexif().get(ExifTags.Base.Orientation)
-            pixels = jpeg.decode(data, header, scale if scale <= min(header[:2]) else 1)
+            pixels = decode(data, header, scale if scale <= min(header[:2]) else 1)
             if pixels is not None:
                 height, width = pixels.shape[:2]
                 colours = pixels[:, :, :3] if pixels.ndim == 3 else pixels[:, :, None].repeat(3, 2)

@@ -21,7 +21,9 @@ from raybatch.image import jpeg
 from tests.images.jpeg_files import (
     SUBSAMPLINGS,
     by_both,
+    by_parts,
     by_pillow,
+    by_simplejpeg,
     exif,
     frame,
     kinds,
@@ -51,10 +53,12 @@ REFUSED = {"JFIF of later version", "no EOI"}
 
 @pytest.fixture
 def another_look() -> Iterator[None]:
-    """The look at start-up is taken anew in the test, and after it."""
+    """The look at start-up is taken anew in the test, and after it; at simplejpeg alone."""
     jpeg.fault.cache_clear()
     jpeg._decoder.cache_clear()
-    yield
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(jpeg, "_part_decoder", lambda: None)
+        yield
     jpeg.fault.cache_clear()
     jpeg._decoder.cache_clear()
 
@@ -106,8 +110,8 @@ def test_each_quality() -> None:
 
 def test_shapes() -> None:
     colour, grey = KINDS["plain"], KINDS["grey"]
-    assert jpeg.header(colour) == (45, 35, "RGB", None, None, None)
-    assert jpeg.header(grey) == (45, 35, "L", None, None, None)
+    assert jpeg.header(colour) == (45, 35, "RGB", None, None, None, False)
+    assert jpeg.header(grey) == (45, 35, "L", None, None, None, False)
     for scale, (height, width) in zip(
         jpeg.SCALES, ((35, 45), (18, 23), (9, 12), (5, 6)), strict=True
     ):
@@ -151,12 +155,12 @@ def test_a_warning_is_given_once() -> None:
     # Nothing says the resolution, so Pillow looks for it in EXIF data whose last tag ends too early.
     data = without_segment(saved(picture(20, 20), exif=exif()[:-4]), 0xE0)
     said = []
-    for read in (by_pillow, by_both):
+    for read in (by_pillow, by_simplejpeg, by_parts):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             assert read(data)[0] == "RGB"
         said.append([str(warning.message) for warning in caught])
-    assert said[0] == said[1]
+    assert said[0] == said[1] == said[2]
     assert len(said[0]) == 1
     assert decoded_without_warning(data)
 

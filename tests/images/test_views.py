@@ -412,7 +412,7 @@ def test_the_second_decoder_changes_nothing(
                 )
                 got = outcome(reader, data, orientation)
                 with monkeypatch.context() as patched:
-                    patched.setattr(decoding, "fault", lambda: "not now")
+                    patched.setattr(decoding, "is_usable", lambda: False)
                     wanted = outcome(reader, data, orientation)
                 np.testing.assert_array_equal(got, wanted)
 

@@ -1,0 +1,89 @@
+"""A part of a JPEG, by the library that Pillow itself decodes with: `jpeg_part.c`, as Python calls it, without the GIL."""
+
+from __future__ import annotations
+
+import ctypes
+import re
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from raybatch.image.kernel import library_path
+from raybatch.image.view import Rectangle
+
+Pixels = npt.NDArray[np.uint8]
+
+# Of jpeg_decompress_struct in the interface of libjpeg 6b, on machines of 64 bits; the library refuses another size.
+_STRUCT_BYTES = 632
+_FUNCTIONS = (
+    "std_error",
+    "CreateDecompress",
+    "mem_src",
+    "read_header",
+    "start_decompress",
+    "crop_scanline",
+    "skip_scanlines",
+    "read_scanlines",
+    "finish_decompress",
+    "destroy_decompress",
+)
+_UNSIGNED, _NUMBER, _ADDRESS = ctypes.c_uint, ctypes.c_int64, ctypes.c_void_p
+
+
+class PartDecoder:
+    """Decodes parts of JPEGs. Raises ImportError or OSError where that cannot be done: without the kernel, or Pillow's library."""
+
+    def __init__(self) -> None:
+        self._decode = ctypes.CDLL(library_path()).decode_jpeg_part
+        about_file = _ADDRESS, _NUMBER, ctypes.c_char_p, _NUMBER, ctypes.c_int, ctypes.c_int
+        about_part = _ADDRESS, _UNSIGNED, _ADDRESS, _UNSIGNED, _ADDRESS
+        self._decode.argtypes = (*about_file, *about_part)
+        self._library = ctypes.CDLL(_path_of_pillows_library())
+        try:
+            functions = [getattr(self._library, f"jpeg_{name}") for name in _FUNCTIONS]
+        except AttributeError as error:
+            raise ImportError(f"Pillow's library of JPEG lacks a function: {error}") from error
+        addresses = [ctypes.cast(function, _ADDRESS).value for function in functions]
+        self._functions = (_ADDRESS * len(_FUNCTIONS))(*addresses)
+
+    def decode(
+        self,
+        data: bytes,
+        scale: int,
+        channels: int,
+        part: Rectangle,
+        memory: Callable[[int], Pixels],
+    ) -> tuple[Pixels, int] | None:
+        """Return the pixels of the rows of `part`, and where their columns begin; None if Pillow must decode `data`.
+
+        `part` (left, upper, right, lower) lies in the image whose sides are divided by `scale`. There may be more columns. The pixels
+        are uint8 (H, W, 4), with a byte that means nothing, or (H, W) for one channel, in memory that `memory(length)` gives. Near
+        the edges of the part, the colours may be others than in the whole image.
+        """
+        left, top, right, bottom = part
+        edges = (_UNSIGNED * 2)(left, right)
+        start = ctypes.addressof(edges)
+        # Columns are added up to whole blocks, of 32 pixels at most, on both sides.
+        out = memory((bottom - top + 1) * (right - left + 64) * channels)
+        status = self._decode(
+            self._functions, _STRUCT_BYTES, data, len(data), scale, channels, start, top, start + 4, bottom,
+            out.ctypes.data,
+        )  # fmt: skip
+        if status:
+            return None
+        left, right = edges
+        shape = (bottom - top, right - left, channels)[: 2 if channels == 1 else 3]
+        return out[: int(np.prod(shape))].reshape(shape), left
+
+
+def _path_of_pillows_library() -> str:
+    """Return the file of the library of JPEG that Pillow has loaded; ImportError if it is not a file of its own."""
+    Image.preinit()
+    with open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as maps:
+        mapped = [line.rstrip("\n").split(maxsplit=5) for line in maps]
+    for *_, path in (fields for fields in mapped if len(fields) == 6):
+        if re.match(r"libjpeg[-.]", path.rpartition("/")[2]):
+            return path
+    raise ImportError("Pillow has loaded no library of JPEG")
