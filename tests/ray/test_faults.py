@@ -29,7 +29,7 @@ def no_actor_is_left() -> Iterator[None]:
 
 
 class Paced:
-    """An array-like that takes a while, and 50 times as long in the first process to come, if `slow` is a path."""
+    """An array-like that takes a while, and 200 times as long in the first process to come, if `slow` is a path."""
 
     def __init__(self, length: int, seconds: float, slow: str = "") -> None:
         self.length, self.seconds, self.slow = length, seconds, slow
@@ -46,7 +46,7 @@ class Paced:
                     file.write(str(os.getpid()))
             except FileExistsError:
                 pass
-            factor = 50 if _is_me(f"{self.slow}/pid") else 1
+            factor = 200 if _is_me(f"{self.slow}/pid") else 1
         time.sleep(self.seconds * factor)
         return np.repeat(np.asarray(index)[:, None], 20_000, axis=1)
 
@@ -194,8 +194,8 @@ def test_a_slow_actor_costs_little(tmp_path: Any, ray_cluster: None) -> None:
                 assert rb.stream_digest(batches) == expected(150)
                 return end - start
 
-    # What else the machine does may fall into one of two runs; so often, it does not.
-    assert any(seconds(4, str(tmp_path / f"slow {n}")) < 1.6 * seconds(3, "") for n in range(3))
+    # About 1.2 times, and 1.4 on a busy machine; who waits for the slow actor waits for 6 s each time.
+    assert seconds(4, str(tmp_path / "slow")) < 2.5 * seconds(3, "")
 
 
 def test_every_exception_of_ray_has_a_kind() -> None:
