@@ -13,7 +13,8 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from raybatch.errors import ImageReadError
-from raybatch.image.jpeg import MAGIC, SCALES, JpegHeader, decode_part, header, is_usable
+from raybatch.image.jpeg import SCALES, decode_part, is_usable
+from raybatch.image.jpeg_header import MAGIC, JpegHeader, header
 from raybatch.image.resampling import Part, Pixels, as_image, can_write, reduced
 from raybatch.image.view import Size, View, needed_part
 

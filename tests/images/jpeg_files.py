@@ -14,7 +14,7 @@ import numpy.typing as npt
 import simplejpeg
 from PIL import ExifTags, Image, ImageCms
 
-from raybatch.image import jpeg
+from raybatch.image import jpeg, jpeg_header
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -316,7 +316,7 @@ def by_parts(data: bytes, scale: int = 1) -> tuple[Any, ...]:
     return _by(_whole_part, data, scale)
 
 
-def _whole_part(data: bytes, header: jpeg.JpegHeader, scale: int) -> Any:
+def _whole_part(data: bytes, header: jpeg_header.JpegHeader, scale: int) -> Any:
     width, height = -(-header.width // scale), -(-header.height // scale)
     decoder = jpeg._part_decoder()
     if decoder is None:
@@ -327,7 +327,7 @@ def _whole_part(data: bytes, header: jpeg.JpegHeader, scale: int) -> Any:
 
 def _by(decode: Any, data: bytes, scale: int) -> tuple[Any, ...]:
     try:
-        header = jpeg.header(data)
+        header = jpeg_header.header(data)
         if header is not None:
             orientation = header.getexif().get(ExifTags.Base.Orientation)
             pixels = decode(data, header, scale if scale <= min(header[:2]) else 1)

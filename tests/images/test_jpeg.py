@@ -17,7 +17,7 @@ import pytest
 import simplejpeg
 from PIL import Image, ImageFile, JpegImagePlugin, UnidentifiedImageError
 
-from raybatch.image import jpeg
+from raybatch.image import jpeg, jpeg_header
 from tests.images.jpeg_files import (
     SUBSAMPLINGS,
     by_both,
@@ -65,13 +65,13 @@ def another_look() -> Iterator[None]:
 
 def decoded(data: bytes, scale: int = 1) -> Any:
     """Return the pixels by simplejpeg, None if it must not or cannot."""
-    header = jpeg.header(data)
+    header = jpeg_header.header(data)
     return None if header is None else jpeg.decode(data, header, scale)
 
 
 @pytest.mark.parametrize("name", KINDS)
 def test_each_kind(name: str) -> None:
-    assert (jpeg.header(KINDS[name]) is None) == (name in PILLOWS)
+    assert (jpeg_header.header(KINDS[name]) is None) == (name in PILLOWS)
     assert (decoded(KINDS[name]) is None) == (name in PILLOWS | REFUSED)
     for scale in jpeg.SCALES:
         assert by_both(KINDS[name], scale) == by_pillow(KINDS[name], scale)
@@ -79,7 +79,7 @@ def test_each_kind(name: str) -> None:
 
 @pytest.mark.parametrize("name", KINDS.keys() - PILLOWS)
 def test_each_header(name: str) -> None:
-    header = jpeg.header(KINDS[name])
+    header = jpeg_header.header(KINDS[name])
     assert header is not None
     with Image.open(io.BytesIO(KINDS[name])) as image:
         assert header[:3] == (*image.size, image.mode)
@@ -110,8 +110,8 @@ def test_each_quality() -> None:
 
 def test_shapes() -> None:
     colour, grey = KINDS["plain"], KINDS["grey"]
-    assert jpeg.header(colour) == (45, 35, "RGB", None, None, None, False)
-    assert jpeg.header(grey) == (45, 35, "L", None, None, None, False)
+    assert jpeg_header.header(colour) == (45, 35, "RGB", None, None, None, False)
+    assert jpeg_header.header(grey) == (45, 35, "L", None, None, None, False)
     for scale, (height, width) in zip(
         jpeg.SCALES, ((35, 45), (18, 23), (9, 12), (5, 6)), strict=True
     ):
@@ -127,7 +127,7 @@ def test_damaged_files(seed: int) -> None:
         scale = jpeg.SCALES[place % 4]
         wanted = by_pillow(data, scale)
         assert by_both(data, scale) == wanted, (seed, place)
-        if (header := jpeg.header(data)) is not None:
+        if (header := jpeg_header.header(data)) is not None:
             with Image.open(io.BytesIO(data)) as image:
                 assert header[:3] == (*image.size, image.mode), (seed, place)
         if isinstance(wanted[0], str):
@@ -198,7 +198,7 @@ def test_a_resolution_that_pillow_does_not_see() -> None:
     data = without_segment(saved(picture(20, 20), exif=exif()[:-4]), 0xE0)
     for length in range(4, 14):
         short = with_segment(data, 0xE0, b"JFIF\0\x01\x01\x01\0\x48\0\x48\0\0"[:length])
-        assert jpeg.header(short) is None, length
+        assert jpeg_header.header(short) is None, length
         assert by_both(short) == by_pillow(short), length
 
 
@@ -207,7 +207,7 @@ def test_each_marker() -> None:
     can_be_there = {0xC4, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0)}
     for marker in range(0xFF):
         data = with_segment(KINDS["plain"], marker, bytes(65))  # one table
-        assert (jpeg.header(data) is not None) == (marker in can_be_there), marker
+        assert (jpeg_header.header(data) is not None) == (marker in can_be_there), marker
         assert by_both(data) == by_pillow(data), marker
 
 
@@ -217,12 +217,12 @@ def test_tables_and_frames_that_end_too_early() -> None:
         (0x00, 0x10), (1, 64, 65, 66, 128, 129, 130, 194, 258)
     ):
         data = with_segment(plain, 0xDB, bytes([precision]) + bytes(length - 1))
-        assert (jpeg.header(data) is not None) == is_opened(data), (precision, length)
+        assert (jpeg_header.header(data) is not None) == is_opened(data), (precision, length)
     for length in range(18):
         data = with_segment(
             without_segment(plain, 0xC0), 0xC0, (frame(plain) + b"\x03\x11\x01")[:length]
         )
-        assert jpeg.header(data) is None or is_opened(data), length
+        assert jpeg_header.header(data) is None or is_opened(data), length
 
 
 def is_opened(data: bytes) -> bool:
@@ -248,12 +248,12 @@ def test_sizes_that_a_header_may_claim(height: int, width: int, has_header: bool
     size = height.to_bytes(2, "big") + width.to_bytes(2, "big")
     data = plain.replace(frame(plain)[1:5], size)
     assert data != plain
-    assert (jpeg.header(data) is not None) == has_header
+    assert (jpeg_header.header(data) is not None) == has_header
 
 
 def test_what_is_no_jpeg() -> None:
     for data in (b"", b"\xff", b"\xff\xd8", b"\xff\xd8\xff", saved(picture(9, 9), "PNG")):
-        assert jpeg.header(data) is None
+        assert jpeg_header.header(data) is None
 
 
 def test_a_plug_in_of_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -261,7 +261,7 @@ def test_a_plug_in_of_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
         pass
 
     monkeypatch.setitem(Image.OPEN, "JPEG", (Negative, None))
-    assert jpeg.header(KINDS["plain"]) is None
+    assert not jpeg.is_usable()
 
 
 def test_pixels_stay_until_the_next_image_of_the_thread() -> None:
@@ -321,7 +321,7 @@ class TestTheLook:
         monkeypatch.setattr(jpeg, "_decoder", lambda: other)
         fault = jpeg.fault()
         assert fault is not None
-        assert jpeg.header(KINDS["plain"]) is None
+        assert not jpeg.is_usable()
         return fault
 
     def test_the_installed_decoder(self, another_look: None) -> None:
@@ -363,5 +363,5 @@ class TestTheLook:
     def test_no_decoder(self, another_look: None, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "simplejpeg", None)
         assert jpeg.fault() == "no simplejpeg"
-        assert jpeg.header(KINDS["plain"]) is None
-        assert jpeg.decode(KINDS["plain"], jpeg.JpegHeader(45, 35, "RGB")) is None
+        assert not jpeg.is_usable()
+        assert jpeg.decode(KINDS["plain"], jpeg_header.JpegHeader(45, 35, "RGB")) is None

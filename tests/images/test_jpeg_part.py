@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import raybatch as rb
-from raybatch.image import ImageReader, PixelLayout, augment, decoding, jpeg, kernel
+from raybatch.image import ImageReader, PixelLayout, augment, decoding, jpeg, jpeg_header, kernel
 from raybatch.image.view import Rectangle
 from tests.images.test_views import outcome
 
@@ -49,7 +49,7 @@ def test_any_part_of_any_file(mode: str, scale: int) -> None:
     rng = np.random.default_rng(scale)
     for _ in range(80):
         data = photograph(rng, mode, scale)
-        found = jpeg.header(data)
+        found = jpeg_header.header(data)
         assert found is not None
         wanted = jpeg._by_pillow(data, found, scale)
         for _ in range(3):
