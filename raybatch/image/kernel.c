@@ -534,6 +534,7 @@ TARGET static void OF(rows_first)(const Job *job) {
     uint8_t *strip = job->memory;
     uint8_t *window = strip + (width / 2 + 2 + 2 * job->x.pairs) * QUADS * QUAD_BYTES;
     uint8_t *lines = window + (mask + 1) * stride, *summed = lines + strip_rows * line_stride;
+    uint8_t *line = summed + strip_rows / 2 * summed_stride; /* it may be longer than all of `lines` */
     int64_t made = job->y.first[0];
     for (int64_t top = 0; top < job->y.count; top += strip_rows) {
         int64_t rows = job->y.count - top < strip_rows ? job->y.count - top : strip_rows;
@@ -559,8 +560,8 @@ TARGET static void OF(rows_first)(const Job *job) {
         OF(sum_columns)(job, strip, summed, summed_stride, 0, -1);
         for (int64_t row = 0; row < rows; row++) {
             const uint32_t *from = (const uint32_t *)(summed + row / 2 * summed_stride);
-            for (int64_t lane = 0; lane < job->x.count * job->lanes; lane++) lines[lane] = (uint8_t)(from[lane] >> 16 * (row & 1));
-            OF(write_line)(job, lines, job->out + (top + row) * job->row_stride);
+            for (int64_t lane = 0; lane < job->x.count * job->lanes; lane++) line[lane] = (uint8_t)(from[lane] >> 16 * (row & 1));
+            OF(write_line)(job, line, job->out + (top + row) * job->row_stride);
         }
     }
 }
