@@ -285,17 +285,45 @@ typedef OF(V) OF(U) __attribute__((aligned(1)));
 #endif
 
 #define ROUNDING SPLAT(1 << (WEIGHT_BITS - 1))
+#define JOINED(high, low, bits) ((((high) << LOW_BITS) + (low)) >> (bits))
 
-TARGET static inline __attribute__((always_inline)) OF(V) OF(clipped)(OF(V) high, OF(V) low) {
-    OF(V) sum = ((high << LOW_BITS) + low) >> WEIGHT_BITS;
+/* Two vectors of sums become bytes in the lower and in the upper 16 bits. A sum has 32 bits, so 10 are left of it, which are
+   clipped as 16: the upper ones stand in their place after a shift by 16 bits less. */
+TARGET static inline __attribute__((always_inline)) OF(V) OF(paired)(const OF(V) *high, const OF(V) *low) {
+    OF(V) lower = JOINED(high[0], low[0], WEIGHT_BITS), upper = JOINED(high[1], low[1], WEIGHT_BITS - 16);
 #if GROUPS == 4
-    return (OF(V))_mm512_min_epi32(_mm512_max_epi32((__m512i)sum, _mm512_setzero_si512()), _mm512_set1_epi32(255));
+    __m512i both = _mm512_mask_blend_epi16(0xaaaaaaaa, (__m512i)lower, (__m512i)upper);
+    return (OF(V))_mm512_min_epi16(_mm512_max_epi16(both, _mm512_setzero_si512()), _mm512_set1_epi16(255));
 #elif GROUPS == 2
-    return (OF(V))_mm256_min_epi32(_mm256_max_epi32((__m256i)sum, _mm256_setzero_si256()), _mm256_set1_epi32(255));
+    __m256i both = _mm256_blend_epi16((__m256i)lower, (__m256i)upper, 0xaa);
+    return (OF(V))_mm256_min_epi16(_mm256_max_epi16(both, _mm256_setzero_si256()), _mm256_set1_epi16(255));
 #else
-    sum &= sum > 0;
-    OF(V) is_large = sum > 255;
-    return (sum & ~is_large) | (is_large & 255);
+    typedef int16_t Halves __attribute__((vector_size(VECTOR_BYTES)));
+    Halves both = (Halves)((lower & 0xffff) | (upper & ~0xffff));
+    both &= both > 0;
+    Halves is_large = both > 255;
+    return (OF(V))((both & ~is_large) | (is_large & 255));
+#endif
+}
+
+/* Four vectors of sums become bytes, in their order. The instructions that pack clip; they work on each 16 bytes apart. */
+TARGET static inline __attribute__((always_inline)) void OF(packed)(const OF(V) *high, const OF(V) *low, uint8_t *bytes) {
+    OF(V) sums[4];
+    for (int vector = 0; vector < 4; vector++) sums[vector] = JOINED(high[vector], low[vector], WEIGHT_BITS);
+#if GROUPS == 4
+    __m512i halves[2] = {_mm512_packs_epi32((__m512i)sums[0], (__m512i)sums[1]), _mm512_packs_epi32((__m512i)sums[2], (__m512i)sums[3])};
+    __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    _mm512_storeu_si512((void *)bytes, _mm512_permutexvar_epi32(order, _mm512_packus_epi16(halves[0], halves[1])));
+#elif GROUPS == 2
+    __m256i halves[2] = {_mm256_packs_epi32((__m256i)sums[0], (__m256i)sums[1]), _mm256_packs_epi32((__m256i)sums[2], (__m256i)sums[3])};
+    __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    _mm256_storeu_si256((void *)bytes, _mm256_permutevar8x32_epi32(_mm256_packus_epi16(halves[0], halves[1]), order));
+#else
+    for (int vector = 0; vector < 4; vector++)
+        for (int lane = 0; lane < 4; lane++) {
+            int32_t sum = sums[vector][lane];
+            bytes[4 * vector + lane] = sum < 0 ? 0 : sum > 255 ? 255 : sum;
+        }
 #endif
 }
 
@@ -396,7 +424,7 @@ TARGET static void OF(sum_columns)(const Job *job, const uint8_t *strip, uint8_t
             pixels += VECTORS;
         }
         for (int vector = 0; vector < VECTORS; vector += 2) {
-            OF(V) joined = OF(clipped)(high[vector], low[vector]) | (OF(clipped)(high[vector + 1], low[vector + 1]) << 16);
+            OF(V) joined = OF(paired)(high + vector, low + vector);
             int32_t lanes[GROUPS * 4] __attribute__((aligned(ALIGNMENT)));
             memcpy(lanes, &joined, sizeof joined);
             if (job->lanes == 4)
@@ -425,14 +453,7 @@ TARGET static void OF(sum_rows)(const Job *job, int64_t at, const uint8_t *windo
                 low[vector] = PRODUCTS(low[vector], pixels[vector], low_pair);
             }
         }
-        for (int vector = 0; vector < 4; vector++) {
-            OF(V) bytes = OF(clipped)(high[vector], low[vector]);
-#if GROUPS == 4
-            _mm_storeu_si128((void *)(line + lane + vector * 16), _mm512_cvtepi32_epi8((__m512i)bytes));
-#else
-            for (int number = 0; number < GROUPS * 4; number++) line[lane + vector * GROUPS * 4 + number] = bytes[number];
-#endif
-        }
+        OF(packed)(high, low, line + lane);
     }
 }
 
@@ -537,6 +558,7 @@ TARGET static void OF(rows_first)(const Job *job) {
     uint8_t *strip = job->memory;
     uint8_t *window = strip + (width / 2 + 2 + 2 * job->x.pairs) * QUADS * QUAD_BYTES;
     uint8_t *lines = window + (mask + 1) * stride, *summed = lines + strip_rows * line_stride;
+    uint8_t *line = summed + strip_rows / 2 * summed_stride; /* it may be longer than all of `lines` */
     int64_t made = job->y.first[0];
     for (int64_t top = 0; top < job->y.count; top += strip_rows) {
         int64_t rows = job->y.count - top < strip_rows ? job->y.count - top : strip_rows;
@@ -562,8 +584,8 @@ TARGET static void OF(rows_first)(const Job *job) {
         OF(sum_columns)(job, strip, summed, summed_stride, 0, -1);
         for (int64_t row = 0; row < rows; row++) {
             const uint32_t *from = (const uint32_t *)(summed + row / 2 * summed_stride);
-            for (int64_t lane = 0; lane < job->x.count * job->lanes; lane++) lines[lane] = (uint8_t)(from[lane] >> 16 * (row & 1));
-            OF(write_line)(job, lines, job->out + (top + row) * job->row_stride);
+            for (int64_t lane = 0; lane < job->x.count * job->lanes; lane++) line[lane] = (uint8_t)(from[lane] >> 16 * (row & 1));
+            OF(write_line)(job, line, job->out + (top + row) * job->row_stride);
         }
     }
 }
@@ -576,6 +598,7 @@ TARGET static void OF(rows_first)(const Job *job) {
 #undef PRODUCTS
 #undef SPLAT
 #undef ROUNDING
+#undef JOINED
 #ifdef HAS_VNNI
 #undef HAS_VNNI
 #endif

@@ -150,6 +150,15 @@ def test_photographs(source: tuple[int, int], mode: str) -> None:
         assert check(image, size, resample, (0, 0, *source))
 
 
+@pytest.mark.parametrize("resample", FILTERS, ids=lambda resample: resample.name)
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.usefixtures("version")
+def test_narrow_images_that_become_wide(mode: str, resample: Image.Resampling) -> None:
+    """A line of the result is longer than all lines that a strip of the source is made of."""
+    for width, size in itertools.product((1, 3, 28), ((5000, 37), (1200, 3), (700, 60))):
+        assert check(noise(mode, width, 400, width), size, resample, (0, 0, width, 400))
+
+
 @pytest.mark.parametrize("seed", [14, 26, 94, 96])
 def test_the_constants_of_hamming_are_of_single_precision(seed: int) -> None:
     """With others, one or two pixels of these differ."""
