@@ -10,11 +10,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 from PIL import Image
 
 import raybatch as rb
+from raybatch.image import augment
 from tests.drivers import alive, is_actor, wait_for
 
 
@@ -88,9 +90,24 @@ def test_the_digest_is_that_of_the_library(photos: list[str], tmp_path: Path) ->
     assert json.loads(result.stdout)["epochs"][0]["digest"] == digest
 
 
+@pytest.mark.parametrize("name", ["train", "eval"])
+def test_load_transforms(name: str, photos: list[str], tmp_path: Path) -> None:
+    folder = str(Path(photos[0]).parent)
+    options = ["--size", "20x30", "--batch-size", "16", "--shuffle", "5", "--actors", "0", "--json"]
+    told = json.loads(run("load", folder, "--transform", name, *options, folder=tmp_path).stdout)
+    paths = sorted(photos)
+    change = {"train": augment.classification_train, "eval": augment.classification_eval}[name]
+    images = rb.ImageFileAccessor(paths, transform=change((20, 30)))
+    labels = np.array([Path(path).name.startswith("dog") for path in paths], np.int32)
+    loader = rb.Loader(rb.ArrayDataSource([images, labels]), 16, shuffle=5)
+    assert told["epochs"][0]["digest"] == rb.stream_digest(loader)
+    assert told["training_images_per_s"] is None
+
+
 def test_load_prints_a_table(photos: list[str], tmp_path: Path) -> None:
     result = run("load", str(Path(photos[0]).parent), "--actors", "0", folder=tmp_path)
     assert "images/s" in result.stdout
+    assert "With --transform train, " in result.stdout
     assert "\x1b" not in result.stdout
 
 

@@ -88,6 +88,8 @@ def test_the_command(photos: list[str], tmp_path: Path) -> None:
     sizes = [Path(path).stat().st_size for path in photos]
     assert batch["file_bytes"] == pytest.approx(8 * np.mean(sizes), rel=1e-3)
     assert needs["actors"] >= 1
+    trained = run("plan", folder, "--rate", "9", "--transform", "train", *options, folder=tmp_path)
+    assert "One actor makes" in trained.stdout
     assert needs["network_bit_s"] == pytest.approx(200 / 8 * batch["nbytes"] * 8)
     assert figures["warning"] is None
 

@@ -189,6 +189,30 @@ def test_preview_shows_augmentation(photos: list[str], tmp_path: Path) -> None:
             assert sheet.tobytes() == wanted.tobytes()
 
 
+def test_preview_shows_several_draws(photos: list[str], tmp_path: Path) -> None:
+    folder = str(Path(photos[0]).parent)
+    options = ["--images", "3", "--shuffle", "3", "--epoch", "2", "--size", "20x30"]
+    run("preview", folder, *options, "--transform", "train", "--draws", "4", folder=tmp_path)
+    change = augment.classification_train((20, 30))
+    images = rb.ImageFileAccessor(sorted(photos), transform=change)
+    source = rb.ArrayDataSource([images], include_indices=True)
+    with rb.Loader(source, 3, shuffle=3) as loader:
+        loader.set_epoch(2)
+        indices, _ = next(iter(loader))
+        drawn: list[Any] = []
+        for epoch in range(2, 6):
+            loader.set_epoch(epoch)
+            epoch_of = {
+                int(index): image for batch in loader for index, image in zip(*batch, strict=True)
+            }
+            drawn.append([epoch_of[int(index)] for index in indices])
+    rows = [image for row in zip(*drawn, strict=True) for image in row]
+    labels = [Path(sorted(photos)[int(index)]).name[:3] for index in indices for _ in range(4)]
+    wanted = contact_sheet(rows, labels, 4)
+    with Image.open(tmp_path / "preview.png") as sheet:
+        assert sheet.tobytes() == wanted.tobytes()
+
+
 def test_preview_names_what_it_leaves_out(mixed: Path, tmp_path: Path) -> None:
     result = run("preview", "mixed", "--out", "s.jpg", folder=tmp_path)
     assert "13 images are in s.jpg" in result.stdout
