@@ -83,8 +83,16 @@ def image_of(pixels: Pixels, view: View) -> Image.Image:
                 image.info = pixels.info.copy()
             return image
     if isinstance(pixels, Part):
-        raise MemoryError("there is no memory to make an image of a part")
+        return Image.fromarray(_array_of_part(pixels, view))
     return _by_pillow(as_image(pixels), view)
+
+
+def _array_of_part(part: Part, view: View) -> Array:
+    array = np.empty((*view.size[::-1], 3)[: part.pixels.ndim], np.uint8)
+    array[...] = view.fill
+    if not write_view(part, view, array):
+        raise ValueError(f"there is no such part of an image of {part.size} pixels: {view}")
+    return array
 
 
 def array_of(pixels: Array, view: View) -> Array:

@@ -10,7 +10,16 @@ import pytest
 from PIL import Image
 
 import raybatch as rb
-from raybatch.image import ImageReader, PixelLayout, augment, decoding, jpeg, jpeg_header, kernel
+from raybatch.image import (
+    ImageReader,
+    PixelLayout,
+    augment,
+    decoding,
+    jpeg,
+    jpeg_header,
+    kernel,
+    resampling,
+)
 from raybatch.image.view import Rectangle
 from tests.images.test_views import outcome
 
@@ -88,6 +97,20 @@ def test_what_is_made_of_parts_is_what_is_made_of_the_whole(
                 patched.setattr(decoding, "is_usable", lambda: False)
                 wanted = outcome(reader, data, seed)
             np.testing.assert_array_equal(got, wanted)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_images_that_the_kernel_cannot_write(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # As of more than 16 MB, or before Pillow 11.2.1.
+    crop = augment.RandomCrop((40, 30), padding=20, fill=9)
+    reader = ImageReader(mode=mode, transform=augment.Compose([crop, augment.ColorJitter(0.5)]))
+    rng = np.random.default_rng(3)
+    for seed in range(20):
+        data = photograph(rng, mode)
+        wanted = outcome(reader, data, seed)
+        with monkeypatch.context() as patched:
+            patched.setattr(resampling, "_canvas_of", lambda image: None)
+            np.testing.assert_array_equal(outcome(reader, data, seed), wanted)
 
 
 def test_damage_outside_of_the_part_is_damage(monkeypatch: pytest.MonkeyPatch) -> None:
