@@ -111,7 +111,8 @@ static int64_t most_pairs(const Reach *reach, int from, int to) {
     return most;
 }
 
-/* Write the weights of the pixels from `from` up to `to`; precompute_coeffs and normalize_coeffs_8bpc, in their order. */
+/* Write the weights of the pixels from `from` up to `to`; precompute_coeffs and normalize_coeffs_8bpc, in their order.
+   They are split, but for the plain version. */
 static void write_weights(Axis *axis, const Reach *reach, int kind, int from, int to, double *shares, int are_whole) {
     for (int at = from; at < to; at++) {
         int taps;
