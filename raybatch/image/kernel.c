@@ -9,7 +9,7 @@
        sum of p w = 2048 (sum of p high) + (sum of p low)
 
    is exact: |w| < 2^24 for every filter here, so |high| < 2^13 and low < 2^11 fit 16 bits, and the sums wrap round as Pillow's own
-   32-bit sum does, which does not overflow.
+   32-bit sum does, which does not overflow. The plain version multiplies whole weights: NEON has a fast instruction for it.
 
        source rows --widen--> strip --sum--> window --sum--> line --write--> out
        (8 rows, or            (pairs of      (pairs of       (bytes)
@@ -30,6 +30,8 @@
 #if defined(__x86_64__) && defined(__GNUC__)
 #define IS_X86 1
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 enum { BOX, BILINEAR, HAMMING, BICUBIC, LANCZOS };
@@ -38,7 +40,7 @@ enum { WEIGHT_BITS = 22, LOW_BITS = 11, QUADS = 8, QUAD_BYTES = 16, ALIGNMENT = 
 typedef struct {
     int64_t count, pairs; /* pixels, and pairs of source pixels that each is the sum of */
     int64_t *first;       /* where the first pair of each begins: an even number */
-    int32_t *weights;     /* for each pair: two high parts in 32 bits, then two low ones */
+    int32_t *weights;     /* for each pair: two high parts in 32 bits, then two low ones; or two whole ones */
 } Axis;
 
 typedef struct {
@@ -110,8 +112,9 @@ static int64_t most_pairs(const Reach *reach, int from, int to) {
     return most;
 }
 
-/* Write the weights of the pixels from `from` up to `to`; precompute_coeffs and normalize_coeffs_8bpc, in their order. */
-static void write_weights(Axis *axis, const Reach *reach, int kind, int from, int to, double *shares) {
+/* Write the weights of the pixels from `from` up to `to`; precompute_coeffs and normalize_coeffs_8bpc, in their order.
+   They are split, but for the plain version. */
+static void write_weights(Axis *axis, const Reach *reach, int kind, int from, int to, double *shares, int are_whole) {
     for (int at = from; at < to; at++) {
         int taps;
         double center, total = 0.0;
@@ -127,6 +130,10 @@ static void write_weights(Axis *axis, const Reach *reach, int kind, int from, in
             double share = total != 0.0 ? shares[tap] / total : shares[tap];
             int weight = (int)((share < 0 ? -0.5 : 0.5) + share * (1 << WEIGHT_BITS));
             int place = tap + (first & 1), shift = 16 * (place & 1);
+            if (are_whole) {
+                weights[place] = weight;
+                continue;
+            }
             uint32_t high = (uint16_t)(weight >> LOW_BITS), low = weight & ((1 << LOW_BITS) - 1);
             weights[place / 2 * 2] |= (int32_t)(high << shift);
             weights[place / 2 * 2 + 1] |= (int32_t)(low << shift);
@@ -141,6 +148,27 @@ static int row_of(int quad, int lane, int lanes, int groups) {
     int pair = vector / 2 * groups + group; /* of quads, whose rows lie below each other */
     return lanes == 4 ? 2 * pair + vector % 2 : 8 * pair + 2 * lane + vector % 2;
 }
+
+typedef uint8_t Bytes __attribute__((vector_size(16), may_alias));
+typedef uint32_t Words __attribute__((vector_size(16)));
+typedef uint64_t Longs __attribute__((vector_size(16)));
+
+/* The bytes of two vectors that have these numbers, those of the second from 16 on. */
+#ifdef __clang__
+#define MIXED(one, other, ...) __builtin_shufflevector(one, other, __VA_ARGS__)
+#else
+#define MIXED(one, other, ...) __builtin_shuffle(one, other, (Bytes){__VA_ARGS__})
+#endif
+
+/* Elements of `bits` bits of one vector and of another in turns: the lower half of each, or the upper. */
+#define LOWER_ZIP(one, other, bits) LOWER_ZIP_##bits(one, other)
+#define UPPER_ZIP(one, other, bits) UPPER_ZIP_##bits(one, other)
+#define LOWER_ZIP_8(one, other) MIXED(one, other, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
+#define UPPER_ZIP_8(one, other) MIXED(one, other, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
+#define LOWER_ZIP_16(one, other) MIXED(one, other, 0, 1, 16, 17, 2, 3, 18, 19, 4, 5, 20, 21, 6, 7, 22, 23)
+#define UPPER_ZIP_16(one, other) MIXED(one, other, 8, 9, 24, 25, 10, 11, 26, 27, 12, 13, 28, 29, 14, 15, 30, 31)
+#define LOWER_ZIP_32(one, other) MIXED(one, other, 0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23)
+#define UPPER_ZIP_32(one, other) MIXED(one, other, 8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31)
 
 static void widen_one(const uint8_t *const *rows, int64_t x, int64_t width, int64_t pixel_bytes, int16_t *quad) {
     int64_t other = x + 1 < width ? x + 1 : x;
@@ -232,8 +260,8 @@ int resample(int version, int is_vertical_first, int kind, const uint8_t *source
         axis->weights = (int32_t *)(memory + 8 * axis->count);
         memory += aligned(axis->count * (8 + 8 * axis->pairs));
     }
-    write_weights(&job.x, &x, kind, left, right, shares);
-    write_weights(&job.y, &y, kind, top, bottom, shares);
+    write_weights(&job.x, &x, kind, left, right, shares, version == 0);
+    write_weights(&job.y, &y, kind, top, bottom, shares, version == 0);
     job.left = job.x.first[0];
     job.right = job.x.first[job.x.count - 1] + 2 * job.x.pairs;
     for (int64_t at = 0; at < job.x.count; at++) job.x.first[at] -= job.left;
@@ -265,13 +293,10 @@ void look_up(const uint8_t *restrict pixels, int64_t count, int64_t channels, ui
 
 #define VECTOR_BYTES (GROUPS * QUAD_BYTES)
 #define VECTORS (QUADS / GROUPS)
-typedef int32_t OF(V) __attribute__((vector_size(VECTOR_BYTES)));
-typedef OF(V) OF(U) __attribute__((aligned(1)));
+typedef int32_t OF(V) __attribute__((vector_size(VECTOR_BYTES), may_alias));
 
 /* The sums of the products of two pairs. */
 #if GROUPS == 1
-#define PRODUCTS(sum, pixels, pair) \
-    ((sum) + (((pixels) << 16) >> 16) * (((pair) << 16) >> 16) + ((pixels) >> 16) * ((pair) >> 16))
 #define SPLAT(value) ((OF(V)){value, value, value, value})
 #elif GROUPS == 2
 #define PRODUCTS(sum, pixels, pair) ((sum) + (OF(V))_mm256_madd_epi16((__m256i)(pixels), (__m256i)(pair)))
@@ -285,7 +310,15 @@ typedef OF(V) OF(U) __attribute__((aligned(1)));
 #endif
 
 #define ROUNDING SPLAT(1 << (WEIGHT_BITS - 1))
+
+/* Add the products of pairs of pixels and pairs of weights to the sums, whose upper part has whole weights nothing in it. */
+#if GROUPS == 1
+#define ADD_PRODUCTS(high, low, pixels, one, other) ((void)(high), (low) += ((pixels) & 0xffff) * (one) + ((pixels) >> 16) * (other))
+#define JOINED(high, low, bits) ((void)(high), (low) >> (bits))
+#else
+#define ADD_PRODUCTS(high, low, pixels, one, other) ((high) = PRODUCTS(high, pixels, one), (low) = PRODUCTS(low, pixels, other))
 #define JOINED(high, low, bits) ((((high) << LOW_BITS) + (low)) >> (bits))
+#endif
 
 /* Two vectors of sums become bytes in the lower and in the upper 16 bits. A sum has 32 bits, so 10 are left of it, which are
    clipped as 16: the upper ones stand in their place after a shift by 16 bits less. */
@@ -300,6 +333,9 @@ TARGET static inline __attribute__((always_inline)) OF(V) OF(paired)(const OF(V)
 #else
     typedef int16_t Halves __attribute__((vector_size(VECTOR_BYTES)));
     Halves both = (Halves)((lower & 0xffff) | (upper & ~0xffff));
+#ifdef __aarch64__
+    return (OF(V))vminq_s16(vmaxq_s16((int16x8_t)both, vdupq_n_s16(0)), vdupq_n_s16(255));
+#endif
     both &= both > 0;
     Halves is_large = both > 255;
     return (OF(V))((both & ~is_large) | (is_large & 255));
@@ -318,6 +354,10 @@ TARGET static inline __attribute__((always_inline)) void OF(packed)(const OF(V) 
     __m256i halves[2] = {_mm256_packs_epi32((__m256i)sums[0], (__m256i)sums[1]), _mm256_packs_epi32((__m256i)sums[2], (__m256i)sums[3])};
     __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
     _mm256_storeu_si256((void *)bytes, _mm256_permutevar8x32_epi32(_mm256_packus_epi16(halves[0], halves[1]), order));
+#elif defined(__aarch64__)
+    int16x8_t halves[2] = {vcombine_s16(vqmovn_s32((int32x4_t)sums[0]), vqmovn_s32((int32x4_t)sums[1])),
+                           vcombine_s16(vqmovn_s32((int32x4_t)sums[2]), vqmovn_s32((int32x4_t)sums[3]))};
+    vst1q_u8(bytes, vcombine_u8(vqmovun_s16(halves[0]), vqmovun_s16(halves[1])));
 #else
     for (int vector = 0; vector < 4; vector++)
         for (int lane = 0; lane < 4; lane++) {
@@ -331,6 +371,7 @@ TARGET static inline __attribute__((always_inline)) void OF(packed)(const OF(V) 
 TARGET static void OF(widen)(const uint8_t *source, int64_t stride, int64_t pixel_bytes, int64_t width, int64_t left, int64_t right,
                              int64_t count, uint8_t *strip) {
     int lanes = pixel_bytes == 1 ? 1 : 4;
+    Bytes zero = {0};
     const uint8_t *rows[QUADS][4];
     for (int quad = 0; quad < QUADS; quad++)
         for (int lane = 0; lane < 4; lane++) {
@@ -338,23 +379,14 @@ TARGET static void OF(widen)(const uint8_t *source, int64_t stride, int64_t pixe
             rows[quad][lane] = source + (row < count ? row : count - 1) * stride;
         }
     int64_t x = left;
-#if GROUPS == 1
-    /* Four bytes are loaded of each pixel: of the last one of three bytes, the fourth need not be there. */
-    for (; lanes == 4 && x + 2 < right; x += 2)
-        for (int quad = 0; quad < QUADS; quad++) {
-            uint32_t one, other;
-            memcpy(&one, rows[quad][0] + x * pixel_bytes, 4);
-            memcpy(&other, rows[quad][0] + (x + 1) * pixel_bytes, 4);
-            for (int lane = 0; lane < 4; lane++)
-                ((uint32_t *)(strip + ((x - left) / 2 * QUADS + quad) * QUAD_BYTES))[lane] = (one >> 8 * lane & 255) | (other >> 8 * lane & 255) << 16;
-        }
-#else
     if (lanes == 4) {
         /* Four pixels are loaded, 16 bytes: of three bytes they are 12, and the others must be there. */
         int64_t end = right - (pixel_bytes == 4 ? 3 : 5);
+#if GROUPS > 1
         char b = pixel_bytes, z = -128;
         __m128i first = _mm_setr_epi8(0, z, b, z, 1, z, b + 1, z, 2, z, b + 2, z, 3 % b, z, b + 3 % b, z);
         __m128i second = _mm_add_epi8(first, _mm_set1_epi16(2 * b));
+#endif
         for (; x < end; x += 4) {
             uint8_t *to = strip + (x - left) / 2 * QUADS * QUAD_BYTES;
             for (int vector = 0; vector < VECTORS; vector++) {
@@ -366,7 +398,7 @@ TARGET static void OF(widen)(const uint8_t *source, int64_t stride, int64_t pixe
                 __m256i high = _mm256_shuffle_epi8(pixels, _mm256_broadcastsi128_si256(second));
                 _mm256_store_si256((void *)(to + quad * QUAD_BYTES), low);
                 _mm256_store_si256((void *)(to + (QUADS + quad) * QUAD_BYTES), high);
-#else
+#elif GROUPS == 4
                 __m512i pixels = _mm512_castsi128_si512(PIXELS(0));
                 pixels = _mm512_mask_broadcast_i32x4(pixels, 0x00f0, PIXELS(1));
                 pixels = _mm512_mask_broadcast_i32x4(pixels, 0x0f00, PIXELS(2));
@@ -375,6 +407,13 @@ TARGET static void OF(widen)(const uint8_t *source, int64_t stride, int64_t pixe
                 __m512i high = _mm512_shuffle_epi8(pixels, _mm512_broadcast_i32x4(second));
                 _mm512_store_si512((void *)(to + quad * QUAD_BYTES), low);
                 _mm512_store_si512((void *)(to + (QUADS + quad) * QUAD_BYTES), high);
+#else
+                Bytes pixels;
+                memcpy(&pixels, rows[quad][0] + x * pixel_bytes, sizeof pixels);
+                pixels = pixel_bytes == 4 ? MIXED(pixels, pixels, 0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15)
+                                          : MIXED(pixels, pixels, 0, 3, 1, 4, 2, 5, 0, 3, 6, 9, 7, 10, 8, 11, 6, 9);
+                *(Bytes *)(to + quad * QUAD_BYTES) = LOWER_ZIP(pixels, zero, 8);
+                *(Bytes *)(to + (QUADS + quad) * QUAD_BYTES) = UPPER_ZIP(pixels, zero, 8);
 #endif
 #undef PIXELS
             }
@@ -383,22 +422,20 @@ TARGET static void OF(widen)(const uint8_t *source, int64_t stride, int64_t pixe
         for (; x + 16 <= right; x += 16)
             for (int quad = 0; quad < QUADS; quad++) {
                 uint8_t *to = strip + ((x - left) / 2 * QUADS + quad) * QUAD_BYTES;
-                __m128i row[4], zero = _mm_setzero_si128();
-                for (int lane = 0; lane < 4; lane++) row[lane] = _mm_loadu_si128((const void *)(rows[quad][lane] + x));
-                __m128i halves[2][2] = {{_mm_unpacklo_epi16(row[0], row[1]), _mm_unpacklo_epi16(row[2], row[3])},
-                                        {_mm_unpackhi_epi16(row[0], row[1]), _mm_unpackhi_epi16(row[2], row[3])}};
+                Bytes row[4];
+                for (int lane = 0; lane < 4; lane++) memcpy(&row[lane], rows[quad][lane] + x, sizeof row[lane]);
+                Bytes halves[2][2] = {{LOWER_ZIP(row[0], row[1], 16), LOWER_ZIP(row[2], row[3], 16)},
+                                      {UPPER_ZIP(row[0], row[1], 16), UPPER_ZIP(row[2], row[3], 16)}};
                 for (int half = 0; half < 2; half++) {
-                    __m128i fours[2] = {_mm_unpacklo_epi32(halves[half][0], halves[half][1]),
-                                        _mm_unpackhi_epi32(halves[half][0], halves[half][1])};
+                    Bytes fours[2] = {LOWER_ZIP(halves[half][0], halves[half][1], 32), UPPER_ZIP(halves[half][0], halves[half][1], 32)};
                     for (int four = 0; four < 2; four++) {
                         uint8_t *pair = to + (half * 4 + four * 2) * QUADS * QUAD_BYTES;
-                        _mm_store_si128((void *)pair, _mm_unpacklo_epi8(fours[four], zero));
-                        _mm_store_si128((void *)(pair + QUADS * QUAD_BYTES), _mm_unpackhi_epi8(fours[four], zero));
+                        *(Bytes *)pair = LOWER_ZIP(fours[four], zero, 8);
+                        *(Bytes *)(pair + QUADS * QUAD_BYTES) = UPPER_ZIP(fours[four], zero, 8);
                     }
                 }
             }
     }
-#endif
     for (; x < right; x += 2)
         for (int quad = 0; quad < QUADS; quad++)
             widen_one(rows[quad], x, width, pixel_bytes, (int16_t *)(strip + ((x - left) / 2 * QUADS + quad) * QUAD_BYTES));
@@ -416,11 +453,8 @@ TARGET static void OF(sum_columns)(const Job *job, const uint8_t *strip, uint8_t
         OF(V) high[VECTORS], low[VECTORS];
         for (int vector = 0; vector < VECTORS; vector++) high[vector] = SPLAT(0), low[vector] = ROUNDING;
         for (int64_t number = 0; number < pairs; number++) {
-            OF(V) high_pair = SPLAT(weights[2 * number]), low_pair = SPLAT(weights[2 * number + 1]);
-            for (int vector = 0; vector < VECTORS; vector++) {
-                high[vector] = PRODUCTS(high[vector], pixels[vector], high_pair);
-                low[vector] = PRODUCTS(low[vector], pixels[vector], low_pair);
-            }
+            OF(V) one = SPLAT(weights[2 * number]), other = SPLAT(weights[2 * number + 1]);
+            for (int vector = 0; vector < VECTORS; vector++) ADD_PRODUCTS(high[vector], low[vector], pixels[vector], one, other);
             pixels += VECTORS;
         }
         for (int vector = 0; vector < VECTORS; vector += 2) {
@@ -446,12 +480,9 @@ TARGET static void OF(sum_rows)(const Job *job, int64_t at, const uint8_t *windo
         OF(V) high[4], low[4];
         for (int vector = 0; vector < 4; vector++) high[vector] = SPLAT(0), low[vector] = ROUNDING;
         for (int64_t number = 0; number < pairs; number++) {
-            OF(V) high_pair = SPLAT(weights[2 * number]), low_pair = SPLAT(weights[2 * number + 1]);
+            OF(V) one = SPLAT(weights[2 * number]), other = SPLAT(weights[2 * number + 1]);
             const OF(V) *pixels = (const OF(V) *)(window + ((first + number) & mask) * window_stride + lane * 4);
-            for (int vector = 0; vector < 4; vector++) {
-                high[vector] = PRODUCTS(high[vector], pixels[vector], high_pair);
-                low[vector] = PRODUCTS(low[vector], pixels[vector], low_pair);
-            }
+            for (int vector = 0; vector < 4; vector++) ADD_PRODUCTS(high[vector], low[vector], pixels[vector], one, other);
         }
         OF(packed)(high, low, line + lane);
     }
@@ -493,19 +524,19 @@ TARGET static void OF(write_line)(const Job *job, const uint8_t *restrict line, 
         return;
     }
     if (!table && next == 1 && job->channels == 3) {
-#if GROUPS > 1
         /* Four pixels of three bytes, in their order or the last first. */
-        __m128i forward = _mm_setr_epi8(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, -1, -1, -1, -1);
-        __m128i backward = _mm_setr_epi8(12, 13, 14, 8, 9, 10, 4, 5, 6, 0, 1, 2, -1, -1, -1, -1);
         if (step == 3 || step == -3)
             for (; x + 4 <= count; x += 4) {
-                __m128i pixels = _mm_shuffle_epi8(_mm_loadu_si128((const void *)(line + 4 * x)), step > 0 ? forward : backward);
+                Bytes pixels;
+                memcpy(&pixels, line + 4 * x, sizeof pixels);
+                pixels = step > 0 ? MIXED(pixels, pixels, 0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, 3, 7, 11, 15)
+                                  : MIXED(pixels, pixels, 12, 13, 14, 8, 9, 10, 4, 5, 6, 0, 1, 2, 3, 7, 11, 15);
                 uint8_t *to = out + (step > 0 ? x : x + 3) * step;
-                int32_t last = _mm_extract_epi32(pixels, 2);
-                _mm_storel_epi64((void *)to, pixels);
+                uint64_t most = ((Longs)pixels)[0];
+                uint32_t last = ((Words)pixels)[2];
+                memcpy(to, &most, 8);
                 memcpy(to + 8, &last, 4);
             }
-#endif
         for (; x < count; x++) memcpy(out + x * step, line + 4 * x, 3);
         return;
     }
@@ -596,6 +627,7 @@ TARGET static void OF(rows_first)(const Job *job) {
 #undef VECTOR_BYTES
 #undef VECTORS
 #undef PRODUCTS
+#undef ADD_PRODUCTS
 #undef SPLAT
 #undef ROUNDING
 #undef JOINED

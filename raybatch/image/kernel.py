@@ -20,7 +20,7 @@ Memory: TypeAlias = tuple[int, int, int, int, int, int]
 # Pillow's filters that the kernel has, in its order.
 FILTERS = ("BOX", "BILINEAR", "HAMMING", "BICUBIC", "LANCZOS")
 
-# For processors without vectors that it knows, with AVX2, with AVX-512, and with VNNI too.
+# For any processor, which on ARM has NEON; with AVX2, with AVX-512, and with VNNI too.
 VERSIONS = ("plain", "avx2", "avx512", "vnni")
 
 _NUMBER = ctypes.c_int64

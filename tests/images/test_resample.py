@@ -360,6 +360,50 @@ def test_a_version_that_the_processor_lacks_is_refused(monkeypatch: pytest.Monke
         kernel.Kernel("next")
 
 
+GUARDED = """
+import ctypes, itertools, mmap
+import numpy as np
+from raybatch.image.kernel import FILTERS, Kernel
+
+PAGE, ROOM = mmap.PAGESIZE, 64 * mmap.PAGESIZE
+protect = ctypes.CDLL(None, use_errno=True).mprotect
+protect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+
+def guarded():
+    memory = mmap.mmap(-1, ROOM + 2 * PAGE)
+    start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    for page in (start, start + PAGE + ROOM):
+        assert protect(page, PAGE, 0) == 0
+    return memory, start + PAGE
+
+(source, source_start), (out, out_start) = guarded(), guarded()
+table = np.arange(1024, dtype=np.float32)
+widths, heights, sizes = (1, 2, 5, 15, 16, 40), (1, 2, 7, 33), ((1, 1), (7, 3), (16, 4), (33, 9))
+for version in Kernel().versions:
+    kernel = Kernel(version)
+    for case in itertools.product(widths, heights, sizes, (1, 3, 4), (True, False), (0, 1), FILTERS[:2]):
+        width, height, (columns, rows), pixel_bytes, last, item, name = case
+        kernel.tall_vertical_first = last
+        channels = min(pixel_bytes, 3)
+        value_bytes = 4 if item else 1
+        taken, written = width * height * pixel_bytes, columns * rows * channels * value_bytes
+        place = source_start + (ROOM - taken if last else 0)
+        to = out_start + (ROOM - written if last else 0)
+        plane = (columns * 4, 4, rows * columns * 4) if item else (columns * channels, channels, 1)
+        assert kernel.resample(
+            (place, width * pixel_bytes, pixel_bytes, channels, width, height),
+            (columns, rows), name, (0, 0, width, height), (to, *plane), table.ctypes.data if item else 0,
+        )
+print("read and written within bounds")
+"""
+
+
+def test_nothing_is_read_or_written_beyond_an_image() -> None:
+    """Memory before and behind it may not be touched at all: whoever does is ended by the system."""
+    result = subprocess.run([sys.executable, "-c", GUARDED], capture_output=True, text=True)
+    assert result.stdout == "read and written within bounds\n", (result.returncode, result.stderr)
+
+
 PROGRAM = """
 import hashlib, io
 from raybatch.image import ImageReader, PixelLayout, kernel
