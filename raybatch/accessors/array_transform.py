@@ -10,7 +10,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from raybatch.accessors.reading import RngOf, map_rows
-from raybatch.image.augment.transform import Change, Transform, changed, flat, is_random
+from raybatch.image.augment.transform import Change, changed, flat, is_random, output_size
 from raybatch.image.pixels import BoundLayout
 from raybatch.image.resampling import Pixels
 from raybatch.image.viewed import InMemory
@@ -30,9 +30,7 @@ class ArrayTransform:
         self._is_random = transform is not None and is_random(transform)
         self._layout = layout
         self._mode = mode
-        output: tuple[int, int] | None = size
-        for change in self._changes:
-            output = change.output_size(output) if isinstance(change, Transform) else output
+        output = output_size(self._changes, size)
         if output is None:
             raise ValueError(f"the images that transform={transform!r} makes differ in size")
         self._size = output
@@ -53,12 +51,8 @@ class ArrayTransform:
 
         def write(row: int) -> None:
             rng = rng_of(row) if self._is_random else None
-            viewed = changed(InMemory(self._pixels(images[row])), self._changes, rng)
-            if viewed.size[::-1] != self._size:
-                raise ValueError(
-                    f"the transform made an image of {viewed.size[::-1]} (height, width), and of the others {self._size}"
-                )
-            viewed.write(self._layout, stack[row])
+            source = InMemory(self._pixels(images[row]))
+            changed(source, self._changes, rng).write(self._layout, stack[row])
 
         map_rows(write, range(len(images)))
         return stack

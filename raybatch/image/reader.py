@@ -22,6 +22,7 @@ from raybatch.image.augment.transform import (
     changed,
     flat,
     is_random,
+    output_size,
 )
 from raybatch.image.decoding import Colour, Decoding, opened
 from raybatch.image.pixels import BoundLayout
@@ -105,12 +106,11 @@ class ImageReader:
         out: npt.NDArray[Any],
         rng: np.random.Generator | None = None,
     ) -> None:
-        """Write the pixels of `read(file, rng)` into `out`, an array of `layout.shape`; errors as there.
+        """Write the pixels of `read(file, rng)` into `out`, an array of `layout.shape`; errors as there, and for another size.
 
         There may be no Pillow image of that size, nor any copy of the pixels.
         """
         with self._viewed(file, rng, as_array=True) as viewed:
-            self._check_size(viewed.size)
             viewed.write(layout, out)
 
     @contextmanager
@@ -133,10 +133,7 @@ class ImageReader:
     @cached_property
     def output_size(self) -> tuple[int, int] | None:
         """The height and width of all images that are read; None if they differ."""
-        size: tuple[int, int] | None = None
-        for change in self._changes:
-            size = change.output_size(size) if isinstance(change, Transform) else size
-        return size
+        return output_size(self._changes, None)
 
     def before_random(self) -> tuple[ImageReader, Change | None]:
         """Return the reader without what follows the first random part of its transform, and that; None if there is none."""
@@ -165,16 +162,6 @@ class ImageReader:
         if self.size is None:
             return parts
         return (FITS[self.fit](self.size, self.resample), *parts)
-
-    def _check_size(self, size: tuple[int, int]) -> None:
-        """Raise ValueError for a result of another (width, height) than the array has room for."""
-        if self.output_size is None:
-            raise ValueError("images are read into an array only where all have one size")
-        if size[::-1] != self.output_size:
-            raise ValueError(
-                f"the transform made an image of {size[1]} × {size[0]} pixels (height × width), and of the others "
-                "{} × {}".format(*self.output_size)
-            )
 
     @cached_property
     def _decoding(self) -> Decoding:

@@ -84,9 +84,18 @@ class Viewed(NamedTuple):
         return np.array(image_of(pixels, view))
 
     def write(self, layout: BoundLayout, out: npt.NDArray[Any]) -> None:
-        """Write the pixels into `out`, an array of `layout.shape`, in one pass where the kernel can."""
-        pixels, view = self.source.pixels(self.view)
+        """Write the pixels into `out`, an array of `layout.shape`, in one pass where the kernel can.
+
+        ValueError, before anything is decoded, if `out` is for an image of another size.
+        """
         canvas = layout.canvas(out)
+        (width, height), wanted = self.size, canvas.shape[:2]
+        if (height, width) != wanted:
+            raise ValueError(
+                f"the transform made an image of {height} × {width} pixels (height × width), and of the others "
+                f"{wanted[0]} × {wanted[1]}"
+            )
+        pixels, view = self.source.pixels(self.view)
         with stage("resize"):
             is_written = layout.is_of_bytes and write_view(pixels, view, canvas, layout.table)
             image = None if is_written else image_of(pixels, view)

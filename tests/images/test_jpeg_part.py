@@ -21,7 +21,7 @@ from raybatch.image import (
     resampling,
 )
 from raybatch.image.view import Rectangle
-from tests.images.test_views import outcome
+from tests.images.test_second_decoder import outcome
 
 pytestmark = pytest.mark.skipif(kernel.fault() is not None, reason=f"no kernel: {kernel.fault()}")
 

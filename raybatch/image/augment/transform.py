@@ -115,6 +115,16 @@ def changed(source: Source, changes: Sequence[Change], rng: np.random.Generator 
     return viewed
 
 
+def output_size(changes: Sequence[Change], size: tuple[int, int] | None) -> tuple[int, int] | None:
+    """Return the (height, width) that images of `size` have after all `changes`; None where it differs or is not known.
+
+    A plain function is taken to leave it.
+    """
+    for change in changes:
+        size = change.output_size(size) if isinstance(change, Transform) else size
+    return size
+
+
 def is_random(change: Change) -> bool:
     """Return whether the result of `change` may depend on random numbers, as that of a plain function may."""
     return any(getattr(part, "is_random", True) for part in flat(change))
