@@ -49,9 +49,11 @@ class Loader:
     "raise", "skip", "replace", or a `BadSamples` with a limit to their number; the property of that name lists
     them. `exclude` leaves samples out of the data set: such a list, the path of a saved one, or an index array.
 
-    With `split` this is one rank of several, each of which gets its part of every global batch. `last_batch`:
-    "keep" a short one (ranks share it), "drop" it, or "pad" it: then every rank has the same number of full
-    batches, and each batch ends with one more array, `valid`, bool `(batch_size,)`.
+    With `split` this is one rank of several, each of which gets its part of every global batch; the `shuffle` must be
+    the same for all, so True and generators without a seed are refused. `last_batch`: "keep" a short one (ranks share
+    it, and some may get none), "drop" it, or "pad" it: then every rank has the same number of full batches, and each
+    batch ends with one more array, `valid`, bool `(batch_size,)`. None keeps short ones too, and is a ValueError where
+    ranks would have unequal numbers of batches.
 
     `progress` shows how an epoch gets on, on the standard error, in a notebook, or where that is no terminal, in the
     log. `name` tells this loader from others in metrics and logs.
@@ -68,7 +70,7 @@ class Loader:
         batch_size: int,
         *,
         shuffle: Shuffle = False,
-        last_batch: str = "keep",
+        last_batch: str | None = None,
         split: RankSplit | None = None,
         pool: WorkerPool | None = None,
         prefetch: Prefetch | None = None,
@@ -172,9 +174,10 @@ class Loader:
         """
         self._check_state(state)
         # Also refuses; until then nothing has changed.
-        self._plan.load_shuffle(state["shuffle"], state["epoch"], adopt_seed=self._adopts_seed)
+        position = Position.of_state(state)
+        self._plan.load_shuffle(state["shuffle"], position, adopt_seed=self._adopts_seed)
         self._close_iterator()
-        self._course.move(Position.of_state(state))
+        self._course.move(position)
 
     def split(self, world_size: int) -> list[Loader]:
         """Return one loader for each of `world_size` ranks, to be sent to whoever consumes it.
@@ -278,6 +281,7 @@ def _copied(arguments: dict[str, Any], position: Position, adopts_seed: bool) ->
     """Return a loader that goes on at `position`, as another one would."""
     loader = Loader(**arguments)
     loader._plan.shuffles.count_from(position.epoch)
+    loader._plan.check_ranks(position)
     loader._course.move(position)
     loader._adopts_seed = adopts_seed
     return loader
