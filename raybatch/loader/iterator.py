@@ -33,8 +33,8 @@ class EpochIterator:
 
     def __next__(self) -> Batch:
         self._counter.waiting()
-        batch = None
-        while batch is None:  # nothing is left of a batch whose samples are all bad
+        delivered: tuple[Batch, ...] = ()
+        while not delivered:  # nothing is left of a batch whose samples are all bad
             if self._is_over:
                 self.close()
                 raise StopIteration
@@ -52,9 +52,10 @@ class EpochIterator:
             if result.error is None:
                 self._counter.made(result.valid, result.seconds)
             try:
-                batch = self._delivery.batch(request, result)
+                delivered = self._delivery.batch(request, result)
             finally:
                 del result  # in line, the traceback of its error leads back to this frame
+        (batch,) = delivered
         self._counter.delivered(batch)
         if self._watch.is_on:
             self._watch.look(self._stream)
