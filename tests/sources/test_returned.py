@@ -149,14 +149,14 @@ def test_an_array_like_gives_a_row_for_each_index(given: Any, described: str, in
     assert len(source.samples_by_indices_nomapping(indices)) == 2
 
 
-@pytest.mark.parametrize("policy", ["skip", "replace"])
+@pytest.mark.parametrize("policy", ["raise", "skip", "replace"])
 def test_no_sample_is_bad_for_what_a_function_returns(policy: str) -> None:
     """In the last batch, of one row, the sample would be the culprit."""
     loader = rb.Loader(
         numbers(0, 9).map(lambda x: x if len(x) == 1 else (x,)), 4, bad_samples=policy
     )
     received = []
-    with pytest.raises(BatchError, match="ReturnError"):
+    with pytest.raises(BatchError, match="epoch 0: ReturnError"):
         for batch in loader:
             received.append(batch)  # noqa: PERF402 - those before the error count
     assert len(received) == 2
