@@ -58,7 +58,8 @@ class Loader:
     `progress` shows how an epoch gets on, on the standard error, in a notebook, or where that is no terminal, in the
     log. `name` tells this loader from others in metrics and logs.
 
-    Arrays that come from Ray actors are views of the object store, and read-only; copy one to change it.
+    Arrays that come from Ray actors are read-only; copy one to change it. The large ones are views of the object store, and one that
+    is kept keeps its batch there.
     Iterating raises BatchError for a batch that cannot be made; going on with the same iterator gives the
     next one. Close the loader, use it in a `with`, or let go of it; it keeps its pool till then. A pickled
     loader goes on where this one is, on its own copy of the pool, or on the same one if that has a name.

@@ -13,6 +13,7 @@ from raybatch.pools.ray.actors import RayActor
 from raybatch.pools.ray.crew import Crew
 from raybatch.pools.ray.failures import Kind, explained, kind_of
 from raybatch.pools.ray.packed_error import with_error_unpacked
+from raybatch.pools.ray.small_members import with_small_members_copied
 from raybatch.pools.ray.worker import RayConstant
 from raybatch.pools.session import HandOver, Results
 from raybatch.scheduling import Attempt, Completed, Failed, Placed, Placement, Silent
@@ -22,7 +23,7 @@ _GET_TIMEOUT_S = 5.0
 
 
 class RaySession:
-    """A `Session` on a crew of actors. A result is mapped from the object store, not copied."""
+    """A `Session` on a crew of actors. A result is mapped from the object store, and only its small members are copied."""
 
     clock = staticmethod(time.monotonic)
 
@@ -35,7 +36,7 @@ class RaySession:
         self._refused: list[Completed | Failed] = []
         self._results = Results()
         self.hand_over = HandOver()
-        self.fetch, self.discard = self._results.fetch, self._results.discard
+        self.discard = self._results.discard
         crew.store.streams.add(self)
 
     def submit(self, key: int, attempt: int, request: Request, avoid: frozenset[int]) -> None:
@@ -59,6 +60,10 @@ class RaySession:
                 return events
         refused, self._refused = self._refused, []
         return refused
+
+    def fetch(self, key: int, attempt: int) -> Result:
+        result = self._results.fetch(key, attempt)
+        return result._replace(batch=with_small_members_copied(result.batch))
 
     def silent(self) -> tuple[Silent, ...]:
         running = self._placement.running
