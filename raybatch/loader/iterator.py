@@ -11,6 +11,14 @@ from raybatch.loader.watch import Watch
 from raybatch.sources import Batch
 
 
+def ended_early(why: str) -> RuntimeError:
+    """Return the error for who goes on with an iterator that has ended in the middle, because `why`."""
+    return RuntimeError(
+        f"this iterator has ended, since {why}, and a loader has one position: for two iterators at a time make two "
+        "loaders"
+    )
+
+
 class EpochIterator:
     """Iterates to the end of the epoch that `course` is in.
 
@@ -27,11 +35,14 @@ class EpochIterator:
         self._counter = counter
         self._watch = watch
         self._is_over = self._has_left = False
+        self._taken_by = ""
 
     def __iter__(self) -> Iterator[Batch]:
         return self
 
     def __next__(self) -> Batch:
+        if self._taken_by:
+            raise ended_early(self._taken_by)
         self._counter.waiting()
         delivered: tuple[Batch, ...] = ()
         while not delivered:  # nothing is left of a batch whose samples are all bad
@@ -61,8 +72,10 @@ class EpochIterator:
             self._watch.look(self._stream)
         return batch
 
-    def close(self) -> None:
-        """Leave the epoch."""
+    def close(self, taken_by: str = "") -> None:
+        """Leave the epoch; who asks for another batch is told what `taken_by` says, unless there was none."""
+        if not self._is_over:
+            self._taken_by = taken_by
         self._leave(completed=self._is_over, stream_goes_on=self._is_over)
 
     def _leave(self, *, completed: bool, stream_goes_on: bool) -> None:

@@ -149,7 +149,7 @@ class Loader:
         number = operator.index(epoch)
         if number < 0:
             raise ValueError(f"epoch must be 0 or more, not {epoch}")
-        self._close_iterator()
+        self._close_iterator("set_epoch() moved the loader")
         if number != self.epoch:
             self._course.move(Position(number))
 
@@ -177,7 +177,7 @@ class Loader:
         # Also refuses; until then nothing has changed.
         position = Position.of_state(state)
         self._plan.load_shuffle(state["shuffle"], position, adopt_seed=self._adopts_seed)
-        self._close_iterator()
+        self._close_iterator("load_state_dict() moved the loader")
         self._course.move(position)
 
     def split(self, world_size: int) -> list[Loader]:
@@ -206,8 +206,8 @@ class Loader:
         return self._plan.num_batches(self.epoch)
 
     def __iter__(self) -> Iterator[Batch]:
-        """Iterate over one epoch, from its first batch; an iterator begun before ends here."""
-        self._close_iterator()
+        """Iterate over one epoch, from its first batch; one begun before ends, and raises RuntimeError if it is used."""
+        self._close_iterator("another iter() of the loader was begun")
         course = self._course
         if course.stream is None:
             requests = self._plan.requests(course.begin)
@@ -272,10 +272,10 @@ class Loader:
             if field not in state:
                 raise StateError(field, "missing", "needed")
 
-    def _close_iterator(self) -> None:
+    def _close_iterator(self, why: str) -> None:
         iterator = None if self._iterator is None else self._iterator()
         if iterator is not None:
-            iterator.close()
+            iterator.close(why)
 
 
 def _copied(arguments: dict[str, Any], position: Position, adopts_seed: bool) -> Loader:

@@ -111,6 +111,20 @@ def test_workers_of_a_data_loader_are_refused() -> None:
         next(iter(loader))
 
 
+@torchdata_calls_what_torch_deprecates
+@pytest.mark.parametrize("options", [{}, {"batch_size": 2}, {"batch_size": 2, "drop_last": True}])
+@pytest.mark.parametrize("kind", ["DataLoader", "StatefulDataLoader"])
+def test_a_data_loader_that_would_join_batches_is_refused(kind: str, options: Any) -> None:
+    module: Any = torch.utils.data
+    if kind == "StatefulDataLoader":
+        module = pytest.importorskip("torchdata.stateful_dataloader")
+    loader = getattr(module, kind)(LoaderDataset(fresh()), **options)
+    with pytest.raises(
+        TypeError, match=r"batches of batches: use DataLoader\(dataset, batch_size=None"
+    ):
+        next(iter(loader))
+
+
 def test_a_pickled_data_set_goes_on_where_this_one_is() -> None:
     dataset = LoaderDataset(fresh())
     batches = iter(dataset)
