@@ -19,6 +19,7 @@ from raybatch.making import Result, make
 from raybatch.memory import ReusedMemory, batches_in
 from raybatch.pools.ray.hosts import WorkerFacts, address, advice
 from raybatch.pools.ray.packed_error import with_error_packed
+from raybatch.pools.ray.unpicklable import unpicklable
 from raybatch.pools.session import SharedConstant
 
 
@@ -110,7 +111,11 @@ def packed(item: Any) -> tuple[Any, list[RayConstant]]:
             raise pickle.PicklingError
     except Exception:
         found.clear()
-        cloudpickle.dumps(item)
+        try:
+            cloudpickle.dumps(item)
+        except Exception as error:
+            rows = getattr(item, "rows", None)
+            raise unpicklable("task", item if rows is None else rows.indices, error) from None
         return item, found
     return data, found
 
@@ -149,7 +154,10 @@ class RayConstant(SharedConstant):
     def __init__(self, value: Any, key: str) -> None:
         super().__init__(value)
         self.key = key
-        self.ref = ray.put(value)
+        try:
+            self.ref = ray.put(value)
+        except Exception as error:
+            raise unpicklable("source", value, error) from None
 
     def __reduce__(self) -> tuple[Any, ...]:
         _pickled_constants.found.append(self)
