@@ -36,7 +36,7 @@ class RaySession:
         self._refused: list[Completed | Failed] = []
         self._results = Results()
         self.hand_over = HandOver()
-        self.discard = self._results.discard
+        self.fetch, self.discard = self._results.fetch, self._results.discard
         crew.store.streams.add(self)
 
     def submit(self, key: int, attempt: int, request: Request, avoid: frozenset[int]) -> None:
@@ -60,10 +60,6 @@ class RaySession:
                 return events
         refused, self._refused = self._refused, []
         return refused
-
-    def fetch(self, key: int, attempt: int) -> Result:
-        result = self._results.fetch(key, attempt)
-        return result._replace(batch=with_small_members_copied(result.batch))
 
     def silent(self) -> tuple[Silent, ...]:
         running = self._placement.running
@@ -130,6 +126,7 @@ class RaySession:
         except ray_errors.RayError as error:
             return self._failed(ref, kind_of(error), error)
         result, seconds, store_s, loading_s = made
+        result = result._replace(batch=with_small_members_copied(result.batch))
         self.hand_over += HandOver(store_s, time.perf_counter() - start)
         placed, silent_s = self._end(ref, seconds)
         # That a worker loads the source is no silence.
