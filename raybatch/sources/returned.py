@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from raybatch.errors import ReturnError
@@ -12,8 +12,8 @@ from raybatch.sources.batch import Batch
 _ROWS = "arrays or lists with one row for each sample of the batch, such as (x, y)"
 
 
-def returned_batch(fn: Callable[..., Any], batch: Any, *, is_even: bool = True) -> Batch:
-    """Return `batch`, which `fn` made of a whole one; ReturnError if it is no tuple.
+def returned_batch(fn: Any, batch: Any, *, is_even: bool = True) -> Batch:
+    """Return `batch`, which `fn`, a function or an iterator, gave; ReturnError if it is no tuple.
 
     If it `is_even`, all that has a length in it must have the same; what has none, as a number, is for the whole batch.
     """
@@ -62,11 +62,22 @@ def row_counts(batch: Any) -> Iterator[int]:
         yield len(batch)
 
 
-def _name(fn: Callable[..., Any]) -> str:
+def returned_batches(fn: Any, batches: Any) -> Iterator[Batch]:
+    """Return `batches`, an iterator that `fn` gave, or is, each batch checked; ReturnError if it is none."""
+    if not isinstance(batches, Iterable):
+        raise ReturnError(
+            f"{_name(fn)} returned {_described(batches)}, and must return an iterator over batches"
+        )
+    return (returned_batch(fn, batch, is_even=False) for batch in batches)
+
+
+def _name(fn: Any) -> str:
     """Return what tells `fn` from others: its name, and where it is defined if that is known."""
     while isinstance(fn, functools.partial):
         fn = fn.func
-    name = getattr(fn, "__qualname__", None) or f"an object of {type(fn).__qualname__}"
+    name = getattr(fn, "__qualname__", getattr(fn, "__name__", None))
+    if name is None or not callable(fn):
+        return f"an object of {type(fn).__module__}.{type(fn).__qualname__}"
     code = getattr(fn, "__code__", None)
     place = "" if code is None else f" ({code.co_filename}, line {code.co_firstlineno})"
     return f"the function {name}{place}"

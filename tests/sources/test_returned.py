@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import raybatch as rb
-from raybatch.batchup.data_source import IteratorDataSource
+from raybatch.batchup.data_source import CallableDataSource, IteratorDataSource
 from raybatch.errors import BatchError, ReturnError
 from tests.sample_sources import delivered, faulty, numbers
 
@@ -79,15 +79,15 @@ class _Twice:
 @pytest.mark.parametrize(
     ("fn", "name"),
     [
-        (_Twice(), "an object of _Twice"),
-        (functools.partial(_Twice(), y=1), "an object of _Twice"),
-        (functools.partial(without_return), r"without_return \("),
-        (np.add, "add"),
+        (_Twice(), r"an object of tests\.sources\.test_returned\._Twice"),
+        (functools.partial(_Twice(), y=1), r"an object of tests\..*\._Twice"),
+        (functools.partial(without_return), r"the function without_return \("),
+        (np.add, "the function add"),
     ],
 )
 def test_what_is_no_plain_function_is_named_too(fn: Any, name: str) -> None:
     source = pairs() if "partial" not in repr(fn) or fn.keywords == {} else numbers(0, 10)
-    with pytest.raises(ReturnError, match=rf"the function {name}"):
+    with pytest.raises(ReturnError, match=rf"^{name}"):
         next(source.map(fn).batch_iterator(4))
 
 
@@ -115,6 +115,34 @@ def test_a_source_without_random_access_is_checked_too() -> None:
     batches: Iterator[Any] = iter([(np.arange(3),)])
     with pytest.raises(ReturnError, match="must return a tuple"):
         next(IteratorDataSource(batches).map(lambda x: x).batch_iterator(3))
+
+
+GIVEN = {
+    "dict": {"x": np.arange(3)},
+    "array": np.zeros((3, 2)),
+    "list": [np.arange(3)],
+    "None": None,
+}
+
+
+@pytest.mark.parametrize("kind", GIVEN)
+@pytest.mark.parametrize("is_iterator", [False, True])
+def test_what_a_function_or_an_iterator_gives_is_checked(kind: str, is_iterator: bool) -> None:
+    """In a composite, the keys of a dict and the rows of an array would pass for fields."""
+
+    def batches(batch_size: int) -> Iterator[Any]:
+        return iter([GIVEN[kind]])
+
+    given: Any = IteratorDataSource(batches(3)) if is_iterator else CallableDataSource(batches)
+    name = "an object of .*list_iterator" if is_iterator else "the function .*batches"
+    with pytest.raises(ReturnError, match=rf"{name}.* returned .*, and must return a tuple"):
+        next(rb.CompositeDataSource([given, given]).batch_iterator(3))
+
+
+def test_a_function_that_gives_no_iterator_is_named() -> None:
+    source = CallableDataSource(lambda batch_size: None)  # type: ignore[arg-type, return-value]
+    with pytest.raises(ReturnError, match=r"<lambda> .* must return an iterator over batches"):
+        source.batch_iterator(3)
 
 
 class Short:
