@@ -6,6 +6,7 @@
     ├── BatchError (RuntimeError)     a batch cannot be made; the cause says why
     ├── HostError (OSError)           a host cannot read what this process can
     ├── BadSamplesError (RuntimeError) more samples are bad than the limit allows
+    ├── ReturnError (TypeError)       a function or array-like of the program's own returned no batch
     ├── RemoteError (RuntimeError)    what a worker raised, where the exception itself cannot travel
     ├── WorkerLostError (RuntimeError) the worker died, or its host or its result was lost
     ├── PackError (OSError)           packed files are unfinished, damaged, or were made otherwise
@@ -80,6 +81,10 @@ class HostError(RaybatchError, OSError):
 
 class BadSamplesError(RaybatchError, RuntimeError):
     """More samples cannot be read than `BadSamples.limit` allows, or none can be found to replace one."""
+
+
+class ReturnError(RaybatchError, TypeError):
+    """What a function or an array-like of the program's own returned is no batch or sample: not a sample's fault."""
 
 
 class RemoteError(RaybatchError, RuntimeError):

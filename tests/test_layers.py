@@ -20,6 +20,7 @@ LAYERS = [
     "errors",
     "checks",
     "stages",
+    "warned",
     "arrays",
     "memory",
     "image",

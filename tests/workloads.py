@@ -38,7 +38,7 @@ class Squares:
             if self.trouble == "sys.exit":
                 sys.exit(3)
             if self.trouble == "result":
-                return [threading.Lock()]
+                return [threading.Lock()] * len(index)
             os.kill(os.getpid(), signal.SIGKILL)
         return index**2
 

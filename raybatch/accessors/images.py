@@ -32,6 +32,7 @@ from raybatch.image import ImageReader, PixelLayout
 from raybatch.memory import empty_batch
 from raybatch.stages import stage
 from raybatch.stores.location import Locations
+from raybatch.warned import about
 
 Result = TypeVar("Result")
 # Begins to read the files at positions, and gives for each what waits for it and returns it.
@@ -99,7 +100,7 @@ class EncodedImages:
         try:
             with stage("read"):
                 opened = opener()
-            with opened as file:
+            with opened as file, about(partial(self.name_of, position)):
                 return read(file)
         except ImageReadError as error:
             reason, kind, cause = error.reason, error.format, error.__cause__

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from raybatch.loader import Loader
+from raybatch.loader.iterator import ended_early
 from raybatch.sources import Batch
 
 
@@ -82,7 +83,7 @@ class _AheadIterator:
     def __init__(self, owner: AheadLoader) -> None:
         self._owner = owner
         self._held: deque[_Held] = deque()
-        self._is_over = False
+        self._is_over = self._ended_early = False
         self._batches = iter(owner.loader)
         self._epoch = owner.loader.epoch
 
@@ -90,6 +91,8 @@ class _AheadIterator:
         return self
 
     def __next__(self) -> Any:
+        if self._ended_early:
+            raise ended_early("another iter() was begun, or a state was loaded")
         while len(self._held) <= self._owner.ahead and self._goes_on():
             self._hold()
         if not self._held:
@@ -119,6 +122,9 @@ class _AheadIterator:
 
     def close(self) -> None:
         """Leave the epoch; the loader has come further than the caller, and begins it again."""
+        if self._owner.ahead == 0:
+            return  # the loader's iterator, which the loop is no further than, knows how it ended
+        self._ended_early = self._ended_early or not self._is_over or bool(self._held)
         self._is_over = True
         self._batches = iter(())
         if self._held:

@@ -49,7 +49,8 @@ def train_loader(source: DataSource, batch_size: int, **options: Any) -> Loader:
     the batch size may be others than when the checkpoint was saved. If the checkpoint has no loader's state, or there is
     none, it begins at the first epoch. A pool with a name is one pool for all workers.
 
-    All workers must report equally often: with `last_batch="pad"` or "drop" their epochs have as many batches.
+    All workers must report equally often, and so must have equal numbers of batches: where they would not, `last_batch` must be
+    given, "pad" or "drop". ValueError otherwise, and for a `shuffle` that each worker would draw for itself.
     """
     loader = Loader(source, batch_size, split=rank_split(), **options)
     checkpoint = ray.train.get_checkpoint()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -30,7 +31,8 @@ class LoaderDataset(AheadLoader, IterableDataset):  # type: ignore[misc] # torch
     It is a loop's iterable as it is, and the data set of a `DataLoader(dataset, batch_size=None)`, a
     `StatefulDataLoader` or what Lightning and Accelerate make of them: its `state_dict` is that of the loader, and
     counts what the loop has received. RuntimeError in a DataLoader with `num_workers` above 0: the loader has workers
-    of its own. There is no `set_epoch`, since the loader counts its epochs itself, and goes on in that of its state.
+    of its own; TypeError in one with a batch size: these are batches. There is no `set_epoch`, since the loader counts
+    its epochs itself, and goes on in that of its state.
 
     Arrays become tensors, in tuples, lists and dicts too; what no tensor can hold, as strings and Pillow images, stays
     as it is. On the CPU (`device=None`) a tensor shares the memory of its array, and must not be written to if that was
@@ -69,6 +71,13 @@ class LoaderDataset(AheadLoader, IterableDataset):  # type: ignore[misc] # torch
             raise RuntimeError(
                 "a LoaderDataset has workers of its own, those of its loader's pool: use "
                 "DataLoader(dataset, batch_size=None, num_workers=0)"
+            )
+        # A DataLoader does not say what it will do with what it gets, but what iterates for it knows.
+        caller = sys._getframe(1).f_locals.get("self")
+        if getattr(caller, "auto_collation", False):
+            raise TypeError(
+                "the DataLoader would join batches of a LoaderDataset to batches of batches: use "
+                "DataLoader(dataset, batch_size=None), and give the loader the batch size"
             )
         return super().__iter__()
 

@@ -11,6 +11,7 @@ from raybatch.arrays import is_array_like
 from raybatch.batchup.tree import AbstractDataSource, ArrayDataSource
 from raybatch.order import Shuffle, check_batch_size
 from raybatch.sources import Batch
+from raybatch.sources.returned import returned_batches
 
 
 class CallableDataSource(AbstractDataSource):
@@ -38,7 +39,8 @@ class CallableDataSource(AbstractDataSource):
         return self.num_samples_fn
 
     def batch_iterator(self, batch_size: int, **kwargs: Any) -> Iterator[Batch]:
-        return self.batch_iterator_fn(check_batch_size(batch_size), **kwargs)
+        batches = self.batch_iterator_fn(check_batch_size(batch_size), **kwargs)
+        return returned_batches(self.batch_iterator_fn, batches)
 
 
 class IteratorDataSource(AbstractDataSource):
@@ -62,7 +64,7 @@ class IteratorDataSource(AbstractDataSource):
         self, batch_size: int, shuffle: Shuffle = None
     ) -> Iterator[Batch]:
         check_batch_size(batch_size)
-        return self.batch_iter
+        return returned_batches(self.batch_iter, self.batch_iter)
 
 
 def _check_num_samples(name: str, value: Any, alternative: str) -> None:

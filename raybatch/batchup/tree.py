@@ -201,7 +201,7 @@ class MapDataSource(mapped.MapDataSource, AbstractDataSource):
     def batch_iterator(self, batch_size: int, **kwargs: Any) -> Iterator[Batch]:
         if self.is_random_access:
             return super().batch_iterator(batch_size, **kwargs)
-        return (self.fn(*batch) for batch in self.source.batch_iterator(batch_size, **kwargs))
+        return (self._mapped(*batch) for batch in self.source.batch_iterator(batch_size, **kwargs))
 
 
 class SampleMapDataSource(mapped.SampleMapDataSource, MapDataSource):

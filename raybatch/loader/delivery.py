@@ -11,7 +11,7 @@ from raybatch.loader.plan import Plan
 from raybatch.loader.producer import Producer
 from raybatch.making import BadSamples, Request, Result, bad_sample, check_tolerable, make
 from raybatch.order import NO_KEYS, Rows
-from raybatch.sources import BadSample, BadSampleLedger, Batch, DataSource
+from raybatch.sources import BadSample, BadSampleLedger, Batch, DataSource, batch_length, row_counts
 
 _log = logging.getLogger(__name__)
 
@@ -32,8 +32,8 @@ class Delivery:
         """Count the bad samples from here on."""
         self._num_bad = 0
 
-    def batch(self, request: Request, result: Result) -> Batch | None:
-        """Return the batch of `result`, None if no sample of it is left.
+    def batch(self, request: Request, result: Result) -> tuple[Batch, ...]:
+        """Return the batch of `result`, alone in a tuple; () if no sample of it is left.
 
         BatchError if it cannot be made, or not on every host; BadSamplesError if more samples are bad than the
         setting allows.
@@ -47,9 +47,9 @@ class Delivery:
             finally:
                 del result  # the traceback of its error holds this frame
         self._count(result.bad, request.epoch, request.step)
-        if result.batch is None and result.valid == 0:
+        if result.is_empty:
             if not request.is_padded and self._plan.split.world_size == 1:
-                return None
+                return ()
             raise BatchError(
                 request.epoch,
                 request.step,
@@ -58,8 +58,16 @@ class Delivery:
             )
         batch: Batch = result.batch
         if not request.is_padded:
-            return batch
-        return (*batch, np.arange(len(request.rows)) < result.valid)
+            return (batch,)
+        length = len(request.rows)
+        if set(row_counts(batch)) != {length}:
+            raise BatchError(
+                request.epoch,
+                request.step,
+                f"a function changed its {length} rows to {batch_length(batch)}, so which of them pad it is not known: "
+                'use last_batch="drop" or "keep", or a function that gives a row for each',
+            )
+        return ((*batch, np.arange(length) < result.valid),)
 
     def _count(self, bad: tuple[BadSample, ...], epoch: int, step: int) -> None:
         """Enter the bad samples of a batch in the ledger; BadSamplesError where they are more than allowed."""

@@ -9,8 +9,15 @@ from typing import Any
 import numpy as np
 
 from raybatch.errors import StateError
-from raybatch.order import SeededShuffle, Shuffle, as_shuffle_rng, seed_of
+from raybatch.order import SeededShuffle, Shuffle, as_shuffle_rng, is_drawn_here, seed_of
 from raybatch.sources import DataSource
+
+
+class SharedShuffle:
+    """A generator that is sent to whoever draws the same epochs, so it does not matter who seeded it."""
+
+    def __init__(self, rng: Any) -> None:
+        self.rng = rng
 
 
 class EpochShuffles:
@@ -30,8 +37,8 @@ class EpochShuffles:
             self._starts[0] = self._shuffle
 
     def at(self, epoch: int) -> Any:
-        """Return None, the seed, or the generator as it is at the start of `epoch`."""
-        return self.start(epoch) if self._starts else self._shuffle
+        """Return what a copy of the loader shuffles with: None, the seed, or the generator at the start of `epoch`."""
+        return SharedShuffle(self.start(epoch)) if self._starts else self._shuffle
 
     def count_from(self, epoch: int) -> None:
         """Take the generator that was given for that of the start of `epoch`, not of epoch 0."""
@@ -85,8 +92,21 @@ class EpochShuffles:
             raise StateError("shuffle", _brief(state), _brief(self.to_state(epoch)))
 
 
+def check_same_on_all_ranks(shuffle: Any) -> None:
+    """Raise ValueError for a shuffle that each rank would draw for itself."""
+    if is_drawn_here(shuffle):
+        what = "True" if shuffle is True else "a generator without a seed"
+        raise ValueError(
+            f"shuffle is {what}, so each rank would draw another order, and together they would take some samples "
+            "twice and others never: give all ranks the same int seed, or take their loaders from "
+            "Loader(...).split(world_size), which share one"
+        )
+
+
 def _owned(shuffle: Any) -> Any:
     """Return None, an int seed, or a generator that nobody else draws from."""
+    if isinstance(shuffle, SharedShuffle):
+        return shuffle.rng
     if shuffle is True:
         return int(np.random.SeedSequence().generate_state(1, np.uint64)[0])
     rng = as_shuffle_rng(shuffle)

@@ -11,6 +11,14 @@ from raybatch.loader.watch import Watch
 from raybatch.sources import Batch
 
 
+def ended_early(why: str) -> RuntimeError:
+    """Return the error for who goes on with an iterator that has ended in the middle, because `why`."""
+    return RuntimeError(
+        f"this iterator has ended, since {why}, and a loader has one position: for two iterators at a time make two "
+        "loaders"
+    )
+
+
 class EpochIterator:
     """Iterates to the end of the epoch that `course` is in.
 
@@ -27,14 +35,17 @@ class EpochIterator:
         self._counter = counter
         self._watch = watch
         self._is_over = self._has_left = False
+        self._taken_by = ""
 
     def __iter__(self) -> Iterator[Batch]:
         return self
 
     def __next__(self) -> Batch:
+        if self._taken_by:
+            raise ended_early(self._taken_by)
         self._counter.waiting()
-        batch = None
-        while batch is None:  # nothing is left of a batch whose samples are all bad
+        delivered: tuple[Batch, ...] = ()
+        while not delivered:  # nothing is left of a batch whose samples are all bad
             if self._is_over:
                 self.close()
                 raise StopIteration
@@ -52,16 +63,19 @@ class EpochIterator:
             if result.error is None:
                 self._counter.made(result.valid, result.seconds)
             try:
-                batch = self._delivery.batch(request, result)
+                delivered = self._delivery.batch(request, result)
             finally:
                 del result  # in line, the traceback of its error leads back to this frame
+        (batch,) = delivered
         self._counter.delivered(batch)
         if self._watch.is_on:
             self._watch.look(self._stream)
         return batch
 
-    def close(self) -> None:
-        """Leave the epoch."""
+    def close(self, taken_by: str = "") -> None:
+        """Leave the epoch; who asks for another batch is told what `taken_by` says, unless there was none."""
+        if not self._is_over:
+            self._taken_by = taken_by
         self._leave(completed=self._is_over, stream_goes_on=self._is_over)
 
     def _leave(self, *, completed: bool, stream_goes_on: bool) -> None:

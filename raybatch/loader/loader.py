@@ -49,14 +49,17 @@ class Loader:
     "raise", "skip", "replace", or a `BadSamples` with a limit to their number; the property of that name lists
     them. `exclude` leaves samples out of the data set: such a list, the path of a saved one, or an index array.
 
-    With `split` this is one rank of several, each of which gets its part of every global batch. `last_batch`:
-    "keep" a short one (ranks share it), "drop" it, or "pad" it: then every rank has the same number of full
-    batches, and each batch ends with one more array, `valid`, bool `(batch_size,)`.
+    With `split` this is one rank of several, each of which gets its part of every global batch; the `shuffle` must be
+    the same for all, so True and generators without a seed are refused. `last_batch`: "keep" a short one (ranks share
+    it, and some may get none), "drop" it, or "pad" it: then every rank has the same number of full batches, and each
+    batch ends with one more array, `valid`, bool `(batch_size,)`. None keeps short ones too, and is a ValueError where
+    ranks would have unequal numbers of batches.
 
     `progress` shows how an epoch gets on, on the standard error, in a notebook, or where that is no terminal, in the
     log. `name` tells this loader from others in metrics and logs.
 
-    Arrays that come from Ray actors are views of the object store, and read-only; copy one to change it.
+    Arrays that come from Ray actors are read-only; copy one to change it. The large ones are views of the object store, and one that
+    is kept keeps its batch there.
     Iterating raises BatchError for a batch that cannot be made; going on with the same iterator gives the
     next one. Close the loader, use it in a `with`, or let go of it; it keeps its pool till then. A pickled
     loader goes on where this one is, on its own copy of the pool, or on the same one if that has a name.
@@ -68,7 +71,7 @@ class Loader:
         batch_size: int,
         *,
         shuffle: Shuffle = False,
-        last_batch: str = "keep",
+        last_batch: str | None = None,
         split: RankSplit | None = None,
         pool: WorkerPool | None = None,
         prefetch: Prefetch | None = None,
@@ -146,7 +149,7 @@ class Loader:
         number = operator.index(epoch)
         if number < 0:
             raise ValueError(f"epoch must be 0 or more, not {epoch}")
-        self._close_iterator()
+        self._close_iterator("set_epoch() moved the loader")
         if number != self.epoch:
             self._course.move(Position(number))
 
@@ -172,9 +175,10 @@ class Loader:
         """
         self._check_state(state)
         # Also refuses; until then nothing has changed.
-        self._plan.load_shuffle(state["shuffle"], state["epoch"], adopt_seed=self._adopts_seed)
-        self._close_iterator()
-        self._course.move(Position.of_state(state))
+        position = Position.of_state(state)
+        self._plan.load_shuffle(state["shuffle"], position, adopt_seed=self._adopts_seed)
+        self._close_iterator("load_state_dict() moved the loader")
+        self._course.move(position)
 
     def split(self, world_size: int) -> list[Loader]:
         """Return one loader for each of `world_size` ranks, to be sent to whoever consumes it.
@@ -202,8 +206,8 @@ class Loader:
         return self._plan.num_batches(self.epoch)
 
     def __iter__(self) -> Iterator[Batch]:
-        """Iterate over one epoch, from its first batch; an iterator begun before ends here."""
-        self._close_iterator()
+        """Iterate over one epoch, from its first batch; one begun before ends, and raises RuntimeError if it is used."""
+        self._close_iterator("another iter() of the loader was begun")
         course = self._course
         if course.stream is None:
             requests = self._plan.requests(course.begin)
@@ -268,16 +272,17 @@ class Loader:
             if field not in state:
                 raise StateError(field, "missing", "needed")
 
-    def _close_iterator(self) -> None:
+    def _close_iterator(self, why: str) -> None:
         iterator = None if self._iterator is None else self._iterator()
         if iterator is not None:
-            iterator.close()
+            iterator.close(why)
 
 
 def _copied(arguments: dict[str, Any], position: Position, adopts_seed: bool) -> Loader:
     """Return a loader that goes on at `position`, as another one would."""
     loader = Loader(**arguments)
     loader._plan.shuffles.count_from(position.epoch)
+    loader._plan.check_ranks(position)
     loader._course.move(position)
     loader._adopts_seed = adopts_seed
     return loader

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import operator
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from raybatch.checks import positive_int
-from raybatch.loader.epochs import EpochShuffles
+from raybatch.loader.epochs import EpochShuffles, check_same_on_all_ranks
 from raybatch.loader.position import Position
 from raybatch.making import Request
 from raybatch.order import Cursor, Place, RandomKeys, Run, Shuffle, check_batch_size
@@ -43,8 +44,18 @@ class RankSplit:
         start = self.rank * base + min(self.rank, extra)
         return start, start + base + (self.rank < extra)
 
-    def gives_batch(self, length: int, full_length: int, last_batch: str) -> bool:
-        """Return whether a global batch of `length` samples, of `full_length` at most, gives this rank one."""
+    def gives_batch(self, length: int, full_length: int, last_batch: str | None) -> bool:
+        """Return whether a global batch of `length` samples, of `full_length` at most, gives this rank one.
+
+        ValueError if it gives some ranks one and others none, and `last_batch` is None: nobody said what to do then.
+        """
+        if last_batch is None and 0 < length < self.world_size:
+            raise ValueError(
+                f"a global batch has {length} of {full_length} samples, too few for {self.world_size} ranks, so some "
+                "would get a batch more than others: training in step would wait for ever, or pair batches of two "
+                'epochs. Say what to do with short batches: last_batch="pad" fills them up on every rank, and marks the '
+                'samples that count in an array `valid`; "drop" leaves them out; "keep" lets ranks differ'
+            )
         if last_batch == "drop":
             return length == full_length
         start, stop = self.share(length)
@@ -62,7 +73,7 @@ class Plan:
         source: DataSource,
         batch_size: int,
         shuffle: Shuffle,
-        last_batch: str,
+        last_batch: str | None,
         split: RankSplit,
         policy: str,
     ) -> None:
@@ -71,13 +82,15 @@ class Plan:
                 f"source must have random access, and this {type(source).__name__} has not: batches of "
                 "callables and iterators cannot be made by index; iterate over source.batch_iterator"
             )
-        if last_batch not in LAST_BATCH:
+        if last_batch not in (None, *LAST_BATCH):
             raise ValueError(f"last_batch must be one of {LAST_BATCH}, not {last_batch!r}")
         if not has_equal_lengths(source) and (split.world_size > 1 or last_batch == "pad"):
             raise ValueError(
                 "the arrays of a composite with trim=False may differ in length, so its batches cannot be "
                 'shared out among ranks or padded: let it trim, or use one rank and last_batch="keep"'
             )
+        if split.world_size > 1:
+            check_same_on_all_ranks(shuffle)
         self.source = source
         self.batch_size = check_batch_size(batch_size)
         self.last_batch = last_batch
@@ -89,11 +102,35 @@ class Plan:
         self._lengths: dict[int, int] = {}
         # What the source will not take is an error here, not at the first batch.
         self._cursor(0)
+        self.check_ranks(Position())
 
-    def load_shuffle(self, state: Any, epoch: int, *, adopt_seed: bool) -> None:
-        """Draw `epoch` and what follows with the saved shuffle; StateError if it is of another kind."""
-        self.shuffles.load_state(state, epoch, adopt_seed=adopt_seed)
+    def load_shuffle(self, state: Any, position: Position, *, adopt_seed: bool) -> None:
+        """Draw what follows `position` with the saved shuffle; StateError if it is of another kind.
+
+        ValueError where `check_ranks` has one; then nothing has changed.
+        """
+        before = copy.copy(self.shuffles)
+        self.shuffles.load_state(state, position.epoch, adopt_seed=adopt_seed)
+        try:
+            self.check_ranks(position)
+        except ValueError:
+            self.shuffles = before
+            raise
         self._lengths = {}
+
+    def check_ranks(self, position: Position) -> None:
+        """Raise ValueError if ranks get unequal numbers of batches from `position` on, and nobody said so.
+
+        In a later epoch, whose batches may depend on its shuffle, it is raised at the batch.
+        """
+        if self.split.world_size == 1 or self.last_batch is not None:
+            return
+        samples = self.source.num_samples(shuffle=self.shuffles.rng(position.epoch))
+        if isinstance(samples, int) and self._cursor(position.epoch).is_even:
+            self._gives_batch(max(0, samples - position.samples) % self.global_batch_size)
+        elif not self._is_endless(position.epoch):
+            for _, run in self._runs(position):
+                self._gives_batch(len(run))
 
     def requests(self, position: Position) -> Iterator[Request]:
         """Iterate over the requests of an epoch from `position` on, and of all epochs that follow.

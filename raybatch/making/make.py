@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 
-from raybatch.errors import BadSamplesError, RemoteError
+from raybatch.errors import BadSamplesError, RemoteError, ReturnError
 from raybatch.making.bad_rows import bad_rows, known_rows
 from raybatch.making.request import Request, Result
 from raybatch.order import Rows
@@ -69,6 +69,8 @@ class _Tolerant:
         while self._left:
             try:
                 return Result(self._read(), len(self._left), tuple(self._bad))
+            except ReturnError:
+                raise  # no sample is at fault
             except (Exception, SystemExit):
                 rows = self._rows.take(self._left)
                 found = bad_rows(self._source, rows, self._request.keys)
@@ -77,7 +79,7 @@ class _Tolerant:
                     raise
                 is_checked = True
             self._drop({self._left[number]: sample for number, sample in found.items()})
-        return Result(None, 0, tuple(self._bad))
+        return Result(bad=tuple(self._bad), is_empty=True)
 
     def _read(self) -> Batch:
         left, length = self._left, len(self._rows)
@@ -121,7 +123,11 @@ class _Tolerant:
 
 def _culprit(source: DataSource, request: Request, error: BaseException) -> tuple[BadSample, ...]:
     """Return the first sample that cannot be read, if the policy is to name it and there is one."""
-    if request.policy != "raise" or not isinstance(error, Exception):
+    if (
+        request.policy != "raise"
+        or not isinstance(error, Exception)
+        or isinstance(error, ReturnError)
+    ):
         return ()
     try:
         found = bad_rows(source, request.rows, request.keys)

@@ -44,7 +44,7 @@ class Request(NamedTuple):
 class Result(NamedTuple):
     """What became of a request: the batch, or the `error` in its place.
 
-    `valid` rows of the batch are samples; it is None if no row is left. `bad` are the samples that could not be read:
+    `valid` rows of the batch are samples; there is none if it `is_empty`: all its samples are bad. `bad` are the samples that could not be read:
     those that were skipped or replaced, or the one that the error is about. `seconds` has the time that each stage
     took; "other" is what belongs to none.
     """
@@ -54,3 +54,4 @@ class Result(NamedTuple):
     bad: tuple[BadSample, ...] = ()
     seconds: Mapping[str, float] = _NONE
     error: Any = None
+    is_empty: bool = False

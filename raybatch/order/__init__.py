@@ -15,6 +15,7 @@ from raybatch.order.shuffle import (
     as_shuffle_rng,
     child_shuffles,
     draws_in_turn,
+    is_drawn_here,
 )
 from raybatch.order.standard import StandardSampler, SubsetSampler
 from raybatch.order.turns import Rounds, Stratified, Turns
@@ -47,6 +48,7 @@ __all__ = [
     "check_batch_size",
     "child_shuffles",
     "draws_in_turn",
+    "is_drawn_here",
     "num_batches",
     "order_of",
     "overrides",

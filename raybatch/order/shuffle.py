@@ -14,6 +14,9 @@ from raybatch.order.permutation import KeyedPermutation
 # Spawn keys keep the streams that are derived from one seed apart.
 _ORDER, _UNIFORMS, _GENERATOR = 0, 1, 2
 
+# NumPy draws 128 bits for a generator without a seed; hardly ever are they a number as small as people give.
+_MOST_GIVEN_BITS = 96
+
 
 class ShuffleRNG(Protocol):
     """What every shuffle can draw; NumPy's generators have it, and more."""
@@ -116,6 +119,22 @@ def as_shuffle_rng(shuffle: Any) -> ShuffleRNG | None:
         "shuffle must be None, a bool, an int seed, a RandomState, a Generator or np.random, "
         f"not {shuffle!r}"
     )
+
+
+def is_drawn_here(shuffle: Any) -> bool:
+    """Return whether another process that says the same would get another order.
+
+    So for True, and for a generator of NumPy's that nobody seeded.
+    """
+    if shuffle is True:
+        return True
+    rng = np.random.mtrand._rand if isinstance(shuffle, ModuleType) else shuffle
+    if isinstance(rng, np.random.RandomState):
+        rng = np.random.Generator(rng._bit_generator)
+    # What was seeded by hand has a seed sequence of that number, or none.
+    seeds = rng.bit_generator.seed_seq if isinstance(rng, np.random.Generator) else None
+    entropy = getattr(seeds, "entropy", None)
+    return isinstance(entropy, int) and entropy.bit_length() > _MOST_GIVEN_BITS
 
 
 def draws_in_turn(shuffle: Any) -> bool:

@@ -69,9 +69,7 @@ class OrderedStream:
 
     def __next__(self) -> tuple[Request, Result]:
         if self._closed and not self._scheduler.is_finished:
-            raise PoolError(
-                "the stream is closed: its loader or pool was closed, or began another iteration"
-            )
+            raise PoolError("the stream is closed: its loader or pool was closed")
         try:
             if self._limit is not None and (prefetch := self._limit()) != self._prefetch:
                 self._prefetch = prefetch

@@ -5,6 +5,7 @@ from raybatch.sources.batch import Batch, batch_length, batch_nbytes
 from raybatch.sources.digest import StreamDigest, stream_digest
 from raybatch.sources.ledger import BadSample, BadSampleLedger, excluded
 from raybatch.sources.mapped import MapDataSource, SampleMapDataSource, unmapped
+from raybatch.sources.returned import row_counts
 from raybatch.sources.several import ChoiceDataSource, CompositeDataSource
 from raybatch.sources.source import DataSource, check_source, has_equal_lengths, nodes
 
@@ -26,6 +27,7 @@ __all__ = [
     "excluded",
     "has_equal_lengths",
     "nodes",
+    "row_counts",
     "stream_digest",
     "unmapped",
 ]

@@ -27,6 +27,7 @@ from raybatch.order import (
 )
 from raybatch.sources.batch import Batch
 from raybatch.sources.ledger import BadSample, excluded
+from raybatch.sources.returned import returned_rows
 from raybatch.sources.source import DataSource
 from raybatch.stores.location import Location
 
@@ -182,17 +183,17 @@ class ArrayDataSource(RandomAccessDataSource):
 
     def _batch(self, indices: Any, rng_of: RngOf | None) -> Batch:
         """Return the samples at `indices`; of accessors that draw, with the random numbers of `rng_of`, if given."""
-        batch: Batch = ()
-        for array in self.data:
-            if rng_of is not None and getattr(array, "is_random", False):
-                batch = (*batch, array.read_seeded(indices, rng_of))
-            else:
-                batch = (*batch, gather(array, indices))
-        if not self.include_indices:
-            return batch
+        numbers = indices
         if isinstance(indices, slice):
-            indices = np.arange(*indices.indices(sample_count(self.data[0])))
-        return (indices, *batch)
+            numbers = np.arange(*indices.indices(sample_count(self.data[0])))
+        batch: Batch = (numbers,) if self.include_indices else ()
+        for position, array in enumerate(self.data):
+            if rng_of is not None and getattr(array, "is_random", False):
+                rows = array.read_seeded(indices, rng_of)
+            else:
+                rows = gather(array, indices)
+            batch = (*batch, returned_rows(f"data[{position}]", array, rows, len(numbers)))
+        return batch
 
     def path_of(self, index: int) -> str:
         for array in self.data:

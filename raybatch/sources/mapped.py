@@ -11,11 +11,15 @@ from raybatch.arrays import stack_samples
 from raybatch.order import Cursor, RandomKeys, Rows, Shuffle
 from raybatch.sources.batch import Batch, batch_length, batch_row
 from raybatch.sources.ledger import BadSample
+from raybatch.sources.returned import returned_batch, returned_sample
 from raybatch.sources.source import DataSource, check_source, has_equal_lengths
 
 
 class MapDataSource(DataSource):
-    """Gives `fn(*batch)` for each batch of `source`; `fn` returns a tuple. Made by `source.map(fn)`.
+    """Gives `fn(*batch)` for each batch of `source`. Made by `source.map(fn)`.
+
+    `fn` returns a tuple of arrays or lists with as many rows as each other; what has no length is for the whole batch. A
+    batch that is none raises ReturnError.
 
     With `rng` it is `fn(*batch, rng=generator)`, a NumPy generator keyed by (seed, epoch, batch number); TypeError then
     for a source without random access.
@@ -50,7 +54,12 @@ class MapDataSource(DataSource):
 
     def read(self, rows: Rows, keys: RandomKeys) -> Batch:
         batch = self.children[0].read(rows, keys.under())
-        return self.fn(*batch, rng=keys.of_batch()) if self.rng else self.fn(*batch)
+        return self._mapped(*batch, **({"rng": keys.of_batch()} if self.rng else {}))
+
+    def _mapped(self, *batch: Any, **options: Any) -> Batch:
+        """Return `fn(*batch, **options)`; ReturnError if that is no batch."""
+        is_even = has_equal_lengths(self.children[0])
+        return returned_batch(self.fn, self.fn(*batch, **options), is_even=is_even)
 
     def sample_numbers(self, rows: Rows) -> list[tuple[int, ...]]:
         return self.children[0].sample_numbers(rows)
@@ -69,7 +78,8 @@ class SampleMapDataSource(MapDataSource):
     """Gives `fn(*sample, rng=generator)` for each sample of `source`. Made by `source.map_samples(fn)`.
 
     The generator is keyed by (seed, epoch, sample index). What `fn` returns, a tuple, is stacked position by
-    position: arrays of one shape and numbers to an array, anything else, such as Pillow images, to a list.
+    position: arrays of one shape and numbers to an array, anything else, such as Pillow images, to a list. ReturnError
+    for a sample that is no tuple, or not of as many members as others.
     """
 
     def __init__(self, source: DataSource, fn: Callable[..., tuple[Any, ...]]) -> None:
@@ -83,12 +93,11 @@ class SampleMapDataSource(MapDataSource):
     def read(self, rows: Rows, keys: RandomKeys) -> Batch:
         batch = self.children[0].read(rows, keys.under())
         numbers = self.children[0].sample_numbers(rows)
-        stacked: Batch = stack_samples(
-            [
-                self.fn(*batch_row(batch, row), rng=keys.of_sample(*numbers[row]))
-                for row in range(batch_length(batch))
-            ]
-        )
+        samples: list[Any] = []
+        for row in range(batch_length(batch)):
+            sample = self.fn(*batch_row(batch, row), rng=keys.of_sample(*numbers[row]))
+            samples.append(returned_sample(self.fn, sample, samples[0] if samples else sample))
+        stacked: Batch = stack_samples(samples)
         return stacked
 
 

@@ -131,8 +131,10 @@ def batches_are_sharded_over_devices() -> None:
 
 
 def what_jax_cannot_hold_stays_as_it_is() -> None:
-    source = rb.ArrayDataSource([np.arange(4)]).map(lambda x: (x.astype(str), ["a"] * len(x), [x]))
-    names, texts, (numbers,) = next(iter(to_jax(rb.Loader(source, 4))))
+    source = rb.ArrayDataSource([np.arange(4)]).map(
+        lambda x: (x.astype(str), ["a"] * len(x), [*x[:, None]])
+    )
+    names, texts, (numbers, *_) = next(iter(to_jax(rb.Loader(source, 4))))
     assert (names.tolist(), texts) == (["0", "1", "2", "3"], ["a"] * 4)
     assert isinstance(numbers, jax.Array)
 

@@ -62,18 +62,6 @@ def test_an_epoch_left_early_begins_again(step: int, shuffle: str, ahead: int) -
     assert [delivered(batch) for _ in range(2) for batch in loader] == expected
 
 
-@pytest.mark.parametrize("ahead", AHEADS)
-def test_a_new_loop_ends_the_one_before(ahead: int) -> None:
-    loader = prepared(rb.Loader(numbers(0, 23), 4), ahead)
-    first = iter(loader)
-    next(first)
-    second = iter(loader)
-    assert list(first) == []
-    del first
-    gc.collect()
-    assert len(list(second)) == 6
-
-
 def test_no_more_is_asked_for_than_is_to_be_ahead() -> None:
     made = []
 
@@ -111,3 +99,30 @@ def test_a_pickled_one_goes_on_where_this_one_is(ahead: int) -> None:
 def test_what_is_no_loader_is_refused() -> None:
     with pytest.raises(TypeError, match=r"loader must be a raybatch\.Loader, not <class 'list'>"):
         prepared([np.arange(3)], 0)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("ahead", AHEADS)
+@pytest.mark.parametrize("taken", [0, 1, 5])
+def test_a_second_iterator_ends_the_first_with_an_error(taken: int, ahead: int) -> None:
+    """An end without a word would be an epoch of no batches in zip(loader, loader)."""
+    loader = prepared(rb.Loader(numbers(0, 23), 4), ahead)
+    first = iter(loader)
+    for _ in range(taken):
+        next(first)
+    second = iter(loader)
+    with pytest.raises(RuntimeError, match=r"another iter\(\).* make two loaders"):
+        next(first)
+    del first
+    gc.collect()
+    assert len(list(second)) == 6
+
+
+@pytest.mark.parametrize("ahead", AHEADS)
+def test_an_iterator_that_has_given_all_is_at_its_end(ahead: int) -> None:
+    loader = prepared(rb.Loader(numbers(0, 23), 4), ahead)
+    first = iter(loader)
+    for _ in range(6):
+        next(first)
+    second = iter(loader)
+    assert list(first) == []
+    assert len(list(second)) == 6

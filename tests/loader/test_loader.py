@@ -210,12 +210,32 @@ def test_in_line_batches_are_made_when_they_are_asked_for() -> None:
 
 
 def test_a_second_iterator_ends_the_first(loader: rb.Loader) -> None:
+    for taken in (0, 1, 4):
+        first = iter(loader)
+        for _ in range(taken):
+            next(first)
+        second = iter(loader)
+        for _ in range(2):
+            with pytest.raises(RuntimeError, match=r"another iter\(\) .* make two loaders"):
+                next(first)
+        assert sum(1 for _ in second) == 5
+
+
+def test_an_iterator_that_has_given_all_is_at_its_end_whatever_is_begun(loader: rb.Loader) -> None:
     first = iter(loader)
-    next(first)
-    second = iter(loader)
-    with pytest.raises(rb.errors.PoolError, match="another iteration"):
+    for _ in range(len(loader)):
         next(first)
-    assert sum(1 for _ in second) == 5
+    second = iter(loader)
+    assert list(first) == []
+    assert len(list(second)) == 5
+
+
+def test_set_epoch_ends_an_iteration(loader: rb.Loader) -> None:
+    batches = iter(loader)
+    next(batches)
+    loader.set_epoch(3)
+    with pytest.raises(RuntimeError, match=r"set_epoch\(\) moved the loader"):
+        next(batches)
 
 
 def test_an_exhausted_iterator_stays_exhausted(loader: rb.Loader) -> None:

@@ -73,23 +73,23 @@ def test_what_no_tensor_can_hold_stays_as_it_is(photos: list[str], writable: boo
     def odd(images: Any, numbers: Any) -> tuple[Any, ...]:
         names = [str(number) for number in numbers]
         big_endian, reversed_rows = numbers.astype(">i4"), numbers[::-1]
-        fixed = np.broadcast_to(numbers, (2, len(numbers)))
+        fixed = np.broadcast_to(numbers, (len(numbers), len(numbers)))
         nested = (np.array(names), {"dates": numbers.astype("datetime64[D]"), "n": numbers})
-        return images, names, big_endian, reversed_rows, fixed, nested, [numbers, "text"]
+        return images, names, big_endian, reversed_rows, fixed, nested, [numbers, "text", 1]
 
     images: Any = rb.NonUniformImageFileAccessor(photos)
     source = rb.ArrayDataSource([images, np.arange(40)]).map(odd)
     batch = next(iter(to_torch(rb.Loader(source, 3), writable=writable)))
     assert [image.size for image in batch[0]] == [image.size for image in images[np.arange(3)]]
     assert batch[1] == ["0", "1", "2"]
-    assert [member.tolist() for member in batch[2:5]] == [[0, 1, 2], [2, 1, 0], [[0, 1, 2]] * 2]
+    assert [member.tolist() for member in batch[2:5]] == [[0, 1, 2], [2, 1, 0], [[0, 1, 2]] * 3]
     texts, columns = batch[5]
     assert (type(texts), type(columns["dates"])) == (np.ndarray, np.ndarray)
     assert columns["n"].tolist() == batch[6][0].tolist() == [0, 1, 2]
     assert batch[6][1] == "text"
     if writable:
         batch[4][0] = 7
-        assert batch[4].tolist() == [[7, 7, 7], [0, 1, 2]]
+        assert batch[4].tolist() == [[7, 7, 7], [0, 1, 2], [0, 1, 2]]
 
 
 def test_other_devices_get_what_comes() -> None:
@@ -108,6 +108,20 @@ def test_a_data_loader_takes_it_as_a_data_set() -> None:
 def test_workers_of_a_data_loader_are_refused() -> None:
     loader = torch.utils.data.DataLoader(LoaderDataset(fresh()), batch_size=None, num_workers=1)
     with pytest.raises(RuntimeError, match=r"use DataLoader\(.*num_workers=0"):
+        next(iter(loader))
+
+
+@torchdata_calls_what_torch_deprecates
+@pytest.mark.parametrize("options", [{}, {"batch_size": 2}, {"batch_size": 2, "drop_last": True}])
+@pytest.mark.parametrize("kind", ["DataLoader", "StatefulDataLoader"])
+def test_a_data_loader_that_would_join_batches_is_refused(kind: str, options: Any) -> None:
+    module: Any = torch.utils.data
+    if kind == "StatefulDataLoader":
+        module = pytest.importorskip("torchdata.stateful_dataloader")
+    loader = getattr(module, kind)(LoaderDataset(fresh()), **options)
+    with pytest.raises(
+        TypeError, match=r"batches of batches: use DataLoader\(dataset, batch_size=None"
+    ):
         next(iter(loader))
 
 

@@ -32,7 +32,9 @@ def test_ranks_and_batch_size_may_change_on_the_way(kind: str, shuffle: str) -> 
         states = []
         for rank in range(world_size):
             split = rb.RankSplit(rank, world_size)
-            loader = rb.Loader(source(), batch_size, shuffle=SHUFFLES[shuffle](), split=split)
+            loader = rb.Loader(
+                source(), batch_size, shuffle=SHUFFLES[shuffle](), split=split, last_batch="keep"
+            )
             if state is not None:
                 loader.load_state_dict(state)
             for batch in itertools.islice(loader, steps):

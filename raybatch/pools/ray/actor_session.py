@@ -13,6 +13,7 @@ from raybatch.pools.ray.actors import RayActor
 from raybatch.pools.ray.crew import Crew
 from raybatch.pools.ray.failures import Kind, explained, kind_of
 from raybatch.pools.ray.packed_error import with_error_unpacked
+from raybatch.pools.ray.small_members import with_small_members_copied
 from raybatch.pools.ray.worker import RayConstant
 from raybatch.pools.session import HandOver, Results
 from raybatch.scheduling import Attempt, Completed, Failed, Placed, Placement, Silent
@@ -22,7 +23,7 @@ _GET_TIMEOUT_S = 5.0
 
 
 class RaySession:
-    """A `Session` on a crew of actors. A result is mapped from the object store, not copied."""
+    """A `Session` on a crew of actors. A result is mapped from the object store, and only its small members are copied."""
 
     clock = staticmethod(time.monotonic)
 
@@ -125,6 +126,7 @@ class RaySession:
         except ray_errors.RayError as error:
             return self._failed(ref, kind_of(error), error)
         result, seconds, store_s, loading_s = made
+        result = result._replace(batch=with_small_members_copied(result.batch))
         self.hand_over += HandOver(store_s, time.perf_counter() - start)
         placed, silent_s = self._end(ref, seconds)
         # That a worker loads the source is no silence.

@@ -58,7 +58,7 @@ class RayActor(Worker):
         data, constants = packed(request)
         for constant in (source, *constants):
             if constant.key not in self.constants:
-                self.handle.load.remote(constant.key, [constant.ref])
+                self.handle.load.remote(constant.key, [constant.ref], constant.filters)
                 self.constants.add(constant.key)
         return self.handle.make.remote(source.key, data)
 

@@ -19,7 +19,9 @@ from raybatch.making import Result, make
 from raybatch.memory import ReusedMemory, batches_in
 from raybatch.pools.ray.hosts import WorkerFacts, address, advice
 from raybatch.pools.ray.packed_error import with_error_packed
+from raybatch.pools.ray.unpicklable import unpicklable
 from raybatch.pools.session import SharedConstant
+from raybatch.warned import filtered_as_by, filters_here
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class BatchWorker:
         # This thread's CPU time when the last result was returned, or None if more has happened since.
         self._returned_at: float | None = None
         self._loading_s = 0.0
+        self._filters: dict[str, tuple[bytes, ...]] = {}
 
     def ready(self) -> WorkerFacts:
         """Return where this worker is, once its process is up."""
@@ -51,8 +54,12 @@ class BatchWorker:
     def catch_up(self) -> None:
         """Return when all that was asked before is answered."""
 
-    def load(self, key: str, refs: list[Any]) -> None:
-        """Get the one constant in `refs`; a failure to unpickle it is raised where it is used."""
+    def load(self, key: str, refs: list[Any], filters: tuple[bytes, ...] = ()) -> None:
+        """Get the one constant in `refs`; a failure to unpickle it is raised where it is used.
+
+        `filters` are those of its program's warnings.
+        """
+        self._filters[key] = filters
         self._returned_at = None
         start = time.perf_counter()
         try:
@@ -67,11 +74,12 @@ class BatchWorker:
     def forget(self, key: str) -> None:
         """Let go of a constant."""
         _constants.pop(key, None)
+        self._filters.pop(key, None)
 
     def forget_user(self, user: str) -> None:
         """Let go of all constants of `user`, whose name their keys begin with."""
         for key in [key for key in _constants if key.startswith(user)]:
-            del _constants[key]
+            self.forget(key)
 
     def make(self, key: str, item: Any) -> tuple[Result, float, float, float]:
         """Return the result of the request in `item` to the source `key`, and three numbers of seconds.
@@ -82,7 +90,11 @@ class BatchWorker:
         stored_s = 0.0 if self._returned_at is None else time.thread_time() - self._returned_at
         self._returned_at = None
         start = time.perf_counter()
-        with row_executor(self._executor), batches_in(self._memory):
+        with (
+            row_executor(self._executor),
+            batches_in(self._memory),
+            filtered_as_by(self._filters.get(key, ())),
+        ):
             try:
                 source, request = constant(key), _unpacked(item)
             except Exception as error:
@@ -110,7 +122,11 @@ def packed(item: Any) -> tuple[Any, list[RayConstant]]:
             raise pickle.PicklingError
     except Exception:
         found.clear()
-        cloudpickle.dumps(item)
+        try:
+            cloudpickle.dumps(item)
+        except Exception as error:
+            rows = getattr(item, "rows", None)
+            raise unpicklable("task", item if rows is None else rows.indices, error) from None
         return item, found
     return data, found
 
@@ -149,7 +165,11 @@ class RayConstant(SharedConstant):
     def __init__(self, value: Any, key: str) -> None:
         super().__init__(value)
         self.key = key
-        self.ref = ray.put(value)
+        self.filters = filters_here()
+        try:
+            self.ref = ray.put(value)
+        except Exception as error:
+            raise unpicklable("source", value, error) from None
 
     def __reduce__(self) -> tuple[Any, ...]:
         _pickled_constants.found.append(self)

@@ -1,0 +1,38 @@
+"""Small members of a batch, taken out of the object store, so that who keeps one does not keep the whole batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from raybatch.sources import batch_nbytes
+
+# An array from the store is a view of its whole batch, and keeps that there: who collects labels beside images would fill the store with
+# images. So a member that is at most this part of the batch is copied, and one that is kept holds no more than 16 times its own size. A
+# list counts as one member, since it may have an array for each sample. The copies cost little beside the 2 ms that Ray takes over 10 MB
+# of images: 64 labels 4 µs, 64 arrays of boxes in a list 150 µs, 0.6 MB of masks 25 µs.
+_SHARE = 1 / 16
+
+
+def with_small_members_copied(batch: Any) -> Any:
+    """Return `batch` with copies in place of its small arrays, read-only as those are that stay in the store."""
+    return _copied(batch, batch_nbytes(batch) * _SHARE)
+
+
+def _copied(member: Any, most_bytes: float | None) -> Any:
+    """Return `member`, with copies of its parts of at most so many bytes; None: of all."""
+    if isinstance(member, tuple):
+        parts = [_copied(part, most_bytes) for part in member]
+        return member._make(parts) if hasattr(member, "_make") else tuple(parts)
+    if type(member) is dict:
+        return {name: _copied(part, most_bytes) for name, part in member.items()}
+    if most_bytes is not None and batch_nbytes(member) > most_bytes:
+        return member
+    if type(member) is list:
+        return [_copied(part, None) for part in member]
+    if not isinstance(member, np.ndarray) or member.flags.writeable:
+        return member
+    copy = member.copy(order="K")
+    copy.flags.writeable = False
+    return copy

@@ -1,0 +1,114 @@
+"""Which part of an object cannot be pickled, and what to do about it."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import types
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import ray
+from ray import cloudpickle
+
+# A part of a part of a part ...: what is deeper is named by its outer part.
+_MOST_PARTS = 50
+
+
+def unpicklable(what: str, value: Any, error: Exception) -> Exception:
+    """Return the error to raise where `value`, called `what`, was to be sent to an actor, and that raised `error`.
+
+    It is a TypeError that names the part that cannot be pickled; `error` if all can.
+    """
+    path, reason = what, _refusal(value)
+    if reason is None:
+        return error
+    for _ in range(_MOST_PARTS):
+        found = ((name, part, _refusal(part)) for name, part in _parts(value))
+        culprit = next((one for one in found if one[2] is not None), None)
+        if culprit is None:
+            break
+        path, value, reason = path + culprit[0], culprit[1], culprit[2]
+    made = TypeError(
+        f"the {what} cannot be sent to Ray's actors: {path} is a {_kind(type(value))} ({reason}). {_cure(value)}; or use "
+        "a ThreadPool, whose threads share it with the program"
+    )
+    made.__cause__ = reason
+    return made
+
+
+def _refusal(value: Any) -> Exception | None:
+    """Return what goes wrong when `value` is pickled, None if nothing does."""
+    # The content of a large array need not be looked at.
+    if (isinstance(value, np.ndarray) and not value.dtype.hasobject) or isinstance(
+        value, ray.ObjectRef
+    ):
+        return None
+    try:
+        cloudpickle.dumps(value)
+    except Exception as error:
+        return error
+    return None
+
+
+def _parts(value: Any) -> Iterator[tuple[str, Any]]:
+    """Iterate over what is pickled with `value`, each with how it is reached from there."""
+    if type(value) is dict:
+        yield from ((f"[{key!r}]", part) for key, part in value.items())
+    elif type(value) in (list, set, frozenset) or isinstance(value, tuple):
+        yield from ((f"[{number}]", part) for number, part in enumerate(value))
+    elif isinstance(value, types.MethodType):
+        yield ".__self__", value.__self__
+    elif isinstance(value, functools.partial):
+        yield from ((f".{name}", getattr(value, name)) for name in ("func", "args", "keywords"))
+    elif isinstance(value, types.FunctionType):
+        try:
+            variables = inspect.getclosurevars(value)
+        except ValueError:
+            return  # it is not defined to its end
+        named = {**variables.nonlocals, **variables.globals}
+        yield from ((f"'s variable {name}", part) for name, part in named.items())
+        yield from (
+            (f".{name}", getattr(value, name)) for name in ("__defaults__", "__kwdefaults__")
+        )
+    elif isinstance(value, type):
+        yield from ((f".{name}", part) for name, part in vars(value).items() if name[:2] != "__")
+    else:
+        yield from _parts_of_object(value)
+
+
+def _parts_of_object(value: Any) -> Iterator[tuple[str, Any]]:
+    try:
+        reduced = value.__reduce_ex__(4)
+    except Exception:
+        return
+    if isinstance(reduced, str):
+        return
+    _, arguments, state, *items = (*reduced, None, None)[:5]
+    # With slots it is a pair of such dicts.
+    for names in state if isinstance(state, tuple) else (state,):
+        if isinstance(names, dict):
+            yield from ((f".{name}", part) for name, part in names.items())
+        elif names is not None:
+            yield "'s state", names
+    yield ".__class__", type(value)
+    yield from ((f"'s argument {number}", part) for number, part in enumerate(arguments))
+    yield from (("'s items", list(some)) for some in items if some is not None)
+
+
+def _kind(kind: type) -> str:
+    return (
+        kind.__qualname__
+        if kind.__module__ == "builtins"
+        else f"{kind.__module__}.{kind.__qualname__}"
+    )
+
+
+def _cure(value: Any) -> str:
+    if isinstance(value, Iterator):
+        return "Make a list or an array of what it gives"
+    return (
+        "Make it in each process, where it is first used, and leave it out of what is pickled: by a `__getstate__` that "
+        "returns the other attributes, or with a function that makes it in place of a variable"
+    )

@@ -1,0 +1,93 @@
+"""Python's warnings where samples are read: they name the file, and the program's own filters rule in every process."""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+class _OfThread(threading.local):
+    name: Callable[[], str] | None = None
+
+
+_current = _OfThread()
+_lock = threading.Lock()
+_readers = 0
+
+
+class about:  # noqa: N801 - it is used as a function is
+    """Warnings that this thread shows inside the block begin with `name()`: the file that it reads."""
+
+    __slots__ = ("_before", "_name")
+
+    def __init__(self, name: Callable[[], str]) -> None:
+        self._name = name
+
+    def __enter__(self) -> None:
+        global _readers
+        self._before, _current.name = _current.name, self._name
+        with _lock:
+            _readers += 1
+            if not isinstance(warnings.showwarning, _ShowNamed):
+                warnings.showwarning = _ShowNamed(warnings.showwarning)
+
+    def __exit__(self, *exception: object) -> None:
+        global _readers
+        _current.name = self._before
+        with _lock:
+            _readers -= 1
+            # The program has its own back, unless it has set another one meanwhile.
+            if _readers == 0 and isinstance(warnings.showwarning, _ShowNamed):
+                warnings.showwarning = warnings.showwarning.show
+
+
+class _ShowNamed:
+    """Shows a warning as `show` does; one of a thread that reads a file has its name."""
+
+    def __init__(self, show: Callable[..., Any]) -> None:
+        self.show = show
+
+    def __call__(self, message: Any, *where: Any, **more: Any) -> None:
+        name = _current.name
+        self.show(message if name is None else f"{name()}: {message}", *where, **more)
+
+
+def filters_here() -> tuple[bytes, ...]:
+    """Return the filters of this process, such as `-W error`, each pickled; those that cannot be are left out."""
+    found = []
+    for one in list(warnings.filters):
+        with contextlib.suppress(Exception):
+            found.append(pickle.dumps(one))
+    return tuple(found)
+
+
+# The filters that ruled last, pickled and not.
+_last: tuple[tuple[bytes, ...], list[Any]] = ((), [])
+
+
+@contextmanager
+def filtered_as_by(filters: tuple[bytes, ...]) -> Iterator[None]:
+    """Let `filters` of another process rule in the block; for a process in which nobody else has filters of his own."""
+    global _last
+    rules: Any = warnings.filters
+    own = rules[:]
+    if filters != _last[0]:
+        warnings.resetwarnings()  # which also forgets what was shown already
+        _last = filters, list(_loaded(filters))
+    rules[:] = _last[1]
+    try:
+        yield
+    finally:
+        rules[:] = own
+
+
+def _loaded(filters: tuple[bytes, ...]) -> Iterator[Any]:
+    for data in filters:
+        # One about a category that is not here does not matter here.
+        with contextlib.suppress(Exception):
+            yield pickle.loads(data)
