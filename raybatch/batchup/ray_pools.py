@@ -17,6 +17,12 @@ class WorkerProcessPool(RayActorPool):
 
     def __init__(self, processes: int = 1) -> None:
         super().__init__(processes, num_cpus_per_actor=0)
+        # BatchUp's has all its processes from the start, and they share its first tasks.
+        try:
+            self.wait_until_up()
+        except BaseException:
+            self.close()
+            raise
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.num_actors,)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import logging
 import time
-import uuid
 import weakref
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeVar
 
 import ray
+from ray import cloudpickle
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -24,7 +25,9 @@ from raybatch.pools.ray.hosts import SPREAD, ActorOptions, answers, capacity
 from raybatch.pools.ray.keeper import SharedRoster
 from raybatch.pools.ray.metrics import RayMetrics
 from raybatch.pools.ray.packed_error import with_error_unpacked
+from raybatch.pools.ray.program import Program
 from raybatch.pools.ray.roster import PrivateRoster
+from raybatch.pools.ray.unpicklable import unpicklable
 from raybatch.pools.ray.worker import RayConstant
 from raybatch.scheduling import Prefetch
 
@@ -48,6 +51,10 @@ class RayActorPool(WorkerPool):
     must be given. The actors of a host that is drained get no more batches, and others take their place, as soon as the
     pool is used.
 
+    `setup` is a function without arguments that each actor calls once, before it gets a source: to register a decoder with Pillow, limit the
+    threads of a library, or set a seed. If it raises, iterating raises PoolError. Pillow's settings, the filters of warnings and reloaded modules reach actors
+    without it, when an iteration begins; on a Ray that the pool started, `sys.path` and changes of `os.environ` too.
+
     Close the pool, use it in a `with`, or let go of it: the actors end with it. Loaders that use it keep it.
     With a `name` it is one pool of the cluster: whoever makes a pool of that name gets the same actors, with
     the settings of the first, and they end when the last of them is closed or its process gone.
@@ -65,6 +72,7 @@ class RayActorPool(WorkerPool):
         address: str | None = None,
         start_timeout_s: float = 60.0,
         name: str | None = None,
+        setup: Callable[[], object] | None = None,
     ) -> None:
         self._arguments = {name: value for name, value in locals().items() if name != "self"}
         if num_actors is not None:
@@ -83,11 +91,13 @@ class RayActorPool(WorkerPool):
             num_cpus_per_actor,
             dict(resources or {}),
             dict(label_selector or {}),
+            setup=_pickled_setup(setup),
         )
         connection = RayConnection(address)
         try:
             strategy = self._scheduling_strategy(scheduling_strategy)
-            options = replace(options, scheduling_strategy=strategy)
+            program = Program.here(connection.environ_at_start)
+            options = replace(options, scheduling_strategy=strategy, program=program)
             if connection.is_own_cluster:
                 # A Ray of our own serves nobody else, so its CPU count need not limit the actors.
                 num_actors = num_actors or capacity(options).room
@@ -97,21 +107,24 @@ class RayActorPool(WorkerPool):
         except BaseException:
             connection.release()
             raise
+        self._connection = connection
         self._end = weakref.finalize(self, _end, self._crew, connection)
         _log.info(
             "a pool of %d actors is started", self.num_actors, extra={"num_actors": self.num_actors}
         )
 
     def open(self, source: Any) -> RaySession:
-        constant = source if isinstance(source, RayConstant) else self.shared_constant(source)
-        return RaySession(self, self._crew, constant)
+        """As `WorkerPool.open`; what has changed since a shared constant was made is sent again."""
+        if isinstance(source, RayConstant):
+            source.renew(self._program())
+        else:
+            source = self.shared_constant(source)
+        return RaySession(self, self._crew, source)
 
     def shared_constant(self, x: Any) -> RayConstant:
         """Put `x` into the object store, from which each actor gets it once."""
         self._crew.check_open()
-        constant = RayConstant(x, key=f"{self._crew.roster.user}.{uuid.uuid4().hex}")
-        weakref.finalize(constant, self._crew.forget, constant.key).atexit = False
-        return constant
+        return RayConstant(x, self._program(), self._crew.roster.user, self._crew.forget)
 
     def metrics(self, name: str) -> RayMetrics:
         return RayMetrics(name)
@@ -161,8 +174,22 @@ class RayActorPool(WorkerPool):
             _log.warning("no answer came from the hosts %s", ", ".join(silent))
         return {host: with_error_unpacked(made[host][0]) for host in made if host not in silent}
 
+    def _program(self) -> Program:
+        return Program.here(self._connection.environ_at_start)
+
     def _scheduling_strategy(self, given: Any) -> Any:
         return given
+
+
+def _pickled_setup(setup: Callable[[], object] | None) -> bytes | None:
+    if setup is None:
+        return None
+    if not callable(setup):
+        raise TypeError(f"setup must be a function without arguments, not {setup!r}")
+    try:
+        return bytes(cloudpickle.dumps(setup))
+    except Exception as error:
+        raise unpicklable("setup", setup, error) from None
 
 
 def on_this_host() -> Any:

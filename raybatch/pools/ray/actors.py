@@ -28,7 +28,7 @@ def starter(options: ActorOptions) -> Callable[[], Any]:
         max_restarts=0,
         max_task_retries=0,
     )
-    return functools.partial(actor_class.remote, options.threads)
+    return functools.partial(actor_class.remote, options.threads, options.program, options.setup)
 
 
 @dataclass(eq=False, kw_only=True)
@@ -58,7 +58,7 @@ class RayActor(Worker):
         data, constants = packed(request)
         for constant in (source, *constants):
             if constant.key not in self.constants:
-                self.handle.load.remote(constant.key, [constant.ref], constant.filters)
+                self.handle.load.remote(constant.key, [constant.ref], constant.program)
                 self.constants.add(constant.key)
         return self.handle.make.remote(source.key, data)
 

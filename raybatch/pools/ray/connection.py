@@ -40,6 +40,11 @@ class RayConnection:
         self._look_again_at = 0.0
         self.is_own_cluster = self._own is not None and self._own.is_local
 
+    @property
+    def environ_at_start(self) -> dict[str, str] | None:
+        """The environment of this process when it started a Ray on this machine; None if it did not."""
+        return self._own.environ if self._own is not None and self._own.is_local else None
+
     def is_alive(self) -> bool:
         """Return whether this process is still connected to the Ray that it was connected to."""
         if not ray.is_initialized():
@@ -72,6 +77,7 @@ class _OwnConnection:
         self.address = address
         self.is_local = address in (None, "local")
         self.holders: set[int] = set()
+        self.environ = dict(os.environ)
         try:
             _init(address)
         except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as error:

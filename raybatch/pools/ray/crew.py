@@ -16,7 +16,13 @@ from raybatch.errors import PoolError
 from raybatch.pools.ray.actors import RayActor
 from raybatch.pools.ray.connection import RayConnection
 from raybatch.pools.ray.failures import is_lost
-from raybatch.pools.ray.hosts import ActorOptions, OtherVersionError, WorkerFacts, capacity
+from raybatch.pools.ray.hosts import (
+    ActorOptions,
+    OtherVersionError,
+    SetupError,
+    WorkerFacts,
+    capacity,
+)
 from raybatch.pools.ray.metrics import count_worker_death
 from raybatch.pools.ray.object_store import StoreShare
 from raybatch.pools.ray.roster import Roster
@@ -207,7 +213,7 @@ class Crew:
         answer: WorkerFacts | Exception
         try:
             answer = WorkerFacts.checked(ray.get(actor.ready))
-        except (ray_errors.RayError, OtherVersionError) as error:
+        except (ray_errors.RayError, OtherVersionError, SetupError) as error:
             answer = error
         with self.lock:
             if actor not in self._actors or actor.is_up:

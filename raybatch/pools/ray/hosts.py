@@ -14,7 +14,9 @@ from ray import exceptions as ray_errors
 from ray._private.state import state  # there is no public way to ask which nodes are drained
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from raybatch.errors import PoolError
 from raybatch.pools.ray.connection import RayConnection
+from raybatch.pools.ray.program import Program
 
 # How long a host may take to answer what each of them is asked.
 ANSWER_TIMEOUT_S = 60.0
@@ -26,7 +28,7 @@ SPREAD = "SPREAD"
 class ActorOptions:
     """How many actors there are to be (None: as many as there is room for), and what Ray is asked for, for each.
 
-    Each makes the rows of a batch on `threads` threads.
+    Each makes the rows of a batch on `threads` threads. It begins with what `program` has set, and calls the pickled function `setup`.
     """
 
     num_actors: int | None
@@ -36,6 +38,8 @@ class ActorOptions:
     label_selector: dict[str, str] = field(default_factory=dict)
     # Ray's default would fill one host before it uses the next.
     scheduling_strategy: Any = SPREAD
+    program: Program = Program()
+    setup: bytes | None = None
 
     def __post_init__(self) -> None:
         if not self.num_cpus >= 0:
@@ -161,25 +165,33 @@ def _store_bytes(node: Any) -> int:
 
 @dataclass(frozen=True)
 class WorkerFacts:
-    """Where a worker runs: its host's address and Ray's id of that, and the raybatch it has."""
+    """Where a worker runs: its host's address and Ray's id of that, the raybatch it has, and what `setup` raised there, if anything."""
 
     host: str
     node_id: str
     version: str
+    setup_error: str | None = None
 
     @classmethod
     def checked(cls, facts: object) -> WorkerFacts:
-        """Return `facts`, which a worker gave; OtherVersionError if it has another raybatch than this process."""
+        """Return `facts`, which a worker gave; OtherVersionError if it has another raybatch than this process, or a PoolError."""
         if not isinstance(facts, WorkerFacts):
             raise OtherVersionError("?", "of a time before they told their version")
         if facts.version != own_version():
             raise OtherVersionError(facts.host, facts.version)
+        if facts.setup_error is not None:
+            raise SetupError(f"the pool's `setup` failed on host {facts.host}: {facts.setup_error}")
         return facts
 
     @classmethod
-    def here(cls) -> WorkerFacts:
+    def here(cls, setup_error: str | None = None) -> WorkerFacts:
         """Return those of this process."""
-        return cls(address(), ray.get_runtime_context().get_node_id(), own_version())
+        node_id = ray.get_runtime_context().get_node_id()
+        return cls(address(), node_id, own_version(), setup_error)
+
+
+class SetupError(PoolError):
+    """The program's `setup` raised in an actor, as it would in each that is started in its place."""
 
 
 class OtherVersionError(RuntimeError):

@@ -8,7 +8,7 @@ import time
 import ray
 
 from raybatch.errors import PoolError
-from raybatch.pools.ray.hosts import ActorOptions, why_not_started
+from raybatch.pools.ray.hosts import ActorOptions, SetupError, why_not_started
 
 _log = logging.getLogger(__name__)
 
@@ -43,6 +43,8 @@ class Starts:
 
     def failed(self, error: Exception, *, is_one_up: bool) -> None:
         """Take note that an actor could not be used because of `error`; PoolError if that is all there is to expect."""
+        if isinstance(error, SetupError):
+            raise error
         self._num_failed += 1
         why = why_not_started(error)
         if why != self._why_failed:

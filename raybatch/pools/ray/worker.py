@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 import threading
 import time
+import uuid
+import weakref
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import ray
 from ray import cloudpickle
 from ray import exceptions as ray_errors
@@ -19,9 +24,9 @@ from raybatch.making import Result, make
 from raybatch.memory import ReusedMemory, batches_in
 from raybatch.pools.ray.hosts import WorkerFacts, address, advice
 from raybatch.pools.ray.packed_error import with_error_packed
+from raybatch.pools.ray.program import Program
 from raybatch.pools.ray.unpicklable import unpicklable
 from raybatch.pools.session import SharedConstant
-from raybatch.warned import filtered_as_by, filters_here
 
 
 @dataclass(frozen=True)
@@ -38,31 +43,30 @@ _constants: dict[str, Any] = {}
 class BatchWorker:
     """The class of the actors: one batch at a time, its rows on `threads` threads."""
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, program: Program, setup: bytes | None) -> None:
+        self._setup_error = _error_of_setup(program, setup)
         self._executor = ThreadPoolExecutor(threads) if threads > 1 else None
         # Ray has copied a batch into its store before it asks for the next.
         self._memory = ReusedMemory()
         # This thread's CPU time when the last result was returned, or None if more has happened since.
         self._returned_at: float | None = None
         self._loading_s = 0.0
-        self._filters: dict[str, tuple[bytes, ...]] = {}
+        self._programs: dict[str, Program] = {}
 
     def ready(self) -> WorkerFacts:
-        """Return where this worker is, once its process is up."""
-        return WorkerFacts.here()
+        """Return where this worker is, once its process is up and the program's `setup` has run."""
+        return WorkerFacts.here(self._setup_error)
 
     def catch_up(self) -> None:
         """Return when all that was asked before is answered."""
 
-    def load(self, key: str, refs: list[Any], filters: tuple[bytes, ...] = ()) -> None:
-        """Get the one constant in `refs`; a failure to unpickle it is raised where it is used.
-
-        `filters` are those of its program's warnings.
-        """
-        self._filters[key] = filters
+    def load(self, key: str, refs: list[Any], program: Program) -> None:
+        """Get the one constant in `refs`, of `program`; a failure to unpickle it is raised where it is used."""
+        self._programs[key] = program
         self._returned_at = None
         start = time.perf_counter()
         try:
+            program.take_over()
             _constants[key] = ray.get(refs[0])
         except ray_errors.RaySystemError as error:
             raised = error.client_exc
@@ -74,7 +78,7 @@ class BatchWorker:
     def forget(self, key: str) -> None:
         """Let go of a constant."""
         _constants.pop(key, None)
-        self._filters.pop(key, None)
+        self._programs.pop(key, None)
 
     def forget_user(self, user: str) -> None:
         """Let go of all constants of `user`, whose name their keys begin with."""
@@ -93,7 +97,7 @@ class BatchWorker:
         with (
             row_executor(self._executor),
             batches_in(self._memory),
-            filtered_as_by(self._filters.get(key, ())),
+            self._programs.get(key, Program()).ruling(),
         ):
             try:
                 source, request = constant(key), _unpacked(item)
@@ -160,20 +164,77 @@ _pickled_constants = _PickledConstants()
 
 
 class RayConstant(SharedConstant):
-    """A constant in the object store, which tasks refer to by its key."""
+    """A constant in the object store, with what its program has set; tasks refer to it by its key.
 
-    def __init__(self, value: Any, key: str) -> None:
+    Its keys begin with `user`; `forget` is called with each of them when it is of no use any more.
+    """
+
+    def __init__(
+        self, value: Any, program: Program, user: str, forget: Callable[[str], None]
+    ) -> None:
         super().__init__(value)
-        self.key = key
-        self.filters = filters_here()
-        try:
-            self.ref = ray.put(value)
-        except Exception as error:
-            raise unpicklable("source", value, error) from None
+        self.program = program
+        self._user = user
+        self._forget = forget
+        self._content = _content(value)
+        self.ref = _put(value)
+        self._name()
+
+    def renew(self, program: Program) -> None:
+        """Have tasks from now on refer to what the value and its program are now, if one of them has changed.
+
+        Arrays are known by their memory, so one that is changed in place is not sent again.
+        """
+        content = _content(self.value)
+        if (content, program) == (self._content, self.program):
+            return
+        if content != self._content:
+            self.ref = _put(self.value)
+        self._content, self.program = content, program
+        self._release()
+        self._name()
+
+    def _name(self) -> None:
+        self.key = f"{self._user}.{uuid.uuid4().hex}"
+        self._release = weakref.finalize(self, self._forget, self.key)
+        self._release.atexit = False
 
     def __reduce__(self) -> tuple[Any, ...]:
         _pickled_constants.found.append(self)
         return _loaded_constant, (self.key,)
+
+
+def _put(value: Any) -> Any:
+    try:
+        return ray.put(value)
+    except Exception as error:
+        raise unpicklable("source", value, error) from None
+
+
+def _content(value: Any) -> tuple[bytes, tuple[tuple[int, int], ...]] | None:
+    """Return what tells whether `value` has changed: a digest of all but its arrays, and where in memory they are; None if it cannot be pickled."""
+    buffers: list[pickle.PickleBuffer] = []
+    try:
+        data = cloudpickle.dumps(value, protocol=5, buffer_callback=buffers.append)
+    except Exception:
+        return None
+    places = []
+    for buffer in buffers:
+        with buffer.raw() as raw:
+            places.append((np.frombuffer(raw, np.uint8).ctypes.data, raw.nbytes))
+    return hashlib.blake2b(data, digest_size=16).digest(), tuple(places)
+
+
+def _error_of_setup(program: Program, setup: bytes | None) -> str | None:
+    """Run the program's `setup`, and return what it raised, if anything."""
+    program.take_over()
+    if setup is None:
+        return None
+    try:
+        pickle.loads(setup)()
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return None
 
 
 def _loaded_constant(key: str) -> SharedConstant:

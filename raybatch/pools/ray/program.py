@@ -1,0 +1,114 @@
+"""What a program has set for itself, and its actors need as well: filters of warnings, settings of Pillow, reloaded modules.
+
+On a Ray of the program's own also where it finds modules, and its environment.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from raybatch.warned import filtered_as_by, filters_here
+
+# What changes how Pillow reads images, by module.
+_PILLOW = (
+    ("PIL.Image", ("MAX_IMAGE_PIXELS",)),
+    ("PIL.ImageFile", ("LOAD_TRUNCATED_IMAGES",)),
+    ("PIL.PngImagePlugin", ("MAX_TEXT_CHUNK", "MAX_TEXT_MEMORY")),
+    ("PIL.GifImagePlugin", ("LOADING_STRATEGY",)),
+    ("PIL.TiffImagePlugin", ("READ_LIBTIFF",)),
+    ("PIL.AvifImagePlugin", ("DECODE_CODEC_CHOICE",)),
+)
+
+
+class Program(NamedTuple):
+    """What is set at one time; `sys_path` is empty, and `environ` too, on a Ray that is not of the program's own.
+
+    `reloads` has the modules that were reloaded since they were first seen, and how often. `environ` has the variables that have changed since
+    Ray was started, with None for those that are gone.
+    """
+
+    filters: tuple[bytes, ...] = ()
+    pillow: tuple[tuple[str, str, Any], ...] = ()
+    reloads: tuple[tuple[str, int], ...] = ()
+    sys_path: tuple[str, ...] = ()
+    environ: tuple[tuple[str, str | None], ...] = ()
+
+    @classmethod
+    def here(cls, environ_at_start: Mapping[str, str] | None) -> Program:
+        """Return what is set in this process, which started Ray with that environment; None: others did."""
+        pillow = tuple(
+            (module, name, getattr(sys.modules[module], name))
+            for module, names in _PILLOW
+            for name in names
+            # One that was not imported has its own defaults, here as there.
+            if hasattr(sys.modules.get(module), name)
+        )
+        found = cls(filters_here(), pillow, _reloads.seen())
+        if environ_at_start is None:
+            return found
+        names = sorted(environ_at_start.keys() | os.environ.keys())
+        changed = tuple(
+            (name, os.environ.get(name))
+            for name in names
+            if os.environ.get(name) != environ_at_start.get(name)
+        )
+        return found._replace(sys_path=tuple(map(os.path.abspath, sys.path)), environ=changed)
+
+    def take_over(self) -> None:
+        """Have in this process from now on what a source needs to be unpickled: paths, variables, modules."""
+        for name, value in self.environ:
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        if self.sys_path:
+            sys.path[:] = [
+                *self.sys_path,
+                *(path for path in sys.path if path not in self.sys_path),
+            ]
+        _reloads.catch_up(self.reloads)
+
+    @contextmanager
+    def ruling(self) -> Iterator[None]:
+        """Have in the block what decides how images are read; for a process that reads for one program at a time."""
+        for module, name, value in self.pillow:
+            setattr(importlib.import_module(module), name, value)
+        with filtered_as_by(self.filters):
+            yield
+
+
+class _Reloads:
+    """How often each module was reloaded: each time it has another spec.
+
+    A function is sent as the name of its module, so an actor that has imported that would go on with the old one.
+    """
+
+    def __init__(self) -> None:
+        self._specs: dict[str, Any] = {}
+        self._counts: dict[str, int] = {}
+
+    def seen(self) -> tuple[tuple[str, int], ...]:
+        """Look at all modules, and return those that were reloaded, in the order in which they were imported."""
+        for name, module in list(sys.modules.items()):
+            spec = getattr(module, "__spec__", None)
+            if self._specs.setdefault(name, spec) is not spec:
+                self._specs[name] = spec
+                self._counts[name] = self._counts.get(name, 0) + 1
+        return tuple((name, self._counts[name]) for name in self._specs if name in self._counts)
+
+    def catch_up(self, reloads: tuple[tuple[str, int], ...]) -> None:
+        """Reload those of the modules that were reloaded elsewhere more often than here, and are imported here."""
+        for name, count in reloads:
+            if self._counts.get(name, 0) < count:
+                self._counts[name] = count
+                if name in sys.modules:
+                    importlib.invalidate_caches()
+                    importlib.reload(sys.modules[name])
+
+
+_reloads = _Reloads()
