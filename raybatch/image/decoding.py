@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import struct
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -16,6 +18,7 @@ from raybatch.errors import ImageReadError
 from raybatch.image.jpeg import SCALES, decode_part, is_usable
 from raybatch.image.jpeg_header import MAGIC, JpegHeader, header
 from raybatch.image.resampling import Part, Pixels, as_image, can_write, reduced
+from raybatch.image.truncation import truncated_as
 from raybatch.image.view import Size, View, needed_part
 
 # Where Pillow has no direct way from one mode to another, it has one by these.
@@ -49,6 +52,31 @@ class Decoding:
     margin: float | None
     formats: tuple[str, ...]
     max_pixels: int
+    truncated: str | None
+
+    def opened(self, file: IO[bytes]) -> Image.Image:
+        """Return the image that Pillow opens, of one of the formats; UnidentifiedImageError if it opens none.
+
+        As `Image.open`, whose limit on pixels does not count here. It holds for all that the program reads, and may be below `max_pixels`.
+        """
+        file.seek(0)
+        prefix = file.read(16)
+        if not all(name in Image.OPEN for name in self.formats):
+            Image.init()
+        refused = []
+        for name in self.formats:
+            factory, accept = Image.OPEN.get(name, (None, None))
+            is_accepted = factory is not None and (accept is None or accept(prefix))
+            if isinstance(is_accepted, str):
+                refused.append(is_accepted)
+            elif is_accepted:
+                file.seek(0)
+                # A plug-in says by one of these that the file is not of its format.
+                with suppress(SyntaxError, IndexError, TypeError, struct.error), truncated_as(self.truncated):
+                    return factory(file, "")
+        for reason in refused:
+            warnings.warn(reason, stacklevel=2)
+        raise UnidentifiedImageError("cannot identify image file")
 
     def finished(self, image: Image.Image) -> Image.Image:
         """Return a decoded image on its background, in its mode."""
@@ -71,7 +99,7 @@ def opened(file: IO[bytes], how: Decoding, *, as_array: bool) -> Iterator[Encode
             _check_pixels(jpeg.size, how.max_pixels)
             yield jpeg
             return
-        with Image.open(file, formats=how.formats) as image:
+        with how.opened(file) as image:
             kind = image.format
             _check_pixels(image.size, how.max_pixels)
             yield Encoded(image, how)
@@ -90,9 +118,8 @@ def _opened_jpeg(file: IO[bytes], how: Decoding) -> EncodedJpeg | None:
     start = file.getvalue() if isinstance(file, io.BytesIO) else file.read(len(MAGIC))
     if start.startswith(MAGIC):
         data = start if isinstance(file, io.BytesIO) else start + file.read()
-        found, limit = header(data), Image.MAX_IMAGE_PIXELS
-        # Beyond that limit, Pillow warns or refuses.
-        if found is not None and (limit is None or found.width * found.height <= limit):
+        found = header(data)
+        if found is not None:
             return EncodedJpeg(data, found, how)
     file.seek(0)
     return None
@@ -119,7 +146,8 @@ class Encoded:
         wanted = None if margin is None else view.wanted_size(margin)
         shrunk = None if wanted is None else image.draft(None, _as_seen(wanted, self._orientation))
         # Some formats know their mode only now.
-        image.load()
+        with truncated_as(self._how.truncated):
+            image.load()
         if self._orientation != 1:
             image = ImageOps.exif_transpose(image)
         image = self._how.finished(image)
@@ -157,7 +185,7 @@ class EncodedJpeg:
         needed = needed_part(view) if is_part else everything
         decoded = decode_part(self._data, header, scale, needed)
         if decoded is None:
-            with Image.open(io.BytesIO(self._data), formats=["JPEG"]) as opened:
+            with self._how.opened(io.BytesIO(self._data)) as opened:
                 return Encoded(opened, self._how).pixels(stored_view)
         pixels, left, top = decoded
         if header.mode == "L":

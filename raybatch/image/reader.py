@@ -31,6 +31,7 @@ from raybatch.image.viewed import Viewed
 from raybatch.stages import stage
 
 DECODES = ("exact", "scaled")
+TRUNCATED = ("error", "fill")
 
 # Those that images come in. None of them starts a program to be decoded, as EPS does.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
@@ -57,8 +58,9 @@ class ImageReader:
 
     `exif_orientation` turns an image the way its EXIF data says. `background`, a colour name or (red, green,
     blue), is what shows through where an image is transparent; with None it is as Pillow converts it.
-    `formats` are those that are opened, by Pillow's names; `max_pixels` is the most that an image may have,
-    where Pillow's own limit allows more than its default.
+    `formats` are those that are opened, by Pillow's names; `max_pixels` is the most that an image may have, whatever
+    `Image.MAX_IMAGE_PIXELS` says. `truncated` is what becomes of a file whose end is missing: with "error" it cannot be read,
+    with "fill" the rest is grey or black; with None it is as Pillow's `ImageFile.LOAD_TRUNCATED_IMAGES` says.
     """
 
     size: tuple[int, int] | None = None
@@ -71,6 +73,7 @@ class ImageReader:
     background: Colour | str | None = None
     formats: tuple[str, ...] = FORMATS
     max_pixels: int = 89_478_485  # that of Pillow
+    truncated: str | None = None
     transform: Change | None = None
 
     def __post_init__(self) -> None:
@@ -88,6 +91,8 @@ class ImageReader:
         object.__setattr__(self, "formats", _check_formats(self.formats))
         if self.transform is not None and not callable(self.transform):
             raise TypeError(f"transform must be a function, not {self.transform!r}")
+        if self.truncated is not None:
+            one_of("truncated", self.truncated, TRUNCATED)
         if not self.max_pixels > 0:
             raise ValueError(f"max_pixels must be above 0, not {self.max_pixels}")
 
@@ -172,6 +177,7 @@ class ImageReader:
             self.scale_margin if self.decode == "scaled" else None,
             self.formats,
             self.max_pixels,
+            self.truncated,
         )
 
 

@@ -60,6 +60,8 @@ def test_both_decoders_keep_to_the_limits(monkeypatch: pytest.MonkeyPatch) -> No
     assert "1200 pixels are more than max_pixels=1199" in outcome(
         ImageReader((9, 9), max_pixels=1199), data, 0
     )
+    # Pillow's own limit is for what the program reads with it.
+    wanted = outcome(ImageReader((9, 9)), data, 0)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 500)
-    assert "DecompressionBombError" in outcome(ImageReader((9, 9)), data, 0)
+    np.testing.assert_array_equal(outcome(ImageReader((9, 9)), data, 0), wanted)
     assert "cannot identify" in outcome(ImageReader((9, 9), formats=("PNG",)), data, 0)
