@@ -150,8 +150,8 @@ def _listed(paths: ParquetPaths) -> list[str]:
             continue
         folder = Location(path)
         names = [name for run in folder.below(depth=1) for name in run]
-        # A name with a dot in front is one that is still being written.
-        own = [name for name in names if name.endswith(_SUFFIX) and name[0] != "."]
+        # A file that is still being written is hidden.
+        own = [name for name in names if name.endswith(_SUFFIX)]
         if not own:
             raise FileNotFoundError(f"no {_SUFFIX} files in {path!r}")
         found += folder.join(own)

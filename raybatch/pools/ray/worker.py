@@ -17,6 +17,7 @@ from raybatch.accessors import row_executor
 from raybatch.errors import RemoteError
 from raybatch.making import Result, make
 from raybatch.memory import ReusedMemory, batches_in
+from raybatch.notices import hold, taken
 from raybatch.pools.ray.hosts import WorkerFacts, address, advice
 from raybatch.pools.ray.packed_error import with_error_packed
 from raybatch.pools.session import SharedConstant
@@ -37,6 +38,7 @@ class BatchWorker:
     """The class of the actors: one batch at a time, its rows on `threads` threads."""
 
     def __init__(self, threads: int) -> None:
+        hold()
         self._executor = ThreadPoolExecutor(threads) if threads > 1 else None
         # Ray has copied a batch into its store before it asks for the next.
         self._memory = ReusedMemory()
@@ -89,7 +91,7 @@ class BatchWorker:
                 result = Result(error=error)
             else:
                 result = make(source, request)
-        result = with_error_packed(result)
+        result = with_error_packed(result)._replace(notices=taken())
         self._returned_at = time.thread_time()
         loading_s, self._loading_s = self._loading_s, 0.0
         return result, time.perf_counter() - start, stored_s, loading_s

@@ -1,0 +1,65 @@
+"""Lines that a user must see: each is told once, by the program's logging or else on the standard error.
+
+A worker in another process holds what it has to tell; its lines travel with its result to the consumer, who tells them.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import NamedTuple
+
+_log = logging.getLogger("raybatch")
+
+
+class Notice(NamedTuple):
+    """The `text` to tell; of all notices with one `key`, the first is told."""
+
+    key: str
+    text: str
+
+
+_told: set[str] = set()
+_held: dict[str, Notice] | None = None
+
+
+def tell(notice: Notice) -> None:
+    """Tell `notice`, or hold it in a worker, unless one of its key came before."""
+    if is_told(notice.key):
+        return
+    if _held is not None:
+        _held[notice.key] = notice
+        return
+    _told.add(notice.key)
+    if _is_configured():
+        _log.warning("%s", notice.text)
+    else:
+        print(f"raybatch: {notice.text}", file=sys.stderr, flush=True)
+
+
+def is_told(key: str) -> bool:
+    """Return whether `tell` has nothing to do for a notice of that key."""
+    return key in (_told if _held is None else _held)
+
+
+def hold() -> None:
+    """From here on, hold notices in this process for `taken`."""
+    global _held
+    _held = {}
+
+
+def taken() -> tuple[Notice, ...]:
+    """Return the notices that were held, and hold them no longer."""
+    global _held
+    taken, _held = _held, {}
+    return tuple((taken or {}).values())
+
+
+def _is_configured() -> bool:
+    """Return whether the program has said where what raybatch logs is to go."""
+    logger: logging.Logger | None = _log
+    while logger is not None:
+        if any(not isinstance(handler, logging.NullHandler) for handler in logger.handlers):
+            return True
+        logger = logger.parent if logger.propagate else None
+    return False
