@@ -34,7 +34,7 @@ def tell(notice: Notice) -> None:
     if _is_configured():
         _log.warning("%s", notice.text)
     else:
-        print(f"raybatch: {notice.text}", file=sys.stderr, flush=True)
+        sys.stderr.write(f"raybatch: {notice.text}\n")
 
 
 def is_told(key: str) -> bool:

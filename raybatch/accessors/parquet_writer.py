@@ -101,7 +101,9 @@ class _Rows:
             )
         if classes is not None:
             if own is None:
-                raise ValueError("classes are the names of labels: give labels, or a folder of class folders")
+                raise ValueError(
+                    "classes are the names of labels: give labels, or a folder of class folders"
+                )
             classes = numbered(classes, ())
             if (wrong := own[(own < 0) | (own >= len(classes))]).size:
                 raise ValueError(f"label {wrong[0]} is none of the {len(classes)} classes")

@@ -12,6 +12,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from raybatch.cli import options
+from raybatch.cli.class_names import classes_option
 from raybatch.cli.labelled_folder import folder_source
 from raybatch.cli.options import ActorOptions
 from raybatch.cli.output import Output, listed
@@ -36,6 +37,7 @@ from raybatch.sources import Batch
     help="What to do about images that cannot be read: stop at the first, or leave them out.",
 )
 @options.workers
+@classes_option
 @options.reading
 @options.output
 def pack(

@@ -15,6 +15,7 @@ import numpy as np
 from rich.text import Text
 
 from raybatch.cli import options
+from raybatch.cli.class_names import classes_option
 from raybatch.cli.labelled_folder import folder_source
 from raybatch.cli.output import Output, listed
 from raybatch.image import contact_sheet
@@ -78,6 +79,7 @@ def _module(where: str) -> ModuleType:
 )
 @options.transform
 @options.count("--draws", "Show so many random draws of each image, side by side.", default=1)
+@classes_option
 @options.reading
 @options.output
 def preview(

@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 
 # A dot begins what shells hide: .ipynb_checkpoints, ._x.jpg. The others are of macOS, Synology, Linux and Windows.
-HIDDEN = (
-    r"(?:\.|(?:__MACOSX|@eaDir|lost\+found|\$RECYCLE\.BIN|System Volume Information)(?:/|\Z))"
-)
+HIDDEN = r"(?:\.|(?:__MACOSX|@eaDir|lost\+found|\$RECYCLE\.BIN|System Volume Information)(?:/|\Z))"
 _ANYWHERE = re.compile(rf"(?:\A|/){HIDDEN}")
 
 

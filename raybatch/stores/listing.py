@@ -159,8 +159,8 @@ def numbered(classes: Sequence[str], found: Collection[str]) -> list[str]:
         raise ValueError(f"classes must be different names, and {twice[0]!r} is there twice")
     if unknown := sorted(set(found) - set(classes)):
         raise ValueError(
-            f"there are images of {', '.join(map(repr, unknown))}, which classes={list(classes)} lacks: add it, or "
-            "list another folder"
+            f"there are images of {', '.join(map(repr, unknown))}, none of the {len(classes)} classes that were given: "
+            "add it to them, or move its images away"
         )
     return list(classes)
 
