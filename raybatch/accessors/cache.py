@@ -24,6 +24,7 @@ from raybatch.accessors.fingerprints import fingerprint_of, short_digest
 from raybatch.accessors.reading import RngOf, map_rows, sample_positions, seeded_alone
 from raybatch.checks import positive_int
 from raybatch.stores.aside import written_aside
+from raybatch.stores.local_path import local_path
 
 _log = logging.getLogger(__name__)
 
@@ -70,7 +71,7 @@ class CachedAccessor:
     A disk that is full, or cannot be written, is a warning in the log, and no error: samples are then read from
     `accessor`. Remove the folders below `directory` to clear it, at any time; those of other settings stay till then.
 
-    ValueError if `max_bytes` is not above 0, or if samples differ in shape or dtype, TypeError for samples that are
+    ValueError if `max_bytes` is not above 0, if `directory` is a URL, or if samples differ in shape or dtype, TypeError for samples that are
     no arrays and for an accessor that cannot be pickled and has no `fingerprint`, OSError for a `directory` that
     cannot be made.
     """
@@ -95,7 +96,7 @@ class CachedAccessor:
         self._max_bytes = positive_int("max_bytes", max_bytes)
         self._fingerprint = {**fingerprint_of(self._accessor), "key": key}
         own = short_digest(json.dumps(self._fingerprint).encode())
-        self._folder = Path(directory).absolute() / own
+        self._folder = local_path(directory).absolute() / own
         self._folder.mkdir(parents=True, exist_ok=True)
         self._forget()
 

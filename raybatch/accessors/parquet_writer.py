@@ -18,6 +18,7 @@ from raybatch.errors import SampleReadError
 from raybatch.stores.aside import written_aside
 from raybatch.stores.image_list import ImageList
 from raybatch.stores.listing import class_of, find_images, image_folder, numbered
+from raybatch.stores.local_path import local_path
 from raybatch.stores.location import Location, Locations
 
 _FIELDS = [pa.field("bytes", pa.binary()), pa.field("path", pa.string())]
@@ -47,15 +48,15 @@ def to_parquet(
     written aside and renamed, so `out` is there as a whole or not at all.
 
     SampleReadError for an image file that cannot be read; ValueError for labels that are not one integer a
-    file, for an empty list, for `classes` that lack one or have nothing to name, and for a folder with images both in
+    file, for an `out` that is a URL, for an empty list, for `classes` that lack one or have nothing to name, and for a folder with images both in
     class folders and beside them; FileExistsError
     if the folder `out` exists and is not empty; and the errors of `find_images`.
     """
     rows_per_group = positive_int("rows_per_group", rows_per_group)
     if rows_per_file is not None:
         rows_per_file = positive_int("rows_per_file", rows_per_file)
+    target = local_path(out)
     rows = _Rows(images, labels, classes)
-    target = Path(out)
     with written_aside(target) as aside:
         if rows_per_file is None:
             rows.write(aside, range(len(rows)), rows_per_group)

@@ -126,14 +126,14 @@ def bench(
         work = Work(paths, size, batch_size, workers, epochs, scale_margin, doing)
         figures = _race(output, work, _contenders(recipe, peers, decode), rounds)
     output.show(figures, shown(figures))
-    if plot_path is not None:
-        from raybatch.bench.plot import plot  # loads matplotlib
+    with options.every_write() as write:
+        if plot_path is not None:
+            from raybatch.bench.plot import plot  # loads matplotlib
 
-        plot(figures, plot_path)
-        output.console.print(f"The figures are drawn in {plot_path}")
-    if page_path is not None:
-        write_bench_page(figures, page_path)
-        output.console.print(f"The report is in {page_path}")
+            if write(plot, figures, plot_path):
+                output.console.print(f"The figures are drawn in {plot_path}")
+        if page_path is not None and write(write_bench_page, figures, page_path):
+            output.console.print(f"The report is in {page_path}")
     sys.exit(_status(figures))
 
 

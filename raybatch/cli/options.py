@@ -24,6 +24,7 @@ from raybatch.image.augment.resize import FITS
 from raybatch.image.reader import DECODES
 from raybatch.pools import WorkerPool
 from raybatch.sources import BadSampleLedger
+from raybatch.stores.local_path import local_path
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -70,6 +71,27 @@ def parse_size(text: str) -> tuple[int, int]:
 directory = click.Path(exists=True, file_okay=False)
 
 
+def _local(
+    kind: click.ParamType, value: Any, param: click.Parameter | None, ctx: click.Context | None
+) -> Any:
+    """Return `value`, a path to write to; the command ends if it is a URL."""
+    try:
+        return local_path(value)
+    except ValueError as error:
+        kind.fail(str(error), param, ctx)
+
+
+class OutFolder(click.Path):
+    """A folder that the command makes, or goes on with."""
+
+    def __init__(self) -> None:
+        super().__init__(file_okay=False)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        path = super().convert(_local(self, value, param, ctx), param, ctx)
+        return os.fsdecode(path)
+
+
 class OutFile(click.Path):
     """A file that the command writes when it is done, so that its folder must be there from the start.
 
@@ -81,12 +103,33 @@ class OutFile(click.Path):
         self._suffixes, self._refusal = suffixes, refusal
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        path = Path(os.fsdecode(super().convert(_local(self, value, param, ctx), param, ctx)))
         if not path.parent.is_dir():
             self.fail(f"{str(path)!r}: there is no directory {str(path.parent)!r}", param, ctx)
         if not re.fullmatch(self._suffixes, path.suffix):
             self.fail(f"{str(path)!r} {self._refusal}", param, ctx)
         return path
+
+
+picture = OutFile(r"(?i)\.(png|jpe?g|webp)", "does not end in .png, .jpg or .webp")
+
+
+@contextmanager
+def every_write() -> Iterator[Callable[..., bool]]:
+    """Give `write(fn, *args)`, which says whether it could; one that could not ends the command when all have been tried."""
+    failed: list[str] = []
+
+    def write(fn: Callable[..., None], *args: Any) -> bool:
+        try:
+            fn(*args)
+        except OSError as error:
+            failed.append(str(error))
+            return False
+        return True
+
+    yield write
+    if failed:
+        raise CannotRunError("; ".join(failed))
 
 
 def folder(root: str) -> str:

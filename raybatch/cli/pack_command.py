@@ -23,7 +23,7 @@ from raybatch.sources import Batch
 
 @click.command()
 @click.argument("src", type=options.folder)
-@click.argument("out", type=click.Path(file_okay=False))
+@click.argument("out", type=options.OutFolder())
 @options.size
 @options.batch_size
 @options.count(

@@ -23,6 +23,7 @@ from raybatch.loader import Loader
 from raybatch.order import RandomKeys, Rows
 from raybatch.order.seeds import seed_of
 from raybatch.sources import DataSource, SampleMapDataSource
+from raybatch.stores.aside import written_aside
 
 _LARGEST_EDGE = 256
 
@@ -58,7 +59,7 @@ def _module(where: str) -> ModuleType:
 @click.argument("directory", type=options.folder)
 @click.option(
     "--out",
-    type=options.OutFile(r"(?i)\.(png|jpe?g|webp)", "does not end in .png, .jpg or .webp"),
+    type=options.picture,
     default="preview.png",
     show_default=True,
     help="Where to write the picture; the suffix says in which format.",
@@ -120,7 +121,8 @@ def preview(
     texts = [names[label] for label in labels]
     captions = [text for text in texts for _ in columns]
     sheet = contact_sheet(rows, captions, draws if draws > 1 else None, _LARGEST_EDGE)
-    sheet.save(out)
+    with written_aside(out) as aside:
+        sheet.save(aside)
     left_out = listed(bad, "index", "path", "message")
     figures = {"out": str(out), "labels": texts, "left_out": left_out}
     output.show(figures, [Text(f"{len(shown)} images are in {out}")])

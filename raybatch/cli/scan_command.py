@@ -85,11 +85,12 @@ def scan(
         is_bad = _scan_packed(output, directory)
     else:
         report = scan_folder(output, directory, workers, io_threads, classes)
-        if exclude_list is not None:
-            report.exclusions(duplicates=exclude_duplicates).save(exclude_list)
-        if page_path is not None:
-            write_scan_page(report, size, page_path)
         output.show(report.as_dict(), report.tables())
+        with options.every_write() as write:
+            if exclude_list is not None:
+                write(report.exclusions(duplicates=exclude_duplicates).save, exclude_list)
+            if page_path is not None:
+                write(write_scan_page, report, size, page_path)
         is_bad = len(report.bad) > 0
     if is_bad:
         raise SystemExit(options.SOMETHING_BAD)
