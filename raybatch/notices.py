@@ -15,26 +15,27 @@ _log = logging.getLogger("raybatch")
 class Notice(NamedTuple):
     """The `text` to tell; of all notices with one `key`, the first is told."""
 
-    key: str
     text: str
+    key: str
 
 
 _told: set[str] = set()
 _held: dict[str, Notice] | None = None
 
 
-def tell(notice: Notice) -> None:
-    """Tell `notice`, or hold it in a worker, unless one of its key came before."""
-    if is_told(notice.key):
+def tell(text: str, key: str | None = None) -> None:
+    """Tell `text`, or hold it in a worker, unless one of that key came before; the key is by default the text."""
+    key = text if key is None else key
+    if is_told(key):
         return
     if _held is not None:
-        _held[notice.key] = notice
+        _held[key] = Notice(text, key)
         return
-    _told.add(notice.key)
+    _told.add(key)
     if _is_configured():
-        _log.warning("%s", notice.text)
+        _log.warning("%s", text)
     else:
-        sys.stderr.write(f"raybatch: {notice.text}\n")
+        sys.stderr.write(f"raybatch: {text}\n")
 
 
 def is_told(key: str) -> bool:

@@ -72,7 +72,7 @@ directory = click.Path(exists=True, file_okay=False)
 
 
 def _local(
-    kind: click.ParamType, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    kind: click.Path, value: Any, param: click.Parameter | None, ctx: click.Context | None
 ) -> Any:
     """Return `value`, a path to write to; the command ends if it is a URL."""
     try:

@@ -33,11 +33,9 @@ def written_aside(path: str | os.PathLike[str], *, synced: bool = False) -> Iter
     except RaybatchError:
         raise
     except OSError as error:
-        # Arrow names no file; one that is about another file says so.
-        if error.filename is not None and not str(error.filename).startswith(str(aside)):
+        # What the system says of a write names no file, or that aside. Other errors are about other files.
+        if error.errno is None or not str(error.filename or aside).startswith(str(aside)):
             raise
-        if error.errno is None:
-            raise OSError(f"cannot write {str(target)!r}: {error}") from error
         raise OSError(error.errno, os.strerror(error.errno), str(target)) from error
     finally:
         if aside.is_dir():

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from raybatch.notices import Notice, tell
+from raybatch.notices import tell
 from raybatch.stores.image_list import ImageList
 from raybatch.stores.location import Location
 from raybatch.stores.paths import joined, path_array
@@ -63,11 +63,10 @@ class Search:
         """Tell what was left out, if anything was."""
         if not self.left_out:
             return
-        text = (
+        tell(
             f"left out below {self.folder!r}, as no images by their suffix: {left_out_text(self.left_out)}; one is "
             f"{self.example!r}. Convert or rename those that are images"
         )
-        tell(Notice(text, text))
 
     def _leave_out(self, names: list[str]) -> None:
         for name in names:
@@ -143,11 +142,10 @@ def all_classes(folder: Location, found: Collection[str]) -> list[str]:
     """Return the names of the folders in `folder`, sorted; tell those that are not `found`, which have no images."""
     names = sorted({*found, *folder.folders()})
     if empty := [name for name in names if name not in found]:
-        text = (
+        tell(
             f"no images in these of the {len(names)} class folders in {folder!r}, which keep their numbers: "
             f"{', '.join(map(repr, empty))}"
         )
-        tell(Notice(text, text))
     return names
 
 

@@ -127,7 +127,7 @@ class RaySession:
             return self._failed(ref, kind_of(error), error)
         result, seconds, store_s, loading_s = made
         for notice in result.notices:
-            tell(notice)
+            tell(*notice)
         self.hand_over += HandOver(store_s, time.perf_counter() - start)
         placed, silent_s = self._end(ref, seconds)
         # That a worker loads the source is no silence.
