@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
+from collections.abc import Callable
 from typing import NamedTuple
 
 _log = logging.getLogger("raybatch")
@@ -19,6 +21,11 @@ class Notice(NamedTuple):
     key: str
 
 
+class _OfThread(threading.local):
+    name_of: Callable[[], str] | None = None
+
+
+_current = _OfThread()
 _told: set[str] = set()
 _held: dict[str, Notice] | None = None
 
@@ -41,6 +48,27 @@ def tell(text: str, key: str | None = None) -> None:
 def is_told(key: str) -> bool:
     """Return whether `tell` has nothing to do for a notice of that key."""
     return key in (_told if _held is None else _held)
+
+
+class about:  # noqa: N801 - it is used as a function is
+    """What is told in the block is about what `name_of()` returns, such as a path."""
+
+    __slots__ = ("_name_of", "_outer")
+
+    def __init__(self, name_of: Callable[[], str]) -> None:
+        self._name_of = name_of
+
+    def __enter__(self) -> None:
+        self._outer = _current.name_of
+        _current.name_of = self._name_of
+
+    def __exit__(self, *exception: object) -> None:
+        _current.name_of = self._outer
+
+
+def subject() -> str:
+    """Return what this thread is at, quoted; "" if nobody has said so."""
+    return "" if _current.name_of is None else repr(_current.name_of())
 
 
 def hold() -> None:

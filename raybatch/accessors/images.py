@@ -30,6 +30,7 @@ from raybatch.accessors.reading import (
 from raybatch.errors import ImageReadError, SampleReadError
 from raybatch.image import ImageReader, PixelLayout
 from raybatch.memory import empty_batch
+from raybatch.notices import about
 from raybatch.stages import stage
 from raybatch.stores.location import Locations
 
@@ -99,7 +100,7 @@ class EncodedImages:
         try:
             with stage("read"):
                 opened = opener()
-            with opened as file:
+            with opened as file, about(partial(self.name_of, position)):
                 return read(file)
         except ImageReadError as error:
             reason, kind, cause = error.reason, error.format, error.__cause__
