@@ -26,19 +26,20 @@ class _OfThread(threading.local):
 
 
 _current = _OfThread()
-_told: set[str] = set()
+_told: dict[str, Notice] = {}
 _held: dict[str, Notice] | None = None
 
 
 def tell(text: str, key: str | None = None) -> None:
     """Tell `text`, or hold it in a worker, unless one of that key came before; the key is by default the text."""
     key = text if key is None else key
-    if is_told(key):
-        return
+    notice = Notice(text, key)
     if _held is not None:
-        _held[key] = Notice(text, key)
+        _held.setdefault(key, notice)
         return
-    _told.add(key)
+    # Of several threads, one is the first.
+    if _told.setdefault(key, notice) is not notice:
+        return
     if _is_configured():
         _log.warning("%s", text)
     else:

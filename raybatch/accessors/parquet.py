@@ -20,6 +20,7 @@ from raybatch.accessors.images import ImageArrays
 from raybatch.accessors.reading import Opener
 from raybatch.checks import positive_int
 from raybatch.image import ImageReader, PixelLayout
+from raybatch.stores.local_path import local_path
 from raybatch.stores.location import LocalFiles, Location, Locations, is_url
 
 ParquetPaths: TypeAlias = "str | os.PathLike[str] | Iterable[str | os.PathLike[str]]"
@@ -144,7 +145,7 @@ def _listed(paths: ParquetPaths) -> list[str]:
     found: list[str] = []
     for path in [os.fspath(path) for path in given]:
         if is_url(path):
-            raise ValueError(f"{Location(path)!r} is a URL; Parquet files are read on this machine")
+            path = os.fspath(local_path(path))
         if not os.path.isdir(path):
             found.append(path)
             continue

@@ -15,6 +15,7 @@ from raybatch.errors import PackError
 from raybatch.packing.arrow_file import FileRows
 from raybatch.packing.provenance import check_same
 from raybatch.sources import BadSampleLedger
+from raybatch.stores.hidden import is_hidden
 from raybatch.stores.local_path import local_path
 
 
@@ -67,7 +68,7 @@ class PackFolder:
         at = next((name for name in (MANIFEST, UNFINISHED) if (self.path / name).exists()), None)
         where = os.fspath(self.path)
         if at is None:
-            if any(entry.name[0] != "." for entry in self.path.iterdir()):
+            if not all(is_hidden(entry.name) for entry in self.path.iterdir()):
                 raise FileExistsError(f"{where!r} is not empty, and holds no packed files")
             return
         found = Manifest.load(self.path / at)

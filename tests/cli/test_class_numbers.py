@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import fsspec
 import pytest
 from click.testing import CliRunner, Result
 
 import raybatch as rb
 from raybatch.cli import main
+from raybatch.cli.diagnosis import of_folder
+from raybatch.cli.host_facts import look
 from tests.stores.test_classes import make
 
 
@@ -86,6 +89,16 @@ def test_doctor_tells(splits: Path) -> None:
     classes = by_check[f"classes below {splits}/val"]
     assert (classes["status"], classes["seen"]) == ("warning", "none in 'new', of 3")
     assert f"classes below {splits}/train" not in by_check
+
+
+def test_doctor_reads_a_url_of_class_folders_alone() -> None:
+    memory = fsspec.filesystem("memory")
+    for name in ("a/1.png", "b/1.png"):
+        memory.pipe_file(f"/doctor/set/{name}", b"x")
+    assert look(["memory://doctor/set"]).unreadable == {}
+    assert "memory://doctor/none" in look(["memory://doctor/none"]).unreadable
+    (finding,) = of_folder("memory://doctor/set")
+    assert (finding.status, finding.seen) == ("ok", "2")
 
 
 @pytest.mark.parametrize(
