@@ -19,6 +19,7 @@ from raybatch.bench.work import Work
 from raybatch.cli import options
 from raybatch.cli.bench_report import shown, write_bench_page
 from raybatch.cli.labelled_folder import given_or_made
+from raybatch.cli.out_paths import OutFile
 from raybatch.cli.output import Output
 
 _SEED = 12345
@@ -76,7 +77,7 @@ def _plot_path(context: click.Context, option: click.Parameter, path: Path | Non
 @click.option(
     "--plot",
     "plot_path",
-    type=options.OutFile(),
+    type=OutFile(),
     callback=_plot_path,
     help="Where to draw the figures, such as bench.png.",
 )

@@ -15,6 +15,7 @@ from raybatch.cli import options
 from raybatch.cli.labelled_folder import folder_source, given_or_made
 from raybatch.cli.load_command import time_epoch, training_images_per_s
 from raybatch.cli.options import ActorOptions
+from raybatch.cli.out_paths import picture
 from raybatch.cli.output import Output
 from raybatch.image import contact_sheet
 from raybatch.loader import Loader
@@ -31,7 +32,7 @@ _SEED = 12345
 @click.option(
     "--contact-sheet",
     "sheet_path",
-    type=options.picture,
+    type=picture,
     default="raybatch-demo.png",
     show_default=True,
     help="Where to write a picture of the first batch.",

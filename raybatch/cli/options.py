@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import importlib.util
 import os
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from typing import Any, TypeVar
 
 import click
 
+from raybatch.cli.out_paths import OutFile
 from raybatch.cli.output import Output
 from raybatch.errors import RaybatchError
 from raybatch.image.augment.presets import PRESETS
@@ -24,7 +24,6 @@ from raybatch.image.augment.resize import FITS
 from raybatch.image.reader import DECODES
 from raybatch.pools import WorkerPool
 from raybatch.sources import BadSampleLedger
-from raybatch.stores.local_path import local_path
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -69,49 +68,6 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 directory = click.Path(exists=True, file_okay=False)
-
-
-def _local(
-    kind: click.Path, value: Any, param: click.Parameter | None, ctx: click.Context | None
-) -> Any:
-    """Return `value`, a path to write to; the command ends if it is a URL."""
-    try:
-        return local_path(value)
-    except ValueError as error:
-        kind.fail(str(error), param, ctx)
-
-
-class OutFolder(click.Path):
-    """A folder that the command makes, or goes on with."""
-
-    def __init__(self) -> None:
-        super().__init__(file_okay=False)
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        path = super().convert(_local(self, value, param, ctx), param, ctx)
-        return os.fsdecode(path)
-
-
-class OutFile(click.Path):
-    """A file that the command writes when it is done, so that its folder must be there from the start.
-
-    Its suffix is one that the regular expression `suffixes` describes; `refusal` says so in words.
-    """
-
-    def __init__(self, suffixes: str = ".*", refusal: str = "") -> None:
-        super().__init__(dir_okay=False, writable=True, path_type=Path)
-        self._suffixes, self._refusal = suffixes, refusal
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        path = Path(os.fsdecode(super().convert(_local(self, value, param, ctx), param, ctx)))
-        if not path.parent.is_dir():
-            self.fail(f"{str(path)!r}: there is no directory {str(path.parent)!r}", param, ctx)
-        if not re.fullmatch(self._suffixes, path.suffix):
-            self.fail(f"{str(path)!r} {self._refusal}", param, ctx)
-        return path
-
-
-picture = OutFile(r"(?i)\.(png|jpe?g|webp)", "does not end in .png, .jpg or .webp")
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import click
@@ -15,6 +16,7 @@ from raybatch.cli import options
 from raybatch.cli.class_names import classes_option
 from raybatch.cli.labelled_folder import folder_source
 from raybatch.cli.options import ActorOptions
+from raybatch.cli.out_paths import out_folder
 from raybatch.cli.output import Output, listed
 from raybatch.packing import Packed
 from raybatch.packing import pack as pack_source
@@ -23,7 +25,7 @@ from raybatch.sources import Batch
 
 @click.command()
 @click.argument("src", type=options.folder)
-@click.argument("out", type=options.OutFolder())
+@click.argument("out", type=out_folder)
 @options.size
 @options.batch_size
 @options.count(
@@ -42,7 +44,7 @@ from raybatch.sources import Batch
 @options.output
 def pack(
     src: str,
-    out: str,
+    out: Path,
     size: tuple[int, int],
     batch_size: int,
     rows_per_file: int | None,

@@ -17,6 +17,7 @@ from rich.text import Text
 from raybatch.cli import options
 from raybatch.cli.class_names import classes_option
 from raybatch.cli.labelled_folder import folder_source
+from raybatch.cli.out_paths import picture
 from raybatch.cli.output import Output, listed
 from raybatch.image import contact_sheet
 from raybatch.loader import Loader
@@ -59,7 +60,7 @@ def _module(where: str) -> ModuleType:
 @click.argument("directory", type=options.folder)
 @click.option(
     "--out",
-    type=options.picture,
+    type=picture,
     default="preview.png",
     show_default=True,
     help="Where to write the picture; the suffix says in which format.",

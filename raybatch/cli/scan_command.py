@@ -18,6 +18,7 @@ from raybatch.cli import options
 from raybatch.cli.class_names import classes_option
 from raybatch.cli.labelled_folder import name_labels
 from raybatch.cli.options import ActorOptions
+from raybatch.cli.out_paths import OutFile
 from raybatch.cli.output import Output
 from raybatch.cli.scan_page import write_scan_page
 from raybatch.cli.scan_report import ScanReport
@@ -37,7 +38,7 @@ _BATCH_SIZE = 32
 @classes_option
 @click.option(
     "--exclude-list",
-    type=options.OutFile(r"\.parquet|\.jsonl", "ends neither in .parquet nor in .jsonl"),
+    type=OutFile(r"\.parquet|\.jsonl", "ends neither in .parquet nor in .jsonl"),
     help="Write the images that cannot be read to this file, .parquet or .jsonl: a list that `Loader(exclude=)` "
     "takes, for the same files in the same order.",
 )

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from raybatch.errors import RaybatchError
 from raybatch.stores.local_path import local_path
 
 
@@ -30,8 +29,6 @@ def written_aside(path: str | os.PathLike[str], *, synced: bool = False) -> Iter
         if synced:
             _sync(aside)
         aside.replace(target)
-    except RaybatchError:
-        raise
     except OSError as error:
         # What the system says of a write names no file, or that aside. Other errors are about other files.
         if error.errno is None or not str(error.filename or aside).startswith(str(aside)):
