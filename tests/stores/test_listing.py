@@ -120,6 +120,8 @@ def test_what_systems_leave_behind_is_no_class_and_no_image(tree: Path, left_beh
     ]
     # Who names them, means them.
     assert rb.image_glob(tree / left_behind / "*").to_pylist() == [f"{tree}/{left_behind}/a.jpg"]
+    inner = rb.image_glob(tree / "c*" / left_behind / "*.jpg").to_pylist()
+    assert inner == [f"{tree}/cat/{left_behind}/a.jpg"]
     assert len(find_images(tree / left_behind)) == 1
 
 
