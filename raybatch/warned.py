@@ -10,35 +10,25 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-
-class _OfThread(threading.local):
-    name: Callable[[], str] | None = None
+from raybatch import notices
 
 
-_current = _OfThread()
 _lock = threading.Lock()
 _readers = 0
 
 
-class about:  # noqa: N801 - it is used as a function is
-    """Warnings that this thread shows inside the block begin with `name()`: the file that it reads."""
-
-    __slots__ = ("_before", "_name")
-
-    def __init__(self, name: Callable[[], str]) -> None:
-        self._name = name
-
-    def __enter__(self) -> None:
-        global _readers
-        self._before, _current.name = _current.name, self._name
-        with _lock:
-            _readers += 1
-            if not isinstance(warnings.showwarning, _ShowNamed):
-                warnings.showwarning = _ShowNamed(warnings.showwarning)
-
-    def __exit__(self, *exception: object) -> None:
-        global _readers
-        _current.name = self._before
+@contextmanager
+def about(name: Callable[[], str]) -> Iterator[None]:
+    """Let what is warned of and told in the block be about `name()`: the file that this thread reads."""
+    global _readers
+    with _lock:
+        _readers += 1
+        if not isinstance(warnings.showwarning, _ShowNamed):
+            warnings.showwarning = _ShowNamed(warnings.showwarning)
+    try:
+        with notices.about(name):
+            yield
+    finally:
         with _lock:
             _readers -= 1
             # The program has its own back, unless it has set another one meanwhile.
@@ -53,8 +43,8 @@ class _ShowNamed:
         self.show = show
 
     def __call__(self, message: Any, *where: Any, **more: Any) -> None:
-        name = _current.name
-        self.show(message if name is None else f"{name()}: {message}", *where, **more)
+        name = notices.subject()
+        self.show(f"{name}: {message}" if name else message, *where, **more)
 
 
 def filters_here() -> tuple[bytes, ...]:

@@ -7,7 +7,9 @@ from raybatch.accessors.packed import PackedAccessor, is_packed
 from raybatch.accessors.parquet import ParquetImageAccessor
 from raybatch.accessors.parquet_writer import to_parquet
 from raybatch.accessors.reading import SeededAccessor, row_executor
-from raybatch.stores.listing import ImageList, find_images, image_folder, image_glob
+from raybatch.stores.image_list import ImageList
+from raybatch.stores.listing import find_images, image_folder
+from raybatch.stores.patterns import image_glob
 
 __all__ = [
     "CachedAccessor",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import math
 import operator
 import os
@@ -23,9 +22,9 @@ from raybatch.accessors.array_transform import ArrayTransform
 from raybatch.accessors.fingerprints import fingerprint_of, short_digest
 from raybatch.accessors.reading import RngOf, map_rows, sample_positions, seeded_alone
 from raybatch.checks import positive_int
+from raybatch.notices import tell
 from raybatch.stores.aside import written_aside
-
-_log = logging.getLogger(__name__)
+from raybatch.stores.local_path import local_path
 
 _LAYOUT = "layout.json"
 _ROWS = "rows.bin"
@@ -67,10 +66,10 @@ class CachedAccessor:
     Of images with a random `transform`, it keeps what they are before the first random part of that, which must be of one
     size; the rest is done anew for each epoch. ValueError if they differ in size there.
 
-    A disk that is full, or cannot be written, is a warning in the log, and no error: samples are then read from
+    A disk that is full, or cannot be written, is told once, and no error: samples are then read from
     `accessor`. Remove the folders below `directory` to clear it, at any time; those of other settings stay till then.
 
-    ValueError if `max_bytes` is not above 0, or if samples differ in shape or dtype, TypeError for samples that are
+    ValueError if `max_bytes` is not above 0, if `directory` is a URL, or if samples differ in shape or dtype, TypeError for samples that are
     no arrays and for an accessor that cannot be pickled and has no `fingerprint`, OSError for a `directory` that
     cannot be made.
     """
@@ -95,7 +94,7 @@ class CachedAccessor:
         self._max_bytes = positive_int("max_bytes", max_bytes)
         self._fingerprint = {**fingerprint_of(self._accessor), "key": key}
         own = short_digest(json.dumps(self._fingerprint).encode())
-        self._folder = Path(directory).absolute() / own
+        self._folder = local_path(directory).absolute() / own
         self._folder.mkdir(parents=True, exist_ok=True)
         self._forget()
 
@@ -215,7 +214,7 @@ class CachedAccessor:
             map_rows(shelf.put, positions.tolist(), stamps, _rows_of(samples))
         except OSError as error:
             self._adds = False
-            _log.warning("nothing more is added to the cache in %s: %s", self._folder, error)
+            tell(f"nothing more is added to the cache in {str(self._folder)!r}: {error}")
 
     def _count(self, hits: int, misses: int) -> None:
         with self._lock:
@@ -275,12 +274,13 @@ class Shelf:
             if os.fstat(self._file).st_size > self._slots * self._slot_bytes:
                 os.ftruncate(self._file, self._slots * self._slot_bytes)  # it had a larger limit
         except OSError as error:
-            _log.warning("the cache in %s cannot be used: %s", folder, error)
+            tell(f"the cache in {str(folder)!r} cannot be used: {error}")
             self._slots = 0
         else:
             if self._slots == 0:
-                _log.warning(
-                    "max_bytes=%d is less than a sample takes, %d bytes", max_bytes, sample_bytes
+                tell(
+                    f"nothing is kept in the cache in {str(folder)!r}: max_bytes={max_bytes} is less than a sample takes, "
+                    f"{sample_bytes} bytes"
                 )
 
     @classmethod
@@ -304,7 +304,7 @@ class Shelf:
             with written_aside(folder / _LAYOUT) as aside:
                 aside.write_text(layout, "utf-8")
         except OSError as error:
-            _log.warning("the cache in %s cannot be written: %s", folder, error)
+            tell(f"the cache in {str(folder)!r} cannot be written: {error}")
         return cls(folder, samples.shape[1:], samples.dtype, count, max_bytes)
 
     def get(self, position: int, stamp: Stamp | None, out: npt.NDArray[Any]) -> bool:

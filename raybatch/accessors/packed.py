@@ -22,6 +22,7 @@ from raybatch.errors import PackError
 from raybatch.image import PixelLayout
 from raybatch.image.augment.transform import Change, is_random
 from raybatch.stores.aside import written_aside
+from raybatch.stores.local_path import local_path
 
 # Arrow's readers of a folder pass over names that begin with an underscore or a dot.
 MANIFEST = "_manifest.json"
@@ -173,7 +174,7 @@ class PackedAccessor:
     With `views`, an index array gives a list of arrays `(H, W, C)` that lie in the mapped file, and are read-only.
     An int gives such a view always, where there is neither. IndexError, TypeError and ValueError for indices are those of
     `ImageFileAccessor`. When it is made: FileNotFoundError for a folder without packed files, PackError for one
-    whose packing has not ended or in which a file is missing or of another size, ValueError for another column.
+    whose packing has not ended or in which a file is missing or of another size, ValueError for another column and for a URL.
     Files must not be changed while they are used; `raybatch.packing.verify` compares their checksums.
     """
 
@@ -186,7 +187,7 @@ class PackedAccessor:
         layout: PixelLayout | None = None,
         views: bool = False,
     ) -> None:
-        self._directory = Path(directory).absolute()
+        self._directory = local_path(directory).absolute()
         self._views = views
         self._manifest = load_manifest(self._directory)
         for file in self._manifest.files:

@@ -20,6 +20,7 @@ from raybatch.accessors.images import ImageArrays
 from raybatch.accessors.reading import Opener
 from raybatch.checks import positive_int
 from raybatch.image import ImageReader, PixelLayout
+from raybatch.stores.local_path import local_path
 from raybatch.stores.location import LocalFiles, Location, Locations, is_url
 
 ParquetPaths: TypeAlias = "str | os.PathLike[str] | Iterable[str | os.PathLike[str]]"
@@ -144,14 +145,14 @@ def _listed(paths: ParquetPaths) -> list[str]:
     found: list[str] = []
     for path in [os.fspath(path) for path in given]:
         if is_url(path):
-            raise ValueError(f"{Location(path)!r} is a URL; Parquet files are read on this machine")
+            path = os.fspath(local_path(path))
         if not os.path.isdir(path):
             found.append(path)
             continue
         folder = Location(path)
         names = [name for run in folder.below(depth=1) for name in run]
-        # A name with a dot in front is one that is still being written.
-        own = [name for name in names if name.endswith(_SUFFIX) and name[0] != "."]
+        # A file that is still being written is hidden.
+        own = [name for name in names if name.endswith(_SUFFIX)]
         if not own:
             raise FileNotFoundError(f"no {_SUFFIX} files in {path!r}")
         found += folder.join(own)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,9 @@ import pyarrow.parquet
 from raybatch.checks import positive_int
 from raybatch.errors import SampleReadError
 from raybatch.stores.aside import written_aside
-from raybatch.stores.listing import ImageList, class_of, find_images, image_folder
+from raybatch.stores.image_list import ImageList
+from raybatch.stores.listing import class_of, find_images, image_folder, numbered
+from raybatch.stores.local_path import local_path
 from raybatch.stores.location import Location, Locations
 
 _FIELDS = [pa.field("bytes", pa.binary()), pa.field("path", pa.string())]
@@ -29,6 +31,7 @@ def to_parquet(
     out: str | os.PathLike[str],
     *,
     labels: npt.ArrayLike | None = None,
+    classes: Sequence[str] | None = None,
     rows_per_group: int = 100,
     rows_per_file: int | None = None,
 ) -> list[str]:
@@ -37,21 +40,23 @@ def to_parquet(
     `images` is a folder, an `ImageList`, or paths as for `ImageFileAccessor`. The columns are those of a Hugging
     Face data set: `image`, struct<bytes: binary, path: string>, and `label`, int64, if there are labels: `labels`,
     integers `(n,)`, or those of the list, or of a folder with one folder a class. The path is relative to the
-    folder; of a path in a list it is the file's name. The names of the classes are in the metadata.
+    folder; of a path in a list it is the file's name. The names of the classes are in the metadata; `classes` gives them
+    for `labels`, or fixes the numbers of those of a folder, as in `image_folder`.
 
     `out` is one file, or with `rows_per_file` a new folder of files with so many rows each. Row groups have
     `rows_per_group` rows, fewer where those are over half a gigabyte, and no more than one is in memory. All is
     written aside and renamed, so `out` is there as a whole or not at all.
 
     SampleReadError for an image file that cannot be read; ValueError for labels that are not one integer a
-    file, for an empty list, and for a folder with images both in class folders and beside them; FileExistsError
+    file, for an `out` that is a URL, for an empty list, for `classes` that lack one or have nothing to name, and for a folder with images both in
+    class folders and beside them; FileExistsError
     if the folder `out` exists and is not empty; and the errors of `find_images`.
     """
     rows_per_group = positive_int("rows_per_group", rows_per_group)
     if rows_per_file is not None:
         rows_per_file = positive_int("rows_per_file", rows_per_file)
-    rows = _Rows(images, labels)
-    target = Path(out)
+    target = local_path(out)
+    rows = _Rows(images, labels, classes)
     with written_aside(target) as aside:
         if rows_per_file is None:
             rows.write(aside, range(len(rows)), rows_per_group)
@@ -70,15 +75,21 @@ def to_parquet(
 class _Rows:
     """What is to be written: the paths of images, the names that are stored for them, and their labels."""
 
-    def __init__(self, images: Any, labels: npt.ArrayLike | None) -> None:
+    def __init__(
+        self, images: Any, labels: npt.ArrayLike | None, classes: Sequence[str] | None
+    ) -> None:
         self._root = os.fspath(images) if isinstance(images, (str, os.PathLike)) else None
         if self._root is not None:
             paths = find_images(self._root)
-            own_labels = labels is not None or not any(map(class_of, map(self._name_of, paths)))
-            images = paths if own_labels else image_folder(self._root)
-        classes: list[str] | None = None
+            in_folders = any(map(class_of, map(self._name_of, paths)))
+            is_labelled = labels is None and (in_folders or classes is not None)
+            images = image_folder(self._root, classes=classes) if is_labelled else paths
         if isinstance(images, ImageList):
             if labels is None:
+                if classes is not None and list(classes) != images.classes:
+                    raise ValueError(
+                        f"the list has its own classes, {images.classes}, and cannot have {list(classes)}"
+                    )
                 labels, classes = images.labels, images.classes
             images = images.paths
         self._paths = Locations(images, "")
@@ -89,6 +100,14 @@ class _Rows:
             raise ValueError(
                 f"labels must be {len(self)} integers, one an image, not {own.dtype} {own.shape}"
             )
+        if classes is not None:
+            if own is None:
+                raise ValueError(
+                    "classes are the names of labels: give labels, or a folder of class folders"
+                )
+            classes = numbered(classes, ())
+            if (wrong := own[(own < 0) | (own >= len(classes))]).size:
+                raise ValueError(f"label {wrong[0]} is none of the {len(classes)} classes")
         self._labels = None if own is None else own.astype(np.int64)
         self._schema = _schema(own is not None, classes)
 
@@ -139,7 +158,7 @@ class _Rows:
         return os.fsencode(name).decode(errors="replace")
 
 
-def _schema(has_labels: bool, classes: list[str] | None) -> pa.Schema:
+def _schema(has_labels: bool, classes: Sequence[str] | None) -> pa.Schema:
     """Return the schema, with what the library `datasets` looks for in its metadata."""
     fields = [pa.field("image", pa.struct(_FIELDS))]
     features: dict[str, Any] = {"image": {"_type": "Image"}}
@@ -147,5 +166,5 @@ def _schema(has_labels: bool, classes: list[str] | None) -> pa.Schema:
         fields.append(pa.field("label", pa.int64()))
         features["label"] = {"dtype": "int64", "_type": "Value"}
     if classes is not None:
-        features["label"] = {"names": classes, "_type": "ClassLabel"}
+        features["label"] = {"names": list(classes), "_type": "ClassLabel"}
     return pa.schema(fields, {"huggingface": json.dumps({"info": {"features": features}})})

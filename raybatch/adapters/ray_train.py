@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 from raybatch.loader import Loader, RankSplit
 from raybatch.sources import DataSource
+from raybatch.stores.aside import written_aside
 
 try:
     import ray.train
@@ -69,4 +70,5 @@ def save_state(loader: HasState, directory: str | os.PathLike[str]) -> None:
     `loader` may be a `LoaderDataset` too. All ranks must have received as many batches when they report it.
     """
     if rank_split().rank == 0:
-        Path(directory, STATE_FILE).write_text(json.dumps(loader.state_dict()))
+        with written_aside(Path(directory, STATE_FILE)) as aside:
+            aside.write_text(json.dumps(loader.state_dict()))

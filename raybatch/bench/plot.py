@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from raybatch.bench.contenders import LIMITS, RAYBATCH
 from raybatch.bench.report import compares_pixels, has_other_pixels, marked_title, task, timed
+from raybatch.stores.aside import written_aside
 
 _OWN, _PEER, _LIMIT = "tab:orange", "tab:blue", "0.6"
 _PANELS = (
@@ -29,7 +30,8 @@ def formats() -> list[str]:
 def plot(report: dict[str, Any], path: Path) -> None:
     """Draw the contenders of `report` that were timed side by side, the fastest on top, to `path`."""
     figure = _figure(timed(report), _subject(report))
-    figure.savefig(path, dpi=120)
+    with written_aside(path) as aside:
+        figure.savefig(aside, dpi=120)
 
 
 def svg(report: dict[str, Any], *, stacked: bool, dark: bool) -> bytes:

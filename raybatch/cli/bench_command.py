@@ -19,6 +19,7 @@ from raybatch.bench.work import Work
 from raybatch.cli import options
 from raybatch.cli.bench_report import shown, write_bench_page
 from raybatch.cli.labelled_folder import given_or_made
+from raybatch.cli.out_paths import OutFile
 from raybatch.cli.output import Output
 
 _SEED = 12345
@@ -76,7 +77,7 @@ def _plot_path(context: click.Context, option: click.Parameter, path: Path | Non
 @click.option(
     "--plot",
     "plot_path",
-    type=options.OutFile(),
+    type=OutFile(),
     callback=_plot_path,
     help="Where to draw the figures, such as bench.png.",
 )
@@ -126,14 +127,14 @@ def bench(
         work = Work(paths, size, batch_size, workers, epochs, scale_margin, doing)
         figures = _race(output, work, _contenders(recipe, peers, decode), rounds)
     output.show(figures, shown(figures))
-    if plot_path is not None:
-        from raybatch.bench.plot import plot  # loads matplotlib
+    with options.every_write() as write:
+        if plot_path is not None:
+            from raybatch.bench.plot import plot  # loads matplotlib
 
-        plot(figures, plot_path)
-        output.console.print(f"The figures are drawn in {plot_path}")
-    if page_path is not None:
-        write_bench_page(figures, page_path)
-        output.console.print(f"The report is in {page_path}")
+            if write(plot, figures, plot_path):
+                output.console.print(f"The figures are drawn in {plot_path}")
+        if page_path is not None and write(write_bench_page, figures, page_path):
+            output.console.print(f"The report is in {page_path}")
     sys.exit(_status(figures))
 
 

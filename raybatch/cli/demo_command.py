@@ -15,9 +15,11 @@ from raybatch.cli import options
 from raybatch.cli.labelled_folder import folder_source, given_or_made
 from raybatch.cli.load_command import time_epoch, training_images_per_s
 from raybatch.cli.options import ActorOptions
+from raybatch.cli.out_paths import picture
 from raybatch.cli.output import Output
 from raybatch.image import contact_sheet
 from raybatch.loader import Loader
+from raybatch.stores.aside import written_aside
 
 _SEED = 12345
 
@@ -30,7 +32,7 @@ _SEED = 12345
 @click.option(
     "--contact-sheet",
     "sheet_path",
-    type=options.OutFile(),
+    type=picture,
     default="raybatch-demo.png",
     show_default=True,
     help="Where to write a picture of the first batch.",
@@ -63,19 +65,18 @@ def demo(
                     streams[title]["training_images_per_s"] = training_images_per_s(loader)
         with Loader(trained, batch_size, shuffle=_SEED) as loader:
             first, labels = next(iter(loader))
-        contact_sheet(first, [names[label] for label in labels]).save(sheet_path)
+        sheet = contact_sheet(first, [names[label] for label in labels])
     is_equal = len({stream["digest"] for stream in streams.values()}) == 1
     figures = {"images": images, "classes": names, "streams": streams, "equal": is_equal}
-    output.show(
-        {**figures, "contact_sheet": str(sheet_path)}, _shown(streams, is_equal, sheet_path)
-    )
+    output.show({**figures, "contact_sheet": str(sheet_path)}, _shown(streams, is_equal))
+    with written_aside(sheet_path) as aside:
+        sheet.save(aside)
+    output.console.print(f"The first batch is in {sheet_path}")
     if not is_equal:
         raise click.ClickException("the two streams differ; did the files change meanwhile?")
 
 
-def _shown(
-    streams: dict[str, dict[str, Any]], is_equal: bool, sheet_path: Path
-) -> Iterator[RenderableType]:
+def _shown(streams: dict[str, dict[str, Any]], is_equal: bool) -> Iterator[RenderableType]:
     table = Table("loaded by", "images/s", "first batch", "random crops/s")
     for title, row in streams.items():
         table.add_row(
@@ -89,4 +90,3 @@ def _shown(
     yield from (Text(f"  {row['digest']}  {title}") for title, row in streams.items())
     if is_equal:
         yield "They are equal: the same images, in the same order, bit for bit."
-    yield f"The first batch is in {sheet_path}"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raybatch.cli.host_facts import HostFacts
+from raybatch.stores.listing import Search, class_of, left_out_text
 from raybatch.stores.location import Location
 
 OK, WARNING, PROBLEM = "ok", "warning", "problem"
@@ -60,6 +61,27 @@ def of_paths(hosts: Mapping[str, HostFacts], paths: list[str]) -> Iterator[Findi
             yield Finding(check, PROBLEM, seen, advice)
         else:
             yield Finding(check, OK, f"readable on {_hosts(len(hosts))}")
+
+
+def of_folder(path: str) -> Iterator[Finding]:
+    """Iterate over what a loader would leave out of the images below `path`, a folder or URL, as it is seen from here."""
+    search = Search(Location(path))
+    try:
+        images = [name for names in search.runs() for name in names]
+    except OSError:
+        return  # it is no folder of images
+    check = f"images below {search.folder}"
+    if search.left_out:
+        advice = "convert or rename those that are images"
+        seen = f"{len(images):,}, and no images by their suffix: {left_out_text(search.left_out)}"
+        yield Finding(check, WARNING, seen, advice)
+    else:
+        yield Finding(check, OK, f"{len(images):,}")
+    classes = set(map(class_of, images))
+    if "" not in classes and (empty := sorted(set(search.folder.folders()) - classes)):
+        advice = "see that all splits of the data set have the same numbers: image_folder(classes=), --classes"
+        seen = f"none in {', '.join(map(repr, empty))}, of {len(classes | set(empty))}"
+        yield Finding(f"classes below {search.folder}", WARNING, seen, advice)
 
 
 def of_versions(here: HostFacts, hosts: Mapping[str, HostFacts]) -> Iterator[Finding]:

@@ -75,6 +75,9 @@ def _findings(paths: list[str], address: str | None) -> Iterator[Finding]:
     for where, facts in hosts.items():
         yield from diagnosis.of_host(where, facts)
     yield from diagnosis.of_paths(hosts, paths)
+    for path in paths:
+        if path not in here.unreadable:
+            yield from diagnosis.of_folder(path)
 
 
 def _shown(findings: list[Finding]) -> Iterator[Text]:

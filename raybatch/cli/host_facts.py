@@ -119,7 +119,7 @@ def _error_at(path: str) -> str | None:
                 file.read(1)
         except OSError as error:
             # It may be a folder.
-            return None if any(location.below(1)) else str(error)
+            return None if any(location.below(1)) or location.folders() else str(error)
         return None
     except Exception as error:
         return f"{type(error).__name__}: {error}"

@@ -6,7 +6,7 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from raybatch.accessors import ImageFileAccessor, NonUniformImageFileAccessor, find_images
+from raybatch.cli.options import CannotRunError
 from raybatch.cli.output import Output
 from raybatch.cli.photos import make_photos
 from raybatch.image.augment.presets import PRESETS
 from raybatch.sources import ArrayDataSource
-from raybatch.stores.listing import class_of
+from raybatch.stores.listing import all_classes, class_of, numbered
 from raybatch.stores.location import Location
 
 _MADE_IMAGES = 1000
@@ -46,14 +47,15 @@ def folder_source(
     size: tuple[int, int] | None,
     exclude: Any = None,
     transform: str | None = None,
+    classes: Sequence[str] | None = None,
     **reading: Any,
 ) -> tuple[ArrayDataSource, list[str]]:
-    """Return a source of (image, label) over the images below `root`, and the names of the labels.
+    """Return a source of (image, label) over the images below `root`, and the names of the labels: `classes`, if given.
 
     `size` None is for images as they are stored. With the name of a `transform` they come to the size that way.
     """
     paths = find_images(root)
-    labels, names = name_labels(paths, root)
+    labels, names = name_labels(paths, root, classes)
     if size is None:
         images: Any = NonUniformImageFileAccessor(paths, **reading)
     elif transform is not None:
@@ -64,13 +66,27 @@ def folder_source(
 
 
 def name_labels(
-    paths: list[str], root: str | os.PathLike[str]
+    paths: list[str], root: str | os.PathLike[str], classes: Sequence[str] | None = None
 ) -> tuple[npt.NDArray[np.int32], list[str]]:
-    """Return a label for each path, and the labels' names: the folder's, or else the file's prefix."""
+    """Return a label for each path, and the labels' names: the folder's, or else the file's prefix.
+
+    `classes` fixes the numbers. Without it, a class folder without images has one too, unless there are images beside
+    these folders. CannotRunError for a class that `classes` lacks.
+    """
     folder = Location(root)
-    classes = [_class_name(Location(path).name_below(folder)) for path in paths]
-    names, labels = np.unique(classes, return_inverse=True)
-    return labels.astype(np.int32), [str(name) for name in names]
+    below = [Location(path).name_below(folder) for path in paths]
+    own = [_class_name(name) for name in below]
+    if classes is not None:
+        try:
+            names = numbered(classes, set(own))
+        except ValueError as error:
+            raise CannotRunError(str(error)) from error
+    elif all(map(class_of, below)):
+        names = all_classes(folder, set(own))
+    else:
+        names = sorted(set(own))
+    label_of = {name: label for label, name in enumerate(names)}
+    return np.array([label_of[name] for name in own], np.int32), names
 
 
 def _class_name(name: str) -> str:

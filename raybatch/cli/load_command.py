@@ -11,6 +11,7 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from raybatch.cli import options
+from raybatch.cli.class_names import classes_option
 from raybatch.cli.labelled_folder import folder_source
 from raybatch.cli.options import ActorOptions
 from raybatch.cli.output import Output
@@ -28,6 +29,7 @@ _TRAINING_BATCHES = 20
 @options.shuffle
 @options.workers
 @options.transform
+@classes_option
 @options.reading
 @options.output
 def load(

@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import importlib.util
 import os
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from typing import Any, TypeVar
 
 import click
 
+from raybatch.cli.out_paths import OutFile
 from raybatch.cli.output import Output
 from raybatch.errors import RaybatchError
 from raybatch.image.augment.presets import PRESETS
@@ -70,23 +70,22 @@ def parse_size(text: str) -> tuple[int, int]:
 directory = click.Path(exists=True, file_okay=False)
 
 
-class OutFile(click.Path):
-    """A file that the command writes when it is done, so that its folder must be there from the start.
+@contextmanager
+def every_write() -> Iterator[Callable[..., bool]]:
+    """Give `write(fn, *args)`, which says whether it could; one that could not ends the command when all have been tried."""
+    failed: list[str] = []
 
-    Its suffix is one that the regular expression `suffixes` describes; `refusal` says so in words.
-    """
+    def write(fn: Callable[..., None], *args: Any) -> bool:
+        try:
+            fn(*args)
+        except OSError as error:
+            failed.append(str(error))
+            return False
+        return True
 
-    def __init__(self, suffixes: str = ".*", refusal: str = "") -> None:
-        super().__init__(dir_okay=False, writable=True, path_type=Path)
-        self._suffixes, self._refusal = suffixes, refusal
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        path = Path(os.fsdecode(super().convert(value, param, ctx)))
-        if not path.parent.is_dir():
-            self.fail(f"{str(path)!r}: there is no directory {str(path.parent)!r}", param, ctx)
-        if not re.fullmatch(self._suffixes, path.suffix):
-            self.fail(f"{str(path)!r} {self._refusal}", param, ctx)
-        return path
+    yield write
+    if failed:
+        raise CannotRunError("; ".join(failed))
 
 
 def folder(root: str) -> str:

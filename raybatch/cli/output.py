@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -25,6 +27,9 @@ class Output:
     """Shows figures on the standard output; with `as_json` they are JSON, and all else is on the standard error."""
 
     def __init__(self, as_json: bool) -> None:
+        # A name that is no text is shown with an escape; the standard error does so by itself.
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")
         self.console = Console(stderr=as_json)
         self._as_json = as_json
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import click
@@ -12,8 +13,10 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from raybatch.cli import options
+from raybatch.cli.class_names import classes_option
 from raybatch.cli.labelled_folder import folder_source
 from raybatch.cli.options import ActorOptions
+from raybatch.cli.out_paths import out_folder
 from raybatch.cli.output import Output, listed
 from raybatch.packing import Packed
 from raybatch.packing import pack as pack_source
@@ -22,7 +25,7 @@ from raybatch.sources import Batch
 
 @click.command()
 @click.argument("src", type=options.folder)
-@click.argument("out", type=click.Path(file_okay=False))
+@click.argument("out", type=out_folder)
 @options.size
 @options.batch_size
 @options.count(
@@ -36,11 +39,12 @@ from raybatch.sources import Batch
     help="What to do about images that cannot be read: stop at the first, or leave them out.",
 )
 @options.workers
+@classes_option
 @options.reading
 @options.output
 def pack(
     src: str,
-    out: str,
+    out: Path,
     size: tuple[int, int],
     batch_size: int,
     rows_per_file: int | None,

@@ -8,6 +8,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from raybatch.stores.aside import written_aside
+
 
 def write_page(path: Path, template: str, **values: Any) -> None:
     """Write `template`, a file in `templates/`, with `values` filled in, to `path`."""
@@ -23,7 +25,8 @@ def write_page(path: Path, template: str, **values: Any) -> None:
     written = {"version": version("raybatch"), "date": f"{datetime.now():%Y-%m-%d %H:%M}"}
     text = environment.get_template(template).render(values | written)
     # Of a name that is no text, what cannot be written is shown as an escape.
-    path.write_text(text, encoding="utf-8", errors="backslashreplace")
+    with written_aside(path) as aside:
+        aside.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def data_uri(content: bytes, kind: str) -> str:

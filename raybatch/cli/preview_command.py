@@ -15,13 +15,16 @@ import numpy as np
 from rich.text import Text
 
 from raybatch.cli import options
+from raybatch.cli.class_names import classes_option
 from raybatch.cli.labelled_folder import folder_source
+from raybatch.cli.out_paths import picture
 from raybatch.cli.output import Output, listed
 from raybatch.image import contact_sheet
 from raybatch.loader import Loader
 from raybatch.order import RandomKeys, Rows
 from raybatch.order.seeds import seed_of
 from raybatch.sources import DataSource, SampleMapDataSource
+from raybatch.stores.aside import written_aside
 
 _LARGEST_EDGE = 256
 
@@ -57,7 +60,7 @@ def _module(where: str) -> ModuleType:
 @click.argument("directory", type=options.folder)
 @click.option(
     "--out",
-    type=options.OutFile(r"(?i)\.(png|jpe?g|webp)", "does not end in .png, .jpg or .webp"),
+    type=picture,
     default="preview.png",
     show_default=True,
     help="Where to write the picture; the suffix says in which format.",
@@ -78,6 +81,7 @@ def _module(where: str) -> ModuleType:
 )
 @options.transform
 @options.count("--draws", "Show so many random draws of each image, side by side.", default=1)
+@classes_option
 @options.reading
 @options.output
 def preview(
@@ -118,7 +122,8 @@ def preview(
     texts = [names[label] for label in labels]
     captions = [text for text in texts for _ in columns]
     sheet = contact_sheet(rows, captions, draws if draws > 1 else None, _LARGEST_EDGE)
-    sheet.save(out)
+    with written_aside(out) as aside:
+        sheet.save(aside)
     left_out = listed(bad, "index", "path", "message")
     figures = {"out": str(out), "labels": texts, "left_out": left_out}
     output.show(figures, [Text(f"{len(shown)} images are in {out}")])

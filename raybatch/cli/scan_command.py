@@ -11,18 +11,22 @@ import numpy as np
 from rich.console import RenderableType
 from rich.text import Text
 
-from raybatch.accessors import find_images, is_packed
+from raybatch.accessors import is_packed
 from raybatch.accessors.image_facts import FACTS, ImageFacts
 from raybatch.accessors.packed import load_manifest
 from raybatch.cli import options
+from raybatch.cli.class_names import classes_option
 from raybatch.cli.labelled_folder import name_labels
 from raybatch.cli.options import ActorOptions
+from raybatch.cli.out_paths import OutFile
 from raybatch.cli.output import Output
 from raybatch.cli.scan_page import write_scan_page
 from raybatch.cli.scan_report import ScanReport
 from raybatch.loader import Loader
 from raybatch.packing import verify
 from raybatch.sources import ArrayDataSource
+from raybatch.stores.listing import Search
+from raybatch.stores.location import Location
 
 _BATCH_SIZE = 32
 
@@ -31,9 +35,10 @@ _BATCH_SIZE = 32
 @click.argument("directory", type=options.folder)
 @options.workers
 @options.io_threads
+@classes_option
 @click.option(
     "--exclude-list",
-    type=options.OutFile(r"\.parquet|\.jsonl", "ends neither in .parquet nor in .jsonl"),
+    type=OutFile(r"\.parquet|\.jsonl", "ends neither in .parquet nor in .jsonl"),
     help="Write the images that cannot be read to this file, .parquet or .jsonl: a list that `Loader(exclude=)` "
     "takes, for the same files in the same order.",
 )
@@ -51,6 +56,7 @@ def scan(
     directory: str,
     workers: ActorOptions,
     io_threads: int,
+    classes: list[str] | None,
     exclude_list: Path | None,
     exclude_duplicates: bool,
     output: Output,
@@ -60,7 +66,8 @@ def scan(
     """Decode every image below DIRECTORY; say what there is, and which ones cannot be read.
 
     Sizes, modes, formats, classes, files of the same bytes, and the mean and standard deviation of each channel, as
-    `Normalize` takes them: each image counts the same, its pixels are from 0 to 1.
+    `Normalize` takes them: each image counts the same, its pixels are from 0 to 1. And how many files were left out, by
+    their suffix.
 
     Of a folder that `raybatch pack` wrote, every file is compared with its checksum.
 
@@ -69,28 +76,38 @@ def scan(
     if exclude_duplicates and exclude_list is None:
         raise click.UsageError("--exclude-duplicates needs --exclude-list FILE to write them to")
     if "://" not in directory and is_packed(directory):
-        for option, given in (("--exclude-list", exclude_list), ("--html", page_path)):
+        for option, given in (
+            ("--exclude-list", exclude_list),
+            ("--html", page_path),
+            ("--classes", classes),
+        ):
             if given is not None:
                 raise click.UsageError(f"{option} is for image files, and these are packed")
         is_bad = _scan_packed(output, directory)
     else:
-        report = scan_folder(output, directory, workers, io_threads)
-        if exclude_list is not None:
-            report.exclusions(duplicates=exclude_duplicates).save(exclude_list)
-        if page_path is not None:
-            write_scan_page(report, size, page_path)
+        report = scan_folder(output, directory, workers, io_threads, classes)
         output.show(report.as_dict(), report.tables())
+        with options.every_write() as write:
+            if exclude_list is not None:
+                write(report.exclusions(duplicates=exclude_duplicates).save, exclude_list)
+            if page_path is not None:
+                write(write_scan_page, report, size, page_path)
         is_bad = len(report.bad) > 0
     if is_bad:
         raise SystemExit(options.SOMETHING_BAD)
 
 
 def scan_folder(
-    output: Output, root: str, workers: ActorOptions, io_threads: int = 1
+    output: Output,
+    root: str,
+    workers: ActorOptions,
+    io_threads: int = 1,
+    classes: list[str] | None = None,
 ) -> ScanReport:
     """Return what is in the images below `root`, with a progress bar."""
-    paths = find_images(root)
-    labels, classes = name_labels(paths, root)
+    search = Search(Location(root))
+    paths = search.paths()
+    labels, class_names = name_labels(paths, root, classes)
     images = ImageFacts(paths, io_threads=io_threads)
     source = ArrayDataSource([images], include_indices=True)
     indices, facts = [np.empty(0, np.int64)], [np.empty(0, FACTS)]
@@ -105,10 +122,12 @@ def scan_folder(
     return ScanReport(
         root=root,
         images=images,
-        classes=[classes[label] for label in labels],
+        labels=labels,
+        class_names=class_names,
         indices=np.concatenate(indices),
         facts=np.concatenate(facts),
         bad=bad,
+        left_out=dict(search.left_out.most_common()),
     )
 
 

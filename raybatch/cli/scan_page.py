@@ -17,6 +17,7 @@ from raybatch.cli.pages import data_uri, write_page
 from raybatch.cli.scan_report import ScanReport
 from raybatch.loader import Loader
 from raybatch.sources import ArrayDataSource
+from raybatch.stores.listing import left_out_text
 
 _THUMBNAILS = 48
 _EDGE = 160
@@ -81,8 +82,9 @@ def _thumbnails(report: ScanReport) -> Iterator[Thumbnail]:
             for index, square in zip(indices.tolist(), squares, strict=True):
                 jpeg = io.BytesIO()
                 Image.fromarray(square).save(jpeg, "JPEG", quality=80)
+                name = report.class_names[report.labels[index]]
                 uri = data_uri(jpeg.getvalue(), "image/jpeg")
-                yield Thumbnail(uri, report.images.name_of(index), report.classes[index])
+                yield Thumbnail(uri, report.images.name_of(index), name)
 
 
 def _bars(counts: dict[str, int]) -> dict[str, Any]:
@@ -149,7 +151,18 @@ def advice(report: ScanReport, size: tuple[int, int]) -> Iterator[Advice]:
             f"{_files(count)} {'has' if count == 1 else 'have'} more than 8 bits a channel",
             'they are not in the mean and the standard deviation; mode="I;16" or "F" keeps their values',
         )
-    counts = found["classes"]
+    if report.left_out:
+        yield Advice(
+            f"Left out as no images by their suffix: {left_out_text(report.left_out)}",
+            "convert or rename those that are images",
+        )
+    if empty := [name for name, count in found["classes"].items() if count == 0]:
+        yield Advice(
+            f"There are no images of {', '.join(empty)}",
+            "give the splits of a data set the same numbers",
+            'rb.image_folder("validation", classes=training.classes)',
+        )
+    counts = {name: count for name, count in found["classes"].items() if count}
     if len(counts) > 1 and max(counts.values()) > _UNEQUAL * min(counts.values()):
         most, least = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
         yield Advice(

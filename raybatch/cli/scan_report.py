@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +17,7 @@ from rich.table import Table
 from raybatch.accessors.image_facts import ImageFacts
 from raybatch.cli.output import listed
 from raybatch.sources import BadSample, BadSampleLedger
+from raybatch.stores.listing import left_out_text
 from raybatch.stores.location import Location
 
 _MOST_SHOWN = 20
@@ -27,15 +27,18 @@ _MOST_SHOWN = 20
 class ScanReport:
     """The `facts` (of `accessors.image_facts.FACTS`) of the images at `indices` below `root`, and the `bad` ones.
 
-    `images` has all of them; `classes` has the name of each one's class.
+    `images` has all of them; `labels` has the number of each one's class in `class_names`. `left_out` counts the files that
+    are no images by their suffix, by that.
     """
 
     root: str
     images: ImageFacts
-    classes: list[str]
+    labels: npt.NDArray[np.int32]
+    class_names: list[str]
     indices: npt.NDArray[np.int64]
     facts: npt.NDArray[Any]
     bad: BadSampleLedger
+    left_out: dict[str, int]
 
     @cached_property
     def duplicates(self) -> list[list[int]]:
@@ -86,21 +89,26 @@ class ScanReport:
         mean, std = self.moments or (None, None)
         return {
             "root": str(Location(self.root)),
-            "images": len(self.classes),
+            "images": len(self.labels),
             "readable": len(self.facts),
             "bytes": int(self.facts["file_bytes"].sum()),
             "formats": _counted(self.facts["format"]),
             "modes": _counted(self.facts["mode"]),
             "sizes": self._sizes(),
             "exif_turned": int((self.facts["orientation"] > 1).sum()),
-            "classes": dict(sorted(Counter(self.classes).items())),
+            "classes": dict(zip(self.class_names, self._class_sizes(), strict=True)),
             "mean": mean,
             "std": std,
+            "left_out": self.left_out,
             "bad": listed(self.bad, "index", "path", "error", "message"),
             "duplicates": [
                 [self.images.name_of(index) for index in group] for group in self.duplicates
             ],
         }
+
+    def _class_sizes(self) -> list[int]:
+        counts: list[int] = np.bincount(self.labels, minlength=len(self.class_names)).tolist()
+        return counts
 
     def _sizes(self) -> dict[str, Any]:
         """Return heights and widths, each as [height, width]; the median is that of each edge."""
@@ -121,6 +129,8 @@ class ScanReport:
         table = Table("what", "", title=escape(found["root"]), show_header=False)
         table.add_row("images", f"{found['images']:,}")
         table.add_row("cannot be read", f"{len(found['bad']):,}")
+        if self.left_out:
+            table.add_row("left out, by suffix", escape(left_out_text(self.left_out)))
         table.add_row("bytes", decimal(found["bytes"]))
         table.add_row("formats", _listed(found["formats"]))
         table.add_row("modes", _listed(found["modes"]))

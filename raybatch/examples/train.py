@@ -20,6 +20,7 @@ import raybatch as rb
 from raybatch.image import augment
 from raybatch.order import RandomKeys
 from raybatch.stores.aside import written_aside
+from raybatch.stores.local_path import local_path
 
 try:
     import torch
@@ -211,7 +212,8 @@ _number = click.IntRange(min=1)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option(
     "--checkpoint",
-    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    "checkpoint_path",
+    type=click.Path(dir_okay=False, writable=True),
     help="Where to save all that is needed to go on; if the file is there, go on from it.",
 )
 @click.option("--every", type=_number, default=100, show_default=True, help="Save after so many.")
@@ -233,7 +235,7 @@ def main(
     workers: int,
     channels: int,
     seed: int,
-    checkpoint: Path | None,
+    checkpoint_path: str | None,
     every: int,
     stop_after: int | None,
     library: str,
@@ -243,6 +245,7 @@ def main(
     The losses are the same numbers however often it is interrupted and begun again with the same --checkpoint, by
     --stop-after or by kill -9, and with either loader.
     """
+    checkpoint = None if checkpoint_path is None else local_path(checkpoint_path)
     if library == "torch" and checkpoint is not None:
         raise click.UsageError("PyTorch's DataLoader has no position to save in --checkpoint")
     torch.manual_seed(seed)

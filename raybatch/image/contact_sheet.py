@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
+from raybatch.image.loss import is_deep
+
 _MARGIN = 6
 _CAPTION = 16
 
@@ -47,7 +49,7 @@ def contact_sheet(
 
 
 def _shown(image: Any, largest_edge: int | None) -> Image.Image:
-    if not isinstance(image, Image.Image):
+    if not isinstance(image, Image.Image) or is_deep(image.mode):
         image = Image.fromarray(_pixels(np.asarray(image)))
     # Over the sheet's white, as a page would show what is transparent.
     shown = Image.new("RGB", image.size, "white")

@@ -17,6 +17,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from raybatch.errors import ImageReadError
 from raybatch.image.jpeg import SCALES, decode_part, is_usable
 from raybatch.image.jpeg_header import MAGIC, JpegHeader, header
+from raybatch.image.loss import is_deep, tell_loss
 from raybatch.image.resampling import Part, Pixels, as_image, can_write, reduced
 from raybatch.image.truncation import truncated_as
 from raybatch.image.view import Size, View, needed_part
@@ -80,6 +81,8 @@ class Decoding:
 
     def finished(self, image: Image.Image) -> Image.Image:
         """Return a decoded image on its background, in its mode."""
+        if self.mode is not None and image.mode != self.mode and is_deep(image.mode):
+            tell_loss(image, self.mode)
         if self.background is not None:
             image = on_background(image, self.background)
         return image if self.mode is None else converted(image, self.mode)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from raybatch.notices import Notice
 from raybatch.order import Place, RandomKeys, Rows
 from raybatch.sources import BadSample
 
@@ -46,7 +47,7 @@ class Result(NamedTuple):
 
     `valid` rows of the batch are samples; there is none if it `is_empty`: all its samples are bad. `bad` are the samples that could not be read:
     those that were skipped or replaced, or the one that the error is about. `seconds` has the time that each stage
-    took; "other" is what belongs to none.
+    took; "other" is what belongs to none. `notices` are what a worker has to tell.
     """
 
     batch: Any = None
@@ -55,3 +56,4 @@ class Result(NamedTuple):
     seconds: Mapping[str, float] = _NONE
     error: Any = None
     is_empty: bool = False
+    notices: tuple[Notice, ...] = ()

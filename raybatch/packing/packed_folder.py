@@ -15,12 +15,14 @@ from raybatch.errors import PackError
 from raybatch.packing.arrow_file import FileRows
 from raybatch.packing.provenance import check_same
 from raybatch.sources import BadSampleLedger
+from raybatch.stores.hidden import is_hidden
+from raybatch.stores.local_path import local_path
 
 
 @contextmanager
 def pack_folder(directory: str | os.PathLike[str]) -> Iterator[PackFolder]:
     """Give the folder `directory`, made if need be, of which this process is the one writer inside the `with`."""
-    path = Path(directory)
+    path = local_path(directory)
     path.mkdir(parents=True, exist_ok=True)
     lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -66,12 +68,12 @@ class PackFolder:
         at = next((name for name in (MANIFEST, UNFINISHED) if (self.path / name).exists()), None)
         where = os.fspath(self.path)
         if at is None:
-            if any(entry.name[0] != "." for entry in self.path.iterdir()):
+            if not all(is_hidden(entry.name) for entry in self.path.iterdir()):
                 raise FileExistsError(f"{where!r} is not empty, and holds no packed files")
             return
         found = Manifest.load(self.path / at)
         # What was being written when an earlier packing was killed.
-        for aside in (*self.path.glob(".*.arrow*"), *self.path.glob("._*.json*")):
+        for aside in (*self.path.glob(".*.arrow*"), *self.path.glob(".*.json*")):
             aside.unlink()
         if not found.files and not any(self.path.glob("[!.]*.arrow")):
             return  # stopped so early, or over so bad an argument, it binds nobody
@@ -148,7 +150,7 @@ def verify(directory: str | os.PathLike[str]) -> Iterator[PackFault]:
     Every byte is read, and compared by the CRC-32 of its file. FileNotFoundError for a folder without packed
     files, PackError for one whose packing has not ended, both at once.
     """
-    folder = Path(directory)
+    folder = local_path(directory)
     files = load_manifest(folder).files
     faults = ((folder / file.name, file.fault(folder, in_full=True)) for file in files)
     return (PackFault(os.fspath(path), fault) for path, fault in faults if fault is not None)

@@ -71,7 +71,7 @@ def pack(
     `bad_samples` is "raise", "skip" (their rows are left out, so files differ in length), "replace", or a
     `BadSamples`. `progress_iter_func(batches, total=..., leave=False)` wraps the iteration; `tqdm.tqdm` is one.
 
-    ValueError for a source without samples, or names that are not one an array; TypeError for a source without end,
+    ValueError for a source without samples, a `directory` that is a URL, or names that are not one an array; TypeError for a source without end,
     names that are no strings, or what cannot be a column; PackError if the folder was packed from another source or
     with other settings, naming what differs, or is being packed by another process; FileExistsError if something
     else is in it; BatchError for a batch that cannot be made.

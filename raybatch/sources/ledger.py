@@ -16,18 +16,18 @@ import pyarrow.parquet
 
 from raybatch.order import Place
 from raybatch.stores.aside import written_aside
+from raybatch.stores.local_path import local_path
+from raybatch.stores.paths import as_path_array, path_array, path_names
 
-_SCHEMA = pa.schema(
-    [
-        ("index", pa.int64()),
-        ("error", pa.string()),
-        ("message", pa.string()),
-        ("path", pa.string()),
-        ("member", pa.list_(pa.int64())),
-        ("epoch", pa.int64()),
-        ("batch", pa.int64()),
-    ]
-)
+_COLUMNS: list[tuple[str, pa.DataType]] = [
+    ("index", pa.int64()),
+    ("error", pa.string()),
+    ("message", pa.string()),
+    ("path", pa.string()),
+    ("member", pa.list_(pa.int64())),
+    ("epoch", pa.int64()),
+    ("batch", pa.int64()),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,25 +100,45 @@ class BadSampleLedger:
         return f"{type(self).__name__}({list(self)})"
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a Parquet file (`.parquet`) or one with a JSON object a line (`.jsonl`), a sample a row."""
-        target = Path(path)
+        """Write a Parquet file (`.parquet`) or one with a JSON object a line (`.jsonl`), a sample a row.
+
+        Of Parquet, a column of text that is not all valid UTF-8, such as a path, is one of bytes. ValueError for another
+        suffix, and for a URL.
+        """
+        target = local_path(path)
+        is_parquet = _is_parquet(target)
         rows = [dataclasses.asdict(sample) for sample in self]
         with written_aside(target) as aside:
-            if _is_parquet(target):
-                columns = {name: [row[name] for row in rows] for name in _SCHEMA.names}
-                pa.parquet.write_table(pa.table(columns, _SCHEMA), aside)
+            if is_parquet:
+                columns = [_column([row[name] for row in rows], kind) for name, kind in _COLUMNS]
+                pa.parquet.write_table(pa.table(columns, [name for name, _ in _COLUMNS]), aside)
             else:
                 aside.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> BadSampleLedger:
         """Return the ledger that `save` wrote."""
-        target = Path(path)
+        target = local_path(path)
         if _is_parquet(target):
-            rows = pa.parquet.read_table(target, schema=_SCHEMA).to_pylist()
+            table = pa.parquet.read_table(target)
+            columns = [_values(table[name], kind) for name, kind in _COLUMNS]
+            names = [name for name, _ in _COLUMNS]
+            rows = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
         else:
             rows = [json.loads(line) for line in target.read_text("utf-8").splitlines()]
         return cls(BadSample(**{**row, "member": tuple(row["member"])}) for row in rows)
+
+
+def _column(values: list[Any], kind: pa.DataType) -> pa.Array:
+    return path_array(values) if pa.types.is_string(kind) else pa.array(values, kind)
+
+
+def _values(column: pa.ChunkedArray, kind: pa.DataType) -> list[Any]:
+    """Return the values of a column of `kind`; ValueError if it is of another."""
+    if pa.types.is_string(kind):
+        return path_names(as_path_array(column))
+    values: list[Any] = column.cast(kind).to_pylist()
+    return values
 
 
 def _is_parquet(path: Path) -> bool:

@@ -9,20 +9,31 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from raybatch.stores.local_path import local_path
+
 
 @contextmanager
 def written_aside(path: str | os.PathLike[str], *, synced: bool = False) -> Iterator[Path]:
     """Give a path beside `path` to write a file or a folder to; it is renamed on success, and removed on failure.
 
-    With `synced`, a file is on the disk before it is renamed.
+    It has the same suffix, and is `path` itself for a device or a pipe. With `synced`, a file is on the disk before it is
+    renamed. ValueError if `path` is a URL; an OSError, such as that of a full disk, names `path`.
     """
-    target = Path(path)
-    aside = target.with_name(f".{target.name}.{os.getpid()}.{threading.get_ident()}")
+    target = local_path(path)
+    if target.exists() and not (target.is_file() or target.is_dir()):
+        yield target
+        return
+    aside = target.with_name(f".{os.getpid()}.{threading.get_ident()}.{target.name}")
     try:
         yield aside
         if synced:
             _sync(aside)
         aside.replace(target)
+    except OSError as error:
+        # What the system says of a write names no file, or that aside. Other errors are about other files.
+        if error.errno is None or not str(error.filename or aside).startswith(str(aside)):
+            raise
+        raise OSError(error.errno, os.strerror(error.errno), str(target)) from error
     finally:
         if aside.is_dir():
             shutil.rmtree(aside)

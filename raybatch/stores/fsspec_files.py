@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import fsspec
 import fsspec.core
 
@@ -19,7 +21,14 @@ class FsspecFiles(RemoteFiles):
         return data
 
     def _names(self, root: str, depth: int | None) -> list[str]:
-        paths = self.filesystem.find(root, maxdepth=depth)
+        return self._relative(root, self.filesystem.find(root, maxdepth=depth))
+
+    def _folders(self, root: str) -> list[str]:
+        entries = self.filesystem.ls(root, detail=True)
+        folders = [entry["name"] for entry in entries if entry["type"] == "directory"]
+        return [name.rstrip("/") for name in self._relative(root, folders)]
+
+    def _relative(self, root: str, paths: Iterable[str]) -> list[str]:
         # Some file systems begin their paths with a slash, whether that was given or not.
         prefix = self.filesystem._strip_protocol(root).strip("/") + "/"
         return [path.lstrip("/").removeprefix(prefix.lstrip("/")) for path in paths]

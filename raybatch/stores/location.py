@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.fs
 
+from raybatch.stores.hidden import is_hidden
 from raybatch.stores.paths import as_path_array, path_names
 from raybatch.stores.remote import RemoteFiles, Retries
 from raybatch.stores.secrets import (
@@ -70,16 +71,23 @@ class LocalFiles:
         status = os.stat(path)
         return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
 
-    def below(self, root: str, depth: int | None = None) -> Iterator[list[str]]:
+    def below(
+        self, root: str, depth: int | None = None, *, hidden: bool = False
+    ) -> Iterator[list[str]]:
         """Iterate over runs of the names of all files below the folder `root`, relative to it, sorted.
 
         The files are told from folders by what the folder says of them. Links are followed, and each folder is
-        read once. `depth=1` leaves out the folders in it, and so on. NotADirectoryError if `root` is none.
+        read once. `depth=1` leaves out the folders in it, and so on; what is hidden is there with `hidden` only.
+        NotADirectoryError if `root` is none.
         """
-        folder = root or os.curdir
-        if not os.path.isdir(folder):
-            raise NotADirectoryError(f"not a directory: {root!r}")
-        return _walk(os.path.join(folder, ""), "", depth, set())
+        return _walk(_existing(root), "", depth, hidden, set())
+
+    def folders(self, root: str) -> list[str]:
+        """Return the names of the folders in `root`, sorted, without the hidden ones; NotADirectoryError as for `below`."""
+        with os.scandir(_existing(root)) as entries:
+            return sorted(
+                entry.name for entry in entries if not is_hidden(entry.name) and entry.is_dir()
+            )
 
     def join(self, root: str, names: list[str]) -> list[str]:
         """Return the paths of `names` below `root`."""
@@ -87,8 +95,16 @@ class LocalFiles:
         return [prefix + name for name in names]
 
 
+def _existing(root: str) -> str:
+    """Return `root` with a slash at its end; NotADirectoryError if it is no folder."""
+    folder = root or os.curdir
+    if not os.path.isdir(folder):
+        raise NotADirectoryError(f"not a directory: {root!r}")
+    return os.path.join(folder, "")
+
+
 def _walk(
-    root: str, folder: str, depth: int | None, seen: set[tuple[int, int]]
+    root: str, folder: str, depth: int | None, hidden: bool, seen: set[tuple[int, int]]
 ) -> Iterator[list[str]]:
     status = os.stat(root + folder)
     if (status.st_dev, status.st_ino) in seen:
@@ -96,7 +112,11 @@ def _walk(
     seen.add((status.st_dev, status.st_ino))
     with os.scandir(root + folder) as entries:
         # With its slash, a folder stands where the paths below it do in their order: after `a-b`, before `ab`.
-        names = sorted(entry.name + "/" if entry.is_dir() else entry.name for entry in entries)
+        names = sorted(
+            entry.name + "/" if entry.is_dir() else entry.name
+            for entry in entries
+            if hidden or not is_hidden(entry.name)
+        )
     run: list[str] = []
     for name in names:
         if name[-1] != "/":
@@ -104,7 +124,8 @@ def _walk(
         elif depth is None or depth > 1:
             yield run
             run = []
-            yield from _walk(root, folder + name, None if depth is None else depth - 1, seen)
+            deeper = None if depth is None else depth - 1
+            yield from _walk(root, folder + name, deeper, hidden, seen)
     yield run
 
 
@@ -121,6 +142,10 @@ class ArrowFiles(RemoteFiles):
         start = len(selector.base_dir) + 1 if selector.base_dir else 0
         infos = self.filesystem.get_file_info(selector)
         return [info.path[start:] for info in infos if info.type == pa.fs.FileType.File]
+
+    def _folders(self, root: str) -> list[str]:
+        infos = self.filesystem.get_file_info(pa.fs.FileSelector(root.rstrip("/")))
+        return [info.base_name for info in infos if info.type == pa.fs.FileType.Directory]
 
 
 class UrlFiles:
@@ -164,10 +189,17 @@ class UrlFiles:
         )
         return found
 
-    def below(self, root: str, depth: int | None = None) -> Iterator[list[str]]:
+    def below(
+        self, root: str, depth: int | None = None, *, hidden: bool = False
+    ) -> Iterator[list[str]]:
         """Iterate over runs of the names of all files below `root`, as `LocalFiles.below` does; not quoted."""
         store, own_root = self._store_of(root)
-        return store.below(own_root, depth)
+        return store.below(own_root, depth, hidden=hidden)
+
+    def folders(self, root: str) -> list[str]:
+        """Return the names of the folders in `root`, as `LocalFiles.folders` does; not quoted."""
+        store, own_root = self._store_of(root)
+        return store.folders(own_root)
 
     def join(self, root: str, names: list[str]) -> list[str]:
         """Return the paths or URLs of `names` below `root`."""
@@ -261,9 +293,13 @@ class Location:
         """Return the file, open or in memory; OSError if it cannot be read, remote ones after some retries."""
         return self._store.open(self.path)
 
-    def below(self, depth: int | None = None) -> Iterator[list[str]]:
+    def below(self, depth: int | None = None, *, hidden: bool = False) -> Iterator[list[str]]:
         """Iterate over runs of the names of all files below it, as `LocalFiles.below` does."""
-        return self._store.below(self.path, depth)
+        return self._store.below(self.path, depth, hidden=hidden)
+
+    def folders(self) -> list[str]:
+        """Return the names of the folders in it, as `LocalFiles.folders` does."""
+        return self._store.folders(self.path)
 
     def join(self, names: list[str]) -> list[str]:
         """Return the paths or URLs of `names` below it."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import IO, Any, TypeVar
 
+from raybatch.stores.hidden import is_hidden
 from raybatch.stores.secrets import call_without_secrets
 
 T = TypeVar("T")
@@ -64,7 +65,7 @@ class Retries:
 
 
 class RemoteFiles:
-    """The files of a file system on other machines; a subclass implements `_read` and `_names`."""
+    """The files of a file system on other machines; a subclass implements `_read`, `_names` and `_folders`."""
 
     def __init__(self, filesystem: Any, retries: Retries | None = None) -> None:
         self.filesystem = filesystem
@@ -78,9 +79,16 @@ class RemoteFiles:
         """Return (): to ask a store costs about as much as to read the file."""
         return ()
 
-    def below(self, root: str, depth: int | None = None) -> Iterator[list[str]]:
+    def below(
+        self, root: str, depth: int | None = None, *, hidden: bool = False
+    ) -> Iterator[list[str]]:
         """Iterate over runs of the names of all files below `root`, as `LocalFiles.below` does."""
-        yield sorted(self._call(lambda one: self._names(one, depth), root))
+        names = self._call(lambda one: self._names(one, depth), root)
+        yield sorted(name for name in names if hidden or not is_hidden(name))
+
+    def folders(self, root: str) -> list[str]:
+        """Return the names of the folders in `root`, as `LocalFiles.folders` does."""
+        return sorted(name for name in self._call(self._folders, root) if not is_hidden(name))
 
     def join(self, root: str, names: list[str]) -> list[str]:
         """Return the paths of `names` below `root`."""
@@ -96,4 +104,8 @@ class RemoteFiles:
 
     def _names(self, root: str, depth: int | None) -> list[str]:
         """Return the names of all files below `root`, relative to it."""
+        raise NotImplementedError
+
+    def _folders(self, root: str) -> list[str]:
+        """Return the names of the folders in `root`."""
         raise NotImplementedError

@@ -17,6 +17,7 @@ import pytest
 
 import raybatch as rb
 from raybatch.accessors import find_images
+from raybatch.stores.hidden import is_hidden
 from raybatch.stores.paths import path_names
 from tests.servers import SECRET, s3_filesystem, s3_url
 
@@ -34,10 +35,13 @@ NAMES = [
     "cat-b/a2.jpg",
     "cat-b.jpg/z.jpg",
     ".cache/x.jpg",
+    "dog/.ipynb_checkpoints/a-checkpoint.jpg",
+    "__MACOSX/dog/._a.jpg",
     "empty/none.csv",
 ]
-IMAGES = sorted(set(NAMES) - {"dog/readme.txt", "dog/.jpg", "empty/none.csv"})
-CLASSES = [".cache", "cat", "cat-b", "cat-b.jpg", "dog"]
+HIDDEN = {name for name in NAMES if "/." in f"/{name}"}
+IMAGES = sorted(set(NAMES) - HIDDEN - {"dog/readme.txt", "empty/none.csv"})
+CLASSES = ["cat", "cat-b", "cat-b.jpg", "dog", "empty"]
 
 
 @pytest.fixture
@@ -98,6 +102,37 @@ def test_a_pattern_matches_what_glob_matches(
         else:
             with pytest.raises((FileNotFoundError, NotADirectoryError)):
                 rb.image_glob(prefix + pattern)
+
+
+@pytest.mark.parametrize(
+    "left_behind", ["__MACOSX", "@eaDir", "lost+found", "$RECYCLE.BIN", "System Volume Information"]
+)
+def test_what_systems_leave_behind_is_no_class_and_no_image(tree: Path, left_behind: str) -> None:
+    wanted = rb.image_folder(tree)
+    for folder in (tree / left_behind, tree / "cat" / left_behind):
+        folder.mkdir(exist_ok=True)
+        (folder / "a.jpg").touch()
+    images = rb.image_folder(tree)
+    assert images.table.equals(wanted.table, check_metadata=True)
+    assert find_images(tree) == wanted.paths.to_pylist()
+    assert rb.image_glob(tree / "**/*.jpg").to_pylist() == [
+        path for path in find_images(tree) if path.endswith(".jpg")
+    ]
+    # Who names them, means them.
+    assert rb.image_glob(tree / left_behind / "*").to_pylist() == [f"{tree}/{left_behind}/a.jpg"]
+    inner = rb.image_glob(tree / "c*" / left_behind / "*.jpg").to_pylist()
+    assert inner == [f"{tree}/cat/{left_behind}/a.jpg"]
+    assert len(find_images(tree / left_behind)) == 1
+
+
+def test_a_folder_that_may_not_be_read_is_no_matter_if_it_is_hidden(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tree / "lost+found").mkdir()
+    read = recorded(monkeypatch, "scandir")
+    find_images(tree)
+    assert read
+    assert not any(is_hidden(os.path.relpath(path, tree)) for path in read if path != f"{tree}/")
 
 
 def recorded(monkeypatch: pytest.MonkeyPatch, function: str) -> list[str]:

@@ -203,3 +203,11 @@ def test_what_else_is_in_the_folder_is_left_alone(photos: list[str], tmp_path: P
     with pytest.raises(FileExistsError, match="is not empty, and holds no packed files"):
         rb.pack(photo_source(photos), tmp_path)
     assert contents(tmp_path) == {"thesis.txt": b"mine"}
+
+
+def test_a_new_disk_with_what_its_system_puts_there_is_packed_into(
+    photos: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "lost+found").mkdir()
+    rb.pack(photo_source(photos), tmp_path)
+    assert len(rb.PackedAccessor(tmp_path)) == 40

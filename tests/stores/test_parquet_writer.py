@@ -90,7 +90,8 @@ def test_many_files_are_written_as_a_whole(photos: list[str], tmp_path: Path) ->
     with pytest.raises(FileExistsError, match="no empty folder"):
         rb.to_parquet(photos, out, rows_per_file=15)
     # `missing` fails in the second file, and leaves neither.
-    for options in ({}, {"rows_per_file": 20}):
+    layouts: list[dict[str, Any]] = [{}, {"rows_per_file": 20}]
+    for options in layouts:
         with pytest.raises(SampleReadError, match=r"cannot read sample 40, .*missing"):
             rb.to_parquet([*photos, str(tmp_path / "missing.jpg")], tmp_path / "new", **options)
     assert sorted(os.listdir(tmp_path)) == ["out"]

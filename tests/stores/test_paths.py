@@ -135,7 +135,7 @@ def test_a_folder_for_each_class_gives_paths_labels_and_names(
 ) -> None:
     paths, labels, classes = image_folder(as_root(tree))
     wanted = [str(tree / name) for name in ("cat/c.jpeg", "cat/deep/b.png", "dog/a.JPG")]
-    assert (paths, classes) == (wanted, ["cat", "dog"])
+    assert (paths, classes) == (wanted, ["cat", "dog", "empty"])
     assert find_images(tree) == wanted
     np.testing.assert_array_equal(labels, np.array([0, 0, 1]), strict=True)
 

@@ -9,6 +9,7 @@ import ray
 from ray import exceptions as ray_errors
 
 from raybatch.making import Request, Result
+from raybatch.notices import tell
 from raybatch.pools.ray.actors import RayActor
 from raybatch.pools.ray.crew import Crew
 from raybatch.pools.ray.failures import Kind, explained, kind_of
@@ -127,6 +128,8 @@ class RaySession:
             return self._failed(ref, kind_of(error), error)
         result, seconds, store_s, loading_s = made
         result = result._replace(batch=with_small_members_copied(result.batch))
+        for notice in result.notices:
+            tell(*notice)
         self.hand_over += HandOver(store_s, time.perf_counter() - start)
         placed, silent_s = self._end(ref, seconds)
         # That a worker loads the source is no silence.

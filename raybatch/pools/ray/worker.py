@@ -22,6 +22,7 @@ from raybatch.accessors import row_executor
 from raybatch.errors import RemoteError
 from raybatch.making import Result, make
 from raybatch.memory import ReusedMemory, batches_in
+from raybatch.notices import hold, taken
 from raybatch.pools.ray.hosts import WorkerFacts, address, advice
 from raybatch.pools.ray.packed_error import with_error_packed
 from raybatch.pools.ray.program import Program
@@ -44,6 +45,7 @@ class BatchWorker:
     """The class of the actors: one batch at a time, its rows on `threads` threads."""
 
     def __init__(self, threads: int, program: Program, setup: bytes | None) -> None:
+        hold()
         self._setup_error = _error_of_setup(program, setup)
         self._executor = ThreadPoolExecutor(threads) if threads > 1 else None
         # Ray has copied a batch into its store before it asks for the next.
@@ -105,7 +107,7 @@ class BatchWorker:
                 result = Result(error=error)
             else:
                 result = make(source, request)
-        result = with_error_packed(result)
+        result = with_error_packed(result)._replace(notices=taken())
         self._returned_at = time.thread_time()
         loading_s, self._loading_s = self._loading_s, 0.0
         return result, time.perf_counter() - start, stored_s, loading_s

@@ -1,0 +1,40 @@
+"""`--classes`: which number a class has, as another folder or file has it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from raybatch.accessors import ImageList, is_packed
+from raybatch.accessors.packed import load_manifest
+from raybatch.stores.listing import numbered
+from raybatch.stores.location import Location
+
+
+def class_list(path: str) -> list[str]:
+    """Return the names of the classes in their order: of a folder, of packed files, of an `ImageList`, or the lines of a text."""
+    try:
+        if "://" in path or os.path.isdir(path):
+            packed = "://" not in path and is_packed(path)
+            known = load_manifest(Path(path)).classes if packed else Location(path).folders()
+        elif path.endswith(".parquet"):
+            known = ImageList.load(path).classes
+        else:
+            lines = Path(path).read_bytes().splitlines()
+            known = [os.fsdecode(line.strip()) for line in lines if line.strip()]
+        if not known:
+            raise ValueError("there are none in it")
+        return numbered(known, ())
+    except (OSError, ValueError) as error:
+        raise click.BadParameter(f"{path!r} says nothing of classes: {error}") from error
+
+
+classes_option = click.option(
+    "--classes",
+    type=class_list,
+    metavar="PATH",
+    help="Number the classes as they are in this folder of class folders or packed files, list of images (.parquet), "
+    "or text file with a name a line.  [default: those of DIRECTORY, sorted]",
+)

@@ -1,0 +1,35 @@
+"""Conversions that lose what is in an image: told, since Pillow does them in silence."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image, ImageMode
+
+from raybatch.notices import is_told, subject, tell
+
+
+def is_deep(mode: str) -> bool:
+    """Return whether the pixels of `mode` have more than 8 bits: 16 or 32, or floats."""
+    return mode[0] in "IF"
+
+
+def tell_loss(stored: Image.Image, mode: str) -> None:
+    """Tell if the values of `stored`, an image of a deep mode, are not those that it has in `mode`; the first such image only.
+
+    Pillow cuts them off at the ends of the range, which makes most 16-bit images white, and takes the fractions away.
+    """
+    key = f"{stored.mode} as {mode}"
+    kept = np.dtype(ImageMode.getmode(mode).typestr)
+    if kept.kind == "f" or is_told(key):
+        return
+    values, most = np.asarray(stored), 255 if kept.kind == "b" else np.iinfo(kept).max
+    low, high = values.min(), values.max()
+    has_fractions = values.dtype.kind == "f" and bool((values != np.rint(values)).any())
+    if low < 0 or high > most or has_fractions:
+        own = "I;16" if stored.mode.startswith("I;16") else stored.mode
+        name = repr(subject()) if subject() else "an image"
+        tell(
+            f"{name} has values from {low} to {high}, and mode={mode!r} has whole numbers from 0 to {most}: "
+            f"those outside become the nearest of these. mode={own!r} keeps them. (Told of the first such image.)",
+            key,
+        )

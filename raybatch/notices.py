@@ -1,0 +1,95 @@
+"""Lines that a user must see: each is told once, by the program's logging or else on the standard error.
+
+A worker in another process holds what it has to tell; its lines travel with its result to the consumer, who tells them.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from collections.abc import Callable
+from typing import NamedTuple
+
+_log = logging.getLogger("raybatch")
+
+
+class Notice(NamedTuple):
+    """The `text` to tell; of all notices with one `key`, the first is told."""
+
+    text: str
+    key: str
+
+
+class _OfThread(threading.local):
+    name_of: Callable[[], str] | None = None
+
+
+_current = _OfThread()
+_told: dict[str, Notice] = {}
+_held: dict[str, Notice] | None = None
+
+
+def tell(text: str, key: str | None = None) -> None:
+    """Tell `text`, or hold it in a worker, unless one of that key came before; the key is by default the text."""
+    key = text if key is None else key
+    notice = Notice(text, key)
+    if _held is not None:
+        _held.setdefault(key, notice)
+        return
+    # Of several threads, one is the first.
+    if _told.setdefault(key, notice) is not notice:
+        return
+    if _is_configured():
+        _log.warning("%s", text)
+    else:
+        sys.stderr.write(f"raybatch: {text}\n")
+
+
+def is_told(key: str) -> bool:
+    """Return whether `tell` has nothing to do for a notice of that key."""
+    return key in (_told if _held is None else _held)
+
+
+class about:  # noqa: N801 - it is used as a function is
+    """What is told in the block is about what `name_of()` returns, such as a path."""
+
+    __slots__ = ("_name_of", "_outer")
+
+    def __init__(self, name_of: Callable[[], str]) -> None:
+        self._name_of = name_of
+
+    def __enter__(self) -> None:
+        self._outer = _current.name_of
+        _current.name_of = self._name_of
+
+    def __exit__(self, *exception: object) -> None:
+        _current.name_of = self._outer
+
+
+def subject() -> str:
+    """Return what this thread is at; "" if nobody has said so."""
+    return "" if _current.name_of is None else _current.name_of()
+
+
+def hold() -> None:
+    """From here on, hold notices in this process for `taken`."""
+    global _held
+    _held = {}
+
+
+def taken() -> tuple[Notice, ...]:
+    """Return the notices that were held, and hold them no longer."""
+    global _held
+    taken, _held = _held, {}
+    return tuple((taken or {}).values())
+
+
+def _is_configured() -> bool:
+    """Return whether the program has said where what raybatch logs is to go."""
+    logger: logging.Logger | None = _log
+    while logger is not None:
+        if any(not isinstance(handler, logging.NullHandler) for handler in logger.handlers):
+            return True
+        logger = logger.parent if logger.propagate else None
+    return False

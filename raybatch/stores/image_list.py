@@ -1,0 +1,78 @@
+"""Images with labels, which are kept in a file."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet
+
+from raybatch.stores.aside import written_aside
+from raybatch.stores.location import Locations
+from raybatch.stores.paths import path_names
+from raybatch.stores.secrets import hold_credentials
+
+_CLASSES = b"raybatch.classes"
+
+
+class ImageList:
+    """Images with labels: `paths`, an Arrow array of strings, `labels`, int64 `(n,)`, and `classes`, their names.
+
+    `paths, labels, classes = images` gives the paths as a list of str, which takes far more memory than the
+    array. Accessors take the array: `ImageFileAccessor(images.paths)`.
+
+    ValueError if there are not as many labels as paths, or a label is no position in `classes`.
+    """
+
+    def __init__(self, paths: Any, labels: npt.ArrayLike, classes: list[str]) -> None:
+        self.paths: pa.Array = Locations(paths).array
+        self.labels: npt.NDArray[np.int64] = np.array(labels, dtype=np.int64)
+        self.classes = list(classes)
+        if self.labels.shape != (len(self.paths),):
+            raise ValueError(
+                f"{len(self.paths)} paths need as many labels, not an array {self.labels.shape}"
+            )
+        wrong = (self.labels < 0) | (self.labels >= len(self.classes))
+        if wrong.any():
+            label = self.labels[wrong.argmax()]
+            raise ValueError(f"label {label} is none of the {len(self.classes)} classes")
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((path_names(self.paths), self.labels, self.classes))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self.paths)} images, {len(self.classes)} classes)"
+
+    @property
+    def table(self) -> pa.Table:
+        """An Arrow table with the columns `path`, string, and `label`, int64; the classes are in its metadata.
+
+        Paths that are not all valid UTF-8 are a column of bytes.
+        """
+        metadata = {_CLASSES: json.dumps(self.classes)}
+        return pa.table({"path": self.paths, "label": self.labels}).replace_schema_metadata(
+            metadata
+        )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write `table` as a Parquet file; ValueError if the paths are URLs that hold credentials."""
+        if hold_credentials(self.paths):
+            raise ValueError(
+                "the paths hold credentials, which do not belong in a file: list with filesystem= instead"
+            )
+        with written_aside(path) as aside:
+            pa.parquet.write_table(self.table, aside)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> ImageList:
+        """Return the list that `save` wrote; ValueError if `path` is another Parquet file."""
+        table = pa.parquet.read_table(path)
+        classes = (table.schema.metadata or {}).get(_CLASSES)
+        if classes is None or table.schema.names != ["path", "label"]:
+            raise ValueError(f"{os.fspath(path)!r} is no list of images that raybatch has saved")
+        return cls(table["path"], table["label"].to_numpy(), json.loads(classes))

@@ -1,0 +1,70 @@
+"""The files that a pattern matches, here or anywhere."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any
+from urllib.parse import unquote
+
+import pyarrow as pa
+
+from raybatch.stores.hidden import HIDDEN, is_hidden
+from raybatch.stores.location import Location
+from raybatch.stores.paths import joined, path_array
+
+_SHOWN = rf"(?!{HIDDEN})"
+_ANY_FOLDERS = rf"(?:{_SHOWN}[^/]+/)*"
+_TOKEN = re.compile(r"\*+|\?|\[!?\]?[^\]]*\]|.", re.DOTALL)
+
+
+def image_glob(pattern: str | os.PathLike[str], *, filesystem: Any = None) -> pa.Array:
+    """Return the paths of the files that `pattern` matches, sorted, as an Arrow array for an accessor.
+
+    The pattern is that of `glob.glob(pattern, recursive=True)`: `*`, `?` and `[a-z]` are parts of a name, `**` is
+    any number of folders, and names that begin with a dot are matched by a dot only. As `find_images` does, it leaves
+    out what systems leave behind, such as `__MACOSX`, unless that is named. It is a path here, a URL, in
+    which `?` begins the query, or a path in `filesystem`, as for `ImageFileAccessor`. Only the folders below the
+    first part that is no plain name are read, and no deeper than the pattern goes.
+
+    FileNotFoundError if no file matches, NotADirectoryError if there is no folder to look in.
+    """
+    whole = Location(pattern, filesystem)
+    text, query = whole.split_query()
+    magic = re.search(r"[*?\[]", text)
+    cut = text.rfind("/", 0, magic.start() if magic else None) + 1
+    root, rest = text[:cut], text[cut:]
+    parts = (unquote(rest) if whole.is_quoted else rest).split("/")
+    matches = re.compile(_regex(parts), re.DOTALL).fullmatch
+    depth = None if "**" in parts else len(parts)
+    hidden = any(map(is_hidden, parts))
+    found = []
+    folder = Location(root + query, filesystem)
+    for names in folder.below(depth, hidden=hidden):
+        names = [name for name in names if matches(name)]
+        if names:
+            found.append(path_array(folder.join(names)))
+    if not found:
+        raise FileNotFoundError(f"no file matches {whole!r}")
+    return joined(found)
+
+
+def _regex(parts: list[str]) -> str:
+    folders = [_ANY_FOLDERS if part == "**" else _name_regex(part) + "/" for part in parts[:-1]]
+    last = _ANY_FOLDERS + _name_regex("*") if parts[-1] == "**" else _name_regex(parts[-1])
+    return "".join(folders) + last
+
+
+def _name_regex(part: str) -> str:
+    regex = "" if is_hidden(part) else _SHOWN
+    for token in _TOKEN.findall(part):
+        if token[0] == "*":
+            regex += "[^/]*"
+        elif token == "?":
+            regex += "[^/]"
+        elif token[0] == "[" and len(token) > 2:
+            inside = token[1:-1].replace("\\", r"\\").replace("[", r"\[")
+            regex += f"(?!/)[{'^' + inside[1:] if inside[0] == '!' else inside}]"
+        else:
+            regex += re.escape(token)
+    return regex
