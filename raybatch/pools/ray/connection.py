@@ -11,6 +11,7 @@ import time
 import ray
 
 from raybatch.errors import PoolError
+from raybatch.pools.ray.signals import exit_on_sigterm, signal_handlers_kept
 
 _SAME_SESSION_S = 0.2
 
@@ -59,7 +60,8 @@ class RayConnection:
                 return
             self._own.holders.discard(id(self))
             if not self._own.holders and self.is_alive():
-                ray.shutdown()
+                with signal_handlers_kept():
+                    ray.shutdown()
 
 
 class _OwnConnection:
@@ -73,9 +75,11 @@ class _OwnConnection:
         self.is_local = address in (None, "local")
         self.holders: set[int] = set()
         try:
-            _init(address)
+            with signal_handlers_kept():
+                _init(address)
         except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
             raise PoolError(f"cannot connect to Ray at {address!r}: {error}") from error
+        exit_on_sigterm()
         self.session = _session()
 
 
