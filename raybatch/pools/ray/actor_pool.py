@@ -39,8 +39,8 @@ class RayActorPool(WorkerPool):
     None stands for as many as the hosts of the cluster have room for; it follows hosts that join and leave. The
     pool joins the cluster at `address`, or in the environment's RAY_ADDRESS; uses a Ray that the program has started; and
     otherwise starts one on this machine that ends with the pool. Each actor makes one batch at a time, its
-    rows on `threads_per_actor` threads. Where Ray cannot start a single actor within `start_timeout_s` seconds,
-    iterating raises PoolError.
+    rows on `threads_per_actor` threads. Where no Ray answers at the address within `start_timeout_s` seconds, that is
+    PoolError; where Ray cannot start a single actor within as many, iterating raises it.
 
     Each actor asks Ray for `num_cpus_per_actor` CPUs and for `resources`, on a host whose labels are those of
     `label_selector`, such as `{"role": "loader"}` or `{"ray.io/node-id": "!" + node_id}` (Ray 2.49 or later).
@@ -84,7 +84,7 @@ class RayActorPool(WorkerPool):
             dict(resources or {}),
             dict(label_selector or {}),
         )
-        connection = RayConnection(address)
+        connection = RayConnection(address, start_timeout_s)
         try:
             strategy = self._scheduling_strategy(scheduling_strategy)
             options = replace(options, scheduling_strategy=strategy)
