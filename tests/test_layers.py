@@ -19,6 +19,7 @@ NOTE = PACKAGE / "README.md"
 LAYERS = [
     "errors",
     "checks",
+    "notice",
     "stages",
     "arrays",
     "memory",
