@@ -18,8 +18,8 @@ PACKAGE = Path(raybatch.__file__).parent
 NOTE = PACKAGE / "README.md"
 LAYERS = [
     "errors",
-    "checks",
     "notice",
+    "checks",
     "stages",
     "arrays",
     "memory",

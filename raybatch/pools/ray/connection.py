@@ -11,6 +11,7 @@ import time
 import ray
 
 from raybatch.errors import PoolError
+from raybatch.pools.forks import is_without_its_ray, without_ray
 from raybatch.pools.ray.address import check_not_of_client, wait_for_ray
 from raybatch.pools.ray.signals import exit_on_sigterm, signal_handlers_kept
 
@@ -45,7 +46,7 @@ class RayConnection:
 
     def is_alive(self) -> bool:
         """Return whether this process is still connected to the Ray that it was connected to."""
-        if not ray.is_initialized():
+        if is_without_its_ray() or not ray.is_initialized():
             return False
         now = time.monotonic()
         if now >= self._look_again_at:
@@ -91,6 +92,8 @@ def _join(address: str | None, timeout_s: float) -> _OwnConnection | None:
     joining = address or os.environ.get("RAY_ADDRESS") or None
     check_not_of_client(joining)
     if ray.is_initialized():
+        if is_without_its_ray():
+            raise without_ray()
         own = _own if _own is not None and _own.holders and _own.session == _session() else None
         _check_same_cluster(address, None if own is None else own.address)
         return own
