@@ -25,6 +25,7 @@ from raybatch.pools.ray.keeper import SharedRoster
 from raybatch.pools.ray.metrics import RayMetrics
 from raybatch.pools.ray.packed_error import with_error_unpacked
 from raybatch.pools.ray.roster import PrivateRoster
+from raybatch.pools.ray.trial_group import in_own_group
 from raybatch.pools.ray.worker import RayConstant
 from raybatch.scheduling import Prefetch
 
@@ -45,7 +46,8 @@ class RayActorPool(WorkerPool):
     Each actor asks Ray for `num_cpus_per_actor` CPUs and for `resources`, on a host whose labels are those of
     `label_selector`, such as `{"role": "loader"}` or `{"ray.io/node-id": "!" + node_id}` (Ray 2.49 or later).
     They are spread over the hosts, or placed by another `scheduling_strategy` of Ray's, for which `num_actors`
-    must be given. The actors of a host that is drained get no more batches, and others take their place, as soon as the
+    must be given. In a placement group that takes in what its members start, such as that of a trial of Ray Tune, they
+    use its bundles if these have room, and else start outside of it, as a pool with a name does. The actors of a host that is drained get no more batches, and others take their place, as soon as the
     pool is used.
 
     Close the pool, use it in a `with`, or let go of it: the actors end with it. Loaders that use it keep it.
@@ -88,6 +90,8 @@ class RayActorPool(WorkerPool):
         try:
             strategy = self._scheduling_strategy(scheduling_strategy)
             options = replace(options, scheduling_strategy=strategy)
+            if name is None:
+                options = in_own_group(options)
             if connection.is_own_cluster:
                 # A Ray of our own serves nobody else, so its CPU count need not limit the actors.
                 num_actors = num_actors or capacity(options).room
