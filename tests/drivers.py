@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
+from typing import IO
 
 import psutil
 import ray
@@ -86,13 +87,17 @@ class Driver:
 
 
 def start(
-    program: str, env: Mapping[str, str] | None = None, arguments: Sequence[str] = ()
+    program: str,
+    env: Mapping[str, str] | None = None,
+    arguments: Sequence[str] = (),
+    stderr: IO[str] | None = None,
 ) -> Driver:
     return Driver(
         subprocess.Popen(
             [sys.executable, "-c", PREAMBLE + program, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=stderr,
             text=True,
             env=env,
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +19,6 @@ _TOO_FEW_OPEN_FILES = 1024
 
 # Ray gives its store this part of the memory, if it is not told otherwise.
 _STORE_SHARE = 0.3
-
-_CONNECT_TIMEOUT_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -109,11 +106,11 @@ def of_address(address: str | None) -> Finding:
             "cluster", OK, "none is named, so this machine alone was looked at (--address)"
         )
     if address.startswith("ray://"):
-        advice = (
-            "run the program on a host of the cluster, with HOST:PORT as address, or as `ray job submit`: "
-            "batches come through the object store of the host that the program runs on"
+        from raybatch.pools.ray.address import INSTEAD_OF_CLIENT  # loads ray
+
+        return Finding(
+            "cluster", PROBLEM, f"{address} is an address of Ray Client", INSTEAD_OF_CLIENT
         )
-        return Finding("cluster", PROBLEM, f"{address} is one of Ray Client", advice)
     return Finding("cluster", OK, address)
 
 
@@ -124,12 +121,15 @@ def of_address_file() -> Finding:
         address = path.read_text().strip()
     except OSError:
         return Finding("address file", OK, f"there is no {path}")
-    if is_answered(address):
+    from raybatch.pools.ray.address import fault_at  # loads ray
+
+    fault = fault_at(address)
+    if fault is None:
         return Finding("address file", OK, f"{address} answers")
     return Finding(
         "address file",
         PROBLEM,
-        f"{path} names {address}, where nothing answers: `ray.init()` without an address fails",
+        f"{path} names {address}, where no Ray answers ({fault}): `ray.init()` without an address fails",
         'remove that file, or call `ray.init(address="local")`; a raybatch pool does so by itself',
     )
 
@@ -145,16 +145,6 @@ def of_tokens(hosts: Mapping[str, HostFacts]) -> Finding:
         f"off on {', '.join(without)}: whoever reaches the cluster can run code on it",
         "set RAY_AUTH_MODE=token where Ray is started (2.52 or later), or see that nobody else reaches its ports",
     )
-
-
-def is_answered(address: str) -> bool:
-    """Return whether somebody takes a connection at `address`, HOST:PORT."""
-    host, _, port = address.rpartition(":")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_TIMEOUT_S).close()
-    except (OSError, ValueError):
-        return False
-    return True
 
 
 def _shared_memory(where: str, facts: HostFacts) -> Finding:

@@ -13,7 +13,6 @@ from raybatch.cli import diagnosis, options
 from raybatch.cli.diagnosis import PROBLEM, Finding
 from raybatch.cli.host_facts import HostFacts, look
 from raybatch.cli.output import Output
-from raybatch.errors import PoolError
 
 _STYLES = {"ok": "green", "warning": "yellow", "problem": "red"}
 
@@ -55,16 +54,7 @@ def _findings(paths: list[str], address: str | None) -> Iterator[Finding]:
     if address is None or cluster.status == PROBLEM:
         hosts["this machine"] = here
     else:
-        if ":" in address and not diagnosis.is_answered(address):
-            raise PoolError(
-                f"nothing answers at {address}: is Ray up there, and can it be reached from here?"
-            )
-        try:
-            answers = on_every_host(address, look, paths)
-        except PoolError as error:
-            hint = "If it asks for tokens, set RAY_AUTH_MODE=token here too"
-            raise PoolError(f"{error}. {hint}") from error
-        for where, (answer, store_bytes) in answers.items():
+        for where, (answer, store_bytes) in on_every_host(address, look, paths).items():
             if isinstance(answer, str):
                 advice = "see the logs of Ray there, and that its Python has what the program needs"
                 yield Finding(f"host {where}", PROBLEM, answer, advice)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from raybatch.checks import positive_int
-from raybatch.errors import PoolError
+from raybatch.errors import PoolError, WorkerLostError
 from raybatch.making import Request, Result, make
 from raybatch.pools.pool import WorkerPool
 from raybatch.pools.session import HandOver, Results
@@ -23,7 +23,7 @@ class ThreadPool(WorkerPool):
     """Makes batches on `num_threads` threads (None: one for each CPU of this machine).
 
     Sources are used by several threads at once, so their accessors and functions must allow that. Close the
-    pool, use it in a `with`, or let go of it: the threads end with it.
+    pool, use it in a `with`, or let go of it: the threads end with it. A process that is forked off has threads of its own.
     """
 
     def __init__(self, num_threads: int | None = None) -> None:
@@ -31,15 +31,17 @@ class ThreadPool(WorkerPool):
         if num_threads is not None:
             count = positive_int("num_threads", num_threads)
         self.num_threads = count
-        self._tasks = _TaskQueue(count)
-        for number in range(count):
-            threading.Thread(
-                target=_work, args=(self._tasks,), name=f"raybatch-{number}", daemon=True
-            ).start()
-        self._end = weakref.finalize(self, self._tasks.close)
+        self._start()
 
     def open(self, source: Any) -> ThreadSession:
-        return ThreadSession(self, self._tasks, source)
+        return ThreadSession(self, source)
+
+    def tasks(self) -> TaskQueue:
+        """Return the queue of the threads; in a process that was forked off theirs, of new ones: threads do not come along."""
+        if self._process != os.getpid() and self._end.alive:
+            self._end.detach()
+            self._start()
+        return self._tasks
 
     def default_prefetch(self) -> Prefetch:
         return Prefetch.for_workers(self.num_threads)
@@ -50,6 +52,15 @@ class ThreadPool(WorkerPool):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.num_threads,)
+
+    def _start(self) -> None:
+        self._process = os.getpid()
+        self._tasks = TaskQueue(self.num_threads)
+        for number in range(self.num_threads):
+            threading.Thread(
+                target=_work, args=(self._tasks,), name=f"raybatch-{number}", daemon=True
+            ).start()
+        self._end = weakref.finalize(self, self._tasks.close)
 
 
 class _Inbox:
@@ -70,7 +81,7 @@ class _Task:
     request: Request
 
 
-class _TaskQueue:
+class TaskQueue:
     """The one queue that all threads take from; None tells a thread to end."""
 
     def __init__(self, threads: int) -> None:
@@ -103,23 +114,46 @@ class ThreadSession:
     hand_over = HandOver()
     clock = staticmethod(time.monotonic)
 
-    def __init__(self, pool: ThreadPool, tasks: _TaskQueue, source: DataSource) -> None:
+    def __init__(self, pool: ThreadPool, source: DataSource) -> None:
         self._pool: ThreadPool | None = pool  # the threads live while the pool does
-        self._tasks = tasks
+        self._tasks = pool.tasks()
         self._inbox = _Inbox(source)
+        self._under_way: set[tuple[int, int]] = set()
+        self._lost: list[Completed | Failed] = []
         self._results = Results()
         self.fetch, self.discard = self._results.fetch, self._results.discard
 
     def submit(self, key: int, attempt: int, request: Request, avoid: frozenset[int]) -> None:
+        self._leave_parent()
         self._tasks.put(_Task(self._inbox, key, attempt, request))
+        self._under_way.add((key, attempt))
 
     def wait(self, timeout_s: float) -> list[Completed | Failed]:
+        self._leave_parent()
+        if self._lost:
+            lost, self._lost = self._lost, []
+            return lost
         try:
             # The longest wait that a lock can be asked for.
             ended = self._inbox.results.get(timeout=min(timeout_s, threading.TIMEOUT_MAX))
         except queue.Empty:
             return []
+        self._under_way.discard(ended[:2])
         return [self._results.settle(*ended)]
+
+    def _leave_parent(self) -> None:
+        """If this process was forked off since, take note that what was under way stayed with the threads of the other."""
+        assert self._pool is not None
+        tasks = self._pool.tasks()
+        if tasks is self._tasks:
+            return
+        self._tasks, self._inbox = tasks, _Inbox(self._inbox.source)
+        error = WorkerLostError("the thread that made it is one of the parent process")
+        self._lost += [
+            Failed(*attempt, Result(error=error), lost=True, begun=False)
+            for attempt in sorted(self._under_way)
+        ]
+        self._under_way.clear()
 
     def silent(self) -> tuple[Silent, ...]:
         return ()  # nothing can be done about a thread
@@ -134,7 +168,7 @@ class ThreadSession:
         self._results.clear()
 
 
-def _work(tasks: _TaskQueue) -> None:
+def _work(tasks: TaskQueue) -> None:
     while (task := tasks.get()) is not None:
         source = task.inbox.source
         if source is not None:

@@ -74,7 +74,7 @@ def test_what_is_wrong_with_a_machine(tmp_path: Path) -> None:
     assert found["open files, this machine"] == ("problem", "at most 512")
     status, seen = found["address file"]
     assert status == "problem"
-    assert f"names {address}, where nothing answers" in seen
+    assert f"names {address}, where no Ray answers (Connection refused)" in seen
     for path, reason in zip(paths, ("No such file", "is empty", "neither a file"), strict=True):
         status, seen = found[f"path {path}"]
         assert status == "problem"
@@ -122,14 +122,14 @@ def test_a_cluster_that_cannot_be_looked_at(tmp_path: Path) -> None:
         nobody.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{nobody.getsockname()[1]}"
         done = run("--address", address, status=2, RAY_TMPDIR=str(tmp_path))
-    assert f"nothing answers at {address}" in done.stderr
+    assert f"cannot connect to Ray at '{address}': no Ray answers at" in done.stderr
     assert "Traceback" not in done.stderr
     assert "ok      address file" in done.stdout  # what was seen before
 
 
 def test_ray_client(tmp_path: Path) -> None:
     found = diagnose(status=1, RAY_ADDRESS="ray://nowhere:10001", RAY_TMPDIR=str(tmp_path))
-    assert found["cluster"] == ("problem", "ray://nowhere:10001 is one of Ray Client")
+    assert found["cluster"] == ("problem", "ray://nowhere:10001 is an address of Ray Client")
 
 
 def test_a_secret_in_a_url_is_not_shown(tmp_path: Path) -> None:

@@ -192,3 +192,74 @@ say(pids=os.getpid())
         children = driver.children()
         assert driver.process.wait(timeout=60) == 0
         wait_for(lambda: not alive(children), "no process", 30)
+
+
+HANDLERS = """
+import faulthandler, signal, threading
+
+asked = []
+signal.signal(signal.SIGTERM, lambda *_: asked.append("SIGTERM"))
+signal.signal(signal.SIGINT, lambda *_: asked.append("SIGINT"))
+faulthandler.enable()
+
+def say_handled():
+    for number in (signal.SIGTERM, signal.SIGINT):
+        seen = len(asked)
+        os.kill(os.getpid(), number)
+        while len(asked) == seen:  # where this is not the main thread
+            time.sleep(0.01)
+    say(handled=",".join(asked))
+    asked.clear()
+
+def use():
+    with rb.RayActorPool(1):
+        say_handled()
+    say_handled()
+
+if "thread" in sys.argv:
+    thread = threading.Thread(target=use)
+    thread.start()
+    while thread.is_alive():
+        thread.join(0.1)
+else:
+    use()
+faulthandler._sigsegv()
+"""
+
+
+@pytest.mark.parametrize("where", ["main", "thread"])
+def test_the_program_has_its_signal_handlers_while_the_ray_of_a_pool_is_up_and_after_it(
+    where: str, tmp_path: Path
+) -> None:
+    log = tmp_path / "stderr"
+    with log.open("w") as stderr:
+        env = {**os.environ, "RAY_ADDRESS": ""}
+        with start(HANDLERS, env=env, arguments=[where], stderr=stderr) as driver:
+            for _ in ("up", "closed"):
+                assert driver.listen() == {"handled": "SIGTERM,SIGINT"}
+            assert driver.process.wait(timeout=60) == -signal.SIGSEGV
+    assert "Fatal Python error: Segmentation fault" in log.read_text()
+
+
+NO_HANDLER = """
+import signal
+
+pool = rb.RayActorPool(2)
+say(up=1)
+try:
+    input()
+finally:
+    pool.close()
+    say(closed=signal.getsignal(signal.SIGTERM) is signal.SIG_DFL)
+"""
+
+
+def test_sigterm_ends_a_program_without_a_handler_and_the_ray_of_its_pool() -> None:
+    with start(NO_HANDLER, env={**os.environ, "RAY_ADDRESS": ""}) as driver:
+        driver.listen()
+        children = driver.children()
+        assert children
+        driver.process.terminate()
+        assert driver.listen() == {"closed": "True"}
+        assert driver.process.wait(timeout=60) == 128 + signal.SIGTERM
+        wait_for(lambda: not alive(children), "no process of Ray", SOON_S)

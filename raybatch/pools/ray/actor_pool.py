@@ -27,6 +27,7 @@ from raybatch.pools.ray.metrics import RayMetrics
 from raybatch.pools.ray.packed_error import with_error_unpacked
 from raybatch.pools.ray.program import Program
 from raybatch.pools.ray.roster import PrivateRoster
+from raybatch.pools.ray.trial_group import in_own_group
 from raybatch.pools.ray.unpicklable import unpicklable
 from raybatch.pools.ray.worker import RayConstant
 from raybatch.scheduling import Prefetch
@@ -42,13 +43,14 @@ class RayActorPool(WorkerPool):
     None stands for as many as the hosts of the cluster have room for; it follows hosts that join and leave. The
     pool joins the cluster at `address`, or in the environment's RAY_ADDRESS; uses a Ray that the program has started; and
     otherwise starts one on this machine that ends with the pool. Each actor makes one batch at a time, its
-    rows on `threads_per_actor` threads. Where Ray cannot start a single actor within `start_timeout_s` seconds,
-    iterating raises PoolError.
+    rows on `threads_per_actor` threads. Where no Ray answers at the address within `start_timeout_s` seconds, that is
+    PoolError; where Ray cannot start a single actor within as many, iterating raises it.
 
     Each actor asks Ray for `num_cpus_per_actor` CPUs and for `resources`, on a host whose labels are those of
     `label_selector`, such as `{"role": "loader"}` or `{"ray.io/node-id": "!" + node_id}` (Ray 2.49 or later).
     They are spread over the hosts, or placed by another `scheduling_strategy` of Ray's, for which `num_actors`
-    must be given. The actors of a host that is drained get no more batches, and others take their place, as soon as the
+    must be given. In a placement group that takes in what its members start, such as that of a trial of Ray Tune, they
+    use its bundles if these have room, and else start outside of it, as a pool with a name does. The actors of a host that is drained get no more batches, and others take their place, as soon as the
     pool is used.
 
     `setup` is a function without arguments that each actor calls once, before it gets a source: to register a decoder with Pillow, limit the
@@ -93,11 +95,13 @@ class RayActorPool(WorkerPool):
             dict(label_selector or {}),
             setup=_pickled_setup(setup),
         )
-        connection = RayConnection(address)
+        connection = RayConnection(address, start_timeout_s)
         try:
             strategy = self._scheduling_strategy(scheduling_strategy)
             program = Program.here(connection.environ_at_start)
             options = replace(options, scheduling_strategy=strategy, program=program)
+            if name is None:
+                options = in_own_group(options)
             if connection.is_own_cluster:
                 # A Ray of our own serves nobody else, so its CPU count need not limit the actors.
                 num_actors = num_actors or capacity(options).room

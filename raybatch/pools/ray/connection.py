@@ -11,6 +11,9 @@ import time
 import ray
 
 from raybatch.errors import PoolError
+from raybatch.pools.forks import is_without_its_ray, without_ray
+from raybatch.pools.ray.address import check_not_of_client, wait_for_ray
+from raybatch.pools.ray.signals import exit_on_sigterm, signal_handlers_kept
 
 _SAME_SESSION_S = 0.2
 
@@ -31,9 +34,10 @@ class RayConnection:
     A Ray that the program itself has started or joined is used, and left alone.
     """
 
-    def __init__(self, address: str | None) -> None:
+    def __init__(self, address: str | None, timeout_s: float) -> None:
+        """Connect to the Ray at `address`, which may take `timeout_s` to answer; PoolError if that cannot be done."""
         with _lock:
-            self._own = _join(address)
+            self._own = _join(address, timeout_s)
             if self._own is not None:
                 self._own.holders.add(id(self))
             self._session = _session()
@@ -47,7 +51,7 @@ class RayConnection:
 
     def is_alive(self) -> bool:
         """Return whether this process is still connected to the Ray that it was connected to."""
-        if not ray.is_initialized():
+        if is_without_its_ray() or not ray.is_initialized():
             return False
         now = time.monotonic()
         if now >= self._look_again_at:
@@ -64,7 +68,8 @@ class RayConnection:
                 return
             self._own.holders.discard(id(self))
             if not self._own.holders and self.is_alive():
-                ray.shutdown()
+                with signal_handlers_kept():
+                    ray.shutdown()
 
 
 class _OwnConnection:
@@ -73,36 +78,43 @@ class _OwnConnection:
     They are counted, not left to Python: Ray may keep an error of its own whose traceback leads here.
     """
 
-    def __init__(self, address: str | None) -> None:
+    def __init__(self, address: str | None, timeout_s: float) -> None:
         self.address = address
         self.is_local = address in (None, "local")
         self.holders: set[int] = set()
         self.environ = dict(os.environ)
         try:
-            _init(address)
+            with signal_handlers_kept():
+                _init(address, timeout_s)
         except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
             raise PoolError(f"cannot connect to Ray at {address!r}: {error}") from error
+        exit_on_sigterm()
         self.session = _session()
 
 
-def _join(address: str | None) -> _OwnConnection | None:
+def _join(address: str | None, timeout_s: float) -> _OwnConnection | None:
     """Make sure that this process is connected, and return the connection if it is raybatch's own."""
     global _own
+    joining = address or os.environ.get("RAY_ADDRESS") or None
+    check_not_of_client(joining)
     if ray.is_initialized():
+        if is_without_its_ray():
+            raise without_ray()
         own = _own if _own is not None and _own.holders and _own.session == _session() else None
         _check_same_cluster(address, None if own is None else own.address)
         return own
-    _own = _OwnConnection(address or os.environ.get("RAY_ADDRESS") or None)
+    _own = _OwnConnection(joining, timeout_s)
     return _own
 
 
-def _init(address: str | None) -> None:
+def _init(address: str | None, timeout_s: float) -> None:
     if address in (None, "local"):
         # By the environment, since a Ray that does not know an option of `_system_config` does not start.
         os.environ.setdefault(*_DELETE_AT_ONCE)
         # Without "local" Ray would join the cluster of a stale address file, or fail over it.
         ray.init(address="local", include_dashboard=False, logging_level=logging.ERROR)
     else:
+        wait_for_ray(address, timeout_s)
         ray.init(address=address, logging_level=logging.WARNING)
 
 

@@ -13,6 +13,7 @@ import ray
 from ray import exceptions as ray_errors
 
 from raybatch.errors import PoolError
+from raybatch.pools.forks import is_without_its_ray, without_ray
 from raybatch.pools.ray.actors import RayActor
 from raybatch.pools.ray.connection import RayConnection
 from raybatch.pools.ray.failures import is_lost
@@ -93,6 +94,8 @@ class Crew:
         """Raise PoolError if the pool is closed, or its Ray is gone."""
         if self._is_closed:
             raise PoolError("the pool is closed")
+        if is_without_its_ray():
+            raise without_ray()
         if not self._connection.is_alive():
             raise PoolError("the Ray that the pool used was shut down by the program")
 

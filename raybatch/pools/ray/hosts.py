@@ -125,7 +125,7 @@ def on_every_host(
     By the host's IP address. Instead of an answer there may be a text that says why there is none. The function travels
     with its module, which the host need not have. PoolError if the cluster cannot be joined.
     """
-    connection = RayConnection(address)
+    connection = RayConnection(address, timeout_s=0)
     module = importlib.import_module(function.__module__)
     cloudpickle.register_pickle_by_value(module)
     try:

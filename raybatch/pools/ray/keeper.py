@@ -24,6 +24,7 @@ from ray import exceptions as ray_errors
 from raybatch.errors import PoolError
 from raybatch.pools.ray.actors import RayActor, starter
 from raybatch.pools.ray.hosts import (
+    SPREAD,
     ActorOptions,
     Capacity,
     capacity,
@@ -168,6 +169,8 @@ class SharedRoster:
                     max_concurrency=1000,
                     # The cluster ends with its head anyway; no user's host is to take the others' workers with it.
                     resources={"node:__internal_head__": 0.001},
+                    # It is in nobody's placement group: it outlives who made it, and serves others.
+                    scheduling_strategy=SPREAD,
                 )
                 .remote(options)
             )

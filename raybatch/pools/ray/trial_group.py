@@ -1,0 +1,64 @@
+"""The placement group that this process runs in, such as that of a trial of Ray Tune, and what room it has for actors."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import replace
+from typing import Any
+
+import ray
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+from raybatch.notice import tell
+from raybatch.pools.ray.hosts import SPREAD, ActorOptions
+
+_log = logging.getLogger(__name__)
+
+# A host says ten times a second what of it is taken: what this process itself takes, if it was started just now.
+_REPORTED_WITHIN_S = 0.5
+
+
+def in_own_group(options: ActorOptions) -> ActorOptions:
+    """Return `options` with the placement group of this process as strategy, if it takes in what its members start.
+
+    As they are, and said so, if its bundles have no room for the actors; without a word if they ask for nothing, or say
+    themselves where they are to run. Where no number of actors is given, it is as many as there is room for.
+    """
+    demands = {"CPU": options.num_cpus, **options.resources}
+    is_placed = options.scheduling_strategy != SPREAD or options.label_selector
+    group = _capturing_group()
+    if group is None or is_placed or not any(demands.values()):
+        return options
+    room, wanted = _room(group, demands), options.num_actors or 1
+    if room < wanted:
+        bundle = {name: amount for name, amount in demands.items() if amount}
+        tell(
+            _log,
+            f"the placement group that this process runs in has room for {room} of {wanted} actors, so they start "
+            f"outside of it. To have them in it, add {wanted} bundles of {bundle} to it (of Ray Tune, by "
+            "tune.with_resources and tune.PlacementGroupFactory)",
+        )
+        return options
+    strategy = PlacementGroupSchedulingStrategy(group)
+    return replace(options, num_actors=options.num_actors or room, scheduling_strategy=strategy)
+
+
+def _capturing_group() -> Any:
+    if not ray.get_runtime_context().should_capture_child_tasks_in_placement_group:
+        return None
+    return ray.util.get_current_placement_group()
+
+
+def _room(group: Any, demands: dict[str, float]) -> int:
+    """Return how many actors fit into what is free of the bundles of `group`."""
+    time.sleep(_REPORTED_WITHIN_S)
+    free = ray.available_resources()
+    return sum(
+        min(
+            int(free.get(f"{name}_group_{number}_{group.id.hex()}", 0.0) / amount)
+            for name, amount in demands.items()
+            if amount
+        )
+        for number in range(group.bundle_count)
+    )

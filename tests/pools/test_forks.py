@@ -1,0 +1,114 @@
+"""A loader in a process that was forked off: it works on threads, and says at once that it cannot with actors."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+import raybatch as rb
+from tests.drivers import start
+from tests.sample_sources import numbers
+
+
+def in_fork(function: Callable[[], Any]) -> Any:
+    """Return what `function` returns in a process forked off this one."""
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+    process = multiprocessing.get_context("fork").Process(
+        target=lambda: sender.send(function()), daemon=True
+    )
+    process.start()
+    try:
+        assert receiver.poll(20), "it hangs"
+        return receiver.recv()
+    finally:
+        process.kill()
+        process.join()
+
+
+def values(batches: Iterator[Any] | rb.Loader) -> list[int]:
+    return [int(value) for (batch,) in batches for value in batch]
+
+
+@pytest.fixture
+def loader() -> Iterator[rb.Loader]:
+    """A loader of 0 to 63, eight at a time, on two threads."""
+    with rb.Loader(numbers(0, 64), 8, pool=rb.ThreadPool(2)) as opened:
+        yield opened
+
+
+def test_threads_before_the_first_epoch_and_after_it(loader: rb.Loader) -> None:
+    assert in_fork(lambda: values(loader)) == [*range(64)]
+    assert values(loader) == [*range(64)]  # what is made ahead now is of the next epoch
+    assert in_fork(lambda: values(loader)) == [*range(64)]
+    assert values(loader) == [*range(64)]
+
+
+def test_threads_in_the_middle_of_an_epoch(loader: rb.Loader) -> None:
+    batches = iter(loader)
+    next(batches)
+    assert in_fork(lambda: values(batches)) == [*range(8, 64)]
+    assert values(batches) == [*range(8, 64)]
+
+
+def test_a_pool_of_threads_that_was_closed_stays_closed() -> None:
+    pool = rb.ThreadPool(2)
+    pool.close()
+
+    def attempt() -> str:
+        try:
+            return str(values(rb.Loader(numbers(0, 64), 8, pool=pool)))
+        except rb.errors.PoolError as error:
+            return str(error)
+
+    assert in_fork(attempt) == "the pool is closed"
+
+
+def test_threads_in_workers_of_a_data_loader(loader: rb.Loader) -> None:
+    torch_data = pytest.importorskip("torch.utils.data")
+
+    class Batches(torch_data.IterableDataset):  # type: ignore[misc,name-defined]
+        def __iter__(self) -> Iterator[Any]:
+            return iter(loader)
+
+    batches = torch_data.DataLoader(
+        Batches(), batch_size=None, num_workers=1, multiprocessing_context="fork", timeout=20
+    )
+    for _ in range(2):
+        assert [int(value) for (batch,) in batches for value in batch] == [*range(64)]
+
+
+ACTORS = """
+from tests.pools.test_forks import in_fork, numbers, values
+
+def error_of(function):
+    try:
+        return str(function())
+    except rb.errors.PoolError as error:
+        return str(error)[:57].replace(" ", "_")
+
+def forked(function):
+    say(raised=in_fork(lambda: error_of(function)))
+
+pool = rb.RayActorPool(1)
+loader = rb.Loader(numbers(0, 64), 8, pool=pool)
+forked(lambda: values(loader))
+values(loader)
+forked(lambda: values(loader))
+batches = iter(loader)
+next(batches)
+forked(lambda: values(batches))
+forked(lambda: rb.RayActorPool(1))
+say(rest=len(values(batches)))
+"""
+
+
+def test_actors() -> None:
+    with start(ACTORS, env={**os.environ, "RAY_ADDRESS": ""}) as driver:
+        for _ in ("before the first epoch", "after it", "in the middle of one", "another pool"):
+            said = driver.listen()["raised"]
+            assert said == "this_process_was_forked_off_one_in_which_Ray_runs,_and_Ra"
+        assert driver.listen() == {"rest": "56"}
