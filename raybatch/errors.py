@@ -3,6 +3,8 @@
     RaybatchError
     ├── SampleReadError (OSError)     one sample of the user's data cannot be read
     ├── ImageReadError (OSError)      an encoded image cannot be decoded
+    ├── TransformError (RuntimeError) a transform of images failed; the cause says why
+    ├── StorageError (OSError)        where samples lie is not there, or refuses, or cannot be reached
     ├── BatchError (RuntimeError)     a batch cannot be made; the cause says why
     ├── HostError (OSError)           a host cannot read what this process can
     ├── BadSamplesError (RuntimeError) more samples are bad than the limit allows
@@ -47,6 +49,17 @@ class ImageReadError(RaybatchError, OSError):
 
     def __reduce__(self) -> tuple[type[ImageReadError], tuple[str | None, str]]:
         return type(self), (self.format, self.reason)
+
+
+class TransformError(RaybatchError, RuntimeError):
+    """A transform of images, often a function of the program's own, failed at one; `__cause__` says why."""
+
+
+class StorageError(RaybatchError, OSError):
+    """The place where samples lie is at fault: a folder, host or bucket is gone, credentials are refused, a disk fails.
+
+    It is never taken for a bad sample.
+    """
 
 
 class BatchError(RaybatchError, RuntimeError):

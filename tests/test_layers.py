@@ -18,6 +18,8 @@ PACKAGE = Path(raybatch.__file__).parent
 NOTE = PACKAGE / "README.md"
 LAYERS = [
     "errors",
+    "faults",
+    "retries",
     "checks",
     "stages",
     "arrays",

@@ -19,7 +19,9 @@ import pyarrow.parquet
 from raybatch.accessors.images import ImageArrays
 from raybatch.accessors.reading import Opener
 from raybatch.checks import positive_int
+from raybatch.errors import StorageError
 from raybatch.image import ImageReader, PixelLayout
+from raybatch.retries import Retries
 from raybatch.stores.location import LocalFiles, Location, Locations, is_url
 
 ParquetPaths: TypeAlias = "str | os.PathLike[str] | Iterable[str | os.PathLike[str]]"
@@ -39,6 +41,7 @@ class ParquetFiles:
         if len(self.files) == 0:
             raise ValueError("paths must hold at least one Parquet file; it is empty")
         self.column = column
+        self._retries = Retries()
         lengths: list[int] = []
         groups: list[int] = []
         for _, file in self._each(column):
@@ -70,20 +73,27 @@ class ParquetFiles:
     def read_group(self, group: int, leaf: str) -> pa.ChunkedArray:
         """Return `leaf`, the column or a field of it such as `image.bytes`, of a row group.
 
-        OSError if the file is not what it was when this was made.
+        StorageError if the file, in which there are many samples, is not what it was when this was made.
         """
+        try:
+            table = self._retries.call(self._read_group, group, leaf)
+        except (FileNotFoundError, PermissionError, NoParquetError) as error:
+            raise StorageError(f"{type(error).__name__}: {error}") from error
+        if table is None or self.column not in table.column_names:
+            raise StorageError("the file has changed since it was opened first")
+        values = table[self.column]
+        return values.flatten()[0] if pa.types.is_struct(values.type) else values
+
+    def _read_group(self, group: int, leaf: str) -> pa.Table | None:
         number = self._file_of_group(group)
         own = group - int(self._first_groups[number])
         length = int(self.starts[group + 1] - self.starts[group])
         with open_parquet(self.files[number]) as file:
             metadata = file.metadata
-            is_same = own < metadata.num_row_groups and metadata.row_group(own).num_rows == length
+            if own >= metadata.num_row_groups or metadata.row_group(own).num_rows != length:
+                return None
             # One column needs no threads; those of Arrow would not live on in a forked process.
-            table = file.read_row_group(own, [leaf], use_threads=False) if is_same else None
-        if table is None or self.column not in table.column_names:
-            raise OSError("the file has changed since it was opened first")
-        values = table[self.column]
-        return values.flatten()[0] if pa.types.is_struct(values.type) else values
+            return file.read_row_group(own, [leaf], use_threads=False)
 
     def read_column(self, name: str) -> npt.NDArray[Any]:
         """Return all of the column `name`, shape `(rows,)`; see `ParquetImageAccessor.column`."""
@@ -124,6 +134,10 @@ class ParquetFiles:
                 yield path, file
 
 
+class NoParquetError(ValueError):
+    """A file is not in the format of Parquet."""
+
+
 @contextmanager
 def open_parquet(path: str) -> Iterator[Any]:
     """Open a file of this machine; OSError if that fails, ValueError if it is no Parquet file."""
@@ -135,7 +149,7 @@ def open_parquet(path: str) -> Iterator[Any]:
         try:
             file = pa.parquet.ParquetFile(source, pre_buffer=False)
         except pa.ArrowException as error:
-            raise ValueError(f"{path!r} is no Parquet file: {error}") from error
+            raise NoParquetError(f"{path!r} is no Parquet file: {error}") from error
         yield file
 
 

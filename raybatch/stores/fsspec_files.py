@@ -5,7 +5,8 @@ from __future__ import annotations
 import fsspec
 import fsspec.core
 
-from raybatch.stores.remote import RemoteFiles, Retries
+from raybatch.retries import Retries
+from raybatch.stores.remote import RemoteFiles
 
 
 class FsspecFiles(RemoteFiles):

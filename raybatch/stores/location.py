@@ -6,23 +6,28 @@ import hashlib
 import io
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cached_property
 from types import ModuleType
-from typing import IO, Any, TypeAlias
+from typing import IO, Any, TypeAlias, TypeVar
 from urllib.parse import quote, unquote, urlsplit
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.fs
 
+from raybatch.retries import Retries
 from raybatch.stores.paths import as_path_array, path_names
-from raybatch.stores.remote import RemoteFiles, Retries
+from raybatch.stores.remote import RemoteFiles
+from raybatch.stores.roots import check_folders, common_folder
 from raybatch.stores.secrets import (
     call_without_secrets,
     hold_credentials,
     redacted,
     without_secrets,
 )
+
+T = TypeVar("T")
 
 # Those that Arrow opens; all others are for fsspec.
 _ARROW_SCHEMES = ("s3", "gs", "gcs", "hdfs", "viewfs")
@@ -51,10 +56,16 @@ def open_store(filesystem: Any = None) -> Store:
 
 
 class LocalFiles:
-    """The regular files of this machine."""
+    """The regular files of this machine; what fails in passing, as on a mounted file system, is tried again."""
+
+    def __init__(self, retries: Retries | None = None) -> None:
+        self._retries = retries or Retries()
 
     def open(self, path: str) -> IO[bytes]:
         """Return the file, in memory unless it is large; OSError if it is no file, or cannot be opened or read."""
+        return self._retries.call(self._open, path)
+
+    def _open(self, path: str) -> IO[bytes]:
         status = os.stat(path)
         # To open a pipe would wait for a writer, and to open a device may do anything.
         if not stat.S_ISREG(status.st_mode):
@@ -67,7 +78,7 @@ class LocalFiles:
 
     def signature(self, path: str) -> tuple[int, ...]:
         """Return when the file and its status were changed last (ns), its size and its inode."""
-        status = os.stat(path)
+        status = self._retries.call(os.stat, path)
         return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
 
     def below(self, root: str, depth: int | None = None) -> Iterator[list[str]]:
@@ -79,33 +90,39 @@ class LocalFiles:
         folder = root or os.curdir
         if not os.path.isdir(folder):
             raise NotADirectoryError(f"not a directory: {root!r}")
-        return _walk(os.path.join(folder, ""), "", depth, set())
+        return self._walk(os.path.join(folder, ""), "", depth, set())
 
     def join(self, root: str, names: list[str]) -> list[str]:
         """Return the paths of `names` below `root`."""
         prefix = os.path.join(root, "") if root else ""
         return [prefix + name for name in names]
 
+    def _walk(
+        self, root: str, folder: str, depth: int | None, seen: set[tuple[int, int]]
+    ) -> Iterator[list[str]]:
+        place, names = self._retries.call(_listed, root + folder)
+        if place in seen:
+            return
+        seen.add(place)
+        run: list[str] = []
+        for name in names:
+            if name[-1] != "/":
+                run.append(folder + name)
+            elif depth is None or depth > 1:
+                yield run
+                run = []
+                below = None if depth is None else depth - 1
+                yield from self._walk(root, folder + name, below, seen)
+        yield run
 
-def _walk(
-    root: str, folder: str, depth: int | None, seen: set[tuple[int, int]]
-) -> Iterator[list[str]]:
-    status = os.stat(root + folder)
-    if (status.st_dev, status.st_ino) in seen:
-        return
-    seen.add((status.st_dev, status.st_ino))
-    with os.scandir(root + folder) as entries:
+
+def _listed(folder: str) -> tuple[tuple[int, int], list[str]]:
+    """Return what tells `folder` from all others, and the names in it in order; those of folders end in a slash."""
+    status = os.stat(folder)
+    with os.scandir(folder) as entries:
         # With its slash, a folder stands where the paths below it do in their order: after `a-b`, before `ab`.
         names = sorted(entry.name + "/" if entry.is_dir() else entry.name for entry in entries)
-    run: list[str] = []
-    for name in names:
-        if name[-1] != "/":
-            run.append(folder + name)
-        elif depth is None or depth > 1:
-            yield run
-            run = []
-            yield from _walk(root, folder + name, None if depth is None else depth - 1, seen)
-    yield run
+    return (status.st_dev, status.st_ino), names
 
 
 class ArrowFiles(RemoteFiles):
@@ -132,7 +149,7 @@ class UrlFiles:
 
     def __init__(self, retries: Retries | None = None) -> None:
         self._retries = retries or Retries()
-        self._local = LocalFiles()
+        self._local = LocalFiles(self._retries)
         self._arrow: dict[str, tuple[ArrowFiles, str]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -296,8 +313,12 @@ class Locations:
             check_urls(self.array)
 
     def open(self, position: int) -> IO[bytes]:
-        """Return the file at `position`; as `Location.open`."""
-        return self._store.open(self[position])
+        """Return the file at `position`, as `Location.open`; StorageError if the folder of all of them is gone."""
+        return self._ask(self._store.open, position)
+
+    @cached_property
+    def _root(self) -> str:
+        return common_folder(self.array, self._folder)
 
     def name_of(self, position: int) -> str:
         """Return the path at `position` without credentials."""
@@ -305,7 +326,16 @@ class Locations:
 
     def signature(self, position: int) -> tuple[int, ...]:
         """Return what `LocalFiles.signature` does for a file of this machine, () for any other."""
-        return self._store.signature(self[position])
+        return self._ask(self._store.signature, position)
+
+    def _ask(self, ask: Callable[[str], T], position: int) -> T:
+        path = self[position]
+        try:
+            return ask(path)
+        except OSError as error:
+            if self._are_urls and not is_url(path):
+                check_folders(path, self._root, error)
+            raise
 
     def __len__(self) -> int:
         return len(self.array)

@@ -20,9 +20,10 @@ import pytest
 
 import raybatch as rb
 from raybatch.errors import SampleReadError
+from raybatch.faults import is_transient
+from raybatch.retries import Retries
 from raybatch.stores.fsspec_files import FsspecFiles
 from raybatch.stores.location import ArrowFiles, UrlFiles
-from raybatch.stores.remote import Retries, is_transient
 from raybatch.stores.secrets import redacted, without_secrets
 from tests.drivers import wait_for
 from tests.servers import KEY, SECRET, s3_filesystem, s3_url

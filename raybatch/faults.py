@@ -1,0 +1,140 @@
+"""Whose fault an error is: the sample's, the program's, or that of the place where samples lie; and what may pass.
+
+Retries, bad samples and the advice in messages all follow what is told here.
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+from collections.abc import Iterator
+from enum import Enum, auto
+
+from raybatch.errors import ImageReadError, PackError, SampleReadError, StorageError, TransformError
+
+
+class Fault(Enum):
+    """Whose fault an error is."""
+
+    SAMPLE = auto()  # this one cannot be read, whoever tries
+    PROGRAM = auto()  # the program's own code is wrong
+    PLACE = auto()  # credentials, a folder, a host or a disk: other samples have it too
+    PASSING = auto()  # of the place, and perhaps gone the next time
+
+
+# What Python raises where code is wrong. A broken file may make a decoder raise any of these: there it is the sample's.
+_OF_PROGRAM = (
+    AssertionError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    NameError,
+    NotImplementedError,
+    RecursionError,
+    SyntaxError,
+    TypeError,
+)
+
+_LASTING = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
+_PASSING = (ConnectionError, TimeoutError)
+_PASSING_ERRNOS = {
+    *(errno.EIO, errno.ESTALE, errno.EREMOTEIO, errno.EAGAIN, errno.EBUSY, errno.ENOLCK),
+    *(errno.ENETDOWN, errno.ENETUNREACH, errno.ENETRESET, errno.EHOSTDOWN, errno.EHOSTUNREACH),
+    *(errno.ETIMEDOUT, errno.ENOTCONN, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM),
+}
+_PLACE_ERRNOS = {
+    *(errno.ENODEV, errno.ENXIO, errno.ENOMEDIUM, errno.EROFS, errno.ENOSPC, errno.EDQUOT),
+    *(errno.ENOKEY, errno.EKEYEXPIRED, errno.EKEYREVOKED, errno.EKEYREJECTED),
+}
+# Libraries that are not imported here have errors of their own; and before Python 3.11 asyncio and concurrent.futures
+# have timeouts that are no `TimeoutError`.
+_PASSING_NAMES = {
+    *("TimeoutError", "Timeout", "gaierror", "URLError", "IncompleteRead", "ProtocolError"),
+    *("ConnectionError", "ConnectError", "ReadError", "EndpointConnectionError"),
+    *("ClientConnectionError", "ClientPayloadError"),
+}
+_REFUSED_NAMES = {
+    *("NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError"),
+    *("TokenRetrievalError", "UnauthorizedSSOTokenError", "DefaultCredentialsError"),
+    *("RefreshError", "ClientAuthenticationError", "SSLError"),
+}
+_PASSING_STATUS = {408, 429, 500, 502, 503, 504}
+_REFUSED_STATUS = {401, 402, 403, 407}
+# Arrow reports what an object store says as an OSError with a text.
+_PASSING_TEXT = re.compile(
+    r"AWS Error (NETWORK_CONNECTION|SLOW_DOWN|THROTTLING|SERVICE_UNAVAILABLE|INTERNAL_FAILURE|REQUEST_TIMEOUT)"
+    r"|HTTP status (429|5\d\d)"
+    r"|\b(UNAVAILABLE|DEADLINE_EXCEEDED|RESOURCE_EXHAUSTED)\b"
+    r"|curlCode: (6|7|28|52|56)\b"
+)
+_REFUSED_TEXT = re.compile(
+    r"AWS Error (ACCESS_DENIED|INVALID_(ACCESS_KEY_ID|CLIENT_TOKEN_ID|SIGNATURE)|SIGNATURE_DOES_NOT_MATCH"
+    r"|MISSING_AUTHENTICATION_TOKEN|UNRECOGNIZED_CLIENT|REQUEST_EXPIRED|OPT_IN_REQUIRED)"
+    # S3 says 400 of a token that has expired, and 301 of another region.
+    r"|HTTP status (301|400|401|403)"
+    r"|\b(PERMISSION_DENIED|UNAUTHENTICATED)\b"
+)
+
+
+def fault_of(error: BaseException) -> Fault:
+    """Return whose fault `error` is."""
+    in_decoder = is_own = False
+    for link in _causes(error):
+        if isinstance(link, (SampleReadError, ImageReadError, TransformError)):
+            in_decoder = isinstance(link, ImageReadError)
+            continue  # why is what counts
+        if isinstance(link, _OF_PROGRAM) and not (in_decoder or is_own):
+            return Fault.PROGRAM
+        is_own = True  # of what the program raised, the causes are no more than a reason
+        if is_transient(link):
+            return Fault.PASSING
+        if _is_of_place(link) and not (in_decoder and isinstance(link, MemoryError)):
+            return Fault.PLACE
+    return Fault.SAMPLE
+
+
+def is_transient(error: BaseException) -> bool:
+    """Return whether `error` may be gone the next time: a lost connection, a timeout, a busy server, a stale file handle."""
+    if isinstance(error, (StorageError, PermissionError, *_LASTING)):
+        return False
+    if (status := _status(error)) is not None:
+        return status in _PASSING_STATUS
+    if isinstance(error, _PASSING) or _PASSING_NAMES & _names(error):
+        return True
+    if not isinstance(error, OSError):
+        return False
+    return error.errno in _PASSING_ERRNOS or _PASSING_TEXT.search(str(error)) is not None
+
+
+def _is_of_place(error: BaseException) -> bool:
+    if isinstance(error, (StorageError, PackError, MemoryError)):
+        return True
+    if _status(error) in _REFUSED_STATUS or _REFUSED_NAMES & _names(error):
+        return True
+    if isinstance(error, PermissionError):
+        # Of one file of this machine it is that file's; whether its folder can be read has been looked at.
+        return error.filename is None
+    if isinstance(error, _LASTING) or not isinstance(error, OSError):
+        return False
+    return error.errno in _PLACE_ERRNOS or _REFUSED_TEXT.search(str(error)) is not None
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__
+
+
+def _names(error: BaseException) -> set[str]:
+    return {kind.__name__ for kind in type(error).__mro__}
+
+
+def _status(error: BaseException) -> int | None:
+    """Return the status of HTTP that `error` reports."""
+    for name in ("status", "status_code", "code"):
+        status = getattr(error, name, None)
+        if isinstance(status, int) and 100 <= status < 600:
+            return int(status)
+    return None
