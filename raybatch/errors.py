@@ -76,19 +76,23 @@ class BatchError(RaybatchError, RuntimeError):
 
 
 class HostError(RaybatchError, OSError):
-    """A sample can be read in this process, and not on other hosts: `hosts` has what went wrong there, by address."""
+    """A sample can be read in this process, and not on other hosts: `hosts` has what went wrong there, by address.
 
-    def __init__(self, sample: str, hosts: dict[str, str]) -> None:
+    `advice` says what to do about it, "" if that is not known.
+    """
+
+    def __init__(self, sample: str, hosts: dict[str, str], advice: str = "") -> None:
         there = "; ".join(f"host {host}: {error}" for host, error in sorted(hosts.items()))
+        what_to_do = f". {advice}" if advice else ""
         super().__init__(
-            f"{sample} can be read here, but not everywhere: {there}. Mount or copy the data on every host under the "
-            "same path, and install there what reads it; or keep the actors off these hosts"
+            f"{sample} can be read in this process, but not everywhere: {there}{what_to_do}"
         )
         self.sample = sample
         self.hosts = hosts
+        self.advice = advice
 
-    def __reduce__(self) -> tuple[type[HostError], tuple[str, dict[str, str]]]:
-        return type(self), (self.sample, self.hosts)
+    def __reduce__(self) -> tuple[type[HostError], tuple[str, dict[str, str], str]]:
+        return type(self), (self.sample, self.hosts, self.advice)
 
 
 class BadSamplesError(RaybatchError, RuntimeError):

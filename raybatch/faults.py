@@ -138,3 +138,53 @@ def _status(error: BaseException) -> int | None:
         if isinstance(status, int) and 100 <= status < 600:
             return int(status)
     return None
+
+
+_MOUNT = "Mount or copy the data on every host under the same path, or keep the actors off those without it"
+# What to do if an error is raised on a host, and not in the program's own process; by its text, the first that fits.
+_ADVICE = (
+    (
+        r"ImportError|ModuleNotFoundError|Can't get attribute|AttributeError: module",
+        "Install that code on every host, or send it along: `ray job submit --working-dir . -- python PROGRAM`, or "
+        'ray.init(address, runtime_env={"working_dir": "."}) before the pool is made',
+    ),
+    (
+        r"KeyError: '(?P<name>[A-Z][A-Z0-9_]*)'",
+        "If NAME is an environment variable: set it before Ray is started, or send it along: "
+        'ray.init(runtime_env={"env_vars": {"NAME": ...}}) before the pool is made',
+    ),
+    (
+        r"unable to lock file",
+        "The file is open for writing in another process, perhaps this one: close it there, or open it for reading only",
+    ),
+    (
+        r"DecompressionBomb|max_pixels",
+        "The limit on pixels is another there: give the accessor max_pixels=, and set Pillow's Image.MAX_IMAGE_PIXELS in the "
+        "actors too",
+    ),
+    (
+        r"UnidentifiedImageError",
+        "If a plug-in opens such images here, it must be installed on every host and registered in the actors too",
+    ),
+    (r"PermissionError", "Give the user that the actors run as the right to read it"),
+    (_REFUSED_TEXT.pattern + r"|\b40[13]\b|Credential", "Give the actors the same credentials"),
+    (r"FileNotFoundError|NotADirectoryError|the folder of the samples|the folder is empty", _MOUNT),
+    (
+        _PASSING_TEXT.pattern + r"|Connect|gaierror|Timeout",
+        "See that the host reaches the network that the data is on",
+    ),
+)
+
+
+def advice(*errors: str) -> str:
+    """Return what to do if `errors`, as `TypeError: text`, are raised on hosts and not in this process; "" if unknown."""
+    found = dict.fromkeys(filter(None, map(_advice_on, errors)))
+    return ". ".join(found)
+
+
+def _advice_on(error: str) -> str:
+    for pattern, what_to_do in _ADVICE:
+        match = re.search(pattern, error)
+        if match is not None:
+            return what_to_do.replace("NAME", match.groupdict().get("name", "NAME"))
+    return ""

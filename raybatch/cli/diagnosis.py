@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raybatch.cli.host_facts import HostFacts
+from raybatch.faults import advice
 from raybatch.stores.location import Location
 
 OK, WARNING, PROBLEM = "ok", "warning", "problem"
@@ -54,10 +55,7 @@ def of_paths(hosts: Mapping[str, HostFacts], paths: list[str]) -> Iterator[Findi
         check = f"path {location}"
         if errors:
             seen = "; ".join(f"{where}: {location.hide(text)}" for where, text in errors.items())
-            advice = (
-                "mount or copy it there under the same path, or give its user the right to read it"
-            )
-            yield Finding(check, PROBLEM, seen, advice)
+            yield Finding(check, PROBLEM, seen, advice(*errors.values()))
         else:
             yield Finding(check, OK, f"readable on {_hosts(len(hosts))}")
 
