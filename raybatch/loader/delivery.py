@@ -11,7 +11,15 @@ from raybatch.faults import Fault, advice, fault_of
 from raybatch.loader.notice import tell
 from raybatch.loader.plan import Plan
 from raybatch.loader.producer import Producer
-from raybatch.making import BadSamples, Request, Result, bad_sample, check_tolerable, make
+from raybatch.making import (
+    BadSamples,
+    Request,
+    Result,
+    Trouble,
+    bad_sample,
+    check_tolerable,
+    make,
+)
 from raybatch.order import NO_KEYS, Rows
 from raybatch.sources import BadSample, BadSampleLedger, Batch, DataSource
 
@@ -31,7 +39,7 @@ class Delivery:
         self._producer = producer
         self._name = name
         # Of this rank, in an epoch; None where it is not known.
-        self._num_samples = None if samples in (None, np.inf) else samples / plan.split.world_size
+        self._num_samples = None if samples in (None, np.inf) else samples // plan.split.world_size
         self.begin_epoch()
 
     def begin_epoch(self) -> None:
@@ -151,13 +159,14 @@ class Delivery:
         source, deadly = self._plan.source, None
         rows = [request.row(number) for number in range(request.valid)]
 
-        def ends_its_worker(child: DataSource, one: Rows) -> BaseException | None:
+        def ends_its_worker(child: DataSource, one: Rows) -> Trouble | None:
             (tried,) = self._producer.attempt(child, [Request.plain(one, NO_KEYS)])
-            return tried.error if isinstance(tried.error, WorkerLostError) else None
+            is_lost = isinstance(tried.error, WorkerLostError)
+            return Trouble.of(tried.error) if is_lost else None
 
         for row, tried in zip(rows, self._producer.attempt(source, rows), strict=True):
             if isinstance(tried.error, WorkerLostError):
-                deadly = bad_sample(source, row.rows, tried.error, ends_its_worker)
+                deadly = bad_sample(source, row.rows, Trouble.of(tried.error), ends_its_worker)
                 self._plan.known[deadly.place] = deadly
         if deadly is not None and self.setting.policy == "raise":
             error = WorkerLostError(

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 
 from raybatch.errors import BadSamplesError, RemoteError
+from raybatch.faults import fault_of
 from raybatch.making.bad_rows import bad_rows, known_rows
 from raybatch.making.policy import BadSamples
 from raybatch.making.request import Request, Result
@@ -87,7 +88,7 @@ class _Tolerant:
                 batch = Retries().call(self._read)
                 return Result(batch, len(self._left), tuple(self._bad))
             except (Exception, SystemExit) as error:
-                if not self._setting.tolerates(error):
+                if not self._setting.tolerates(fault_of(error)):
                     raise
                 found = self._bad_rows()
                 # Samples that can all be read one by one are read together again, or a place at which one read in some
@@ -100,11 +101,13 @@ class _Tolerant:
 
     def _bad_rows(self) -> dict[int, BadSample]:
         """Return which of those that are left cannot be read, by their number; what is not tolerated is raised."""
-        found = bad_rows(self._source, self._rows.take(self._left), self._request.keys)
-        for bad in found.values():
-            if not self._setting.tolerates(bad.error):
-                raise bad.error
-        return {number: bad.sample for number, bad in found.items()}
+        rows, keys, found = self._rows.take(self._left), self._request.keys, {}
+        for number, bad in bad_rows(self._source, rows, keys).items():
+            if self._setting.tolerates(bad.fault):
+                found[number] = bad.sample
+            else:
+                self._source.read(rows.take([number]), keys)  # raises it again
+        return found
 
     def _read(self) -> Batch:
         left, length = self._left, len(self._rows)
@@ -158,7 +161,7 @@ def _culprit(source: DataSource, request: Request, error: BaseException) -> tupl
     culprits = (
         bad.sample
         for _, bad in sorted(found.items())
-        if setting.policy == "raise" or not setting.tolerates(bad.error)
+        if setting.policy == "raise" or not setting.tolerates(bad.fault)
     )
     return tuple(islice(culprits, 1))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from raybatch.faults import Fault, fault_of
+from raybatch.faults import Fault
 from raybatch.sources import DataSource, has_equal_lengths
 
 POLICIES = ("raise", "skip", "replace")
@@ -84,9 +84,8 @@ class BadSamples:
             return int(self.limit * num_samples)
         return operator.index(self.limit)
 
-    def tolerates(self, error: BaseException) -> bool:
-        """Return whether the sample that raises `error` is skipped or replaced."""
-        fault = fault_of(error)
+    def tolerates(self, fault: Fault) -> bool:
+        """Return whether a sample with an error of such a fault is skipped or replaced."""
         return fault is Fault.SAMPLE or (fault is Fault.PROGRAM and self.program_errors)
 
 
