@@ -25,18 +25,29 @@ class RaybatchError(Exception):
 
 
 class SampleReadError(RaybatchError, OSError):
-    """One sample cannot be read: `path`, `index` in its accessor, `reason`, and `format`, None if unknown."""
+    """One sample cannot be read: `path`, `index` in its accessor, `reason`, and `format`, None if unknown.
 
-    def __init__(self, path: str, index: int, reason: str, format: str | None = None) -> None:  # noqa: A002
+    `is_broken` is true if its bytes could be read, and not be decoded.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        index: int,
+        reason: str,
+        format: str | None = None,  # noqa: A002
+        is_broken: bool = False,
+    ) -> None:
         kind = "" if format is None else f" ({format})"
         super().__init__(f"cannot read sample {index}, {path!r}{kind}: {reason}")
         self.path = path
         self.index = index
         self.reason = reason
         self.format = format
+        self.is_broken = is_broken
 
-    def __reduce__(self) -> tuple[type[SampleReadError], tuple[str, int, str, str | None]]:
-        return type(self), (self.path, self.index, self.reason, self.format)
+    def __reduce__(self) -> tuple[type[SampleReadError], tuple[str, int, str, str | None, bool]]:
+        return type(self), (self.path, self.index, self.reason, self.format, self.is_broken)
 
 
 class ImageReadError(RaybatchError, OSError):

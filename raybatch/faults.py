@@ -81,7 +81,7 @@ def fault_of(error: BaseException) -> Fault:
     in_decoder = is_own = False
     for link in _causes(error):
         if isinstance(link, (SampleReadError, ImageReadError, TransformError)):
-            in_decoder = isinstance(link, ImageReadError)
+            in_decoder = isinstance(link, ImageReadError) or getattr(link, "is_broken", False)
             continue  # why is what counts
         if isinstance(link, _OF_PROGRAM) and not (in_decoder or is_own):
             return Fault.PROGRAM

@@ -59,6 +59,10 @@ def in_sample(*causes: Exception) -> Exception:
     return caused(SampleReadError("a.jpg", 0, "reason"), *causes)
 
 
+def in_broken(*causes: Exception) -> Exception:
+    return caused(SampleReadError("a.jpg", 0, "reason", "PNG", is_broken=True), *causes)
+
+
 def in_image(*causes: Exception) -> Exception:
     return in_sample(ImageReadError("PNG", "reason"), *causes)
 
@@ -81,6 +85,8 @@ FAULTS = [
     (in_image(IndexError("index out of range")), SAMPLE),
     (in_image(TypeError("an integer is required")), SAMPLE),
     (in_image(MemoryError()), SAMPLE),
+    (in_broken(TypeError("an integer is required")), SAMPLE),
+    (in_broken(system_error(errno.EIO)), PASSING),
     (in_image(TransformError("f raised"), ValueError("no box")), SAMPLE),
     # What the program raised counts, not why.
     (caused(ValueError("no such key"), KeyError("a")), SAMPLE),

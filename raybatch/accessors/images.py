@@ -27,7 +27,7 @@ from raybatch.accessors.reading import (
     sample_positions,
     seeded_alone,
 )
-from raybatch.errors import ImageReadError, SampleReadError
+from raybatch.errors import ImageReadError, SampleReadError, TransformError
 from raybatch.image import ImageReader, PixelLayout
 from raybatch.memory import empty_batch
 from raybatch.stages import stage
@@ -103,10 +103,13 @@ class EncodedImages:
                 return read(file)
         except ImageReadError as error:
             reason, kind, cause = error.reason, error.format, error.__cause__
+            is_broken = not isinstance(cause, TransformError)
         except Exception as error:
             reason, kind, cause = f"{type(error).__name__}: {error}", None, error
+            is_broken = False
+        name = self.name_of(position)
         try:
-            raise SampleReadError(self.name_of(position), position, reason, kind) from cause
+            raise SampleReadError(name, position, reason, kind, is_broken) from cause
         finally:
             del cause  # its traceback holds this frame
 

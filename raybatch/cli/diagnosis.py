@@ -55,7 +55,8 @@ def of_paths(hosts: Mapping[str, HostFacts], paths: list[str]) -> Iterator[Findi
         check = f"path {location}"
         if errors:
             seen = "; ".join(f"{where}: {location.hide(text)}" for where, text in errors.items())
-            yield Finding(check, PROBLEM, seen, advice(*errors.values()))
+            what_to_do = advice(*errors.values()) or "see what is there, and who may read it"
+            yield Finding(check, PROBLEM, seen, what_to_do)
         else:
             yield Finding(check, OK, f"readable on {_hosts(len(hosts))}")
 

@@ -293,6 +293,11 @@ def test_credentials_appear_nowhere(
         list(rb.Loader(source, 2))
     assert_no_secret(raised.value)
     loader = rb.Loader(source, 2, bad_samples="skip")
+    if "busy" in url or "denied" in url or ":1/" in url:  # of these no sample is to blame
+        with pytest.raises(rb.errors.BatchError, match="no bad sample: the place") as told:
+            list(loader)
+        assert_no_secret(told.value)
+        return
     assert [len(x) for (x,) in loader] == [1]
     (bad,) = loader.bad_samples
     loader.bad_samples.save(tmp_path / "bad.jsonl")
