@@ -74,6 +74,8 @@ _REFUSED_TEXT = re.compile(
     r"|HTTP status (301|400|401|403)"
     r"|\b(PERMISSION_DENIED|UNAUTHENTICATED)\b"
 )
+# s3fs and gcsfs say so of each file in it.
+_NO_BUCKET = re.compile(r"(?i)bucket does not exist|NoSuchBucket")
 
 
 def fault_of(error: BaseException) -> Fault:
@@ -114,6 +116,8 @@ def _is_of_place(error: BaseException) -> bool:
     if isinstance(error, PermissionError):
         # Of one file of this machine it is that file's; whether its folder can be read has been looked at.
         return error.filename is None
+    if isinstance(error, FileNotFoundError):
+        return _NO_BUCKET.search(str(error)) is not None
     if isinstance(error, _LASTING) or not isinstance(error, OSError):
         return False
     return error.errno in _PLACE_ERRNOS or _REFUSED_TEXT.search(str(error)) is not None

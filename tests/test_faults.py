@@ -105,6 +105,7 @@ FAULTS = [
     (in_sample(StorageError("403")), PLACE),
     (PackError("damaged"), PLACE),
     (MemoryError(), PLACE),
+    (FileNotFoundError("The specified bucket does not exist"), PLACE),
     (PermissionError("AccessDenied"), PLACE),
     (system_error(errno.EACCES), PLACE),
     (system_error(errno.ENOSPC), PLACE),

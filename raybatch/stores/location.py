@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.fs
 
+from raybatch.errors import StorageError
 from raybatch.retries import Retries
 from raybatch.stores.paths import as_path_array, path_names
 from raybatch.stores.remote import RemoteFiles
@@ -129,9 +130,22 @@ class ArrowFiles(RemoteFiles):
     """The files of a `pyarrow.fs.FileSystem`."""
 
     def _read(self, path: str) -> bytes:
-        with self.filesystem.open_input_stream(path) as stream:
-            data: bytes = stream.read()
+        try:
+            with self.filesystem.open_input_stream(path) as stream:
+                data: bytes = stream.read()
+        except FileNotFoundError:
+            bucket = path.strip("/").partition("/")[0]
+            if not self._is_there(bucket):
+                raise StorageError(f"there is no {bucket!r} in this store") from None
+            raise
         return data
+
+    def _is_there(self, bucket: str) -> bool:
+        try:
+            found = self.filesystem.get_file_info(bucket).type
+        except OSError:
+            return True  # one may be allowed to read objects, and not to ask for buckets
+        return bool(found != pa.fs.FileType.NotFound)
 
     def _names(self, root: str, depth: int | None) -> list[str]:
         selector = pa.fs.FileSelector(root.rstrip("/"), recursive=depth != 1)

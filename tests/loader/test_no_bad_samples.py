@@ -20,6 +20,7 @@ import raybatch as rb
 from raybatch.retries import Retries
 from raybatch.stores.location import LocalFiles
 from tests.sample_sources import Faulty
+from tests.servers import s3_filesystem, s3_url
 
 POLICIES = ("skip", "replace")
 SIZE = (8, 8)
@@ -123,6 +124,21 @@ def test_a_parquet_file_that_is_gone_is_none(folder: Path, tmp_path: Path) -> No
     os.unlink(tmp_path / "files")
     with pytest.raises(rb.errors.BatchError, match="no bad sample: the place"):
         count(source, "skip")
+
+
+@pytest.mark.parametrize("as_urls", [False, True])
+def test_a_bucket_that_is_gone_is_none(s3: int, as_urls: bool) -> None:
+    def images(bucket: str) -> rb.ArrayDataSource:
+        filesystem = None if as_urls else s3_filesystem(s3)
+        url = s3_url(s3, "{}.png", bucket)
+        names = [url if as_urls else f"{bucket}/{{}}.png"] * 8
+        paths = [name.replace("%7B%7D", "{}").format(n) for n, name in enumerate(names)]
+        return rb.ArrayDataSource([rb.ImageFileAccessor(paths, SIZE, filesystem=filesystem)])
+
+    with pytest.raises(rb.errors.BatchError, match=r"there is no 'gone' in this store.*the place"):
+        count(images("gone"), "skip")
+    with pytest.raises(rb.errors.BadSamplesError):
+        count(images("images"), "skip")  # here the bucket is there, and the files are not
 
 
 @contextmanager

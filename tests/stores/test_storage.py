@@ -223,7 +223,10 @@ def test_what_arrow_says_of_a_busy_store_is_understood(http: str) -> None:
     with pytest.raises(OSError, match="503"):
         store.open("busy/x.jpg")
     assert len(slept) == 3
-    for path, message in (("denied/x.jpg", "ACCESS_DENIED"), ("other/x.jpg", "not exist")):
+    for path, message in (
+        ("denied/x.jpg", "ACCESS_DENIED"),
+        ("other/x.jpg", "no 'other' in this store"),
+    ):
         with pytest.raises(OSError, match=message):
             store.open(path)
     assert len(slept) == 3
