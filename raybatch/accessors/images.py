@@ -248,7 +248,7 @@ class ImageFileAccessor(ImageFiles, ImageArrays):
 
     A path may be a URL: file, s3, gs and hdfs are opened by `pyarrow.fs`, others such as https by fsspec, of the
     extra `remote`. Or all are paths in `filesystem`, one of `pyarrow.fs` or fsspec. A connection that is lost, a
-    timeout and a busy server are tried again a few times. `io_threads` files of a batch are read at the same time,
+    timeout, a busy server, and EIO or ESTALE on a mounted file system are tried again a few times. `io_threads` files of a batch are read at the same time,
     ahead of their decoding, which pays where a read waits for a server. The user, password and query of a URL appear
     in no message and in no ledger.
 
