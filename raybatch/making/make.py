@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 
 from raybatch.errors import BadSamplesError, RemoteError
-from raybatch.faults import fault_of
+from raybatch.faults import Fault, fault_of
 from raybatch.making.bad_rows import bad_rows, known_rows
 from raybatch.making.policy import BadSamples
 from raybatch.making.request import Request, Result
@@ -88,7 +88,9 @@ class _Tolerant:
                 batch = Retries().call(self._read)
                 return Result(batch, len(self._left), tuple(self._bad))
             except (Exception, SystemExit) as error:
-                if not self._setting.tolerates(fault_of(error)):
+                fault = fault_of(error)
+                # Of what may pass, the samples one by one say whether it does: one read in some hundred may fail.
+                if fault is not Fault.PASSING and not self._setting.tolerates(fault):
                     raise
                 found = self._bad_rows()
                 # Samples that can all be read one by one are read together again, or a place at which one read in some
