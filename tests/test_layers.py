@@ -18,6 +18,7 @@ PACKAGE = Path(raybatch.__file__).parent
 NOTE = PACKAGE / "README.md"
 LAYERS = [
     "errors",
+    "notice",
     "faults",
     "retries",
     "checks",

@@ -8,7 +8,6 @@ import numpy as np
 
 from raybatch.errors import BadSamplesError, BatchError, HostError, WorkerLostError
 from raybatch.faults import Fault, advice, fault_of
-from raybatch.loader.notice import tell
 from raybatch.loader.plan import Plan
 from raybatch.loader.producer import Producer
 from raybatch.making import (
@@ -20,6 +19,7 @@ from raybatch.making import (
     check_tolerable,
     make,
 )
+from raybatch.notice import tell
 from raybatch.order import NO_KEYS, Rows
 from raybatch.sources import BadSample, BadSampleLedger, Batch, DataSource
 

@@ -91,30 +91,31 @@ class LocalFiles:
         folder = root or os.curdir
         if not os.path.isdir(folder):
             raise NotADirectoryError(f"not a directory: {root!r}")
-        return self._walk(os.path.join(folder, ""), "", depth, set())
+        return _walk(os.path.join(folder, ""), "", depth, set(), self._retries)
 
     def join(self, root: str, names: list[str]) -> list[str]:
         """Return the paths of `names` below `root`."""
         prefix = os.path.join(root, "") if root else ""
         return [prefix + name for name in names]
 
-    def _walk(
-        self, root: str, folder: str, depth: int | None, seen: set[tuple[int, int]]
-    ) -> Iterator[list[str]]:
-        place, names = self._retries.call(_listed, root + folder)
-        if place in seen:
-            return
-        seen.add(place)
-        run: list[str] = []
-        for name in names:
-            if name[-1] != "/":
-                run.append(folder + name)
-            elif depth is None or depth > 1:
-                yield run
-                run = []
-                below = None if depth is None else depth - 1
-                yield from self._walk(root, folder + name, below, seen)
-        yield run
+
+def _walk(
+    root: str, folder: str, depth: int | None, seen: set[tuple[int, int]], retries: Retries
+) -> Iterator[list[str]]:
+    place, names = retries.call(_listed, root + folder)
+    if place in seen:
+        return
+    seen.add(place)
+    run: list[str] = []
+    for name in names:
+        if name[-1] != "/":
+            run.append(folder + name)
+        elif depth is None or depth > 1:
+            yield run
+            run = []
+            deeper = None if depth is None else depth - 1
+            yield from _walk(root, folder + name, deeper, seen, retries)
+    yield run
 
 
 def _listed(folder: str) -> tuple[tuple[int, int], list[str]]:

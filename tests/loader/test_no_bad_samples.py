@@ -100,14 +100,14 @@ def test_a_folder_that_is_closed_is_no_bad_sample(
     source = rb.ArrayDataSource([rb.ImageFileAccessor(paths, SIZE)])
     read, scanned = LocalFiles._open, os.scandir
 
-    def refuse(path: Any) -> None:
+    def refuse(path: Any) -> Any:
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
     def opened(files: LocalFiles, path: str) -> IO[bytes]:
-        return refuse(path) if "dog" in path else read(files, path)  # type: ignore[return-value]
+        return refuse(path) if "dog" in path else read(files, path)
 
     def scan(folder: Any) -> Any:
-        return refuse(folder) if folder.endswith(closed) else scanned(folder)  # type: ignore[func-returns-value]
+        return refuse(folder) if folder.endswith(closed) else scanned(folder)
 
     # For root no file and no folder is closed.
     monkeypatch.setattr(LocalFiles, "_open", opened)
