@@ -20,6 +20,7 @@ from raybatch.accessors.images import ImageArrays
 from raybatch.accessors.reading import Opener
 from raybatch.checks import positive_int
 from raybatch.errors import StorageError
+from raybatch.faults import Fault, fault_of
 from raybatch.image import ImageReader, PixelLayout
 from raybatch.retries import Retries
 from raybatch.stores.location import LocalFiles, Location, Locations, is_url
@@ -266,8 +267,9 @@ class ParquetCells:
             return LocalFiles().open(os.path.join(folder, path))
         except OSError as error:
             reason = Location(path).hide(str(error))
+            kind = OSError if fault_of(error) is Fault.SAMPLE else StorageError
         # Outside the block, since the error would travel with this one as its context, text and all.
-        raise OSError(f"the image is null, and its path leads to none: {reason}")
+        raise kind(f"the image is null, and its path leads to none: {reason}")
 
     def _stored_path(self, position: int) -> str | None:
         """Return the path that is stored with an image; those of its group are read for that."""

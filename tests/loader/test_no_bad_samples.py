@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image
 
@@ -230,6 +231,25 @@ def test_what_fails_once_on_a_mounted_file_system_is_read_again(
     monkeypatch.setattr(LocalFiles, "_open", flaky)
     assert count(source, policy) == (12, 0)
     assert len(failed) == 12
+
+
+@pytest.mark.parametrize("function", ["stat", "memory_map"])
+def test_packed_files_are_opened_again_too(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick: None, function: str
+) -> None:
+    rb.pack(images_in(folder), tmp_path / "packed", batch_size=4)
+    source = rb.ArrayDataSource([rb.PackedAccessor(tmp_path / "packed")])
+    where: Any = Path if function == "stat" else pa
+    real, failures = getattr(where, function), PASSING[:2]
+
+    def flaky(*arguments: Any, **options: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(where, function, flaky)
+    assert count(source, "raise") == (12, 0)
+    assert not failures
 
 
 @pytest.mark.parametrize("error", PASSING, ids=repr)
