@@ -113,7 +113,10 @@ class Delivery:
                 _log_bad_sample(met, self.setting.policy)
             self._first_bad = self._first_bad or met
         self._num_bad += len(bad)
-        allowed = self.setting.allowed(self._num_samples or self._num_seen)
+        if self._num_samples is None:
+            allowed = self.setting.allowed(self._num_seen, is_all=False)
+        else:
+            allowed = self.setting.allowed(self._num_samples)
         if bad and self._num_bad > allowed:
             raise BadSamplesError(
                 f"{self._num_bad} samples of epoch {epoch} cannot be read so far, and the limit is {allowed} "

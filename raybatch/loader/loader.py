@@ -48,7 +48,8 @@ class Loader:
     `bad_samples` says what is done about samples that cannot be read, or that end each worker that tries:
     "raise", "skip", "replace", or a `BadSamples` with another limit to their number; the property of that name lists
     them, and after each epoch with bad samples a line on the standard error says how many they were. Errors of the place
-    where samples are, and of the program's own code, are raised whatever it says. `exclude` leaves samples out of the data set: such a list, the path of a saved one, or an index array.
+    where samples are, and of the program's own code, are raised whatever it says. `exclude` leaves samples out of the data
+    set: such a list, the path of a saved one, or an index array.
 
     With `split` this is one rank of several, each of which gets its part of every global batch. `last_batch`:
     "keep" a short one (ranks share it), "drop" it, or "pad" it: then every rank has the same number of full

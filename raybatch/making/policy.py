@@ -74,12 +74,13 @@ class BadSamples:
                 "samples: give a count"
             )
 
-    def allowed(self, num_samples: int | float) -> int | float:
-        """Return how many of `num_samples`, those of an epoch, may be bad."""
+    def allowed(self, num_samples: int | float, *, is_all: bool = True) -> int | float:
+        """Return how many of `num_samples` may be bad: of an epoch or, unless it `is_all`, of as much of it as has come."""
         if self.limit is None:
             return np.inf
         if isinstance(self.limit, str):
-            return min(max(_AUTO_COUNT, int(_AUTO_FRACTION * num_samples)), num_samples - 1)
+            most = max(_AUTO_COUNT, int(_AUTO_FRACTION * num_samples))
+            return min(most, num_samples - 1) if is_all else most
         if isinstance(self.limit, (float, np.floating)):
             return int(self.limit * num_samples)
         return operator.index(self.limit)

@@ -16,7 +16,8 @@ class Request(NamedTuple):
     """A batch to make: the first `valid` of `rows` are its samples, and `keys` what its random numbers derive from.
 
     If it `is_padded`, the last of the valid rows is repeated up to the full length. `bad_samples` says what is done
-    about samples that cannot be read; None: the error is passed on as it is, and nothing is tried again. The samples in `known` are bad, and are not tried: they end the worker that reads them.
+    about samples that cannot be read; None: the error is passed on as it is, and nothing is tried again. The samples in
+    `known` are bad, and are not tried: they end the worker that reads them.
 
     `epoch`, `step` (from 0) and `is_last` say which batch of its stream it is; making it does not depend on them.
     """

@@ -198,6 +198,8 @@ def test_by_default_one_in_a_hundred_may_be_bad_but_ten_in_any_case_and_never_al
 
 
 def test_by_default_one_in_a_hundred_of_an_endless_source_may_be_bad() -> None:
+    source = rb.ArrayDataSource([Faulty(0, 200, (0,))], repeats=-1)
+    assert next(iter(rb.Loader(source, 1, bad_samples="skip")))[0] == 1, "the first may be bad"
     source = rb.ArrayDataSource([Faulty(0, 200, (50,))], repeats=-1)
     loader = rb.Loader(source, 10, bad_samples="skip")
     assert sum(len(x) for (x,) in islice(loader, 2000)) == 2000 * 10 - 100
