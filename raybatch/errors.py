@@ -3,6 +3,8 @@
     RaybatchError
     ├── SampleReadError (OSError)     one sample of the user's data cannot be read
     ├── ImageReadError (OSError)      an encoded image cannot be decoded
+    ├── TransformError (RuntimeError) a transform of images failed; the cause says why
+    ├── StorageError (OSError)        where samples lie is not there, or refuses, or cannot be reached
     ├── BatchError (RuntimeError)     a batch cannot be made; the cause says why
     ├── HostError (OSError)           a host cannot read what this process can
     ├── BadSamplesError (RuntimeError) more samples are bad than the limit allows
@@ -24,18 +26,29 @@ class RaybatchError(Exception):
 
 
 class SampleReadError(RaybatchError, OSError):
-    """One sample cannot be read: `path`, `index` in its accessor, `reason`, and `format`, None if unknown."""
+    """One sample cannot be read: `path`, `index` in its accessor, `reason`, and `format`, None if unknown.
 
-    def __init__(self, path: str, index: int, reason: str, format: str | None = None) -> None:  # noqa: A002
+    `is_broken` is true if its bytes could be read, and not be decoded.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        index: int,
+        reason: str,
+        format: str | None = None,  # noqa: A002
+        is_broken: bool = False,
+    ) -> None:
         kind = "" if format is None else f" ({format})"
         super().__init__(f"cannot read sample {index}, {path!r}{kind}: {reason}")
         self.path = path
         self.index = index
         self.reason = reason
         self.format = format
+        self.is_broken = is_broken
 
-    def __reduce__(self) -> tuple[type[SampleReadError], tuple[str, int, str, str | None]]:
-        return type(self), (self.path, self.index, self.reason, self.format)
+    def __reduce__(self) -> tuple[type[SampleReadError], tuple[str, int, str, str | None, bool]]:
+        return type(self), (self.path, self.index, self.reason, self.format, self.is_broken)
 
 
 class ImageReadError(RaybatchError, OSError):
@@ -48,6 +61,17 @@ class ImageReadError(RaybatchError, OSError):
 
     def __reduce__(self) -> tuple[type[ImageReadError], tuple[str | None, str]]:
         return type(self), (self.format, self.reason)
+
+
+class TransformError(RaybatchError, RuntimeError):
+    """A transform of images, often a function of the program's own, failed at one; `__cause__` says why."""
+
+
+class StorageError(RaybatchError, OSError):
+    """The place where samples lie is at fault: a folder, host or bucket is gone, credentials are refused, a disk fails.
+
+    It is never taken for a bad sample.
+    """
 
 
 class BatchError(RaybatchError, RuntimeError):
@@ -64,19 +88,23 @@ class BatchError(RaybatchError, RuntimeError):
 
 
 class HostError(RaybatchError, OSError):
-    """A sample can be read in this process, and not on other hosts: `hosts` has what went wrong there, by address."""
+    """A sample can be read in this process, and not on other hosts: `hosts` has what went wrong there, by address.
 
-    def __init__(self, sample: str, hosts: dict[str, str]) -> None:
+    `advice` says what to do about it, "" if that is not known.
+    """
+
+    def __init__(self, sample: str, hosts: dict[str, str], advice: str = "") -> None:
         there = "; ".join(f"host {host}: {error}" for host, error in sorted(hosts.items()))
+        what_to_do = f". {advice}" if advice else ""
         super().__init__(
-            f"{sample} can be read here, but not everywhere: {there}. Mount or copy the data on every host under the "
-            "same path, and install there what reads it; or keep the actors off these hosts"
+            f"{sample} can be read in this process, but not everywhere: {there}{what_to_do}"
         )
         self.sample = sample
         self.hosts = hosts
+        self.advice = advice
 
-    def __reduce__(self) -> tuple[type[HostError], tuple[str, dict[str, str]]]:
-        return type(self), (self.sample, self.hosts)
+    def __reduce__(self) -> tuple[type[HostError], tuple[str, dict[str, str], str]]:
+        return type(self), (self.sample, self.hosts, self.advice)
 
 
 class BadSamplesError(RaybatchError, RuntimeError):

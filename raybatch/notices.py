@@ -1,4 +1,4 @@
-"""Lines that a user must see: each is told once, by the program's logging or else on the standard error.
+"""Lines that a user must see, on the standard error whether or not the program configures logging: said each time, or told once.
 
 A worker in another process holds what it has to tell; its lines travel with its result to the consumer, who tells them.
 """
@@ -9,7 +9,7 @@ import logging
 import sys
 import threading
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 _log = logging.getLogger("raybatch")
 
@@ -40,10 +40,7 @@ def tell(text: str, key: str | None = None) -> None:
     # Of several threads, one is the first.
     if _told.setdefault(key, notice) is not notice:
         return
-    if _is_configured():
-        _log.warning("%s", text)
-    else:
-        sys.stderr.write(f"raybatch: {text}\n")
+    say(_log, text)
 
 
 def is_told(key: str) -> bool:
@@ -85,11 +82,21 @@ def taken() -> tuple[Notice, ...]:
     return tuple((taken or {}).values())
 
 
-def _is_configured() -> bool:
-    """Return whether the program has said where what raybatch logs is to go."""
-    logger: logging.Logger | None = _log
+def say(log: logging.Logger, words: str, **facts: Any) -> None:
+    """Log `words` as a warning with `facts` as its fields, and write them to the standard error unless the log is there."""
+    log.warning(words, extra=facts, stacklevel=2)
+    if sys.stderr is not None and not _is_on_stderr(log):
+        sys.stderr.write(f"raybatch: {words}\n")
+
+
+def _is_on_stderr(log: logging.Logger) -> bool:
+    """Return whether a handler of `log` writes warnings to the standard error."""
+    logger: logging.Logger | None = log if log.isEnabledFor(logging.WARNING) else None
     while logger is not None:
-        if any(not isinstance(handler, logging.NullHandler) for handler in logger.handlers):
-            return True
+        for handler in logger.handlers:
+            console = getattr(handler, "console", None)  # of rich
+            stream = getattr(handler, "stream", getattr(console, "file", None))
+            if stream in (sys.stderr, sys.__stderr__) and handler.level <= logging.WARNING:
+                return True
         logger = logger.parent if logger.propagate else None
     return False

@@ -12,7 +12,6 @@ from typing import Any
 
 from raybatch import notices
 
-
 _lock = threading.Lock()
 _readers = 0
 

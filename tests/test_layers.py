@@ -18,7 +18,8 @@ PACKAGE = Path(raybatch.__file__).parent
 NOTE = PACKAGE / "README.md"
 LAYERS = [
     "errors",
-    "notice",
+    "faults",
+    "retries",
     "checks",
     "notices",
     "stages",

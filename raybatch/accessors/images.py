@@ -27,7 +27,7 @@ from raybatch.accessors.reading import (
     sample_positions,
     seeded_alone,
 )
-from raybatch.errors import ImageReadError, SampleReadError
+from raybatch.errors import ImageReadError, SampleReadError, TransformError
 from raybatch.image import ImageReader, PixelLayout
 from raybatch.memory import empty_batch
 from raybatch.stages import stage
@@ -104,10 +104,13 @@ class EncodedImages:
                 return read(file)
         except ImageReadError as error:
             reason, kind, cause = error.reason, error.format, error.__cause__
+            is_broken = not isinstance(cause, TransformError)
         except Exception as error:
             reason, kind, cause = f"{type(error).__name__}: {error}", None, error
+            is_broken = False
+        name = self.name_of(position)
         try:
-            raise SampleReadError(self.name_of(position), position, reason, kind) from cause
+            raise SampleReadError(name, position, reason, kind, is_broken) from cause
         finally:
             del cause  # its traceback holds this frame
 
@@ -246,7 +249,7 @@ class ImageFileAccessor(ImageFiles, ImageArrays):
 
     A path may be a URL: file, s3, gs and hdfs are opened by `pyarrow.fs`, others such as https by fsspec, of the
     extra `remote`. Or all are paths in `filesystem`, one of `pyarrow.fs` or fsspec. A connection that is lost, a
-    timeout and a busy server are tried again a few times. `io_threads` files of a batch are read at the same time,
+    timeout, a busy server, and EIO or ESTALE on a mounted file system are tried again a few times. `io_threads` files of a batch are read at the same time,
     ahead of their decoding, which pays where a read waits for a server. The user, password and query of a URL appear
     in no message and in no ledger.
 

@@ -21,6 +21,7 @@ from raybatch.accessors.reading import RngOf, sample_positions, seeded_alone
 from raybatch.errors import PackError
 from raybatch.image import PixelLayout
 from raybatch.image.augment.transform import Change, is_random
+from raybatch.retries import Retries
 from raybatch.stores.aside import written_aside
 from raybatch.stores.local_path import local_path
 
@@ -66,10 +67,10 @@ class PackedFile:
         """Return what is wrong with it, None if nothing: as far as its size tells, or `in_full` by every byte."""
         path = folder / self.name
         try:
-            nbytes = path.stat().st_size
+            nbytes = Retries().call(path.stat).st_size
             if nbytes != self.nbytes:
                 return f"it has {nbytes} bytes, and had {self.nbytes}"
-            if in_full and (crc := file_crc32(path)) != self.crc32:
+            if in_full and (crc := Retries().call(file_crc32, path)) != self.crc32:
                 return f"its CRC-32 is {crc:08x}, and was {self.crc32:08x}"
         except FileNotFoundError:
             return "the file is missing"
@@ -156,6 +157,11 @@ def file_crc32(path: Path) -> int:
         while chunk := file.read(2**20):
             crc = zlib.crc32(chunk, crc)
     return crc
+
+
+def _mapped_batch(path: Path) -> pa.RecordBatch:
+    with pa.memory_map(os.fsencode(path)) as source:
+        return pa.ipc.open_file(source).get_batch(0)
 
 
 class PackedAccessor:
@@ -317,8 +323,7 @@ class PackedAccessor:
         # What is too short would end the process where it is mapped and read.
         file.check(self._directory)
         try:
-            with pa.memory_map(os.fsencode(path)) as source:
-                batch = pa.ipc.open_file(source).get_batch(0)
+            batch = Retries().call(_mapped_batch, path)
             found = dict(zip(batch.schema.names, batch.schema.types, strict=True))
         # Arrow's own, and what it lets pass of names that are no text and sizes that are none.
         except (pa.ArrowException, OSError, MemoryError, UnicodeDecodeError, SystemError) as error:

@@ -19,7 +19,10 @@ import pyarrow.parquet
 from raybatch.accessors.images import ImageArrays
 from raybatch.accessors.reading import Opener
 from raybatch.checks import positive_int
+from raybatch.errors import StorageError
+from raybatch.faults import Fault, fault_of
 from raybatch.image import ImageReader, PixelLayout
+from raybatch.retries import Retries
 from raybatch.stores.local_path import local_path
 from raybatch.stores.location import LocalFiles, Location, Locations, is_url
 
@@ -40,6 +43,7 @@ class ParquetFiles:
         if len(self.files) == 0:
             raise ValueError("paths must hold at least one Parquet file; it is empty")
         self.column = column
+        self._retries = Retries()
         lengths: list[int] = []
         groups: list[int] = []
         for _, file in self._each(column):
@@ -71,20 +75,27 @@ class ParquetFiles:
     def read_group(self, group: int, leaf: str) -> pa.ChunkedArray:
         """Return `leaf`, the column or a field of it such as `image.bytes`, of a row group.
 
-        OSError if the file is not what it was when this was made.
+        StorageError if the file, in which there are many samples, is not what it was when this was made.
         """
+        try:
+            table = self._retries.call(self._read_group, group, leaf)
+        except (FileNotFoundError, PermissionError, NoParquetError) as error:
+            raise StorageError(f"{type(error).__name__}: {error}") from error
+        if table is None or self.column not in table.column_names:
+            raise StorageError("the file has changed since it was opened first")
+        values = table[self.column]
+        return values.flatten()[0] if pa.types.is_struct(values.type) else values
+
+    def _read_group(self, group: int, leaf: str) -> pa.Table | None:
         number = self._file_of_group(group)
         own = group - int(self._first_groups[number])
         length = int(self.starts[group + 1] - self.starts[group])
         with open_parquet(self.files[number]) as file:
             metadata = file.metadata
-            is_same = own < metadata.num_row_groups and metadata.row_group(own).num_rows == length
+            if own >= metadata.num_row_groups or metadata.row_group(own).num_rows != length:
+                return None
             # One column needs no threads; those of Arrow would not live on in a forked process.
-            table = file.read_row_group(own, [leaf], use_threads=False) if is_same else None
-        if table is None or self.column not in table.column_names:
-            raise OSError("the file has changed since it was opened first")
-        values = table[self.column]
-        return values.flatten()[0] if pa.types.is_struct(values.type) else values
+            return file.read_row_group(own, [leaf], use_threads=False)
 
     def read_column(self, name: str) -> npt.NDArray[Any]:
         """Return all of the column `name`, shape `(rows,)`; see `ParquetImageAccessor.column`."""
@@ -125,6 +136,10 @@ class ParquetFiles:
                 yield path, file
 
 
+class NoParquetError(ValueError):
+    """A file is not in the format of Parquet."""
+
+
 @contextmanager
 def open_parquet(path: str) -> Iterator[Any]:
     """Open a file of this machine; OSError if that fails, ValueError if it is no Parquet file."""
@@ -136,7 +151,7 @@ def open_parquet(path: str) -> Iterator[Any]:
         try:
             file = pa.parquet.ParquetFile(source, pre_buffer=False)
         except pa.ArrowException as error:
-            raise ValueError(f"{path!r} is no Parquet file: {error}") from error
+            raise NoParquetError(f"{path!r} is no Parquet file: {error}") from error
         yield file
 
 
@@ -253,8 +268,9 @@ class ParquetCells:
             return LocalFiles().open(os.path.join(folder, path))
         except OSError as error:
             reason = Location(path).hide(str(error))
+            kind = OSError if fault_of(error) is Fault.SAMPLE else StorageError
         # Outside the block, since the error would travel with this one as its context, text and all.
-        raise OSError(f"the image is null, and its path leads to none: {reason}")
+        raise kind(f"the image is null, and its path leads to none: {reason}")
 
     def _stored_path(self, position: int) -> str | None:
         """Return the path that is stored with an image; those of its group are read for that."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raybatch.cli.host_facts import HostFacts
+from raybatch.faults import advice
 from raybatch.stores.listing import Search, class_of, left_out_text
 from raybatch.stores.location import Location
 
@@ -52,10 +53,8 @@ def of_paths(hosts: Mapping[str, HostFacts], paths: list[str]) -> Iterator[Findi
         check = f"path {location}"
         if errors:
             seen = "; ".join(f"{where}: {location.hide(text)}" for where, text in errors.items())
-            advice = (
-                "mount or copy it there under the same path, or give its user the right to read it"
-            )
-            yield Finding(check, PROBLEM, seen, advice)
+            what_to_do = advice(*errors.values()) or "see what is there, and who may read it"
+            yield Finding(check, PROBLEM, seen, what_to_do)
         else:
             yield Finding(check, OK, f"readable on {_hosts(len(hosts))}")
 

@@ -21,6 +21,7 @@ from raybatch.cli.out_paths import picture
 from raybatch.cli.output import Output, listed
 from raybatch.image import contact_sheet
 from raybatch.loader import Loader
+from raybatch.making import BadSamples
 from raybatch.order import RandomKeys, Rows
 from raybatch.order.seeds import seed_of
 from raybatch.sources import DataSource, SampleMapDataSource
@@ -106,7 +107,9 @@ def preview(
     stored, names = folder_source(directory, size, transform=transform, **reading)
     stored.include_indices = True
     source = stored if augment is None else _augmented(stored, augment)
-    with Loader(source, images, shuffle=shuffle, bad_samples="skip") as loader:
+    with Loader(
+        source, images, shuffle=shuffle, bad_samples=BadSamples("skip", limit=None)
+    ) as loader:
         loader.set_epoch(epoch)
         indices, shown, labels = next(iter(loader), ([], [], []))
         bad = loader.bad_samples

@@ -23,12 +23,15 @@ from raybatch.cli.output import Output
 from raybatch.cli.scan_page import write_scan_page
 from raybatch.cli.scan_report import ScanReport
 from raybatch.loader import Loader
+from raybatch.making import BadSamples
 from raybatch.packing import verify
 from raybatch.sources import ArrayDataSource
 from raybatch.stores.listing import Search
 from raybatch.stores.location import Location
 
 _BATCH_SIZE = 32
+
+_EVERY_BAD_SAMPLE = BadSamples("skip", limit=None)
 
 
 @click.command()
@@ -113,7 +116,9 @@ def scan_folder(
     indices, facts = [np.empty(0, np.int64)], [np.empty(0, FACTS)]
     with (
         workers.pool() as pool,
-        Loader(source, _BATCH_SIZE, pool=pool, bad_samples="skip") as loader,
+        Loader(
+            source, _BATCH_SIZE, pool=pool, bad_samples=_EVERY_BAD_SAMPLE, name="scan"
+        ) as loader,
     ):
         for batch in output.batches("scan", loader, len(paths)):
             indices.append(batch[0])

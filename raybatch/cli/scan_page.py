@@ -16,6 +16,7 @@ from raybatch.accessors import ImageFileAccessor
 from raybatch.cli.pages import data_uri, write_page
 from raybatch.cli.scan_report import ScanReport
 from raybatch.loader import Loader
+from raybatch.making import BadSamples
 from raybatch.sources import ArrayDataSource
 from raybatch.stores.listing import left_out_text
 
@@ -77,7 +78,7 @@ def _thumbnails(report: ScanReport) -> Iterator[Thumbnail]:
     )
     source = ArrayDataSource([images], indices=chosen, include_indices=True)
     # A file may be gone since it was scanned.
-    with Loader(source, count, bad_samples="skip") as loader:
+    with Loader(source, count, bad_samples=BadSamples("skip", limit=None)) as loader:
         for indices, squares in loader:
             for index, square in zip(indices.tolist(), squares, strict=True):
                 jpeg = io.BytesIO()

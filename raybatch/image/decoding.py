@@ -66,14 +66,19 @@ class Decoding:
             Image.init()
         refused = []
         for name in self.formats:
-            factory, accept = Image.OPEN.get(name, (None, None))
-            is_accepted = factory is not None and (accept is None or accept(prefix))
+            if name not in Image.OPEN:
+                continue  # a Pillow without that decoder
+            factory, accept = Image.OPEN[name]
+            is_accepted = accept is None or accept(prefix)
             if isinstance(is_accepted, str):
                 refused.append(is_accepted)
             elif is_accepted:
                 file.seek(0)
                 # A plug-in says by one of these that the file is not of its format.
-                with suppress(SyntaxError, IndexError, TypeError, struct.error), truncated_as(self.truncated):
+                with (
+                    suppress(SyntaxError, IndexError, TypeError, struct.error),
+                    truncated_as(self.truncated),
+                ):
                     return factory(file, "")
         for reason in refused:
             warnings.warn(reason, stacklevel=2)

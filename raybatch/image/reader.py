@@ -14,6 +14,7 @@ import numpy.typing as npt
 from PIL import Image, ImageColor, ImageMode
 
 from raybatch.checks import height_and_width, one_of
+from raybatch.errors import TransformError
 from raybatch.image.augment.resize import FITS
 from raybatch.image.augment.transform import (
     Change,
@@ -22,6 +23,7 @@ from raybatch.image.augment.transform import (
     changed,
     flat,
     is_random,
+    made_by,
     output_size,
 )
 from raybatch.image.decoding import Colour, Decoding, opened
@@ -128,7 +130,7 @@ class ImageReader:
         # A Pillow image has its metadata, at which a function of the program's own may look.
         as_array = as_array and all(isinstance(change, Transform) for change in self._changes)
         with stage("decode"), opened(file, self._decoding, as_array=as_array) as source:
-            yield changed(source, self._changes, rng)
+            yield changed(source, self._changes, rng, _made_by)
 
     @cached_property
     def is_random(self) -> bool:
@@ -179,6 +181,16 @@ class ImageReader:
             self.max_pixels,
             self.truncated,
         )
+
+
+def _made_by(change: Change, image: Any, rng: np.random.Generator | None) -> Any:
+    """Return what `made_by` does; TransformError for what it raises, which is no fault of the image's file."""
+    try:
+        return made_by(change, image, rng)
+    except Exception as error:
+        # The repr of a function has its address, which is another in each process.
+        name = getattr(change, "__qualname__", None) or repr(change)
+        raise TransformError(f"{name} raised {type(error).__name__}: {error}") from error
 
 
 def _known(mode: str | None) -> str:

@@ -7,9 +7,19 @@ import logging
 import numpy as np
 
 from raybatch.errors import BadSamplesError, BatchError, HostError, WorkerLostError
+from raybatch.faults import Fault, advice, fault_of
 from raybatch.loader.plan import Plan
 from raybatch.loader.producer import Producer
-from raybatch.making import BadSamples, Request, Result, bad_sample, check_tolerable, make
+from raybatch.making import (
+    BadSamples,
+    Request,
+    Result,
+    Trouble,
+    bad_sample,
+    check_tolerable,
+    make,
+)
+from raybatch.notices import say
 from raybatch.order import NO_KEYS, Rows
 from raybatch.sources import BadSample, BadSampleLedger, Batch, DataSource, batch_length, row_counts
 
@@ -19,18 +29,51 @@ _log = logging.getLogger(__name__)
 class Delivery:
     """Counts bad samples as `setting` has it, finds those at which workers die, and hosts that lack something."""
 
-    def __init__(self, plan: Plan, setting: BadSamples, producer: Producer) -> None:
+    def __init__(self, plan: Plan, setting: BadSamples, producer: Producer, name: str) -> None:
         check_tolerable(plan.source, setting)
+        samples = plan.source.num_samples()
+        setting.check_limit(samples)
         self.setting = setting
         self.ledger = BadSampleLedger()
         self._plan = plan
         self._producer = producer
-        self._allowed = setting.allowed(plan.source.num_samples())
-        self._num_bad = 0
+        self._name = name
+        # Of this rank, in an epoch; None where it is not known.
+        self._num_samples = None if samples in (None, np.inf) else samples // plan.split.world_size
+        self.begin_epoch()
 
     def begin_epoch(self) -> None:
-        """Count the bad samples from here on."""
-        self._num_bad = 0
+        """Count the samples and the bad ones from here on."""
+        self._num_seen = self._num_bad = 0
+        self._first_bad: BadSample | None = None
+
+    def end_epoch(self) -> None:
+        """Tell how many samples were bad, if there were any."""
+        if self._first_bad is None:
+            return
+        first, setting = self._first_bad, self.setting
+        done = "skipped" if setting.policy == "skip" else "replaced"
+        say(
+            _log,
+            f"epoch {first.epoch} of loader {self._name!r}: {self._num_bad} of {self._num_seen} samples could not be read, and "
+            f"were {done}. The first is {first}: {first.message}. The loader's `bad_samples` has all of them",
+            loader=self._name,
+            policy=setting.policy,
+            epoch=first.epoch,
+            bad_samples=self._num_bad,
+        )
+        self.begin_epoch()
+
+    def tell_empty(self, epoch: int) -> None:
+        """Tell that an epoch has no batch."""
+        plan = self._plan
+        say(
+            _log,
+            f"epoch {epoch} of loader {self._name!r} has no batches: the source has {plan.source.num_samples()} samples, and the "
+            f"loader batch_size={plan.batch_size}, {plan.split} and last_batch={plan.last_batch!r}",
+            loader=self._name,
+            epoch=epoch,
+        )
 
     def batch(self, request: Request, result: Result) -> tuple[Batch, ...]:
         """Return the batch of `result`, alone in a tuple; () if no sample of it is left.
@@ -43,9 +86,10 @@ class Delivery:
         self._check_hosts(request, result)
         if result.error is not None:
             try:
-                raise _batch_error(request, result)
+                raise _batch_error(request, result, self.setting)
             finally:
                 del result  # the traceback of its error holds this frame
+        self._num_seen += request.valid
         self._count(result.bad, request.epoch, request.step)
         if result.is_empty:
             if not request.is_padded and self._plan.split.world_size == 1:
@@ -75,11 +119,17 @@ class Delivery:
             met = sample.at(epoch, step)
             if self.ledger.add(met):
                 _log_bad_sample(met, self.setting.policy)
+            self._first_bad = self._first_bad or met
         self._num_bad += len(bad)
-        if bad and self._num_bad > self._allowed:
+        if self._num_samples is None:
+            allowed = self.setting.allowed(self._num_seen, is_all=False)
+        else:
+            allowed = self.setting.allowed(self._num_samples)
+        if bad and self._num_bad > allowed:
             raise BadSamplesError(
-                f"{self._num_bad} samples of epoch {epoch} cannot be read so far, and the limit is "
-                f"{self.setting.limit}; the last: {bad[-1].message}"
+                f"{self._num_bad} samples of epoch {epoch} cannot be read so far, and the limit is {allowed} "
+                f"(BadSamples.limit={self.setting.limit!r}); the last: {bad[-1].message}. What do they have in common? "
+                "The loader's `bad_samples` lists them: `exclude=` takes that list, and a higher limit bears them"
             )
 
     def _check_hosts(self, request: Request, result: Result) -> None:
@@ -92,7 +142,8 @@ class Delivery:
             if is_new and self._producer.spans_hosts:
                 hosts = self._hosts_without(request, bad)
                 if hosts:
-                    raise _batch_error(request, Result(error=HostError(str(bad), hosts)))
+                    error = HostError(str(bad), hosts, advice(*hosts.values()))
+                    raise _batch_error(request, Result(error=error), self.setting)
 
     def _hosts_without(self, request: Request, bad: BadSample) -> dict[str, str]:
         """Return what goes wrong on which hosts with a sample that this process can read; {} if it cannot."""
@@ -119,15 +170,16 @@ class Delivery:
         source, deadly = self._plan.source, None
         rows = [request.row(number) for number in range(request.valid)]
 
-        def ends_its_worker(child: DataSource, one: Rows) -> BaseException | None:
+        def ends_its_worker(child: DataSource, one: Rows) -> Trouble | None:
             (tried,) = self._producer.attempt(child, [Request.plain(one, NO_KEYS)])
-            return tried.error if isinstance(tried.error, WorkerLostError) else None
+            is_lost = isinstance(tried.error, WorkerLostError)
+            return Trouble.of(tried.error) if is_lost else None
 
         for row, tried in zip(rows, self._producer.attempt(source, rows), strict=True):
             if isinstance(tried.error, WorkerLostError):
-                deadly = bad_sample(source, row.rows, tried.error, ends_its_worker)
+                deadly = bad_sample(source, row.rows, Trouble.of(tried.error), ends_its_worker)
                 self._plan.known[deadly.place] = deadly
-        if deadly is not None and request.policy == "raise":
+        if deadly is not None and self.setting.policy == "raise":
             error = WorkerLostError(
                 f'{deadly} ends every worker that reads it; exclude it, or set bad_samples="skip". The last '
                 f"time: {deadly.message}"
@@ -137,12 +189,27 @@ class Delivery:
         return result
 
 
-def _batch_error(request: Request, result: Result) -> BatchError:
+def _batch_error(request: Request, result: Result, setting: BadSamples) -> BatchError:
     error = result.error
     where = "".join(f"{sample}: " for sample in result.bad)
-    made = BatchError(request.epoch, request.step, f"{where}{type(error).__name__}: {error}")
+    reason = f"{where}{type(error).__name__}: {error}"
+    if setting.policy != "raise":
+        reason += _why_not_bad(fault_of(error), setting)
+    made = BatchError(request.epoch, request.step, reason)
     made.__cause__ = error
     return made
+
+
+def _why_not_bad(fault: Fault, setting: BadSamples) -> str:
+    """Return why samples are neither skipped nor replaced that raise an error of such a fault."""
+    if fault in (Fault.PLACE, Fault.PASSING):
+        return ". That is no bad sample: the place where the samples are is at fault, and others have it too"
+    if fault is Fault.PROGRAM and not setting.program_errors:
+        return (
+            ". That is no bad sample: the program's own code is wrong at it. Mend that; or "
+            f"BadSamples({setting.policy!r}, program_errors=True) takes such samples for bad ones"
+        )
+    return ""
 
 
 def _log_bad_sample(bad: BadSample, policy: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from raybatch.loader.delivery import Delivery
-from raybatch.loader.position import Course
+from raybatch.loader.position import Course, Position
 from raybatch.loader.stats import StatsCounter
 from raybatch.loader.watch import Watch
 from raybatch.sources import Batch
@@ -53,6 +53,8 @@ class EpochIterator:
                 request, result = next(self._stream)
             except StopIteration:
                 # Nothing is left of this epoch, and the stream has ended with it.
+                if self._course.position == Position(self._course.position.epoch):
+                    self._delivery.tell_empty(self._course.position.epoch)
                 self._leave(completed=True, stream_goes_on=False)
                 raise
             except BaseException:
@@ -84,6 +86,7 @@ class EpochIterator:
             self._is_over = completed
             self._counter.epoch_left()
             self._watch.end(self._stream)
+            self._delivery.end_epoch()
             self._course.leave(completed=completed, stream_goes_on=stream_goes_on)
 
     def __del__(self) -> None:

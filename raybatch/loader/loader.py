@@ -46,8 +46,10 @@ class Loader:
     made ahead; the pool has a default. `recovery` says what is done when workers are lost.
 
     `bad_samples` says what is done about samples that cannot be read, or that end each worker that tries:
-    "raise", "skip", "replace", or a `BadSamples` with a limit to their number; the property of that name lists
-    them. `exclude` leaves samples out of the data set: such a list, the path of a saved one, or an index array.
+    "raise", "skip", "replace", or a `BadSamples` with another limit to their number; the property of that name lists
+    them, and after each epoch with bad samples a line on the standard error says how many they were. Errors of the place
+    where samples are, and of the program's own code, are raised whatever it says. `exclude` leaves samples out of the data
+    set: such a list, the path of a saved one, or an index array.
 
     With `split` this is one rank of several, each of which gets its part of every global batch; the `shuffle` must be
     the same for all, so True and generators without a seed are refused. `last_batch`: "keep" a short one (ranks share
@@ -87,7 +89,7 @@ class Loader:
         setting = BadSamples.of(bad_samples)
         if exclude is not None:
             source = source.without(excluded(exclude))
-        self._plan = Plan(source, batch_size, shuffle, last_batch, split, setting.policy)
+        self._plan = Plan(source, batch_size, shuffle, last_batch, split, setting)
         self._fingerprint = fingerprint(source)
         pool = InlinePool() if pool is None else pool
         _check_type("pool", pool, WorkerPool)
@@ -96,9 +98,9 @@ class Loader:
         recovery = Recovery() if recovery is None else recovery
         _check_type("recovery", recovery, Recovery)
         self._producer = Producer(source, pool, prefetch, recovery)
-        self._delivery = Delivery(self._plan, setting, self._producer)
-        self._counter = StatsCounter()
         self._name, self._progress = str(name), bool(progress)
+        self._delivery = Delivery(self._plan, setting, self._producer, self._name)
+        self._counter = StatsCounter()
         self._journal = Journal(self._name)
         watchers = [pool.metrics(self._name), ProgressLine(self._name) if progress else None]
         self._watch = Watch(

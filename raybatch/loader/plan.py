@@ -13,7 +13,7 @@ import numpy as np
 from raybatch.checks import positive_int
 from raybatch.loader.epochs import EpochShuffles, check_same_on_all_ranks
 from raybatch.loader.position import Position
-from raybatch.making import Request
+from raybatch.making import BadSamples, Request
 from raybatch.order import Cursor, Place, RandomKeys, Run, Shuffle, check_batch_size
 from raybatch.sources import BadSample, DataSource, has_equal_lengths
 
@@ -65,7 +65,7 @@ class RankSplit:
 class Plan:
     """The requests of every epoch, for one rank.
 
-    Each has the `policy` for bad samples, and those in `known` to leave out.
+    Each has what `bad_samples` says, and those in `known` to leave out.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Plan:
         shuffle: Shuffle,
         last_batch: str | None,
         split: RankSplit,
-        policy: str,
+        bad_samples: BadSamples,
     ) -> None:
         if not source.is_random_access:
             raise TypeError(
@@ -95,7 +95,7 @@ class Plan:
         self.batch_size = check_batch_size(batch_size)
         self.last_batch = last_batch
         self.split = split
-        self.policy = policy
+        self.bad_samples = bad_samples
         self.known: dict[Place, BadSample] = {}
         self.global_batch_size = self.batch_size * split.world_size
         self.shuffles = EpochShuffles(shuffle, source, self.global_batch_size)
@@ -167,7 +167,7 @@ class Plan:
                 RandomKeys(seed, key_epoch, number),
                 stop - start,
                 is_padded,
-                self.policy,
+                self.bad_samples,
                 self.known,
                 position.epoch,
                 step,

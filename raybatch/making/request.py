@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from raybatch.making.policy import BadSamples
 from raybatch.notices import Notice
 from raybatch.order import Place, RandomKeys, Rows
 from raybatch.sources import BadSample
@@ -15,9 +16,9 @@ _NONE: Mapping[Any, Any] = {}
 class Request(NamedTuple):
     """A batch to make: the first `valid` of `rows` are its samples, and `keys` what its random numbers derive from.
 
-    If it `is_padded`, the last of the valid rows is repeated up to the full length. `policy` says what is done about
-    samples that cannot be read: "skip" or "replace" them, "raise" an error that names the first, or None: the error is
-    passed on as it is. The samples in `known` are bad, and are not tried: they end the worker that reads them.
+    If it `is_padded`, the last of the valid rows is repeated up to the full length. `bad_samples` says what is done
+    about samples that cannot be read; None: the error is passed on as it is, and nothing is tried again. The samples in
+    `known` are bad, and are not tried: they end the worker that reads them.
 
     `epoch`, `step` (from 0) and `is_last` say which batch of its stream it is; making it does not depend on them.
     """
@@ -26,7 +27,7 @@ class Request(NamedTuple):
     keys: RandomKeys
     valid: int
     is_padded: bool = False
-    policy: str | None = None
+    bad_samples: BadSamples | None = None
     known: Mapping[Place, BadSample] = _NONE
     epoch: int = 0
     step: int = 0

@@ -8,7 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from raybatch.order.indices import IndexArray, as_index_array, check_index_range
+from raybatch.order.indices import (
+    IndexArray,
+    as_index_array,
+    check_covers,
+    check_index_range,
+)
 from raybatch.order.passes import InOrder, Passes
 from raybatch.order.shuffle import SeededShuffle, ShuffleRNG
 from raybatch.order.standard import PassSampler
@@ -54,8 +59,8 @@ class BlockShuffleSampler(PassSampler):
         return indices if self.indices is None else self.indices[indices]
 
     def check_length(self, length: int) -> None:
-        if (total := int(self.block_lengths.sum())) > length:
-            raise IndexError(f"the blocks hold {total} samples, the data set has {length}")
+        total = int(self.block_lengths.sum())
+        check_covers(f"the blocks hold {total} samples", total, length)
 
     def cursor(self, shuffle_rng: ShuffleRNG | None) -> Passes:
         """Return the start of the passes; a generator draws all of a pass when its first index is due."""

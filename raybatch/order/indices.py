@@ -35,6 +35,21 @@ def check_index_range(indices: IndexArray, length: int) -> None:
         )
 
 
+def check_covers(what: str, count: int, length: int) -> None:
+    """Raise an error that begins with `what` unless a sampler of `count` samples fits a data set of `length`.
+
+    IndexError where it has more samples than the data set; ValueError where it has fewer, since those beyond would never be
+    drawn.
+    """
+    if count > length:
+        raise IndexError(f"{what}, the data set has {length}")
+    if count < length:
+        raise ValueError(
+            f"{what}, the data set has {length}: the last {length - count} would never be drawn. Make the sampler for all "
+            "of them, or name those that it is to draw: indices=, or a WeightedSubsetSampler"
+        )
+
+
 def check_repeats(repeats: Any) -> int:
     """Return `repeats` as an int: 1 or more passes, or -1 for passes without end; else ValueError."""
     count = operator.index(repeats)

@@ -29,7 +29,10 @@ class AbstractSampler:
         return indices
 
     def check_length(self, length: int) -> None:
-        """Raise IndexError if this sampler would draw an index that a data set of `length` lacks."""
+        """Raise IndexError if this sampler would draw an index that a data set of `length` lacks.
+
+        ValueError if it takes the data set for a shorter one, and so would never draw the rest.
+        """
 
     def cursor(self, shuffle_rng: ShuffleRNG | None) -> Cursor:
         """Return the start of an order drawn from `shuffle_rng`, in order for None."""

@@ -8,7 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from raybatch.order.indices import IndexArray, as_index_array, check_index_range, check_repeats
+from raybatch.order.indices import (
+    IndexArray,
+    as_index_array,
+    check_covers,
+    check_index_range,
+    check_repeats,
+)
 from raybatch.order.passes import Passes
 from raybatch.order.sampler import AbstractSampler
 from raybatch.order.shuffle import ShuffleRNG
@@ -42,10 +48,7 @@ class StandardSampler(PassSampler):
         super().__init__(operator.index(length), repeats, "data set")
 
     def check_length(self, length: int) -> None:
-        if self.length > length:
-            raise IndexError(
-                f"the sampler draws from {self.length} samples, the data set has {length}"
-            )
+        check_covers(f"the sampler draws from {self.length} samples", self.length, length)
 
     def cursor(self, shuffle_rng: ShuffleRNG | None) -> Passes:
         """Return the start of the passes; each is one `shuffle_rng.permutation(length)`."""

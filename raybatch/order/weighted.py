@@ -8,7 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from raybatch.order.cursor import Cursor, RowsRun, Run
-from raybatch.order.indices import IndexArray, as_index_array, check_index_range
+from raybatch.order.indices import (
+    IndexArray,
+    as_index_array,
+    check_covers,
+    check_index_range,
+)
 from raybatch.order.passes import ArrayRun
 from raybatch.order.rows import Rows
 from raybatch.order.sampler import AbstractSampler
@@ -44,8 +49,7 @@ class WeightedSampler(_EndlessSampler):
         self.length = len(self.weights)
 
     def check_length(self, length: int) -> None:
-        if self.length > length:
-            raise IndexError(f"there are {self.length} weights, the data set has {length} samples")
+        check_covers(f"there are {self.length} weights", self.length, length)
 
     def cursor(self, shuffle_rng: ShuffleRNG | None) -> Draws:
         """Return the start of the draws; NotImplementedError in order."""

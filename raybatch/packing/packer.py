@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 from raybatch.accessors.packed import Manifest, PackedColumn
 from raybatch.checks import positive_int
-from raybatch.errors import BadSamplesError
+from raybatch.errors import BadSamplesError, BatchError
+from raybatch.faults import fault_of
 from raybatch.loader import Loader
 from raybatch.making import BadSamples
 from raybatch.packing.arrow_file import FileRows, column_of
@@ -124,11 +125,17 @@ def _check_names(what: str, names: Sequence[str] | None) -> None:
 
 def _first_sample(source: DataSource, setting: BadSamples, pool: WorkerPool | None) -> Batch:
     """Return the first sample that can be read, to learn its shapes before the first file is begun."""
-    with Loader(source, 1, pool=pool, prefetch=Prefetch(1), bad_samples=setting) as loader:
-        first = next(iter(loader), None)
-    if first is None:
-        raise BadSamplesError("no sample of the source can be read")
-    return first
+    with Loader(source, 1, pool=pool, prefetch=Prefetch(1)) as loader:
+        batches = iter(loader)
+        while True:
+            try:
+                return next(batches)
+            except StopIteration:
+                raise BadSamplesError("no sample of the source can be read") from None
+            except BatchError as error:
+                fault = fault_of(error.__cause__ or error)
+                if setting.policy == "raise" or not setting.tolerates(fault):
+                    raise
 
 
 def _columns(sample: Batch, names: Sequence[str] | None) -> tuple[PackedColumn, ...]:

@@ -47,11 +47,6 @@ class BadSample:
     epoch: int = 0
     batch: int = 0
 
-    @classmethod
-    def of(cls, index: int, error: BaseException, path: str) -> BadSample:
-        """Return the record of sample `index` of a source without members, whose reading raised `error`."""
-        return cls(index, type(error).__name__, str(error), path)
-
     def under(self, member: int) -> BadSample:
         """Return this sample as one of a source of which its own is `member`."""
         return replace(self, member=(member, *self.member))

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from functools import partial
+from typing import Any
 
 import fsspec
 import fsspec.core
+from fsspec.asyn import AsyncFileSystem
+from fsspec.spec import AbstractFileSystem
 
-from raybatch.stores.remote import RemoteFiles, Retries
+from raybatch.retries import Retries
+from raybatch.stores.remote import RemoteFiles
 
 
 class FsspecFiles(RemoteFiles):
@@ -21,7 +26,11 @@ class FsspecFiles(RemoteFiles):
         return data
 
     def _names(self, root: str, depth: int | None) -> list[str]:
-        return self._relative(root, self.filesystem.find(root, maxdepth=depth))
+        if _has_own_find(self.filesystem):
+            paths = self.filesystem.find(root, maxdepth=depth)
+        else:
+            paths = self._files_below(self.filesystem._strip_protocol(root), depth)
+        return self._relative(root, paths)
 
     def _folders(self, root: str) -> list[str]:
         entries = self.filesystem.ls(root, detail=True)
@@ -32,6 +41,30 @@ class FsspecFiles(RemoteFiles):
         # Some file systems begin their paths with a slash, whether that was given or not.
         prefix = self.filesystem._strip_protocol(root).strip("/") + "/"
         return [path.lstrip("/").removeprefix(prefix.lstrip("/")) for path in paths]
+
+    def _files_below(self, folder: str, depth: int | None) -> Iterator[str]:
+        """Iterate over all files below `folder`.
+
+        The `find` of fsspec leaves out, without a word, what is below a folder that it cannot list.
+        """
+        try:
+            entries = self._retries.call(partial(self.filesystem.ls, detail=True), folder)
+        except FileNotFoundError:
+            return  # as where a page has links to what is not there
+        for entry in entries:
+            name = entry["name"]
+            if entry["type"] != "directory":
+                yield name
+            elif name.rstrip("/") != folder.rstrip("/") and (depth is None or depth > 1):
+                yield from self._files_below(name, None if depth is None else depth - 1)
+
+
+def _has_own_find(filesystem: Any) -> bool:
+    """Return whether a file system asks for all names at once, and not folder by folder as fsspec does."""
+    kind = type(filesystem)
+    if issubclass(kind, AsyncFileSystem):
+        return kind._find is not AsyncFileSystem._find
+    return getattr(kind, "find", None) is not AbstractFileSystem.find
 
 
 def files_of_url(url: str, retries: Retries) -> tuple[FsspecFiles, str]:

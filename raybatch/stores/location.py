@@ -6,24 +6,30 @@ import hashlib
 import io
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cached_property, partial
 from types import ModuleType
-from typing import IO, Any, TypeAlias
+from typing import IO, Any, TypeAlias, TypeVar
 from urllib.parse import quote, unquote, urlsplit
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.fs
 
+from raybatch.errors import StorageError
+from raybatch.retries import Retries
 from raybatch.stores.hidden import is_hidden
 from raybatch.stores.paths import as_path_array, path_names
-from raybatch.stores.remote import RemoteFiles, Retries
+from raybatch.stores.remote import RemoteFiles
+from raybatch.stores.roots import check_folders, common_folder
 from raybatch.stores.secrets import (
     call_without_secrets,
     hold_credentials,
     redacted,
     without_secrets,
 )
+
+T = TypeVar("T")
 
 # Those that Arrow opens; all others are for fsspec.
 _ARROW_SCHEMES = ("s3", "gs", "gcs", "hdfs", "viewfs")
@@ -52,10 +58,16 @@ def open_store(filesystem: Any = None) -> Store:
 
 
 class LocalFiles:
-    """The regular files of this machine."""
+    """The regular files of this machine; what fails in passing, as on a mounted file system, is tried again."""
+
+    def __init__(self, retries: Retries | None = None) -> None:
+        self._retries = retries or Retries()
 
     def open(self, path: str) -> IO[bytes]:
         """Return the file, in memory unless it is large; OSError if it is no file, or cannot be opened or read."""
+        return self._retries.call(self._open, path)
+
+    def _open(self, path: str) -> IO[bytes]:
         status = os.stat(path)
         # To open a pipe would wait for a writer, and to open a device may do anything.
         if not stat.S_ISREG(status.st_mode):
@@ -68,7 +80,7 @@ class LocalFiles:
 
     def signature(self, path: str) -> tuple[int, ...]:
         """Return when the file and its status were changed last (ns), its size and its inode."""
-        status = os.stat(path)
+        status = self._retries.call(os.stat, path)
         return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
 
     def below(
@@ -80,14 +92,12 @@ class LocalFiles:
         read once. `depth=1` leaves out the folders in it, and so on; what is hidden is there with `hidden` only.
         NotADirectoryError if `root` is none.
         """
-        return _walk(_existing(root), "", depth, hidden, set())
+        return _walk(_existing(root), "", depth, hidden, set(), self._retries)
 
     def folders(self, root: str) -> list[str]:
         """Return the names of the folders in `root`, sorted, without the hidden ones; NotADirectoryError as for `below`."""
-        with os.scandir(_existing(root)) as entries:
-            return sorted(
-                entry.name for entry in entries if not is_hidden(entry.name) and entry.is_dir()
-            )
+        _, names = self._retries.call(partial(_listed, hidden=False), _existing(root))
+        return [name[:-1] for name in names if name[-1] == "/"]
 
     def join(self, root: str, names: list[str]) -> list[str]:
         """Return the paths of `names` below `root`."""
@@ -104,19 +114,17 @@ def _existing(root: str) -> str:
 
 
 def _walk(
-    root: str, folder: str, depth: int | None, hidden: bool, seen: set[tuple[int, int]]
+    root: str,
+    folder: str,
+    depth: int | None,
+    hidden: bool,
+    seen: set[tuple[int, int]],
+    retries: Retries,
 ) -> Iterator[list[str]]:
-    status = os.stat(root + folder)
-    if (status.st_dev, status.st_ino) in seen:
+    place, names = retries.call(partial(_listed, hidden=hidden), root + folder)
+    if place in seen:
         return
-    seen.add((status.st_dev, status.st_ino))
-    with os.scandir(root + folder) as entries:
-        # With its slash, a folder stands where the paths below it do in their order: after `a-b`, before `ab`.
-        names = sorted(
-            entry.name + "/" if entry.is_dir() else entry.name
-            for entry in entries
-            if hidden or not is_hidden(entry.name)
-        )
+    seen.add(place)
     run: list[str] = []
     for name in names:
         if name[-1] != "/":
@@ -125,17 +133,46 @@ def _walk(
             yield run
             run = []
             deeper = None if depth is None else depth - 1
-            yield from _walk(root, folder + name, deeper, hidden, seen)
+            yield from _walk(root, folder + name, deeper, hidden, seen, retries)
     yield run
+
+
+def _listed(folder: str, *, hidden: bool) -> tuple[tuple[int, int], list[str]]:
+    """Return what tells `folder` from all others, and the names in it in order; those of folders end in a slash.
+
+    What is hidden is there with `hidden` only.
+    """
+    status = os.stat(folder)
+    with os.scandir(folder) as entries:
+        # With its slash, a folder stands where the paths below it do in their order: after `a-b`, before `ab`.
+        names = sorted(
+            entry.name + "/" if entry.is_dir() else entry.name
+            for entry in entries
+            if hidden or not is_hidden(entry.name)
+        )
+    return (status.st_dev, status.st_ino), names
 
 
 class ArrowFiles(RemoteFiles):
     """The files of a `pyarrow.fs.FileSystem`."""
 
     def _read(self, path: str) -> bytes:
-        with self.filesystem.open_input_stream(path) as stream:
-            data: bytes = stream.read()
+        try:
+            with self.filesystem.open_input_stream(path) as stream:
+                data: bytes = stream.read()
+        except FileNotFoundError:
+            bucket = path.strip("/").partition("/")[0]
+            if not self._is_there(bucket):
+                raise StorageError(f"there is no {bucket!r} in this store") from None
+            raise
         return data
+
+    def _is_there(self, bucket: str) -> bool:
+        try:
+            found = self.filesystem.get_file_info(bucket).type
+        except OSError:
+            return True  # one may be allowed to read objects, and not to ask for buckets
+        return bool(found != pa.fs.FileType.NotFound)
 
     def _names(self, root: str, depth: int | None) -> list[str]:
         selector = pa.fs.FileSelector(root.rstrip("/"), recursive=depth != 1)
@@ -157,7 +194,7 @@ class UrlFiles:
 
     def __init__(self, retries: Retries | None = None) -> None:
         self._retries = retries or Retries()
-        self._local = LocalFiles()
+        self._local = LocalFiles(self._retries)
         self._arrow: dict[str, tuple[ArrowFiles, str]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -332,8 +369,12 @@ class Locations:
             check_urls(self.array)
 
     def open(self, position: int) -> IO[bytes]:
-        """Return the file at `position`; as `Location.open`."""
-        return self._store.open(self[position])
+        """Return the file at `position`, as `Location.open`; StorageError if the folder of all of them is gone."""
+        return self._ask(self._store.open, position)
+
+    @cached_property
+    def _root(self) -> str:
+        return common_folder(self.array, self._folder)
 
     def name_of(self, position: int) -> str:
         """Return the path at `position` without credentials."""
@@ -341,7 +382,16 @@ class Locations:
 
     def signature(self, position: int) -> tuple[int, ...]:
         """Return what `LocalFiles.signature` does for a file of this machine, () for any other."""
-        return self._store.signature(self[position])
+        return self._ask(self._store.signature, position)
+
+    def _ask(self, ask: Callable[[str], T], position: int) -> T:
+        path = self[position]
+        try:
+            return ask(path)
+        except OSError as error:
+            if self._are_urls and not is_url(path):
+                check_folders(path, self._root, error)
+            raise
 
     def __len__(self) -> int:
         return len(self.array)

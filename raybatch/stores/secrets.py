@@ -10,6 +10,9 @@ from urllib.parse import parse_qsl, unquote
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from raybatch.errors import StorageError
+from raybatch.faults import Fault, fault_of
+
 T = TypeVar("T")
 
 # What a query may say of a store in the open.
@@ -53,7 +56,8 @@ def hold_credentials(paths: pa.Array) -> bool:
 def call_without_secrets(fn: Callable[[], T], path: str) -> T:
     """Return `fn()`, which reads `path`; what it raises is an OSError or ImportError without credentials.
 
-    Python's own kinds of these, such as FileNotFoundError, stay what they are.
+    Python's own kinds of these, such as FileNotFoundError, stay what they are. Of another kind, it is a StorageError if the
+    place is at fault.
     """
     try:
         return fn()
@@ -62,6 +66,8 @@ def call_without_secrets(fn: Callable[[], T], path: str) -> T:
         # The nearest kind that is made from a text alone.
         kinds = (kind for kind in type(error).__mro__ if kind.__module__ == "builtins")
         kind = next((kind for kind in kinds if issubclass(kind, (OSError, ImportError))), OSError)
+        if kind is OSError and fault_of(error) in (Fault.PLACE, Fault.PASSING):
+            kind = StorageError
         if type(error) is not kind:
             text = f"{type(error).__name__}: {text}"
     # Outside the block, since the error would travel with this one as its context, text and all.

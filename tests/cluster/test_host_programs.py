@@ -188,5 +188,6 @@ def names_the_host(driver: Driver, host: Host, folder: str) -> None:
     assert said["hosts"] == host.ip
     assert said["error"] == "HostError"
     assert folder in said["text"]
-    assert "can_be_read_here,_but_not_everywhere" in said["text"]
-    assert "FileNotFoundError" in said["text"]
+    assert "can_be_read_in_this_process,_but_not_everywhere" in said["text"]
+    assert "the_folder_of_the_samples_is_empty" in said["text"]
+    assert "Mount_or_copy_the_data_on_every_host" in said["text"]

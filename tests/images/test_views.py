@@ -167,7 +167,7 @@ def test_the_decoder_shrinks_as_far_as_the_box_allows(view: Step, wanted: int) -
     data = io.BytesIO()
     noise("RGB", 2000, 1500).save(data, "JPEG")
     with Image.open(data) as image:
-        source = Encoded(image, Decoding("RGB", None, False, 2.0, ("JPEG",), 10**8))
+        source = Encoded(image, Decoding("RGB", None, False, 2.0, ("JPEG",), 10**8, None))
         pixels, _ = source.pixels(Viewed.all_of(source).then(view).view)
     assert isinstance(pixels, Image.Image)
     assert pixels.size == (2000 // wanted, 1500 // wanted)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,11 @@ SOURCES: dict[str, Callable[[], AbstractDataSource]] = {
 }
 
 
+def without_limit(policy: str) -> rb.BadSamples:
+    """Bad samples are a third of some of these sources."""
+    return rb.BadSamples(policy, limit=None)
+
+
 def places(ledger: rb.BadSampleLedger) -> list[tuple[Any, ...]]:
     return [(bad.batch, bad.member, bad.index, bad.error, bad.message) for bad in ledger]
 
@@ -56,11 +62,13 @@ def places(ledger: rb.BadSampleLedger) -> list[tuple[Any, ...]]:
 @pytest.mark.parametrize("policy", ["skip", "replace"])
 @pytest.mark.parametrize("kind", SOURCES)
 def test_threads_give_the_serial_stream_and_ledger(kind: str, policy: str) -> None:
-    alone = rb.Loader(SOURCES[kind](), 4, shuffle=7, bad_samples=policy)
+    alone = rb.Loader(SOURCES[kind](), 4, shuffle=7, bad_samples=without_limit(policy))
     expected = rb.stream_digest(alone)
     assert len(alone.bad_samples) > 0
     with rb.ThreadPool(3) as pool:
-        loader = rb.Loader(SOURCES[kind](), 4, shuffle=7, pool=pool, bad_samples=policy)
+        loader = rb.Loader(
+            SOURCES[kind](), 4, shuffle=7, pool=pool, bad_samples=without_limit(policy)
+        )
         assert rb.stream_digest(loader) == expected
         assert places(loader.bad_samples) == places(alone.bad_samples)
 
@@ -69,8 +77,8 @@ def test_threads_give_the_serial_stream_and_ledger(kind: str, policy: str) -> No
 def test_actors_give_the_serial_streams_and_ledgers(policy: str, ray_cluster: None) -> None:
     with rb.RayActorPool(2) as pool:
         for kind, make in SOURCES.items():
-            alone = rb.Loader(make(), 4, shuffle=7, bad_samples=policy)
-            loader = rb.Loader(make(), 4, shuffle=7, pool=pool, bad_samples=policy)
+            alone = rb.Loader(make(), 4, shuffle=7, bad_samples=without_limit(policy))
+            loader = rb.Loader(make(), 4, shuffle=7, pool=pool, bad_samples=without_limit(policy))
             digest = rb.stream_digest(alone)
             assert rb.stream_digest(loader) == digest, kind
             assert places(loader.bad_samples) == places(alone.bad_samples), kind
@@ -80,7 +88,7 @@ def test_actors_give_the_serial_streams_and_ledgers(policy: str, ray_cluster: No
 @pytest.mark.parametrize("kind", SOURCES)
 def test_an_epoch_resumes_at_every_batch(kind: str, policy: str) -> None:
     def loader() -> rb.Loader:
-        return rb.Loader(SOURCES[kind](), 4, shuffle=7, bad_samples=policy)
+        return rb.Loader(SOURCES[kind](), 4, shuffle=7, bad_samples=without_limit(policy))
 
     whole = [[array.tolist() for array in batch] for batch in loader()]
     for position in range(len(whole)):
@@ -168,12 +176,54 @@ def test_more_bad_samples_than_the_limit_are_an_error(limit: float) -> None:
 
 
 @pytest.mark.parametrize(
+    ("samples", "bad", "is_borne"),
+    [
+        (8, 7, True),
+        (8, 8, False),
+        (100, 10, True),
+        (100, 11, False),
+        (2000, 20, True),
+        (2000, 21, False),
+    ],
+)
+def test_by_default_one_in_a_hundred_may_be_bad_but_ten_in_any_case_and_never_all(
+    samples: int, bad: int, is_borne: bool
+) -> None:
+    loader = rb.Loader(faulty(0, samples, *range(bad)), 4, bad_samples="skip")
+    if is_borne:
+        assert sum(len(x) for x, _ in loader) == samples - bad
+    else:
+        with pytest.raises(rb.errors.BadSamplesError, match=f"the limit is {bad - 1} "):
+            list(loader)
+
+
+def test_by_default_one_in_a_hundred_of_an_endless_source_may_be_bad() -> None:
+    source = rb.ArrayDataSource([Faulty(0, 200, (0,))], repeats=-1)
+    assert next(iter(rb.Loader(source, 1, bad_samples="skip")))[0] == 1, "the first may be bad"
+    source = rb.ArrayDataSource([Faulty(0, 200, (50,))], repeats=-1)
+    loader = rb.Loader(source, 10, bad_samples="skip")
+    assert sum(len(x) for (x,) in islice(loader, 2000)) == 2000 * 10 - 100
+    source = rb.ArrayDataSource([Faulty(0, 100, (50, 60))], repeats=-1)
+    with pytest.raises(rb.errors.BadSamplesError, match="11 samples of epoch 0"):
+        list(rb.Loader(source, 10, bad_samples="skip"))
+
+
+def test_each_rank_counts_its_own_part_of_an_epoch() -> None:
+    setting = rb.BadSamples("skip", 0.1)
+    first, second = rb.Loader(faulty(0, 40, 0, 1, 8), 4, bad_samples=setting).split(2)
+    with pytest.raises(rb.errors.BadSamplesError, match="the limit is 2 "):
+        list(first)
+    assert sum(len(x) for x, _ in second) == 20
+
+
+@pytest.mark.parametrize(
     ("policy", "limit", "error"),
     [
         ("ignore", None, ValueError),
         ("skip", -1, ValueError),
         ("skip", 1.0, ValueError),
         ("skip", "1", TypeError),
+        ("skip", True, TypeError),
     ],
 )
 def test_a_wrong_setting_is_refused(policy: str, limit: Any, error: type[Exception]) -> None:

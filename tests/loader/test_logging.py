@@ -96,18 +96,82 @@ def test_a_bad_sample_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     assert bad.error in bad.getMessage()
 
 
-def test_nothing_is_shown_unless_the_program_wants_it() -> None:
+NOTICE = "epoch 0 of loader 'loader': 1 of 23 samples could not be read"
+
+# Ways in which programs configure logging, and what else they see of a bad sample then.
+SHOWN = {
+    "": 0,
+    "logging.basicConfig(force=True)": 1,
+    "logging.basicConfig(force=True, level='ERROR')": 0,
+    "logging.basicConfig(force=True, level='WARNING', stream=sys.stdout)": 0,
+    "logging.basicConfig(force=True, handlers=[logging.NullHandler()])": 0,
+    "logging.basicConfig(force=True, level='WARNING', handlers=[RichHandler(console=Console(stderr=True, width=400))])": 1,
+    "logging.disable()": 0,
+}
+
+
+def test_one_line_after_an_epoch_with_bad_samples_is_on_the_standard_error_whatever_is_logged() -> (
+    None
+):
     program = """
+import logging, sys
 import raybatch as rb
+from rich.console import Console
+from rich.logging import RichHandler
 from tests.sample_sources import faulty
-for show in (False, True):
-    if show:
-        import logging
-        logging.basicConfig()
+for configure in sys.argv[1:]:
+    exec(configure)
+    list(rb.Loader(faulty(0, 23), 4, bad_samples="skip"))
     list(rb.Loader(faulty(0, 23, 17), 4, bad_samples="skip"))
-    print("looped")
+    sys.stderr.write("looped")
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.stdout == "looped\n" * 2
-    assert done.stderr.count("cannot be read") == 1
-    assert done.stderr.startswith("WARNING:raybatch.loader.delivery:epoch 0, batch 4: sample 17")
+    done = subprocess.run([sys.executable, "-c", program, *SHOWN], capture_output=True, text=True)
+    assert done.returncode == 0
+    for text, configure in zip(done.stderr.split("looped"), SHOWN, strict=False):
+        assert text.count(NOTICE) == 1, configure
+        assert text.count("epoch 0, batch 4: sample 17") == SHOWN[configure], configure
+        assert text.count("\n") == 1 + SHOWN[configure], configure
+
+
+def test_the_line_comes_after_each_epoch_and_where_one_is_left(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    loader = rb.Loader(faulty(0, 23, 1, 2, 9, 10), 4, bad_samples="skip", name="train")
+    list(loader)
+    (first,) = capsys.readouterr().err.splitlines()
+    assert "epoch 0 of loader 'train': 4 of 23 samples" in first
+    assert "were skipped. The first is sample 1: 1 is bad." in first
+    for number, _ in enumerate(loader):
+        if number == 1:
+            break
+    (second,) = capsys.readouterr().err.splitlines()
+    assert "epoch 1 of loader 'train': 2 of 8 samples" in second
+
+
+@pytest.mark.parametrize(
+    ("source", "last_batch"),
+    [(np.arange(0), "keep"), (np.arange(3), "drop"), (np.arange(0), "pad")],
+)
+def test_an_epoch_without_batches_is_told(
+    source: Any, last_batch: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loader = rb.Loader(rb.ArrayDataSource([source]), 4, last_batch=last_batch)
+    assert list(loader) == []
+    (line,) = capsys.readouterr().err.splitlines()
+    assert (
+        f"epoch 0 of loader 'loader' has no batches: the source has {len(source)} samples" in line
+    )
+    assert f"batch_size=4, RankSplit(rank=0, world_size=1) and last_batch={last_batch!r}" in line
+
+
+def test_what_is_left_of_an_epoch_that_was_loaded_at_its_end_is_not_told(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    loader = rb.Loader(rb.ArrayDataSource([np.arange(4)]), 4)
+    batches = iter(loader)
+    next(batches)
+    state = loader.state_dict()
+    other = rb.Loader(rb.ArrayDataSource([np.arange(4)]), 4)
+    other.load_state_dict(state)
+    assert list(other) == []
+    assert capsys.readouterr().err == ""

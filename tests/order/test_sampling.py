@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+import raybatch as rb
 from raybatch.order import (
     AbstractSampler,
+    BlockShuffleSampler,
     StandardSampler,
     SubsetSampler,
     WeightedSampler,
@@ -170,6 +172,17 @@ def test_a_sampler_of_more_than_the_data_set_holds_is_an_index_error(
     sampler.check_length(11)
     with pytest.raises(IndexError, match="10"):
         sampler.check_length(10)
+
+
+@pytest.mark.parametrize(
+    "sampler", [StandardSampler(9), WeightedSampler(np.ones(9)), BlockShuffleSampler([4, 5])]
+)
+def test_a_sampler_that_would_never_draw_the_last_samples_is_refused_where_it_is_given(
+    sampler: AbstractSampler,
+) -> None:
+    rb.ArrayDataSource([np.arange(9)], sampler=sampler)
+    with pytest.raises(ValueError, match="the last 2 would never be drawn"):
+        rb.ArrayDataSource([np.arange(11)], sampler=sampler)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import glob
+import http.server
 import os
+import socket
+import struct
+import threading
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
@@ -17,6 +21,7 @@ import pytest
 
 import raybatch as rb
 from raybatch.accessors import find_images
+from raybatch.retries import Retries
 from raybatch.stores.hidden import is_hidden
 from raybatch.stores.paths import path_names
 from tests.servers import SECRET, s3_filesystem, s3_url
@@ -259,6 +264,50 @@ def test_a_web_server_that_shows_its_folders_is_listed(photos: list[str], http: 
     names = [path.rpartition("/")[2] for path in find_images(http)]
     assert names == [Path(path).name for path in sorted(photos)]
     assert len(rb.image_glob(f"{http}/dog_*.jpg")) == 20
+
+
+class Dropping(http.server.BaseHTTPRequestHandler):
+    """A web server with two folders, which resets the connection the first `drops` times that it is asked for the second."""
+
+    def do_GET(self) -> None:
+        if self.path.rstrip("/") == "/b" and self.server.drops > 0:  # type: ignore[attr-defined]
+            self.server.drops -= 1  # type: ignore[attr-defined]
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.connection.close()
+            self.close_connection = True
+            return
+        names = ["a/", "b/"] if self.path == "/" else [f"{number}.jpg" for number in range(3)]
+        page = "".join(f'<a href="{name}">{name}</a>' for name in names).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Length", str(len(page)))
+        self.end_headers()
+        self.wfile.write(page)
+
+    def log_message(self, *arguments: Any) -> None:
+        pass
+
+
+@pytest.mark.parametrize("drops", [1, 1000])
+def test_a_folder_that_cannot_be_listed_is_not_left_out(
+    drops: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Retries.__init__, "__defaults__", (4, 0.0, lambda seconds: None))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Dropping) as server:
+        server.drops = drops  # type: ignore[attr-defined]
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            url = f"http://127.0.0.1:{server.server_port}"
+            if drops == 1:
+                images = rb.image_folder(url)
+                assert (len(images.paths), images.classes) == (6, ["a", "b"])
+            else:
+                with pytest.raises(OSError, match="reset by peer"):
+                    rb.image_folder(url)
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def test_an_absent_folder_is_named_without_credentials(s3: int, http: str) -> None:

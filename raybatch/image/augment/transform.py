@@ -98,8 +98,24 @@ def flat(change: Change) -> tuple[Change, ...]:
     return tuple(part for transform in change.transforms for part in flat(transform))
 
 
-def changed(source: Source, changes: Sequence[Change], rng: np.random.Generator | None) -> Viewed:
-    """Return what `changes` make of the image in `source`, one after the other: the last view not taken yet."""
+def made_by(change: Change, image: Any, rng: np.random.Generator | None) -> Any:
+    """Return what `change`, which may be a function of the program's own, makes of `image`; TypeError if that is no image."""
+    made = change(image, rng=rng)
+    if not isinstance(made, (Image.Image, np.ndarray)):
+        raise TypeError(f"{change!r} must return an image, and returned {made!r}")
+    return made
+
+
+def changed(
+    source: Source,
+    changes: Sequence[Change],
+    rng: np.random.Generator | None,
+    make: Callable[..., Any] = made_by,
+) -> Viewed:
+    """Return what `changes` make of the image in `source`, one after the other: the last view not taken yet.
+
+    `make(change, image, rng)` has the result of one that is no view.
+    """
     viewed = Viewed.all_of(source)
     for change in changes:
         if isinstance(change, Geometric):
@@ -107,9 +123,7 @@ def changed(source: Source, changes: Sequence[Change], rng: np.random.Generator 
                 viewed = viewed.then(step)
         else:
             image = viewed.image()
-            made = change(image, rng=rng)
-            if not isinstance(made, (Image.Image, np.ndarray)):
-                raise TypeError(f"{change!r} must return an image, and returned {made!r}")
+            made = make(change, image, rng)
             if made is not image:
                 viewed = Viewed.all_of(InMemory(made))
     return viewed

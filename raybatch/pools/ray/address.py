@@ -13,7 +13,7 @@ from ray._private import services
 from ray._raylet import GcsClient  # type: ignore[attr-defined]
 
 from raybatch.errors import PoolError
-from raybatch.notice import tell
+from raybatch.notices import say
 
 # What to do where Ray Client was meant to be used.
 INSTEAD_OF_CLIENT = (
@@ -50,7 +50,7 @@ def wait_for_ray(address: str, timeout_s: float) -> None:
             )
         if not told:
             told = True
-            tell(_log, f"no Ray answers at {place} ({fault}); trying for {timeout_s:g} s")
+            say(_log, f"no Ray answers at {place} ({fault}); trying for {timeout_s:g} s")
         time.sleep(min(_TRY_EVERY_S, left_s))
     _check_admitted(place)
 

@@ -15,6 +15,7 @@ from ray._private.state import state  # there is no public way to ask which node
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raybatch.errors import PoolError
+from raybatch.faults import advice
 from raybatch.pools.ray.connection import RayConnection
 from raybatch.pools.ray.program import Program
 
@@ -38,7 +39,7 @@ class ActorOptions:
     label_selector: dict[str, str] = field(default_factory=dict)
     # Ray's default would fill one host before it uses the next.
     scheduling_strategy: Any = SPREAD
-    program: Program = Program()
+    program: Program = field(default_factory=Program)
     setup: bytes | None = None
 
     def __post_init__(self) -> None:
@@ -215,18 +216,6 @@ def address() -> str:
     return str(ray.util.get_node_ip_address())
 
 
-def advice(error: BaseException) -> str:
-    """Return what to do if `error` is raised where something is missing on a host."""
-    if isinstance(error, (ImportError, AttributeError)):
-        return (
-            "Install that code on every host, or send it along: `ray job submit --working-dir . -- python PROGRAM`, or "
-            'ray.init(address, runtime_env={"working_dir": "."}) before the pool is made'
-        )
-    if isinstance(error, OSError):
-        return "Mount or copy it on every host under the same path, or keep the actors off those without it"
-    return "Is all that it needs installed on that host?"
-
-
 def why_not_started(error: BaseException) -> str:
     """Return why an actor could not be used, in one line, and what to do about it."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
@@ -235,5 +224,4 @@ def why_not_started(error: BaseException) -> str:
     if host is None:
         return lines[0]
     raised = lines[-1].strip()
-    what_to_do = f". {advice(ImportError())}" if "ModuleNotFoundError" in raised else ""
-    return f"on host {host[1]}: {raised}{what_to_do}"
+    return ". ".join(filter(None, [f"on host {host[1]}: {raised}", advice(raised)]))

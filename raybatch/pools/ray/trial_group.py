@@ -10,7 +10,7 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from raybatch.notice import tell
+from raybatch.notices import say
 from raybatch.pools.ray.hosts import SPREAD, ActorOptions
 
 _log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ def in_own_group(options: ActorOptions) -> ActorOptions:
     room, wanted = _room(group, demands), options.num_actors or 1
     if room < wanted:
         bundle = {name: amount for name, amount in demands.items() if amount}
-        tell(
+        say(
             _log,
             f"the placement group that this process runs in has room for {room} of {wanted} actors, so they start "
             f"outside of it. To have them in it, add {wanted} bundles of {bundle} to it (of Ray Tune, by "

@@ -20,10 +20,11 @@ from ray import exceptions as ray_errors
 
 from raybatch.accessors import row_executor
 from raybatch.errors import RemoteError
+from raybatch.faults import advice
 from raybatch.making import Result, make
 from raybatch.memory import ReusedMemory, batches_in
 from raybatch.notices import hold, taken
-from raybatch.pools.ray.hosts import WorkerFacts, address, advice
+from raybatch.pools.ray.hosts import WorkerFacts, address
 from raybatch.pools.ray.packed_error import with_error_packed
 from raybatch.pools.ray.program import Program
 from raybatch.pools.ray.unpicklable import unpicklable
@@ -147,11 +148,13 @@ def constant(key: str) -> Any:
         raise RemoteError(f"this worker was not sent what it is to work with (constant {key})")
     value = _constants[key]
     if isinstance(value, _Unloaded):
-        error = value.error
+        raised = f"{type(value.error).__name__}: {value.error}"
+        cannot = (
+            f"the worker on host {address()} cannot load the source or function that it was sent"
+        )
         raise RemoteError(
-            f"the worker on host {address()} cannot load the source or function that it was sent: "
-            f"{type(error).__name__}: {error}. {advice(error)}"
-        ) from error
+            ". ".join(filter(None, [f"{cannot}: {raised}", advice(raised)]))
+        ) from value.error
     return value
 
 
