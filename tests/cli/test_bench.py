@@ -33,6 +33,7 @@ from raybatch.bench.recipes import EVAL, TRAIN
 from raybatch.bench.report import report, timed
 from raybatch.bench.work import Work
 from raybatch.cli.bench_report import shown
+from tests.cli import commands
 from tests.drivers import alive, wait_for
 
 NAMES = ("images_per_s", "first_batch_s", "cpu_s_per_1000_images", "peak_mb")
@@ -513,8 +514,8 @@ def test_an_end_at_any_time_leaves_no_process_and_no_file(
         (["--plot", "bench.xyz"], "'bench.xyz' has none of the suffixes"),
     ],
 )
-def test_mistakes_are_told(arguments: list[str], message: str) -> None:
-    assert message in run(*arguments, status=2).stderr
+def test_mistakes_are_told(arguments: list[str], message: str, tmp_path: Path) -> None:
+    assert message in commands.run("bench", *arguments, folder=tmp_path, status=2).stderr
 
 
 def test_a_folder_without_images_or_with_a_broken_one_cannot_be_run(tmp_path: Path) -> None:
@@ -533,16 +534,17 @@ def test_a_folder_without_images_or_with_a_broken_one_cannot_be_run(tmp_path: Pa
     ],
 )
 def test_a_missing_tool_is_named_before_anything_is_run(
-    module: str, option: list[str], extra: str
+    module: str,
+    option: list[str],
+    extra: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    program = f"""
-import importlib.util
-find = importlib.util.find_spec
-importlib.util.find_spec = lambda name: None if name == {module!r} else find(name)
-from raybatch.cli import main
-main()
-"""
-    stderr = run(*option, status=2, program=program).stderr
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == module else find(name)
+    )
+    stderr = commands.run("bench", *option, folder=tmp_path, status=2).stderr
     assert f"this needs {module}: pip install 'raybatch[{extra}]'" in stderr
 
 

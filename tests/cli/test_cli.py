@@ -17,27 +17,13 @@ from PIL import Image
 
 import raybatch as rb
 from raybatch.image import augment
+from tests.cli.commands import run, run_alone
 from tests.drivers import alive, is_actor, wait_for
-
-
-def run(
-    *arguments: str, folder: Path, status: int = 0, **env: str
-) -> subprocess.CompletedProcess[str]:
-    clean = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
-    result = subprocess.run(
-        [sys.executable, "-m", "raybatch", *arguments],
-        cwd=folder,
-        env={**clean, "COLUMNS": "120", **env},
-        capture_output=True,
-        text=True,
-    )
-    assert result.returncode == status, result.stderr
-    return result
 
 
 @pytest.mark.slow
 def test_demo_makes_images_loads_them_both_ways_and_shows_them(tmp_path: Path) -> None:
-    result = run("demo", "--size", "32", folder=tmp_path)
+    result = run_alone("demo", "--size", "32", folder=tmp_path)
     assert "1000 images, classes: cat, dog" in result.stdout
     digests = re.findall(r"[0-9a-f]{64}", result.stdout)
     assert len(digests) == 2
@@ -49,7 +35,7 @@ def test_demo_makes_images_loads_them_both_ways_and_shows_them(tmp_path: Path) -
     assert [path.name for path in tmp_path.iterdir()] == ["raybatch-demo.png"]
 
 
-def test_demo_of_a_folder_of_ones_own(photos: list[str], tmp_path: Path) -> None:
+def test_demo_of_a_folder_of_ones_own(photos: list[str], tmp_path: Path, ray_cluster: None) -> None:
     folder = str(Path(photos[0]).parent)
     options = ["--actors", "1", "--contact-sheet", "x.png", "--json"]
     told = json.loads(run("demo", folder, *options, folder=tmp_path).stdout)
@@ -64,7 +50,7 @@ def test_load_prints_figures_as_json(photos: list[str], tmp_path: Path) -> None:
     options = ["--size", "20x30", "--batch-size", "16", "--epochs", "2", "--shuffle", "0"]
     figures = {}
     for actors in ("0", "2"):
-        result = run("load", folder, *options, "--actors", actors, "--json", folder=tmp_path)
+        result = run_alone("load", folder, *options, "--actors", actors, "--json", folder=tmp_path)
         figures[actors] = json.loads(result.stdout)
     serial, pooled = figures["0"], figures["2"]
     assert serial["images"] == 40
@@ -137,21 +123,19 @@ def test_class_folders_give_the_labels(photos: list[str], tmp_path: Path) -> Non
 def test_mistakes_are_told_in_one_line(
     arguments: list[str], status: int, message: str, tmp_path: Path
 ) -> None:
-    result = run(*arguments, folder=tmp_path, status=status)
-    assert message in result.stderr
-    assert "Traceback" not in result.stderr
+    assert message in run(*arguments, folder=tmp_path, status=status).stderr
 
 
 def test_a_broken_image_is_named(photos: list[str], tmp_path: Path) -> None:
     (tmp_path / "bad.jpg").write_bytes(b"\xff\xd8\xff\xe0 and no more")
-    result = run("load", ".", "--actors", "0", folder=tmp_path, status=2)
+    result = run_alone("load", ".", "--actors", "0", folder=tmp_path, status=2)
     assert "bad.jpg" in result.stderr
     assert "Traceback" not in result.stderr
 
 
 def test_help_and_version(tmp_path: Path) -> None:
     assert "demo" in run("--help", folder=tmp_path).stdout
-    assert rb.__version__ in run("--version", folder=tmp_path).stdout
+    assert rb.__version__ in run_alone("--version", folder=tmp_path).stdout
 
 
 @pytest.mark.slow
@@ -191,7 +175,7 @@ def test_ctrl_c_ends_a_command_at_once_and_leaves_nothing(
 def test_the_shell_completes_commands_and_options(tmp_path: Path) -> None:
     for words, wanted in (("raybatch p", "pack plan preview"), ("raybatch load --sh", "--shuffle")):
         count = str(len(words.split()) - 1)
-        result = run(
+        result = run_alone(
             folder=tmp_path,
             _RAYBATCH_COMPLETE="bash_complete",
             COMP_WORDS=words,

@@ -14,7 +14,7 @@ import pytest
 import raybatch as rb
 from raybatch.batchup.data_source import BadSample
 from raybatch.bench.needs import BatchCosts, measure_costs, needs_for
-from tests.cli.test_cli import run
+from tests.cli.commands import run
 
 COSTS = BatchCosts(
     batch_size=64,
@@ -78,7 +78,7 @@ def test_costs_are_measured() -> None:
         measure_costs(source, 21, rb.ThreadPool(1), 4, 50.5)
 
 
-def test_the_command(photos: list[str], tmp_path: Path) -> None:
+def test_the_command(photos: list[str], tmp_path: Path, ray_cluster: None) -> None:
     folder = str(Path(photos[0]).parent)
     options = ["--size", "32", "--batch-size", "8", "--batches", "4"]
     result = run("plan", folder, "--rate", "200", *options, "--json", folder=tmp_path)
@@ -101,7 +101,9 @@ def test_a_rate_that_is_none_is_told(rate: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_what_is_excluded_is_not_measured(photos: list[str], tmp_path: Path) -> None:
+def test_what_is_excluded_is_not_measured(
+    photos: list[str], tmp_path: Path, ray_cluster: None
+) -> None:
     for path in photos[:8]:
         shutil.copy(path, tmp_path)
     (tmp_path / "z.jpg").write_text("no image")
@@ -115,7 +117,9 @@ def test_what_is_excluded_is_not_measured(photos: list[str], tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-def test_the_command_says_what_is_too_much(photos: list[str], tmp_path: Path) -> None:
+def test_the_command_says_what_is_too_much(
+    photos: list[str], tmp_path: Path, ray_cluster: None
+) -> None:
     folder = str(Path(photos[0]).parent)
     options = ["--size", "16", "--batch-size", "4", "--batches", "2"]
     result = run("plan", folder, "--rate", "1e9", *options, folder=tmp_path, status=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import pickle
 import warnings
 from pathlib import Path
@@ -43,9 +44,11 @@ def test_each_iteration_is_an_epoch_of_the_loader(device: Any) -> None:
         assert values(batches) == values(arrays)
 
 
-def test_tensors_share_the_memory_of_the_object_store_without_a_warning(ray_cluster: None) -> None:
+def test_tensors_share_the_memory_of_the_object_store_without_a_warning(
+    actors: rb.RayActorPool,
+) -> None:
     arrays = rb.ArrayDataSource([np.arange(400_000).reshape(100, 4000)])
-    with rb.Loader(arrays, 50, pool=rb.RayActorPool(1)) as loader:
+    with rb.Loader(arrays, 50, pool=actors) as loader:
         (array,) = next(iter(loader))
         assert not array.flags.writeable
         with warnings.catch_warnings():
@@ -57,9 +60,9 @@ def test_tensors_share_the_memory_of_the_object_store_without_a_warning(ray_clus
         assert tensor.sum() == np.arange(200_000).sum()  # the tensor keeps the memory
 
 
-def test_writable_tensors_are_copies_of_what_is_read_only(ray_cluster: None) -> None:
+def test_writable_tensors_are_copies_of_what_is_read_only(actors: rb.RayActorPool) -> None:
     arrays = rb.ArrayDataSource([np.arange(400_000).reshape(100, 4000)])
-    with rb.Loader(arrays, 50, pool=rb.RayActorPool(1)) as loader:
+    with rb.Loader(arrays, 50, pool=actors) as loader:
         for _ in range(2):
             for (x,) in to_torch(loader, writable=True):
                 assert x.min() >= 0
@@ -105,10 +108,13 @@ def test_a_data_loader_takes_it_as_a_data_set() -> None:
         assert values(loader) == values(plain)
 
 
-def test_workers_of_a_data_loader_are_refused() -> None:
+def test_workers_of_a_data_loader_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    # So long PyTorch waits for a worker that has failed; it is 5 s.
+    monkeypatch.setattr(torch.utils.data._utils, "MP_STATUS_CHECK_INTERVAL", 0.1)
     loader = torch.utils.data.DataLoader(LoaderDataset(fresh()), batch_size=None, num_workers=1)
     with pytest.raises(RuntimeError, match=r"use DataLoader\(.*num_workers=0"):
         next(iter(loader))
+    gc.collect()
 
 
 @torchdata_calls_what_torch_deprecates

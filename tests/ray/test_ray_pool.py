@@ -18,7 +18,7 @@ from ray import cloudpickle
 
 import raybatch as rb
 from raybatch.accessors.reading import map_rows
-from tests.drivers import actor_processes, start, wait_for
+from tests.drivers import LOOK_EVERY_S, actor_processes, start, wait_for
 from tests.stores.file_arrays import hdf5, memory_map, zarr_array
 
 COUNT_BATCHES = """
@@ -28,15 +28,6 @@ with rb.Loader(source, 100, pool=rb.RayActorPool(1)) as loader:
     say(batches=batches, address=ray.get_runtime_context().gcs_address)
 say(initialized=ray.is_initialized())
 """
-
-
-def test_without_an_address_it_starts_a_ray_that_ends_with_the_pool() -> None:
-    env = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
-    with start(COUNT_BATCHES + "input()", env=env) as driver:
-        assert driver.listen()["batches"] == "10"
-        assert driver.listen() == {"initialized": "False"}
-        wait_for(lambda: not driver.children(), "no process of Ray", 30)
-        driver.go_on()
 
 
 OWN_TASKS = """
@@ -117,7 +108,7 @@ say(initialized=ray.is_initialized())
         assert driver.listen() == {"initialized": "True"}, "the program's own Ray is left alone"
 
 
-def test_two_pools_share_the_ray_that_the_first_started() -> None:
+def test_without_an_address_pools_share_a_ray_that_ends_with_the_last_of_them() -> None:
     program = """
 import ray
 first, second = rb.RayActorPool(1), rb.RayActorPool(1)
@@ -125,14 +116,18 @@ first.close()
 say(batches=sum(1 for _ in rb.Loader(source, 100, pool=second)))
 second.close()
 say(initialized=ray.is_initialized())
+input()
 try:
     rb.RayActorPool(1, resources={"CPU": 1})
 except ValueError:
     say(initialized=ray.is_initialized())
 """
-    with start(program, env={**os.environ, "RAY_ADDRESS": ""}) as driver:
+    env = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    with start(program, env=env) as driver:
         assert driver.listen() == {"batches": "10"}
         assert driver.listen() == {"initialized": "False"}
+        wait_for(lambda: not driver.children(), "no process of Ray", 30)
+        driver.go_on()
         assert driver.listen() == {"initialized": "False"}, "a pool that fails leaves no Ray behind"
 
 
@@ -180,7 +175,7 @@ def test_actors_that_die_at_every_start_are_an_error(name: str | None, ray_clust
     gave_up = threading.Event()
 
     def kill_all() -> None:
-        while not gave_up.is_set():
+        while not gave_up.wait(LOOK_EVERY_S):
             for actor in actor_processes():
                 with contextlib.suppress(psutil.NoSuchProcess):  # it ended just now
                     actor.kill()

@@ -47,7 +47,7 @@ class RayActorPool(WorkerPool):
     PoolError; where Ray cannot start a single actor within as many, iterating raises it.
 
     Each actor asks Ray for `num_cpus_per_actor` CPUs and for `resources`, on a host whose labels are those of
-    `label_selector`, such as `{"role": "loader"}` or `{"ray.io/node-id": "!" + node_id}` (Ray 2.49 or later).
+    `label_selector`, such as `{"role": "loader"}` or `{"ray.io/node-id": "!" + node_id}`.
     They are spread over the hosts, or placed by another `scheduling_strategy` of Ray's, for which `num_actors`
     must be given. In a placement group that takes in what its members start, such as that of a trial of Ray Tune, they
     use its bundles if these have room, and else start outside of it, as a pool with a name does. The actors of a host that is drained get no more batches, and others take their place, as soon as the
