@@ -7,7 +7,7 @@ from typing import Any
 
 from raybatch.accessors.fingerprints import fingerprint_of, pickle_digest
 from raybatch.errors import PackError
-from raybatch.loader import fingerprint
+from raybatch.loader.fingerprint import fingerprint
 from raybatch.sources import (
     ArrayDataSource,
     DataSource,
