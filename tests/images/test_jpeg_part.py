@@ -28,12 +28,14 @@ pytestmark = pytest.mark.skipif(kernel.fault() is not None, reason=f"no kernel: 
 
 def photograph(rng: np.random.Generator, mode: str, least: int = 1) -> bytes:
     width, height = map(int, rng.integers(least, 260, 2))
-    noise = rng.integers(0, 256, (height // 5 + 1, width // 5 + 1, 3), np.uint8)
+    detail = int(rng.choice([1, 5]))
+    noise = rng.integers(0, 256, (height // detail + 1, width // detail + 1, 3), np.uint8)
     image = Image.fromarray(noise).resize((width, height), Image.Resampling.BICUBIC).convert(mode)
     options: dict[str, Any] = {
         "quality": int(rng.integers(1, 101)),
         "progressive": bool(rng.integers(4) == 0),
         "subsampling": int(rng.integers(3)),
+        "optimize": bool(rng.integers(2)),
     }
     if rng.integers(3) == 0:
         options["restart_marker_blocks"] = int(rng.integers(1, 9))
@@ -113,17 +115,20 @@ def test_images_that_the_kernel_cannot_write(mode: str, monkeypatch: pytest.Monk
             np.testing.assert_array_equal(outcome(reader, data, seed), wanted)
 
 
-def test_damage_outside_of_the_part_is_damage(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("options", [{}, {"optimize": True}, {"restart_marker_blocks": 3}], ids=str)
+def test_damage_outside_of_the_part_is_damage(
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     rng = np.random.default_rng(2)
     noise = rng.integers(0, 256, (200, 200, 3), np.uint8)
     file = io.BytesIO()
-    Image.fromarray(noise).save(file, "JPEG")
+    Image.fromarray(noise).save(file, "JPEG", **options)
     data = file.getvalue()
     # The uppermost rows alone are needed.
     change = augment.Compose([augment.CenterCrop((200, 200)), augment.Resize((100, 100))])
     reader = ImageReader(transform=change)
     damaged = [data[: len(data) // 2], data[:-2], data[:-40] + b"\xff\xd9"]
-    for _ in range(300):
+    for _ in range(100):
         changed = bytearray(data)
         changed[int(rng.integers(600, len(data)))] = int(rng.integers(256))
         damaged.append(bytes(changed))
