@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from raybatch import notices
+from raybatch.notices import about as telling_about
+from raybatch.notices import subject
 
 _lock = threading.Lock()
 _readers = 0
@@ -25,7 +26,7 @@ def about(name: Callable[[], str]) -> Iterator[None]:
         if not isinstance(warnings.showwarning, _ShowNamed):
             warnings.showwarning = _ShowNamed(warnings.showwarning)
     try:
-        with notices.about(name):
+        with telling_about(name):
             yield
     finally:
         with _lock:
@@ -42,7 +43,7 @@ class _ShowNamed:
         self.show = show
 
     def __call__(self, message: Any, *where: Any, **more: Any) -> None:
-        name = notices.subject()
+        name = subject()
         self.show(f"{name}: {message}" if name else message, *where, **more)
 
 
