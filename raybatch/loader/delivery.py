@@ -126,6 +126,7 @@ class Delivery:
         else:
             allowed = self.setting.allowed(self._num_samples)
         if bad and self._num_bad > allowed:
+            self._first_bad = None  # this error tells it
             raise BadSamplesError(
                 f"{self._num_bad} samples of epoch {epoch} cannot be read so far, and the limit is {allowed} "
                 f"(BadSamples.limit={self.setting.limit!r}); the last: {bad[-1].message}. What do they have in common? "

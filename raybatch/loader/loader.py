@@ -232,6 +232,7 @@ class Loader:
     def close(self) -> None:
         """Drop what was made ahead, and let go of the pool; may be called twice."""
         self._watch.end(self._course.stream)
+        self._delivery.end_epoch()
         self._course.drop_stream()
         self._producer.close()
 

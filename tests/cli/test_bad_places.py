@@ -96,5 +96,5 @@ def test_packing_tells_once_what_was_left_out(folder: Path) -> None:
     (folder / "cat" / "00.png").write_bytes(b"no image")
     packed = run(*commands(folder)["pack"], "--json")
     assert (packed.exit_code, json.loads(packed.stdout)["rows"]) == (1, IMAGES - 1)
-    assert packed.stderr.count("1 of 20 samples could not be read, and were skipped") == 1
+    assert ": 1 of 20 samples could not be read, and were skipped" in packed.stderr
     assert packed.stderr.count("could not be read") == 1

@@ -146,6 +146,13 @@ def test_the_line_comes_after_each_epoch_and_where_one_is_left(
             break
     (second,) = capsys.readouterr().err.splitlines()
     assert "epoch 1 of loader 'train': 2 of 8 samples" in second
+    with loader:
+        batches = iter(loader)
+        next(batches)
+    (third,) = capsys.readouterr().err.splitlines()
+    assert "of loader 'train': 2 of 4 samples" in third
+    del batches
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(

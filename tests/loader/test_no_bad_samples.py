@@ -207,6 +207,11 @@ def test_a_host_that_is_gone_is_no_bad_sample(quick: None) -> None:
         count(rb.ArrayDataSource([images]), "skip")
 
 
+def anew(error: Exception) -> Exception:
+    """Return an error like `error`, which would else keep all frames that it comes through."""
+    return type(error)(*error.args)
+
+
 PASSING = [
     OSError(errno.ESTALE, os.strerror(errno.ESTALE)),
     OSError(errno.EIO, os.strerror(errno.EIO)),
@@ -225,7 +230,7 @@ def test_what_fails_once_on_a_mounted_file_system_is_read_again(
     def flaky(files: LocalFiles, path: str) -> IO[bytes]:
         if path not in failed:
             failed.add(path)
-            raise error
+            raise anew(error)
         return read(files, path)
 
     monkeypatch.setattr(LocalFiles, "_open", flaky)
@@ -244,7 +249,7 @@ def test_packed_files_are_opened_again_too(
 
     def flaky(*arguments: Any, **options: Any) -> Any:
         if failures:
-            raise failures.pop()
+            raise anew(failures.pop())
         return real(*arguments, **options)
 
     monkeypatch.setattr(where, function, flaky)
@@ -259,7 +264,7 @@ def test_what_does_not_pass_is_an_error_and_no_bad_sample(
     source = images_in(folder)
 
     def failing(files: LocalFiles, path: str) -> IO[bytes]:
-        raise error
+        raise anew(error)
 
     monkeypatch.setattr(LocalFiles, "_open", failing)
     with pytest.raises(rb.errors.BatchError, match=r"00\.png.*no bad sample: the place"):
@@ -288,7 +293,7 @@ class Flaky:
     def __getitem__(self, index: Any) -> Any:
         if (self.rng.random(len(index)) < 0.005).any():
             self.failed += 1
-            raise self.error
+            raise anew(self.error)
         return np.asarray(index)
 
 
@@ -315,7 +320,7 @@ def test_a_function_that_fails_at_a_batch_as_a_whole_is_an_error(
     def of_few(x: Any) -> Any:
         called.append(len(x))
         if len(x) == 4:
-            raise error
+            raise anew(error)
         return (x,)
 
     source = rb.ArrayDataSource([np.arange(8)]).map(of_few)
