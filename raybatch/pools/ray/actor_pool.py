@@ -17,6 +17,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raybatch.checks import positive_int
 from raybatch.making import Request, Result
+from raybatch.notice import tell
 from raybatch.pools.pool import WorkerPool
 from raybatch.pools.ray.actor_session import RaySession
 from raybatch.pools.ray.connection import RayConnection
@@ -33,6 +34,12 @@ from raybatch.pools.ray.worker import RayConstant
 from raybatch.scheduling import Prefetch
 
 _log = logging.getLogger(__name__)
+
+_SHARED_WITH_NOBODY = (
+    "the pool {!r} is on a Ray that this process started for itself, so no other process shares it: one that makes a pool "
+    "of that name has a Ray and actors of its own. To share it, start one Ray (`ray start --head`), and set "
+    "RAY_ADDRESS=auto or give address="
+)
 
 Pool = TypeVar("Pool", bound="RayActorPool")
 
@@ -106,6 +113,8 @@ class RayActorPool(WorkerPool):
                 # A Ray of our own serves nobody else, so its CPU count need not limit the actors.
                 num_actors = num_actors or capacity(options).room
                 options = replace(options, num_actors=num_actors, num_cpus=0)
+                if name is not None:
+                    tell(_log, _SHARED_WITH_NOBODY.format(name))
             roster = PrivateRoster(options) if name is None else SharedRoster(name, options)
             self._crew = Crew(connection, roster, options, start_timeout_s)
         except BaseException:

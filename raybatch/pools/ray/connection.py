@@ -22,6 +22,10 @@ _SAME_SESSION_S = 0.2
 # deletion goes to each host, so this is for a Ray of one.
 _DELETE_AT_ONCE = ("RAY_free_objects_batch_size", "8")
 
+# A socket's path may have 107 bytes, of which Ray adds some 70 to the folder.
+_MAX_FOLDER_BYTES = 36
+_SHORT_FOLDER = "/tmp/ray"
+
 # Reentrant, since the garbage collector may let a pool go while this thread connects another.
 _lock = threading.RLock()
 # The connection that raybatch made last; it has ended if nobody holds it.
@@ -112,10 +116,21 @@ def _init(address: str | None, timeout_s: float) -> None:
         # By the environment, since a Ray that does not know an option of `_system_config` does not start.
         os.environ.setdefault(*_DELETE_AT_ONCE)
         # Without "local" Ray would join the cluster of a stale address file, or fail over it.
-        ray.init(address="local", include_dashboard=False, logging_level=logging.ERROR)
+        ray.init(
+            address="local",
+            include_dashboard=False,
+            logging_level=logging.ERROR,
+            _temp_dir=_short_folder(),
+        )
     else:
         wait_for_ray(address, timeout_s)
         ray.init(address=address, logging_level=logging.WARNING)
+
+
+def _short_folder() -> str | None:
+    """Return a folder for Ray's sockets whose path is short enough for them, where that of TMPDIR is not; None: Ray's own."""
+    folder = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or ""
+    return _SHORT_FOLDER if len(os.fsencode(folder)) > _MAX_FOLDER_BYTES else None
 
 
 def _session() -> tuple[str, str]:

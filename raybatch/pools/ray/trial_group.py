@@ -15,8 +15,9 @@ from raybatch.pools.ray.hosts import SPREAD, ActorOptions
 
 _log = logging.getLogger(__name__)
 
-# A host says ten times a second what of it is taken: what this process itself takes, if it was started just now.
-_REPORTED_WITHIN_S = 0.5
+# How long it may take until Ray tells that a group is there, and what this process takes of it; usually it is a tenth of a second.
+_REPORTED_WITHIN_S = 5.0
+_LOOK_EVERY_S = 0.05
 
 
 def in_own_group(options: ActorOptions) -> ActorOptions:
@@ -52,7 +53,9 @@ def _capturing_group() -> Any:
 
 def _room(group: Any, demands: dict[str, float]) -> int:
     """Return how many actors fit into what is free of the bundles of `group`."""
-    time.sleep(_REPORTED_WITHIN_S)
+    deadline = time.monotonic() + _REPORTED_WITHIN_S
+    while not _is_reported(group) and time.monotonic() < deadline:
+        time.sleep(_LOOK_EVERY_S)
     free = ray.available_resources()
     return sum(
         min(
@@ -62,3 +65,15 @@ def _room(group: Any, demands: dict[str, float]) -> int:
         )
         for number in range(group.bundle_count)
     )
+
+
+def _is_reported(group: Any) -> bool:
+    """Return whether Ray's figures have all of `group`, and what this process takes of it."""
+    own = ray.get_runtime_context().get_assigned_resources()
+    total, free = ray.cluster_resources(), ray.available_resources()
+    for name in {name for bundle in group.bundle_specs for name in bundle}:
+        key = f"{name}_group_{group.id.hex()}"
+        size = sum(bundle.get(name, 0.0) for bundle in group.bundle_specs)
+        if total.get(key, 0.0) < size or free.get(key, 0.0) > size - own.get(name, 0.0):
+            return False
+    return True

@@ -1,0 +1,25 @@
+"""The Ray that a pool starts for this process alone."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from tests.drivers import start
+
+PROGRAM = """
+with rb.RayActorPool(1, name="loaders") as pool:
+    say(actors=pool.wait_until_up().num_actors)
+"""
+
+
+def test_a_long_tmpdir_is_no_hindrance_and_a_name_shares_with_nobody(tmp_path: Path) -> None:
+    folder, log = tmp_path / ("long" * 20), tmp_path / "stderr"
+    folder.mkdir()
+    env = {**os.environ, "RAY_ADDRESS": "", "TMPDIR": str(folder)}
+    with log.open("w") as stderr, start(PROGRAM, env=env, stderr=stderr) as driver:
+        assert driver.listen() == {"actors": "1"}
+        assert driver.process.wait(timeout=60) == 0
+    said = log.read_text()
+    assert said.count("the pool 'loaders' is on a Ray that this process started for itself") == 1
+    assert "set RAY_ADDRESS=auto or give address=" in said
