@@ -23,8 +23,9 @@ from raybatch.errors import StorageError
 from raybatch.faults import Fault, fault_of
 from raybatch.image import ImageReader, PixelLayout
 from raybatch.retries import Retries
+from raybatch.stores.local_files import LocalFiles
 from raybatch.stores.local_path import local_path
-from raybatch.stores.location import LocalFiles, Location, Locations, is_url
+from raybatch.stores.location import Location, Locations, is_url
 
 ParquetPaths: TypeAlias = "str | os.PathLike[str] | Iterable[str | os.PathLike[str]]"
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from raybatch.cli import main
 from raybatch.retries import Retries
-from raybatch.stores.location import LocalFiles
+from raybatch.stores.local_files import LocalFiles
 
 IMAGES = 20
 

@@ -19,7 +19,7 @@ from PIL import Image
 
 import raybatch as rb
 from raybatch.retries import Retries
-from raybatch.stores.location import LocalFiles
+from raybatch.stores.local_files import LocalFiles
 from tests.sample_sources import Faulty
 from tests.servers import s3_filesystem, s3_url
 

@@ -17,7 +17,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raybatch.checks import positive_int
 from raybatch.making import Request, Result
-from raybatch.notice import tell
+from raybatch.notices import say
 from raybatch.pools.pool import WorkerPool
 from raybatch.pools.ray.actor_session import RaySession
 from raybatch.pools.ray.connection import RayConnection
@@ -114,7 +114,7 @@ class RayActorPool(WorkerPool):
                 num_actors = num_actors or capacity(options).room
                 options = replace(options, num_actors=num_actors, num_cpus=0)
                 if name is not None:
-                    tell(_log, _SHARED_WITH_NOBODY.format(name))
+                    say(_log, _SHARED_WITH_NOBODY.format(name))
             roster = PrivateRoster(options) if name is None else SharedRoster(name, options)
             self._crew = Crew(connection, roster, options, start_timeout_s)
         except BaseException:

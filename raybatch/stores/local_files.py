@@ -1,0 +1,112 @@
+"""The files of this machine, and of what is mounted on it."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from collections.abc import Iterator
+from functools import partial
+from typing import IO
+
+from raybatch.retries import Retries
+from raybatch.stores.hidden import is_hidden
+
+# Of such files, decoders read what they need.
+_LARGE_BYTES = 2**26
+
+
+class LocalFiles:
+    """The regular files of this machine; what fails in passing, as on a mounted file system, is tried again."""
+
+    def __init__(self, retries: Retries | None = None) -> None:
+        self._retries = retries or Retries()
+
+    def open(self, path: str) -> IO[bytes]:
+        """Return the file, in memory unless it is large; OSError if it is no file, or cannot be opened or read."""
+        return self._retries.call(self._open, path)
+
+    def _open(self, path: str) -> IO[bytes]:
+        status = os.stat(path)
+        # To open a pipe would wait for a writer, and to open a device may do anything.
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError("not a regular file")
+        if status.st_size > _LARGE_BYTES:
+            return open(path, "rb")
+        # Pillow reads a JPEG's header a few bytes at a time, some forty times.
+        with open(path, "rb", buffering=0) as file:
+            return io.BytesIO(file.readall())
+
+    def signature(self, path: str) -> tuple[int, ...]:
+        """Return when the file and its status were changed last (ns), its size and its inode."""
+        status = self._retries.call(os.stat, path)
+        return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
+
+    def below(
+        self, root: str, depth: int | None = None, *, hidden: bool = False
+    ) -> Iterator[list[str]]:
+        """Iterate over runs of the names of all files below the folder `root`, relative to it, sorted.
+
+        The files are told from folders by what the folder says of them. Links are followed, and each folder is
+        read once. `depth=1` leaves out the folders in it, and so on; what is hidden is there with `hidden` only.
+        NotADirectoryError if `root` is none.
+        """
+        return _walk(_existing(root), "", depth, hidden, set(), self._retries)
+
+    def folders(self, root: str) -> list[str]:
+        """Return the names of the folders in `root`, sorted, without the hidden ones; NotADirectoryError as for `below`."""
+        _, names = self._retries.call(partial(_listed, hidden=False), _existing(root))
+        return [name[:-1] for name in names if name[-1] == "/"]
+
+    def join(self, root: str, names: list[str]) -> list[str]:
+        """Return the paths of `names` below `root`."""
+        prefix = os.path.join(root, "") if root else ""
+        return [prefix + name for name in names]
+
+
+def _existing(root: str) -> str:
+    """Return `root` with a slash at its end; NotADirectoryError if it is no folder."""
+    folder = root or os.curdir
+    if not os.path.isdir(folder):
+        raise NotADirectoryError(f"not a directory: {root!r}")
+    return os.path.join(folder, "")
+
+
+def _walk(
+    root: str,
+    folder: str,
+    depth: int | None,
+    hidden: bool,
+    seen: set[tuple[int, int]],
+    retries: Retries,
+) -> Iterator[list[str]]:
+    place, names = retries.call(partial(_listed, hidden=hidden), root + folder)
+    if place in seen:
+        return
+    seen.add(place)
+    run: list[str] = []
+    for name in names:
+        if name[-1] != "/":
+            run.append(folder + name)
+        elif depth is None or depth > 1:
+            yield run
+            run = []
+            deeper = None if depth is None else depth - 1
+            yield from _walk(root, folder + name, deeper, hidden, seen, retries)
+    yield run
+
+
+def _listed(folder: str, *, hidden: bool) -> tuple[tuple[int, int], list[str]]:
+    """Return what tells `folder` from all others, and the names in it in order; those of folders end in a slash.
+
+    What is hidden is there with `hidden` only.
+    """
+    status = os.stat(folder)
+    with os.scandir(folder) as entries:
+        # With its slash, a folder stands where the paths below it do in their order: after `a-b`, before `ab`.
+        names = sorted(
+            entry.name + "/" if entry.is_dir() else entry.name
+            for entry in entries
+            if hidden or not is_hidden(entry.name)
+        )
+    return (status.st_dev, status.st_ino), names
