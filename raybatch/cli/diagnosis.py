@@ -133,6 +133,21 @@ def of_address_file() -> Finding:
     )
 
 
+def of_folder() -> Finding:
+    """Return whether the folder that the environment names for Ray is one for its sockets."""
+    from raybatch.pools.ray.connection import too_long_folder  # loads ray
+
+    folder = too_long_folder()
+    if not folder:
+        return Finding("folder of Ray", OK, "short enough for sockets")
+    return Finding(
+        "folder of Ray",
+        WARNING,
+        f"{folder} may be too long for sockets: `ray.init()` fails then",
+        "set RAY_TMPDIR=/tmp where the program starts Ray itself; a Ray that a pool starts has a short one",
+    )
+
+
 def of_tokens(hosts: Mapping[str, HostFacts]) -> Finding:
     """Return whether Ray asks those that connect to `hosts` for a token."""
     without = [where for where, facts in hosts.items() if facts.auth_mode != "token"]

@@ -86,6 +86,17 @@ def test_what_is_wrong_with_a_machine(tmp_path: Path) -> None:
     assert "not Pillow's" in seen
 
 
+@pytest.mark.parametrize(("folder", "status"), [("/tmp", "ok"), ("/tmp/" + "long" * 20, "warning")])
+def test_a_folder_that_is_too_long_for_sockets(
+    folder: str, status: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_TMPDIR", folder)
+    found = diagnosis.of_folder()
+    assert found.status == status
+    assert (folder in found.seen) == (status == "warning")
+    assert bool(found.advice) == (status == "warning")
+
+
 def test_shared_memory_that_is_too_small(tmp_path: Path) -> None:
     small = 'mount -t tmpfs -o size=64m tmpfs /dev/shm && exec "$@"'
     before = ("unshare", "--mount", "bash", "-c", small, "bash")

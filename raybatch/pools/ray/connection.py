@@ -128,9 +128,14 @@ def _init(address: str | None, timeout_s: float) -> None:
 
 
 def _short_folder() -> str | None:
-    """Return a folder for Ray's sockets whose path is short enough for them, where that of TMPDIR is not; None: Ray's own."""
+    """Return a folder for Ray's sockets if Ray's own is none for them."""
+    return _SHORT_FOLDER if too_long_folder() else None
+
+
+def too_long_folder() -> str:
+    """Return the folder that the environment names for Ray, if its path is too long for sockets; else ""."""
     folder = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or ""
-    return _SHORT_FOLDER if len(os.fsencode(folder)) > _MAX_FOLDER_BYTES else None
+    return folder if len(os.fsencode(folder)) > _MAX_FOLDER_BYTES else ""
 
 
 def _session() -> tuple[str, str]:
