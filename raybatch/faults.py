@@ -168,7 +168,7 @@ _ADVICE = (
     ),
     (
         r"UnidentifiedImageError",
-        "If a plug-in opens such images here, it must be installed on every host and registered in the actors too",
+        "If a plug-in opens such images here, it must be installed on every host, and registered in each actor by RayActorPool(setup=...)",
     ),
     (r"PermissionError", "Give the user that the actors run as the right to read it"),
     (_REFUSED_TEXT.pattern + r"|\b40[13]\b|Credential", "Give the actors the same credentials"),

@@ -21,6 +21,7 @@ from raybatch.notices import say
 from raybatch.pools.pool import WorkerPool
 from raybatch.pools.ray.actor_session import RaySession
 from raybatch.pools.ray.connection import RayConnection
+from raybatch.pools.ray.constants import RayConstant
 from raybatch.pools.ray.crew import Crew
 from raybatch.pools.ray.hosts import SPREAD, ActorOptions, answers, capacity
 from raybatch.pools.ray.keeper import SharedRoster
@@ -30,7 +31,6 @@ from raybatch.pools.ray.program import Program
 from raybatch.pools.ray.roster import PrivateRoster
 from raybatch.pools.ray.trial_group import in_own_group
 from raybatch.pools.ray.unpicklable import unpicklable
-from raybatch.pools.ray.worker import RayConstant
 from raybatch.scheduling import Prefetch
 
 _log = logging.getLogger(__name__)

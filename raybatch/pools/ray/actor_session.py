@@ -11,11 +11,11 @@ from ray import exceptions as ray_errors
 from raybatch.making import Request, Result
 from raybatch.notices import tell
 from raybatch.pools.ray.actors import RayActor
+from raybatch.pools.ray.constants import RayConstant
 from raybatch.pools.ray.crew import Crew
 from raybatch.pools.ray.failures import Kind, explained, kind_of
 from raybatch.pools.ray.packed_error import with_error_unpacked
 from raybatch.pools.ray.small_members import with_small_members_copied
-from raybatch.pools.ray.worker import RayConstant
 from raybatch.pools.session import HandOver, Results
 from raybatch.scheduling import Attempt, Completed, Failed, Placed, Placement, Silent
 

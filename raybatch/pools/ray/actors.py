@@ -10,8 +10,9 @@ from typing import Any
 import ray
 
 from raybatch.making import Request
+from raybatch.pools.ray.constants import RayConstant, packed
 from raybatch.pools.ray.hosts import ActorOptions, WorkerFacts
-from raybatch.pools.ray.worker import BatchWorker, RayConstant, packed
+from raybatch.pools.ray.worker import BatchWorker
 from raybatch.scheduling import Worker
 
 

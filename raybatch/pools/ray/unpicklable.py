@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import types
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,8 @@ from ray import cloudpickle
 
 # A part of a part of a part ...: what is deeper is named by its outer part.
 _MOST_PARTS = 50
+# Of a large source, some parts are enough to look at.
+_MOST_SEEN = 2_000
 
 
 def unpicklable(what: str, value: Any, error: Exception) -> Exception:
@@ -36,6 +39,20 @@ def unpicklable(what: str, value: Any, error: Exception) -> Exception:
     )
     made.__cause__ = reason
     return made
+
+
+def path_of(what: str, value: Any, kinds: tuple[type, ...]) -> str:
+    """Return how the first part of `value`, called `what`, that is of one of `kinds` is reached from it; `what` if none is found."""
+    seen: set[int] = set()
+    waiting = deque([(what, value)])
+    while waiting and len(seen) < _MOST_SEEN:
+        path, part = waiting.popleft()
+        if isinstance(part, kinds):
+            return path
+        if id(part) not in seen and not isinstance(part, (str, bytes, int, float, np.ndarray)):
+            seen.add(id(part))
+            waiting.extend((path + name, inner) for name, inner in _parts(part))
+    return what
 
 
 def _refusal(value: Any) -> Exception | None:
