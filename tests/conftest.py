@@ -13,6 +13,7 @@ import ray
 from hypothesis import HealthCheck, settings
 from PIL import Image
 
+import raybatch as rb
 from tests.servers import http_server, s3_filesystem, s3_server
 
 # How long an example takes says more about the machine than about what is tested.
@@ -58,6 +59,13 @@ def ray_cluster() -> Iterator[None]:
     )
     yield
     ray.shutdown()
+
+
+@pytest.fixture(scope="module")
+def actors(ray_cluster: None) -> Iterator[rb.RayActorPool]:
+    """A pool of two actors for all tests of a module that need no pool of their own, since each actor takes a second to start."""
+    with rb.RayActorPool(2) as pool:
+        yield pool
 
 
 @pytest.fixture(scope="module")

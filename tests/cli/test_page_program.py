@@ -30,29 +30,31 @@ def shuffle() -> np.random.RandomState:
     return np.random.RandomState(12345)
 
 
-def test_uniform_images(uniform_photos: list[str], ray_cluster: None) -> None:
+def test_uniform_images(uniform_photos: list[str], actors: rb.RayActorPool) -> None:
     labels = np.arange(len(uniform_photos))
     theirs = PAGE.uniform_source(uniform_photos, labels)
     ours = rb.ArrayDataSource([rb.ImageFileAccessor(uniform_photos), labels])
     serial = rb.stream_digest(theirs.batch_iterator(batch_size=16, shuffle=shuffle()))
     assert rb.stream_digest(ours.batch_iterator(16, shuffle=shuffle())) == serial
-    with rb.Loader(theirs, 16, shuffle=shuffle(), pool=rb.RayActorPool(2)) as loader:
+    with rb.Loader(theirs, 16, shuffle=shuffle(), pool=actors) as loader:
         assert rb.stream_digest(loader) == serial
 
 
-def test_images_of_many_sizes_with_a_batch_function(photos: list[str], ray_cluster: None) -> None:
+def test_images_of_many_sizes_with_a_batch_function(
+    photos: list[str], actors: rb.RayActorPool
+) -> None:
     theirs = PAGE.kaggle_source(photos)
     images = rb.ImageFileAccessor(photos, size=(64, 64), resample="bicubic")
     labels = np.array([Path(path).name.startswith("dog") for path in photos], dtype=np.int32)
     ours = rb.ArrayDataSource([images, labels])
     serial = rb.stream_digest(theirs.batch_iterator(batch_size=16, shuffle=shuffle()))
     assert rb.stream_digest(ours.batch_iterator(16, shuffle=shuffle())) == serial
-    with rb.Loader(theirs, 16, shuffle=shuffle(), pool=rb.RayActorPool(2)) as loader:
+    with rb.Loader(theirs, 16, shuffle=shuffle(), pool=actors) as loader:
         assert rb.stream_digest(loader) == serial
 
 
-def test_pillow_images_travel_from_actors(photos: list[str], ray_cluster: None) -> None:
+def test_pillow_images_travel_from_actors(photos: list[str], actors: rb.RayActorPool) -> None:
     images = PAGE.NonUniformImageFileAccessor(photos)
     source = rb.ArrayDataSource([images])
-    with rb.Loader(source, 16, pool=rb.RayActorPool(2)) as loader:
+    with rb.Loader(source, 16, pool=actors) as loader:
         assert rb.stream_digest(loader) == rb.stream_digest(source.batch_iterator(16))

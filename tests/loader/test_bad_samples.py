@@ -66,14 +66,13 @@ def test_threads_give_the_serial_stream_and_ledger(kind: str, policy: str) -> No
 
 
 @pytest.mark.parametrize("policy", ["skip", "replace"])
-def test_actors_give_the_serial_streams_and_ledgers(policy: str, ray_cluster: None) -> None:
-    with rb.RayActorPool(2) as pool:
-        for kind, make in SOURCES.items():
-            alone = rb.Loader(make(), 4, shuffle=7, bad_samples=policy)
-            loader = rb.Loader(make(), 4, shuffle=7, pool=pool, bad_samples=policy)
-            digest = rb.stream_digest(alone)
-            assert rb.stream_digest(loader) == digest, kind
-            assert places(loader.bad_samples) == places(alone.bad_samples), kind
+def test_actors_give_the_serial_streams_and_ledgers(policy: str, actors: rb.RayActorPool) -> None:
+    for kind, make in SOURCES.items():
+        alone = rb.Loader(make(), 4, shuffle=7, bad_samples=policy)
+        loader = rb.Loader(make(), 4, shuffle=7, pool=actors, bad_samples=policy)
+        digest = rb.stream_digest(alone)
+        assert rb.stream_digest(loader) == digest, kind
+        assert places(loader.bad_samples) == places(alone.bad_samples), kind
 
 
 @pytest.mark.parametrize("policy", ["skip", "replace"])
@@ -218,12 +217,11 @@ def test_a_loader_copied_by_pickle_keeps_its_setting() -> None:
     assert len(copied.bad_samples) == 1
 
 
-def test_sys_exit_in_the_users_code_is_a_bad_sample_too(ray_cluster: None) -> None:
-    with rb.RayActorPool(1) as pool:
-        source = faulty(0, 10, 4, trouble="sys.exit")
-        with rb.Loader(source, 4, pool=pool, bad_samples="skip") as loader:
-            assert sum(len(x) for x, _ in loader) == 9
-            assert loader.bad_samples[0].error == "SystemExit"
+def test_sys_exit_in_the_users_code_is_a_bad_sample_too(actors: rb.RayActorPool) -> None:
+    source = faulty(0, 10, 4, trouble="sys.exit")
+    with rb.Loader(source, 4, pool=actors, bad_samples="skip") as loader:
+        assert sum(len(x) for x, _ in loader) == 9
+        assert loader.bad_samples[0].error == "SystemExit"
 
 
 class TestRaising:
@@ -238,8 +236,8 @@ class TestRaising:
         assert type(caught.value.__cause__) is ValueError
         assert len(next(batches)[0]) == 2
 
-    def test_the_error_from_an_actor_names_it_too(self, ray_cluster: None) -> None:
-        with rb.RayActorPool(1) as pool, rb.Loader(faulty(0, 10, 6), 4, pool=pool) as loader:
+    def test_the_error_from_an_actor_names_it_too(self, actors: rb.RayActorPool) -> None:
+        with rb.Loader(faulty(0, 10, 6), 4, pool=actors) as loader:
             with pytest.raises(rb.errors.BatchError, match="sample 6: ValueError") as caught:
                 list(loader)
             assert type(caught.value.__cause__) is ValueError

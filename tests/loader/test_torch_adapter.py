@@ -43,9 +43,11 @@ def test_each_iteration_is_an_epoch_of_the_loader(device: Any) -> None:
         assert values(batches) == values(arrays)
 
 
-def test_tensors_share_the_memory_of_the_object_store_without_a_warning(ray_cluster: None) -> None:
+def test_tensors_share_the_memory_of_the_object_store_without_a_warning(
+    actors: rb.RayActorPool,
+) -> None:
     arrays = rb.ArrayDataSource([np.arange(400_000).reshape(100, 4000)])
-    with rb.Loader(arrays, 50, pool=rb.RayActorPool(1)) as loader:
+    with rb.Loader(arrays, 50, pool=actors) as loader:
         (array,) = next(iter(loader))
         assert not array.flags.writeable
         with warnings.catch_warnings():
@@ -57,9 +59,9 @@ def test_tensors_share_the_memory_of_the_object_store_without_a_warning(ray_clus
         assert tensor.sum() == np.arange(200_000).sum()  # the tensor keeps the memory
 
 
-def test_writable_tensors_are_copies_of_what_is_read_only(ray_cluster: None) -> None:
+def test_writable_tensors_are_copies_of_what_is_read_only(actors: rb.RayActorPool) -> None:
     arrays = rb.ArrayDataSource([np.arange(400_000).reshape(100, 4000)])
-    with rb.Loader(arrays, 50, pool=rb.RayActorPool(1)) as loader:
+    with rb.Loader(arrays, 50, pool=actors) as loader:
         for _ in range(2):
             for (x,) in to_torch(loader, writable=True):
                 assert x.min() >= 0

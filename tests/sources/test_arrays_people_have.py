@@ -122,12 +122,12 @@ def test_rows_come_in_any_order(array: tuple[Any, Any]) -> None:
         assert rb.stream_digest([batch]) == rb.stream_digest([rows_of(expected, indices)])
 
 
-def test_actors_give_what_is_given_here(array: tuple[Any, Any], ray_cluster: None) -> None:
+def test_actors_give_what_is_given_here(array: tuple[Any, Any], actors: rb.RayActorPool) -> None:
     foreign, expected = array
     source = rb.ArrayDataSource([foreign])
     whole = [(rows_of(expected, x),) for (x,) in rb.Loader(numbers(), 7, shuffle=3)]
     assert rb.stream_digest(source.batch_iterator(7, shuffle=3)) == rb.stream_digest(whole)
-    with rb.Loader(source, 7, shuffle=3, pool=rb.RayActorPool(1)) as loader:
+    with rb.Loader(source, 7, shuffle=3, pool=actors) as loader:
         assert rb.stream_digest(loader) == rb.stream_digest(whole)
 
 

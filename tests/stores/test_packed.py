@@ -111,7 +111,7 @@ def test_views_copy_nothing(packed: Path) -> None:
     assert np.shares_memory(views[0], views[2])
 
 
-def test_a_crop_of_views_is_that_of_the_stack(packed: Path, ray_cluster: None) -> None:
+def test_a_crop_of_views_is_that_of_the_stack(packed: Path, actors: rb.RayActorPool) -> None:
     def cropped(x: Any, y: Any, rng: np.random.Generator) -> tuple[Any, Any]:
         return augment.RandomCrop((8, 9))(x, rng=rng), y
 
@@ -121,7 +121,7 @@ def test_a_crop_of_views_is_that_of_the_stack(packed: Path, ray_cluster: None) -
         source = rb.ArrayDataSource([images, images.column("label")]).map_samples(cropped)
         assert next(source.batch_iterator(8))[0].shape == (8, 8, 9, 3)
         digests.add(rb.stream_digest(rb.Loader(source, 8, shuffle=1)))
-        with rb.Loader(source, 8, shuffle=1, pool=rb.RayActorPool(2)) as loader:
+        with rb.Loader(source, 8, shuffle=1, pool=actors) as loader:
             digests.add(rb.stream_digest(loader))
     assert len(digests) == 1
 
@@ -209,13 +209,14 @@ def with_bad_ones(photos: list[str], folder: Path) -> rb.ArrayDataSource:
 
 @pytest.mark.parametrize("is_pooled", [False, True])
 def test_bad_samples_are_left_out_and_listed(
-    photos: list[str], tmp_path: Path, ray_cluster: None, is_pooled: bool
+    photos: list[str], tmp_path: Path, actors: rb.RayActorPool, is_pooled: bool
 ) -> None:
     source, out = with_bad_ones(photos, tmp_path), tmp_path / "out"
     with pytest.raises(BatchError, match=r"sample 9, .*broken_9\.jpg"):
         rb.pack(source, out, batch_size=8, rows_per_file=8)
     assert len(arrow_files(out)) == 1  # the one before
-    with rb.ThreadPool(1) if not is_pooled else rb.RayActorPool(2) as pool:
+    with rb.ThreadPool(1) as threads:
+        pool = actors if is_pooled else threads
         done = rb.pack(source, out, batch_size=8, rows_per_file=8, bad_samples="skip", pool=pool)
     bad = [9, 12, *range(16, 24)]
     assert (done.rows, done.files_written) == (30, 4)

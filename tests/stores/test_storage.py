@@ -90,7 +90,7 @@ def test_local_paths_and_urls_go_together(photos: list[str], s3: int, http: str)
 
 @pytest.mark.parametrize("as_urls", [False, True])
 def test_actors_read_from_s3_what_is_read_here(
-    photos: list[str], s3: int, ray_cluster: None, as_urls: bool
+    photos: list[str], s3: int, actors: rb.RayActorPool, as_urls: bool
 ) -> None:
     paths = s3_urls(s3, photos) if as_urls else s3_paths(photos)
     filesystem = None if as_urls else s3_filesystem(s3)
@@ -99,7 +99,7 @@ def test_actors_read_from_s3_what_is_read_here(
         rb.ArrayDataSource([rb.ImageFileAccessor(photos, SIZE), ALL]).batch_iterator(16, shuffle=7)
     )
     source = rb.ArrayDataSource([images, ALL])
-    with rb.Loader(source, 16, shuffle=7, pool=rb.RayActorPool(2)) as loader:
+    with rb.Loader(source, 16, shuffle=7, pool=actors) as loader:
         assert rb.stream_digest(loader) == serial
 
 
