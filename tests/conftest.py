@@ -56,6 +56,8 @@ def ray_cluster() -> Iterator[None]:
         include_dashboard=False,
         logging_level=logging.ERROR,
         object_store_memory=500 * 2**20,
+        # A stopped actor that is to end is waited for; Ray gives it 5 s to do so by itself.
+        _system_config={"kill_worker_timeout_milliseconds": 500},
     )
     yield
     ray.shutdown()

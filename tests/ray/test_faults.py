@@ -24,7 +24,6 @@ from tests.drivers import actor_processes, alive, store_bytes, wait_for
 @pytest.fixture(autouse=True)
 def no_actor_is_left() -> Iterator[None]:
     yield
-    # Ray gives a stopped process 5 s to end by itself.
     wait_for(lambda: not actor_processes(), "all actors have ended", 30)
 
 
