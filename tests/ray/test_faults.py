@@ -28,7 +28,7 @@ def no_actor_is_left() -> Iterator[None]:
 
 
 class Paced:
-    """An array-like that takes a while, and 200 times as long in the first process to come, if `slow` is a path."""
+    """An array-like that takes a while; if `slow` is a path, 200 times as long in the process that came first, once it comes again."""
 
     def __init__(self, length: int, seconds: float, slow: str = "") -> None:
         self.length, self.seconds, self.slow = length, seconds, slow
@@ -37,15 +37,12 @@ class Paced:
         return self.length
 
     def __getitem__(self, index: Any) -> Any:
-        factor = 1
+        factor = 200 if self.slow and _is_me(f"{self.slow}/pid") else 1
         if self.slow:
-            try:
+            with contextlib.suppress(FileExistsError):
                 os.mkdir(self.slow)
                 with open(f"{self.slow}/pid", "w") as file:
                     file.write(str(os.getpid()))
-            except FileExistsError:
-                pass
-            factor = 200 if _is_me(f"{self.slow}/pid") else 1
         time.sleep(self.seconds * factor)
         return np.repeat(np.asarray(index)[:, None], 20_000, axis=1)
 
