@@ -30,15 +30,6 @@ say(initialized=ray.is_initialized())
 """
 
 
-def test_without_an_address_it_starts_a_ray_that_ends_with_the_pool() -> None:
-    env = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
-    with start(COUNT_BATCHES + "input()", env=env) as driver:
-        assert driver.listen()["batches"] == "10"
-        assert driver.listen() == {"initialized": "False"}
-        wait_for(lambda: not driver.children(), "no process of Ray", 30)
-        driver.go_on()
-
-
 OWN_TASKS = """
 class Pair:
     def __init__(self, number): self.number = number
@@ -117,7 +108,7 @@ say(initialized=ray.is_initialized())
         assert driver.listen() == {"initialized": "True"}, "the program's own Ray is left alone"
 
 
-def test_two_pools_share_the_ray_that_the_first_started() -> None:
+def test_without_an_address_pools_share_a_ray_that_ends_with_the_last_of_them() -> None:
     program = """
 import ray
 first, second = rb.RayActorPool(1), rb.RayActorPool(1)
@@ -125,14 +116,18 @@ first.close()
 say(batches=sum(1 for _ in rb.Loader(source, 100, pool=second)))
 second.close()
 say(initialized=ray.is_initialized())
+input()
 try:
     rb.RayActorPool(1, resources={"CPU": 1})
 except ValueError:
     say(initialized=ray.is_initialized())
 """
-    with start(program, env={**os.environ, "RAY_ADDRESS": ""}) as driver:
+    env = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    with start(program, env=env) as driver:
         assert driver.listen() == {"batches": "10"}
         assert driver.listen() == {"initialized": "False"}
+        wait_for(lambda: not driver.children(), "no process of Ray", 30)
+        driver.go_on()
         assert driver.listen() == {"initialized": "False"}, "a pool that fails leaves no Ray behind"
 
 
