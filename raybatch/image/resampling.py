@@ -262,8 +262,13 @@ def _memory_of(pixels: Pixels) -> _Memory | None:
     """Return where the pixels of an image lie, or None if the kernel cannot read them."""
     if isinstance(pixels, Image.Image):
         pixel_bytes, _ = _MODES.get(pixels.mode, (0, 0))
-        if not pixel_bytes or not hasattr(pixels, "__arrow_c_array__"):  # before Pillow 11.2.1
+        if not pixel_bytes:
             return None
+        pixels.load()
+        if (
+            pixels.readonly
+        ):  # its memory is another's; Pillow before 13 dies where it is asked for that
+            pixels = pixels.copy()
         try:
             memory = pa.array(pixels).buffers()[-1]
         except ValueError:  # in several blocks

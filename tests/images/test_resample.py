@@ -10,6 +10,7 @@ import platform
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -124,6 +125,18 @@ def test_every_small_size(resample: Image.Resampling) -> None:
         for mode in ("RGB", "L"):
             image = noise(mode, width, height, width)
             check(image, (size[0], size[1]), resample, (0, 0, width, height))
+
+
+@pytest.mark.parametrize("suffix", ["bmp", "tiff"])
+def test_an_image_in_memory_that_is_not_pillows(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"mapped.{suffix}"
+    noise("L", 60, 40).save(path)
+    pixels = np.asarray(noise("L", 60, 40))
+    for image in (Image.open(path), Image.fromarray(pixels)):
+        image.load()
+        assert image.readonly
+        assert check(image, (31, 17), BILINEAR, (0, 0, 60, 40))
+        assert image.readonly
 
 
 @pytest.mark.parametrize("resample", FILTERS, ids=lambda resample: resample.name)
