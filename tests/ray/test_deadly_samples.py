@@ -2,70 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 import raybatch as rb
-from raybatch.batchup.work_pool import AbstractWorkerPool
-from tests.drivers import actor_processes, wait_for
+from tests.drivers import actor_processes
 from tests.sample_sources import Faulty, faulty
 
 
-@pytest.fixture(autouse=True)
-def no_actor_is_left(ray_cluster: None) -> Iterator[None]:
-    yield
-    wait_for(lambda: not actor_processes(), "all actors have ended", 30)
-
-
-@pytest.fixture
-def pool(ray_cluster: None) -> Iterator[AbstractWorkerPool]:
-    with rb.RayActorPool(2) as pool:
-        yield pool
-
-
-def test_one_is_skipped_and_not_tried_again(pool: Any) -> None:
+def test_one_is_skipped_and_not_tried_again(actors: rb.RayActorPool) -> None:
     source = faulty(0, 60, 13, trouble="abort")
-    with rb.Loader(source, 8, shuffle=1, pool=pool, bad_samples="skip") as loader:
+    with rb.Loader(source, 8, shuffle=1, pool=actors, bad_samples="skip") as loader:
         wanted = rb.Loader(faulty(0, 60, 13), 8, shuffle=1, bad_samples="skip")
         assert rb.stream_digest(loader) == rb.stream_digest(wanted)
         (bad,) = loader.bad_samples
         assert (bad.index, bad.error) == (13, "WorkerLostError")
-        pool.wait_until_up()
+        actors.wait_until_up()
         before = {process.pid for process in actor_processes()}
         assert rb.stream_digest(loader) == rb.stream_digest(wanted)
         assert {process.pid for process in actor_processes()} == before
 
 
-def test_few_workers_die_for_it(pool: Any, tmp_path: Path) -> None:
+def test_few_workers_die_for_it(actors: rb.RayActorPool, tmp_path: Path) -> None:
     accessor = Faulty(0, 4000, (1234,), "abort", graves=tmp_path)
     source = rb.ArrayDataSource([accessor, np.arange(4000)])
-    with rb.Loader(source, 64, shuffle=1, pool=pool, bad_samples="skip") as loader:
+    with rb.Loader(source, 64, shuffle=1, pool=actors, bad_samples="skip") as loader:
         assert sum(len(x) for x, _ in loader) == 3999
         assert [bad.index for bad in loader.bad_samples] == [1234]
     assert 2 <= len(list(tmp_path.iterdir())) <= 20
 
 
-def test_one_is_replaced(pool: Any) -> None:
+def test_one_is_replaced(actors: rb.RayActorPool) -> None:
     source = faulty(0, 60, 13, trouble="abort")
-    with rb.Loader(source, 8, shuffle=1, pool=pool, bad_samples="replace") as loader:
+    with rb.Loader(source, 8, shuffle=1, pool=actors, bad_samples="replace") as loader:
         wanted = rb.Loader(faulty(0, 60, 13), 8, shuffle=1, bad_samples="replace")
         assert rb.stream_digest(loader) == rb.stream_digest(wanted)
 
 
-def test_one_in_a_member_is_named(pool: Any) -> None:
+def test_one_in_a_member_is_named(actors: rb.RayActorPool) -> None:
     source = rb.CompositeDataSource([faulty(0, 24), faulty(0, 24, 13, trouble="abort")])
-    with rb.Loader(source, 8, pool=pool, bad_samples="skip") as loader:
+    with rb.Loader(source, 8, pool=actors, bad_samples="skip") as loader:
         assert sum(len(batch[0]) for batch in loader) == 23
         assert [(bad.member, bad.index) for bad in loader.bad_samples] == [((1,), 13)]
 
 
 @pytest.mark.parametrize("trouble", ["abort", "os._exit"])
-def test_without_a_policy_the_error_names_it(pool: Any, trouble: str) -> None:
-    with rb.Loader(faulty(0, 24, 13, trouble=trouble), 8, pool=pool) as loader:
+def test_without_a_policy_the_error_names_it(actors: rb.RayActorPool, trouble: str) -> None:
+    with rb.Loader(faulty(0, 24, 13, trouble=trouble), 8, pool=actors) as loader:
         batches = iter(loader)
         assert len(next(batches)[0]) == 8
         with pytest.raises(rb.errors.BatchError, match="sample 13 ends every worker"):
