@@ -121,7 +121,7 @@ def of_tokens(hosts: Mapping[str, HostFacts]) -> Finding:
         "token authentication",
         WARNING,
         f"off on {', '.join(without)}: whoever reaches the cluster can run code on it",
-        "set RAY_AUTH_MODE=token where Ray is started (2.52 or later), or see that nobody else reaches its ports",
+        "set RAY_AUTH_MODE=token where Ray is started, or see that nobody else reaches its ports",
     )
 
 

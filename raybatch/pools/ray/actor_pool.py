@@ -43,7 +43,7 @@ class RayActorPool(WorkerPool):
     iterating raises PoolError.
 
     Each actor asks Ray for `num_cpus_per_actor` CPUs and for `resources`, on a host whose labels are those of
-    `label_selector`, such as `{"role": "loader"}` or `{"ray.io/node-id": "!" + node_id}` (Ray 2.49 or later).
+    `label_selector`, such as `{"role": "loader"}` or `{"ray.io/node-id": "!" + node_id}`.
     They are spread over the hosts, or placed by another `scheduling_strategy` of Ray's, for which `num_actors`
     must be given. The actors of a host that is drained get no more batches, and others take their place, as soon as the
     pool is used.
