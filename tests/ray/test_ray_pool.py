@@ -18,7 +18,7 @@ from ray import cloudpickle
 
 import raybatch as rb
 from raybatch.accessors.reading import map_rows
-from tests.drivers import actor_processes, start, wait_for
+from tests.drivers import LOOK_EVERY_S, actor_processes, start, wait_for
 from tests.stores.file_arrays import hdf5, memory_map, zarr_array
 
 COUNT_BATCHES = """
@@ -175,7 +175,7 @@ def test_actors_that_die_at_every_start_are_an_error(name: str | None, ray_clust
     gave_up = threading.Event()
 
     def kill_all() -> None:
-        while not gave_up.is_set():
+        while not gave_up.wait(LOOK_EVERY_S):
             for actor in actor_processes():
                 with contextlib.suppress(psutil.NoSuchProcess):  # it ended just now
                     actor.kill()
