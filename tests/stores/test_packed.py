@@ -18,7 +18,7 @@ import raybatch as rb
 from raybatch.errors import BadSamplesError, BatchError, PackError
 from raybatch.image import augment
 from raybatch.packing import verify
-from tests.cli.test_cli import run
+from tests.cli.commands import run
 
 SIZE = (12, 16)
 LABELS = (np.arange(40) % 2).astype(np.int32)
