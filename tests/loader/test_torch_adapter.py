@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import pickle
 import warnings
 from pathlib import Path
@@ -107,10 +108,13 @@ def test_a_data_loader_takes_it_as_a_data_set() -> None:
         assert values(loader) == values(plain)
 
 
-def test_workers_of_a_data_loader_are_refused() -> None:
+def test_workers_of_a_data_loader_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    # So long PyTorch waits for a worker that has failed; it is 5 s.
+    monkeypatch.setattr(torch.utils.data._utils, "MP_STATUS_CHECK_INTERVAL", 0.1)
     loader = torch.utils.data.DataLoader(LoaderDataset(fresh()), batch_size=None, num_workers=1)
     with pytest.raises(RuntimeError, match=r"use DataLoader\(.*num_workers=0"):
         next(iter(loader))
+    gc.collect()
 
 
 def test_a_pickled_data_set_goes_on_where_this_one_is() -> None:
