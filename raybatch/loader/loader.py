@@ -211,6 +211,8 @@ class Loader:
         """Iterate over one epoch, from its first batch; one begun before ends, and raises RuntimeError if it is used."""
         self._close_iterator("another iter() of the loader was begun")
         course = self._course
+        if course.stream is not None and not self._producer.is_current:
+            course.drop_stream()  # what it made ahead is of before
         if course.stream is None:
             requests = self._plan.requests(course.begin)
             course.stream = self._producer.stream(

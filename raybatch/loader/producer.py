@@ -42,6 +42,11 @@ class Producer:
         """Whether workers may be on other hosts than this process."""
         return self._pool is not None and self._pool.spans_hosts
 
+    @property
+    def is_current(self) -> bool:
+        """Whether the workers have the source as it is now."""
+        return self.pool.is_current(self._source)
+
     def stream(
         self,
         requests: Iterator[Request],

@@ -46,6 +46,10 @@ class WorkerPool:
         """Return what stands for `x` in what is sent to workers, so that it travels to each of them once."""
         return x
 
+    def is_current(self, constant: Any) -> bool:
+        """Return whether workers have a shared constant as it is now; if not, the next `open` sends it anew."""
+        return True
+
     def __enter__(self: Pool) -> Pool:
         return self
 

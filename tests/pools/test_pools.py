@@ -288,8 +288,9 @@ class TestRayActorPool(PoolTests):
         got = []
         for number, (batch,) in enumerate(loader):
             got.append(batch)
-            if number % 200 == 50:
-                random.choice(actor_processes()).kill()
+            # None is up where all that were killed still start.
+            if number % 200 == 50 and (actors := actor_processes()):
+                random.choice(actors).kill()
         assert (np.concatenate(got) == np.arange(4000) ** 2).all()
 
     def test_a_sample_that_kills_every_worker_is_an_error_after_bounded_attempts(

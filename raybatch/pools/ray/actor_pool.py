@@ -139,6 +139,9 @@ class RayActorPool(WorkerPool):
         self._crew.check_open()
         return RayConstant(x, self._program(), self._crew.roster.user, self._crew.forget)
 
+    def is_current(self, constant: RayConstant) -> bool:
+        return constant.is_current(self._program())
+
     def metrics(self, name: str) -> RayMetrics:
         return RayMetrics(name)
 

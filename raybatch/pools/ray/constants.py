@@ -127,6 +127,10 @@ class RayConstant(SharedConstant):
         self.ref = _put(value)
         self._name()
 
+    def is_current(self, program: Program) -> bool:
+        """Return whether neither the value has changed, nor what its program has set."""
+        return (_content(self.value), program) == (self._content, self.program)
+
     def renew(self, program: Program) -> None:
         """Have tasks from now on refer to what the value and its program are now, if one of them has changed.
 

@@ -42,11 +42,9 @@ class Program(NamedTuple):
     def here(cls, environ_at_start: Mapping[str, str] | None) -> Program:
         """Return what is set in this process, which started Ray with that environment; None: others did."""
         pillow = tuple(
-            (module, name, getattr(sys.modules[module], name))
+            (module, name, getattr(importlib.import_module(module), name))
             for module, names in _PILLOW
             for name in names
-            # One that was not imported has its own defaults, here as there.
-            if hasattr(sys.modules.get(module), name)
         )
         found = cls(filters_here(), pillow, _reloads.seen())
         if environ_at_start is None:
