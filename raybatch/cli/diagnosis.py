@@ -133,7 +133,7 @@ def of_address_file() -> Finding:
     )
 
 
-def of_folder() -> Finding:
+def of_ray_folder() -> Finding:
     """Return whether the folder that the environment names for Ray is one for its sockets."""
     from raybatch.pools.ray.connection import too_long_folder  # loads ray
 

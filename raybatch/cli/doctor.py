@@ -49,7 +49,7 @@ def _findings(paths: list[str], address: str | None) -> Iterator[Finding]:
     cluster = diagnosis.of_address(address)
     yield cluster
     yield diagnosis.of_address_file()
-    yield diagnosis.of_folder()
+    yield diagnosis.of_ray_folder()
     here = look(paths)
     hosts: dict[str, HostFacts] = {}
     if address is None or cluster.status == PROBLEM:

@@ -91,7 +91,7 @@ def test_a_folder_that_is_too_long_for_sockets(
     folder: str, status: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAY_TMPDIR", folder)
-    found = diagnosis.of_folder()
+    found = diagnosis.of_ray_folder()
     assert found.status == status
     assert (folder in found.seen) == (status == "warning")
     assert bool(found.advice) == (status == "warning")
