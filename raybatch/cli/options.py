@@ -21,7 +21,7 @@ from raybatch.cli.output import Output
 from raybatch.errors import RaybatchError
 from raybatch.image.augment.presets import PRESETS
 from raybatch.image.augment.resize import FITS
-from raybatch.image.reader import DECODES
+from raybatch.image.reader import DECODES, TRUNCATED
 from raybatch.pools import WorkerPool
 from raybatch.sources import BadSampleLedger
 
@@ -179,6 +179,13 @@ def reading(command: Command) -> Command:
         ),
         scale_margin,
         decode,
+        click.option(
+            "--truncated",
+            type=click.Choice(TRUNCATED),
+            default="error",
+            show_default=True,
+            help="What becomes of files whose end is missing: `fill` makes the rest grey or black.",
+        ),
         click.option("--fit", type=click.Choice(FITS), default="stretch", show_default=True),
         click.option(
             "--exclude",
