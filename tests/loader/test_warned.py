@@ -90,7 +90,8 @@ def test_the_program_has_its_own_way_to_show_them_back(
             other.join()
         warnings.warn("three", stacklevel=1)
     assert seen[0].startswith(f"{paths[5]}: ")
-    assert seen[1:] == ["inner: one", "two", "three"]
+    # Threads of a test before this one may read ahead.
+    assert [text for text in seen if paths[5] not in text] == ["inner: one", "two", "three"]
 
 
 def test_one_that_the_program_set_meanwhile_stays() -> None:
