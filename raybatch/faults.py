@@ -37,15 +37,20 @@ _OF_PROGRAM = (
 
 _LASTING = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
 _PASSING = (ConnectionError, TimeoutError)
-_PASSING_ERRNOS = {
-    *(errno.EIO, errno.ESTALE, errno.EREMOTEIO, errno.EAGAIN, errno.EBUSY, errno.ENOLCK),
-    *(errno.ENETDOWN, errno.ENETUNREACH, errno.ENETRESET, errno.EHOSTDOWN, errno.EHOSTUNREACH),
-    *(errno.ETIMEDOUT, errno.ENOTCONN, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM),
-}
-_PLACE_ERRNOS = {
-    *(errno.ENODEV, errno.ENXIO, errno.ENOMEDIUM, errno.EROFS, errno.ENOSPC, errno.EDQUOT),
-    *(errno.ENOKEY, errno.EKEYEXPIRED, errno.EKEYREVOKED, errno.EKEYREJECTED),
-}
+
+
+def _errnos(names: str) -> frozenset[int]:
+    # No system has all of them.
+    return frozenset(getattr(errno, name) for name in names.split() if hasattr(errno, name))
+
+
+_PASSING_ERRNOS = _errnos(
+    "EIO ESTALE EREMOTEIO EAGAIN EBUSY ENOLCK ENETDOWN ENETUNREACH ENETRESET EHOSTDOWN EHOSTUNREACH ETIMEDOUT ENOTCONN "
+    "EMFILE ENFILE ENOBUFS ENOMEM"
+)
+_PLACE_ERRNOS = _errnos(
+    "ENODEV ENXIO ENOMEDIUM EROFS ENOSPC EDQUOT ENOKEY EKEYEXPIRED EKEYREVOKED EKEYREJECTED"
+)
 # Libraries that are not imported here have errors of their own; and before Python 3.11 asyncio and concurrent.futures
 # have timeouts that are no `TimeoutError`.
 _PASSING_NAMES = {

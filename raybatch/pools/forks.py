@@ -31,4 +31,5 @@ def _note() -> None:
 
 
 # As early as raybatch is imported, since the process may be forked before Ray is asked for anything here.
-os.register_at_fork(after_in_child=_note)
+if hasattr(os, "register_at_fork"):  # no system without it forks
+    os.register_at_fork(after_in_child=_note)
