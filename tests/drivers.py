@@ -122,6 +122,18 @@ def actor_processes() -> list[psutil.Process]:
     return [child for child in alive(psutil.Process().children(recursive=True)) if is_actor(child)]
 
 
+def an_actor() -> psutil.Process:
+    """Return one of the actors, when the system's list of processes has one; now and then a look at it misses some."""
+    seen: list[psutil.Process] = []
+
+    def look() -> bool:
+        seen[:] = actor_processes()
+        return bool(seen)
+
+    wait_for(look, "an actor", 30)
+    return seen[0]
+
+
 def is_actor(process: psutil.Process) -> bool:
     try:
         return "BatchWorker" in " ".join(process.cmdline())

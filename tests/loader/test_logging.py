@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import raybatch as rb
-from tests.drivers import actor_processes, wait_for
+from tests.drivers import actor_processes, an_actor, wait_for
 from tests.sample_sources import faulty
 
 
@@ -40,7 +40,7 @@ def test_a_pool_that_starts_loses_an_actor_and_ends(
         with rb.Loader(rb.ArrayDataSource([Paced()]), 4, pool=pool, name="train") as loader:
             for number, _ in enumerate(loader):
                 if number == 10:
-                    actor_processes()[0].kill()
+                    an_actor().kill()
         retries = loader._journal.retries
     (started,) = records(caplog, "a pool of 2 actors is started")
     (ended,) = records(caplog, "a pool of 2 actors is ended")
@@ -65,7 +65,7 @@ def test_a_late_batch(ray_cluster: None, caplog: pytest.LogCaptureFixture) -> No
         loader = rb.Loader(rb.ArrayDataSource([Paced()]), 4, pool=pool, recovery=recovery)
         for number, _ in enumerate(loader):
             if number == 10:
-                actor_processes()[0].suspend()
+                an_actor().suspend()
     hedged = records(caplog, "is made by another worker too")
     assert len(hedged) == loader._journal.hedges >= 1
     assert (hedged[0].levelname, hedged[0].loader, hedged[0].attempt) == ("INFO", "loader", 1)
@@ -78,7 +78,7 @@ def test_a_stuck_worker(ray_cluster: None, caplog: pytest.LogCaptureFixture) -> 
         loader = rb.Loader(rb.ArrayDataSource([Paced()]), 100, pool=pool, recovery=recovery)
         iterator = iter(loader)
         next(iterator)
-        actor_processes()[0].suspend()
+        an_actor().suspend()
         list(iterator)
     (stuck,) = records(caplog, "is stuck, and is ended")
     assert (stuck.levelname, stuck.worker) == ("WARNING", 0)

@@ -18,7 +18,7 @@ from ray import exceptions as ray_errors
 
 import raybatch as rb
 from raybatch.pools.ray.failures import KINDS, Kind, kind_of
-from tests.drivers import actor_processes, alive, store_bytes, wait_for
+from tests.drivers import actor_processes, alive, an_actor, store_bytes, wait_for
 
 
 @pytest.fixture(autouse=True)
@@ -80,7 +80,7 @@ def test_a_stopped_actor_holds_up_nobody(ray_cluster: None) -> None:
             batches.append(batch)
             longest = max(longest, wait)
             if len(batches) == 20:
-                stopped = actor_processes()[0]
+                stopped = an_actor()
                 stopped.suspend()
         assert stopped is not None
         assert stopped.status() == psutil.STATUS_STOPPED
@@ -95,7 +95,7 @@ def test_a_stuck_actor_is_ended_and_replaced(ray_cluster: None) -> None:
         with rb.Loader(source(30), 4, shuffle=3, pool=pool, recovery=recovery) as loader:
             iterator = iter(loader)
             batches = [next(iterator)]
-            (stuck,) = actor_processes()
+            stuck = an_actor()
             stuck.suspend()
             batches.extend(iterator)
             assert rb.stream_digest(batches) == expected(30)
@@ -166,7 +166,7 @@ def test_the_result_of_a_late_loser_is_freed(ray_cluster: None) -> None:
         pool.wait_until_up()
         iterator = iter(loader)
         batches = [next(iterator) for _ in range(10)]
-        stopped = actor_processes()[0]
+        stopped = an_actor()
         stopped.suspend()
         batches += [next(iterator) for _ in range(30)]
         stopped.resume()

@@ -23,7 +23,7 @@ EXPORTED = {
 # One epoch of 40 batches, with a sample that cannot be read, and an actor that is killed.
 PROGRAM = """
 import logging, ray
-from tests.drivers import actor_processes
+from tests.drivers import actor_processes, an_actor
 
 class Faulty(Rows):
     def __getitem__(self, index):
@@ -39,7 +39,7 @@ with rb.RayActorPool(2) as pool:
     loader = rb.Loader(source, 5, pool=pool, bad_samples="skip", name="train")
     pool.wait_until_up()
     for number, batch in enumerate(loader):
-        if number == 8: actor_processes()[0].kill()
+        if number == 8: an_actor().kill()
     say(retries=loader._journal.retries, hedges=loader._journal.hedges)
     input()
 """

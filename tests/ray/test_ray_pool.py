@@ -18,7 +18,7 @@ from ray import cloudpickle
 
 import raybatch as rb
 from raybatch.accessors.reading import map_rows
-from tests.drivers import LOOK_EVERY_S, actor_processes, start, wait_for
+from tests.drivers import LOOK_EVERY_S, actor_processes, an_actor, start, wait_for
 from tests.stores.file_arrays import hdf5, memory_map, zarr_array
 
 COUNT_BATCHES = """
@@ -210,7 +210,7 @@ def test_a_million_paths_cost_an_actor_under_10_mb(photos: list[str], ray_cluste
             source = rb.ArrayDataSource([accessor], indices=np.arange(len(photos)))
             with rb.Loader(source, 10, pool=pool) as loader:
                 assert len(list(loader)) == 4
-                (actor,) = actor_processes()
+                actor = an_actor()
                 private.append(actor.memory_full_info().uss)
     assert private[1] - private[0] < 10 * 2**20
 
