@@ -11,6 +11,8 @@ from PIL import ImageFile
 _changed = threading.Condition()
 # How many threads read with a setting of their own, and which: they share it, or wait for each other.
 _count, _setting = 0, False
+# What the program has set, while another setting rules.
+_own: list[bool] = []
 
 
 @contextmanager
@@ -35,7 +37,3 @@ def truncated_as(truncated: str | None) -> Iterator[None]:
             if not _count:
                 ImageFile.LOAD_TRUNCATED_IMAGES = _own.pop()
                 _changed.notify_all()
-
-
-# What the program has set, while another setting rules.
-_own: list[bool] = []

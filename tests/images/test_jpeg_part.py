@@ -127,7 +127,10 @@ def test_damage_outside_of_the_part_is_damage(
     # The uppermost rows alone are needed.
     change = augment.Compose([augment.CenterCrop((200, 200)), augment.Resize((100, 100))])
     reader = ImageReader(transform=change)
-    damaged = [data[: len(data) // 2], data[:-2], data[:-40] + b"\xff\xd9"]
+    half, end = data[: len(data) // 2], b"\xff\xd9"
+    damaged = [half, half + end, data[:-2], data[:-2] + b"more" + end]
+    # Too few bytes for one unit of blocks, and for some.
+    damaged += [data[:-cut] + end for cut in (5, 40, 300, 1000, 2000)]
     for _ in range(100):
         changed = bytearray(data)
         changed[int(rng.integers(600, len(data)))] = int(rng.integers(256))

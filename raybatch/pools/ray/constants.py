@@ -129,7 +129,7 @@ class RayConstant(SharedConstant):
 
     def is_current(self, program: Program) -> bool:
         """Return whether neither the value has changed, nor what its program has set."""
-        return (_content(self.value), program) == (self._content, self.program)
+        return program == self.program and _content(self.value) == self._content
 
     def renew(self, program: Program) -> None:
         """Have tasks from now on refer to what the value and its program are now, if one of them has changed.

@@ -45,6 +45,8 @@ class Program(NamedTuple):
             (module, name, getattr(importlib.import_module(module), name))
             for module, names in _PILLOW
             for name in names
+            # Another release of Pillow may lack one.
+            if hasattr(importlib.import_module(module), name)
         )
         found = cls(filters_here(), pillow, _reloads.seen())
         if environ_at_start is None:
