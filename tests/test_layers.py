@@ -24,6 +24,7 @@ LAYERS = [
     "notices",
     "stages",
     "warned",
+    "structure",
     "arrays",
     "memory",
     "image",

@@ -1,0 +1,70 @@
+"""The structure of samples and batches: tuples, NamedTuples, dataclasses and mappings, nested to any depth.
+
+These are containers, and what they hold are their members. All else is a leaf. A leaf of a batch has one row for each sample, as an
+array has, or a list; so a list is a leaf.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from typing import Any
+
+
+def is_container(value: Any) -> bool:
+    """Return whether `value` is a tuple, a mapping or an instance of a dataclass."""
+    if isinstance(value, (tuple, Mapping)):
+        return True
+    return dataclasses.is_dataclass(value) and not isinstance(value, type)
+
+
+def is_plain_tuple(value: Any) -> bool:
+    """Return whether `value` is a tuple whose members have no names."""
+    return isinstance(value, tuple) and not hasattr(value, "_fields")
+
+
+def members(container: Any) -> dict[Any, Any]:
+    """Return the members of a container, by their numbers in a plain tuple, else by their names."""
+    if isinstance(container, tuple):
+        return dict(
+            zip(getattr(container, "_fields", range(len(container))), container, strict=True)
+        )
+    if isinstance(container, Mapping):
+        return dict(container)
+    return {field.name: getattr(container, field.name) for field in dataclasses.fields(container)}
+
+
+def with_members(container: Any, changed: Mapping[Any, Any]) -> Any:
+    """Return a container of the type of `container` that holds `changed`: other values under the same keys."""
+    if isinstance(container, tuple):
+        values = tuple(changed.values())
+        return values if is_plain_tuple(container) else type(container)._make(values)
+    if type(container) is dict or (
+        isinstance(container, Mapping) and not isinstance(container, MutableMapping)
+    ):
+        return dict(changed)
+    made = copy.copy(container)
+    if isinstance(made, MutableMapping):
+        made.update(changed)
+        return made
+    for name, value in changed.items():
+        object.__setattr__(made, name, value)  # the dataclass may be frozen
+    return made
+
+
+def map_leaves(change: Callable[[Any], Any], structure: Any) -> Any:
+    """Return `structure` with `change(leaf)` in place of each leaf."""
+    if not is_container(structure):
+        return change(structure)
+    changed = {key: map_leaves(change, member) for key, member in members(structure).items()}
+    return with_members(structure, changed)
+
+
+def leaves(structure: Any) -> Iterator[Any]:
+    """Iterate over the leaves of `structure`, in their order."""
+    if not is_container(structure):
+        yield structure
+        return
+    for member in members(structure).values():
+        yield from leaves(member)
