@@ -38,8 +38,8 @@ def members(container: Any) -> dict[Any, Any]:
 def with_members(container: Any, changed: Mapping[Any, Any]) -> Any:
     """Return a container of the type of `container` that holds `changed`: other values under the same keys."""
     if isinstance(container, tuple):
-        values = tuple(changed.values())
-        return values if is_plain_tuple(container) else type(container)._make(values)
+        make: Callable[[Any], Any] = getattr(type(container), "_make", tuple)
+        return make(changed.values())
     if type(container) is dict or (
         isinstance(container, Mapping) and not isinstance(container, MutableMapping)
     ):
