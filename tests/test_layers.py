@@ -48,15 +48,9 @@ OPTIONAL = {
     "fsspec": ["fsspec_files.py"],
     "simplejpeg": ["jpeg.py"],
     "torch": [
-        *("__init__.py", "data_loader.py", "data_loader_iterators.py", "map_style.py"),
-        *(
-            "ray_tensors.py",
-            "resuming.py",
-            "to_torch.py",
-            "decoding_peers.py",
-            "peers.py",
-            "train.py",
-        ),
+        *("__init__.py", "actor_context.py", "data_loader.py", "data_loader_iterators.py"),
+        *("map_style.py", "ray_tensors.py", "resuming.py", "to_torch.py"),
+        *("decoding_peers.py", "peers.py", "train.py"),
     ],
     "jax": ["jax.py"],
     "grain": ["peers.py"],

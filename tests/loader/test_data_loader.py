@@ -30,7 +30,7 @@ from raybatch.errors import StateError  # noqa: E402
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
 
 
-class Boxes(torch_data.Dataset):
+class Boxes:
     """Samples as detection has them: an image, its name, and any number of boxes."""
 
     def __len__(self) -> int:
@@ -53,7 +53,7 @@ def images_and_targets(samples: list[Any]) -> tuple[Any, ...]:
     return images, [sample["target"] for sample in samples], [one["name"] for one in samples]
 
 
-class Numbers(torch_data.Dataset):
+class Numbers:
     """Samples (10 × index, index), of which some may fail, wait or say who reads them."""
 
     def __init__(self, length: int = 21) -> None:
@@ -231,7 +231,7 @@ def test_a_data_set_may_read_a_batch_at_once(actors: rb.RayActorPool) -> None:
     assert found == [[3, 3, 3], [2, 2]]
 
 
-class Holding(torch_data.Dataset):
+class Holding:
     """A data set that holds its data, and changes what it reads."""
 
     def __init__(self) -> None:
@@ -372,7 +372,7 @@ def test_two_iterators_at_a_time_and_those_that_are_left(actors: rb.RayActorPool
     one, two = [0, 1, 2], [3, 4, 5]
     assert pairs == [(one, one), (one, two), (two, one), (two, two)]
     for _ in loader:
-        iterator = weakref.ref(iter(loader)._stream)  # type: ignore[attr-defined]
+        iterator = weakref.ref(iter(loader)._stream)
         break
     assert iterator() is None, "a loop that was left keeps what was made ahead"
 
@@ -426,7 +426,7 @@ def test_wrong_arguments_are_pytorchs_errors(options: dict[str, Any]) -> None:
     assert str(ours.value) == str(theirs.value)
 
 
-class Stream(torch_data.IterableDataset):
+class Stream(torch_data.IterableDataset):  # type: ignore[misc]
     def __iter__(self) -> Iterator[int]:
         return iter(range(3))
 
@@ -458,7 +458,7 @@ def test_attributes_are_those_of_pytorchs_loader() -> None:
 
 def test_threads_are_workers_too() -> None:
     torch.manual_seed(1)
-    options = {"shuffle": True, "collate_fn": images_and_targets}
+    options: dict[str, Any] = {"shuffle": True, "collate_fn": images_and_targets}
     expected = list(torch_data.DataLoader(Boxes(), 4, **options))
     torch.manual_seed(1)
     with rb.ThreadPool(2) as pool:
@@ -531,7 +531,7 @@ def test_the_position_of_a_loop_that_was_left_is_kept(actors: rb.RayActorPool) -
     assert loader.state_dict()["received"] == 3
 
 
-class Counting(torch_data.Sampler):
+class Counting:
     """A sampler with a state of its own: each epoch begins one further."""
 
     def __init__(self) -> None:

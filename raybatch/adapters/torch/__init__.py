@@ -7,7 +7,7 @@ except ImportError as error:
         "raybatch.adapters.torch needs PyTorch: pip install 'raybatch[torch]'"
     ) from error
 
-from raybatch.adapters.torch.data_loader import DataLoader
+from raybatch.adapters.torch.data_loader import DataLoader, on_actors
 from raybatch.adapters.torch.to_torch import LoaderDataset, to_torch
 
-__all__ = ["DataLoader", "LoaderDataset", "to_torch"]
+__all__ = ["DataLoader", "LoaderDataset", "on_actors", "to_torch"]

@@ -3,60 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 from torch.utils.data._utils.pin_memory import pin_memory
 from torch.utils.data.dataloader import _BaseDataLoaderIter, _SingleProcessDataLoaderIter
 
-from raybatch.adapters.torch.map_style import MapStyleSource, received
+from raybatch.adapters.torch.map_style import received
 from raybatch.adapters.torch.resuming import Run
+from raybatch.adapters.torch.team import Team
 from raybatch.making import Request
 from raybatch.order import RandomKeys, Rows
 from raybatch.pools import OrderedStream
-from raybatch.scheduling import Prefetch, Recovery
-
-
-class Team:
-    """The pool of a DataLoader, and the source that its workers have."""
-
-    def __init__(self, loader: Any) -> None:
-        from raybatch.pools import RayActorPool  # which loads Ray
-
-        # They ask Ray for no CPUs, as processes ask nobody: who has two loaders often has more workers than CPUs.
-        self._pool = loader.pool or RayActorPool(loader.num_workers, num_cpus_per_actor=0)
-        num_workers = getattr(self._pool, "num_actors", loader.num_workers or 1)
-        self._source = MapStyleSource(loader, num_workers)
-        self._constant = self._pool.shared_constant(self._source)
-        self._largest_bytes = 0
-
-    def stream(self, loader: Any, requests: Iterator[Request]) -> OrderedStream:
-        """Return the stream of the results of `requests`, made with what `loader` has now."""
-        self._source.take(loader)
-        recovery = Recovery()
-        if loader.timeout > 0:
-            recovery = Recovery(no_progress_timeout_s=loader.timeout)
-            if hasattr(self._pool, "wait_until_up"):
-                self._pool.wait_until_up()  # it is for batches, not for the start of Ray
-        limit = _Limit(self._pool, loader.prefetch_factor, loader.num_workers)
-        session = self._pool.open(self._constant)
-        return OrderedStream(session, requests, limit, recovery, largest_bytes=self._largest_bytes)
-
-    def note(self, stream: OrderedStream) -> None:
-        """Take note of how large the batches of `stream` are, so that the next has as many at once."""
-        self._largest_bytes = stream.largest_bytes
-
-
-class _Limit:
-    """How much is made ahead: `factor` batches a worker, or as many as `pool` has it; in bytes always as that has it."""
-
-    def __init__(self, pool: Any, factor: int | None, num_workers: int) -> None:
-        self._pool = pool
-        self._batches = None if factor is None else max(1, factor * num_workers)
-
-    def __call__(self) -> Prefetch:
-        limit: Prefetch = self._pool.default_prefetch()
-        return limit if self._batches is None else replace(limit, batches=self._batches)
+from raybatch.scheduling import Recovery
 
 
 class InLineIterator(_SingleProcessDataLoaderIter):  # type: ignore[misc] # torch is not there for all who check types
@@ -95,8 +53,14 @@ class PoolIterator(_BaseDataLoaderIter):  # type: ignore[misc] # torch is not th
         requests = _requests(
             self._sampler_iter, self._run, RandomKeys(self._base_seed, self._run.epoch, 0)
         )
-        # Without a reference to this, which would be a circle: a loop that is left ends the stream at once.
-        self._stream = self._team.stream(loader, requests)
+        # None of them refers to this, which would be a circle: a loop that is left ends the stream at once.
+        self._stream = OrderedStream(
+            self._team.opened(loader),
+            requests,
+            self._team.limit(loader.prefetch_factor * loader.num_workers),
+            self._recovery(),
+            largest_bytes=self._team.largest_bytes,
+        )
 
     def _next_data(self) -> Any:
         assert self._stream is not None
@@ -106,7 +70,7 @@ class PoolIterator(_BaseDataLoaderIter):  # type: ignore[misc] # torch is not th
             self._run.is_finished = True
             raise
         self._run.received = request.step + 1
-        self._team.note(self._stream)
+        self._team.largest_bytes = self._stream.largest_bytes
         try:
             if result.error is not None:
                 raise _raisable(result.error, self._timeout)
@@ -114,6 +78,13 @@ class PoolIterator(_BaseDataLoaderIter):  # type: ignore[misc] # torch is not th
         finally:
             del result  # in line, the traceback of its error leads back to this frame
         return pin_memory(data, self._pin_memory_device) if self._pin_memory else data
+
+    def _recovery(self) -> Recovery:
+        if not self._timeout:
+            return Recovery()
+        if hasattr(self._team.pool, "wait_until_up"):
+            self._team.pool.wait_until_up()  # the timeout is for batches, not for the start of actors
+        return Recovery(no_progress_timeout_s=self._timeout)
 
 
 def _requests(sampler_iter: Iterator[Any], run: Run, keys: RandomKeys) -> Iterator[Request]:

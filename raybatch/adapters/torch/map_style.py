@@ -28,9 +28,8 @@ class MapStyleSource(DataSource):
     reads the first sample, `get_worker_info()` tells of it, and what it returns is for `received`.
     """
 
-    def __init__(self, loader: Any, num_workers: int) -> None:
+    def __init__(self, num_workers: int) -> None:
         self.num_workers = num_workers
-        self.take(loader)
 
     def take(self, loader: Any) -> None:
         """Take over what `loader` has now."""
