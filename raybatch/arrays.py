@@ -65,6 +65,22 @@ def stack_samples(samples: list[Any]) -> Any:
     return samples
 
 
+def as_numpy(value: Any) -> Any:
+    """Return a tensor or an array of another library as a NumPy array, and all else as it is.
+
+    A tensor of a dtype that NumPy lacks, such as bfloat16, stays a tensor, on the CPU.
+    """
+    if isinstance(value, np.ndarray) or not hasattr(value, "__dlpack__"):
+        return value
+    if not hasattr(value, "detach"):
+        return np.asarray(value)
+    tensor = value.detach().cpu()
+    try:
+        return tensor.numpy(force=True)
+    except TypeError:
+        return tensor
+
+
 def takes_only_ints(array: Any) -> bool:
     """Return whether `array` is a map-style data set of PyTorch."""
     return any(_module_is_of(kind, "torch.utils.data.") for kind in type(array).__mro__)

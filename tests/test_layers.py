@@ -26,6 +26,7 @@ LAYERS = [
     "warned",
     "structure",
     "arrays",
+    "ragged",
     "memory",
     "image",
     "order",
