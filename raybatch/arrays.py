@@ -13,19 +13,25 @@ import numpy as np
 def gather(array: Any, indices: Any) -> Any:
     """Return `array[indices]`, rows in the order of `indices`, for h5py data sets too.
 
-    Of pandas and polars they are a NumPy array, or a list of strings and other objects; of a column of a Hugging Face
-    data set numbers and arrays are stacked.
+    Strings and other objects of pandas, and what a column of a Hugging Face data set gives in a list, are an array of objects `(n,)`.
     """
     if _is_hdf5(array):
         return _hdf5_rows(array, indices)
     # pandas takes what is in plain brackets for labels of its index.
     rows = getattr(array, "iloc", array)[indices]
     if _is_of(array, "datasets.") and isinstance(rows, list):
-        return stack_samples(rows)
-    if hasattr(rows, "to_numpy"):
-        rows = rows.to_numpy()
-        return rows.tolist() if rows.dtype.hasobject else rows
-    return rows
+        return objects(rows)
+    return rows.to_numpy() if hasattr(rows, "to_numpy") else rows
+
+
+def objects(samples: list[Any]) -> Any:
+    """Return an array of objects `(n,)` that holds `samples`."""
+    made = np.empty(len(samples), object)
+    for row, sample in enumerate(
+        samples
+    ):  # all at once, NumPy would take lists of one length for an array (n, length)
+        made[row] = sample
+    return made
 
 
 def sample_count(array: Any) -> int:
@@ -40,29 +46,6 @@ def is_array_like(x: Any) -> bool:
     if _is_of(x, "datasets.") and hasattr(x, "num_columns"):
         return False
     return hasattr(x, "__getitem__") and (hasattr(x, "__len__") or bool(getattr(x, "shape", None)))
-
-
-def stack_samples(samples: list[Any]) -> Any:
-    """Return the batch of `samples`: tuples member by member, arrays and numbers stacked, the rest in lists.
-
-    ValueError for arrays of unequal shapes, TypeError for tuples of unequal lengths.
-    """
-    if not samples:
-        return samples
-    first = samples[0]
-    if isinstance(first, tuple):
-        if any(not isinstance(sample, tuple) or len(sample) != len(first) for sample in samples):
-            raise TypeError("each sample must be a tuple of as many members as the first")
-        return tuple(stack_samples(list(members)) for members in zip(*samples, strict=True))
-    if isinstance(first, (np.ndarray, np.generic, int, float)):
-        shapes = {np.shape(sample) for sample in samples}
-        if len(shapes) > 1:
-            raise ValueError(
-                f"samples of unequal shapes cannot be stacked: {sorted(shapes)}; give them one shape, or "
-                "return Pillow images, which stay in a list"
-            )
-        return np.stack(samples)
-    return samples
 
 
 def as_numpy(value: Any) -> Any:

@@ -27,6 +27,7 @@ LAYERS = [
     "structure",
     "arrays",
     "ragged",
+    "collation",
     "memory",
     "image",
     "order",

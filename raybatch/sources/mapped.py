@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from raybatch.arrays import stack_samples
+from raybatch.collation import collated
 from raybatch.order import Cursor, RandomKeys, Rows, Shuffle
 from raybatch.sources.batch import Batch, batch_length, batch_row
 from raybatch.sources.ledger import BadSample
@@ -97,7 +97,7 @@ class SampleMapDataSource(MapDataSource):
         for row in range(batch_length(batch)):
             sample = self.fn(*batch_row(batch, row), rng=keys.of_sample(*numbers[row]))
             samples.append(returned_sample(self.fn, sample, samples[0] if samples else sample))
-        stacked: Batch = stack_samples(samples)
+        stacked: Batch = collated(samples)
         return stacked
 
 
