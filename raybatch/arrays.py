@@ -13,23 +13,34 @@ import numpy as np
 def gather(array: Any, indices: Any) -> Any:
     """Return `array[indices]`, rows in the order of `indices`, for h5py data sets too.
 
-    Strings and other objects of pandas, and what a column of a Hugging Face data set gives in a list, are an array of objects `(n,)`.
+    Strings and other objects of pandas, and what a column of a Hugging Face data set gives in a list, are an array of objects
+    `(n,)`; lists of numbers in such a column are arrays.
     """
     if _is_hdf5(array):
         return _hdf5_rows(array, indices)
     # pandas takes what is in plain brackets for labels of its index.
     rows = getattr(array, "iloc", array)[indices]
     if _is_of(array, "datasets.") and isinstance(rows, list):
-        return objects(rows)
+        return _objects([_as_numbers(row) for row in rows])
     return rows.to_numpy() if hasattr(rows, "to_numpy") else rows
 
 
-def objects(samples: list[Any]) -> Any:
+def _as_numbers(row: Any) -> Any:
+    """Return a list of numbers, or of such lists of one length, as an array, and all else as it is."""
+    if not isinstance(row, list):
+        return row
+    try:
+        array = np.asarray(row)
+    except ValueError:
+        return row
+    return array if array.dtype.kind in "biuf" else row
+
+
+def _objects(samples: list[Any]) -> Any:
     """Return an array of objects `(n,)` that holds `samples`."""
     made = np.empty(len(samples), object)
-    for row, sample in enumerate(
-        samples
-    ):  # all at once, NumPy would take lists of one length for an array (n, length)
+    # One by one: of lists of one length NumPy would make an array (n, length).
+    for row, sample in enumerate(samples):
         made[row] = sample
     return made
 

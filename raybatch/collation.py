@@ -14,7 +14,7 @@ from raybatch.arrays import as_numpy
 from raybatch.checks import positive_int
 from raybatch.errors import ReturnError
 from raybatch.ragged import FittingRows, RaggedArray, fitting_rows
-from raybatch.structure import is_container, map_leaves, members, with_members
+from raybatch.structure import described, is_container, map_leaves, members, with_members
 
 
 class Padded(NamedTuple):
@@ -53,7 +53,7 @@ class Ragged:
     `dtype` and `inner_shape` are those of `RaggedArray`. They matter for lists: a batch of empty lists alone does not tell what they hold.
     """
 
-    dtype: npt.DTypeLike = None
+    dtype: npt.DTypeLike | None = None
     inner_shape: tuple[int, ...] | None = None
 
 
@@ -82,8 +82,9 @@ def collated(
     samples: Iterable[Any],
     setting: Setting = "stack",
     name_of: Callable[[int], str] = "sample {} of the batch".format,
+    path: tuple[Any, ...] = (),
 ) -> Any:
-    """Return the batch of `samples`.
+    """Return the batch of `samples`; `path` is that of the field which they are, in the batch.
 
     Tuples, NamedTuples, dataclasses and mappings, nested to any depth, stay what they are, and each of their members is collated by itself.
     So it is with a list, but that becomes a tuple: in a batch a list has a member for each sample. `setting` says how, for all
@@ -97,7 +98,7 @@ def collated(
     Of no samples it is an empty array padded or ragged, else an empty list. ReturnError names the field and two samples, by `name_of(row)`, that do
     not go together: their shapes or members differ, or one is an array and the other is not.
     """
-    return _collated(list(samples), setting, _Field((), name_of))
+    return _collated(list(samples), setting, _Field(path, name_of))
 
 
 def in_numpy(sample: Any) -> Any:
@@ -124,15 +125,16 @@ class _Field(NamedTuple):
             f"{f'field {name}' if name else 'the samples'} cannot be collated: {problem}"
         )
 
-    def unequal(self, problem: str) -> ReturnError:
-        def given(way: str) -> str:
-            for key in reversed(self.path):
-                way = f"{{{key!r}: {way}}}"
-            return f"collate={way}"
+    def given(self, way: str) -> str:
+        """Return the argument that says so for this field."""
+        for key in reversed(self.path):
+            way = f"{{{key!r}: {way}}}"
+        return f"collate={way}"
 
+    def unequal(self, problem: str) -> ReturnError:
         return self.error(
-            f"{problem}. Give them one shape, or say how they are batched: {given(repr('list'))} leaves them in a list, "
-            f"{given('rb.Pad()')} pads them to the longest, and {given('rb.Ragged()')} makes a RaggedArray"
+            f"{problem}. Give them one shape, or say how they are batched: {self.given(repr('list'))} leaves them in a list, "
+            f"{self.given('rb.Pad()')} pads them to the longest, and {self.given('rb.Ragged()')} makes a RaggedArray"
         )
 
     def fitting(self, samples: list[Any], **wanted: Any) -> FittingRows:
@@ -194,7 +196,7 @@ def _stacked(samples: list[Any], field: _Field) -> Any:
         if kind is not kinds[0]:
             raise field.error(
                 f"{field.name_of(row)} is {_described(samples[row])}, and {field.name_of(0)} {_described(samples[0])}. "
-                f'A field holds arrays or other objects, not both; collate="list" takes them as they are'
+                f"A field holds arrays or other objects, not both; {field.given(repr('list'))} takes both"
             )
     if not samples or kinds[0] is object:
         return samples
@@ -249,9 +251,4 @@ def _filler(pad: Pad, dtype: np.dtype[Any], field: _Field) -> Any:
 
 
 def _described(sample: Any) -> str:
-    if is_container(sample):
-        return f"a {type(sample).__name__} of {', '.join(map(repr, members(sample))) or 'nothing'}"
-    if isinstance(sample, list):
-        return f"a list of {len(sample)}"
-    kind = "None" if sample is None else f"a {type(sample).__name__}"
-    return f"{kind} of shape {tuple(sample.shape)}" if hasattr(sample, "shape") else kind
+    return "None" if sample is None else described(sample)

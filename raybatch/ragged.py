@@ -77,7 +77,10 @@ class RaggedArray:
                 f"{offsets[0]} to {offsets[-1]}"
             )
         made = cls.__new__(cls)
-        made.values = np.ascontiguousarray(values[offsets[0] : offsets[-1]])
+        is_all = offsets[0] == 0 and offsets[-1] == len(values)
+        values = values if is_all else values[offsets[0] : offsets[-1]]
+        # A memory map stays one, which travels as what opens it.
+        made.values = values if values.flags.c_contiguous else np.ascontiguousarray(values)
         made.offsets = offsets - offsets[0] if offsets[0] else offsets
         return made
 
@@ -256,7 +259,7 @@ def _dense(values: Any, row_of: Callable[[int], int]) -> npt.NDArray[Any]:
     """Return an Arrow array of numbers, or of lists of one length, as NumPy has it; `row_of` finds the row of a position."""
     _check_no_nulls(values, row_of)
     if not _is_list(values.type):
-        made = values.to_numpy(zero_copy_only=False)
+        made: npt.NDArray[Any] = values.to_numpy(zero_copy_only=False)
         if made.dtype.kind not in _KINDS:
             raise TypeError(f"a RaggedArray holds numbers, not Arrow's {values.type}")
         return made

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from raybatch.adapters.ahead import AheadLoader, as_it_is, map_leaves
+from raybatch.adapters.ahead import AheadLoader, as_it_is, map_arrays
 from raybatch.adapters.normalize import ImageLayout
 from raybatch.loader import Loader
 from raybatch.memory import ReusedMemory
@@ -121,7 +121,7 @@ class _CudaCopies:
         current = torch.cuda.current_stream(self._device)
         current.wait_event(arrived)
         # Its memory belongs to the stream that it was made on, which may not reuse it before this one is done with it.
-        return map_leaves(functools.partial(_recorded_on, current), copies)
+        return map_arrays(functools.partial(_recorded_on, current), copies)
 
 
 def _preparing(
@@ -129,7 +129,7 @@ def _preparing(
 ) -> Callable[[Batch], Any]:
     """Return what puts tensors in place of the arrays of a batch, and its images in the layout that is asked for."""
     if images is None:
-        return functools.partial(map_leaves, to_tensor)
+        return functools.partial(map_arrays, to_tensor)
     of_images = _CpuImages if device.type == "cpu" else _DeviceImages
     return functools.partial(images.map_batch, of_images(images, to_tensor), to_tensor)
 

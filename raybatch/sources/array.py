@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy.typing as npt
 from raybatch.accessors import ItemAccessor
 from raybatch.accessors.reading import RngOf
 from raybatch.arrays import gather, is_array_like, portable, sample_count, takes_only_ints
+from raybatch.collation import Setting, checked_setting, collated
 from raybatch.order import (
     AbstractSampler,
     Cursor,
@@ -25,11 +26,12 @@ from raybatch.order import (
     as_shuffle_rng,
     order_of,
 )
-from raybatch.sources.batch import Batch
+from raybatch.sources.batch import Batch, batch_row, extended
 from raybatch.sources.ledger import BadSample, excluded
 from raybatch.sources.returned import returned_rows
-from raybatch.sources.source import DataSource
+from raybatch.sources.source import DataSource, sample_name
 from raybatch.stores.location import Location
+from raybatch.structure import is_container
 
 
 class RandomAccessDataSource(DataSource):
@@ -123,50 +125,60 @@ class RandomAccessDataSource(DataSource):
 
 
 class ArrayDataSource(RandomAccessDataSource):
-    """Batches gathered from a list of arrays or array-likes of one length.
+    """Batches gathered from arrays or array-likes of one length, each a field of the sample.
+
+    `data` decides the structure of a batch: a list of array-likes gives tuples, a dict of them dicts under the same keys. A map-style
+    data set of PyTorch, an `ItemAccessor` or a Hugging Face data set by itself gives the structure of its own items; an item
+    that has no fields becomes a tuple of one.
 
     An array-like has `__len__`, and a `__getitem__` that takes an int or a 1-D integer array and returns one
     sample, or the batch of them as an array or list. NumPy arrays, memory maps, h5py and zarr data sets, columns of
     pandas, polars and Hugging Face data sets, and the accessors of `raybatch.accessors` all are; a map-style data set
-    of PyTorch is read through an `ItemAccessor`. `indices`, `repeats`, `sampler`, `include_indices` and
-    `exclude` are those of `RandomAccessDataSource`.
+    is read through an `ItemAccessor`. A `RaggedArray` gives RaggedArrays. `indices`, `repeats`, `sampler`, `include_indices` and `exclude` are those of
+    `RandomAccessDataSource`; in a dict the indices are under the key "index".
+
+    Arrays of objects, and what is in a list in a column of a Hugging Face data set, are samples that are stacked: of one shape in an array,
+    strings and other objects in a list. `collate` says how fields are batched otherwise, in one way or as a dict by name or number:
+    {"boxes": "list"}, or `rb.Pad(...)` or `rb.Ragged()` in its place. It holds for the rows of any array-like, also for those
+    that an accessor gives in a list, and for the items of a data set; an `ItemAccessor` has a `collate` of its own.
 
         images = ImageFileAccessor(paths, size=(64, 64))
-        source = ArrayDataSource([images, labels])
-        for x, y in source.batch_iterator(64, shuffle=np.random.RandomState(12345)):
-            ...
+        source = ArrayDataSource({"image": images, "label": labels})
+        for batch in source.batch_iterator(64, shuffle=np.random.RandomState(12345)):
+            batch["image"], batch["label"]
+
+    TypeError for what is no array-like, ValueError for no data, unequal lengths, a key "index" beside `include_indices`, or a field in
+    `collate` that there is not. ReturnError at a batch with a field that cannot be collated so, such as arrays of unequal shapes.
     """
 
     def __init__(
         self,
-        data: list[Any],
+        data: Any,
         indices: npt.ArrayLike | None = None,
         repeats: int = 1,
         sampler: AbstractSampler | None = None,
         include_indices: bool = False,
         exclude: Any = None,
+        collate: Setting | None = None,
     ) -> None:
-        if not isinstance(data, list):
-            raise TypeError(f"data must be a list of array-like objects, not a {type(data)}")
-        if not data:
-            raise ValueError("data must hold at least one array-like object; the list is empty")
-        for position, array in enumerate(data):
-            if isinstance(array, (list, tuple)) or not is_array_like(array):
-                raise TypeError(
-                    f"data[{position}] must be an array or array-like that takes index arrays, not a "
-                    f"{type(array)}; a list of numbers becomes one with np.array(...), and of a Hugging Face "
-                    "data set give the columns, data_set[name]"
-                )
-        data = [ItemAccessor(array) if takes_only_ints(array) else array for array in data]
-        length = sample_count(data[0])
-        for position, array in enumerate(data[1:], start=1):
+        self.data, self.collate = _checked(data, collate)
+        if include_indices and isinstance(self.data, dict) and "index" in self.data:
+            raise ValueError('include_indices adds a field "index", and data has one: rename it')
+        first, *others = self._fields().items()
+        length = sample_count(first[1])
+        for key, array in others:
             if sample_count(array) != length:
                 raise ValueError(
-                    f"Arrays have inconsistent length; array 0 has length {length}, while array "
-                    f"{position} has length {sample_count(array)}"
+                    f"Arrays have inconsistent length; the first has length {length}, while {_name(key)} has length "
+                    f"{sample_count(array)}"
                 )
-        self.data = data
         super().__init__(length, indices, repeats, sampler, include_indices, exclude)
+
+    def _fields(self) -> dict[Any, Any]:
+        """Return the array-likes by name or number; one data set by itself is under None."""
+        if isinstance(self.data, dict):
+            return self.data
+        return dict(enumerate(self.data)) if isinstance(self.data, list) else {None: self.data}
 
     def read(self, rows: Rows, keys: RandomKeys) -> Batch:
         numbers: list[tuple[int, ...]] = []
@@ -185,18 +197,41 @@ class ArrayDataSource(RandomAccessDataSource):
         """Return the samples at `indices`; of accessors that draw, with the random numbers of `rng_of`, if given."""
         numbers = indices
         if isinstance(indices, slice):
-            numbers = np.arange(*indices.indices(sample_count(self.data[0])))
-        batch: Batch = (numbers,) if self.include_indices else ()
-        for position, array in enumerate(self.data):
-            if rng_of is not None and getattr(array, "is_random", False):
-                rows = array.read_seeded(indices, rng_of)
-            else:
-                rows = gather(array, indices)
-            batch = (*batch, returned_rows(f"data[{position}]", array, rows, len(numbers)))
-        return batch
+            numbers = np.arange(*indices.indices(sample_count(next(iter(self._fields().values())))))
+        fields = [
+            self._collated(key, self._rows(key, array, indices, len(numbers), rng_of), numbers)
+            for key, array in self._fields().items()
+        ]
+        batch: Batch = tuple(fields)
+        if isinstance(self.data, dict):
+            batch = dict(zip(self.data, fields, strict=True))
+        elif not isinstance(self.data, list) and is_container(fields[0]):
+            batch = fields[0]
+        return extended(batch, "index", numbers, first=True) if self.include_indices else batch
+
+    def _rows(self, key: Any, array: Any, indices: Any, count: int, rng_of: RngOf | None) -> Any:
+        if rng_of is not None and getattr(array, "is_random", False):
+            rows = array.read_seeded(indices, rng_of)
+        else:
+            rows = gather(array, indices)
+        return returned_rows(_name(key), array, rows, count)
+
+    def _collated(self, key: Any, rows: Any, numbers: Any) -> Any:
+        """Return the field `key` of the samples `numbers` as a batch has it; `rows` are what its array gave."""
+        setting = self.collate.get(key)
+        is_array = isinstance(rows, np.ndarray)
+        samples = rows.tolist() if is_array and rows.dtype.hasobject else None
+        if samples is None:
+            if setting is None or (is_array and setting == "stack"):
+                return rows
+            samples = [batch_row(rows, row) for row in range(len(numbers))]
+        named = Rows.of(numbers)
+        return collated(
+            samples, setting or "stack", lambda row: sample_name(self, named, row), (key,)
+        )
 
     def path_of(self, index: int) -> str:
-        for array in self.data:
+        for array in self._fields().values():
             # An accessor of the user's own may hold anything under these names.
             with contextlib.suppress(AttributeError, LookupError, TypeError):
                 return os.fsdecode(array.name_of(index))
@@ -206,4 +241,79 @@ class ArrayDataSource(RandomAccessDataSource):
         return ""
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"data": [portable(array) for array in self.data]}
+        data: Any = self.data
+        if isinstance(data, dict):
+            data = {name: portable(array) for name, array in data.items()}
+        elif isinstance(data, list):
+            data = [portable(array) for array in data]
+        return self.__dict__ | {"data": data}
+
+
+def _checked(data: Any, collate: Setting | None) -> tuple[Any, dict[Any, Setting]]:
+    """Return the fields in `data`, a list or a dict of array-likes, or the one data set that it is; and how fields are collated here."""
+    if isinstance(data, Mapping):
+        for name in data:
+            if not isinstance(name, str):
+                raise TypeError(f"the names of fields in data must be strings, not {name!r}")
+        given = dict(data)
+    elif isinstance(data, list):
+        given = dict(enumerate(data))
+    elif isinstance(data, ItemAccessor) or takes_only_ints(data):
+        return _array_of_items(None, data, collate), {}
+    else:
+        raise TypeError(
+            f"data must be a list or a dict of array-like objects, or a map-style data set, not a {type(data)}"
+        )
+    if not given:
+        raise ValueError(
+            f"data must hold at least one array-like object; the {type(data).__name__} is empty"
+        )
+    settings = _settings(collate, given)
+    fields = {key: _array_like(key, array, settings.get(key)) for key, array in given.items()}
+    # The items of an accessor are collated by itself.
+    settings = {
+        key: way for key, way in settings.items() if not isinstance(fields[key], ItemAccessor)
+    }
+    return fields if isinstance(data, Mapping) else list(fields.values()), settings
+
+
+def _settings(collate: Setting | None, fields: Mapping[Any, Any]) -> dict[Any, Setting]:
+    """Return the settings for those of `fields` that have one; ValueError for one of another field."""
+    if collate is None:
+        return {}
+    checked_setting(collate)
+    if not isinstance(collate, Mapping):
+        return dict.fromkeys(fields, collate)
+    for key in collate:
+        if key not in fields:
+            known = ", ".join(map(repr, fields))
+            raise ValueError(
+                f"collate names {key!r}, which is no field of data; its fields: {known}"
+            )
+    return dict(collate)
+
+
+def _array_like(key: Any, array: Any, setting: Setting | None) -> Any:
+    """Return `array`, or an accessor of its items if it takes nothing else; TypeError if it is no array-like."""
+    if isinstance(array, (list, tuple)) or not is_array_like(array):
+        raise TypeError(
+            f"{_name(key)} must be an array or array-like that takes index arrays, not a {type(array)}; a list of numbers becomes "
+            "one with np.array(...), and of a Hugging Face data set give the columns, data_set[name]"
+        )
+    if isinstance(array, ItemAccessor) or takes_only_ints(array):
+        return _array_of_items(key, array, setting)
+    return array
+
+
+def _array_of_items(key: Any, items: Any, setting: Setting | None) -> ItemAccessor:
+    if not isinstance(items, ItemAccessor):
+        return ItemAccessor(items, "stack" if setting is None else setting)
+    if setting is not None:
+        raise ValueError(
+            f"{_name(key)} is an ItemAccessor, which has a `collate` of its own: say it there"
+        )
+    return items
+
+
+def _name(key: Any) -> str:
+    return "data" if key is None else f"data[{key!r}]"

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from PIL import Image
+
+from raybatch.arrays import as_numpy
+from raybatch.ragged import RaggedArray
+from raybatch.structure import is_container, members
 
 
 class StreamDigest:
@@ -17,15 +22,32 @@ class StreamDigest:
         self._hash = hashlib.sha256()
 
     def update(self, batch: Any) -> None:
-        """Add one batch: the structure, and shape, dtype and bytes of each array or PIL image in it."""
+        """Add one batch: the structure, and shape, dtype and bytes of each array or PIL image in it; the order of keys is no part of it."""
         if isinstance(batch, (tuple, list)):
             self._hash.update(f"{type(batch).__name__}[{len(batch)}]".encode())
             for member in batch:
                 self.update(member)
             return
+        if is_container(batch):
+            fields = members(batch)
+            self._hash.update(f"{type(batch).__name__}{sorted(fields, key=str)}".encode())
+            for name in sorted(fields, key=str):
+                self.update(fields[name])
+            return
+        if isinstance(batch, RaggedArray):
+            self._hash.update(b"ragged")
+            self.update((batch.values, batch.offsets))
+            return
+        if batch is None:
+            self._hash.update(b"None")
+            return
         if isinstance(batch, Image.Image):
             self._hash.update(f"image {batch.mode}{batch.getpalette() or ''}".encode())
-        array = np.asarray(batch)
+        array = as_numpy(batch)
+        if hasattr(array, "detach"):  # a tensor of a dtype that NumPy lacks
+            self._hash.update(str(array.dtype).encode())
+            array = array.contiguous().view(sys.modules["torch"].uint8).numpy()
+        array = np.asarray(array)
         if array.dtype.hasobject:
             raise TypeError(f"cannot digest an array of Python objects ({type(batch).__name__})")
         dtype = np.lib.format.dtype_to_descr(array.dtype)
