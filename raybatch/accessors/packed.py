@@ -175,9 +175,7 @@ class PackedAccessor:
 
         change = augment.Compose([augment.RandomCrop(224), augment.RandomHorizontalFlip()])
         images = PackedAccessor("packed", transform=change)
-        source = ArrayDataSource([images, images.column("label")])
-
-    `ArrayDataSource(images.fields)` has all columns, by their names.
+        source = ArrayDataSource({"image": images, "label": images.column("label")})
 
     With `views`, an index array gives a list of arrays `(H, W, C)` that lie in the mapped file, and are read-only.
     An int gives such a view always, where there is neither. IndexError, TypeError and ValueError for indices are those of
@@ -257,12 +255,6 @@ class PackedAccessor:
         return np.concatenate(
             [_values(self._batch(number).column(name), dtype) for number in files]
         )
-
-    @property
-    def fields(self) -> dict[str, Any]:
-        """All columns by their names, this one as it is and the others as `column` gives them."""
-        own = self._column.name
-        return {name: self if name == own else self.column(name) for name in self.columns}
 
     def fingerprint(self) -> dict[str, Any]:
         """Return what the samples depend on: the checksums of the files."""

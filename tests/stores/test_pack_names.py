@@ -36,7 +36,7 @@ def test_the_keys_of_a_dict_are_the_names_of_columns(tmp_path: Path) -> None:
     rb.pack(data, tmp_path / "packed", batch_size=4)
     packed = rb.PackedAccessor(tmp_path / "packed")
     assert packed.columns == ["picture", "number"]
-    again = rb.ArrayDataSource(packed.fields)
+    again = rb.ArrayDataSource({name: packed.column(name) for name in packed.columns})
     assert rb.stream_digest(rb.Loader(again, 3, shuffle=1)) == rb.stream_digest(
         rb.Loader(data, 3, shuffle=1)
     )

@@ -1,4 +1,4 @@
-"""Batches for PyTorch: those of a `Loader` as tensors."""
+"""Batches for PyTorch: those of a `Loader` as tensors, or its samples."""
 
 try:
     import torch  # noqa: F401 - its absence is told in the words below
@@ -7,6 +7,7 @@ except ImportError as error:
         "raybatch.adapters.torch needs PyTorch: pip install 'raybatch[torch]'"
     ) from error
 
+from raybatch.adapters.torch.samples import SampleDataset
 from raybatch.adapters.torch.to_torch import LoaderDataset, to_torch
 
-__all__ = ["LoaderDataset", "to_torch"]
+__all__ = ["LoaderDataset", "SampleDataset", "to_torch"]

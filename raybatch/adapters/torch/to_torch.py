@@ -71,7 +71,8 @@ class LoaderDataset(AheadLoader, IterableDataset):  # type: ignore[misc] # torch
         if getattr(caller, "auto_collation", False):
             raise TypeError(
                 "the DataLoader would join batches of a LoaderDataset to batches of batches: use "
-                "DataLoader(dataset, batch_size=None), and give the loader the batch size"
+                "DataLoader(dataset, batch_size=None), and give the loader the batch size; or, where samples are wanted, as "
+                "by Hugging Face's Trainer, SampleDataset(dataset)"
             )
         return super().__iter__()
 
