@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections import OrderedDict, UserDict
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -71,7 +72,9 @@ ALIKE: dict[str, Callable[[Any, int], Any]] = {
     "lists": lambda torch, i: [torch.zeros(3), i],
     "nested": lambda torch, i: {"a": [(i, {"b": Pair(torch.zeros(2), [i, float(i)])})], "c": ()},
     **{
-        dtype: lambda torch, i, dtype=dtype: torch.tensor([i, 1]).to(getattr(torch, dtype))
+        dtype: partial(
+            lambda dtype, torch, i: torch.tensor([i, 1]).to(getattr(torch, dtype)), dtype
+        )
         for dtype in (
             *("bool", "uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64"),
             *("complex64", "complex128", "bfloat16", "float8_e4m3fn", "float8_e5m2", "uint16"),
@@ -160,7 +163,8 @@ def test_what_comes_out_depends_on_the_setting_alone(way: str) -> None:
 def test_padded_fields_have_their_lengths() -> None:
     samples = [boxes(1), boxes(0), boxes(3)]
     padded = collated(samples, rb.Pad(-1))
-    assert type(padded) is rb.Padded
+    assert isinstance(padded, rb.Padded)
+    values: Any = padded.values
     assert (padded.lengths.tolist(), padded.lengths.dtype) == ([1, 0, 3], np.int64)
     assert (padded.values.shape, padded.values.dtype) == ((3, 3, 4), np.float32)
     assert padded.values[:, :, 0].tolist() == [[1, -1, -1], [-1, -1, -1], [3, 3, 3]]
@@ -374,7 +378,7 @@ def test_unequal_samples_are_named_by_index_and_path(photos: list[str]) -> None:
     mapped = rb.ArrayDataSource(source.data, indices=[3, 2]).map_samples(
         lambda sample, rng: {"image": np.asarray(sample["image"])}
     )
-    pictures = rb.NonUniformImageFileAccessor(photos)[np.array([3, 2])]
+    pictures: Any = rb.NonUniformImageFileAccessor(photos)[np.array([3, 2])]
     sizes = [(picture.height, picture.width) for picture in pictures]
     assert sizes[0][1] != sizes[1][1]
     for given in (source, mapped):
@@ -462,7 +466,7 @@ def test_actors_give_the_serial_stream(actors: rb.RayActorPool) -> None:
     data = Items(
         lambda i: {"half": torch.full((2,), i / 3, dtype=torch.bfloat16), **unequal(i)}, 12
     )
-    collate = {"target": {"boxes": rb.Ragged(), "label": rb.Pad()}}
+    collate: Any = {"target": {"boxes": rb.Ragged(), "label": rb.Pad()}}
     source = rb.ArrayDataSource(rb.ItemAccessor(data, collate=collate))
     serial = list(rb.Loader(source, 5, shuffle=2))
     with rb.Loader(source, 5, shuffle=2, pool=actors) as loader:
