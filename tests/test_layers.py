@@ -50,8 +50,8 @@ OPTIONAL = {
     "fsspec": ["fsspec_files.py"],
     "simplejpeg": ["jpeg.py"],
     "torch": [
-        "samples.py",
         "__init__.py",
+        "samples.py",
         "to_torch.py",
         "decoding_peers.py",
         "peers.py",
