@@ -14,7 +14,7 @@ from raybatch.arrays import as_numpy
 from raybatch.checks import positive_int
 from raybatch.errors import ReturnError
 from raybatch.ragged import FittingRows, RaggedArray, fitting_rows
-from raybatch.structure import described, is_container, map_leaves, members, with_members
+from raybatch.structure import described, is_container, map_arrays, members, with_members
 
 
 class Padded(NamedTuple):
@@ -103,11 +103,7 @@ def collated(
 
 def in_numpy(sample: Any) -> Any:
     """Return `sample` with NumPy arrays in place of tensors, in lists too."""
-
-    def changed(leaf: Any) -> Any:
-        return [in_numpy(member) for member in leaf] if type(leaf) is list else as_numpy(leaf)
-
-    return map_leaves(changed, sample)
+    return map_arrays(as_numpy, sample)
 
 
 class _Field(NamedTuple):

@@ -84,10 +84,10 @@ INDICES: list[Any] = [
 @pytest.mark.parametrize("index", INDICES, ids=str)
 def test_rows_are_taken_as_from_an_array(ragged: Any, index: Any) -> None:
     taken = ragged[index]
-    assert isinstance(taken, rb.RaggedArray)
+    assert type(taken) is rb.RaggedArray
     assert lists(taken) == [BOXES[row] for row in np.arange(4)[index]]
     assert (taken.offsets[0], taken.offsets[-1]) == (0, len(taken.values))
-    assert (taken.dtype, taken.inner_shape) == (np.float32, (2,))
+    assert (str(taken.dtype), taken.inner_shape) == ("float32", (2,))
 
 
 def test_one_row_is_a_view() -> None:
