@@ -54,7 +54,7 @@ def sample_count(array: Any) -> int:
 
 def is_array_like(x: Any) -> bool:
     """Return whether `x` can be indexed and has a number of samples; a Hugging Face `Dataset` gives no array."""
-    if _is_of(x, "datasets.") and hasattr(x, "num_columns"):
+    if _is_table(x):
         return False
     return hasattr(x, "__getitem__") and (hasattr(x, "__len__") or bool(getattr(x, "shape", None)))
 
@@ -76,8 +76,10 @@ def as_numpy(value: Any) -> Any:
 
 
 def takes_only_ints(array: Any) -> bool:
-    """Return whether `array` is a map-style data set of PyTorch."""
-    return any(_module_is_of(kind, "torch.utils.data.") for kind in type(array).__mro__)
+    """Return whether `array` is a map-style data set of PyTorch, or a whole one of Hugging Face."""
+    return _is_table(array) or any(
+        _module_is_of(kind, "torch.utils.data.") for kind in type(array).__mro__
+    )
 
 
 def portable(array: Any) -> Any:
@@ -122,6 +124,10 @@ def _hdf5_rows(dataset: Any, indices: Any) -> Any:
 
 def _is_hdf5(array: Any) -> bool:
     return _is_of(array, "h5py.")
+
+
+def _is_table(array: Any) -> bool:
+    return _is_of(array, "datasets.") and hasattr(array, "num_columns")
 
 
 def _is_of(array: Any, library: str) -> bool:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from raybatch.arrays import as_numpy
 from raybatch.checks import positive_int
 from raybatch.errors import ReturnError
+from raybatch.memory import empty_batch
 from raybatch.ragged import FittingRows, RaggedArray, fitting_rows
 from raybatch.structure import described, is_container, map_arrays, members, with_members
 
@@ -202,8 +203,13 @@ def _stacked(samples: list[Any], field: _Field) -> Any:
             raise field.unequal(
                 f"{field.name_of(0)} has shape {tuple(shapes[0])}, and {field.name_of(row)} {tuple(shape)}"
             )
-    # Where there is a tensor, torch is loaded.
-    return np.stack(samples) if kinds[0] is np.ndarray else sys.modules["torch"].stack(samples)
+    if kinds[0] is not np.ndarray:
+        return sys.modules["torch"].stack(samples)  # it is loaded, where there is a tensor
+    arrays = [np.asarray(sample) for sample in samples]
+    dtype = np.result_type(*{array.dtype for array in arrays})
+    if dtype.hasobject:
+        return np.stack(arrays)
+    return np.stack(arrays, out=empty_batch((len(arrays), *shapes[0]), dtype))
 
 
 def _kind(sample: Any) -> Any:

@@ -57,6 +57,7 @@ class LoaderDataset(AheadLoader, IterableDataset):  # type: ignore[misc] # torch
     ) -> None:
         if ragged not in ("nested", "pair"):
             raise ValueError(f'ragged must be "nested" or "pair", not {ragged!r}')
+        self.ragged = ragged
         device = torch.device("cpu" if device is None else device)
         images = ImageLayout.asked_for(normalize, channels_first)
         if device.type == "cuda":
