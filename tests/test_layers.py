@@ -26,7 +26,9 @@ LAYERS = [
     "warned",
     "structure",
     "arrays",
+    "ragged",
     "memory",
+    "collation",
     "image",
     "order",
     "stores",
@@ -49,7 +51,7 @@ OPTIONAL = {
     "simplejpeg": ["jpeg.py"],
     "torch": [
         *("__init__.py", "actor_context.py", "data_loader.py", "data_loader_iterators.py"),
-        *("map_style.py", "ray_tensors.py", "resuming.py", "to_torch.py"),
+        *("map_style.py", "ray_tensors.py", "resuming.py", "samples.py", "to_torch.py"),
         *("decoding_peers.py", "peers.py", "train.py"),
     ],
     "jax": ["jax.py"],

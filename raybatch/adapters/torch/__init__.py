@@ -1,4 +1,4 @@
-"""Batches for PyTorch: its own `DataLoader` on Ray actors, and those of a raybatch `Loader` as tensors."""
+"""Batches for PyTorch: its own `DataLoader` on Ray actors; and those of a raybatch `Loader` as tensors, or its samples."""
 
 try:
     import torch  # noqa: F401 - its absence is told in the words below
@@ -8,6 +8,7 @@ except ImportError as error:
     ) from error
 
 from raybatch.adapters.torch.data_loader import DataLoader, on_actors
-from raybatch.adapters.torch.to_torch import LoaderDataset, to_torch
+from raybatch.adapters.torch.samples import SampleDataset
+from raybatch.adapters.torch.to_torch import LoaderDataset, RaggedTensors, to_torch
 
-__all__ = ["DataLoader", "LoaderDataset", "on_actors", "to_torch"]
+__all__ = ["DataLoader", "LoaderDataset", "RaggedTensors", "SampleDataset", "on_actors", "to_torch"]
