@@ -290,6 +290,24 @@ def test_workers_know_who_they_are(actors: rb.RayActorPool) -> None:
     assert torch_data.get_worker_info() is None
 
 
+class Files(Numbers):
+    """A data set of files whose paths are relative."""
+
+    def __getitem__(self, index: int) -> Any:
+        return Path(f"{index}.txt").read_text()
+
+
+def test_paths_of_a_data_set_may_be_relative(
+    actors: rb.RayActorPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loader = DataLoader(Files(1), pool=actors)
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "0.txt").write_text(name)
+        monkeypatch.chdir(tmp_path / name)
+        assert list(loader) == [[name]]
+
+
 class Failing(Numbers):
     def __getitem__(self, index: int) -> Any:
         if index == 4:

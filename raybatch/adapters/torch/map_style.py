@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,7 +25,7 @@ class MapStyleSource(DataSource):
     The indices of a batch are any that the data set takes, and `collate_fn` gets the list of their samples; without
     batches they are one index, and it gets that sample.
 
-    Sent to another process, this is one of `num_workers` workers: it calls `worker_init_fn(worker_id)` once, before it
+    Sent to another process, this is one of `num_workers` workers. It works in the directory that the program is in, it calls `worker_init_fn(worker_id)` once, before it
     reads the first sample, `get_worker_info()` tells of it, and what it returns is for `received`.
     """
 
@@ -37,6 +38,8 @@ class MapStyleSource(DataSource):
         self.collate_fn: Callable[[Any], Any] = loader.collate_fn
         self.worker_init_fn: Callable[[int], object] | None = loader.worker_init_fn
         self.is_batched: bool = loader._auto_collation
+        # What paths in the data set may be relative to.
+        self.directory = os.getcwd()
 
     def read(self, rows: Rows, keys: RandomKeys) -> Any:
         """Return the batch of the indices in `rows`."""
@@ -72,6 +75,8 @@ class _SentSource(MapStyleSource):
         from raybatch.adapters.torch.ray_tensors import packed
 
         with self._as_worker(keys.seed) as worker_id:
+            if os.getcwd() != self.directory and os.path.isdir(self.directory):
+                os.chdir(self.directory)  # which another host may not have
             if not self._is_begun:
                 # As in PyTorch's workers: there are as many of them as the user wants busy CPUs.
                 torch.set_num_threads(1)
