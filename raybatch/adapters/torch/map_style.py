@@ -43,15 +43,26 @@ class MapStyleSource(DataSource):
 
     def read(self, rows: Rows, keys: RandomKeys) -> Any:
         """Return the batch of the indices in `rows`."""
-        return self._collated(self._samples(rows.indices))
+        return self._collated(self._samples(rows, keys))
 
-    def _samples(self, indices: Any) -> Any:
-        """Return the samples at `indices`, read as PyTorch's fetcher reads them."""
-        if not self.is_batched:
-            return self.dataset[indices]
-        if getattr(self.dataset, "__getitems__", None):
-            return self.dataset.__getitems__(indices)
-        return [self.dataset[index] for index in indices]
+    def _samples(self, rows: Rows, keys: RandomKeys) -> Any:
+        """Return the samples at the indices in `rows`, read as PyTorch's fetcher reads them."""
+        ((_, indices, position),) = rows.parts
+        is_whole = not self.is_batched or getattr(self.dataset, "__getitems__", None)
+        if is_whole:
+            self._seed(keys, position)
+            return self._whole(indices)
+        samples = []
+        for row, index in enumerate(indices):
+            self._seed(keys, position + row)
+            samples.append(self.dataset[index])
+        return samples
+
+    def _whole(self, indices: Any) -> Any:
+        return self.dataset.__getitems__(indices) if self.is_batched else self.dataset[indices]
+
+    def _seed(self, keys: RandomKeys, position: Any) -> None:
+        """Do nothing: the generators of this process are the program's."""
 
     def _collated(self, samples: Any) -> Any:
         return self.collate_fn(samples)
@@ -80,11 +91,15 @@ class _SentSource(MapStyleSource):
             if not self._is_begun:
                 # As in PyTorch's workers: there are as many of them as the user wants busy CPUs.
                 torch.set_num_threads(1)
-                _seed_generators(keys.seed + worker_id)
+                _seed_generators(keys.seed + worker_id)  # for what `worker_init_fn` draws
                 if self.worker_init_fn is not None:
                     self.worker_init_fn(worker_id)
                 self._is_begun = True
             return packed(super().read(rows, keys))
+
+    def _seed(self, keys: RandomKeys, position: Any) -> None:
+        """Seed the generators of this process for the sample at `position` of the epoch, whoever reads it, and how often."""
+        _seed_generators(int(keys.of_sample(int(position)).integers(2**63)))
 
     def _collated(self, samples: Any) -> Any:
         if self.collate_fn is not default_collate:
@@ -124,10 +139,9 @@ def received(batch: Any) -> Any:
 
 
 def _seed_generators(seed: int) -> None:
-    """Seed the generators of this process as PyTorch's workers are: they are for `worker_init_fn`."""
     random.seed(seed)
     np.random.seed(seed % 2**32)
-    torch.manual_seed(seed)
+    torch.default_generator.manual_seed(seed)  # without those of GPUs, which take time
 
 
 def _sent(state: Any) -> _SentSource:
