@@ -118,6 +118,10 @@ USES: dict[str, Callable[[], tuple[Any, dict[str, Any]]]] = {
         torch_data.TensorDataset(torch.arange(60.0).reshape(20, 3), torch.arange(20)),
         {"batch_size": 8, "shuffle": True},
     ),
+    "large": lambda: (
+        torch_data.TensorDataset(torch.rand(12, 300_000, generator=generator())),
+        {"batch_size": 4, "shuffle": True},
+    ),
     "split": lambda: (
         torch_data.random_split(Numbers(), [0.5, 0.5], generator())[1],
         {"batch_size": 4, "shuffle": True},

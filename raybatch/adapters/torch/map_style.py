@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch.utils.data import default_collate
-from torch.utils.data._utils import (
-    worker as worker_module,
-)  # there is no public way to say which worker a process is
+from torch.utils.data._utils import worker as worker_module
+from torch.utils.data._utils.collate import collate, collate_tensor_fn, default_collate_fn_map
 
+from raybatch.memory import empty_batch
 from raybatch.order import RandomKeys, Rows
 from raybatch.sources import DataSource
 
@@ -107,7 +107,9 @@ class _SentSource(MapStyleSource):
         # Called in a worker, it makes tensors in new shared memory, from which they would be copied once more.
         info, worker_module._worker_info = worker_module._worker_info, None
         try:
-            return super()._collated(samples)
+            return collate(
+                samples, collate_fn_map={**default_collate_fn_map, torch.Tensor: _stacked}
+            )
         finally:
             worker_module._worker_info = info
 
@@ -129,6 +131,16 @@ class _SentSource(MapStyleSource):
             yield worker_id
         finally:
             worker_module._worker_info = None
+
+
+def _stacked(tensors: Any, *, collate_fn_map: Any = None) -> Any:
+    """Return the stack of `tensors`, as `default_collate` makes it, in memory that the worker uses again."""
+    first = tensors[0]
+    is_plain = type(first) is torch.Tensor and first.layout is torch.strided
+    if not is_plain or first.is_nested or first.requires_grad or not first.nbytes:
+        return collate_tensor_fn(tensors, collate_fn_map=collate_fn_map)
+    memory = torch.from_numpy(empty_batch((len(tensors) * first.nbytes,), np.uint8))
+    return torch.stack(tensors, 0, out=memory.view(first.dtype).view(len(tensors), *first.shape))
 
 
 def received(batch: Any) -> Any:
