@@ -169,7 +169,7 @@ def fitting_rows(
     empty = np.empty((0,) * axes + inner_shape, common)
     # An empty array has the dtype that a library gave it for want of values.
     fitting = [empty if array.shape == (0,) else array for array in arrays]
-    fitting = [array if array.size else array.astype(common, copy=False) for array in fitting]
+    fitting = [array if array.size else np.empty(array.shape, common) for array in fitting]
     return FittingRows(fitting, common, inner_shape)
 
 
@@ -228,7 +228,7 @@ def _offsets(lengths: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
 def _arrow_parts(column: Any) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
     """Return the values of all lists of an Arrow array, `(total, *inner_shape)`, and the lengths of the lists, `(n,)`."""
     chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
-    chunks = [chunk for chunk in chunks if len(chunk)] or [pa.array([], column.type)]
+    chunks = chunks or [pa.array([], column.type)]
     parts = []
     row = 0
     for chunk in chunks:
