@@ -19,8 +19,9 @@ class RaggedArray:
     """An array of `n` rows of unequal lengths: row i has shape `(length_i, *inner_shape)`, as the boxes `(k, 4)` of images have.
 
     `rows` are arrays or lists of numbers, or an Arrow array of lists, such as a column of Parquet. Rows must have one inner
-    shape and one kind of numbers. A row without any values takes those of the others. `dtype` and `inner_shape` say what they must be;
-    `inner_shape` is needed where no row has a value to tell it. ValueError or TypeError names the row that does not fit, or that is null.
+    shape and one kind of numbers. A row without any values takes those of the others. `dtype` and `inner_shape` say what they must
+    be; `inner_shape` is needed where no row has a value to tell it. ValueError or TypeError names the row that does not fit, or
+    that is null.
 
         boxes = RaggedArray([np.zeros((3, 4), np.float32), np.zeros((0, 4), np.float32)])
         boxes[0]            # a view of the first row, (3, 4)
@@ -193,7 +194,8 @@ def _unchanged(
     array: npt.NDArray[Any], dtype: npt.DTypeLike, name: Callable[[], str]
 ) -> npt.NDArray[Any]:
     """Return `array` as `dtype`; TypeError if that would change more than the precision of a value."""
-    cast = array.astype(dtype, copy=False)
+    with np.errstate(invalid="ignore"):  # of a NaN that becomes an integer
+        cast = array.astype(dtype, copy=False)
     if np.can_cast(array.dtype, dtype, "same_kind") or np.array_equal(cast, array):
         return cast
     raise TypeError(f"{name()} holds {array.dtype}, which dtype={np.dtype(dtype)} would change")

@@ -16,11 +16,12 @@ from raybatch.errors import ReturnError
 class ItemAccessor:
     """The samples of `items`, which has a length and takes an int: a map-style PyTorch `Dataset`, a list.
 
-    An int gives one sample, with NumPy arrays in place of tensors; an integer array gives the batch of the samples. It has the structure of one sample:
-    tuples, NamedTuples, dicts, dataclasses, nested to any depth, and a tuple for a list. Arrays, tensors and numbers are stacked, and
-    texts and other objects are in lists, as PyTorch's `default_collate` has it. `collate` says otherwise, for all
-    fields or by name or number: {"boxes": "list"}, and "stack", `rb.Pad(...)` or `rb.Ragged()` in its place. ReturnError for samples
-    that cannot be collated so, such as arrays of unequal shapes that are to be stacked.
+    An int gives one sample, with NumPy arrays in place of tensors; an integer array gives the batch of the samples. It has the
+    structure of one sample: tuples, NamedTuples, dicts, dataclasses, nested to any depth, and a tuple for a list. Arrays, tensors and
+    numbers are stacked, and texts and other objects are in lists, as PyTorch's `default_collate` has it. Tensors of a dtype that
+    NumPy lacks, such as bfloat16, become a tensor. `collate` says otherwise, for all fields or by name or number: {"boxes": "list"},
+    and "stack", `rb.Pad(...)` or `rb.Ragged()` in its place. ReturnError for samples that cannot be collated so, such as arrays of
+    unequal shapes that are to be stacked.
 
     Where `items` has a `__getitems__`, that gives all samples of a batch.
     """
