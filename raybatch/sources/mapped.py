@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from raybatch.arrays import stack_samples
+from raybatch.foreign_randomness import ForeignRandomness
 from raybatch.order import Cursor, RandomKeys, Rows, Shuffle
 from raybatch.sources.batch import Batch, batch_length, batch_row, called
 from raybatch.sources.ledger import BadSample
@@ -22,10 +23,17 @@ class MapDataSource(DataSource):
     rows as each other, and that is the batch; a number or text is for the whole batch. ReturnError for anything else.
 
     With `rng` it is called with a further `rng=generator`, a NumPy generator keyed by (seed, epoch, batch number); TypeError
-    then for a source without random access.
+    then for a source without random access. `seed_globals` says whether `random`, `np.random`, torch and generators that `fn`
+    holds give other numbers for each batch, by the same key, and are afterwards as they were; see `ForeignRandomness`.
     """
 
-    def __init__(self, source: DataSource, fn: Callable[..., Batch], rng: bool = False) -> None:
+    def __init__(
+        self,
+        source: DataSource,
+        fn: Callable[..., Batch],
+        rng: bool = False,
+        seed_globals: bool = True,
+    ) -> None:
         check_source("source", source)
         if not callable(fn):
             raise TypeError(f"fn must be callable, not {fn!r}")
@@ -37,6 +45,7 @@ class MapDataSource(DataSource):
         self.children = (source,)
         self.fn = fn
         self.rng = rng
+        self.foreign = ForeignRandomness(fn, seed_globals)
 
     @property
     def source(self) -> Any:
@@ -54,7 +63,9 @@ class MapDataSource(DataSource):
 
     def read(self, rows: Rows, keys: RandomKeys) -> Batch:
         batch = self.children[0].read(rows, keys.under())
-        return self._mapped(batch, **({"rng": keys.of_batch()} if self.rng else {}))
+        rng = keys.of_batch()
+        with self.foreign.seeded(rng):
+            return self._mapped(batch, **({"rng": rng} if self.rng else {}))
 
     def _mapped(self, batch: Batch, **options: Any) -> Batch:
         """Return what `fn` makes of `batch`; ReturnError if that is no batch."""
@@ -80,10 +91,13 @@ class SampleMapDataSource(MapDataSource):
     Made by `source.map_samples(fn)`. The generator is keyed by (seed, epoch, sample index). `fn` returns a tuple, NamedTuple, dict
     or dataclass, nested or not; each of its members is stacked over the samples: arrays of one shape and numbers to an array,
     anything else, such as Pillow images, to a list. ReturnError for anything else, or for other members than another sample has.
+    `seed_globals` is as of `MapDataSource`, with the key of the sample.
     """
 
-    def __init__(self, source: DataSource, fn: Callable[..., Any]) -> None:
-        super().__init__(source, fn, rng=True)
+    def __init__(
+        self, source: DataSource, fn: Callable[..., Any], seed_globals: bool = True
+    ) -> None:
+        super().__init__(source, fn, rng=True, seed_globals=seed_globals)
         if not has_equal_lengths(source):
             raise ValueError(
                 "the arrays of a composite with trim=False may differ in length, so its batches have no "
@@ -94,9 +108,12 @@ class SampleMapDataSource(MapDataSource):
         batch = self.children[0].read(rows, keys.under())
         numbers = self.children[0].sample_numbers(rows)
         samples: list[Any] = []
-        for row in range(batch_length(batch)):
-            sample = called(self.fn, batch_row(batch, row), rng=keys.of_sample(*numbers[row]))
-            samples.append(returned_sample(self.fn, sample, samples[0] if samples else sample))
+        with self.foreign.seeding() as seed:
+            for row in range(batch_length(batch)):
+                rng = keys.of_sample(*numbers[row])
+                seed(rng)
+                sample = called(self.fn, batch_row(batch, row), rng=rng)
+                samples.append(returned_sample(self.fn, sample, samples[0] if samples else sample))
         stacked: Batch = stack_samples(samples)
         return stacked
 

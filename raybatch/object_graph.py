@@ -1,0 +1,131 @@
+"""What an object leads to: what it holds, and the variables that its functions use."""
+
+from __future__ import annotations
+
+import functools
+import types
+from collections import deque
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any, TypeAlias
+
+import numpy as np
+
+# An object, and how it is reached from another: "[0]", ".name".
+Part: TypeAlias = tuple[str, Any]
+
+# Of a large object, some parts are enough to look at.
+_MOST_SEEN = 2_000
+_LEAVES = (str, bytes, int, float, complex, type(None), np.ndarray, types.ModuleType)
+
+
+def reached(
+    name: str, value: Any, parts: Callable[[Any], Iterator[Part]] | None = None
+) -> Iterator[Part]:
+    """Iterate over `value`, called `name`, and over all that it leads to by `parts`, the nearest first; each comes once.
+
+    Without `parts` these are `parts_in_use`.
+    """
+    parts = parts_in_use if parts is None else parts
+    seen: set[int] = set()
+    kept: list[Any] = []  # an object that is made here and let go would leave its id to another
+    waiting = deque([(name, value)])
+    while waiting and len(seen) < _MOST_SEEN:
+        path, part = waiting.popleft()
+        if isinstance(part, _LEAVES) or id(part) in seen:
+            continue
+        seen.add(id(part))
+        kept.append(part)
+        yield path, part
+        waiting.extend((path + step, inner) for step, inner in islice(parts(part), _MOST_SEEN))
+
+
+def parts_in_use(value: Any) -> Iterator[Part]:
+    """Iterate over what `value` holds in this process, and what its class and its functions use."""
+    found = structural_parts(value)
+    if found is not None:
+        yield from found
+        if isinstance(value, types.FunctionType):
+            yield from _of_modules(value)
+        return
+    if isinstance(value, dict):
+        yield from _entries(value)
+    elif isinstance(value, (list, deque)):
+        yield from _numbered(value)
+    yield from _attributes(value)
+    yield from ((".__class__", kind) for kind in type(value).__mro__ if kind is not object)
+
+
+def structural_parts(value: Any) -> Iterator[Part] | None:
+    """Iterate over the parts of a container, a function, a method, a partial or a class; None for any other object."""
+    if type(value) is dict:
+        return _entries(value)
+    if type(value) in (list, set, frozenset) or isinstance(value, tuple):
+        return _numbered(value)
+    if isinstance(value, types.MethodType):
+        return iter(((".__self__", value.__self__), (".__func__", value.__func__)))
+    if isinstance(value, functools.partial):
+        return ((f".{name}", getattr(value, name)) for name in ("func", "args", "keywords"))
+    if isinstance(value, types.FunctionType):
+        return _of_function(value)
+    if isinstance(value, type):
+        return (
+            (f".{name}", part)
+            for name, part in vars(value).items()
+            if name[:2] != "__" or isinstance(part, types.FunctionType)
+        )
+    return None
+
+
+def names_in(code: types.CodeType) -> Iterator[str]:
+    """Iterate over the names of variables, attributes and modules that `code` uses, and the functions inside it."""
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from names_in(constant)
+
+
+def _entries(value: dict[Any, Any]) -> Iterator[Part]:
+    return ((f"[{key!r}]", part) for key, part in list(value.items()))
+
+
+def _numbered(value: Any) -> Iterator[Part]:
+    return ((f"[{number}]", part) for number, part in enumerate(value))
+
+
+def _of_function(value: types.FunctionType) -> Iterator[Part]:
+    for name, cell in zip(value.__code__.co_freevars, value.__closure__ or (), strict=True):
+        try:
+            yield f"'s variable {name}", cell.cell_contents
+        except ValueError:
+            continue  # it is not defined to its end
+    names = dict.fromkeys(names_in(value.__code__))
+    known = value.__globals__
+    yield from ((f"'s variable {name}", known[name]) for name in names if name in known)
+    yield from ((f".{name}", getattr(value, name)) for name in ("__defaults__", "__kwdefaults__"))
+
+
+def _of_modules(value: types.FunctionType) -> Iterator[Part]:
+    """Iterate over what the function takes from modules, such as `helpers.draw`."""
+    names = dict.fromkeys(names_in(value.__code__))
+    for module_name in names:
+        module = value.__globals__.get(module_name)
+        if isinstance(module, types.ModuleType):
+            held = vars(module)
+            yield from (
+                (f"'s variable {module_name}.{name}", held[name]) for name in names if name in held
+            )
+
+
+def _attributes(value: Any) -> Iterator[Part]:
+    # `vars` of an object may be computed, and what is computed may fail.
+    held = getattr(value, "__dict__", None)
+    if isinstance(held, dict):
+        yield from ((f".{name}", part) for name, part in list(held.items()))
+    for kind in type(value).__mro__:
+        for name, slot in vars(kind).items():
+            if isinstance(slot, types.MemberDescriptorType):
+                try:
+                    yield f".{name}", slot.__get__(value)
+                except AttributeError:
+                    continue  # it is not set
