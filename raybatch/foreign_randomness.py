@@ -84,9 +84,12 @@ class ForeignRandomness:
         if self._held is None:
             parts = [part for _, part in reached("", self._code)]
             _import_torch_for(parts)
-            kinds, known = _kinds(), {id(generator) for generator in _globals()}
+            kinds, known = _kinds(), set(map(id, _globals()))
             self._held = [
-                part for part in parts if isinstance(part, kinds) and id(part) not in known
+                part
+                for part in parts
+                if isinstance(part, kinds) and not isinstance(part, random.SystemRandom)
+                if id(part) not in known
             ]
         return self._held
 

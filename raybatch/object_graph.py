@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 import types
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -16,32 +17,39 @@ Part: TypeAlias = tuple[str, Any]
 
 # Of a large object, some parts are enough to look at.
 _MOST_SEEN = 2_000
+# Their functions and classes lead far, and hold nothing for a program.
+_LIBRARIES = sys.stdlib_module_names | {"numpy", "torch", "torchvision", "PIL"}
 _LEAVES = (str, bytes, int, float, complex, type(None), np.ndarray, types.ModuleType)
 
 
 def reached(
     name: str, value: Any, parts: Callable[[Any], Iterator[Part]] | None = None
 ) -> Iterator[Part]:
-    """Iterate over `value`, called `name`, and over all that it leads to by `parts`, the nearest first; each comes once.
+    """Iterate over `value`, called `name`, and over what it leads to by `parts`, the nearest first; each comes once.
 
-    Without `parts` these are `parts_in_use`.
+    Without `parts` these are `parts_in_use`. Classes come after all else, as they lead far.
     """
     parts = parts_in_use if parts is None else parts
     seen: set[int] = set()
     kept: list[Any] = []  # an object that is made here and let go would leave its id to another
-    waiting = deque([(name, value)])
-    while waiting and len(seen) < _MOST_SEEN:
-        path, part = waiting.popleft()
+    near: deque[Part] = deque([(name, value)])
+    far: deque[Part] = deque()
+    while (near or far) and len(seen) < _MOST_SEEN:
+        path, part = (near or far).popleft()
         if isinstance(part, _LEAVES) or id(part) in seen:
             continue
         seen.add(id(part))
         kept.append(part)
         yield path, part
-        waiting.extend((path + step, inner) for step, inner in islice(parts(part), _MOST_SEEN))
+        for step, inner in islice(parts(part), _MOST_SEEN):
+            (far if isinstance(inner, type) else near).append((path + step, inner))
 
 
 def parts_in_use(value: Any) -> Iterator[Part]:
-    """Iterate over what `value` holds in this process, and what its class and its functions use."""
+    """Iterate over what `value` holds in this process, and what its class and its functions use, unless they are a library's."""
+    if isinstance(value, (type, types.FunctionType)):
+        if str(value.__module__).partition(".")[0] in _LIBRARIES:
+            return
     found = structural_parts(value)
     if found is not None:
         yield from found
@@ -53,7 +61,7 @@ def parts_in_use(value: Any) -> Iterator[Part]:
     elif isinstance(value, (list, deque)):
         yield from _numbered(value)
     yield from _attributes(value)
-    yield from ((".__class__", kind) for kind in type(value).__mro__ if kind is not object)
+    yield from ((".__class__", kind) for kind in type(value).__mro__)
 
 
 def structural_parts(value: Any) -> Iterator[Part] | None:
@@ -62,8 +70,9 @@ def structural_parts(value: Any) -> Iterator[Part] | None:
         return _entries(value)
     if type(value) in (list, set, frozenset) or isinstance(value, tuple):
         return _numbered(value)
-    if isinstance(value, types.MethodType):
-        return iter(((".__self__", value.__self__), (".__func__", value.__func__)))
+    if isinstance(value, (types.MethodType, types.BuiltinMethodType)):
+        names = ("__self__", "__func__")
+        return ((f".{name}", getattr(value, name)) for name in names if hasattr(value, name))
     if isinstance(value, functools.partial):
         return ((f".{name}", getattr(value, name)) for name in ("func", "args", "keywords"))
     if isinstance(value, types.FunctionType):
