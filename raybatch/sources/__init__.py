@@ -1,7 +1,15 @@
 """Arrays and accessors → batches: a tree of sources."""
 
 from raybatch.sources.array import ArrayDataSource, RandomAccessDataSource
-from raybatch.sources.batch import Batch, batch_length, batch_nbytes, called, extended, row_counts
+from raybatch.sources.batch import (
+    Batch,
+    batch_length,
+    batch_nbytes,
+    batch_row,
+    called,
+    extended,
+    row_counts,
+)
 from raybatch.sources.digest import StreamDigest, stream_digest
 from raybatch.sources.ledger import BadSample, BadSampleLedger, excluded
 from raybatch.sources.mapped import MapDataSource, SampleMapDataSource, unmapped
@@ -22,6 +30,7 @@ __all__ = [
     "StreamDigest",
     "batch_length",
     "batch_nbytes",
+    "batch_row",
     "called",
     "check_source",
     "excluded",

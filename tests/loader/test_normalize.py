@@ -13,7 +13,7 @@ from raybatch.image import pixels
 
 torch = pytest.importorskip("torch")
 
-from raybatch.adapters.torch import _DeviceImages, to_torch  # noqa: E402
+from raybatch.adapters.torch.to_torch import _DeviceImages, to_torch  # noqa: E402
 
 TorchDispatchMode: Any = torch.utils._python_dispatch.TorchDispatchMode
 

@@ -9,20 +9,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+import torch
+from torch.utils.data import IterableDataset, get_worker_info
 
 from raybatch.adapters.ahead import AheadLoader, as_it_is, map_arrays
 from raybatch.adapters.normalize import ImageLayout
 from raybatch.loader import Loader
 from raybatch.memory import ReusedMemory
 from raybatch.sources import Batch
-
-try:
-    import torch
-    from torch.utils.data import IterableDataset, get_worker_info
-except ImportError as error:
-    raise ImportError(
-        "raybatch.adapters.torch needs PyTorch: pip install 'raybatch[torch]'"
-    ) from error
 
 
 class LoaderDataset(AheadLoader, IterableDataset):  # type: ignore[misc] # torch is not there for all who check types
@@ -77,7 +71,8 @@ class LoaderDataset(AheadLoader, IterableDataset):  # type: ignore[misc] # torch
         if getattr(caller, "auto_collation", False):
             raise TypeError(
                 "the DataLoader would join batches of a LoaderDataset to batches of batches: use "
-                "DataLoader(dataset, batch_size=None), and give the loader the batch size"
+                "DataLoader(dataset, batch_size=None), and give the loader the batch size; or, where samples are wanted, as "
+                "by Hugging Face's Trainer, SampleDataset(dataset)"
             )
         return super().__iter__()
 
