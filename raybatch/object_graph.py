@@ -47,9 +47,8 @@ def reached(
 
 def parts_in_use(value: Any) -> Iterator[Part]:
     """Iterate over what `value` holds in this process, and what its class and its functions use, unless they are a library's."""
-    if isinstance(value, (type, types.FunctionType)):
-        if str(value.__module__).partition(".")[0] in _LIBRARIES:
-            return
+    if isinstance(value, (type, types.FunctionType)) and _is_of_library(value):
+        return
     found = structural_parts(value)
     if found is not None:
         yield from found
@@ -92,6 +91,10 @@ def names_in(code: types.CodeType) -> Iterator[str]:
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
             yield from names_in(constant)
+
+
+def _is_of_library(value: Any) -> bool:
+    return str(value.__module__).partition(".")[0] in _LIBRARIES
 
 
 def _entries(value: dict[Any, Any]) -> Iterator[Part]:

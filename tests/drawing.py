@@ -33,7 +33,7 @@ def of_other_function() -> float:
 
 
 def of_comprehension() -> list[float]:
-    return [value for value in map(lambda _: RNG.random(), range(2))]  # noqa: C416 - a function in a function
+    return [RNG.random() for _ in range(2)]
 
 
 def of_closure() -> Callable[[], float]:

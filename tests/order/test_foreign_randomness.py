@@ -326,12 +326,15 @@ def test_code_that_loads_batches_itself_waits_for_nobody() -> None:
         source = rb.ArrayDataSource([items])
         return list(by_sample(sample for (sample,) in rb.Loader(source, 2, pool=pool)).values())
 
-    before = states()
+    before, threads = states(), set(threading.enumerate())
     expected = outer(None, None)
     assert states() == before
     with rb.ThreadPool(2) as one, rb.ThreadPool(2) as other:
         assert outer(None, other) == expected
         assert outer(one, other) == expected
+    # A batch that was late has been made twice, and the second time may not be over.
+    for thread in set(threading.enumerate()) - threads:
+        thread.join()
     assert states() == before
 
 
