@@ -140,7 +140,7 @@ def _handle_of_random_state(generator: np.random.RandomState) -> _Handle:
 
 def _globals() -> list[Any]:
     """Return the generators of the process; torch's is the last."""
-    own = [random._inst, np.random.mtrand._rand]  # type: ignore[attr-defined]
+    own = [random._inst, np.random.mtrand._rand]
     of_torch = getattr(sys.modules.get("torch"), "default_generator", None)
     return own if of_torch is None else [*own, of_torch]
 
@@ -166,9 +166,12 @@ def _import_torch_for(parts: list[Any]) -> None:
 def _words(rng: np.random.Generator, count: int) -> list[int]:
     """Return `count` ints of 64 bits that belong to the key of `rng`, without drawing from it."""
     key = rng.bit_generator.seed_seq
+    words: Any
     if isinstance(key, np.random.SeedSequence):
-        return key.generate_state(_OWN_WORDS + count, np.uint64)[_OWN_WORDS:].tolist()
-    return copy.deepcopy(rng.bit_generator).random_raw(count).tolist()
+        words = key.generate_state(_OWN_WORDS + count, np.uint64)[_OWN_WORDS:]
+    else:
+        words = copy.deepcopy(rng.bit_generator).random_raw(count)
+    return list(words.tolist())
 
 
 class _OfThread(threading.local):

@@ -32,8 +32,11 @@ def of_other_function() -> float:
     return drawn_from.draw()
 
 
-def of_comprehension() -> list[float]:
-    return [RNG.random() for _ in range(2)]
+def of_inner_function() -> float:
+    def inner() -> float:
+        return RNG.random()
+
+    return inner()
 
 
 def of_closure() -> Callable[[], float]:
@@ -42,7 +45,7 @@ def of_closure() -> Callable[[], float]:
 
 
 def of_default(rng: Any = np.random.RandomState()) -> float:  # noqa: B008 - as a user may write it
-    return rng.random_sample()
+    return float(rng.random_sample())
 
 
 class Plain:
@@ -91,7 +94,7 @@ WAYS: dict[str, Callable[[], Any]] = {
     "a variable of the module": lambda: of_global,
     "a variable of another module": lambda: of_module,
     "a function of another module": lambda: of_other_function,
-    "a function in a function": lambda: of_comprehension,
+    "a function in a function": lambda: of_inner_function,
     "a closure": of_closure,
     "a default": lambda: of_default,
     "a partial": lambda: partial(lambda rng: rng.random(), np.random.default_rng()),

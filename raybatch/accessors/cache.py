@@ -88,8 +88,8 @@ class CachedAccessor:
             self._accessor, self._after = accessor.before_random()
         if getattr(self._accessor, "is_random", False):
             raise TypeError(
-                f"a {type(accessor).__name__} may give other samples in each epoch, of which a cache would keep one: give it a method "
-                "`before_random`, or seed_globals=False if it is an ItemAccessor whose items draw no random numbers, or cache what it reads"
+                f"a {type(accessor).__name__} gives other samples in each epoch, which a cache would keep: give it a method "
+                "`before_random`, or cache what it reads; an ItemAccessor whose items draw no random numbers takes seed_globals=False"
             )
         self._max_bytes = positive_int("max_bytes", max_bytes)
         self._fingerprint = {**fingerprint_of(self._accessor), "key": key}

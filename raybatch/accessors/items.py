@@ -48,8 +48,7 @@ class ItemAccessor:
 
     def read_seeded(self, index: npt.NDArray[np.intp], rng_of: RngOf) -> Any:
         """Return the batch of the samples at `index`; `rng_of(row)` has the numbers of each, as `SeededAccessor` says."""
-        positions = sample_positions(index, len(self))
-        return stack_samples(self._samples(positions, rng_of))
+        return stack_samples(self._samples(index, rng_of))
 
     def _samples(self, positions: npt.NDArray[np.intp], rng_of: RngOf) -> list[Any]:
         if not self.is_random:

@@ -52,7 +52,7 @@ class Holder:
     """A pipeline whose generators are its own, as one of albumentations."""
 
     def __init__(self) -> None:
-        self.parts = [np.random.default_rng(), np.random.RandomState(), random.Random()]
+        self.parts: list[Any] = [np.random.default_rng(), np.random.RandomState(), random.Random()]
         torch = torch_or_none()
         self.of_torch = None if torch is None else torch.Generator()
 
@@ -164,8 +164,8 @@ def test_albumentations_has_the_same_numbers_wherever_it_runs(
 def states() -> list[Any]:
     """What all generators of the process will draw, in a form that can be compared."""
     torch = torch_or_none()
-    kind, key, *rest = np.random.get_state()
-    held = [random.getstate(), (kind, key.tolist(), *rest)]
+    kind, key, *rest = np.random.get_state(legacy=True)
+    held: list[Any] = [random.getstate(), (kind, np.asarray(key).tolist(), *rest)]
     return held if torch is None else [*held, torch.get_rng_state().tolist()]
 
 
@@ -220,11 +220,12 @@ def test_turned_off_nothing_is_touched(kind: str) -> None:
         return x, x
 
     seen: list[Any] = []
-    source = {
+    makers: dict[str, Callable[[], Any]] = {
         "map": lambda: numbers(0, 4).map(draw, seed_globals=False),
         "map_samples": lambda: numbers(0, 4).map_samples(draw, seed_globals=False),
         "items": lambda: rb.ArrayDataSource([rb.ItemAccessor(Items(draw, 4), seed_globals=False)]),
-    }[kind]()
+    }
+    source = makers[kind]()
     before = states()
     list(source.batch_iterator(2))
     restored(before)
@@ -346,7 +347,8 @@ def test_rows_on_threads_may_draw_within_code_that_draws(photos: list[str]) -> N
         return before + float(images[np.arange(6)].sum()) + np.random.rand()
 
     def batch() -> list[float]:
-        return rb.ItemAccessor(Items(draw, 3))[np.arange(3)][1].tolist()
+        values: list[float] = rb.ItemAccessor(Items(draw, 3))[np.arange(3)][1].tolist()
+        return values
 
     expected = batch()
     with ThreadPoolExecutor(2) as executor, row_executor(executor):

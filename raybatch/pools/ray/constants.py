@@ -166,7 +166,8 @@ def _put(value: Any) -> Any:
 # Who draws from one that is not seeded draws in each actor the same as in the others, and something else than without a pool.
 _TOLD_OF_GENERATORS = (
     "{} is a random generator: each actor draws from a copy of its own, so samples of different actors get the same numbers. Take a "
-    "generator from raybatch, which has numbers of the sample's own: `fn(..., rng=rng)` in map_samples and in transforms, `rng=True` in map"
+    "generator from raybatch, which has numbers of the sample's own: `fn(..., rng=rng)` in map_samples and in transforms, `rng=True` in map; "
+    "or let it be seeded, with seed_globals=True of map, map_samples or ItemAccessor"
 )
 
 
@@ -193,7 +194,7 @@ def _content(value: Any) -> tuple[bytes, tuple[tuple[int, int], ...]] | None:
     """
     buffers: list[pickle.PickleBuffer] = []
     file = io.BytesIO()
-    pickler: Any = _Pickler(file, protocol=5, buffer_callback=buffers.append)  # type: ignore[no-untyped-call]
+    pickler: Any = _Pickler(file, protocol=5, buffer_callback=buffers.append)
     try:
         pickler.dump(value)
     except Exception:
