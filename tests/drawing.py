@@ -100,6 +100,7 @@ WAYS: dict[str, Callable[[], Any]] = {
     "a partial": lambda: partial(lambda rng: rng.random(), np.random.default_rng()),
     "an attribute": lambda: Plain(np.random.default_rng()),
     "a method": lambda: Plain(random.Random()).draw,
+    "a method that is built in": lambda: random.Random().random,
     "an attribute of an attribute": lambda: (
         Plain(Slots([np.random.default_rng()])).rng.rng[0].random
     ),

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -310,6 +311,18 @@ def test_a_function_after_another_in_a_transform_goes_on_with_its_numbers(
     assert (one == other).all()
 
 
+def test_what_a_cache_keeps_is_changed_with_the_numbers_of_the_sample(
+    photos: list[str], tmp_path: Path
+) -> None:
+    change = augment.Compose([augment.RandomVerticalFlip(), noisy, more_noise])
+    images = rb.ImageFileAccessor(photos[:COUNT], (4, 4), mode="L", transform=change)
+    cached = rb.CachedAccessor(images, tmp_path, 2**20)
+    streams = [
+        rb.ArrayDataSource([array]).batch_iterator(5, shuffle=2) for array in (images, cached)
+    ]
+    assert all((one == other).all() for (one,), (other,) in zip(*streams, strict=True))
+
+
 def nested_sums(pool: Any) -> Callable[[], float]:
     """A draw that loads batches itself, of a source that draws too."""
 
@@ -470,6 +483,6 @@ def test_generators_are_found(code: str) -> None:
     assert not ForeignRandomness(fn, seed_globals=False).held()
 
 
-def test_a_cache_refuses_items_that_may_draw(tmp_path: Any) -> None:
+def test_a_cache_refuses_items_that_may_draw(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="seed_globals=False"):
         rb.CachedAccessor(rb.ItemAccessor(Items(drawn)), tmp_path, 10**6, key="1")
