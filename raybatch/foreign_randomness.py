@@ -5,21 +5,19 @@ from __future__ import annotations
 import copy
 import importlib
 import os
+import pickle
 import random
 import sys
 import threading
 import types
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from raybatch.notices import tell
 from raybatch.object_graph import names_in, reached
-
-# Seeds all of them with the key of a generator of raybatch's, from which nothing is drawn.
-Seed: TypeAlias = Callable[[np.random.Generator], None]
 
 KINDS = (random.Random, np.random.RandomState, np.random.Generator)
 
@@ -47,15 +45,16 @@ class ForeignRandomness:
         self._code = code
         self.seed_globals = bool(seed_globals)
         self._held: list[Any] | None = None
+        self._draws = False
 
     @contextmanager
-    def seeding(self) -> Iterator[Seed]:
+    def seeding(self) -> Iterator[Seeding]:
         """Give what seeds the generators; after the block they are as they were before."""
         if not self.seed_globals:
-            yield _nothing
+            yield Seeding([], [])
             return
         held = self.held()  # which may import torch
-        with _Stretch(_globals(), held) as seed:
+        with Seeding(_globals(), held) as seed:
             yield seed
 
     @contextmanager
@@ -64,6 +63,17 @@ class ForeignRandomness:
         with self.seeding() as seed:
             seed(rng)
             yield
+
+    def made_without(self, rng: np.random.Generator, make: Callable[[], Any]) -> Any:
+        """Return `make()`, or None if that draws, which it may do with the key of `rng`; then it is not called again."""
+        if self._draws:
+            return None
+        with self.seeding() as seed:
+            seed(rng)
+            before = seed.snapshot()
+            made = make()
+            self._draws = seed.snapshot() != before
+        return None if self._draws else made
 
     @contextmanager
     def seeded_once(self, rng: np.random.Generator | None) -> Iterator[Callable[[], None]]:
@@ -94,11 +104,7 @@ class ForeignRandomness:
         return self._held
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_held": None}
-
-
-def _nothing(rng: np.random.Generator) -> None:
-    """Seed nothing."""
+        return {**self.__dict__, "_held": None, "_draws": False}
 
 
 class _Handle(NamedTuple):
@@ -175,17 +181,17 @@ def _words(rng: np.random.Generator, count: int) -> list[int]:
 
 
 class _OfThread(threading.local):
-    """The stretches that this thread is in, the outermost first."""
+    """The blocks that this thread is in, the outermost first."""
 
     def __init__(self) -> None:
-        self.stretches: list[_Stretch] = []
+        self.blocks: list[Seeding] = []
 
 
 _here = _OfThread()
 _turn = threading.Lock()
 
 
-class _Stretch:
+class Seeding:
     """A block in which this thread alone may draw from the generators, which are afterwards as they were before."""
 
     def __init__(self, of_process: list[Any], held: list[Any]) -> None:
@@ -197,7 +203,10 @@ class _Stretch:
         self._count = last
         self._states: list[Any] = []
 
-    def seed(self, rng: np.random.Generator) -> None:
+    def __call__(self, rng: np.random.Generator) -> None:
+        """Seed the generators with the key of `rng`, one of raybatch's, from which nothing is drawn."""
+        if not self._generators:
+            return
         words = _words(rng, self._count)
         for generator, number in zip(self._generators, self._words, strict=True):
             generator.seed(words[number])
@@ -209,28 +218,37 @@ class _Stretch:
             generator.set(state)
         self._states = states
 
-    def __enter__(self) -> Seed:
-        if not _here.stretches:
+    def snapshot(self) -> bytes:
+        """Return what is another when something has been drawn."""
+        return pickle.dumps([_plain(generator.get()) for generator in self._generators])
+
+    def __enter__(self) -> Seeding:
+        if not _here.blocks:
             _take_turn()
         try:
             self._states = [generator.get() for generator in self._generators]
-            _here.stretches.append(self)
+            _here.blocks.append(self)
         except BaseException:
             self._leave()
             raise
-        return self.seed
+        return self
 
     def __exit__(self, *exception: object) -> None:
         try:
             for generator, state in zip(self._generators, self._states, strict=True):
                 generator.set(state)
         finally:
-            _here.stretches.pop()
+            _here.blocks.pop()
             self._leave()
 
     def _leave(self) -> None:
-        if not _here.stretches:
+        if not _here.blocks:
             _turn.release()
+
+
+def _plain(state: Any) -> Any:
+    # A tensor would be pickled with its storage.
+    return state.numpy().tobytes() if hasattr(state, "numpy") else state
 
 
 def _take_turn() -> None:
@@ -242,28 +260,28 @@ def _take_turn() -> None:
 @contextmanager
 def suspended() -> Iterator[None]:
     """Let other threads seed and draw inside the block, in which this thread waits for them."""
-    stretches = _here.stretches
-    if not stretches:
+    blocks = _here.blocks
+    if not blocks:
         yield
         return
-    for stretch in reversed(stretches):
-        stretch.swap()
-    _here.stretches = []
+    for block in reversed(blocks):
+        block.swap()
+    _here.blocks = []
     _turn.release()
     try:
         yield
     finally:
         _take_turn()
-        _here.stretches = stretches
-        for stretch in stretches:
-            stretch.swap()
+        _here.blocks = blocks
+        for block in blocks:
+            block.swap()
 
 
 def _after_fork() -> None:
     """Give this process a turn of its own; the thread that took the other may not have come along."""
     global _turn
     _turn = threading.Lock()
-    if _here.stretches:
+    if _here.blocks:
         _turn.acquire()
 
 

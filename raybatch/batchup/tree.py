@@ -14,6 +14,7 @@ import numpy as np
 
 from raybatch.batchup.batch_map import ProgressFunc, batch_map_concat, batch_map_mean
 from raybatch.batchup.nested import to_indices, to_rows
+from raybatch.collation import Setting
 from raybatch.making import Request, make
 from raybatch.order import (
     NO_KEYS,
@@ -107,14 +108,17 @@ class AbstractDataSource(DataSource):
         """
         return MapDataSource(self, fn, rng, seed_globals)
 
-    def map_samples(self, fn: Callable[..., Any], seed_globals: bool = True) -> SampleMapDataSource:
+    def map_samples(
+        self, fn: Callable[..., Any], collate: Setting = "stack", seed_globals: bool = True
+    ) -> SampleMapDataSource:
         """Return a source whose samples are `fn(*sample, rng=generator)` of tuples, `fn(sample, rng=generator)` of dicts.
 
-        `fn` returns a sample of any structure; see `SampleMapDataSource`. The NumPy generator is keyed by (seed, epoch, sample index), so the result does not depend on the
-        batch size, the worker or the rank. With `seed_globals` the same is true of what `fn` draws from `random`, `np.random`
-        and torch. TypeError for a source without random access.
+        `fn` returns a sample of any structure, and `collate` says how its fields are batched; see `SampleMapDataSource`. The NumPy
+        generator is keyed by (seed, epoch, sample index), so the result does not depend on the batch size, the worker or the rank.
+        With `seed_globals` the same is true of what `fn` draws from `random`, `np.random` and torch. TypeError for a source
+        without random access.
         """
-        return SampleMapDataSource(self, fn, seed_globals)
+        return SampleMapDataSource(self, fn, collate, seed_globals)
 
     def batch_map_concat(
         self,

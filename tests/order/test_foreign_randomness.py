@@ -265,6 +265,32 @@ def test_what_rng_draws_is_as_without() -> None:
     assert all((one[1] == other[1]).all() for one, other in batches)
 
 
+class AtOnce(Items):
+    """Items that also give all samples of a batch, as `torch.utils.data.Subset` does."""
+
+    def __init__(self, draw: Callable[[], Any]) -> None:
+        super().__init__(draw)
+        self.asked: list[int] = []
+
+    def __getitems__(self, indices: list[int]) -> list[Any]:
+        self.asked.append(len(indices))
+        return [self[index] for index in indices]
+
+
+def test_items_that_draw_are_not_read_at_once() -> None:
+    one_by_one = rb.ArrayDataSource([rb.ItemAccessor(Items(drawn))])
+    items = AtOnce(drawn)
+    at_once = rb.ArrayDataSource([rb.ItemAccessor(items)])
+    for ((_, one),), ((_, other),) in zip(
+        *(source.batch_iterator(5) for source in (one_by_one, at_once)), strict=True
+    ):
+        assert (one == other).all()
+    assert items.asked == [5], "it is known after the first time"
+    quiet = AtOnce(lambda: 0.0)
+    list(rb.ArrayDataSource([rb.ItemAccessor(quiet)]).batch_iterator(5))
+    assert quiet.asked == [5, 5, 5, 5, 4]
+
+
 def test_two_fields_of_a_sample_draw_the_same() -> None:
     fields = [rb.ItemAccessor(Items(drawn)), rb.ItemAccessor(Items(drawn))]
     for (_, one), (_, other) in rb.ArrayDataSource(fields).batch_iterator(5, shuffle=1):
