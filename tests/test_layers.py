@@ -25,6 +25,8 @@ LAYERS = [
     "stages",
     "warned",
     "structure",
+    "object_graph",
+    "foreign_randomness",
     "arrays",
     "ragged",
     "memory",
