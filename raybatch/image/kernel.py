@@ -51,7 +51,7 @@ class Kernel:
             *[_NUMBER] * 6,
         ]
         self._look_up = library.look_up
-        self._look_up.argtypes = [_NUMBER] * 7
+        self._look_up.argtypes = [ctypes.c_int, *[_NUMBER] * 9]
         self._look_up.restype = None
         self.tall_vertical_first = False
 
@@ -103,24 +103,23 @@ class Kernel:
     ) -> bool:
         """Write the value in `table`, `(C, 256)`, of each byte of `pixels`; return whether this could.
 
-        `pixels` is `(..., H, W, C)`, and `out` float32 of that shape; all but the first axes of `out` may have any strides.
+        `pixels` is `(n, H, W, C)` or `(H, W, C)`, contiguous, and `out` float32 of that shape, whose rows follow each other.
         """
-        *_, rows, columns, channels = pixels.shape
+        *images, rows, columns, channels = pixels.shape
         is_plain = pixels.flags.c_contiguous and out.dtype == table.dtype == np.float32
-        row, pixel, channel = out.strides[-3:]
-        if not is_plain or row != columns * pixel or not table.flags.c_contiguous:
+        stride, row, pixel, channel = (0, *out.strides)[-4:]
+        if (
+            not is_plain
+            or len(images) > 1
+            or row != columns * pixel
+            or not table.flags.c_contiguous
+        ):
             return False
-        size = rows * columns
-        for number, image in zip(np.ndindex(pixels.shape[:-3]), _images(pixels), strict=True):
-            place = out[number].ctypes.data
-            self._look_up(image, size, channels, place, pixel, channel, table.ctypes.data)
+        self._look_up(
+            self._version, pixels.ctypes.data, math.prod(images), rows * columns, channels,
+            out.ctypes.data, stride, pixel, channel, table.ctypes.data,
+        )  # fmt: skip
         return True
-
-
-def _images(pixels: npt.NDArray[np.uint8]) -> range:
-    """Return the addresses of the images in a contiguous array `(..., H, W, C)`."""
-    image_bytes, start = math.prod(pixels.shape[-3:]), pixels.ctypes.data
-    return range(start, start + pixels.size, image_bytes)
 
 
 @cache
