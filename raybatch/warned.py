@@ -55,6 +55,7 @@ def filters_here() -> tuple[bytes, ...]:
     A category is sent by its name, so that a process that needs no torch does not import it for the filters that torch sets.
     """
     found = []
+    category: Any
     for action, message, category, module, line in list(warnings.filters):
         with contextlib.suppress(Exception):
             name = category.__module__, category.__qualname__

@@ -29,6 +29,7 @@ from raybatch.accessors.reading import (
 )
 from raybatch.errors import ImageReadError, SampleReadError, TransformError
 from raybatch.image import ImageReader, PixelLayout
+from raybatch.image.pixels import BoundLayout, UnfinishedImages
 from raybatch.memory import empty_batch
 from raybatch.stages import stage
 from raybatch.stores.location import Locations
@@ -131,6 +132,7 @@ class ImageArrays(EncodedImages):
         super().__init__(reader, store, openers)
         layout = PixelLayout() if layout is None else layout
         self._layout = layout.bound(reader.dtype, reader.channels)
+        self._left_to_do: BoundLayout | None = None
 
     def _decoding(self) -> dict[str, Any]:
         return {**super()._decoding(), "layout": dataclasses.asdict(self._layout.layout)}
@@ -144,6 +146,25 @@ class ImageArrays(EncodedImages):
 
     def read_seeded(self, index: npt.NDArray[np.intp], rng_of: RngOf) -> npt.NDArray[Any]:
         """Return the stack of the images at `index`; `rng_of(row)` has the numbers of each, as `SeededAccessor` says."""
+        stack = self._stack(index, rng_of)
+        return stack if self._left_to_do is None else UnfinishedImages(stack, self._left_to_do)  # type: ignore[return-value]
+
+    def unfinished(self) -> ImageArrays:
+        """Return an accessor of the same images that gives them as `UnfinishedImages`, where that is fewer bytes; else this one."""
+        layout = self._layout.in_bytes()
+        kind = type(self)
+        # A class of the program's own may change what it reads.
+        is_plain = (
+            kind.read_seeded is ImageArrays.read_seeded
+            and kind.__getitem__ is ImageArrays.__getitem__
+        )
+        if layout is None or not is_plain:
+            return self
+        changed = copy.copy(self)
+        changed._layout, changed._left_to_do = layout, self._layout
+        return changed
+
+    def _stack(self, index: npt.NDArray[np.intp], rng_of: RngOf) -> npt.NDArray[Any]:
         rows = np.asarray(sample_positions(index, len(self))).tolist()
         if self._reader.output_size is None:
             return self._stack_as_stored(rows)

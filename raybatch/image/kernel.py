@@ -7,6 +7,7 @@ import importlib.util
 import math
 import os
 import platform
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any, TypeAlias
 
@@ -24,6 +25,9 @@ FILTERS = ("BOX", "BILINEAR", "HAMMING", "BICUBIC", "LANCZOS")
 VERSIONS = ("plain", "avx2", "avx512", "vnni")
 
 _NUMBER = ctypes.c_int64
+
+# More do not write faster to memory, and a thread takes as long to start as to look up two images.
+_MOST_THREADS, _BYTES_PER_THREAD = 4, 2 << 20
 
 
 class Kernel:
@@ -115,11 +119,33 @@ class Kernel:
             or not table.flags.c_contiguous
         ):
             return False
-        self._look_up(
-            self._version, pixels.ctypes.data, math.prod(images), rows * columns, channels,
-            out.ctypes.data, stride, pixel, channel, table.ctypes.data,
-        )  # fmt: skip
+        source, place, values = pixels.ctypes.data, out.ctypes.data, table.ctypes.data
+        size, count = rows * columns, math.prod(images)
+
+        def part(start: int, stop: int) -> None:
+            self._look_up(
+                self._version, source + start * size * channels, stop - start, size, channels,
+                place + start * stride, stride, pixel, channel, values,
+            )  # fmt: skip
+
+        bounds = _parts(count, pixels.nbytes)
+        if len(bounds) == 2:
+            part(0, count)
+            return True
+        with ThreadPoolExecutor(len(bounds) - 1) as executor:
+            for _ in executor.map(part, bounds[:-1], bounds[1:]):
+                pass
         return True
+
+
+def _parts(count: int, nbytes: int) -> list[int]:
+    """Return the bounds of the parts of `count` images that threads of their own look up: few of a large host, none of a small one."""
+    threads = min(_MOST_THREADS, _cpus() // 4, nbytes // _BYTES_PER_THREAD, count)
+    return [count * number // max(1, threads) for number in range(max(1, threads) + 1)]
+
+
+def _cpus() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @cache

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from raybatch.accessors import ItemAccessor
+from raybatch.accessors.images import ImageArrays
 from raybatch.accessors.reading import RngOf
 from raybatch.arrays import gather, is_array_like, portable, sample_count, takes_only_ints
 from raybatch.order import (
@@ -166,6 +167,17 @@ class ArrayDataSource(RandomAccessDataSource):
                 )
         super().__init__(length, indices, repeats, sampler, include_indices, exclude)
 
+    def unfinished(self) -> DataSource:
+        # A class of the program's own may change what it reads.
+        if type(self).read is not ArrayDataSource.read:
+            return self
+        changed = copy.copy(self)
+        if isinstance(self.data, dict):
+            changed.data = {name: _unfinished(array) for name, array in self.data.items()}
+        elif isinstance(self.data, list):
+            changed.data = [_unfinished(array) for array in self.data]
+        return changed
+
     def _fields(self) -> list[tuple[str, Any]]:
         """Return the array-likes, each with its name for messages."""
         if isinstance(self.data, (list, dict)):
@@ -225,6 +237,10 @@ class ArrayDataSource(RandomAccessDataSource):
         elif isinstance(data, list):
             data = [portable(array) for array in data]
         return self.__dict__ | {"data": data}
+
+
+def _unfinished(array: Any) -> Any:
+    return array.unfinished() if isinstance(array, ImageArrays) else array
 
 
 def _checked(data: Any) -> Any:

@@ -9,6 +9,7 @@ import os
 import platform
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -432,8 +433,7 @@ def test_bytes_are_looked_up_wherever_they_are_written_to(
     version: str, channels: int, is_first: bool
 ) -> None:
     """Planes that begin at a multiple of 32 bytes, or not, some pixels more than the last vector, and rows that end alike."""
-    chosen = resampling.usable_kernel()
-    assert chosen is not None
+    chosen = kernel.Kernel(version)
     rng = np.random.default_rng(channels)
     table = rng.random((channels, 256), np.float32)
     for images, height, width, start in ((3, 8, 8, 0), (2, 5, 7, 3), (1, 1, 9, 0), (2, 3, 1, 1)):
@@ -447,6 +447,28 @@ def test_bytes_are_looked_up_wherever_they_are_written_to(
         np.testing.assert_array_equal(seen, table[np.arange(channels), pixels])
         assert chosen.look_up(pixels[-1], table, seen[0])
         np.testing.assert_array_equal(seen[0], table[np.arange(channels), pixels[-1]])
+
+
+def test_threads_of_a_large_host_look_up_a_part_of_the_images_each(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    chosen = kernel.Kernel()
+    monkeypatch.setattr(kernel, "_cpus", lambda: 12)
+    monkeypatch.setattr(kernel, "_BYTES_PER_THREAD", 1)
+    callers: set[int] = set()
+    look_up = chosen._look_up
+
+    def noted(*arguments: Any) -> None:
+        callers.add(threading.get_ident())
+        look_up(*arguments)
+
+    monkeypatch.setattr(chosen, "_look_up", noted)
+    rng = np.random.default_rng(0)
+    pixels, table = rng.integers(0, 256, (7, 5, 9, 3), np.uint8), rng.random((3, 256), np.float32)
+    out = np.empty((7, 3, 5, 9), np.float32).transpose(0, 2, 3, 1)
+    assert chosen.look_up(pixels, table, out)
+    np.testing.assert_array_equal(out, table[np.arange(3), pixels])
+    assert threading.get_ident() not in callers
 
 
 PROGRAM = """

@@ -75,7 +75,7 @@ class BatchWorker:
             except Exception as error:
                 result = Result(error=error)
             else:
-                result = make(source, request)
+                result = make(source.unfinished(), request)
         result = with_error_packed(result)._replace(notices=taken())
         self._returned_at = time.thread_time()
         loading_s, self._loading_s = self._loading_s, 0.0
