@@ -55,6 +55,9 @@ SOURCES: dict[str, Callable[[list[str]], Any]] = {
     "map": lambda paths: rb.ArrayDataSource([images(paths)]).map(
         lambda x: (x.mean(axis=(2, 3)), x)
     ),
+    "collated": lambda paths: rb.ArrayDataSource(
+        {"image": images(paths)}, collate={"image": "stack"}
+    ),
     "own accessor": lambda paths: rb.ArrayDataSource(
         [Doubled(paths, transform=CROP, layout=LAYOUT)]
     ),
