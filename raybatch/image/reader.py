@@ -19,6 +19,7 @@ from raybatch.image.augment.resize import FITS
 from raybatch.image.augment.transform import (
     Change,
     Compose,
+    Paint,
     Transform,
     changed,
     flat,
@@ -183,10 +184,10 @@ class ImageReader:
         )
 
 
-def _made_by(change: Change, image: Any, rng: np.random.Generator | None) -> Any:
+def _made_by(change: Change, paint: Paint, image: Any) -> Any:
     """Return what `made_by` does; TransformError for what it raises, which is no fault of the image's file."""
     try:
-        return made_by(change, image, rng)
+        return made_by(change, paint, image)
     except Exception as error:
         # The repr of a function has its address, which is another in each process.
         name = getattr(change, "__qualname__", None) or repr(change)

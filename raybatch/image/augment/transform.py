@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeAlias, overload
 
 import numpy as np
@@ -18,11 +19,17 @@ from raybatch.image.viewed import InMemory, Source, Viewed
 Change: TypeAlias = Callable[..., Any]
 
 
+# What leaves every pixel where it is: called with a Pillow image, it returns one of the same size, and draws nothing.
+Paint: TypeAlias = Callable[[Image.Image], Image.Image]
+
+
 class Transform(ABC):
     """A change of one image: `transform(image, rng=rng)`, of the same kind as `image`.
 
     `image` is a uint8 array, (H, W, 3) or (H, W), or a PIL image. It is not changed; where nothing is to be
     done, it is itself the result. Both kinds have the same pixels.
+
+    A subclass adds `on_image` if it changes colours alone and draws its numbers while it does; else it is a `Drawn`.
     """
 
     # Whether the result depends on `rng`.
@@ -45,14 +52,29 @@ class Transform(ABC):
 
     @abstractmethod
     def on_image(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
-        """Return the changed image, or `image` itself; the one method that a subclass must add."""
+        """Return the changed image, or `image` itself."""
 
     def output_size(self, size: tuple[int, int] | None) -> tuple[int, int] | None:
         """Return the (height, width) of the result of images of `size`; None where that differs or is not known."""
         return size
 
 
-class Geometric(Transform):
+class Drawn(Transform):
+    """A change that is drawn first, from the size of the image alone, and then done: to a mask, boxes and keypoints as to the image.
+
+    `steps` draws all that is random, and says what is done in turn. Each is one of `Scale`, `Crop`, `Mirror` and `Warp` of
+    `raybatch.image.view`, which move pixels, or a `Paint`, a function of the image which moves none: a mask is spared that.
+    """
+
+    @abstractmethod
+    def steps(self, width: int, height: int, rng: np.random.Generator) -> Sequence[Step | Paint]:
+        """Return what is done to an image of `width` × `height` pixels, in turn; each step is of the result of those before."""
+
+    def on_image(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
+        return changed(InMemory(image), (self,), rng).image()
+
+
+class Geometric(Drawn):
     """A change of place, size or direction alone, which is known before a pixel is decoded.
 
     Several in a row are one view of the image, and are done in one pass where that has the same pixels.
@@ -61,9 +83,6 @@ class Geometric(Transform):
     @abstractmethod
     def steps(self, width: int, height: int, rng: np.random.Generator) -> Sequence[Step]:
         """Return what is done to an image of `width` × `height` pixels."""
-
-    def on_image(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
-        return changed(InMemory(image), (self,), rng).image()
 
 
 @dataclass(frozen=True)
@@ -98,9 +117,9 @@ def flat(change: Change) -> tuple[Change, ...]:
     return tuple(part for transform in change.transforms for part in flat(transform))
 
 
-def made_by(change: Change, image: Any, rng: np.random.Generator | None) -> Any:
-    """Return what `change`, which may be a function of the program's own, makes of `image`; TypeError if that is no image."""
-    made = change(image, rng=rng)
+def made_by(change: Change, paint: Paint, image: Any) -> Any:
+    """Return what `paint`, a part of `change`, makes of `image`; TypeError if that is no image."""
+    made: Any = paint(image)
     if not isinstance(made, (Image.Image, np.ndarray)):
         raise TypeError(f"{change!r} must return an image, and returned {made!r}")
     return made
@@ -114,18 +133,18 @@ def changed(
 ) -> Viewed:
     """Return what `changes` make of the image in `source`, one after the other: the last view not taken yet.
 
-    `make(change, image, rng)` has the result of one that is no view.
+    `make(change, paint, image)` has the result of what is no view, as `made_by`.
     """
     viewed = Viewed.all_of(source)
     for change in changes:
-        if isinstance(change, Geometric):
+        if isinstance(change, Drawn):
             for step in change.steps(*viewed.size, rng):  # type: ignore[arg-type]
-                viewed = viewed.then(step)
+                if callable(step):
+                    viewed = viewed.painted(partial(make, change, step))
+                else:
+                    viewed = viewed.then(step)
         else:
-            image = viewed.image()
-            made = make(change, image, rng)
-            if made is not image:
-                viewed = Viewed.all_of(InMemory(made))
+            viewed = viewed.painted(partial(make, change, partial(change, rng=rng)))
     return viewed
 
 
