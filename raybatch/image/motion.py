@@ -19,27 +19,30 @@ Points: TypeAlias = npt.NDArray[np.float64]  # (..., 2): x and y, in pixels
 class Motion(NamedTuple):
     """What became of an image: a point p of it is at `matrix` · (p, 1), a (3, 3) array, in a result of `size`.
 
-    `visible` is the part of the result in which the image is, or a box around that part. The rest is filled.
+    `visible` is the part of the result in which the image is, or a box around that part; the rest is filled. `shown` is a box around
+    the part of the image that was there still when it was turned or sheared for the last time.
     """
 
     matrix: npt.NDArray[np.float64]
     size: Size
     visible: Box
+    shown: Box
 
     @classmethod
     def of(cls, size: Size, steps: Iterable[Step] = ()) -> Motion:
         """Return what `steps` do to an image of `size`, one after the other."""
-        motion = cls(np.eye(3), size, (0, 0, *size))
+        motion = cls(np.eye(3), size, (0, 0, *size), (0, 0, *size))
         for step in steps:
             motion = motion.then(step)
         return motion
 
     def then(self, step: Step) -> Motion:
         """Return what this and `step` do."""
-        matrix, size = _matrix_of(step, self.size), size_after(step, self.size)
-        visible = _clipped(_hulls(matrix, np.array([self.visible])), (0, 0, *size))
-        left, top, right, bottom = visible[0].tolist()
-        return Motion(matrix @ self.matrix, size, (left, top, right, bottom))
+        matrix, size, shown = _matrix_of(step, self.size), size_after(step, self.size), self.shown
+        if isinstance(step, Warp):
+            shown = _common(shown, _hull(_inverse(self.matrix), self.visible))
+        visible = _common(_hull(matrix, self.visible), (0, 0, *size))
+        return Motion(matrix @ self.matrix, size, visible, shown)
 
     def points(self, points: npt.NDArray[Any]) -> Points:
         """Return where `points` (..., 2) of the image are in the result, or would be if it were larger."""
@@ -49,13 +52,13 @@ class Motion(NamedTuple):
         """Return the smallest boxes around what became of `boxes` (k, 4): left, top, right and bottom; see `points`."""
         return _hulls(self.matrix, boxes)
 
-    def clipped(self, boxes: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Return the parts of `boxes` (k, 4) in the result where the image is; one that lies elsewhere has no area."""
-        return _clipped(boxes, self.visible)
+    def seen(self, boxes: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        """Return the parts of `hulls(boxes)` in which the image can be seen; one that lies elsewhere has no area."""
+        return _clipped(self.hulls(_clipped(boxes, self.shown)), self.visible)
 
     def inverted(self, size: Size) -> Motion:
         """Return the way back, to an image of `size`."""
-        return Motion(_inverse(self.matrix), size, (0, 0, *size))
+        return Motion(_inverse(self.matrix), size, (0, 0, *size), (0, 0, *self.size))
 
 
 def size_after(step: Step, size: Size) -> Size:
@@ -72,6 +75,17 @@ def _hulls(matrix: npt.NDArray[np.float64], boxes: npt.NDArray[Any]) -> npt.NDAr
     corners = boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2)
     moved = _moved(matrix, corners)
     return np.concatenate([moved.min(axis=1), moved.max(axis=1)], axis=1)
+
+
+def _hull(matrix: npt.NDArray[np.float64], box: Box) -> Box:
+    left, top, right, bottom = _hulls(matrix, np.array([box]))[0].tolist()
+    return left, top, right, bottom
+
+
+def _common(one: Box, other: Box) -> Box:
+    """Return what lies in both boxes; without area if there is nothing."""
+    left, top, right, bottom = _clipped(np.array([one]), other)[0].tolist()
+    return left, top, right, bottom
 
 
 def _clipped(boxes: npt.NDArray[np.float64], extent: Box) -> npt.NDArray[np.float64]:

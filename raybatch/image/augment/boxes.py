@@ -78,8 +78,8 @@ def moved_boxes(
     One of which less than `min_visible` of the area is left, or nothing, is not among them. The box of what was turned or sheared
     is the smallest one around it.
     """
-    whole = motion.hulls(how.corners(boxes, before))
-    part = motion.clipped(whole)
+    corners = how.corners(boxes, before)
+    whole, part = motion.hulls(corners), motion.seen(corners)
     seen, area = _areas(part), _areas(whole)
     kept = np.flatnonzero((seen > 0) & (seen >= min_visible * area))
     return how.written(part[kept], motion.size).astype(boxes.dtype), kept

@@ -7,8 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from raybatch.image.augment.masks import of_mask
-from raybatch.image.augment.transform import Change, Drawn, Geometric, Transform, flat, is_random
+from raybatch.image.augment.masks import IGNORED, of_mask
+from raybatch.image.augment.transform import (
+    Change,
+    Compose,
+    Drawn,
+    Geometric,
+    Transform,
+    flat,
+    is_random,
+)
 from raybatch.image.view import Step
 
 
@@ -33,6 +41,10 @@ class MaskTransform(Geometric):
         return self.change.output_size(size) if isinstance(self.change, Transform) else size
 
 
-def for_masks(change: Change, fill: int) -> tuple[MaskTransform, ...]:
-    """Return the parts of `change` as those for masks, with `fill` around the image."""
-    return tuple(MaskTransform(part, fill) for part in flat(change))
+def for_masks(change: Change, fill: int = IGNORED) -> Compose:
+    """Return `change` for masks that are read apart from their images: it draws the same as that of the images.
+
+    Pixels are moved as those of the images are, by the nearest one, and never coloured. `fill` is the class around the image.
+    For files, `mask=True` does this; it is for masks that are packed, `PackedAccessor("packed", "mask", transform=for_masks(change))`.
+    """
+    return Compose([MaskTransform(part, fill) for part in flat(change)])

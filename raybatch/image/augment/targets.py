@@ -79,10 +79,8 @@ class Targets:
         """Return the `boxes` of what `steps` make of an image of `size` as boxes of that image, cut off at its edges."""
         array, how = as_boxes(boxes), BoxFormat(self.box_format, self.relative)
         motion = Motion.of(size, steps)
-        back = motion.inverted(size)
-        return how.written(back.clipped(back.hulls(how.corners(array, motion.size))), size).astype(
-            array.dtype
-        )
+        back = motion.inverted(size).seen(how.corners(array, motion.size))
+        return how.written(back, size).astype(array.dtype)
 
 
 def _rows(values: Any, kept: Any, count: int) -> Any:
