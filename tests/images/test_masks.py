@@ -69,7 +69,7 @@ def voc(tmp_path_factory: pytest.TempPathFactory) -> Folder:
 
 
 def test_the_numbers_of_a_palette_are_the_classes(voc: Folder) -> None:
-    masks = rb.NonUniformImageFileAccessor(voc.masks, mask=True)
+    masks: Any = rb.NonUniformImageFileAccessor(voc.masks, mask=True)
     for mask, wanted in zip(masks[np.arange(12)], voc.classes, strict=True):
         assert mask.mode == "L"
         np.testing.assert_array_equal(np.asarray(mask), wanted)
@@ -80,7 +80,8 @@ def test_the_numbers_of_a_palette_are_the_classes(voc: Folder) -> None:
 def test_a_mask_of_another_size_has_classes_alone(voc: Folder, fit: str, decode: str) -> None:
     settings: dict[str, Any] = {"fit": fit, "decode": decode, "scale_margin": 1.0}
     small = rb.ImageFileAccessor(voc.masks, (9, 14), mask=True, **settings)[np.arange(12)]
-    assert (small.shape, small.dtype) == ((12, 9, 14), np.uint8)
+    assert small.shape == (12, 9, 14)
+    assert small.dtype == np.uint8
     for mask, stored in zip(small, voc.classes, strict=True):
         assert {*mask.flat} <= {*stored.flat, 255}
         assert len({*mask.flat}) > 5
@@ -90,7 +91,8 @@ def test_a_mask_of_another_size_has_classes_alone(voc: Folder, fit: str, decode:
 
 
 def test_around_a_mask_is_its_fill(voc: Folder) -> None:
-    for settings, wanted in (({}, 255), ({"mask_fill": 0}, 0)):
+    cases: list[tuple[dict[str, Any], int]] = [({}, 255), ({"mask_fill": 0}, 0)]
+    for settings, wanted in cases:
         masks = rb.ImageFileAccessor(voc.masks, (9, 90), mask=True, fit="pad", **settings)
         assert (masks[np.arange(12)][:, :, :5] == wanted).all()
         change = augment.RandomCrop((70, 70), padding=40)
