@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from raybatch.checks import one_of
 from raybatch.image.augment.boxes import (
@@ -98,7 +99,8 @@ def _rows(values: Any, kept: Any, count: int) -> Any:
 class OnFields:
     """`change` for samples that are dicts: `on(sample, rng=rng)` returns the sample with its image and what belongs to it changed.
 
-    `fields` has the names in the sample of "image" and of what KINDS names; those of labels may be several.
+    `fields` has the names in the sample of "image" and of what KINDS names; those of labels may be several. Pillow images come out
+    as arrays, which can be stacked.
     """
 
     change: Any
@@ -113,7 +115,8 @@ class OnFields:
             if isinstance(names, tuple):
                 result.update(zip(names, changed[kind], strict=True))
             else:
-                result[names] = changed[kind]
+                is_image = isinstance(changed[kind], Image.Image)
+                result[names] = np.array(changed[kind]) if is_image else changed[kind]
         return result
 
 

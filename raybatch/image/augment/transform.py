@@ -101,7 +101,7 @@ class Transform(ABC):
         """Return this change for samples that are dicts, by the names of their fields: `source.map_samples(change.on(image="image"))`.
 
         `labels` may be several names. `settings` are those of `Targets`. What it returns is called as `fn(sample, rng=rng)`, and
-        returns a dict of the same fields.
+        returns a dict of the same fields; Pillow images become arrays.
         """
         fields = {
             "image": image,
