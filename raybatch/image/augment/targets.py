@@ -32,13 +32,14 @@ class Targets:
     """How what belongs to an image is written, and what becomes of that which its image shows no more.
 
     `box_format` is "xyxy" (left, top, right, bottom), "xywh" (left, top, width, height) or "cxcywh" (centre, width, height). Boxes
-    and keypoints are in pixels, of which the first has its centre at (0.5, 0.5), or, if `relative`, in parts of the image's width
-    and height. A box of which less than `min_visible`, a share of its area, is left in the image is dropped, and its labels with
-    it; one of which nothing is left always is.
+    and keypoints are places in the plane of the image, in pixels: (0, 0) is its upper left corner, (0.5, 0.5) the centre of its
+    first pixel. If `relative`, they are parts of its width and height. (Where torchvision flips keypoints, it takes them for numbers
+    of pixels, half a pixel less.)
 
-    `mask_fill` is the class where the result reaches beyond the image. None is 255, and 0 (no object) in masks of bools and in
-    (k, H, W), one mask for each of k objects. `flip_pairs` are the numbers of keypoints that change places in a mirror image, such
-    as ((1, 2), (3, 4)) of the left and the right eye and ear.
+    A box of which the image shows less than `min_visible`, a share of its area, is dropped, and its labels with it; so is one of
+    which it shows nothing. `mask_fill` is the class where the result reaches beyond the image. None is 255, and 0 (no object) in
+    masks of bools and in (k, H, W), one mask for each of k objects. `flip_pairs` are the numbers of keypoints that change places
+    in a mirror image, such as ((1, 2), (3, 4)) of the left and the right eye and ear.
     """
 
     box_format: str = "xyxy"

@@ -27,6 +27,9 @@ Change: TypeAlias = Callable[..., Any]
 Paint: TypeAlias = Callable[[Image.Image], Image.Image]
 
 
+_AS_BY_DEFAULT = Targets()
+
+
 class Transform(ABC):
     """A change of one image: `transform(image, rng=rng)`, of the same kind as `image`.
 
@@ -85,7 +88,8 @@ class Transform(ABC):
     ) -> Any:
         given = {"mask": mask, "boxes": boxes, "labels": labels, "keypoints": keypoints}
         given = {kind: value for kind, value in given.items() if value is not None}
-        result = self.together({"image": image, **given}, Targets(**settings), rng)
+        targets = Targets(**settings) if settings else _AS_BY_DEFAULT
+        result = self.together({"image": image, **given}, targets, rng)
         return tuple(result.values()) if given else result["image"]
 
     def on(
