@@ -55,6 +55,7 @@ OPTIONAL = {
         "to_torch.py",
         "decoding_peers.py",
         "peers.py",
+        "segment.py",
         "train.py",
     ],
     "jax": ["jax.py"],
