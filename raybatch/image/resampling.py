@@ -17,7 +17,7 @@ from PIL import Image, ImageMode
 
 from raybatch.checks import one_of
 from raybatch.image.kernel import Memory, usable_kernel
-from raybatch.image.view import Fill, Mirror, Scale, Size, View
+from raybatch.image.view import Fill, Mirror, Scale, Size, View, Warp
 
 Array: TypeAlias = npt.NDArray[np.uint8]
 
@@ -185,6 +185,14 @@ def reduced(image: Image.Image, view: View, gap: float) -> tuple[Image.Image, Vi
     return image, view._replace(
         whole=smaller.whole, region=smaller.region, scale=scale._replace(box=box), flip=Mirror()
     )
+
+
+def warped(image: Image.Image, warp: Warp) -> Image.Image:
+    """Return `image` changed by `warp`, by Pillow."""
+    affine = len(warp.coefficients) == 6
+    method = Image.Transform.AFFINE if affine else Image.Transform.PERSPECTIVE
+    fill = _colour(image.mode, warp.fill)
+    return image.transform(warp.size, method, warp.coefficients, warp.resample, fillcolor=fill)
 
 
 def can_write(mode: str, view: View) -> bool:

@@ -15,21 +15,27 @@ The names, parameters and distributions are those of torchvision's transforms fo
 from raybatch.image.augment.color import ColorJitter
 from raybatch.image.augment.crop import CenterCrop, RandomCrop, RandomResizedCrop
 from raybatch.image.augment.flip import RandomHorizontalFlip, RandomVerticalFlip
+from raybatch.image.augment.mask_transform import for_masks
 from raybatch.image.augment.presets import classification_eval, classification_train
 from raybatch.image.augment.resize import Letterbox, Resize
-from raybatch.image.augment.transform import Compose, Transform
+from raybatch.image.augment.targets import Targets
+from raybatch.image.augment.transform import Compose, Drawn, Geometric, Transform
 
 __all__ = [
     "CenterCrop",
     "ColorJitter",
     "Compose",
+    "Drawn",
+    "Geometric",
     "Letterbox",
     "RandomCrop",
     "RandomHorizontalFlip",
     "RandomResizedCrop",
     "RandomVerticalFlip",
     "Resize",
+    "Targets",
     "Transform",
     "classification_eval",
     "classification_train",
+    "for_masks",
 ]

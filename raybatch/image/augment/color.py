@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageEnhance
 
-from raybatch.image.augment.transform import Transform, is_number, pair
+from raybatch.image.augment.transform import Drawn, Paint, is_number, pair
 
 
 @dataclass(frozen=True)
-class ColorJitter(Transform):
+class ColorJitter(Drawn):
     """Brightness, contrast, saturation and hue changed by random factors, in a random order.
 
     The factor of each of the first three is uniform in [max(0, 1 - value), 1 + value], or in the (min, max)
@@ -35,13 +35,12 @@ class ColorJitter(Transform):
     def __post_init__(self) -> None:
         _ = self._changes  # made here, where what is wrong is an error
 
-    def on_image(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
-        if image.mode not in ("RGB", "L"):
-            raise ValueError(f"ColorJitter takes images of mode RGB or L, not {image.mode}")
+    def steps(self, width: int, height: int, rng: np.random.Generator) -> Sequence[Paint]:
+        chosen = []
         for number in rng.permutation(len(self._changes)):
-            change, (low, high) = self._changes[number]
-            image = change(image, rng.uniform(low, high))
-        return image
+            change, extent = self._changes[number]
+            chosen.append((change, rng.uniform(*extent)))
+        return [partial(_jittered, chosen)] if chosen else []
 
     @cached_property
     def _changes(self) -> list[tuple[_Change, tuple[float, float]]]:
@@ -55,6 +54,14 @@ class ColorJitter(Transform):
 
 
 _Change = Callable[[Image.Image, float], Image.Image]
+
+
+def _jittered(chosen: Sequence[tuple[_Change, float]], image: Image.Image) -> Image.Image:
+    if image.mode not in ("RGB", "L"):
+        raise ValueError(f"ColorJitter takes images of mode RGB or L, not {image.mode}")
+    for change, value in chosen:
+        image = change(image, value)
+    return image
 
 
 def _scale_brightness(image: Image.Image, factor: float) -> Image.Image:
