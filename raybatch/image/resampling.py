@@ -124,7 +124,7 @@ def write_view(
     kernel = usable_kernel()
     if kernel is None or any(view.flip):
         return False
-    memory = _memory_of(pixels)
+    memory = memory_of(pixels)
     if memory is None:
         return False
     left, top, right, bottom = view.region
@@ -266,7 +266,7 @@ def _mode_of(pixels: Pixels) -> str:
     return "RGB" if pixels.ndim == 3 else "L"
 
 
-def _memory_of(pixels: Pixels) -> _Memory | None:
+def memory_of(pixels: Pixels) -> _Memory | None:
     """Return where the pixels of an image lie, or None if the kernel cannot read them."""
     if isinstance(pixels, Image.Image):
         pixel_bytes, _ = _MODES.get(pixels.mode, (0, 0))
@@ -283,7 +283,7 @@ def _memory_of(pixels: Pixels) -> _Memory | None:
             return None
         return _Memory(memory.address, pixels.width * pixel_bytes, pixel_bytes, memory)
     if isinstance(pixels, Part):
-        memory = _memory_of(pixels.pixels)
+        memory = memory_of(pixels.pixels)
         assert memory is not None
         # Where the image would begin if all of it were there.
         before = pixels.top * memory.stride + pixels.left * memory.pixel_bytes
@@ -296,7 +296,7 @@ def _memory_of(pixels: Pixels) -> _Memory | None:
 
 def _canvas_of(image: Image.Image) -> npt.NDArray[np.uint8] | None:
     """Return the memory of an image that nobody has seen yet, (H, W) or (H, W, 4), or None if the kernel cannot write it."""
-    memory = _memory_of(image)
+    memory = memory_of(image)
     if memory is None:
         return None
     shape = (image.height, image.width, memory.pixel_bytes)[: 2 if memory.pixel_bytes == 1 else 3]
