@@ -12,24 +12,58 @@ The names, parameters and distributions are those of torchvision's transforms fo
     source = rb.ArrayDataSource([images, labels]).map_samples(augment_sample)
 """
 
-from raybatch.image.augment.color import ColorJitter
+from raybatch.image.augment.chance import RandomApply, RandomChoice
+from raybatch.image.augment.color import (
+    ColorJitter,
+    RandomAdjustSharpness,
+    RandomAutocontrast,
+    RandomEqualize,
+    RandomGrayscale,
+    RandomInvert,
+    RandomPosterize,
+    RandomSolarize,
+)
+from raybatch.image.augment.covering import GaussianBlur, RandomErasing
 from raybatch.image.augment.crop import CenterCrop, RandomCrop, RandomResizedCrop
 from raybatch.image.augment.flip import RandomHorizontalFlip, RandomVerticalFlip
+from raybatch.image.augment.mixing import CutMix, MixUp
+from raybatch.image.augment.policies import AugMix, AutoAugment, RandAugment, TrivialAugmentWide
 from raybatch.image.augment.presets import classification_eval, classification_train
 from raybatch.image.augment.resize import Letterbox, Resize
 from raybatch.image.augment.transform import Compose, Transform
+from raybatch.image.augment.warping import RandomAffine, RandomPerspective, RandomRotation
 
 __all__ = [
+    "AugMix",
+    "AutoAugment",
     "CenterCrop",
     "ColorJitter",
     "Compose",
+    "CutMix",
+    "GaussianBlur",
     "Letterbox",
+    "MixUp",
+    "RandAugment",
+    "RandomAdjustSharpness",
+    "RandomAffine",
+    "RandomApply",
+    "RandomAutocontrast",
+    "RandomChoice",
     "RandomCrop",
+    "RandomEqualize",
+    "RandomErasing",
+    "RandomGrayscale",
     "RandomHorizontalFlip",
+    "RandomInvert",
+    "RandomPerspective",
+    "RandomPosterize",
     "RandomResizedCrop",
+    "RandomRotation",
+    "RandomSolarize",
     "RandomVerticalFlip",
     "Resize",
     "Transform",
+    "TrivialAugmentWide",
     "classification_eval",
     "classification_train",
 ]
