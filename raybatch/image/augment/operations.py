@@ -97,10 +97,12 @@ class Range:
             return float(np.rint(_single(start) - _single(number) / _single(step)))
         if self.edge is not None:
             end *= size[0] if self.edge == "width" else size[1]
-        step = (_single(end) - _single(start)) / _single(count - 1)
+        # Its halves begin at the two ends; a processor adds the product to an end and rounds once, as a double is rounded here.
+        step = float((_single(end) - _single(start)) / _single(count - 1))
+        start, end = float(_single(start)), float(_single(end))
         from_start = number < count // 2
-        value = _single(start) + step * _single(number)
-        return float(value if from_start else _single(end) - step * _single(count - 1 - number))
+        value = start + step * number if from_start else end - step * (count - 1 - number)
+        return float(_single(value))
 
 
 # Those that have no range are made in one way.
