@@ -15,6 +15,8 @@ from PIL import Image, ImageColor, ImageMode
 
 from raybatch.checks import height_and_width, one_of
 from raybatch.errors import TransformError
+from raybatch.image.augment.mask_transform import for_masks
+from raybatch.image.augment.masks import IGNORED
 from raybatch.image.augment.resize import FITS
 from raybatch.image.augment.transform import (
     Change,
@@ -59,6 +61,10 @@ class ImageReader:
     what they need is decoded, and all is one pass. With `decode="exact"` the pixels are those of the same transform
     of the whole image.
 
+    With `mask` the pixels are classes: the numbers of a palette image, and the values of one that has a single channel. They stay what
+    they are: a result has the nearest pixel, and the class `mask_fill` where it reaches beyond the image; of `transform`, what
+    changes colours is left out. The mode is "L" then unless it is given; "I;16" and "I" have more classes.
+
     `exif_orientation` turns an image the way its EXIF data says. `background`, a colour name or (red, green,
     blue), is what shows through where an image is transparent; with None it is as Pillow converts it.
     `formats` are those that are opened, by Pillow's names; `max_pixels` is the most that an image may have, whatever
@@ -78,8 +84,15 @@ class ImageReader:
     max_pixels: int = 89_478_485  # that of Pillow
     truncated: str | None = None
     transform: Change | None = None
+    mask: bool = False
+    mask_fill: int = IGNORED
 
     def __post_init__(self) -> None:
+        if self.mask:
+            object.__setattr__(self, "mode", "L" if self.mode == "RGB" else self.mode)
+            object.__setattr__(self, "resample", "nearest")
+            if self.background is not None:
+                raise ValueError("a mask is not laid on a background: give mask or background")
         if self.size is not None:
             object.__setattr__(self, "size", height_and_width("size", self.size))
         if self.mode is not None and self.mode not in Image.MODES:
@@ -89,6 +102,10 @@ class ImageReader:
         one_of("decode", self.decode, DECODES)
         if not self.scale_margin >= 1:
             raise ValueError(f"scale_margin must be 1 or more, not {self.scale_margin}")
+        if self.mask and self.mode is not None and self.channels:
+            raise ValueError(
+                f"the mode of a mask must have one channel, such as L, not {self.mode!r}"
+            )
         if self.background is not None:
             object.__setattr__(self, "background", _check_colour(self.background))
         object.__setattr__(self, "formats", _check_formats(self.formats))
@@ -150,7 +167,7 @@ class ImageReader:
         if first == len(parts):
             return self, None
         fixed = Compose(parts[:first]) if first else None
-        return replace(self, transform=fixed), Compose(parts[first:])
+        return replace(self, transform=fixed), self._as_read(Compose(parts[first:]))
 
     @cached_property
     def dtype(self) -> np.dtype[Any]:
@@ -166,10 +183,13 @@ class ImageReader:
     @cached_property
     def _changes(self) -> tuple[Change, ...]:
         """All that happens to an image: the scaling to `size`, and the parts of `transform`."""
-        parts = () if self.transform is None else flat(self.transform)
-        if self.size is None:
-            return parts
-        return (FITS[self.fit](self.size, self.resample), *parts)
+        parts = () if self.size is None else (FITS[self.fit](self.size, self.resample),)
+        return flat(
+            self._as_read(Compose((*parts, *(() if self.transform is None else (self.transform,)))))
+        )
+
+    def _as_read(self, change: Change) -> Change:
+        return for_masks(change, self.mask_fill) if self.mask else change
 
     @cached_property
     def _decoding(self) -> Decoding:
@@ -177,10 +197,12 @@ class ImageReader:
             self.mode,
             self.background,  # type: ignore[arg-type]
             self.exif_orientation,
-            self.scale_margin if self.decode == "scaled" else None,
+            # What is shrunk by a decoder has the mean of some pixels, which is no class.
+            self.scale_margin if self.decode == "scaled" and not self.mask else None,
             self.formats,
             self.max_pixels,
             self.truncated,
+            self.mask,
         )
 
 

@@ -26,11 +26,13 @@ from raybatch.image.augment.color import (
 from raybatch.image.augment.covering import GaussianBlur, RandomErasing
 from raybatch.image.augment.crop import CenterCrop, RandomCrop, RandomResizedCrop
 from raybatch.image.augment.flip import RandomHorizontalFlip, RandomVerticalFlip
+from raybatch.image.augment.mask_transform import for_masks
 from raybatch.image.augment.mixing import CutMix, MixUp
 from raybatch.image.augment.policies import AugMix, AutoAugment, RandAugment, TrivialAugmentWide
 from raybatch.image.augment.presets import classification_eval, classification_train
 from raybatch.image.augment.resize import Letterbox, Resize
-from raybatch.image.augment.transform import Compose, Transform
+from raybatch.image.augment.targets import Targets
+from raybatch.image.augment.transform import Compose, Drawn, Geometric, Transform
 from raybatch.image.augment.warping import RandomAffine, RandomPerspective, RandomRotation
 
 __all__ = [
@@ -41,6 +43,8 @@ __all__ = [
     "Compose",
     "CutMix",
     "GaussianBlur",
+    "Drawn",
+    "Geometric",
     "Letterbox",
     "MixUp",
     "RandAugment",
@@ -62,8 +66,10 @@ __all__ = [
     "RandomSolarize",
     "RandomVerticalFlip",
     "Resize",
+    "Targets",
     "Transform",
     "TrivialAugmentWide",
     "classification_eval",
     "classification_train",
+    "for_masks",
 ]

@@ -5,13 +5,12 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from raybatch.image.augment.transform import Change, Drawn, Paint, flat, is_number, output_size
-from raybatch.image.view import Crop, Scale, Size, Step, Warp
+from raybatch.image.augment.transform import Change, Drawn, Paint, flat, is_number, output_size, steps_in_turn
+from raybatch.image.view import Step
 
 
 class Occasional(Drawn):
@@ -90,34 +89,20 @@ def check_probability(p: Any) -> None:
         raise ValueError(f"p must be from 0 to 1, not {p!r}")
 
 
-def size_after(step: Step | Paint, size: Size) -> Size:
-    """Return the width and the height of what `step` makes of an image of `size`."""
-    if isinstance(step, (Scale, Warp)):
-        return step.size
-    if isinstance(step, Crop):
-        left, top, right, bottom = step.rectangle
-        return right - left, bottom - top
-    return size
-
-
 def _steps_of(
     transforms: Sequence[Change], width: int, height: int, rng: np.random.Generator
 ) -> list[Step | Paint]:
-    """Return the steps of `transforms`, each drawn for the size that those before it leave."""
-    steps: list[Step | Paint] = []
-    size = width, height
-    for change in (part for transform in transforms for part in flat(transform)):
-        drawn = change.steps(*size, rng) if isinstance(change, Drawn) else [partial(change, rng=rng)]
-        for step in drawn:
-            size = size_after(step, size)
-            steps.append(step)
-    return steps
+    return steps_in_turn(_parts(transforms), width, height, rng)
 
 
 def _output_size(
     transforms: Sequence[Change], size: tuple[int, int] | None
 ) -> tuple[int, int] | None:
-    return output_size([part for transform in transforms for part in flat(transform)], size)
+    return output_size(_parts(transforms), size)
+
+
+def _parts(transforms: Sequence[Change]) -> list[Change]:
+    return [part for transform in transforms for part in flat(transform)]
 
 
 def _functions(transforms: Any) -> tuple[Change, ...]:
