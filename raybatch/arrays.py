@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from raybatch.structure import is_container, members, with_members
+
 
 def gather(array: Any, indices: Any) -> Any:
     """Return `array[indices]`, rows in the order of `indices`, for h5py data sets too.
@@ -50,10 +52,13 @@ def stack_samples(samples: list[Any]) -> Any:
     if not samples:
         return samples
     first = samples[0]
-    if isinstance(first, tuple):
-        if any(not isinstance(sample, tuple) or len(sample) != len(first) for sample in samples):
-            raise TypeError("each sample must be a tuple of as many members as the first")
-        return tuple(stack_samples(list(members)) for members in zip(*samples, strict=True))
+    if is_container(first):
+        rows = [members(sample) if is_container(sample) else {} for sample in samples]
+        if any(row.keys() != rows[0].keys() for row in rows):
+            raise TypeError("each sample must have the members of the first")
+        return with_members(
+            first, {key: stack_samples([row[key] for row in rows]) for key in rows[0]}
+        )
     if isinstance(first, (np.ndarray, np.generic, int, float)):
         shapes = {np.shape(sample) for sample in samples}
         if len(shapes) > 1:

@@ -68,3 +68,20 @@ def leaves(structure: Any) -> Iterator[Any]:
         return
     for member in members(structure).values():
         yield from leaves(member)
+
+
+def described(value: Any) -> str:
+    """Return what `value` is in a message: its structure, with dtypes and shapes, such as "(uint8[4, 7, 5, 3], {'y': int64[4]})"."""
+    if value is None:
+        return "None (a missing `return`?)"
+    kind = type(value).__name__
+    if is_plain_tuple(value):
+        return f"({', '.join(map(described, value))}{',' * (len(value) == 1)})"
+    if is_container(value):
+        fields = (f"{key!r}: {described(member)}" for key, member in members(value).items())
+        return f"{'' if kind == 'dict' else kind}{{{', '.join(fields)}}}"
+    if getattr(value, "shape", ()):
+        return f"{kind} {getattr(value, 'dtype', '')}{list(value.shape)}"
+    if hasattr(value, "__len__"):
+        return f"{kind} of {len(value)}"
+    return kind if len(repr(value)) > 40 else repr(value)

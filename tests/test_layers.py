@@ -47,7 +47,14 @@ LAYERS = [
 OPTIONAL = {
     "fsspec": ["fsspec_files.py"],
     "simplejpeg": ["jpeg.py"],
-    "torch": ["torch.py", "decoding_peers.py", "peers.py", "train.py"],
+    "torch": [
+        "__init__.py",
+        "samples.py",
+        "to_torch.py",
+        "decoding_peers.py",
+        "peers.py",
+        "train.py",
+    ],
     "jax": ["jax.py"],
     "grain": ["peers.py"],
     "spdl": ["decoding_peers.py", "peers.py"],

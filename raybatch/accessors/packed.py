@@ -175,7 +175,7 @@ class PackedAccessor:
 
         change = augment.Compose([augment.RandomCrop(224), augment.RandomHorizontalFlip()])
         images = PackedAccessor("packed", transform=change)
-        source = ArrayDataSource([images, images.column("label")])
+        source = ArrayDataSource({"image": images, "label": images.column("label")})
 
     With `views`, an index array gives a list of arrays `(H, W, C)` that lie in the mapped file, and are read-only.
     An int gives such a view always, where there is neither. IndexError, TypeError and ValueError for indices are those of

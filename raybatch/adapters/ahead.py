@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from raybatch.loader import Loader
 from raybatch.loader.iterator import ended_early
 from raybatch.sources import Batch
+from raybatch.structure import map_leaves
 
 
 class _Held(NamedTuple):
@@ -135,15 +136,13 @@ class _AheadIterator:
         self.close()
 
 
-def map_leaves(change: Callable[[Any], Any], batch: Any) -> Any:
-    """Return `batch` with `change(leaf)` in place of each leaf of its tuples, lists and dicts."""
-    if isinstance(batch, dict):
-        return {name: map_leaves(change, member) for name, member in batch.items()}
-    if isinstance(batch, tuple):
-        return tuple(map_leaves(change, member) for member in batch)
-    if isinstance(batch, list):
-        return [map_leaves(change, member) for member in batch]
-    return change(batch)
+def map_arrays(change: Callable[[Any], Any], batch: Any) -> Any:
+    """Return `batch` with `change(leaf)` in place of each leaf, and of each element of its lists."""
+
+    def changed(leaf: Any) -> Any:
+        return [map_arrays(change, one) for one in leaf] if isinstance(leaf, list) else change(leaf)
+
+    return map_leaves(changed, batch)
 
 
 def as_it_is(batch: Any) -> Any:

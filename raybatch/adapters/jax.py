@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from raybatch.adapters.ahead import AheadLoader, as_it_is, map_leaves
+from raybatch.adapters.ahead import AheadLoader, as_it_is, map_arrays
 from raybatch.adapters.normalize import ImageLayout
 from raybatch.loader import Loader
 
@@ -56,7 +56,7 @@ def to_jax(
     on_device = functools.partial(_on_device, put)
     images = ImageLayout.asked_for(normalize, channels_first)
     if images is None:
-        prepare = functools.partial(map_leaves, on_device)
+        prepare = functools.partial(map_arrays, on_device)
     else:
         prepare = functools.partial(
             images.map_batch, functools.partial(_laid_out, images, on_device), on_device

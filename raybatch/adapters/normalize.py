@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from raybatch.adapters.ahead import map_leaves
+from raybatch.adapters.ahead import map_arrays
 from raybatch.image.pixels import BoundLayout, PixelLayout
+from raybatch.structure import described, leaves
 
 
 class ImageLayout:
@@ -37,7 +38,7 @@ class ImageLayout:
             return self.layout.bound(np.dtype(np.uint8), tuple(images.shape[3:]))
         except ValueError as error:
             raise ValueError(
-                f"{error}: {_described(images)}; every uint8 array of four axes is images"
+                f"{error}: {described(images)}; every uint8 array of four axes is images"
             ) from None
 
     @property
@@ -58,16 +59,16 @@ class ImageLayout:
 
         `change_image` is given an array and its number among the leaves of the batch, which is the same in each batch.
         """
-        leaves: list[Any] = []
-        map_leaves(leaves.append, batch)
-        images = {number for number, leaf in enumerate(leaves) if _is_bytes(leaf, axes=4)}
+        found: list[Any] = []
+        map_arrays(found.append, batch)
+        images = {number for number, leaf in enumerate(found) if _is_bytes(leaf, axes=4)}
         # A later array of three axes may be masks beside images that are floats, and one in a list an image of a size of its own.
-        if not images and _is_bytes(_first_member(batch), axes=3):
+        if not images and _is_bytes(next(leaves(batch), None), axes=3):
             images = {0}
         if not images:
             raise ValueError(
                 "normalize and channels_first need images: uint8 arrays (n, H, W, C), or (n, H, W) as the first of a batch. "
-                f"This batch is {_described(batch)}. Images that are floats already get both from layout= of their accessor"
+                f"This batch is {described(batch)}. Images that are floats already get both from layout= of their accessor"
             )
         numbers = itertools.count()
 
@@ -75,7 +76,7 @@ class ImageLayout:
             number = next(numbers)
             return change_image(leaf, number) if number in images else change(leaf)
 
-        return map_leaves(changed, batch)
+        return map_arrays(changed, batch)
 
 
 def _mean_and_std(normalize: Any) -> tuple[Any, Any]:
@@ -90,23 +91,3 @@ def _mean_and_std(normalize: Any) -> tuple[Any, Any]:
 
 def _is_bytes(leaf: Any, axes: int) -> bool:
     return isinstance(leaf, np.ndarray) and leaf.dtype == np.uint8 and leaf.ndim == axes
-
-
-def _first_member(batch: Any) -> Any:
-    while isinstance(batch, (tuple, dict)) and batch:
-        batch = next(iter(batch.values() if isinstance(batch, dict) else batch))
-    return batch
-
-
-def _described(batch: Any) -> str:
-    """Return the structure of a batch with dtypes and shapes, such as "(uint8 (4, 7, 5, 3), {'y': int64 (4,)})"."""
-    if isinstance(batch, dict):
-        return (
-            f"{{{', '.join(f'{name!r}: {_described(member)}' for name, member in batch.items())}}}"
-        )
-    if isinstance(batch, tuple):
-        return f"({', '.join(map(_described, batch))})"
-    if isinstance(batch, list):
-        return f"a list of {len(batch)}" + (f", first {_described(batch[0])}" if batch else "")
-    is_array = hasattr(batch, "dtype") and hasattr(batch, "shape")
-    return f"{batch.dtype} {tuple(batch.shape)}" if is_array else type(batch).__name__

@@ -9,6 +9,7 @@ import numpy as np
 from raybatch.accessors.reading import sample_positions
 from raybatch.batchup.data_source import ArrayDataSource
 from raybatch.loader import Loader
+from raybatch.structure import members
 
 try:
     import ray.data
@@ -19,12 +20,12 @@ except ImportError as error:
     ) from error
 
 
-def to_ray_data(loader: Loader, names: list[str]) -> Any:
-    """Return the current epoch of `loader`, from its first batch, as a `ray.data.Dataset`; `names` are its columns.
+def to_ray_data(loader: Loader, names: list[str] | None = None) -> Any:
+    """Return the current epoch of `loader`, from its first batch, as a `ray.data.Dataset`.
 
-    Each batch is a block, made in a task of Ray Data's own when it is needed: the loader's pool takes no part. Ray Data
+    `names` are its columns; of batches that are dicts they are the keys, and None is right. Each batch is a block, made in a task of Ray Data's own when it is needed: the loader's pool takes no part. Ray Data
     keeps the order if `DataContext.get_current().execution_options.preserve_order` is set. ValueError for a loader that
-    is one rank of several.
+    is one rank of several, and in its tasks for `names` that are not one an array.
     """
     count = len(loader)
     make = _MakeBatch(loader.serial(), names)
@@ -32,7 +33,7 @@ def to_ray_data(loader: Loader, names: list[str]) -> Any:
 
 
 class _MakeBatch:
-    def __init__(self, loader: Loader, names: list[str]) -> None:
+    def __init__(self, loader: Loader, names: list[str] | None) -> None:
         self._loader = loader
         self._names = names
 
@@ -44,20 +45,29 @@ class _MakeBatch:
         batch = next(iter(self._loader))
         # The next one begins here too.
         self._loader.load_state_dict(state)
-        if len(batch) != len(self._names):
-            raise ValueError(f"names must be {len(batch)}, one for each array, not {self._names}")
-        return dict(zip(self._names, batch, strict=True))
+        fields = members(batch)
+        names = self._names
+        if names is None:
+            names = list(fields)
+            if not all(isinstance(name, str) for name in names):
+                raise ValueError(
+                    f"names must be given, {len(fields)} of them: the batches are tuples, whose arrays have none"
+                )
+        if len(fields) != len(names):
+            raise ValueError(f"names must be {len(fields)}, one for each array, not {names}")
+        return dict(zip(names, fields.values(), strict=True))
 
 
-def from_ray_data(dataset: Any, names: list[str], **options: Any) -> ArrayDataSource:
-    """Return a source over the columns `names` of a `ray.data.Dataset`, in random access.
+def from_ray_data(dataset: Any, names: list[str] | None = None, **options: Any) -> ArrayDataSource:
+    """Return a source over columns of a `ray.data.Dataset`, in random access: dicts of all, or tuples of those in `names`.
 
     The data set is computed, and stays in the object store; `options` are those of `ArrayDataSource`. A batch reads all
-    blocks that its samples are in: over several hosts, shuffle by blocks, whose lengths are
-    `source.data[0].block_lengths`, with a `BlockShuffleSampler`. ValueError for a column that it does not have.
+    blocks that its samples are in: over several hosts, shuffle by blocks, whose lengths are the `block_lengths` of any
+    column in `source.data`, with a `BlockShuffleSampler`. ValueError for a column that it does not have.
     """
     blocks = dataset.materialize()
-    missing = [name for name in names if name not in blocks.columns()]
+    wanted = blocks.columns() if names is None else names
+    missing = [name for name in wanted if name not in blocks.columns()]
     if missing:
         raise ValueError(f"the data set has no columns {missing}, but {blocks.columns()}")
     bundles = list(blocks.iter_internal_ref_bundles())
@@ -65,7 +75,8 @@ def from_ray_data(dataset: Any, names: list[str], **options: Any) -> ArrayDataSo
     lengths = np.array(
         [facts.num_rows for bundle in bundles for facts in bundle.metadata], np.int64
     )
-    return ArrayDataSource([RayDataColumn(refs, lengths, name) for name in names], **options)
+    columns = {name: RayDataColumn(refs, lengths, name) for name in wanted}
+    return ArrayDataSource(columns if names is None else list(columns.values()), **options)
 
 
 class RayDataColumn:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from raybatch.sources import Batch, batch_length
+from raybatch.sources import Batch, batch_length, called
 
 ProgressFunc = Callable[..., Iterable[Any]]
 
@@ -22,13 +23,13 @@ def batch_map_concat(
 ) -> tuple[Any, ...] | None:
     """Return the per-sample results of `func`, concatenated over the batches along the first axis.
 
-    `func(*prepend_args, *batch)` returns an array, a tuple of arrays, or None for a batch without result.
+    `func(*prepend_args, *batch)`, or of dicts `func(*prepend_args, batch)`, returns an array, a tuple of arrays, or None for a batch without result.
     The result is a tuple of arrays, or None if no batch had one. `progress_iter_func(batches, total=...,
     leave=False)` wraps the iteration; `tqdm.tqdm` is one. At most `n_batches` are taken from `batch_iter`.
     """
     collected: list[tuple[Any, ...]] = []
     for batch in _at_most(batch_iter, progress_iter_func, n_batches):
-        results = _results(func(*(prepend_args or ()), *batch), scalars=False)
+        results = _results(called(partial(func, *(prepend_args or ())), batch), scalars=False)
         if results is not None:
             collected.append(results)
     if not collected:
@@ -55,7 +56,7 @@ def batch_map_mean(
     samples = 0
     for batch in _at_most(batch_iter, progress_iter_func, n_batches):
         length = batch_length(batch)
-        results = _results(func(*(prepend_args or ()), *batch), scalars=True)
+        results = _results(called(partial(func, *(prepend_args or ())), batch), scalars=True)
         samples += length
         if results is None:
             continue

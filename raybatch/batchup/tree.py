@@ -6,7 +6,7 @@ adds BatchUp's methods to them, and is the base of a source of the user's own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any
 
@@ -97,17 +97,17 @@ class AbstractDataSource(DataSource):
         return self.read(to_rows(self, indices, absolute=_absolute), NO_KEYS)
 
     def map(self, fn: Callable[..., Batch], rng: bool = False) -> MapDataSource:
-        """Return a source whose batches are `fn(*batch)`; `fn` returns a tuple.
+        """Return a source whose batches are `fn(*batch)` for tuples, `fn(batch)` for dicts and dataclasses.
 
-        With `rng` it is `fn(*batch, rng=generator)`, a NumPy generator keyed by (seed, epoch, batch number);
-        TypeError then for a source without random access.
+        `fn` returns a batch of any structure; see `MapDataSource`. With `rng` it is called with a further `rng=generator`, a
+        NumPy generator keyed by (seed, epoch, batch number); TypeError then for a source without random access.
         """
         return MapDataSource(self, fn, rng)
 
-    def map_samples(self, fn: Callable[..., tuple[Any, ...]]) -> SampleMapDataSource:
-        """Return a source whose samples are `fn(*sample, rng=generator)`, a tuple.
+    def map_samples(self, fn: Callable[..., Any]) -> SampleMapDataSource:
+        """Return a source whose samples are `fn(*sample, rng=generator)` of tuples, `fn(sample, rng=generator)` of dicts.
 
-        The NumPy generator is keyed by (seed, epoch, sample index), so the result does not depend on the
+        `fn` returns a sample of any structure; see `SampleMapDataSource`. The NumPy generator is keyed by (seed, epoch, sample index), so the result does not depend on the
         batch size, the worker or the rank. TypeError for a source without random access.
         """
         return SampleMapDataSource(self, fn)
@@ -121,7 +121,7 @@ class AbstractDataSource(DataSource):
         prepend_args: tuple[Any, ...] | None = None,
         **kwargs: Any,
     ) -> tuple[Any, ...] | None:
-        """Return the results of `func(*batch)` for every batch, concatenated along the first axis.
+        """Return the results of `func` for every batch, concatenated along the first axis.
 
         See `raybatch.data_source.batch_map_concat`; `kwargs` go to `batch_iterator`. ValueError if the source
         is infinite and no `n_batches` is given.
@@ -201,7 +201,7 @@ class MapDataSource(mapped.MapDataSource, AbstractDataSource):
     def batch_iterator(self, batch_size: int, **kwargs: Any) -> Iterator[Batch]:
         if self.is_random_access:
             return super().batch_iterator(batch_size, **kwargs)
-        return (self._mapped(*batch) for batch in self.source.batch_iterator(batch_size, **kwargs))
+        return (self._mapped(batch) for batch in self.source.batch_iterator(batch_size, **kwargs))
 
 
 class SampleMapDataSource(mapped.SampleMapDataSource, MapDataSource):
@@ -212,13 +212,18 @@ class CompositeDataSource(several.CompositeDataSource, AbstractDataSource):
     """Draws a batch from every member at each step, and ends with the member that ends first.
 
     A common use is semi-supervised learning: a few labelled samples again and again (`repeats=-1`) beside
-    many unlabelled ones. With `flatten` a batch is one flat tuple `(x, y, u)`, otherwise
-    `((x, y), (u,))`. With `trim` the arrays of a step are cut to the shortest. The indices of a batch are a
-    tuple with one entry for each member.
+    many unlabelled ones. With `flatten` a batch is one flat tuple `(x, y, u)`, or of dicts one dict, otherwise
+    `((x, y), (u,))`. Of a dict of sources it is a dict of their batches. With `trim` the arrays of a step are cut to the
+    shortest. The indices of a batch are a tuple with one entry for each member.
+
+    ValueError at the first batch if dicts that are to be one have a key in common.
     """
 
     def __init__(
-        self, datasets: Sequence[DataSource], flatten: bool = True, trim: bool = True
+        self,
+        datasets: Sequence[DataSource] | Mapping[str, DataSource],
+        flatten: bool = True,
+        trim: bool = True,
     ) -> None:
         super().__init__(datasets, flatten)
         self.trim = self.has_equal_lengths = trim

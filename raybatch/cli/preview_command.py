@@ -117,7 +117,7 @@ def preview(
         output.console.print(Text(sample.message, "red"), soft_wrap=True)
     if len(shown) == 0:
         raise click.ClickException("none of the images can be shown")
-    columns = [shown]
+    columns: list[Any] = [shown]
     for later in range(epoch + 1, epoch + draws):
         keys = RandomKeys(seed_of(shuffle), later, 0)
         columns.append(source.read(Rows.of(indices), keys)[1])

@@ -21,7 +21,15 @@ from raybatch.making import (
 )
 from raybatch.notices import say
 from raybatch.order import NO_KEYS, Rows
-from raybatch.sources import BadSample, BadSampleLedger, Batch, DataSource, batch_length, row_counts
+from raybatch.sources import (
+    BadSample,
+    BadSampleLedger,
+    Batch,
+    DataSource,
+    batch_length,
+    extended,
+    row_counts,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -111,7 +119,7 @@ class Delivery:
                 f"a function changed its {length} rows to {batch_length(batch)}, so which of them pad it is not known: "
                 'use last_batch="drop" or "keep", or a function that gives a row for each',
             )
-        return ((*batch, np.arange(length) < result.valid),)
+        return (extended(batch, "valid", np.arange(length) < result.valid),)
 
     def _count(self, bad: tuple[BadSample, ...], epoch: int, step: int) -> None:
         """Enter the bad samples of a batch in the ledger; BadSamplesError where they are more than allowed."""

@@ -14,6 +14,7 @@ import pyarrow as pa
 from raybatch.accessors.packed import PackedColumn, PackedFile, file_crc32
 from raybatch.sources import Batch
 from raybatch.stores.aside import written_aside
+from raybatch.structure import described, is_container, is_plain_tuple, members
 
 # Arrow's recommendation for buffers; its Python writer goes by 8.
 _ALIGNMENT = 64
@@ -23,7 +24,12 @@ _PADDING = "raybatch.padding"
 
 
 def column_of(name: str, array: Any) -> PackedColumn:
-    """Return the column for the rows of `array`; TypeError if Arrow has no fixed type for them."""
+    """Return the column for the rows of `array`, or of a list of strings; TypeError if Arrow has no fixed type for them."""
+    array = _with_strings(array)
+    if is_container(array):
+        raise TypeError(
+            f"{name!r} has fields of its own, {described(array)}, and a column is one array: put them beside it with map"
+        )
     if not isinstance(array, np.ndarray):
         raise TypeError(
             f"{name!r} is a {type(array).__name__}, not an array: images of many sizes are packed with a size given"
@@ -53,21 +59,21 @@ class FileRows:
 
     def add(self, batch: Batch) -> None:
         """Copy the rows of `batch`, one array a column; ValueError if they are not like those of the columns."""
-        if len(batch) != len(self._columns):
-            raise ValueError(
-                f"a batch has {len(batch)} arrays, the first one had {len(self._columns)}"
-            )
-        for column, array in zip(self._columns, batch, strict=True):
+        fields, names = members(batch), [column.name for column in self._columns]
+        if len(fields) != len(names) or not (is_plain_tuple(batch) or fields.keys() == set(names)):
+            raise ValueError(f"a batch has the arrays {list(fields)}, the first one had {names}")
+        arrays = list(fields.values() if is_plain_tuple(batch) else map(fields.__getitem__, names))
+        for column, array in zip(self._columns, arrays, strict=True):
             found = column_of(column.name, array)
             if found != column:
                 raise ValueError(
                     f"{column.name!r} is {found.dtype} of shape {found.shape} in a batch, and was {column.dtype} of "
                     f"{column.shape} in the first: rows of a file have one dtype and shape"
                 )
-        stop = self._count + len(batch[0])
-        for own, array in zip(self._arrays, batch, strict=True):
+        stop = self._count + len(arrays[0])
+        for own, array in zip(self._arrays, arrays, strict=True):
             if isinstance(own, list):
-                own.extend(array.tolist())
+                own.extend(_with_strings(array).tolist())
             else:
                 own[self._count : stop] = array
         self._count = stop
@@ -86,6 +92,12 @@ class FileRows:
                 _write(sink, batch)
             nbytes, crc32 = aside.stat().st_size, file_crc32(aside)
         return PackedFile(path.name, self._count, nbytes, crc32, bad_samples)
+
+
+def _with_strings(array: Any) -> Any:
+    """Return `array`, or an array of its strings if it is a list of nothing else."""
+    is_text = isinstance(array, list) and array and all(type(value) is str for value in array)
+    return np.array(array) if is_text else array
 
 
 def _write(sink: Any, batch: pa.RecordBatch) -> None:

@@ -30,6 +30,7 @@ from raybatch.sources import (
     DataSource,
     batch_nbytes,
 )
+from raybatch.structure import is_plain_tuple, members
 
 _FILE_BYTES = 256 * 2**20
 
@@ -58,8 +59,8 @@ def pack(
 ) -> Packed:
     """Write all batches of `source`, in order, into Arrow files in the folder `directory`, for `PackedAccessor`.
 
-    Each array of a batch is a column of the name in `names`, by default "image", "label", "column2" and so on:
-    numbers, times or strings, or of more than one axis numbers of one shape. `classes` are the names of the
+    Each array of a batch is a column: numbers, times or strings, or of more than one axis numbers of one shape. Of dicts and other
+    batches with names these are the names of the columns; of tuples `names` has them, by default "image", "label", "column2" and so on. `classes` are the names of the
     labels. The batches are made by `pool`, with None in this process.
 
     The files `00000-of-00012.arrow` are Arrow IPC files of one uncompressed record batch each, of `rows_per_file`
@@ -72,7 +73,7 @@ def pack(
     `bad_samples` is "raise", "skip" (their rows are left out, so files differ in length), "replace", or a
     `BadSamples`. `progress_iter_func(batches, total=..., leave=False)` wraps the iteration; `tqdm.tqdm` is one.
 
-    ValueError for a source without samples, a `directory` that is a URL, or names that are not one an array; TypeError for a source without end,
+    ValueError for a source without samples, a `directory` that is a URL, or names that are not one an array, or not those that the batches have; TypeError for a source without end,
     names that are no strings, or what cannot be a column; PackError if the folder was packed from another source or
     with other settings, naming what differs, or is being packed by another process; FileExistsError if something
     else is in it; BatchError for a batch that cannot be made.
@@ -139,10 +140,17 @@ def _first_sample(source: DataSource, setting: BadSamples, pool: WorkerPool | No
 
 
 def _columns(sample: Batch, names: Sequence[str] | None) -> tuple[PackedColumn, ...]:
-    default = ["image", "label", *(f"column{number}" for number in range(2, len(sample)))]
-    names = default[: len(sample)] if names is None else list(names)
-    if len(names) != len(sample) or len(set(names)) < len(names):
-        raise ValueError(f"names must be {len(sample)} different ones, one an array, not {names}")
+    fields = members(sample)
+    if not is_plain_tuple(sample):
+        if names is not None and sorted(names) != sorted(fields):
+            raise ValueError(
+                f"the batches have names of their own, {list(fields)}, and cannot have {list(names)}"
+            )
+        return tuple(column_of(name, array) for name, array in fields.items())
+    default = ["image", "label", *(f"column{number}" for number in range(2, len(fields)))]
+    names = default[: len(fields)] if names is None else list(names)
+    if len(names) != len(fields) or len(set(names)) < len(names):
+        raise ValueError(f"names must be {len(fields)} different ones, one an array, not {names}")
     return tuple(column_of(name, array) for name, array in zip(names, sample, strict=True))
 
 

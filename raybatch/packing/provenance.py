@@ -31,7 +31,10 @@ def _data(source: DataSource) -> dict[str, Any]:
     if source.children:
         return {"members": [_data(child) for child in source.children]}
     if isinstance(source, ArrayDataSource):
-        return {"arrays": [_array(array) for array in source.data]}
+        if isinstance(source.data, dict):
+            return {"arrays": {name: _array(array) for name, array in source.data.items()}}
+        arrays = source.data if isinstance(source.data, list) else [source.data]
+        return {"arrays": [_array(array) for array in arrays]}
     return {"kind": type(source).__qualname__}
 
 

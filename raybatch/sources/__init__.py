@@ -1,11 +1,18 @@
 """Arrays and accessors → batches: a tree of sources."""
 
 from raybatch.sources.array import ArrayDataSource, RandomAccessDataSource
-from raybatch.sources.batch import Batch, batch_length, batch_nbytes
+from raybatch.sources.batch import (
+    Batch,
+    batch_length,
+    batch_nbytes,
+    batch_row,
+    called,
+    extended,
+    row_counts,
+)
 from raybatch.sources.digest import StreamDigest, stream_digest
 from raybatch.sources.ledger import BadSample, BadSampleLedger, excluded
 from raybatch.sources.mapped import MapDataSource, SampleMapDataSource, unmapped
-from raybatch.sources.returned import row_counts
 from raybatch.sources.several import ChoiceDataSource, CompositeDataSource
 from raybatch.sources.source import DataSource, check_source, has_equal_lengths, nodes
 
@@ -23,8 +30,11 @@ __all__ = [
     "StreamDigest",
     "batch_length",
     "batch_nbytes",
+    "batch_row",
+    "called",
     "check_source",
     "excluded",
+    "extended",
     "has_equal_lengths",
     "nodes",
     "row_counts",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -25,11 +25,12 @@ from raybatch.order import (
     as_shuffle_rng,
     order_of,
 )
-from raybatch.sources.batch import Batch
+from raybatch.sources.batch import Batch, extended
 from raybatch.sources.ledger import BadSample, excluded
 from raybatch.sources.returned import returned_rows
 from raybatch.sources.source import DataSource
 from raybatch.stores.location import Location
+from raybatch.structure import is_container
 
 
 class RandomAccessDataSource(DataSource):
@@ -123,50 +124,54 @@ class RandomAccessDataSource(DataSource):
 
 
 class ArrayDataSource(RandomAccessDataSource):
-    """Batches gathered from a list of arrays or array-likes of one length.
+    """Batches gathered from arrays or array-likes of one length, each a field of the sample.
+
+    `data` decides the structure of a batch: a list of array-likes gives tuples, a dict of them dicts under the same keys. A map-style
+    data set of PyTorch, an `ItemAccessor` or a Hugging Face data set by itself gives the structure of its own items; an item
+    that has no fields becomes a tuple of one.
 
     An array-like has `__len__`, and a `__getitem__` that takes an int or a 1-D integer array and returns one
     sample, or the batch of them as an array or list. NumPy arrays, memory maps, h5py and zarr data sets, columns of
     pandas, polars and Hugging Face data sets, and the accessors of `raybatch.accessors` all are; a map-style data set
-    of PyTorch is read through an `ItemAccessor`. `indices`, `repeats`, `sampler`, `include_indices` and
-    `exclude` are those of `RandomAccessDataSource`.
+    is read through an `ItemAccessor`. `indices`, `repeats`, `sampler`, `include_indices` and `exclude` are those of
+    `RandomAccessDataSource`; in a dict the indices are under the key "index".
 
         images = ImageFileAccessor(paths, size=(64, 64))
-        source = ArrayDataSource([images, labels])
-        for x, y in source.batch_iterator(64, shuffle=np.random.RandomState(12345)):
-            ...
+        source = ArrayDataSource({"image": images, "label": labels})
+        for batch in source.batch_iterator(64, shuffle=np.random.RandomState(12345)):
+            batch["image"], batch["label"]
+
+    TypeError for what is no array-like, ValueError for no data, unequal lengths, or a key "index" beside `include_indices`.
     """
 
     def __init__(
         self,
-        data: list[Any],
+        data: Any,
         indices: npt.ArrayLike | None = None,
         repeats: int = 1,
         sampler: AbstractSampler | None = None,
         include_indices: bool = False,
         exclude: Any = None,
     ) -> None:
-        if not isinstance(data, list):
-            raise TypeError(f"data must be a list of array-like objects, not a {type(data)}")
-        if not data:
-            raise ValueError("data must hold at least one array-like object; the list is empty")
-        for position, array in enumerate(data):
-            if isinstance(array, (list, tuple)) or not is_array_like(array):
-                raise TypeError(
-                    f"data[{position}] must be an array or array-like that takes index arrays, not a "
-                    f"{type(array)}; a list of numbers becomes one with np.array(...), and of a Hugging Face "
-                    "data set give the columns, data_set[name]"
-                )
-        data = [ItemAccessor(array) if takes_only_ints(array) else array for array in data]
-        length = sample_count(data[0])
-        for position, array in enumerate(data[1:], start=1):
+        self.data = _checked(data)
+        if include_indices and isinstance(self.data, dict) and "index" in self.data:
+            raise ValueError('include_indices adds a field "index", and data has one: rename it')
+        (_, first), *others = self._fields()
+        length = sample_count(first)
+        for name, array in others:
             if sample_count(array) != length:
                 raise ValueError(
-                    f"Arrays have inconsistent length; array 0 has length {length}, while array "
-                    f"{position} has length {sample_count(array)}"
+                    f"Arrays have inconsistent length; the first has length {length}, while {name} has length "
+                    f"{sample_count(array)}"
                 )
-        self.data = data
         super().__init__(length, indices, repeats, sampler, include_indices, exclude)
+
+    def _fields(self) -> list[tuple[str, Any]]:
+        """Return the array-likes, each with its name for messages."""
+        if isinstance(self.data, (list, dict)):
+            named = self.data.items() if isinstance(self.data, dict) else enumerate(self.data)
+            return [(f"data[{key!r}]", array) for key, array in named]
+        return [("data", self.data)]
 
     def read(self, rows: Rows, keys: RandomKeys) -> Batch:
         numbers: list[tuple[int, ...]] = []
@@ -185,18 +190,26 @@ class ArrayDataSource(RandomAccessDataSource):
         """Return the samples at `indices`; of accessors that draw, with the random numbers of `rng_of`, if given."""
         numbers = indices
         if isinstance(indices, slice):
-            numbers = np.arange(*indices.indices(sample_count(self.data[0])))
-        batch: Batch = (numbers,) if self.include_indices else ()
-        for position, array in enumerate(self.data):
-            if rng_of is not None and getattr(array, "is_random", False):
-                rows = array.read_seeded(indices, rng_of)
-            else:
-                rows = gather(array, indices)
-            batch = (*batch, returned_rows(f"data[{position}]", array, rows, len(numbers)))
-        return batch
+            numbers = np.arange(*indices.indices(sample_count(self._fields()[0][1])))
+        fields = [
+            self._rows(name, array, indices, len(numbers), rng_of) for name, array in self._fields()
+        ]
+        batch: Batch = tuple(fields)
+        if isinstance(self.data, dict):
+            batch = dict(zip(self.data, fields, strict=True))
+        elif not isinstance(self.data, list) and is_container(fields[0]):
+            batch = fields[0]
+        return extended(batch, "index", numbers, first=True) if self.include_indices else batch
+
+    def _rows(self, name: str, array: Any, indices: Any, count: int, rng_of: RngOf | None) -> Any:
+        if rng_of is not None and getattr(array, "is_random", False):
+            rows = array.read_seeded(indices, rng_of)
+        else:
+            rows = gather(array, indices)
+        return returned_rows(name, array, rows, count)
 
     def path_of(self, index: int) -> str:
-        for array in self.data:
+        for _, array in self._fields():
             # An accessor of the user's own may hold anything under these names.
             with contextlib.suppress(AttributeError, LookupError, TypeError):
                 return os.fsdecode(array.name_of(index))
@@ -206,4 +219,43 @@ class ArrayDataSource(RandomAccessDataSource):
         return ""
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"data": [portable(array) for array in self.data]}
+        data: Any = self.data
+        if isinstance(data, dict):
+            data = {name: portable(array) for name, array in data.items()}
+        elif isinstance(data, list):
+            data = [portable(array) for array in data]
+        return self.__dict__ | {"data": data}
+
+
+def _checked(data: Any) -> Any:
+    """Return the fields in `data`, a list or a dict of array-likes, or the one data set that it is."""
+    if isinstance(data, Mapping):
+        for name in data:
+            if not isinstance(name, str):
+                raise TypeError(f"the names of fields in data must be strings, not {name!r}")
+        fields: Any = {name: _array_like(f"data[{name!r}]", array) for name, array in data.items()}
+    elif isinstance(data, list):
+        fields = [_array_like(f"data[{number}]", array) for number, array in enumerate(data)]
+    elif isinstance(data, ItemAccessor):
+        return data
+    elif takes_only_ints(data):
+        return ItemAccessor(data)
+    else:
+        raise TypeError(
+            f"data must be a list or a dict of array-like objects, or a map-style data set, not a {type(data)}"
+        )
+    if not fields:
+        raise ValueError(
+            f"data must hold at least one array-like object; the {type(data).__name__} is empty"
+        )
+    return fields
+
+
+def _array_like(name: str, array: Any) -> Any:
+    """Return `array`, or an accessor of its items if it takes nothing else; TypeError if it is no array-like."""
+    if isinstance(array, (list, tuple)) or not is_array_like(array):
+        raise TypeError(
+            f"{name} must be an array or array-like that takes index arrays, not a {type(array)}; a list of numbers becomes one "
+            "with np.array(...), and of a Hugging Face data set give the columns, data_set[name]"
+        )
+    return ItemAccessor(array) if takes_only_ints(array) else array

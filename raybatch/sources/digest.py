@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from raybatch.structure import is_container, members
+
 
 class StreamDigest:
     """The digest of the batches seen so far, for a stream that is also used for something else."""
@@ -17,11 +19,20 @@ class StreamDigest:
         self._hash = hashlib.sha256()
 
     def update(self, batch: Any) -> None:
-        """Add one batch: the structure, and shape, dtype and bytes of each array or PIL image in it."""
+        """Add one batch: the structure, and shape, dtype and bytes of each array or PIL image in it; the order of keys is no part of it."""
         if isinstance(batch, (tuple, list)):
             self._hash.update(f"{type(batch).__name__}[{len(batch)}]".encode())
             for member in batch:
                 self.update(member)
+            return
+        if is_container(batch):
+            fields = members(batch)
+            self._hash.update(f"{type(batch).__name__}{sorted(fields, key=str)}".encode())
+            for name in sorted(fields, key=str):
+                self.update(fields[name])
+            return
+        if batch is None:
+            self._hash.update(b"None")
             return
         if isinstance(batch, Image.Image):
             self._hash.update(f"image {batch.mode}{batch.getpalette() or ''}".encode())

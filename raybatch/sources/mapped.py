@@ -9,20 +9,20 @@ import numpy as np
 
 from raybatch.arrays import stack_samples
 from raybatch.order import Cursor, RandomKeys, Rows, Shuffle
-from raybatch.sources.batch import Batch, batch_length, batch_row
+from raybatch.sources.batch import Batch, batch_length, batch_row, called
 from raybatch.sources.ledger import BadSample
 from raybatch.sources.returned import returned_batch, returned_sample
 from raybatch.sources.source import DataSource, check_source, has_equal_lengths
 
 
 class MapDataSource(DataSource):
-    """Gives `fn(*batch)` for each batch of `source`. Made by `source.map(fn)`.
+    """Gives `fn(*batch)` for each batch of `source` that is a tuple, and `fn(batch)` for dicts and dataclasses.
 
-    `fn` returns a tuple of arrays or lists with as many rows as each other; what has no length is for the whole batch. A
-    batch that is none raises ReturnError.
+    Made by `source.map(fn)`. `fn` returns a tuple, NamedTuple, dict or dataclass, nested or not, of arrays or lists with as many
+    rows as each other, and that is the batch; a number or text is for the whole batch. ReturnError for anything else.
 
-    With `rng` it is `fn(*batch, rng=generator)`, a NumPy generator keyed by (seed, epoch, batch number); TypeError then
-    for a source without random access.
+    With `rng` it is called with a further `rng=generator`, a NumPy generator keyed by (seed, epoch, batch number); TypeError
+    then for a source without random access.
     """
 
     def __init__(self, source: DataSource, fn: Callable[..., Batch], rng: bool = False) -> None:
@@ -54,12 +54,12 @@ class MapDataSource(DataSource):
 
     def read(self, rows: Rows, keys: RandomKeys) -> Batch:
         batch = self.children[0].read(rows, keys.under())
-        return self._mapped(*batch, **({"rng": keys.of_batch()} if self.rng else {}))
+        return self._mapped(batch, **({"rng": keys.of_batch()} if self.rng else {}))
 
-    def _mapped(self, *batch: Any, **options: Any) -> Batch:
-        """Return `fn(*batch, **options)`; ReturnError if that is no batch."""
+    def _mapped(self, batch: Batch, **options: Any) -> Batch:
+        """Return what `fn` makes of `batch`; ReturnError if that is no batch."""
         is_even = has_equal_lengths(self.children[0])
-        return returned_batch(self.fn, self.fn(*batch, **options), is_even=is_even)
+        return returned_batch(self.fn, called(self.fn, batch, **options), is_even=is_even)
 
     def sample_numbers(self, rows: Rows) -> list[tuple[int, ...]]:
         return self.children[0].sample_numbers(rows)
@@ -75,14 +75,14 @@ class MapDataSource(DataSource):
 
 
 class SampleMapDataSource(MapDataSource):
-    """Gives `fn(*sample, rng=generator)` for each sample of `source`. Made by `source.map_samples(fn)`.
+    """Gives `fn(*sample, rng=generator)` for each sample of `source` that is a tuple, and `fn(sample, rng=generator)` for others.
 
-    The generator is keyed by (seed, epoch, sample index). What `fn` returns, a tuple, is stacked position by
-    position: arrays of one shape and numbers to an array, anything else, such as Pillow images, to a list. ReturnError
-    for a sample that is no tuple, or not of as many members as others.
+    Made by `source.map_samples(fn)`. The generator is keyed by (seed, epoch, sample index). `fn` returns a tuple, NamedTuple, dict
+    or dataclass, nested or not; each of its members is stacked over the samples: arrays of one shape and numbers to an array,
+    anything else, such as Pillow images, to a list. ReturnError for anything else, or for other members than another sample has.
     """
 
-    def __init__(self, source: DataSource, fn: Callable[..., tuple[Any, ...]]) -> None:
+    def __init__(self, source: DataSource, fn: Callable[..., Any]) -> None:
         super().__init__(source, fn, rng=True)
         if not has_equal_lengths(source):
             raise ValueError(
@@ -95,7 +95,7 @@ class SampleMapDataSource(MapDataSource):
         numbers = self.children[0].sample_numbers(rows)
         samples: list[Any] = []
         for row in range(batch_length(batch)):
-            sample = self.fn(*batch_row(batch, row), rng=keys.of_sample(*numbers[row]))
+            sample = called(self.fn, batch_row(batch, row), rng=keys.of_sample(*numbers[row]))
             samples.append(returned_sample(self.fn, sample, samples[0] if samples else sample))
         stacked: Batch = stack_samples(samples)
         return stacked

@@ -7,37 +7,46 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from raybatch.errors import ReturnError
-from raybatch.sources.batch import Batch
+from raybatch.sources.batch import Batch, row_counts
+from raybatch.structure import described, is_container, members
 
-_ROWS = "arrays or lists with one row for each sample of the batch, such as (x, y)"
+_MEMBERS = (
+    "a tuple, NamedTuple, dict or dataclass of arrays or lists with one row for each sample of the batch, such as (x, y) or "
+    '{"image": x, "label": y}'
+)
 
 
 def returned_batch(fn: Any, batch: Any, *, is_even: bool = True) -> Batch:
-    """Return `batch`, which `fn`, a function or an iterator, gave; ReturnError if it is no tuple.
+    """Return `batch`, which `fn`, a function or an iterator, gave; ReturnError if it is no batch.
 
-    If it `is_even`, all that has a length in it must have the same; what has none, as a number, is for the whole batch.
+    If it `is_even`, all leaves that have rows must have as many; one without, as a number, is for the whole batch.
     """
-    # This is the one place to change where a batch may have another structure.
-    if not isinstance(batch, tuple) or not batch:
+    if not _has_members(batch):
+        raise ReturnError(f"{_name(fn)} returned {described(batch)}, and must return {_MEMBERS}")
+    if is_even and len(set(row_counts(batch))) > 1:
         raise ReturnError(
-            f"{_name(fn)} returned {_described(batch)}, and must return a tuple of {_ROWS}"
-        )
-    lengths = [tuple(row_counts(member)) for member in batch]
-    if is_even and len({count for counts in lengths for count in counts}) > 1:
-        raise ReturnError(
-            f"{_name(fn)} returned members of unequal lengths, {_described(batch)}, and must return a tuple of {_ROWS}"
+            f"{_name(fn)} returned members of unequal lengths, {described(batch)}, and must return {_MEMBERS}"
         )
     return batch
 
 
-def returned_sample(fn: Callable[..., Any], sample: Any, first: Any) -> tuple[Any, ...]:
-    """Return `sample`, which `fn` made of one; ReturnError if it is no tuple, or not of as many members as `first`."""
-    if isinstance(sample, tuple) and sample and len(sample) == len(first):
-        return sample
-    wanted = "a tuple with the members of one sample, such as (x, y)"
-    if isinstance(sample, tuple) and sample:
-        wanted = f"tuples of equal lengths: for another sample it has returned {_described(first)}"
-    raise ReturnError(f"{_name(fn)} returned {_described(sample)}, and must return {wanted}")
+def returned_sample(fn: Callable[..., Any], sample: Any, first: Any) -> Any:
+    """Return `sample`, which `fn` made of one; ReturnError if it has no members, or others than `first` has."""
+    if _has_members(sample):
+        if members(sample).keys() == members(first).keys():
+            return sample
+        raise ReturnError(
+            f"{_name(fn)} returned {described(sample)}, and must return the same members for every sample: for another one it "
+            f"has returned {described(first)}"
+        )
+    raise ReturnError(
+        f"{_name(fn)} returned {described(sample)}, and must return a tuple, NamedTuple, dict or dataclass with the members of "
+        'one sample, such as (x, y) or {"image": x, "label": y}'
+    )
+
+
+def _has_members(value: Any) -> bool:
+    return is_container(value) and len(members(value)) > 0
 
 
 def returned_rows(name: str, array: Any, rows: Any, count: int) -> Any:
@@ -45,28 +54,17 @@ def returned_rows(name: str, array: Any, rows: Any, count: int) -> Any:
     counts = set(row_counts(rows))
     if counts != {count}:
         raise ReturnError(
-            f"{name}, of {type(array).__module__}.{type(array).__qualname__}, returned {_described(rows)} for {count} "
+            f"{name}, of {type(array).__module__}.{type(array).__qualname__}, returned {described(rows)} for {count} "
             "indices, and must return an array or a list with one row for each of them"
         )
     return rows
-
-
-def row_counts(batch: Any) -> Iterator[int]:
-    """Iterate over the lengths of all in `batch` that has rows: not of text, nor of numbers, which have none."""
-    if isinstance(batch, (tuple, dict)):
-        for member in batch.values() if isinstance(batch, dict) else batch:
-            yield from row_counts(member)
-    elif hasattr(batch, "shape"):
-        yield from batch.shape[:1]
-    elif hasattr(batch, "__len__") and not isinstance(batch, (str, bytes)):
-        yield len(batch)
 
 
 def returned_batches(fn: Any, batches: Any) -> Iterator[Batch]:
     """Return `batches`, an iterator that `fn` gave, or is, each batch checked; ReturnError if it is none."""
     if not isinstance(batches, Iterable):
         raise ReturnError(
-            f"{_name(fn)} returned {_described(batches)}, and must return an iterator over batches"
+            f"{_name(fn)} returned {described(batches)}, and must return an iterator over batches"
         )
     return (returned_batch(fn, batch, is_even=False) for batch in batches)
 
@@ -81,18 +79,3 @@ def _name(fn: Any) -> str:
     code = getattr(fn, "__code__", None)
     place = "" if code is None else f" ({code.co_filename}, line {code.co_firstlineno})"
     return f"the function {name}{place}"
-
-
-def _described(value: Any) -> str:
-    if value is None:
-        return "None (a missing `return`?)"
-    if isinstance(value, tuple):
-        return f"({', '.join(map(_described, value))}{',' * (len(value) == 1)})"
-    if isinstance(value, dict):
-        return f"a dict of {', '.join(map(repr, value)) or 'nothing'}"
-    kind = type(value).__name__
-    if getattr(value, "shape", ()):
-        return f"{kind} {getattr(value, 'dtype', '')}{list(value.shape)}"
-    if hasattr(value, "__len__"):
-        return f"{kind} of {len(value)}"
-    return kind if len(repr(value)) > 40 else repr(value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import Any
@@ -24,7 +24,7 @@ from raybatch.order import (
     child_shuffles,
     draws_in_turn,
 )
-from raybatch.sources.batch import Batch, trim_to_shortest
+from raybatch.sources.batch import Batch, flattened, trim_to_shortest
 from raybatch.sources.ledger import BadSample
 from raybatch.sources.source import DataSource, check_source, nodes
 
@@ -66,12 +66,17 @@ class CompositeDataSource(_SeveralDataSource):
     """Draws a batch from every member at each step, and ends with the member that ends first.
 
     A common use is semi-supervised learning: a few labelled samples again and again (`repeats=-1`) beside
-    many unlabelled ones. With `flatten` a batch is one flat tuple `(x, y, u)`, otherwise
-    `((x, y), (u,))`. The arrays of a step are cut to the shortest.
+    many unlabelled ones. With `flatten` a batch is one flat tuple `(x, y, u)`, or of dicts one dict, otherwise
+    `((x, y), (u,))`. Of a dict of sources it is a dict of their batches. The arrays of a step are cut to the shortest.
+
+    ValueError at the first batch if dicts that are to be one have a key in common.
     """
 
-    def __init__(self, datasets: Sequence[DataSource], flatten: bool = True) -> None:
-        super().__init__(datasets)
+    def __init__(
+        self, datasets: Sequence[DataSource] | Mapping[str, DataSource], flatten: bool = True
+    ) -> None:
+        self.names = list(datasets) if isinstance(datasets, Mapping) else None
+        super().__init__(list(datasets.values()) if isinstance(datasets, Mapping) else datasets)
         self.flatten = flatten
 
     def num_samples(self, **kwargs: Any) -> int | float | None:
@@ -106,7 +111,9 @@ class CompositeDataSource(_SeveralDataSource):
         return self._flat(trim_to_shortest(batches))
 
     def _flat(self, batches: tuple[Batch, ...]) -> Batch:
-        return tuple(chain.from_iterable(batches)) if self.flatten else batches
+        if self.names is not None:
+            return dict(zip(self.names, batches, strict=True))
+        return flattened(batches) if self.flatten else batches
 
 
 def _smallest(counts: list[int | float | None]) -> int | float | None:

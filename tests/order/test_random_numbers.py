@@ -143,7 +143,7 @@ def test_what_functions_return_is_stacked() -> None:
     ("fn", "error", "message"),
     [
         (lambda x, rng: (np.zeros(int(x)),), ValueError, r"unequal shapes.*\(0,\)"),
-        (lambda x, rng: (x,) * (1 + int(x)), TypeError, "tuples of equal lengths"),
+        (lambda x, rng: (x,) * (1 + int(x)), TypeError, "the same members for every sample"),
         (lambda x: (x,), TypeError, "rng"),
     ],
 )

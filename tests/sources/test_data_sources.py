@@ -99,7 +99,7 @@ def test_a_sampler_takes_the_place_of_indices_and_repeats() -> None:
         ({"data": X}, TypeError, "must be a list"),
         ({"data": (X, Y)}, TypeError, "must be a list"),
         ({"data": []}, ValueError, "at least one"),
-        ({"data": [X, Y[:5]]}, ValueError, "array 0 has length 7, while array 1 has length 5"),
+        ({"data": [X, Y[:5]]}, ValueError, r"the first has length 7, while data\[1\] has length 5"),
         ({"data": [X], "repeats": 0}, ValueError, "repeats"),
         ({"data": [X], "repeats": -2}, ValueError, "repeats"),
         ({"data": [X], "repeats": 2, "sampler": StandardSampler(7)}, ValueError, "repeats"),

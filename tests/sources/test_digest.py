@@ -108,7 +108,7 @@ def test_the_palette_of_an_image_counts() -> None:
     assert stream_digest([([red],)]) != stream_digest([([blue],)])
 
 
-@pytest.mark.parametrize("batch", [np.array([X, None], object), None, {"x": X}, [object()]])
+@pytest.mark.parametrize("batch", [np.array([X, None], object), object(), [object()]])
 def test_python_objects_cannot_be_digested(batch: Any) -> None:
     with pytest.raises(TypeError, match="Python objects"):
         stream_digest([(X, batch)])

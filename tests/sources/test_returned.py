@@ -26,7 +26,11 @@ def without_return(x: Any, y: Any) -> Any:
 
 WRONG: dict[str, tuple[Any, str]] = {
     "None": (without_return, r"None \(a missing `return`\?\)"),
-    "dict": (lambda x, y: {"x": x, "y": y}, "a dict of 'x', 'y'"),
+    "empty dict": (lambda x, y: {}, "{}"),
+    "uneven dict": (
+        lambda x, y: {"x": x, "y": y[:3]},
+        r"{'x': ndarray int64\[4\], 'y': ndarray int64\[3\]}",
+    ),
     "array": (lambda x, y: np.stack([x, y], 1), r"ndarray int64\[4, 2\]"),
     "list": (lambda x, y: [x, y], "list of 2"),
     "empty tuple": (lambda x, y: (), r"\(\)"),
@@ -34,7 +38,10 @@ WRONG: dict[str, tuple[Any, str]] = {
     "unequal arrays": (lambda x, y: (x, y[:3]), r"\(ndarray int64\[4\], ndarray int64\[3\]\)"),
     "unequal lists": (lambda x, y: ([*x], [1]), r"\(list of 4, list of 1\)"),
     "nested": (lambda x, y: (x, (y, y[1:])), r"\(ndarray int64\[4\], \(nda.*\[3\]\)\)"),
-    "in a dict": (lambda x, y: (x, {"y": y[1:]}), r"\(ndarray int64\[4\], a dict of 'y'\)"),
+    "in a dict": (
+        lambda x, y: (x, {"y": y[1:]}),
+        r"\(ndarray int64\[4\], {'y': ndarray int64\[3\]}\)",
+    ),
 }
 
 
@@ -98,10 +105,15 @@ def _by_index(*samples: Any) -> Any:
 @pytest.mark.parametrize(
     ("fn", "message"),
     [
-        (_by_index(None), r"returned None \(a missing `return`\?\), and must return a tuple with"),
-        (_by_index({"x": 1}), "returned a dict of 'x', and must"),
+        (
+            _by_index(None),
+            r"returned None \(a missing `return`\?\), and must return a tuple, Named",
+        ),
+        (_by_index({}), "returned {}, and must"),
+        (_by_index({"x": 1}, {"y": 1}), "returned {'y': 1}, and must .* another one .* {'x': 1}"),
+        (_by_index({"x": 1}, (1,)), r"returned \(1,\), and must .* another one .* {'x': 1}"),
         (_by_index(np.zeros(3)), r"returned ndarray float64\[3\], and must"),
-        (_by_index((1,), (1, 2)), r"returned \(1, 2\), and must .* another sample .* \(1,\)"),
+        (_by_index((1,), (1, 2)), r"returned \(1, 2\), and must .* another one .* \(1,\)"),
         (_by_index((1,), None), "returned None"),
         (_by_index(()), r"returned \(\), and must"),
     ],
@@ -118,7 +130,7 @@ def test_a_source_without_random_access_is_checked_too() -> None:
 
 
 GIVEN = {
-    "dict": {"x": np.arange(3)},
+    "empty dict": {},
     "array": np.zeros((3, 2)),
     "list": [np.arange(3)],
     "None": None,
@@ -128,7 +140,7 @@ GIVEN = {
 @pytest.mark.parametrize("kind", GIVEN)
 @pytest.mark.parametrize("is_iterator", [False, True])
 def test_what_a_function_or_an_iterator_gives_is_checked(kind: str, is_iterator: bool) -> None:
-    """In a composite, the keys of a dict and the rows of an array would pass for fields."""
+    """In a composite, the rows of an array would pass for fields."""
 
     def batches(batch_size: int) -> Iterator[Any]:
         return iter([GIVEN[kind]])

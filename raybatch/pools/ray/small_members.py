@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from raybatch.sources import batch_nbytes
+from raybatch.structure import is_container, members, with_members
 
 # An array from the store is a view of its whole batch, and keeps that there: who collects labels beside images would fill the store with
 # images. So a member that is at most this part of the batch is copied, and one that is kept holds no more than 16 times its own size. A
@@ -21,12 +22,10 @@ def with_small_members_copied(batch: Any) -> Any:
 
 
 def _copied(member: Any, most_bytes: float | None) -> Any:
-    """Return `member`, with copies of its parts of at most so many bytes; None: of all."""
-    if isinstance(member, tuple):
-        parts = [_copied(part, most_bytes) for part in member]
-        return member._make(parts) if hasattr(member, "_make") else tuple(parts)
-    if type(member) is dict:
-        return {name: _copied(part, most_bytes) for name, part in member.items()}
+    """Return `member`, with copies of its parts of at most `most_bytes` bytes; None: of all."""
+    if is_container(member):
+        parts = {key: _copied(part, most_bytes) for key, part in members(member).items()}
+        return with_members(member, parts)
     if most_bytes is not None and batch_nbytes(member) > most_bytes:
         return member
     if type(member) is list:

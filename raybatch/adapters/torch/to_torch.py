@@ -9,20 +9,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+import torch
+from torch.utils.data import IterableDataset, get_worker_info
 
-from raybatch.adapters.ahead import AheadLoader, as_it_is, map_leaves
+from raybatch.adapters.ahead import AheadLoader, as_it_is, map_arrays
 from raybatch.adapters.normalize import ImageLayout
 from raybatch.loader import Loader
 from raybatch.memory import ReusedMemory
 from raybatch.sources import Batch
-
-try:
-    import torch
-    from torch.utils.data import IterableDataset, get_worker_info
-except ImportError as error:
-    raise ImportError(
-        "raybatch.adapters.torch needs PyTorch: pip install 'raybatch[torch]'"
-    ) from error
 
 
 class LoaderDataset(AheadLoader, IterableDataset):  # type: ignore[misc] # torch is not there for all who check types
@@ -77,7 +71,8 @@ class LoaderDataset(AheadLoader, IterableDataset):  # type: ignore[misc] # torch
         if getattr(caller, "auto_collation", False):
             raise TypeError(
                 "the DataLoader would join batches of a LoaderDataset to batches of batches: use "
-                "DataLoader(dataset, batch_size=None), and give the loader the batch size"
+                "DataLoader(dataset, batch_size=None), and give the loader the batch size; or, where samples are wanted, as "
+                "by Hugging Face's Trainer, SampleDataset(dataset)"
             )
         return super().__iter__()
 
@@ -121,7 +116,7 @@ class _CudaCopies:
         current = torch.cuda.current_stream(self._device)
         current.wait_event(arrived)
         # Its memory belongs to the stream that it was made on, which may not reuse it before this one is done with it.
-        return map_leaves(functools.partial(_recorded_on, current), copies)
+        return map_arrays(functools.partial(_recorded_on, current), copies)
 
 
 def _preparing(
@@ -129,7 +124,7 @@ def _preparing(
 ) -> Callable[[Batch], Any]:
     """Return what puts tensors in place of the arrays of a batch, and its images in the layout that is asked for."""
     if images is None:
-        return functools.partial(map_leaves, to_tensor)
+        return functools.partial(map_arrays, to_tensor)
     of_images = _CpuImages if device.type == "cpu" else _DeviceImages
     return functools.partial(images.map_batch, of_images(images, to_tensor), to_tensor)
 

@@ -1,0 +1,34 @@
+"""The samples of a loader one by one, for programs that make batches of samples themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from torch.utils.data import IterableDataset
+
+from raybatch.adapters.torch.to_torch import LoaderDataset
+from raybatch.sources import batch_length, batch_row
+
+
+class SampleDataset(IterableDataset):  # type: ignore[misc] # torch is not there for all who check types
+    """The samples of `batches`, in their order, as tensors; each iteration is one epoch.
+
+    Hugging Face's `Trainer` takes it as `train_dataset`, since a Trainer collates samples itself, as does any `DataLoader(dataset,
+    batch_size=n)`. With the loader's own batch size the batches are those of the loader. A sample is a view of its batch, so
+    collating copies it once. `len()` counts every batch of the loader as a full one.
+    """
+
+    def __init__(self, batches: LoaderDataset) -> None:
+        self.batches = batches
+
+    def __len__(self) -> int:
+        return len(self.batches) * self.batches.loader.batch_size
+
+    def set_epoch(self, epoch: int) -> None:
+        """Make `epoch` the one that the next iteration gives; Trainer and Accelerate call it."""
+        self.batches.loader.set_epoch(epoch)
+
+    def __iter__(self) -> Iterator[Any]:
+        batches = iter(self.batches)
+        return (batch_row(batch, row) for batch in batches for row in range(batch_length(batch)))
