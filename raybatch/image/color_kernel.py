@@ -10,12 +10,22 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageEnhance
 
 from raybatch.image.kernel import library_path, usable_kernel
 from raybatch.image.resampling import memory_of
 
 _NUMBER = ctypes.c_int64
+
+
+def looked_up(image: Image.Image, table: npt.NDArray[np.uint8]) -> Image.Image:
+    """Return an image of mode RGB or L whose levels are those of `table`, (bands, 256): `image.point(table)`."""
+    made = None
+    if image.mode == "RGB":
+        table = np.ascontiguousarray(table)
+        made = _made("image_look_up_levels", image, image.width * image.height, table.ctypes.data)
+    return made or image.point(table.ravel().tolist())
 
 
 def saturated(image: Image.Image, factor: float) -> Image.Image:
@@ -74,6 +84,7 @@ def _usable_library() -> Any:
         return None
     library = ctypes.CDLL(library_path())
     for function, numbers in (
+        (library.image_look_up_levels, [_NUMBER]),
         (library.image_saturate, [ctypes.c_float]),
         (library.image_sharpen, [_NUMBER, _NUMBER, ctypes.c_float]),
         (library.image_shift_hue, [ctypes.c_int]),

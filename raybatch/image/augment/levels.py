@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from raybatch.image.color_kernel import hue_shifted, saturated, sharpened
+from raybatch.image.color_kernel import hue_shifted, looked_up, saturated, sharpened
 
 Table: TypeAlias = npt.NDArray[np.uint8]  # (256,), or (bands, 256)
 
@@ -31,7 +31,7 @@ class Toned:
     def image(self) -> Image.Image:
         """Return the image with its levels changed; itself if none is."""
         if self._table is not None:
-            self._image = self._image.point(self._table.ravel().tolist())
+            self._image = looked_up(self._image, self._table)
             self._table = None
         return self._image
 
@@ -113,12 +113,22 @@ def solarize(toned: Toned, threshold: float) -> Toned:
 
 def autocontrast(toned: Toned, _: Any = None) -> Toned:
     """Stretch the levels of each band to all from 0 to 255."""
-    return toned.through(np.stack([_stretched(counts) for counts in toned.histogram()]))
+    is_there = toned.histogram() > 0
+    low, high = is_there.argmax(axis=1), 255 - is_there[:, ::-1].argmax(axis=1)
+    span = (high - low)[:, None]
+    scale = 255.0 / np.maximum(span, 1)
+    stretched = np.clip(_LEVELS * scale + -low[:, None] * scale, 0, 255).astype(np.uint8)
+    return toned.through(np.where(span > 0, stretched, _LEVELS))
 
 
 def equalize(toned: Toned, _: Any = None) -> Toned:
     """Spread the levels of each band so that all are about as frequent."""
-    return toned.through(np.stack([_equalized(counts) for counts in toned.histogram()]))
+    counts = toned.histogram()
+    highest = 255 - (counts[:, ::-1] > 0).argmax(axis=1)
+    before = counts.cumsum(axis=1) - counts
+    step = np.take_along_axis(before, highest[:, None], axis=1) // 255
+    spread = np.minimum((step // 2 + before) // np.maximum(step, 1), 255).astype(np.uint8)
+    return toned.through(np.where(step > 0, spread, _LEVELS))
 
 
 def invert(toned: Toned, _: Any = None) -> Toned:
@@ -137,21 +147,3 @@ def _blend(level: int, factor: float) -> Table:
     start = np.float32(level)
     levels = start + np.float32(factor) * (_LEVELS.astype(np.float32) - start)
     return np.clip(levels, 0, 255).astype(np.uint8)
-
-
-def _stretched(counts: npt.NDArray[np.int64]) -> Table:
-    there = np.flatnonzero(counts)
-    low, high = int(there[0]), int(there[-1])
-    if high <= low:
-        return _LEVELS
-    scale = 255.0 / (high - low)
-    return np.clip(_LEVELS * scale + -low * scale, 0, 255).astype(np.uint8)
-
-
-def _equalized(counts: npt.NDArray[np.int64]) -> Table:
-    there = np.flatnonzero(counts)
-    step = int(counts.sum() - counts[there[-1]]) // 255
-    if not step:
-        return _LEVELS
-    before = np.cumsum(counts) - counts
-    return np.minimum((step // 2 + before) // step, 255).astype(np.uint8)
