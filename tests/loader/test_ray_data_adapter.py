@@ -54,6 +54,23 @@ def test_a_data_set_becomes_a_source(in_order: None) -> None:
     assert source.data[0][-1].tolist() == Y[-1].tolist()
 
 
+def test_the_names_of_fields_are_those_of_columns(in_order: None) -> None:
+    loader = rb.Loader(rb.ArrayDataSource({"x": X, "y": Y}), 4, shuffle=3)
+    data_set = to_ray_data(loader)
+    batches = list(data_set.iter_batches(batch_size=None))
+    assert rb.stream_digest(batches) == rb.stream_digest(loader)
+    source = from_ray_data(data_set)
+    assert sorted(source.data) == ["x", "y"]
+    assert source.data["x"].block_lengths.tolist() == [4] * 5 + [3]
+    rows = np.concatenate([batch["x"] for batch in source.batch_iterator(5)])
+    assert rows.tolist() == np.concatenate([batch["x"] for batch in batches]).tolist()
+
+
+def test_tuples_need_names(in_order: None) -> None:
+    with pytest.raises(Exception, match="names must be given, 2 of them"):
+        list(to_ray_data(whole()).iter_batches(batch_size=None))
+
+
 def test_what_is_wrong_is_refused(in_order: None) -> None:
     with pytest.raises(ValueError, match=r"no columns \['z'\], but \['id'\]"):
         from_ray_data(ray.data.range(3), ["z"])

@@ -204,7 +204,8 @@ def _is_tensor_dtype(dtype: np.dtype[Any]) -> bool:
 
 def _shareable(array: Any, writable: bool) -> Any:
     """Return `array`, or a copy where torch cannot share its memory or it may not be written to but is to be."""
-    array = array.astype(array.dtype.newbyteorder("="), copy=False)
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
     if any(stride < 0 for stride in array.strides) or (writable and not array.flags.writeable):
         return array.copy()
     return array if array.flags.writeable else np.asarray(_SameMemory(array))

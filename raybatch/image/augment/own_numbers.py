@@ -39,7 +39,7 @@ class _Words(ISpawnableSeedSequence):
 
 
 def check_first_use(change: Any, rng: np.random.Generator) -> None:
-    """Raise ValueError if `change` has drawn from `rng` before, and that is the generator of one sample, which keeps its `users`.
+    """Raise TypeError if `change` has drawn from `rng` before, and that is the generator of one sample, which keeps its `users`.
 
     An image and a mask that are changed one after the other would come apart, in silence.
     """
@@ -47,7 +47,7 @@ def check_first_use(change: Any, rng: np.random.Generator) -> None:
     if users is None:
         return
     if change in users:
-        raise ValueError(
+        raise TypeError(
             f"{change!r} is called twice with the generator of one sample, and would draw other numbers. An image and what "
             "belongs to it are one call: change(image, mask=mask, boxes=boxes, rng=rng). For several views of an image, give "
             "each a generator of its own: those of rng.spawn(2)."

@@ -62,7 +62,7 @@ class Targets:
             result["boxes"], kept = moved_boxes(boxes, motion, size, how, self.min_visible)
         if result["labels"] is not None:
             if kept is None:
-                raise ValueError("labels are those of boxes: give boxes too")
+                raise TypeError("labels are those of boxes: give boxes too")
             result["labels"] = map_leaves(lambda each: _rows(each, kept, count), result["labels"])
         if result["mask"] is not None:
             mask = moved_mask(result["mask"], steps, size, self.mask_fill)

@@ -45,8 +45,8 @@ class Transform(ABC):
 
     How these are written is said by the settings of `Targets`, such as `box_format="xywh"`, which may follow.
 
-    The numbers come from `rng`; each random part of a `Compose` has some of its own. Of a sample's generator, as `map_samples`
-    gives it, a second call is a ValueError: it would draw other numbers.
+    The numbers come from `rng`; each random part of a `Compose` has some of its own. A second call with a sample's generator, as
+    `map_samples` gives it, is a TypeError: it would draw other numbers.
 
     A subclass adds `on_image` if it changes colours alone and draws its numbers while it does; else it is a `Drawn`.
     """
@@ -60,6 +60,18 @@ class Transform(ABC):
     def __call__(
         self, image: npt.NDArray[np.uint8], *, rng: np.random.Generator
     ) -> npt.NDArray[np.uint8]: ...
+    @overload
+    def __call__(
+        self,
+        image: Any,
+        *,
+        rng: np.random.Generator,
+        mask: Any = None,
+        boxes: Any = None,
+        labels: Any = None,
+        keypoints: Any = None,
+        **settings: Any,
+    ) -> Any: ...
     def __call__(
         self,
         image: Any,

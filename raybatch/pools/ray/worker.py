@@ -11,6 +11,7 @@ from raybatch.accessors import row_executor
 from raybatch.making import Result, make
 from raybatch.memory import ReusedMemory, batches_in
 from raybatch.notices import hold, taken
+from raybatch.pools.ray.array_lists import with_lists_joined
 from raybatch.pools.ray.constants import constant, drop, keep, unpacked
 from raybatch.pools.ray.hosts import WorkerFacts
 from raybatch.pools.ray.packed_error import with_error_packed
@@ -76,7 +77,9 @@ class BatchWorker:
                 result = Result(error=error)
             else:
                 result = make(source, request)
-        result = with_error_packed(result)._replace(notices=taken())
+        result = with_error_packed(result)._replace(
+            batch=with_lists_joined(result.batch), notices=taken()
+        )
         self._returned_at = time.thread_time()
         loading_s, self._loading_s = self._loading_s, 0.0
         return result, time.perf_counter() - start, stored_s, loading_s
