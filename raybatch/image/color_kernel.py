@@ -99,7 +99,9 @@ def _usable_library() -> Any:
         (("image_shift_hue", 1200, 77), _hue_shifted_by_pillow(image, 77)),
     )
     are_equal = all(
-        np.array_equal(np.asarray(_made_by(library, function, image, *arguments)), wanted)
+        np.array_equal(
+            np.asarray(_made_by(library, function, image, *arguments)), np.asarray(wanted)
+        )
         for (function, *arguments), wanted in by_both
     )
     return library if are_equal else None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from raybatch.image import augment
 from raybatch.image.augment import levels, operations, policies
 from raybatch.image.augment.covering import blurred
 from raybatch.image.augment.operations import Canvas, done
+from raybatch.image.augment.own_numbers import own_generator
 from raybatch.image.augment.warping import affine, perspective, rotation
 from raybatch.image.resampling import RESAMPLING, warped
 from raybatch.image.view import Warp
@@ -85,7 +86,9 @@ def test_spaces_are_torchvisions(policy: str, count: int) -> None:
 
 
 @pytest.mark.parametrize("policy", ["AutoAugment", "RandAugment", "TrivialAugmentWide"])
-@pytest.mark.parametrize(("interpolation", "fill"), [("nearest", None), ("bilinear", (1, 2, 3)), ("bicubic", 128)])
+@pytest.mark.parametrize(
+    ("interpolation", "fill"), [("nearest", None), ("bilinear", (1, 2, 3)), ("bicubic", 128)]
+)
 def test_operations_have_torchvisions_pixels(policy: str, interpolation: str, fill: Any) -> None:
     other = getattr(v2, policy)()
     for image in IMAGES.values():
@@ -119,10 +122,12 @@ def test_warps_have_torchvisions_pixels(interpolation: str, fill: int) -> None:
             angle, *shear = draws.uniform(-60, 60, 3)
             moved = [int(value) for value in draws.integers(-20, 20, 2)]
             scale = draws.uniform(0.3, 2)
-            for center in (None, [3.0, 20.5]):
+            for center in (None, (3.0, 20.5)):
                 coefficients = affine(image.size, angle, moved, scale, shear, center)  # type: ignore[arg-type]
                 step = Warp(image.size, coefficients, resample, fill)
-                wanted = F.affine(image, angle, moved, scale, shear, mode_of(interpolation), fill, center)
+                wanted = F.affine(
+                    image, angle, moved, scale, shear, mode_of(interpolation), fill, center
+                )
                 assert_same(warped(image, step), wanted, angle, shear, moved, scale, center)
 
 
@@ -187,9 +192,13 @@ def test_several_changes_of_colour_have_torchvisions_pixels() -> None:
 
 @pytest.mark.parametrize("kernel_size", [(3, 3), (23, 5), (1, 9)])
 @pytest.mark.parametrize("sigma", [0.1, 0.8, 2.0])
-def test_a_blur_is_torchvisions_but_for_the_rounding_of_halves(kernel_size: Any, sigma: float) -> None:
+def test_a_blur_is_torchvisions_but_for_the_rounding_of_halves(
+    kernel_size: Any, sigma: float
+) -> None:
     for name in ("smooth", "noise", "grey"):
-        wanted = np.asarray(F.gaussian_blur(IMAGES[name], list(kernel_size), [sigma, sigma])).astype(int)
+        wanted = np.asarray(
+            F.gaussian_blur(IMAGES[name], list(kernel_size), [sigma, sigma])
+        ).astype(int)
         made = np.asarray(blurred(IMAGES[name], kernel_size, sigma)).astype(int)
         assert np.abs(made - wanted).max() <= 1
         assert (made != wanted).mean() < 3e-4
@@ -207,8 +216,8 @@ def test_an_erased_part_is_torchvisions(value: Any) -> None:
 
 
 def _after_one(seed: int) -> np.random.Generator:
-    """Return the generator of `seed` after the draw for `p`."""
-    rng = np.random.default_rng(seed)
+    """Return the generator that a part of a transform has, after the draw for `p`."""
+    rng = own_generator(np.random.default_rng(seed))
     rng.random()
     return rng
 
@@ -237,19 +246,23 @@ def own_numbers(transform: Any) -> np.ndarray[Any, Any]:
 def test_affine_draws_are_distributed_as_torchvisions() -> None:
     inverse = pytest.importorskip("torchvision.transforms.functional")._get_inverse_affine_matrix
     torch.manual_seed(4)
-    for settings in (
+    every: tuple[dict[str, Any], ...] = (
         {"degrees": 30},
         {"degrees": (10, 40), "translate": (0.2, 0.4)},
         {"degrees": 0, "scale": (0.5, 2), "shear": 20},
         {"degrees": 0, "shear": (5, 20)},
         {"degrees": 10, "shear": (5, 20, -30, 10), "center": (3, 9)},
-    ):
-        other: Any = v2.RandomAffine(**settings)
+    )
+    for settings in every:
+        other = v2.RandomAffine(**settings)
         center = settings.get("center", [60.0, 40.0])
         theirs = np.array([inverse(center, **_affine_params(other)) for _ in range(DRAWS)])
-        ours = own_numbers(augment.RandomAffine(**settings))  # type: ignore[arg-type]
+        ours = own_numbers(augment.RandomAffine(**settings))
         for column in range(6):
-            assert _similar(ours[:, column].round(9), theirs[:, column].round(9)), (settings, column)
+            assert _similar(ours[:, column].round(9), theirs[:, column].round(9)), (
+                settings,
+                column,
+            )
 
 
 def _affine_params(transform: Any) -> dict[str, Any]:
@@ -322,7 +335,7 @@ def _alike(ours: Counter[Any], theirs: Counter[Any]) -> bool:
 
 
 @pytest.fixture
-def recorded(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[Any]]:
+def recorded(monkeypatch: pytest.MonkeyPatch) -> Counter[Any]:
     """Each operation of raybatch that is drawn, with its magnitude."""
     seen: Counter[Any] = Counter()
 
@@ -335,7 +348,7 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[Any]]:
 
     table = {name: recording(name, one) for name, one in operations.OPERATIONS.items()}
     monkeypatch.setattr(operations, "OPERATIONS", table)
-    yield seen
+    return seen
 
 
 @pytest.mark.parametrize(
@@ -376,7 +389,9 @@ def test_mixtures_are_weighted_as_torchvisions(monkeypatch: pytest.MonkeyPatch) 
     torch.manual_seed(4)
     rng = np.random.default_rng(3)
     own: list[Any] = [augment.AugMix(alpha=0.5).steps(*SIZE, rng)[0] for _ in range(DRAWS)]
-    other, pairs, shares = v2.AugMix(alpha=0.5), [], []
+    other: Any = v2.AugMix(alpha=0.5)
+    pairs: list[Any] = []
+    shares: list[Any] = []
     sample = other._sample_dirichlet
 
     def record(params: Any) -> Any:
@@ -410,12 +425,14 @@ def test_mixed_batches_are_torchvisions(name: str, alpha: float) -> None:
         shares.append(soft[0, 0])
         if seed < 50:
             if name == "MixUp":
-                params = {"lam": float(soft[0, 0])}
+                params: dict[str, Any] = {"lam": float(soft[0, 0])}
             else:
                 changed = np.argwhere((mixed != images).any((0, 1)))
-                (y1, x1), (y2, x2) = (changed.min(0), changed.max(0) + 1) if len(changed) else ((0, 0), (0, 0))
+                (y1, x1), (y2, x2) = (
+                    (changed.min(0), changed.max(0) + 1) if len(changed) else ((0, 0), (0, 0))
+                )
                 params = {"box": (x1, y1, x2, y2), "lam_adjusted": float(soft[0, 0])}
-            params |= {"labels": torch.from_numpy(labels), "batch_size": 4}  # type: ignore[dict-item]
+            params |= {"labels": torch.from_numpy(labels), "batch_size": 4}
             np.testing.assert_allclose(mixed, other.transform(batch, params).numpy(), atol=1e-6)
             wanted = other.transform(params["labels"], params).numpy()
             np.testing.assert_allclose(soft, wanted, atol=1e-6)
@@ -429,7 +446,14 @@ def test_settings_have_torchvisions_names_and_defaults() -> None:
     import inspect
 
     for name in augment.__all__:
-        if not hasattr(v2, name) or name in ("Compose", "Transform", "RandomCrop", "Resize", "RandomResizedCrop", "ColorJitter"):
+        if not hasattr(v2, name) or name in (
+            "Compose",
+            "Transform",
+            "RandomCrop",
+            "Resize",
+            "RandomResizedCrop",
+            "ColorJitter",
+        ):
             continue
         ours = inspect.signature(getattr(augment, name)).parameters
         theirs = inspect.signature(getattr(v2, name)).parameters

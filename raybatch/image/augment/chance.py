@@ -9,7 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from raybatch.image.augment.transform import Change, Drawn, Paint, flat, is_number, output_size, steps_in_turn
+from raybatch.image.augment.transform import (
+    Change,
+    Drawn,
+    Paint,
+    flat,
+    is_number,
+    output_size,
+    steps_in_turn,
+)
 from raybatch.image.view import Step
 
 
@@ -21,9 +29,7 @@ class Occasional(Drawn):
     def __post_init__(self) -> None:
         check_probability(self.p)
 
-    def steps(
-        self, width: int, height: int, rng: np.random.Generator
-    ) -> Sequence[Step | Paint]:
+    def steps(self, width: int, height: int, rng: np.random.Generator) -> Sequence[Step | Paint]:
         return self.made(width, height, rng) if rng.random() < self.p else []
 
     @abstractmethod
@@ -69,9 +75,7 @@ class RandomChoice(Drawn):
             raise ValueError(f"p must be 0 or more, and not all 0, not {self.p!r}")
         object.__setattr__(self, "p", p)
 
-    def steps(
-        self, width: int, height: int, rng: np.random.Generator
-    ) -> Sequence[Step | Paint]:
+    def steps(self, width: int, height: int, rng: np.random.Generator) -> Sequence[Step | Paint]:
         p = None if self.p is None else np.array(self.p) / sum(self.p)
         chosen = self.transforms[int(rng.choice(len(self.transforms), p=p))]
         return _steps_of([chosen], width, height, rng)

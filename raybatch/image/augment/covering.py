@@ -47,7 +47,8 @@ class RandomErasing(Occasional):
         object.__setattr__(self, "ratio", ratio)
         if self.value == "random":
             return
-        values = tuple(self.value) if np.iterable(self.value) else (self.value,)
+        value: Any = self.value
+        values = (value,) if is_number(value) else tuple(value)
         if not all(is_number(value) and 0 <= value <= 255 for value in values):
             raise ValueError(f'value must be from 0 to 255, or "random", not {self.value!r}')
         object.__setattr__(self, "value", values)
@@ -81,20 +82,22 @@ class RandomErasing(Occasional):
 class GaussianBlur(Drawn):
     """The image blurred by a Gaussian whose standard deviation is uniform in `sigma`, (min, max) or one number, in pixels.
 
-    `kernel_size` is odd: one number, or (width, height). At its edges the image is reflected. As in torchvision, a Gaussian of
-    `sigma` is cut off after `kernel_size` taps, and these are spread over half a `kernel_size` to both sides divided by the root of 2.
+    `kernel_size` is odd: one number, or (width, height). A Gaussian is cut off after that many pixels, and an
+    image is reflected at its edges. The pixels are torchvision's, but for one in some thousands that is rounded the other way.
     """
 
     kernel_size: int | tuple[int, int]
     sigma: float | tuple[float, float] = (0.1, 2.0)
 
     def __post_init__(self) -> None:
-        sizes = self.kernel_size if np.iterable(self.kernel_size) else (self.kernel_size,) * 2
-        sizes = tuple(sizes)  # type: ignore[arg-type]
+        given: Any = self.kernel_size
+        sizes = (given, given) if is_number(given) else tuple(given)
         if len(sizes) != 2 or not all(
             isinstance(size, (int, np.integer)) and size > 0 and size % 2 for size in sizes
         ):
-            raise ValueError(f"kernel_size must be odd and above 0, one or two, not {self.kernel_size!r}")
+            raise ValueError(
+                f"kernel_size must be odd and above 0, one or two, not {self.kernel_size!r}"
+            )
         object.__setattr__(self, "kernel_size", sizes)
         sigma = (self.sigma, self.sigma) if is_number(self.sigma) else self.sigma
         low, high = sigma = pair("sigma", sigma)
@@ -104,7 +107,8 @@ class GaussianBlur(Drawn):
 
     def steps(self, width: int, height: int, rng: np.random.Generator) -> Sequence[Paint]:
         sigma = rng.uniform(*self.sigma)  # type: ignore[misc]
-        return [partial(blurred, kernel_size=self.kernel_size, sigma=sigma)]
+        taps: Any = self.kernel_size
+        return [partial(blurred, kernel_size=taps, sigma=sigma)]
 
 
 def blurred(image: Image.Image, kernel_size: tuple[int, int], sigma: float) -> Image.Image:
@@ -142,9 +146,8 @@ def _summed(
 
 
 def _weights(taps: int, sigma: float) -> npt.NDArray[np.float32]:
-    farthest = (taps - 1) / (2 * math.sqrt(2))
-    weights = np.exp(-((np.linspace(-farthest, farthest, taps) / sigma) ** 2))
-    return (weights / weights.sum()).astype(np.float32)
+    weights = np.exp(-((np.arange(taps) - taps // 2) ** 2) / (2 * sigma**2))
+    return np.asarray(weights / weights.sum(), np.float32)
 
 
 def _with_colour(image: Image.Image, part: Rectangle, values: tuple[int, ...]) -> Image.Image:

@@ -108,7 +108,7 @@ def posterize(toned: Toned, bits: int) -> Toned:
 
 def solarize(toned: Toned, threshold: float) -> Toned:
     """Invert the levels from `threshold` on."""
-    return toned.through(np.where(_LEVELS < threshold, _LEVELS, 255 - _LEVELS).astype(np.uint8))
+    return toned.through(np.where(threshold > _LEVELS, _LEVELS, 255 - _LEVELS).astype(np.uint8))
 
 
 def autocontrast(toned: Toned, _: Any = None) -> Toned:
@@ -146,4 +146,4 @@ def _blend(level: int, factor: float) -> Table:
     """Return the table of `Image.blend(all of that level, image, factor)`, in single precision as it is there."""
     start = np.float32(level)
     levels = start + np.float32(factor) * (_LEVELS.astype(np.float32) - start)
-    return np.clip(levels, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(levels, 0, 255), np.uint8)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,14 +28,20 @@ class _Mixing(ABC):
         if self.num_classes is not None:
             positive_int("num_classes", self.num_classes)
         if self.labels_getter != "default" and not callable(self.labels_getter):
-            raise TypeError(f'labels_getter must be "default" or a function, not {self.labels_getter!r}')
+            raise TypeError(
+                f'labels_getter must be "default" or a function, not {self.labels_getter!r}'
+            )
 
     def __call__(self, *batch: Any, rng: np.random.Generator) -> Any:
         whole: Any = batch if len(batch) != 1 or not is_container(batch[0]) else batch[0]
         labels = self._labels(whole)
-        images = next((leaf for leaf in leaves(whole) if leaf is not labels and np.ndim(leaf) >= 3), None)
+        images = next(
+            (leaf for leaf in leaves(whole) if leaf is not labels and np.ndim(leaf) >= 3), None
+        )
         if images is None:
-            raise TypeError(f"{type(self).__name__} found no images, (n, H, W) or of 4 axes, in the batch")
+            raise TypeError(
+                f"{type(self).__name__} found no images, (n, H, W) or of 4 axes, in the batch"
+            )
         shares = self._shares(labels)
         if len(images) != len(shares):
             raise ValueError(f"the batch has {len(images)} images, and {len(shares)} labels")
@@ -60,7 +66,9 @@ class _Mixing(ABC):
         names = [name for name in found if isinstance(name, str) and "label" in name.lower()]
         names.sort(key=lambda name: name.lower() != "labels")
         if not names:
-            raise TypeError(f"the batch has no field of labels among {list(found)}; name it with labels_getter=")
+            raise TypeError(
+                f"the batch has no field of labels among {list(found)}; name it with labels_getter="
+            )
         return found[names[0]]
 
     def _shares(self, labels: Any) -> npt.NDArray[np.float32]:
@@ -68,8 +76,10 @@ class _Mixing(ABC):
         labels = np.asarray(labels)
         if labels.ndim == 2:
             if self.num_classes not in (None, labels.shape[1]):
-                raise ValueError(f"the labels are of {labels.shape[1]} classes, and num_classes is {self.num_classes}")
-            return labels.astype(np.float32)
+                raise ValueError(
+                    f"the labels are of {labels.shape[1]} classes, and num_classes is {self.num_classes}"
+                )
+            return np.asarray(labels, np.float32)
         if labels.ndim != 1 or labels.dtype.kind not in "iub":
             raise ValueError(
                 f"labels must be integers (n,) or shares (n, classes), not {labels.dtype} of shape {labels.shape}"
@@ -77,11 +87,11 @@ class _Mixing(ABC):
         if self.num_classes is None:
             raise ValueError("num_classes must be given where the labels are numbers of classes")
         labels = labels.astype(np.int64)
-        if len(labels) and not (0 <= labels.min() and labels.max() < self.num_classes):
+        if len(labels) and not (labels.min() >= 0 and labels.max() < self.num_classes):
             raise ValueError(
                 f"labels must be from 0 to num_classes - 1 = {self.num_classes - 1}, not {labels.min()} to {labels.max()}"
             )
-        return np.equal.outer(labels, np.arange(self.num_classes)).astype(np.float32)
+        return np.asarray(np.equal.outer(labels, np.arange(self.num_classes)), np.float32)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +115,9 @@ class MixUp(_Mixing):
         kind = images.dtype if images.dtype.kind == "f" else np.dtype(np.float32)
         blend = images * kind.type(own)
         blend += np.roll(images, 1, 0) * kind.type(1 - own)
-        return blend if images.dtype.kind == "f" else np.rint(blend, out=blend).astype(images.dtype), own
+        return blend if images.dtype.kind == "f" else np.rint(blend, out=blend).astype(
+            images.dtype
+        ), own
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +133,9 @@ class CutMix(_Mixing):
     def mixed(
         self, images: npt.NDArray[Any], rng: np.random.Generator
     ) -> tuple[npt.NDArray[Any], float]:
-        last = images.ndim == 3 or (images.shape[-1] in (1, 3, 4) and images.shape[1] not in (1, 3, 4))
+        last = images.ndim == 3 or (
+            images.shape[-1] in (1, 3, 4) and images.shape[1] not in (1, 3, 4)
+        )
         height, width = images.shape[1:3] if last else images.shape[2:4]
         edge = 0.5 * math.sqrt(1 - rng.beta(self.alpha, self.alpha))
         x, y = int(rng.integers(width)), int(rng.integers(height))

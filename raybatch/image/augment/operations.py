@@ -158,7 +158,12 @@ PARTIAL_MIX_SPACE: Space = {
 
 
 def drawn(
-    name: str, extent: Range | None, number: int, count: int, canvas: Canvas, rng: np.random.Generator
+    name: str,
+    extent: Range | None,
+    number: int,
+    count: int,
+    canvas: Canvas,
+    rng: np.random.Generator,
 ) -> Step | Paint:
     """Return what the operation does at magnitude `number` of `count`; the sign is drawn where it has one."""
     if extent is None:

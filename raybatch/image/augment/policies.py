@@ -171,7 +171,10 @@ class AugMix(Drawn):
             raise ValueError(f"alpha must be above 0, not {self.alpha!r}")
 
     def steps(self, width: int, height: int, rng: np.random.Generator) -> Sequence[Paint]:
-        canvas, space = _canvas(self, width, height), MIX_SPACE if self.all_ops else PARTIAL_MIX_SPACE
+        canvas, space = (
+            _canvas(self, width, height),
+            MIX_SPACE if self.all_ops else PARTIAL_MIX_SPACE,
+        )
         own, others = rng.dirichlet([self.alpha] * 2)
         shares = rng.dirichlet([self.alpha] * self.mixture_width) * others
         chains = []

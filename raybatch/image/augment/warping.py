@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from raybatch.image.augment.chance import Occasional
+from raybatch.image.augment.chance import check_probability
 from raybatch.image.augment.transform import Geometric, is_number, pair
 from raybatch.image.resampling import RESAMPLING
 from raybatch.image.view import Fill, Size, Step, Warp
@@ -85,7 +85,10 @@ class RandomAffine(Geometric):
         moved = (0, 0)
         if self.translate is not None:
             farthest = self.translate[0] * width, self.translate[1] * height
-            moved = round(rng.uniform(-farthest[0], farthest[0])), round(rng.uniform(-farthest[1], farthest[1]))
+            moved = (
+                round(rng.uniform(-farthest[0], farthest[0])),
+                round(rng.uniform(-farthest[1], farthest[1])),
+            )
         scale = 1.0 if self.scale is None else rng.uniform(*self.scale)
         shear = (0.0, 0.0)
         if self.shear is not None:
@@ -97,7 +100,7 @@ class RandomAffine(Geometric):
 
 
 @dataclass(frozen=True)
-class RandomPerspective(Occasional, Geometric):
+class RandomPerspective(Geometric):
     """The image seen from another side, with the probability `p`; its size is kept.
 
     Each corner moves inward by up to half of the width and the height times `distortion_scale`, 0 to 1, in whole pixels. `fill` is
@@ -110,12 +113,14 @@ class RandomPerspective(Occasional, Geometric):
     fill: Fill | None = 0
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        check_probability(self.p)
         set_warping(self)
         if not is_number(self.distortion_scale) or not 0 <= self.distortion_scale <= 1:
             raise ValueError(f"distortion_scale must be from 0 to 1, not {self.distortion_scale!r}")
 
-    def made(self, width: int, height: int, rng: np.random.Generator) -> Sequence[Step]:
+    def steps(self, width: int, height: int, rng: np.random.Generator) -> Sequence[Step]:
+        if rng.random() >= self.p:
+            return []
         x = int(self.distortion_scale * (width // 2)) + 1
         y = int(self.distortion_scale * (height // 2)) + 1
         near, far_x, far_y = 0, (width - x, width), (height - y, height)
@@ -217,12 +222,16 @@ def set_warping(transform: Any) -> None:
     if isinstance(name, int):
         name = Image.Resampling(name).name.lower()
     if name not in _FILTERS:
-        raise ValueError(f"interpolation must be one of {', '.join(_FILTERS)}, not {transform.interpolation!r}")
+        raise ValueError(
+            f"interpolation must be one of {', '.join(_FILTERS)}, not {transform.interpolation!r}"
+        )
     object.__setattr__(transform, "interpolation", name)
     fill = transform.fill
     values = fill if isinstance(fill, (tuple, list)) else (0 if fill is None else fill,)
     if not all(is_number(value) and 0 <= value <= 255 for value in values):
-        raise ValueError(f"fill must be from 0 to 255, one value or one for each channel, not {fill!r}")
+        raise ValueError(
+            f"fill must be from 0 to 255, one value or one for each channel, not {fill!r}"
+        )
     if isinstance(fill, list):
         object.__setattr__(transform, "fill", tuple(fill))
     if getattr(transform, "center", None) is not None:
@@ -242,6 +251,7 @@ def filled(transform: Any) -> Fill:
 
 def _shears(value: Any) -> tuple[float, ...]:
     """Return (min, max) of the shear along the x axis and along the y axis."""
-    if np.iterable(value) and len(value) == 4:
-        return *angles("shear", value[:2]), *angles("shear", value[2:])
+    limits = () if is_number(value) else tuple(value)
+    if len(limits) == 4:
+        return *angles("shear", limits[:2]), *angles("shear", limits[2:])
     return *angles("shear", value), 0.0, 0.0
