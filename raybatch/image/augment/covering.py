@@ -136,7 +136,7 @@ def _summed(
     def shifted(by: int) -> npt.NDArray[np.float32]:
         return pixels[by : by + kept] if axis == 0 else pixels[:, by : by + kept]
 
-    total = shifted(last // 2) * weights[last // 2]
+    total: npt.NDArray[np.float32] = shifted(last // 2) * weights[last // 2]
     both = np.empty_like(total)
     for tap in range(last // 2):
         np.add(shifted(tap), shifted(last - tap), out=both)

@@ -209,7 +209,7 @@ def angles(name: str, value: Any) -> tuple[float, float]:
     if is_number(value):
         if not 0 <= value < math.inf:
             raise ValueError(f"{name} must be 0 or more where it is one number, not {value!r}")
-        return -float(value), float(value)
+        return 0.0 - value, float(value)
     low, high = pair(name, value)
     if not -math.inf < low <= high < math.inf:
         raise ValueError(f"{name} must be (min, max) with min ≤ max, not {value!r}")
