@@ -139,8 +139,8 @@ def sizes() -> list[Image.Image]:
     flat = Image.new("RGB", (17, 5), (200, 0, 9))
     full = Image.fromarray(rng().integers(0, 256, (60, 90, 3), np.uint8))
     images = [noise, full, dull, flat]
-    for size in ((1, 1), (2, 2), (3, 3), (1, 7), (7, 1), (16, 3), (31, 4)):
-        images.append(noise.resize(size))
+    small = ((1, 1), (2, 2), (3, 3), (1, 7), (7, 1), (16, 3), (31, 4))
+    images += [noise.resize(size) for size in small]
     return images + [image.convert("L") for image in images]
 
 
