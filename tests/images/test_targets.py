@@ -224,6 +224,17 @@ def test_what_was_turned_is_within_its_box(
             np.testing.assert_allclose(boxes[0], seen, atol=2)
 
 
+def test_of_a_box_what_was_cut_off_is_not_turned() -> None:
+    """The box of the rest is smaller than that of the whole, cut off: what was cut off is turned nowhere."""
+    image, turn = np.zeros((100, 100), np.uint8), Turn()
+    for seed in range(20):
+        boxes = np.array([[0, 0, 45, 100.0], [20, 40, 90, 50]])
+        rest = np.array([[0, 0, 15, 40.0], [0, 10, 40, 20]])
+        _, both = augment.Compose([augment.CenterCrop(40), turn])(image, boxes=boxes, rng=rng(seed))
+        _, alone = augment.Compose([turn])(image[:40, :40], boxes=rest, rng=rng(seed))
+        np.testing.assert_allclose(both, alone, atol=1e-9)
+
+
 def written(corners: npt.NDArray[Any], box_format: str, relative: bool, size: Any) -> Any:
     """Return boxes in another format, by the definitions of the formats."""
     left, top, right, bottom = corners.T
@@ -396,7 +407,7 @@ def test_a_change_that_is_called_twice_for_one_sample_is_refused() -> None:
 
 def test_dict_samples() -> None:
     change = augment.Compose([CROP, brighter, augment.RandomHorizontalFlip()])
-    sample = {
+    sample: dict[str, Any] = {
         "image": numbered(),
         "classes": numbered(np.int32),
         "boxes": np.array([[1, 2, 20, 20], [30, 20, 3, 3]], np.float32),
@@ -420,11 +431,30 @@ def test_dict_samples() -> None:
     for name, wanted in {"image": image, "classes": mask, "boxes": boxes, "area": area}.items():
         np.testing.assert_array_equal(made[name], wanted)
     assert (made["label"], made["file"]) == (label, "x.png")
+    as_pillow = {"image": Image.fromarray(sample["image"]), "mask": palette_image(numbered())}
+    pictures = change.on(image="image", mask="mask")(as_pillow, rng=rng(4))
+    np.testing.assert_array_equal(pictures["image"], image)
+    np.testing.assert_array_equal(pictures["mask"], mask)
     only = change.on(image="image")(sample, rng=rng(4))
     np.testing.assert_array_equal(only["image"], image)
     assert only["boxes"] is sample["boxes"]
     with pytest.raises(KeyError, match=r"no field 'boxes'; it has"):
         fn({"image": numbered(), "classes": numbered()}, rng=rng())
+
+
+def test_a_source_of_dicts_is_changed_sample_by_sample() -> None:
+    images = np.stack([numbered()] * 6)
+    fields = {"image": images, "mask": images.astype(np.int64), "number": np.arange(6)}
+    change = augment.Compose([Nearest(CROP), brighter, augment.RandomHorizontalFlip()])
+    source = rb.ArrayDataSource(fields).map_samples(change.on(image="image", mask="mask"))
+    (whole,) = rb.Loader(source, 6, shuffle=3)
+    assert [whole[name].shape for name in fields] == [(6, 20, 24), (6, 20, 24), (6,)]
+    assert not np.array_equal(whole["mask"][0], whole["mask"][1])
+    with rb.ThreadPool(2) as pool:
+        parts = list(rb.Loader(source, 4, shuffle=3, pool=pool))
+    for name in fields:
+        joined = np.concatenate([part[name] for part in parts])
+        np.testing.assert_array_equal(joined, whole[name])
 
 
 @pytest.mark.parametrize(

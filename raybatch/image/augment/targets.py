@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from raybatch.checks import one_of
 from raybatch.image.augment.boxes import (
@@ -31,13 +32,14 @@ class Targets:
     """How what belongs to an image is written, and what becomes of that which its image shows no more.
 
     `box_format` is "xyxy" (left, top, right, bottom), "xywh" (left, top, width, height) or "cxcywh" (centre, width, height). Boxes
-    and keypoints are in pixels, of which the first has its centre at (0.5, 0.5), or, if `relative`, in parts of the image's width
-    and height. A box of which less than `min_visible`, a share of its area, is left in the image is dropped, and its labels with
-    it; one of which nothing is left always is.
+    and keypoints are places in the plane of the image, in pixels: (0, 0) is its upper left corner, (0.5, 0.5) the centre of its
+    first pixel. If `relative`, they are parts of its width and height. (Where torchvision flips keypoints, it takes them for numbers
+    of pixels, half a pixel less.)
 
-    `mask_fill` is the class where the result reaches beyond the image. None is 255, and 0 (no object) in masks of bools and in
-    (k, H, W), one mask for each of k objects. `flip_pairs` are the numbers of keypoints that change places in a mirror image, such
-    as ((1, 2), (3, 4)) of the left and the right eye and ear.
+    A box of which the image shows less than `min_visible`, a share of its area, is dropped, and its labels with it; so is one of
+    which it shows nothing. `mask_fill` is the class where the result reaches beyond the image. None is 255, and 0 (no object) in
+    masks of bools and in (k, H, W), one mask for each of k objects. `flip_pairs` are the numbers of keypoints that change places
+    in a mirror image, such as ((1, 2), (3, 4)) of the left and the right eye and ear.
     """
 
     box_format: str = "xyxy"
@@ -98,7 +100,8 @@ def _rows(values: Any, kept: Any, count: int) -> Any:
 class OnFields:
     """`change` for samples that are dicts: `on(sample, rng=rng)` returns the sample with its image and what belongs to it changed.
 
-    `fields` has the names in the sample of "image" and of what KINDS names; those of labels may be several.
+    `fields` has the names in the sample of "image" and of what KINDS names; those of labels may be several. Pillow images come out
+    as arrays, which can be stacked.
     """
 
     change: Any
@@ -113,7 +116,8 @@ class OnFields:
             if isinstance(names, tuple):
                 result.update(zip(names, changed[kind], strict=True))
             else:
-                result[names] = changed[kind]
+                is_image = isinstance(changed[kind], Image.Image)
+                result[names] = np.array(changed[kind]) if is_image else changed[kind]
         return result
 
 

@@ -27,6 +27,9 @@ Change: TypeAlias = Callable[..., Any]
 Paint: TypeAlias = Callable[[Image.Image], Image.Image]
 
 
+_AS_BY_DEFAULT = Targets()
+
+
 class Transform(ABC):
     """A change of one image: `transform(image, rng=rng)`, of the same kind as `image`.
 
@@ -85,7 +88,8 @@ class Transform(ABC):
     ) -> Any:
         given = {"mask": mask, "boxes": boxes, "labels": labels, "keypoints": keypoints}
         given = {kind: value for kind, value in given.items() if value is not None}
-        result = self.together({"image": image, **given}, Targets(**settings), rng)
+        targets = Targets(**settings) if settings else _AS_BY_DEFAULT
+        result = self.together({"image": image, **given}, targets, rng)
         return tuple(result.values()) if given else result["image"]
 
     def on(
@@ -101,7 +105,7 @@ class Transform(ABC):
         """Return this change for samples that are dicts, by the names of their fields: `source.map_samples(change.on(image="image"))`.
 
         `labels` may be several names. `settings` are those of `Targets`. What it returns is called as `fn(sample, rng=rng)`, and
-        returns a dict of the same fields.
+        returns a dict of the same fields; Pillow images become arrays.
         """
         fields = {
             "image": image,
