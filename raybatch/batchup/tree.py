@@ -14,6 +14,7 @@ import numpy as np
 
 from raybatch.batchup.batch_map import ProgressFunc, batch_map_concat, batch_map_mean
 from raybatch.batchup.nested import to_indices, to_rows
+from raybatch.collation import Setting
 from raybatch.making import Request, make
 from raybatch.order import (
     NO_KEYS,
@@ -104,13 +105,16 @@ class AbstractDataSource(DataSource):
         """
         return MapDataSource(self, fn, rng)
 
-    def map_samples(self, fn: Callable[..., Any]) -> SampleMapDataSource:
+    def map_samples(
+        self, fn: Callable[..., Any], collate: Setting = "stack"
+    ) -> SampleMapDataSource:
         """Return a source whose samples are `fn(*sample, rng=generator)` of tuples, `fn(sample, rng=generator)` of dicts.
 
-        `fn` returns a sample of any structure; see `SampleMapDataSource`. The NumPy generator is keyed by (seed, epoch, sample index), so the result does not depend on the
-        batch size, the worker or the rank. TypeError for a source without random access.
+        `fn` returns a sample of any structure, and `collate` says how its fields are batched; see `SampleMapDataSource`. The NumPy
+        generator is keyed by (seed, epoch, sample index), so the result does not depend on the batch size, the worker or the rank.
+        TypeError for a source without random access.
         """
-        return SampleMapDataSource(self, fn)
+        return SampleMapDataSource(self, fn, collate)
 
     def batch_map_concat(
         self,

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
 
-from raybatch.arrays import stack_samples
+from raybatch.collation import Setting, checked_setting, collated
 from raybatch.order import Cursor, RandomKeys, Rows, Shuffle
 from raybatch.sources.batch import Batch, batch_length, batch_row, called
 from raybatch.sources.ledger import BadSample
 from raybatch.sources.returned import returned_batch, returned_sample
-from raybatch.sources.source import DataSource, check_source, has_equal_lengths
+from raybatch.sources.source import DataSource, check_source, has_equal_lengths, sample_name
+from raybatch.structure import members
 
 
 class MapDataSource(DataSource):
@@ -78,12 +79,17 @@ class SampleMapDataSource(MapDataSource):
     """Gives `fn(*sample, rng=generator)` for each sample of `source` that is a tuple, and `fn(sample, rng=generator)` for others.
 
     Made by `source.map_samples(fn)`. The generator is keyed by (seed, epoch, sample index). `fn` returns a tuple, NamedTuple, dict
-    or dataclass, nested or not; each of its members is stacked over the samples: arrays of one shape and numbers to an array,
-    anything else, such as Pillow images, to a list. ReturnError for anything else, or for other members than another sample has.
+    or dataclass, nested or not, and `collate` says how each of its fields is batched: by name or number, or one way for all. With
+    "stack" arrays of one shape and numbers become an array, and anything else, such as a Pillow image, a list; the others are "list",
+    `rb.Pad(...)` and `rb.Ragged()`. ReturnError for anything else, for other members than another sample has, and for fields that
+    cannot be batched so.
     """
 
-    def __init__(self, source: DataSource, fn: Callable[..., Any]) -> None:
+    def __init__(
+        self, source: DataSource, fn: Callable[..., Any], collate: Setting = "stack"
+    ) -> None:
         super().__init__(source, fn, rng=True)
+        self.collate = checked_setting(collate)
         if not has_equal_lengths(source):
             raise ValueError(
                 "the arrays of a composite with trim=False may differ in length, so its batches have no "
@@ -97,8 +103,10 @@ class SampleMapDataSource(MapDataSource):
         for row in range(batch_length(batch)):
             sample = called(self.fn, batch_row(batch, row), rng=keys.of_sample(*numbers[row]))
             samples.append(returned_sample(self.fn, sample, samples[0] if samples else sample))
-        stacked: Batch = stack_samples(samples)
-        return stacked
+        by_field = isinstance(self.collate, Mapping) or not samples
+        # A batch has fields, so one setting is that of each.
+        setting = self.collate if by_field else dict.fromkeys(members(samples[0]), self.collate)
+        return collated(samples, setting, lambda row: sample_name(self, rows, row))
 
 
 def unmapped(source: DataSource) -> DataSource:

@@ -44,6 +44,13 @@ def test_an_epoch_becomes_a_data_set(in_order: None) -> None:
         assert rb.stream_digest(batches) == rb.stream_digest(loader)
 
 
+def test_a_ragged_array_becomes_a_column_of_arrays(in_order: None) -> None:
+    boxes = [np.full((length, 4), length) for length in range(5)]
+    source = rb.ArrayDataSource({"boxes": rb.RaggedArray(boxes), "id": np.arange(5)})
+    rows = to_ray_data(rb.Loader(source, 2)).take_all()
+    assert [np.shape(row["boxes"]) for row in rows] == [box.shape for box in boxes]
+
+
 def test_a_data_set_becomes_a_source(in_order: None) -> None:
     data_set = ray.data.from_numpy(np.array_split(Y, 3))
     source = from_ray_data(data_set, ["data"], include_indices=True)

@@ -8,6 +8,6 @@ except ImportError as error:
     ) from error
 
 from raybatch.adapters.torch.samples import SampleDataset
-from raybatch.adapters.torch.to_torch import LoaderDataset, to_torch
+from raybatch.adapters.torch.to_torch import LoaderDataset, RaggedTensors, to_torch
 
-__all__ = ["LoaderDataset", "SampleDataset", "to_torch"]
+__all__ = ["LoaderDataset", "RaggedTensors", "SampleDataset", "to_torch"]
