@@ -1,4 +1,4 @@
-"""Random crops, flips and colours for training, each a function of the image and of `rng`.
+"""Random crops, warps and colours for training, policies of them, and mixed batches: each a function of what it changes and of `rng`.
 
 The names, parameters and distributions are those of torchvision's transforms for PIL images
 (https://pytorch.org/vision/stable/transforms.html); the draws are other draws. Randomness comes from the
