@@ -17,7 +17,7 @@ from PIL import Image, ImageMode
 
 from raybatch.checks import one_of
 from raybatch.image.kernel import Memory, usable_kernel
-from raybatch.image.view import Fill, Mirror, Scale, Size, View, Warp
+from raybatch.image.view import Fill, Mirror, Scale, Size, View
 
 Array: TypeAlias = npt.NDArray[np.uint8]
 
@@ -76,7 +76,7 @@ def image_of(pixels: Pixels, view: View) -> Image.Image:
         return as_image(pixels)
     if view.scale is not None or isinstance(pixels, Part):
         mode = _mode_of(pixels)
-        image = Image.new(mode, view.size, _colour(mode, view.fill))
+        image = Image.new(mode, view.size, colour(mode, view.fill))
         canvas = _canvas_of(image)
         if canvas is not None and write_view(pixels, view, canvas):
             if isinstance(pixels, Image.Image):
@@ -187,14 +187,6 @@ def reduced(image: Image.Image, view: View, gap: float) -> tuple[Image.Image, Vi
     )
 
 
-def warped(image: Image.Image, warp: Warp) -> Image.Image:
-    """Return `image` changed by `warp`, by Pillow."""
-    affine = len(warp.coefficients) == 6
-    method = Image.Transform.AFFINE if affine else Image.Transform.PERSPECTIVE
-    fill = _colour(image.mode, warp.fill)
-    return image.transform(warp.size, method, warp.coefficients, warp.resample, fillcolor=fill)
-
-
 def can_write(mode: str, view: View) -> bool:
     """Return whether `write_view` can write `view` of an image of `mode` that is an array."""
     kernel = usable_kernel()
@@ -220,7 +212,7 @@ def _region_of(image: Image.Image, view: View) -> Image.Image:
 
 
 def _on_canvas(image: Image.Image, view: View) -> Image.Image:
-    canvas = Image.new(image.mode, view.size, _colour(image.mode, view.fill))
+    canvas = Image.new(image.mode, view.size, colour(image.mode, view.fill))
     palette = image.getpalette() if image.palette else None
     if palette is not None:
         canvas.putpalette(palette)
@@ -244,7 +236,8 @@ def _unscaled(size: Size) -> Scale:
     return Scale(size, Image.Resampling.BOX, (0, 0, *size))
 
 
-def _colour(mode: str, fill: Fill) -> Fill:
+def colour(mode: str, fill: Fill) -> Fill:
+    """Return `fill` as Pillow takes it for an image of `mode`."""
     bands = len(ImageMode.getmode(mode).bands)
     return fill if isinstance(fill, tuple) or bands == 1 else (fill,) * bands
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
-from raybatch.image import augment, color_kernel
+from raybatch.image import augment, color_kernel, warp_kernel
 from raybatch.image.augment import levels, operations
 from raybatch.image.augment.levels import Recolored
 from raybatch.image.augment.own_numbers import own_generator
@@ -232,6 +232,28 @@ def test_a_kernel_with_other_pixels_is_not_used(monkeypatch: pytest.MonkeyPatch)
         color_kernel, "_hue_shifted_by_pillow", lambda image, steps: ImageOps.invert(image)
     )
     assert color_kernel._usable_library.__wrapped__() is None
+
+
+def test_bilinear_warps_have_pillows_pixels() -> None:
+    if warp_kernel._usable_library() is None:
+        pytest.skip("there is no kernel")
+    draws = rng()
+    for image in sizes():
+        for _ in range(12):
+            coefficients = draws.uniform(-1.5, 1.5, 6)
+            coefficients[2::3] = draws.uniform(-0.5, 1.0, 2) * image.size
+            # The depth of some is 0 or below within the image.
+            depths = draws.uniform(-2, 2, 2) / image.size
+            result = int(draws.integers(1, 150)), int(draws.integers(1, 70))
+            for of_warp in (coefficients, np.append(coefficients, depths)):
+                warp = Warp(result, tuple(of_warp.tolist()), Image.Resampling.BILINEAR, 77)
+                made, wanted = warp_kernel.warped(image, warp), warp_kernel._by_pillow(image, warp)
+                np.testing.assert_array_equal(np.asarray(made), np.asarray(wanted))
+    for whole in ((1, 0, 0, 0, 1, 0), (1, 0, 0.5, 0, 1, 0.5), (-1, 0, 90, 0, -1, 60)):
+        warp = Warp((90, 60), whole, Image.Resampling.BILINEAR)
+        image = Image.fromarray(PIXELS)
+        made, wanted = warp_kernel.warped(image, warp), warp_kernel._by_pillow(image, warp)
+        np.testing.assert_array_equal(np.asarray(made), np.asarray(wanted))
 
 
 def test_no_bits_are_black_and_no_other_mode_is_taken() -> None:

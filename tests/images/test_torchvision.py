@@ -20,8 +20,9 @@ from raybatch.image.augment.covering import blurred
 from raybatch.image.augment.operations import Canvas, done
 from raybatch.image.augment.own_numbers import own_generator
 from raybatch.image.augment.warping import affine, perspective, rotation
-from raybatch.image.resampling import RESAMPLING, warped
+from raybatch.image.resampling import RESAMPLING
 from raybatch.image.view import Warp
+from raybatch.image.warp_kernel import warped
 
 pytestmark = pytest.mark.torchvision
 torch = pytest.importorskip("torch", reason="compares with torchvision")

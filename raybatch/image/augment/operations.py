@@ -18,8 +18,8 @@ from raybatch.image.augment import levels
 from raybatch.image.augment.levels import Recolor, Recolored
 from raybatch.image.augment.transform import Paint
 from raybatch.image.augment.warping import affine, rotation
-from raybatch.image.resampling import warped
 from raybatch.image.view import Fill, Size, Step, Warp
+from raybatch.image.warp_kernel import warped
 
 _single = np.float32
 
