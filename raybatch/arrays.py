@@ -68,11 +68,10 @@ def as_numpy(value: Any) -> Any:
         return value
     if not hasattr(value, "detach"):
         return np.asarray(value)
-    tensor = value.detach().cpu()
     try:
-        return tensor.numpy(force=True)
+        return value.numpy(force=True)
     except TypeError:
-        return tensor
+        return value.detach().cpu()
 
 
 def takes_only_ints(array: Any) -> bool:

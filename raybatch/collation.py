@@ -32,12 +32,14 @@ class Pad:
     `longest` is that of the batch, or the next multiple of `multiple_of`. With `lengths` the field becomes a `Padded` of these values
     and the lengths, int64 `(n,)`; without, it is the array alone. With `axes=2` the first two axes may differ, as in images
     `(height, width, channels)`. Then both are padded, each to a multiple of `multiple_of`, and the lengths are `(n, 2)`.
+    `dtype` is that of the array; without, it is that of the samples.
     """
 
     value: complex = 0
     multiple_of: int | None = None
     lengths: bool = True
     axes: int = 1
+    dtype: npt.DTypeLike | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.value, (int, float, complex, np.generic)):
@@ -51,7 +53,7 @@ class Pad:
 class Ragged:
     """Collates arrays of unequal lengths `(length, *inner_shape)` to a `RaggedArray`.
 
-    `dtype` and `inner_shape` are those of `RaggedArray`. They matter for lists: a batch of empty lists alone does not tell what they hold.
+    `dtype` and `inner_shape` are those of `RaggedArray`. They matter for lists: empty lists alone do not tell what they would hold.
     """
 
     dtype: npt.DTypeLike | None = None
@@ -87,17 +89,17 @@ def collated(
 ) -> Any:
     """Return the batch of `samples`; `path` is that of the field which they are, in the batch.
 
-    Tuples, NamedTuples, dataclasses and mappings, nested to any depth, stay what they are, and each of their members is collated by itself.
-    So it is with a list, but that becomes a tuple: in a batch a list has a member for each sample. `setting` says how, for all
-    members or, as a dict, for those that it names; others are stacked.
+    Tuples, NamedTuples, dataclasses and mappings, nested to any depth, stay what they are, and each of their members is collated by
+    itself. So it is with a list, but that becomes a tuple: in a batch a list has a member for each sample. `setting` says how, for
+    all members or, as a dict, for those that it names; others are stacked.
 
     - "stack": arrays and tensors of one shape become one array, `(n, ...)`, and numbers one, `(n,)`. Tensors of a dtype that NumPy
       lacks, such as bfloat16, become a tensor. Texts, bytes, None, Pillow images and other objects are left in a list.
     - "list": a list of the samples, whatever they are; tensors in them become NumPy arrays.
     - `Pad(...)`: one padded array. `Ragged()`: a `RaggedArray`. A list of numbers is an array for both.
 
-    Of no samples it is an empty array padded or ragged, else an empty list. ReturnError names the field and two samples, by `name_of(row)`, that do
-    not go together: their shapes or members differ, or one is an array and the other is not.
+    Of no samples it is an empty array padded or ragged, else an empty list. ReturnError names the field and two samples, by
+    `name_of(row)`, that do not go together: their shapes or members differ, or one is an array and the other is not.
     """
     return _collated(list(samples), setting, _Field(path, name_of))
 
@@ -223,7 +225,7 @@ def _kind(sample: Any) -> Any:
 
 
 def _padded(samples: list[Any], pad: Pad, field: _Field) -> Any:
-    rows, dtype, inner_shape = field.fitting(samples, axes=pad.axes)
+    rows, dtype, inner_shape = field.fitting(samples, axes=pad.axes, dtype=pad.dtype)
     lengths = np.array([row.shape[: pad.axes] for row in rows], np.int64).reshape(-1, pad.axes)
     longest = lengths.max(axis=0, initial=0)
     if pad.multiple_of is not None:

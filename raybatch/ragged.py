@@ -19,8 +19,9 @@ class RaggedArray:
     """An array of `n` rows of unequal lengths: row i has shape `(length_i, *inner_shape)`, as the boxes `(k, 4)` of images have.
 
     `rows` are arrays or lists of numbers, or an Arrow array of lists, such as a column of Parquet. Rows must have one inner
-    shape and one kind of numbers. A row without any values takes those of the others. `dtype` and `inner_shape` say what they must be;
-    `inner_shape` is needed where no row has a value to tell it. ValueError or TypeError names the row that does not fit, or that is null.
+    shape and one kind of numbers. A row without any values takes those of the others. `dtype` and `inner_shape` say what they must
+    be; `inner_shape` is needed where no row has a value to tell it. ValueError or TypeError names the row that does not fit, or
+    that is null.
 
         boxes = RaggedArray([np.zeros((3, 4), np.float32), np.zeros((0, 4), np.float32)])
         boxes[0]            # a view of the first row, (3, 4)
@@ -169,7 +170,7 @@ def fitting_rows(
     empty = np.empty((0,) * axes + inner_shape, common)
     # An empty array has the dtype that a library gave it for want of values.
     fitting = [empty if array.shape == (0,) else array for array in arrays]
-    fitting = [array if array.size else array.astype(common, copy=False) for array in fitting]
+    fitting = [array if array.size else np.empty(array.shape, common) for array in fitting]
     return FittingRows(fitting, common, inner_shape)
 
 
@@ -193,7 +194,8 @@ def _unchanged(
     array: npt.NDArray[Any], dtype: npt.DTypeLike, name: Callable[[], str]
 ) -> npt.NDArray[Any]:
     """Return `array` as `dtype`; TypeError if that would change more than the precision of a value."""
-    cast = array.astype(dtype, copy=False)
+    with np.errstate(invalid="ignore"):  # of a NaN that becomes an integer
+        cast = array.astype(dtype, copy=False)
     if np.can_cast(array.dtype, dtype, "same_kind") or np.array_equal(cast, array):
         return cast
     raise TypeError(f"{name()} holds {array.dtype}, which dtype={np.dtype(dtype)} would change")
@@ -228,7 +230,7 @@ def _offsets(lengths: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
 def _arrow_parts(column: Any) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
     """Return the values of all lists of an Arrow array, `(total, *inner_shape)`, and the lengths of the lists, `(n,)`."""
     chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
-    chunks = [chunk for chunk in chunks if len(chunk)] or [pa.array([], column.type)]
+    chunks = chunks or [pa.array([], column.type)]
     parts = []
     row = 0
     for chunk in chunks:

@@ -134,13 +134,14 @@ class ArrayDataSource(RandomAccessDataSource):
     An array-like has `__len__`, and a `__getitem__` that takes an int or a 1-D integer array and returns one
     sample, or the batch of them as an array or list. NumPy arrays, memory maps, h5py and zarr data sets, columns of
     pandas, polars and Hugging Face data sets, and the accessors of `raybatch.accessors` all are; a map-style data set
-    is read through an `ItemAccessor`. A `RaggedArray` gives RaggedArrays. `indices`, `repeats`, `sampler`, `include_indices` and `exclude` are those of
+    is read through an `ItemAccessor`. `indices`, `repeats`, `sampler`, `include_indices` and `exclude` are those of
     `RandomAccessDataSource`; in a dict the indices are under the key "index".
 
-    Arrays of objects, and what is in a list in a column of a Hugging Face data set, are samples that are stacked: of one shape in an array,
-    strings and other objects in a list. `collate` says how fields are batched otherwise, in one way or as a dict by name or number:
-    {"boxes": "list"}, or `rb.Pad(...)` or `rb.Ragged()` in its place. It holds for the rows of any array-like, also for those
-    that an accessor gives in a list, and for the items of a data set; an `ItemAccessor` has a `collate` of its own.
+    `collate` says how a field becomes a batch: one way for all fields, or a dict by name or number, as {"boxes": "list"}; "stack",
+    `rb.Pad(...)` and `rb.Ragged()` are the other ways. It holds for the rows of any array-like and for the items of a data set; an
+    `ItemAccessor` has a `collate` of its own. A field without a setting is what its array-like gives: a `RaggedArray` gives
+    RaggedArrays, and a list of an accessor stays one. Only objects, in an array or in a list of a Hugging Face column, are stacked:
+    arrays and numbers to an array, strings and other objects to a list.
 
         images = ImageFileAccessor(paths, size=(64, 64))
         source = ArrayDataSource({"image": images, "label": labels})
@@ -250,7 +251,7 @@ class ArrayDataSource(RandomAccessDataSource):
 
 
 def _checked(data: Any, collate: Setting | None) -> tuple[Any, dict[Any, Setting]]:
-    """Return the fields in `data`, a list or a dict of array-likes, or the one data set that it is; and how fields are collated here."""
+    """Return the fields in `data`, a list or a dict of array-likes, or the one data set that it is; and the settings of fields."""
     if isinstance(data, Mapping):
         for name in data:
             if not isinstance(name, str):

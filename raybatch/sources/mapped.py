@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from raybatch.collation import Setting, checked_setting, collated
+from raybatch.foreign_randomness import ForeignRandomness
 from raybatch.order import Cursor, RandomKeys, Rows, Shuffle
 from raybatch.sources.batch import Batch, batch_length, batch_row, called
 from raybatch.sources.ledger import BadSample
@@ -23,10 +24,17 @@ class MapDataSource(DataSource):
     rows as each other, and that is the batch; a number or text is for the whole batch. ReturnError for anything else.
 
     With `rng` it is called with a further `rng=generator`, a NumPy generator keyed by (seed, epoch, batch number); TypeError
-    then for a source without random access.
+    then for a source without random access. `seed_globals` says whether `random`, `np.random`, torch and generators that `fn`
+    holds give other numbers for each batch, by the same key, and are afterwards as they were; see `ForeignRandomness`.
     """
 
-    def __init__(self, source: DataSource, fn: Callable[..., Batch], rng: bool = False) -> None:
+    def __init__(
+        self,
+        source: DataSource,
+        fn: Callable[..., Batch],
+        rng: bool = False,
+        seed_globals: bool = True,
+    ) -> None:
         check_source("source", source)
         if not callable(fn):
             raise TypeError(f"fn must be callable, not {fn!r}")
@@ -38,6 +46,7 @@ class MapDataSource(DataSource):
         self.children = (source,)
         self.fn = fn
         self.rng = rng
+        self.foreign = ForeignRandomness(fn, seed_globals)
 
     @property
     def source(self) -> Any:
@@ -55,7 +64,9 @@ class MapDataSource(DataSource):
 
     def read(self, rows: Rows, keys: RandomKeys) -> Batch:
         batch = self.children[0].read(rows, keys.under())
-        return self._mapped(batch, **({"rng": keys.of_batch()} if self.rng else {}))
+        rng = keys.of_batch()
+        with self.foreign.seeded(rng):
+            return self._mapped(batch, **({"rng": rng} if self.rng else {}))
 
     def _mapped(self, batch: Batch, **options: Any) -> Batch:
         """Return what `fn` makes of `batch`; ReturnError if that is no batch."""
@@ -82,13 +93,17 @@ class SampleMapDataSource(MapDataSource):
     or dataclass, nested or not, and `collate` says how each of its fields is batched: by name or number, or one way for all. With
     "stack" arrays of one shape and numbers become an array, and anything else, such as a Pillow image, a list; the others are "list",
     `rb.Pad(...)` and `rb.Ragged()`. ReturnError for anything else, for other members than another sample has, and for fields that
-    cannot be batched so.
+    cannot be batched so. `seed_globals` is as of `MapDataSource`, with the key of the sample.
     """
 
     def __init__(
-        self, source: DataSource, fn: Callable[..., Any], collate: Setting = "stack"
+        self,
+        source: DataSource,
+        fn: Callable[..., Any],
+        collate: Setting = "stack",
+        seed_globals: bool = True,
     ) -> None:
-        super().__init__(source, fn, rng=True)
+        super().__init__(source, fn, rng=True, seed_globals=seed_globals)
         self.collate = checked_setting(collate)
         if not has_equal_lengths(source):
             raise ValueError(
@@ -100,9 +115,12 @@ class SampleMapDataSource(MapDataSource):
         batch = self.children[0].read(rows, keys.under())
         numbers = self.children[0].sample_numbers(rows)
         samples: list[Any] = []
-        for row in range(batch_length(batch)):
-            sample = called(self.fn, batch_row(batch, row), rng=keys.of_sample(*numbers[row]))
-            samples.append(returned_sample(self.fn, sample, samples[0] if samples else sample))
+        with self.foreign.seeding() as seed:
+            for row in range(batch_length(batch)):
+                rng = keys.of_sample(*numbers[row])
+                seed(rng)
+                sample = called(self.fn, batch_row(batch, row), rng=rng)
+                samples.append(returned_sample(self.fn, sample, samples[0] if samples else sample))
         by_field = isinstance(self.collate, Mapping) or not samples
         # A batch has fields, so one setting is that of each.
         setting = self.collate if by_field else dict.fromkeys(members(samples[0]), self.collate)

@@ -37,6 +37,9 @@ MADE: dict[str, Callable[[], rb.RaggedArray]] = {
     "values and offsets": lambda: rb.RaggedArray.from_offsets(
         np.concatenate([np.ones((5, 2), np.float32), *ARRAYS, ARRAYS[0]]), [5, 7, 7, 8, 11]
     ),
+    "arrays, one of another dtype without values": lambda: rb.RaggedArray(
+        [array if len(array) else array.astype(np.complex64) for array in ARRAYS]
+    ),
     "list": lambda: rb.RaggedArray(arrow(pa.list_(PAIR))),
     "list of lists": lambda: rb.RaggedArray(arrow(pa.list_(pa.list_(FLOAT)))),
     "large list": lambda: rb.RaggedArray(arrow(pa.large_list(pa.large_list(FLOAT)))),
@@ -101,6 +104,11 @@ def test_one_row_is_a_view() -> None:
         ragged[np.array([0, 4])]
 
 
+def test_a_run_of_rows_is_a_view() -> None:
+    ragged = rb.RaggedArray(ARRAYS)
+    assert np.shares_memory(ragged[2:].values, ragged.values)
+
+
 def test_it_is_shown_by_its_shape() -> None:
     assert (
         repr(rb.RaggedArray(ARRAYS))
@@ -115,6 +123,7 @@ def test_without_values_it_is_what_was_asked_for() -> None:
         assert (len(ragged), ragged.values.shape, ragged.dtype) == (len(rows), (0, 4), np.int32)
     column = rb.RaggedArray(pa.array([[]], pa.list_(pa.list_(FLOAT))), inner_shape=(4,))
     assert column.values.shape == (0, 4)
+    assert len(rb.RaggedArray(pa.chunked_array([], pa.list_(FLOAT)))) == 0
     assert rb.RaggedArray([np.zeros((0, 4), np.int8)]).values.shape == (0, 4)
 
 

@@ -14,6 +14,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from raybatch.adapters.ahead import AheadLoader, as_it_is
 from raybatch.adapters.normalize import ImageLayout
+from raybatch.adapters.torch.writable_memory import writable_view
 from raybatch.loader import Loader
 from raybatch.memory import ReusedMemory
 from raybatch.ragged import RaggedArray
@@ -237,13 +238,4 @@ def _shareable(array: Any, writable: bool) -> Any:
         array = array.astype(array.dtype.newbyteorder("="))
     if any(stride < 0 for stride in array.strides) or (writable and not array.flags.writeable):
         return array.copy()
-    return array if array.flags.writeable else np.asarray(_SameMemory(array))
-
-
-class _SameMemory:
-    """Stands for the memory of a read-only array as if it were not: torch warns of those that are, in the process."""
-
-    def __init__(self, array: Any) -> None:
-        self._array = array  # which owns the memory
-        interface = array.__array_interface__
-        self.__array_interface__ = {**interface, "data": (interface["data"][0], False)}
+    return writable_view(array)

@@ -219,8 +219,15 @@ def flat(change: Change) -> tuple[Change, ...]:
     return tuple(part for transform in change.transforms for part in flat(transform))
 
 
-def made_by(change: Change, paint: Paint, image: Any) -> Any:
-    """Return what `paint`, a part of `change`, makes of `image`; TypeError if that is no image."""
+def made_by(
+    change: Change, paint: Paint, image: Any, begin: Callable[[], None] | None = None
+) -> Any:
+    """Return what `paint`, a part of `change`, makes of `image`; TypeError if that is no image.
+
+    `begin()` is called before a function of the program's own, which may draw from other generators than those of raybatch.
+    """
+    if begin is not None and isinstance(paint, _Own) and is_random(paint.function):
+        begin()
     made: Any = paint(image)
     if not isinstance(made, (Image.Image, np.ndarray)):
         raise TypeError(f"{change!r} must return an image, and returned {made!r}")
@@ -276,8 +283,20 @@ def _steps(
     own = own_generator(rng) if rng is not None and is_random(change) else rng
     if isinstance(change, Drawn):
         return change.steps(width, height, own)  # type: ignore[arg-type]
-    paint: Change = change.on_image if isinstance(change, Transform) else change
-    return [partial(paint, rng=own)]
+    if isinstance(change, Transform):
+        return [partial(change.on_image, rng=own)]  # type: ignore[arg-type]
+    return [_Own(change, own)]
+
+
+@dataclass(frozen=True)
+class _Own:
+    """A function of the program's own, with its numbers."""
+
+    function: Change
+    rng: np.random.Generator | None
+
+    def __call__(self, image: Image.Image) -> Any:
+        return self.function(image, rng=self.rng)
 
 
 def output_size(changes: Sequence[Change], size: tuple[int, int] | None) -> tuple[int, int] | None:
