@@ -119,11 +119,16 @@ def opened(file: IO[bytes], how: Decoding, *, as_array: bool) -> Iterator[Encode
             kind = image.format
             _check_pixels(image.size, how.max_pixels)
             yield Encoded(image, how)
-    except UnidentifiedImageError as error:
-        # Its message has the address of the file object in it.
-        raise ImageReadError(None, "UnidentifiedImageError: cannot identify image file") from error
     except Exception as error:
-        raise ImageReadError(kind, f"{type(error).__name__}: {error}") from error
+        raise read_error(kind, error) from error
+
+
+def read_error(kind: str | None, error: Exception) -> ImageReadError:
+    """Return what `error` means: that an image of the format `kind`, if that is known, cannot be read."""
+    if isinstance(error, UnidentifiedImageError):
+        # Its message has the address of the file object in it.
+        return ImageReadError(None, "UnidentifiedImageError: cannot identify image file")
+    return ImageReadError(kind, f"{type(error).__name__}: {error}")
 
 
 def _opened_jpeg(file: IO[bytes], how: Decoding) -> EncodedJpeg | None:
@@ -182,6 +187,11 @@ class EncodedJpeg:
         self._how = how
         self._orientation = orientation_of(header) if how.is_turned else 1
         self.size: Size = _as_seen((header.width, header.height), self._orientation)
+
+    @property
+    def nbytes(self) -> int:
+        """The size of the file."""
+        return len(self._data)
 
     def pixels(self, view: View) -> tuple[Pixels, View]:
         """Return the image, decoded, and the view of it; an array is valid until this thread decodes another."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +30,7 @@ from raybatch.image.augment.transform import (
     made_by,
     output_size,
 )
-from raybatch.image.decoding import Colour, Decoding, opened
+from raybatch.image.decoding import Colour, Decoding, EncodedJpeg, opened, read_error
 from raybatch.image.pixels import BoundLayout
 from raybatch.image.resampling import filter_name
 from raybatch.image.viewed import Viewed
@@ -41,6 +41,23 @@ TRUNCATED = ("error", "fill")
 
 # Those that images come in. None of them starts a program to be decoded, as EPS does.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
+
+
+class Begun(NamedTuple):
+    """A JPEG of `nbytes` bytes whose header has been read, and of which it is known what is to be taken."""
+
+    viewed: Viewed
+    nbytes: int
+    layout: BoundLayout
+    out: npt.NDArray[Any]
+
+    def finish(self) -> None:
+        """Decode it; errors as of `ImageReader.read_into`."""
+        try:
+            with stage("decode"):
+                self.viewed.write(self.layout, self.out)
+        except Exception as error:
+            raise read_error("JPEG", error) from error
 
 
 @dataclass(frozen=True)
@@ -136,8 +153,23 @@ class ImageReader:
 
         There may be no Pillow image of that size, nor any copy of the pixels.
         """
+        begun = self.begin(file, layout, out, rng)
+        if begun is not None:
+            begun.finish()
+
+    def begin(
+        self,
+        file: IO[bytes],
+        layout: BoundLayout,
+        out: npt.NDArray[Any],
+        rng: np.random.Generator | None = None,
+    ) -> Begun | None:
+        """Begin what `read_into` does; return what finishes it without the file, or None if it is done."""
         with self._viewed(file, rng, as_array=True) as viewed:
+            if isinstance(viewed.source, EncodedJpeg):
+                return Begun(viewed, viewed.source.nbytes, layout, out)
             viewed.write(layout, out)
+        return None
 
     @contextmanager
     def _viewed(

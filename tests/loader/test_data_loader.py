@@ -6,6 +6,7 @@ import gc
 import json
 import os
 import pickle
+import random
 import signal
 import threading
 import time
@@ -116,6 +117,10 @@ USES: dict[str, Callable[[], tuple[Any, dict[str, Any]]]] = {
     "tensor data set": lambda: (
         torch_data.TensorDataset(torch.arange(60.0).reshape(20, 3), torch.arange(20)),
         {"batch_size": 8, "shuffle": True},
+    ),
+    "large": lambda: (
+        torch_data.TensorDataset(torch.rand(12, 300_000, generator=generator())),
+        {"batch_size": 4, "shuffle": True},
     ),
     "split": lambda: (
         torch_data.random_split(Numbers(), [0.5, 0.5], generator())[1],
@@ -306,6 +311,28 @@ def test_paths_of_a_data_set_may_be_relative(
         (tmp_path / name / "0.txt").write_text(name)
         monkeypatch.chdir(tmp_path / name)
         assert list(loader) == [[name]]
+
+
+class Drawing(Numbers):
+    """Samples that are drawn from all generators of the process."""
+
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        return index, random.random(), np.random.rand(), torch.rand(())
+
+
+def test_what_samples_draw_is_theirs_whoever_reads_them(actors: rb.RayActorPool) -> None:
+    def epochs(batch_size: int, workers: rb.RayActorPool) -> list[Any]:
+        options = {"shuffle": True, "generator": generator()}
+        loader = DataLoader(Drawing(20), batch_size, pool=workers, **options)
+        return [torch.cat([torch.stack(batch, 1) for batch in loader]) for _ in range(2)]
+
+    first, second = epochs(4, actors)
+    assert len({*first[:, 1:].flatten().tolist()}) == 60
+    assert not {*first[:, 1].tolist()} & {*second[:, 1].tolist()}
+    with rb.RayActorPool(1, num_cpus_per_actor=0) as one:
+        again = epochs(5, one)
+    assert torch.equal(again[0], first)
+    assert torch.equal(again[1], second)
 
 
 class Failing(Numbers):

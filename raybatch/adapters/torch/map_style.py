@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch.utils.data import default_collate
-from torch.utils.data._utils import (
-    worker as worker_module,
-)  # there is no public way to say which worker a process is
+from torch.utils.data._utils import worker as worker_module
+from torch.utils.data._utils.collate import collate, collate_tensor_fn, default_collate_fn_map
 
+from raybatch.memory import empty_batch
 from raybatch.order import RandomKeys, Rows
 from raybatch.sources import DataSource
 
@@ -43,15 +43,26 @@ class MapStyleSource(DataSource):
 
     def read(self, rows: Rows, keys: RandomKeys) -> Any:
         """Return the batch of the indices in `rows`."""
-        return self._collated(self._samples(rows.indices))
+        return self._collated(self._samples(rows, keys))
 
-    def _samples(self, indices: Any) -> Any:
-        """Return the samples at `indices`, read as PyTorch's fetcher reads them."""
-        if not self.is_batched:
-            return self.dataset[indices]
-        if getattr(self.dataset, "__getitems__", None):
-            return self.dataset.__getitems__(indices)
-        return [self.dataset[index] for index in indices]
+    def _samples(self, rows: Rows, keys: RandomKeys) -> Any:
+        """Return the samples at the indices in `rows`, read as PyTorch's fetcher reads them."""
+        ((_, indices, position),) = rows.parts
+        is_whole = not self.is_batched or getattr(self.dataset, "__getitems__", None)
+        if is_whole:
+            self._seed(keys, position)
+            return self._whole(indices)
+        samples = []
+        for row, index in enumerate(indices):
+            self._seed(keys, position + row)
+            samples.append(self.dataset[index])
+        return samples
+
+    def _whole(self, indices: Any) -> Any:
+        return self.dataset.__getitems__(indices) if self.is_batched else self.dataset[indices]
+
+    def _seed(self, keys: RandomKeys, position: Any) -> None:
+        """Do nothing: the generators of this process are the program's."""
 
     def _collated(self, samples: Any) -> Any:
         return self.collate_fn(samples)
@@ -80,11 +91,15 @@ class _SentSource(MapStyleSource):
             if not self._is_begun:
                 # As in PyTorch's workers: there are as many of them as the user wants busy CPUs.
                 torch.set_num_threads(1)
-                _seed_generators(keys.seed + worker_id)
+                _seed_generators(keys.seed + worker_id)  # for what `worker_init_fn` draws
                 if self.worker_init_fn is not None:
                     self.worker_init_fn(worker_id)
                 self._is_begun = True
             return packed(super().read(rows, keys))
+
+    def _seed(self, keys: RandomKeys, position: Any) -> None:
+        """Seed the generators of this process for the sample at `position` of the epoch, whoever reads it, and how often."""
+        _seed_generators(int(keys.of_sample(int(position)).integers(2**63)))
 
     def _collated(self, samples: Any) -> Any:
         if self.collate_fn is not default_collate:
@@ -92,7 +107,9 @@ class _SentSource(MapStyleSource):
         # Called in a worker, it makes tensors in new shared memory, from which they would be copied once more.
         info, worker_module._worker_info = worker_module._worker_info, None
         try:
-            return super()._collated(samples)
+            return collate(
+                samples, collate_fn_map={**default_collate_fn_map, torch.Tensor: _stacked}
+            )
         finally:
             worker_module._worker_info = info
 
@@ -116,6 +133,16 @@ class _SentSource(MapStyleSource):
             worker_module._worker_info = None
 
 
+def _stacked(tensors: Any, *, collate_fn_map: Any = None) -> Any:
+    """Return the stack of `tensors`, as `default_collate` makes it, in memory that the worker uses again."""
+    first = tensors[0]
+    is_plain = type(first) is torch.Tensor and first.layout is torch.strided
+    if not is_plain or first.is_nested or first.requires_grad or not first.nbytes:
+        return collate_tensor_fn(tensors, collate_fn_map=collate_fn_map)
+    memory = torch.from_numpy(empty_batch((len(tensors) * first.nbytes,), np.uint8))
+    return torch.stack(tensors, 0, out=memory.view(first.dtype).view(len(tensors), *first.shape))
+
+
 def received(batch: Any) -> Any:
     """Return the batch that a worker, in this process or another, has read."""
     from raybatch.adapters.torch.ray_tensors import Packed, unpacked
@@ -124,10 +151,9 @@ def received(batch: Any) -> Any:
 
 
 def _seed_generators(seed: int) -> None:
-    """Seed the generators of this process as PyTorch's workers are: they are for `worker_init_fn`."""
     random.seed(seed)
     np.random.seed(seed % 2**32)
-    torch.manual_seed(seed)
+    torch.default_generator.manual_seed(seed)  # without those of GPUs, which take time
 
 
 def _sent(state: Any) -> _SentSource:
