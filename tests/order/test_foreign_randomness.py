@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
@@ -28,6 +29,16 @@ from tests import drawing
 from tests.sample_sources import numbers
 
 COUNT = 24
+
+
+@pytest.fixture(autouse=True)
+def threads_end() -> Iterator[None]:
+    """What is late is made twice, and the second time may draw when the loop is over: a test ends with the threads of its pools."""
+    before = set(threading.enumerate())
+    yield
+    for thread in set(threading.enumerate()) - before:
+        if re.fullmatch(r"raybatch-\d+", thread.name):
+            thread.join()
 
 
 def torch_or_none() -> Any:
@@ -121,11 +132,12 @@ def test_a_sample_has_the_same_numbers_wherever_it_is_made(
     source = SOURCES[kind](photos)
     expected = by_sample(rb.Loader(source, 5, shuffle=3))
     assert len(set(expected.values())) >= COUNT - (2 if kind == "transforms" else 0)
-    for pool in (rb.ThreadPool(3), actors):
-        loader = rb.Loader(source, 4, shuffle=3, pool=pool)
-        assert by_sample(loader) == expected
-        other_epoch = by_sample(loader)
-        assert sum(other_epoch[number] == expected[number] for number in expected) <= 2
+    with rb.ThreadPool(3) as threads:
+        for pool in (threads, actors):
+            loader = rb.Loader(source, 4, shuffle=3, pool=pool)
+            assert by_sample(loader) == expected
+            other_epoch = by_sample(loader)
+            assert sum(other_epoch[number] == expected[number] for number in expected) <= 2
     first = rb.Loader(source, 3, shuffle=3)
     head = by_sample(islice(first, 3))
     resumed = rb.Loader(source, 7, shuffle=3)
@@ -138,9 +150,10 @@ def test_a_batch_has_the_same_numbers_wherever_it_is_made(actors: rb.RayActorPoo
     serial = rb.Loader(source, 6, shuffle=3)
     digest = rb.stream_digest(serial)
     assert rb.stream_digest(serial) != digest
-    for pool in (rb.ThreadPool(3), actors):
-        loader = rb.Loader(source, 6, shuffle=3, pool=pool)
-        assert rb.stream_digest(loader) == digest
+    with rb.ThreadPool(3) as threads:
+        for pool in (threads, actors):
+            loader = rb.Loader(source, 6, shuffle=3, pool=pool)
+            assert rb.stream_digest(loader) == digest
 
 
 def test_albumentations_has_the_same_numbers_wherever_it_runs(
@@ -158,8 +171,9 @@ def test_albumentations_has_the_same_numbers_wherever_it_runs(
     source = rb.ArrayDataSource([np.arange(COUNT), images]).map_samples(changed)
     expected = by_sample(rb.Loader(source, 5))
     assert by_sample(rb.Loader(source, 5)) == expected
-    for pool in (rb.ThreadPool(2), actors):
-        assert by_sample(rb.Loader(source, 4, pool=pool)) == expected
+    with rb.ThreadPool(2) as threads:
+        for pool in (threads, actors):
+            assert by_sample(rb.Loader(source, 4, pool=pool)) == expected
 
 
 def states() -> list[Any]:
@@ -372,7 +386,6 @@ def test_code_that_loads_batches_itself_waits_for_nobody() -> None:
     with rb.ThreadPool(2) as one, rb.ThreadPool(2) as other:
         assert outer(None, other) == expected
         assert outer(one, other) == expected
-    # A batch that was late has been made twice, and the second time may not be over.
     for thread in set(threading.enumerate()) - threads:
         thread.join()
     assert states() == before
