@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from raybatch.accessors import ImageFileAccessor, NonUniformImageFileAccessor, find_images
+from raybatch.cli.drawn_targets import coco_boxes, mask_paths
 from raybatch.cli.options import CannotRunError
 from raybatch.cli.output import Output
 from raybatch.cli.photos import make_photos
-from raybatch.cli.targets import coco_boxes, mask_paths
 from raybatch.image.augment.presets import PRESETS
 from raybatch.sources import ArrayDataSource
 from raybatch.stores.listing import all_classes, class_of, numbered

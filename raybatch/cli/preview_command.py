@@ -15,10 +15,10 @@ from rich.text import Text
 
 from raybatch.cli import options
 from raybatch.cli.class_names import classes_option
+from raybatch.cli.drawn_targets import Shown
 from raybatch.cli.labelled_folder import folder_source
 from raybatch.cli.out_paths import picture
 from raybatch.cli.output import Output, listed
-from raybatch.cli.targets import Shown
 from raybatch.image import contact_sheet
 from raybatch.loader import Loader
 from raybatch.making import BadSamples

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,12 +39,12 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def sheet(folder: Path, width: int, height: int, out: str = "preview.png") -> np.ndarray:
+def sheet(folder: Path, width: int, height: int, out: str = "preview.png") -> Any:
     with Image.open(folder / out) as page:
         return np.asarray(page)[MARGIN : MARGIN + height, MARGIN : MARGIN + width].astype(int)
 
 
-def extent(found: np.ndarray) -> tuple[int, int, int, int]:
+def extent(found: Any) -> tuple[int, int, int, int]:
     rows, columns = np.nonzero(found)
     return columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
 

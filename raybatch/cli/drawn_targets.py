@@ -65,6 +65,6 @@ class Shown:
         given = dict(zip(self.names, rest, strict=True))
         if self.augment is not None:
             changed = self.augment(image, rng=rng, **given)
-            image, *rest = changed if given else (changed,)
-        drawn = overlay(image, **dict(zip(self.names, rest, strict=True))) if given else image
-        return index, drawn, label
+            image, *moved = changed if given else (changed,)
+            given = dict(zip(self.names, moved, strict=True))
+        return index, overlay(image, **given) if given else image, label
