@@ -202,7 +202,7 @@ class ImageReader:
         if first == len(parts):
             return self, None
         fixed = Compose(parts[:first]) if first else None
-        return replace(self, transform=fixed), self._as_read(Compose(parts[first:]))
+        return replace(self, transform=fixed), _as_read(self, Compose(parts[first:]))
 
     @cached_property
     def dtype(self) -> np.dtype[Any]:
@@ -220,11 +220,10 @@ class ImageReader:
         """All that happens to an image: the scaling to `size`, and the parts of `transform`."""
         parts = () if self.size is None else (FITS[self.fit](self.size, self.resample),)
         return flat(
-            self._as_read(Compose((*parts, *(() if self.transform is None else (self.transform,)))))
+            _as_read(
+                self, Compose((*parts, *(() if self.transform is None else (self.transform,))))
+            )
         )
-
-    def _as_read(self, change: Change) -> Change:
-        return for_masks(change, self.mask_fill) if self.mask else change
 
     @cached_property
     def _foreign(self) -> ForeignRandomness:
@@ -243,6 +242,10 @@ class ImageReader:
             self.truncated,
             self.mask,
         )
+
+
+def _as_read(reader: ImageReader, change: Change) -> Change:
+    return for_masks(change, reader.mask_fill) if reader.mask else change
 
 
 def _made_by(begin: Callable[[], None], change: Change, paint: Paint, image: Any) -> Any:
