@@ -202,7 +202,10 @@ class ImageReader:
         if first == len(parts):
             return self, None
         fixed = Compose(parts[:first]) if first else None
-        return replace(self, transform=fixed), self._as_read(Compose(parts[first:]))
+        rest = Compose(parts[first:])
+        return replace(self, transform=fixed), for_masks(
+            rest, self.mask_fill
+        ) if self.mask else rest
 
     @cached_property
     def dtype(self) -> np.dtype[Any]:
@@ -218,13 +221,10 @@ class ImageReader:
     @cached_property
     def _changes(self) -> tuple[Change, ...]:
         """All that happens to an image: the scaling to `size`, and the parts of `transform`."""
-        parts = () if self.size is None else (FITS[self.fit](self.size, self.resample),)
-        return flat(
-            self._as_read(Compose((*parts, *(() if self.transform is None else (self.transform,)))))
-        )
-
-    def _as_read(self, change: Change) -> Change:
-        return for_masks(change, self.mask_fill) if self.mask else change
+        parts = () if self.transform is None else flat(self.transform)
+        if self.size is not None:
+            parts = (FITS[self.fit](self.size, self.resample), *parts)
+        return flat(for_masks(Compose(parts), self.mask_fill)) if self.mask else parts
 
     @cached_property
     def _foreign(self) -> ForeignRandomness:
