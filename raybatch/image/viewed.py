@@ -16,10 +16,10 @@ from raybatch.image.resampling import (
     image_of,
     margins,
     size_of,
-    warped,
     write_view,
 )
 from raybatch.image.view import Size, Step, View, Warp
+from raybatch.image.warp_kernel import warped
 from raybatch.stages import stage
 
 
