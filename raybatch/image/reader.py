@@ -218,12 +218,10 @@ class ImageReader:
     @cached_property
     def _changes(self) -> tuple[Change, ...]:
         """All that happens to an image: the scaling to `size`, and the parts of `transform`."""
-        parts = () if self.size is None else (FITS[self.fit](self.size, self.resample),)
-        return flat(
-            _as_read(
-                self, Compose((*parts, *(() if self.transform is None else (self.transform,))))
-            )
-        )
+        parts = () if self.transform is None else flat(self.transform)
+        if self.size is not None:
+            parts = (FITS[self.fit](self.size, self.resample), *parts)
+        return flat(_as_read(self, Compose(parts)))
 
     @cached_property
     def _foreign(self) -> ForeignRandomness:
