@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from typing import Any, NamedTuple
 
 from raybatch.loader import Loader
 from raybatch.loader.iterator import ended_early
+from raybatch.notices import tell
 from raybatch.sources import Batch
 from raybatch.structure import map_leaves
 
@@ -44,6 +46,9 @@ class AheadLoader:
         self.position: dict[str, Any] | None = None
         # Weak, so that what was prepared for a loop is gone as soon as the loop is left.
         self._iterator: weakref.ref[_AheadIterator] | None = None
+        # What is added to a number of `set_epoch`, and whether a loop has received anything since the state was loaded.
+        self._first_epoch = 0
+        self.has_begun = False
 
     def __len__(self) -> int:
         """Return the number of batches of the current epoch for this rank; TypeError if it has no end."""
@@ -64,6 +69,35 @@ class AheadLoader:
         """Go on where the loader was that gave `state`; see `Loader.load_state_dict`."""
         self._close_iterator()
         self.loader.load_state_dict(state)
+        self.position, self.has_begun = None, False
+
+    def set_epoch(self, epoch: int) -> None:
+        """Make `epoch` the one that the next iteration gives, from its first batch.
+
+        Where a state was loaded into it or its loader, the loader goes on there whatever lower number is given, and later numbers are
+        counted from that one: frameworks such as Accelerate count from 0 in each process, and tell at each loop how many
+        they have seen to the end. `loader.set_epoch` takes every number as it is.
+        """
+        number = operator.index(epoch)
+        self._close_iterator()
+        if not self.has_begun:
+            self._first_epoch = max(0, self.loader.epoch - number)
+        number += self._first_epoch
+        left_after = self.loader.batches_received if self.has_begun else 0
+        if left_after and number == self.loader.epoch - 1:
+            tell(
+                f"epoch {number} begins again, which was left after {left_after} batches, since set_epoch({epoch}) was called again; "
+                "if every loop is left there, what follows is never seen. With Loader(batches_per_epoch=) an epoch ends there, and "
+                "the next one goes on",
+                "an epoch begins again",
+            )
+        self.loader.set_epoch(number)
+        self.position = None
+
+    def skip(self, batches: int) -> None:
+        """Leave out the next `batches` batches; see `Loader.skip`."""
+        self._close_iterator()
+        self.loader.skip(batches)
         self.position = None
 
     def _close_iterator(self) -> None:
@@ -86,7 +120,6 @@ class _AheadIterator:
         self._held: deque[_Held] = deque()
         self._is_over = self._ended_early = False
         self._batches = iter(owner.loader)
-        self._epoch = owner.loader.epoch
 
     def __iter__(self) -> Iterator[Any]:
         return self
@@ -98,7 +131,7 @@ class _AheadIterator:
             self._hold()
         if not self._held:
             raise StopIteration
-        made = self._held.popleft().made
+        made, self._owner.has_begun = self._held.popleft().made, True
         self._owner.position = self._held[0].position if self._held else None
         if isinstance(made, Exception):
             raise made
@@ -122,15 +155,13 @@ class _AheadIterator:
             self._held.append(_Held(position, made))
 
     def close(self) -> None:
-        """Leave the epoch; the loader has come further than the caller, and begins it again."""
+        """Leave the epoch, although the loader may have come further in it than the caller."""
         if self._owner.ahead == 0:
             return  # the loader's iterator, which the loop is no further than, knows how it ended
         self._ended_early = self._ended_early or not self._is_over or bool(self._held)
         self._is_over = True
         self._batches = iter(())
-        if self._held:
-            self._held.clear()
-            self._owner.loader.set_epoch(self._epoch)
+        self._held.clear()
 
     def __del__(self) -> None:
         self.close()

@@ -5,6 +5,7 @@ from raybatch.order.cursor import Cursor, IteratorCursor, Run, overrides, runs
 from raybatch.order.indices import check_batch_size, num_batches
 from raybatch.order.members import ChoiceCursor, CompositeCursor
 from raybatch.order.permutation import KeyedPermutation, permutation
+from raybatch.order.position import Position
 from raybatch.order.rows import Place, Rows
 from raybatch.order.sampler import AbstractSampler, order_of
 from raybatch.order.seeds import NO_KEYS, RandomKeys, seed_of
@@ -31,6 +32,7 @@ __all__ = [
     "IteratorCursor",
     "KeyedPermutation",
     "Place",
+    "Position",
     "RandomKeys",
     "Rounds",
     "Rows",
