@@ -155,13 +155,11 @@ class _AheadIterator:
             self._held.append(_Held(position, made))
 
     def close(self) -> None:
-        """Leave the epoch, although the loader may have come further in it than the caller."""
-        if self._owner.ahead == 0:
-            return  # the loader's iterator, which the loop is no further than, knows how it ended
-        self._ended_early = self._ended_early or not self._is_over or bool(self._held)
-        self._is_over = True
-        self._batches = iter(())
-        self._held.clear()
+        """Leave the epoch, of which the loader has come further than the caller."""
+        if self._held:  # otherwise the loader's iterator knows how it ended
+            self._is_over = self._ended_early = True
+            self._batches = iter(())
+            self._held.clear()
 
     def __del__(self) -> None:
         self.close()

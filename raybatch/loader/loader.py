@@ -156,6 +156,8 @@ class Loader:
         number = operator.index(epoch)
         if number < 0:
             raise ValueError(f"epoch must be 0 or more, not {epoch}")
+        if number == self.epoch and self._course.position == self._course.begin:
+            return  # an iterator that has given nothing yet may go on
         self._close_iterator("set_epoch() moved the loader")
         if number != self.epoch:
             self._course.move(self._plan.walk.start_of(number))

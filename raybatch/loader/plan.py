@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from raybatch.checks import positive_int
-from raybatch.loader.shuffles import PassShuffles, check_same_on_all_ranks
 from raybatch.loader.ranks import RankSplit
+from raybatch.loader.shuffles import PassShuffles, check_same_on_all_ranks
 from raybatch.loader.walk import Walk
 from raybatch.making import BadSamples, Request
 from raybatch.order import Place, Position, RandomKeys, Run, Shuffle, check_batch_size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from itertools import islice
 
@@ -139,9 +140,9 @@ class Walk:
 
     def _walked(self, position: Position, count: int) -> Position:
         """As `_further`, step by step, where a pass does not tell how many batches it has."""
-        taken = 0
-        for position, _ in islice(self._steps(position), count):  # noqa: B020 - it goes on from there
-            taken += 1
+        steps = enumerate(islice(self._steps(position), count), 1)
+        last = deque(steps, maxlen=1)
+        taken, (position, _) = last.pop() if last else (0, (position, None))
         if taken < count:
             raise ValueError(f"there are not {count} more batches, only {taken}")
         if next(self.rest_of_pass(position), None) is None:
