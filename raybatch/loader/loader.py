@@ -38,8 +38,8 @@ from raybatch.sources import BadSampleLedger, Batch, DataSource, check_source, e
 class Loader:
     """Epochs of batches of `source`, made by `pool`, in an order that does not depend on the pool.
 
-    Each `iter()` is one epoch; the next begins where it left off preparing, without a gap. An epoch that is
-    left early begins again. `source` must have random access. `shuffle`: None or False for in order, True for
+    Each `iter()` is a new epoch, whether or not the last one was finished; `load_state_dict` goes on inside one. While the last
+    batches of an epoch are consumed, the first of the next are made. `source` must have random access. `shuffle`: None or False for in order, True for
     a seed drawn once, an int seed, or a RandomState, a Generator or `np.random`, of which a copy is taken.
     `pool=None` makes batches in this thread when they are asked for, without Ray. `prefetch` limits what is
     made ahead; the pool has a default. `recovery` says what is done when workers are lost.
@@ -55,6 +55,10 @@ class Loader:
     it, and some may get none), "drop" it, or "pad" it: then every rank has the same number of full batches, and each
     batch ends with one more array, `valid`, bool `(batch_size,)`. None keeps short ones too, and is a ValueError where
     ranks would have unequal numbers of batches.
+
+    An epoch is a pass over `source`. With `batches_per_epoch` it is so many batches of whatever size, and the next goes on in the
+    order where it ends, over as many passes as that takes: for data without an end, or too much of it for one epoch. That is
+    `len()` then, even if `last_batch="keep"` leaves a rank without its part of a short batch.
 
     `progress` shows how an epoch gets on, on the standard error, in a notebook, or where that is no terminal, in the
     log. `name` tells this loader from others in metrics and logs.
