@@ -46,9 +46,11 @@ class AheadLoader:
         self.position: dict[str, Any] | None = None
         # Weak, so that what was prepared for a loop is gone as soon as the loop is left.
         self._iterator: weakref.ref[_AheadIterator] | None = None
-        # What is added to a number of `set_epoch`, and whether a loop has received anything since the state was loaded.
-        self._first_epoch = 0
-        self.has_begun = False
+        # The number that `set_epoch` was given last, and the epoch for which 0 stands.
+        self._told: int | None = None
+        self._epoch_0 = 0
+        # Whether it is not where a state has put it, since a loop or `set_epoch` has moved it.
+        self.has_moved = False
 
     def __len__(self) -> int:
         """Return the number of batches of the current epoch for this rank; TypeError if it has no end."""
@@ -56,6 +58,8 @@ class AheadLoader:
 
     def __iter__(self) -> Iterator[Any]:
         self._close_iterator()
+        if self._told is not None and not self.has_moved:
+            self._epoch_0 = self.loader.epoch - self._told
         iterator = _AheadIterator(self)
         self.position = None
         self._iterator = weakref.ref(iterator)
@@ -69,7 +73,7 @@ class AheadLoader:
         """Go on where the loader was that gave `state`; see `Loader.load_state_dict`."""
         self._close_iterator()
         self.loader.load_state_dict(state)
-        self.position, self.has_begun = None, False
+        self.position, self.has_moved, self._epoch_0 = None, False, 0
 
     def set_epoch(self, epoch: int) -> None:
         """Make `epoch` the one that the next iteration gives, from its first batch.
@@ -78,12 +82,13 @@ class AheadLoader:
         counted from that one: frameworks such as Accelerate count from 0 in each process, and tell at each loop how many
         they have seen to the end. `loader.set_epoch` takes every number as it is.
         """
-        number = operator.index(epoch)
+        self._told = operator.index(epoch)
+        number = self._told + self._epoch_0
         self._close_iterator()
-        if not self.has_begun:
-            self._first_epoch = max(0, self.loader.epoch - number)
-        number += self._first_epoch
-        left_after = self.loader.batches_received if self.has_begun else 0
+        if not self.has_moved and number < self.loader.epoch:
+            return
+        self.has_moved |= number != self.loader.epoch
+        left_after = self.loader.batches_received if self.has_moved else 0
         if left_after and number == self.loader.epoch - 1:
             tell(
                 f"epoch {number} begins again, which was left after {left_after} batches, since set_epoch({epoch}) was called again; "
@@ -131,7 +136,7 @@ class _AheadIterator:
             self._hold()
         if not self._held:
             raise StopIteration
-        made, self._owner.has_begun = self._held.popleft().made, True
+        made, self._owner.has_moved = self._held.popleft().made, True
         self._owner.position = self._held[0].position if self._held else None
         if isinstance(made, Exception):
             raise made

@@ -8,7 +8,7 @@ from typing import Any
 from raybatch.accessors import ParquetImageAccessor
 from raybatch.cli.options import CannotRunError
 from raybatch.image.augment.presets import PRESETS
-from raybatch.order import BlockShuffleSampler
+from raybatch.order import BlockShuffleSampler, ShuffleQuality
 from raybatch.sources import ArrayDataSource
 
 
@@ -45,11 +45,11 @@ def mean_row_bytes(root: str, source: ArrayDataSource) -> float:
     return nbytes / len(source.data[0])
 
 
-def shuffle_line(source: ArrayDataSource) -> str:
-    """Return what a user should know of the shuffle of `source`."""
+def mixing(source: ArrayDataSource) -> tuple[ShuffleQuality, str]:
+    """Return how well `source` is shuffled, and the same in words."""
     sampler: Any = source.sampler
     quality, count = sampler.quality(), len(sampler.block_lengths)
-    return (
+    return quality, (
         f"The samples are shuffled by row groups, {min(sampler.window, count)} of {count} at a time: {quality.same_block:.1%} of them "
         f"follow one of their own group, in a full shuffle {quality.same_block_if_full:.1%}, and those of a group come "
         f"{quality.spread:.1%} as far apart as in a full one."

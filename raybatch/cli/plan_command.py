@@ -22,8 +22,8 @@ from raybatch.cli.output import Output
 from raybatch.cli.parquet_folder import (
     is_parquet_folder,
     mean_row_bytes,
+    mixing,
     parquet_source,
-    shuffle_line,
 )
 from raybatch.sources import BadSampleLedger
 
@@ -111,8 +111,9 @@ def plan(
     figures = {"batch": asdict(costs), "needs": asdict(needs), "warning": needs.warning}
     lines = [*_shown(costs, needs)]
     if in_groups is not None:
-        figures["shuffle"] = in_groups.sampler.quality()._asdict()
-        lines.append(shuffle_line(in_groups))
+        quality, line = mixing(in_groups)
+        figures["shuffle"] = quality._asdict()
+        lines.append(line)
     output.show(figures, lines)
     if needs.warning is not None:
         raise SystemExit(options.SOMETHING_BAD)
