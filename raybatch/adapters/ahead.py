@@ -82,6 +82,8 @@ class AheadLoader:
         counted from that one: frameworks such as Accelerate count from 0 in each process, and tell at each loop how many
         they have seen to the end. `loader.set_epoch` takes every number as it is.
         """
+        if operator.index(epoch) < 0:
+            raise ValueError(f"epoch must be 0 or more, not {epoch}")
         self._told = operator.index(epoch)
         number = self._told + self._epoch_0
         self._close_iterator()
