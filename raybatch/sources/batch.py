@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
 from typing import Any, TypeAlias
 
+import numpy as np
 from PIL import Image
 
 from raybatch.structure import is_container, is_plain_tuple, leaves, map_leaves, members
@@ -53,14 +54,16 @@ def trim_to_shortest(batches: tuple[Batch, ...]) -> tuple[Batch, ...]:
 def batch_nbytes(batch: Batch) -> int:
     """Return about how many bytes `batch` holds.
 
-    Exact for arrays, tensors and whatever else has `nbytes`, and for bytes; four a pixel for Pillow images;
-    the sum for containers and lists; 0 for what is none of these.
+    Exact for arrays, tensors and whatever else has `nbytes`, and for bytes; one a character for text, four a pixel for Pillow
+    images; the sum for containers and lists; 0 for what is none of these.
     """
+    if isinstance(batch, np.ndarray):
+        return batch.nbytes
     if is_container(batch):
         return sum(batch_nbytes(member) for member in members(batch).values())
     if isinstance(batch, list):
         return sum(map(batch_nbytes, batch))
-    if isinstance(batch, (bytes, bytearray, memoryview)):
+    if isinstance(batch, (str, bytes, bytearray, memoryview)):
         return len(batch)
     if isinstance(batch, Image.Image):
         return 4 * batch.width * batch.height

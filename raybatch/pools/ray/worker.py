@@ -11,16 +11,26 @@ from raybatch.accessors import row_executor
 from raybatch.making import Result, make
 from raybatch.memory import ReusedMemory, batches_in
 from raybatch.notices import hold, taken
+from raybatch.pools.ray.array_lists import with_lists_joined
 from raybatch.pools.ray.constants import constant, drop, keep, unpacked
 from raybatch.pools.ray.hosts import WorkerFacts
 from raybatch.pools.ray.packed_error import with_error_packed
 from raybatch.pools.ray.program import Program
 
+_number = 0
+
+
+def worker_number() -> int:
+    """Return the number of this actor among those that its pool has started, from 0."""
+    return _number
+
 
 class BatchWorker:
     """The class of the actors: one batch at a time, its rows on `threads` threads."""
 
-    def __init__(self, threads: int, program: Program, setup: bytes | None) -> None:
+    def __init__(self, threads: int, program: Program, setup: bytes | None, number: int) -> None:
+        global _number
+        _number = number
         hold()
         self._setup_error = _error_of_setup(program, setup)
         self._executor = ThreadPoolExecutor(threads) if threads > 1 else None
@@ -76,7 +86,9 @@ class BatchWorker:
                 result = Result(error=error)
             else:
                 result = make(source, request)
-        result = with_error_packed(result)._replace(notices=taken())
+        result = with_error_packed(result)._replace(
+            batch=with_lists_joined(result.batch), notices=taken()
+        )
         self._returned_at = time.thread_time()
         loading_s, self._loading_s = self._loading_s, 0.0
         return result, time.perf_counter() - start, stored_s, loading_s
