@@ -56,9 +56,9 @@ class Loader:
     batch ends with one more array, `valid`, bool `(batch_size,)`. None keeps short ones too, and is a ValueError where
     ranks would have unequal numbers of batches.
 
-    An epoch is a pass over `source`. With `batches_per_epoch` it is so many batches of whatever size, and the next goes on in the
-    order where it ends, over as many passes as that takes: for data without an end, or too much of it for one epoch. That is
-    `len()` then, even if `last_batch="keep"` leaves a rank without its part of a short batch.
+    An epoch is a pass over `source`. With `batches_per_epoch` it is so many batches, and the next goes on in the order where it ends,
+    over as many passes as that takes: for data without an end, or too much of it. `len()` is that number, even if
+    `last_batch="keep"` leaves a rank without its part of a short batch.
 
     `progress` shows how an epoch gets on, on the standard error, in a notebook, or where that is no terminal, in the
     log. `name` tells this loader from others in metrics and logs.
@@ -146,10 +146,7 @@ class Loader:
 
     @property
     def batches_received(self) -> int:
-        """The number of global batches received of the epoch, those of which no sample was left included.
-
-        After a loop that was left early it is of that epoch, as the state is.
-        """
+        """The number of global batches received of the epoch, or of the one left early; those without a good sample count too."""
         return self._course.position.batches
 
     def set_epoch(self, epoch: int) -> None:
@@ -176,8 +173,7 @@ class Loader:
         if count < 0:
             raise ValueError(f"batches must be 0 or more, not {batches}")
         self._close_iterator("skip() moved the loader")
-        if count:
-            self._course.move(self._plan.walk.after(self._course.begin, count))
+        self._course.move(self._plan.walk.after(self._course.begin, count))
 
     def state_dict(self) -> dict[str, Any]:
         """Return where this loader is, as a small dict that JSON can hold.
@@ -239,8 +235,7 @@ class Loader:
             )
         self._delivery.begin_epoch()
         course.start()
-        begin = course.begin
-        self._watch.begin(self.epoch, lambda: self._plan.num_batches_left(begin))
+        self._watch.begin(self.epoch, lambda: self._plan.num_batches_left(course.begin))
         iterator = EpochIterator(course, self._delivery, self._counter, self._watch)
         self._iterator = weakref.ref(iterator)
         return iterator

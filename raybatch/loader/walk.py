@@ -120,6 +120,8 @@ class Walk:
 
     def _further(self, position: Position, count: int) -> Position:
         """Return a position in the pass that holds the next batch after `count` more; its epoch is that of plain passes."""
+        if count == 0:
+            return position
         samples = self.samples(self.shuffles.first)
         if samples is None:
             return self._walked(position, count)
@@ -140,8 +142,7 @@ class Walk:
 
     def _walked(self, position: Position, count: int) -> Position:
         """As `_further`, step by step, where a pass does not tell how many batches it has."""
-        steps = enumerate(islice(self._steps(position), count), 1)
-        last = deque(steps, maxlen=1)
+        last = deque(enumerate(islice(self._steps(position), count), 1), maxlen=1)
         taken, (position, _) = last.pop() if last else (0, (position, None))
         if taken < count:
             raise ValueError(f"there are not {count} more batches, only {taken}")
