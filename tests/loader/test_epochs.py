@@ -84,8 +84,10 @@ def test_epochs_are_pieces_of_the_row_of_passes(kind: str, shuffle: str) -> None
     assert [delivered(batch) for batch in loader] == row[16:21]
 
 
-@pytest.mark.parametrize("options", [{}, {"repeats": -1}, {"repeats": 2}])
-@pytest.mark.parametrize("shuffle", ["seed", "RandomState"])
+@pytest.mark.parametrize(
+    ("shuffle", "options"),
+    [("seed", {}), ("seed", {"repeats": -1}), ("seed", {"repeats": 2}), ("RandomState", {})],
+)
 def test_at_other_batch_sizes_and_ranks_the_same_samples_follow(shuffle: str, options: Any) -> None:
     def ranks(batch_size: int, world_size: int) -> list[rb.Loader]:
         source = numbers(0, 23, **options)
