@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import partial
-from typing import Any
+from typing import IO, Any, cast
 
 import fsspec
 import fsspec.core
@@ -12,7 +12,12 @@ from fsspec.asyn import AsyncFileSystem
 from fsspec.spec import AbstractFileSystem
 
 from raybatch.retries import Retries
-from raybatch.stores.remote import RemoteFiles
+from raybatch.stores.local_files import FileVersion
+from raybatch.stores.remote import SCANNED_BYTES, RemoteFiles
+
+# Which of these there are depends on the file system.
+_STAMPS = ("ETag", "etag", "md5Hash", "Content-MD5", "Last-Modified", "LastModified", "mtime")
+_STAMPS += ("last_modified", "modified", "updated", "created", "CRC", "date_time")
 
 
 class FsspecFiles(RemoteFiles):
@@ -24,6 +29,21 @@ class FsspecFiles(RemoteFiles):
     def _read(self, path: str) -> bytes:
         data: bytes = self.filesystem.cat_file(path)
         return data
+
+    def _range(self, path: str, start: int, end: int) -> bytes:
+        data: bytes = self.filesystem.cat_file(path, start=start, end=end)
+        return data
+
+    def _version(self, path: str) -> FileVersion:
+        info = self.filesystem.info(path)
+        stamp = next((str(info[name]) for name in _STAMPS if info.get(name)), "")
+        return FileVersion(int(info["size"]), stamp)
+
+    def _seekable(self, path: str) -> IO[bytes]:
+        return cast(
+            IO[bytes],
+            self.filesystem.open(path, block_size=SCANNED_BYTES, cache_type="readahead"),
+        )
 
     def _names(self, root: str, depth: int | None) -> list[str]:
         if _has_own_find(self.filesystem):

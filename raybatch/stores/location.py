@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 from collections.abc import Callable, Iterator
-from functools import cached_property
+from functools import cached_property, lru_cache
 from types import ModuleType
 from typing import IO, Any, TypeAlias, TypeVar
 from urllib.parse import quote, unquote, urlsplit
@@ -16,9 +17,9 @@ import pyarrow.fs
 
 from raybatch.errors import StorageError
 from raybatch.retries import Retries
-from raybatch.stores.local_files import LocalFiles
+from raybatch.stores.local_files import FileVersion, LocalFiles
 from raybatch.stores.paths import as_path_array, path_names
-from raybatch.stores.remote import RemoteFiles
+from raybatch.stores.remote import SCANNED_BYTES, RemoteFiles
 from raybatch.stores.roots import check_folders, common_folder
 from raybatch.stores.secrets import (
     call_without_secrets,
@@ -31,6 +32,9 @@ T = TypeVar("T")
 
 # Those that Arrow opens; all others are for fsspec.
 _ARROW_SCHEMES = ("s3", "gs", "gcs", "hdfs", "viewfs")
+
+# Of one store, in one process.
+_MOST_OPEN = 256
 
 Store: TypeAlias = "UrlFiles | RemoteFiles"
 
@@ -54,6 +58,27 @@ def open_store(filesystem: Any = None) -> Store:
 
 class ArrowFiles(RemoteFiles):
     """The files of a `pyarrow.fs.FileSystem`."""
+
+    def __init__(self, filesystem: Any, retries: Retries | None = None) -> None:
+        super().__init__(filesystem, retries)
+        # To open a file is a request, which asks for its size.
+        self._opened = lru_cache(_MOST_OPEN)(filesystem.open_input_file)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ArrowFiles, (self.filesystem, self._retries)
+
+    def _range(self, path: str, start: int, end: int) -> bytes:
+        data: bytes = self._opened(path).read_at(end - start, start)
+        return data
+
+    def _version(self, path: str) -> FileVersion:
+        info = self.filesystem.get_file_info(path)
+        if info.type != pa.fs.FileType.File:
+            raise FileNotFoundError(f"no such file: {path!r}")
+        return FileVersion(info.size, str(info.mtime_ns))
+
+    def _seekable(self, path: str) -> IO[bytes]:
+        return io.BufferedReader(self.filesystem.open_input_file(path), SCANNED_BYTES)
 
     def _read(self, path: str) -> bytes:
         try:
@@ -111,6 +136,21 @@ class UrlFiles:
         store, own_path = self._store_of(path)
         return store.signature(own_path)
 
+    def version(self, path: str) -> FileVersion:
+        """Return which version of the file there is."""
+        store, own_path = self._store_of(path)
+        return store.version(own_path)
+
+    def read_range(self, path: str, version: FileVersion, offset: int, length: int) -> bytes:
+        """Return a part of the file, as `LocalFiles.read_range`."""
+        store, own_path = self._store_of(path)
+        return store.read_range(own_path, version, offset, length)
+
+    def scan(self, path: str, read: Callable[[IO[bytes]], T]) -> T:
+        """Return what `read` makes of the open file, in which it may seek."""
+        store, own_path = self._store_of(path)
+        return store.scan(own_path, read)
+
     def _store_of(self, path: str) -> tuple[LocalFiles | RemoteFiles, str]:
         if not is_url(path):
             return self._local, path
@@ -141,8 +181,8 @@ class UrlFiles:
         """Return the paths or URLs of `names` below `root`."""
         if not is_url(root):
             return self._local.join(root, names)
-        head, mark, query = root.partition("?")
-        prefix, suffix = head.rstrip("/") + "/", mark + query
+        head, suffix = split_url(root)
+        prefix = head if head.endswith("://") else head.rstrip("/") + "/"
         if is_quoted(root):
             names = [quote(name) for name in names]
         return [prefix + name + suffix for name in names]
@@ -164,6 +204,18 @@ def is_url(path: str) -> bool:
     """Return whether `path` is a URL, `::` between several of fsspec's included."""
     scheme, mark, _ = path.partition("://")
     return bool(mark) and scheme[:1].isalpha() and all(c.isalnum() or c in "+-.:_" for c in scheme)
+
+
+def split_url(url: str) -> tuple[str, str]:
+    """Return the path in `url`, and what follows that: a query, or the URL of the archive that it is in, with the mark."""
+    scheme, mark, rest = url.partition("://")
+    ends = (
+        [rest.find("?")]
+        if scheme in (*_ARROW_SCHEMES, "file")
+        else [rest.find("?"), rest.find("::")]
+    )
+    end = min((at for at in ends if at >= 0), default=len(rest))
+    return scheme + mark + rest[:end], rest[end:]
 
 
 def is_quoted(path: str) -> bool:
@@ -215,11 +267,10 @@ class Location:
         return isinstance(self._store, UrlFiles) and is_quoted(self.path)
 
     def split_query(self) -> tuple[str, str]:
-        """Return the path and, if it is a URL with one, its query with the mark before it."""
+        """Return the path and, if it is a URL, what follows it, as `split_url`."""
         if not (isinstance(self._store, UrlFiles) and is_url(self.path)):
             return self.path, ""
-        path, mark, query = self.path.partition("?")
-        return path, mark + query
+        return split_url(self.path)
 
     def name_below(self, root: Location) -> str:
         """Return its name relative to the folder `root`, without a query, which may be a secret."""
@@ -282,6 +333,18 @@ class Locations:
     def signature(self, position: int) -> tuple[int, ...]:
         """Return what `LocalFiles.signature` does for a file of this machine, () for any other."""
         return self._ask(self._store.signature, position)
+
+    def version(self, position: int) -> FileVersion:
+        """Return which version of the file at `position` there is."""
+        return self._ask(self._store.version, position)
+
+    def read_range(self, position: int, version: FileVersion, offset: int, length: int) -> bytes:
+        """Return a part of the file at `position`, as `LocalFiles.read_range`."""
+        return self._store.read_range(self[position], version, offset, length)
+
+    def scan(self, position: int, read: Callable[[IO[bytes]], T]) -> T:
+        """Return what `read` makes of the open file at `position`, in which it may seek."""
+        return self._ask(lambda path: self._store.scan(path, read), position)
 
     def _ask(self, ask: Callable[[str], T], position: int) -> T:
         path = self[position]
