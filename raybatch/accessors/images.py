@@ -86,6 +86,11 @@ class EncodedImages:
         """Return the generator of each row, where the images are drawn: to make one takes time."""
         return [rng_of(row) if self.is_random else None for row in range(count)]
 
+    def _pillow_images(self, index: npt.NDArray[np.intp], rng_of: RngOf) -> list[Image.Image]:
+        rows = np.asarray(sample_positions(index, len(self))).tolist()
+        rngs = self._rngs(len(rows), rng_of)
+        return self._read(rows, [partial(self._reader.read, rng=rng) for rng in rngs])
+
     def _read(
         self, positions: Sequence[int], reads: Sequence[Callable[[IO[bytes]], Result]]
     ) -> list[Result]:
@@ -205,9 +210,34 @@ class ImageObjects(EncodedImages):
 
     def read_seeded(self, index: npt.NDArray[np.intp], rng_of: RngOf) -> list[Image.Image]:
         """Return the images at `index`; `rng_of(row)` has the numbers of each, as `SeededAccessor` says."""
-        rows = np.asarray(sample_positions(index, len(self))).tolist()
-        rngs = self._rngs(len(rows), rng_of)
-        return self._read(rows, [partial(self._reader.read, rng=rng) for rng in rngs])
+        return self._pillow_images(index, rng_of)
+
+
+class StackedIfSized(ImageArrays):
+    """Images as arrays where a size is asked for, and else Pillow images: an int gives one, an index array a list of them."""
+
+    def __init__(
+        self, reader: ImageReader, store: ByteStore, openers: Openers, layout: PixelLayout | None
+    ) -> None:
+        if reader.output_size is not None:
+            super().__init__(reader, store, openers, layout)
+            return
+        if layout is not None:
+            raise ValueError(
+                "a layout is one of arrays of one size: give a size, or a transform that ends with a crop or a "
+                "Resize((height, width))"
+            )
+        EncodedImages.__init__(self, reader, store, openers)
+
+    def _decoding(self) -> dict[str, Any]:
+        sized = self._reader.output_size is not None
+        return super()._decoding() if sized else EncodedImages._decoding(self)
+
+    def read_seeded(self, index: npt.NDArray[np.intp], rng_of: RngOf) -> Any:
+        """Return the images at `index`, a stack or a list; `rng_of(row)` has the numbers of each, as `SeededAccessor` says."""
+        if self._reader.output_size is None:
+            return self._pillow_images(index, rng_of)
+        return super().read_seeded(index, rng_of)
 
 
 Paths: TypeAlias = "Iterable[str | os.PathLike[str]] | pa.Array | pa.ChunkedArray"

@@ -16,8 +16,10 @@ from raybatch.stores.local_files import FileVersion
 from raybatch.stores.remote import SCANNED_BYTES, RemoteFiles
 
 # Which of these there are depends on the file system.
-_STAMPS = ("ETag", "etag", "md5Hash", "Content-MD5", "Last-Modified", "LastModified", "mtime")
-_STAMPS += ("last_modified", "modified", "updated", "created", "CRC", "date_time")
+_STAMPS = [
+    *("ETag", "etag", "md5Hash", "Content-MD5", "Last-Modified", "LastModified", "mtime"),
+    *("last_modified", "modified", "updated", "created", "CRC", "date_time"),
+]
 
 
 class FsspecFiles(RemoteFiles):

@@ -68,7 +68,7 @@ class LocalFiles:
 
     def scan(self, path: str, read: Callable[[IO[bytes]], T]) -> T:
         """Return what `read` makes of the open file, in which it may seek."""
-        return self._retries.call(_scan, path, read)
+        return self._retries.call(lambda: _scan(path, read))
 
     def below(
         self, root: str, depth: int | None = None, *, hidden: bool = False

@@ -318,6 +318,11 @@ class Locations:
         if self._are_urls:
             check_urls(self.array)
 
+    @property
+    def are_local(self) -> bool:
+        """Whether all of them are paths of this machine, and not of `file:` URLs."""
+        return self._are_urls and not pc.any(pc.match_substring(self.array, "://")).as_py()
+
     def open(self, position: int) -> IO[bytes]:
         """Return the file at `position`, as `Location.open`; StorageError if the folder of all of them is gone."""
         return self._ask(self._store.open, position)
