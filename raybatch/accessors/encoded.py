@@ -182,7 +182,9 @@ def _value(item: Any) -> Any:
     if isinstance(item, pa.Scalar):
         is_bytes = any(is_kind(item.type) for is_kind in _BYTES)
         return item.as_buffer() if is_bytes and item.is_valid else item.as_py()
-    return item.item() if isinstance(item, np.ndarray) and item.ndim == 0 else item
+    while isinstance(item, np.ndarray) and item.ndim == 0 and item.dtype == object:
+        item = item.item()
+    return item
 
 
 def _as_buffer(data: Any) -> Any:

@@ -102,7 +102,9 @@ def _scan(path: str, read: Callable[[IO[bytes]], T]) -> T:
 
 
 def _read_open(path: str, version: FileVersion, offset: int, length: int) -> bytes:
-    file = _opened(path, version)  # of two that opened it at once, one is closed when this has it no more
+    file = _opened(
+        path, version
+    )  # of two that opened it at once, one is closed when this has it no more
     return os.pread(file.descriptor, length, offset)
 
 

@@ -17,7 +17,7 @@ def write_tar(path: Path, members: Mapping[str, bytes], *, kind: int = tarfile.P
     with path.open("wb") as file, tarfile.open(fileobj=file, mode="w|", format=kind) as tar:
         for name, data in members.items():
             info = tarfile.TarInfo(name)
-            info.size, info.mtime, info.mode = len(data), 1_700_000_000.25, 0o444  # type: ignore[assignment]
+            info.size, info.mtime, info.mode = len(data), 1_700_000_000.25, 0o444
             tar.addfile(info, io.BytesIO(data))
     return str(path)
 

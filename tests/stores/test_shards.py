@@ -7,10 +7,12 @@ import os
 import pickle
 import tarfile
 import zipfile
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from threading import Barrier
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -156,7 +158,7 @@ def test_sparse_files_and_links_are_left_out_and_told(
     assert "1 files that are links or sparse" in capsys.readouterr().err
 
 
-REFUSED = {
+REFUSED: dict[str, Callable[[bytes], bytes]] = {
     "gzip, so.*gunzip": lambda data: gzip.compress(data),
     "cut off in its member '000001.jpg'": lambda data: data[:7000],
     "no tar file": lambda data: b"no tar file" * 100,
@@ -309,7 +311,7 @@ def test_shards_are_read_in_other_processes_and_with_few_descriptors(
     for number in range(40):
         write_tar(tmp_path / f"{number:02}.tar", samples(photos[number : number + 1], number))
     images = rb.TarShards(tmp_path).images("jpg", SIZE)
-    few = local_files.lru_cache(4)(local_files._opened.__wrapped__)
+    few = lru_cache(4)(local_files._opened.__wrapped__)
     monkeypatch.setattr(local_files, "_opened", few)
     before = len(os.listdir("/proc/self/fd"))
     wanted = images[ALL]
@@ -319,11 +321,28 @@ def test_shards_are_read_in_other_processes_and_with_few_descriptors(
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(images))[ALL], wanted)
 
 
+def test_a_shard_that_two_threads_open_at_once(
+    photos: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = Barrier(2, timeout=30)
+
+    class Together(local_files._OpenFile):
+        def __init__(self, path: str) -> None:
+            super().__init__(path)
+            both.wait()
+
+    monkeypatch.setattr(local_files, "_OpenFile", Together)
+    stored = rb.TarShards(write_tar(tmp_path / "a.tar", samples(photos[:2]))).bytes("jpg")
+    with ThreadPoolExecutor(2) as executor:
+        found = list(executor.map(stored.__getitem__, [0, 1]))
+    assert found == [Path(photo).read_bytes() for photo in photos[:2]]
+
+
 def test_a_zip_file_written_as_a_stream_and_one_with_a_long_field(
     photos: list[str], tmp_path: Path
 ) -> None:
     path = tmp_path / "a.zip"
-    with path.open("wb") as file, zipfile.ZipFile(Unseekable(file), "w") as archive:
+    with path.open("wb") as file, zipfile.ZipFile(cast(Any, Unseekable(file)), "w") as archive:
         for name, data in samples(photos).items():
             info = zipfile.ZipInfo(name)
             info.extra = b"\xfe\xca" + (1000).to_bytes(2, "little") + bytes(1000)
