@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import partial
-from typing import IO, Any, cast
+from typing import Any
 
 import fsspec
 import fsspec.core
@@ -13,7 +13,7 @@ from fsspec.spec import AbstractFileSystem
 
 from raybatch.retries import Retries
 from raybatch.stores.local_files import FileVersion
-from raybatch.stores.remote import SCANNED_BYTES, RemoteFiles
+from raybatch.stores.remote import RemoteFiles
 
 # Which of these there are depends on the file system.
 _STAMPS = [
@@ -28,24 +28,15 @@ class FsspecFiles(RemoteFiles):
     Arrow's wrapper of one asks for the kind and the size of a file before it reads it; here it is one request.
     """
 
-    def _read(self, path: str) -> bytes:
-        data: bytes = self.filesystem.cat_file(path)
-        return data
-
-    def _range(self, path: str, start: int, end: int) -> bytes:
-        data: bytes = self.filesystem.cat_file(path, start=start, end=end)
+    def _read(self, path: str, start: int = 0, end: int | None = None) -> bytes:
+        part = {} if end is None else {"start": start, "end": end}
+        data: bytes = self.filesystem.cat_file(path, **part)
         return data
 
     def _version(self, path: str) -> FileVersion:
         info = self.filesystem.info(path)
         stamp = next((str(info[name]) for name in _STAMPS if info.get(name)), "")
         return FileVersion(int(info["size"]), stamp)
-
-    def _seekable(self, path: str) -> IO[bytes]:
-        return cast(
-            IO[bytes],
-            self.filesystem.open(path, block_size=SCANNED_BYTES, cache_type="readahead"),
-        )
 
     def _names(self, root: str, depth: int | None) -> list[str]:
         if _has_own_find(self.filesystem):

@@ -6,15 +6,13 @@ import io
 import os
 import stat
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache, partial
-from typing import IO, NamedTuple, TypeVar
+from typing import IO, NamedTuple
 
 from raybatch.errors import StorageError
 from raybatch.retries import Retries
 from raybatch.stores.hidden import is_hidden
-
-T = TypeVar("T")
 
 # Of such files, decoders read what they need.
 _LARGE_BYTES = 2**26
@@ -66,10 +64,6 @@ class LocalFiles:
         """
         return self._retries.call(_read_open, path, version, offset, length)
 
-    def scan(self, path: str, read: Callable[[IO[bytes]], T]) -> T:
-        """Return what `read` makes of the open file, in which it may seek."""
-        return self._retries.call(lambda: _scan(path, read))
-
     def below(
         self, root: str, depth: int | None = None, *, hidden: bool = False
     ) -> Iterator[list[str]]:
@@ -96,16 +90,14 @@ def _version_of(status: os.stat_result) -> FileVersion:
     return FileVersion(status.st_size, str(status.st_mtime_ns))
 
 
-def _scan(path: str, read: Callable[[IO[bytes]], T]) -> T:
-    with open(path, "rb") as file:
-        return read(file)
-
-
 def _read_open(path: str, version: FileVersion, offset: int, length: int) -> bytes:
     file = _opened(
         path, version
     )  # of two that opened it at once, one is closed when this has it no more
-    return os.pread(file.descriptor, length, offset)
+    data = os.pread(file.descriptor, length, offset)
+    if _version_of(os.fstat(file.descriptor)) != version:
+        raise StorageError(f"{path!r} has changed since its members were listed; list them again")
+    return data
 
 
 class _OpenFile:
@@ -121,10 +113,7 @@ class _OpenFile:
 
 @lru_cache(_MOST_OPEN)
 def _opened(path: str, version: FileVersion) -> _OpenFile:
-    file = _OpenFile(path)
-    if _version_of(os.fstat(file.descriptor)) != version:
-        raise StorageError(f"{path!r} has changed since its members were listed; list them again")
-    return file
+    return _OpenFile(path)
 
 
 def _existing(root: str) -> str:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 from collections.abc import Callable, Iterator
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from types import ModuleType
 from typing import IO, Any, TypeAlias, TypeVar
 from urllib.parse import quote, unquote, urlsplit
@@ -19,7 +18,8 @@ from raybatch.errors import StorageError
 from raybatch.retries import Retries
 from raybatch.stores.local_files import FileVersion, LocalFiles
 from raybatch.stores.paths import as_path_array, path_names
-from raybatch.stores.remote import SCANNED_BYTES, RemoteFiles
+from raybatch.stores.range_file import range_file
+from raybatch.stores.remote import RemoteFiles
 from raybatch.stores.roots import check_folders, common_folder
 from raybatch.stores.secrets import (
     call_without_secrets,
@@ -32,6 +32,9 @@ T = TypeVar("T")
 
 # Those that Arrow opens; all others are for fsspec.
 _ARROW_SCHEMES = ("s3", "gs", "gcs", "hdfs", "viewfs")
+
+# Headers are looked for this much at a time. A request takes as long as to read the larger part.
+_SCANNED_BYTES, _SCANNED_REMOTE_BYTES = 2**13, 2**22
 
 # Of one store, in one process.
 _MOST_OPEN = 256
@@ -67,20 +70,16 @@ class ArrowFiles(RemoteFiles):
     def __reduce__(self) -> tuple[Any, ...]:
         return ArrowFiles, (self.filesystem, self._retries)
 
-    def _range(self, path: str, start: int, end: int) -> bytes:
-        data: bytes = self._opened(path).read_at(end - start, start)
-        return data
-
     def _version(self, path: str) -> FileVersion:
         info = self.filesystem.get_file_info(path)
         if info.type != pa.fs.FileType.File:
             raise FileNotFoundError(f"no such file: {path!r}")
         return FileVersion(info.size, str(info.mtime_ns))
 
-    def _seekable(self, path: str) -> IO[bytes]:
-        return io.BufferedReader(self.filesystem.open_input_file(path), SCANNED_BYTES)
-
-    def _read(self, path: str) -> bytes:
+    def _read(self, path: str, start: int = 0, end: int | None = None) -> bytes:
+        if end is not None:
+            part: bytes = self._opened(path).read_at(end - start, start)
+            return part
         try:
             with self.filesystem.open_input_stream(path) as stream:
                 data: bytes = stream.read()
@@ -145,11 +144,6 @@ class UrlFiles:
         """Return a part of the file, as `LocalFiles.read_range`."""
         store, own_path = self._store_of(path)
         return store.read_range(own_path, version, offset, length)
-
-    def scan(self, path: str, read: Callable[[IO[bytes]], T]) -> T:
-        """Return what `read` makes of the open file, in which it may seek."""
-        store, own_path = self._store_of(path)
-        return store.scan(own_path, read)
 
     def _store_of(self, path: str) -> tuple[LocalFiles | RemoteFiles, str]:
         if not is_url(path):
@@ -347,9 +341,11 @@ class Locations:
         """Return a part of the file at `position`, as `LocalFiles.read_range`."""
         return self._store.read_range(self[position], version, offset, length)
 
-    def scan(self, position: int, read: Callable[[IO[bytes]], T]) -> T:
-        """Return what `read` makes of the open file at `position`, in which it may seek."""
-        return self._ask(lambda path: self._store.scan(path, read), position)
+    def open_to_seek(self, position: int, version: FileVersion) -> IO[bytes]:
+        """Return the file at `position`, of `version`, of which no more is read than is asked for, and what is near."""
+        read = partial(self._store.read_range, self[position], version)
+        at_once = _SCANNED_BYTES if self.are_local else _SCANNED_REMOTE_BYTES
+        return range_file(read, version.size, at_once)
 
     def _ask(self, ask: Callable[[str], T], position: int) -> T:
         path = self[position]

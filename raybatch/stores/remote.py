@@ -14,9 +14,6 @@ from raybatch.stores.secrets import call_without_secrets, redacted
 
 T = TypeVar("T")
 
-# Of a file that is scanned, this much is read by one request.
-SCANNED_BYTES = 2**22
-
 
 class RemoteFiles:
     """The files of a file system on other machines; a subclass implements what raises NotImplementedError here."""
@@ -40,22 +37,13 @@ class RemoteFiles:
     def read_range(self, path: str, version: FileVersion, offset: int, length: int) -> bytes:
         """Return the bytes from `offset` on, fewer than `length` at the end of a file of `version`, by one request."""
         end = min(offset + length, version.size)
-        data = self._call(lambda one: self._range(one, offset, end), path)
+        data = self._call(lambda one: self._read(one, offset, end), path)
         if len(data) != end - offset:
             raise StorageError(
                 f"{redacted(path)!r} gave {len(data)} bytes where {end - offset} were asked for: the server answers no "
                 "requests for a part of a file, or the file has changed since its members were listed"
             )
         return data
-
-    def scan(self, path: str, read: Callable[[IO[bytes]], T]) -> T:
-        """Return what `read` makes of the open file, in which it may seek; some MB are read at a time."""
-
-        def scanned(one: str) -> T:
-            with self._seekable(one) as file:
-                return read(file)
-
-        return self._call(scanned, path)
 
     def below(
         self, root: str, depth: int | None = None, *, hidden: bool = False
@@ -76,20 +64,12 @@ class RemoteFiles:
     def _call(self, fn: Callable[[str], T], path: str) -> T:
         return call_without_secrets(lambda: self._retries.call(fn, path), path)
 
-    def _read(self, path: str) -> bytes:
-        """Return all of a file."""
-        raise NotImplementedError
-
-    def _range(self, path: str, start: int, end: int) -> bytes:
-        """Return the bytes of a file from `start` up to `end`."""
+    def _read(self, path: str, start: int = 0, end: int | None = None) -> bytes:
+        """Return the bytes of a file from `start` up to `end`, by default all."""
         raise NotImplementedError
 
     def _version(self, path: str) -> FileVersion:
         """Return which version of a file there is."""
-        raise NotImplementedError
-
-    def _seekable(self, path: str) -> IO[bytes]:
-        """Return a file that is read `SCANNED_BYTES` at a time, from where it is asked for."""
         raise NotImplementedError
 
     def _names(self, root: str, depth: int | None) -> list[str]:

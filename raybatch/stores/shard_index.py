@@ -73,7 +73,8 @@ def index_of(
         if known is not None and known.version == version:
             return known
         try:
-            found = shards.scan(number, lambda file: _listed(members_of(file)))
+            with shards.open_to_seek(number, version) as file:
+                found = _listed(members_of(file))
         except StorageError as error:
             raise StorageError(f"cannot list {shards.name_of(number)!r}: {error}") from None
         return Shard(names[number], version, *found)

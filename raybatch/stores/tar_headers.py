@@ -98,7 +98,7 @@ def _is_sound(header: bytes) -> bool:
     except ValueError:
         return False
     # The checksum itself counts as eight spaces.
-    return len(header) == _BLOCK and sum(header[:148]) + sum(header[156:]) + 8 * 32 == wanted
+    return len(header) == _BLOCK and sum(header) - sum(header[148:156]) + 8 * 32 == wanted
 
 
 def _says_little(header: bytes, file: IO[bytes]) -> bool:
