@@ -40,6 +40,7 @@ from raybatch.batchup.data_source import (
     MapDataSource,
 )
 from raybatch.batchup.work_pool import ThreadPool
+from raybatch.collation import Pad, Padded, Ragged
 from raybatch.image import PixelLayout
 from raybatch.loader import Loader, RankSplit
 from raybatch.making import BadSamples
@@ -51,6 +52,7 @@ from raybatch.order import (
     WeightedSubsetSampler,
 )
 from raybatch.packing import pack
+from raybatch.ragged import RaggedArray
 from raybatch.scheduling import Prefetch, Recovery
 from raybatch.sources import BadSampleLedger, stream_digest
 
@@ -84,9 +86,13 @@ __all__ = [
     "MapDataSource",
     "NonUniformImageFileAccessor",
     "PackedAccessor",
+    "Pad",
+    "Padded",
     "ParquetImageAccessor",
     "PixelLayout",
     "Prefetch",
+    "Ragged",
+    "RaggedArray",
     "RankSplit",
     "RayActorPool",
     "Recovery",

@@ -9,25 +9,40 @@ from typing import Any
 
 import numpy as np
 
-from raybatch.structure import is_container, members, with_members
-
 
 def gather(array: Any, indices: Any) -> Any:
     """Return `array[indices]`, rows in the order of `indices`, for h5py data sets too.
 
-    Of pandas and polars they are a NumPy array, or a list of strings and other objects; of a column of a Hugging Face
-    data set numbers and arrays are stacked.
+    Strings and other objects of pandas, and what a column of a Hugging Face data set gives in a list, are an array of objects
+    `(n,)`; lists of numbers in such a column are arrays.
     """
     if _is_hdf5(array):
         return _hdf5_rows(array, indices)
     # pandas takes what is in plain brackets for labels of its index.
     rows = getattr(array, "iloc", array)[indices]
     if _is_of(array, "datasets.") and isinstance(rows, list):
-        return stack_samples(rows)
-    if hasattr(rows, "to_numpy"):
-        rows = rows.to_numpy()
-        return rows.tolist() if rows.dtype.hasobject else rows
-    return rows
+        return _objects([_as_numbers(row) for row in rows])
+    return rows.to_numpy() if hasattr(rows, "to_numpy") else rows
+
+
+def _as_numbers(row: Any) -> Any:
+    """Return a list of numbers, or of such lists of one length, as an array, and all else as it is."""
+    if not isinstance(row, list):
+        return row
+    try:
+        array = np.asarray(row)
+    except ValueError:
+        return row
+    return array if array.dtype.kind in "biuf" else row
+
+
+def _objects(samples: list[Any]) -> Any:
+    """Return an array of objects `(n,)` that holds `samples`."""
+    made = np.empty(len(samples), object)
+    # One by one: of lists of one length NumPy would make an array (n, length).
+    for row, sample in enumerate(samples):
+        made[row] = sample
+    return made
 
 
 def sample_count(array: Any) -> int:
@@ -39,40 +54,31 @@ def sample_count(array: Any) -> int:
 
 def is_array_like(x: Any) -> bool:
     """Return whether `x` can be indexed and has a number of samples; a Hugging Face `Dataset` gives no array."""
-    if _is_of(x, "datasets.") and hasattr(x, "num_columns"):
+    if _is_table(x):
         return False
     return hasattr(x, "__getitem__") and (hasattr(x, "__len__") or bool(getattr(x, "shape", None)))
 
 
-def stack_samples(samples: list[Any]) -> Any:
-    """Return the batch of `samples`: tuples member by member, arrays and numbers stacked, the rest in lists.
+def as_numpy(value: Any) -> Any:
+    """Return a tensor or an array of another library as a NumPy array, and all else as it is.
 
-    ValueError for arrays of unequal shapes, TypeError for tuples of unequal lengths.
+    A tensor of a dtype that NumPy lacks, such as bfloat16, stays a tensor, on the CPU.
     """
-    if not samples:
-        return samples
-    first = samples[0]
-    if is_container(first):
-        rows = [members(sample) if is_container(sample) else {} for sample in samples]
-        if any(row.keys() != rows[0].keys() for row in rows):
-            raise TypeError("each sample must have the members of the first")
-        return with_members(
-            first, {key: stack_samples([row[key] for row in rows]) for key in rows[0]}
-        )
-    if isinstance(first, (np.ndarray, np.generic, int, float)):
-        shapes = {np.shape(sample) for sample in samples}
-        if len(shapes) > 1:
-            raise ValueError(
-                f"samples of unequal shapes cannot be stacked: {sorted(shapes)}; give them one shape, or "
-                "return Pillow images, which stay in a list"
-            )
-        return np.stack(samples)
-    return samples
+    if isinstance(value, np.ndarray) or not hasattr(value, "__dlpack__"):
+        return value
+    if not hasattr(value, "detach"):
+        return np.asarray(value)
+    try:
+        return value.numpy(force=True)
+    except TypeError:
+        return value.detach().cpu()
 
 
 def takes_only_ints(array: Any) -> bool:
-    """Return whether `array` is a map-style data set of PyTorch."""
-    return any(_module_is_of(kind, "torch.utils.data.") for kind in type(array).__mro__)
+    """Return whether `array` is a map-style data set of PyTorch, or a whole one of Hugging Face."""
+    return _is_table(array) or any(
+        _module_is_of(kind, "torch.utils.data.") for kind in type(array).__mro__
+    )
 
 
 def portable(array: Any) -> Any:
@@ -117,6 +123,10 @@ def _hdf5_rows(dataset: Any, indices: Any) -> Any:
 
 def _is_hdf5(array: Any) -> bool:
     return _is_of(array, "h5py.")
+
+
+def _is_table(array: Any) -> bool:
+    return _is_of(array, "datasets.") and hasattr(array, "num_columns")
 
 
 def _is_of(array: Any, library: str) -> bool:

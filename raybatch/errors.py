@@ -112,7 +112,10 @@ class BadSamplesError(RaybatchError, RuntimeError):
 
 
 class ReturnError(RaybatchError, TypeError):
-    """What a function or an array-like of the program's own returned is no batch or sample: not a sample's fault."""
+    """What a function or an array-like of the program's own returned is no batch or sample, or no batch can be made of its samples.
+
+    No sample is at fault.
+    """
 
 
 class RemoteError(RaybatchError, RuntimeError):

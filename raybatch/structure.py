@@ -67,6 +67,15 @@ def map_leaves(change: Callable[[Any], Any], structure: Any) -> Any:
     return with_members(structure, changed)
 
 
+def map_arrays(change: Callable[[Any], Any], structure: Any) -> Any:
+    """Return `structure` with `change(leaf)` in place of each leaf, and of each element of its lists."""
+
+    def changed(leaf: Any) -> Any:
+        return [map_arrays(change, one) for one in leaf] if isinstance(leaf, list) else change(leaf)
+
+    return map_leaves(changed, structure)
+
+
 def leaves(structure: Any) -> Iterator[Any]:
     """Iterate over the leaves of `structure`, in their order."""
     if not is_container(structure):

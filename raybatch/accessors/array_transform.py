@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from raybatch.accessors.reading import RngOf, map_rows
-from raybatch.image.augment.transform import Change, changed, flat, is_random, output_size
+from raybatch.foreign_randomness import ForeignRandomness
+from raybatch.image.augment.transform import Change, changed, flat, is_random, made_by, output_size
 from raybatch.image.pixels import BoundLayout
 from raybatch.image.resampling import Pixels
 from raybatch.image.viewed import InMemory
@@ -27,6 +29,7 @@ class ArrayTransform:
         self, transform: Change | None, layout: BoundLayout, size: tuple[int, int], mode: str
     ) -> None:
         self._changes = () if transform is None else flat(transform)
+        self._foreign = ForeignRandomness(transform)
         self._is_random = transform is not None and is_random(transform)
         self._layout = layout
         self._mode = mode
@@ -52,7 +55,9 @@ class ArrayTransform:
         def write(row: int) -> None:
             rng = rng_of(row) if self._is_random else None
             source = InMemory(self._pixels(images[row]))
-            changed(source, self._changes, rng).write(self._layout, stack[row])
+            with self._foreign.seeded_once(rng) as begin:
+                viewed = changed(source, self._changes, rng, partial(made_by, begin=begin))
+            viewed.write(self._layout, stack[row])
 
         map_rows(write, range(len(images)))
         return stack

@@ -89,7 +89,7 @@ class CachedAccessor:
         if getattr(self._accessor, "is_random", False):
             raise TypeError(
                 f"a {type(accessor).__name__} gives other samples in each epoch, which a cache would keep: give it a method "
-                "`before_random`, or cache what it reads"
+                "`before_random`, or cache what it reads; an ItemAccessor whose items draw no random numbers takes seed_globals=False"
             )
         self._max_bytes = positive_int("max_bytes", max_bytes)
         self._fingerprint = {**fingerprint_of(self._accessor), "key": key}

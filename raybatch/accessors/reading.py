@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from raybatch.checks import positive_int
+from raybatch.foreign_randomness import suspended
 from raybatch.order import NO_KEYS
 from raybatch.stages import collected_here, collecting
 
@@ -104,7 +105,9 @@ def map_rows(fn: Callable[..., T], *columns: Collection[Any]) -> list[T]:
         with collecting(times):
             return fn(*row)
 
-    return list(executor.map(timed, *columns))
+    # A row may run code that draws, of which this thread may be in the middle.
+    with suspended():
+        return list(executor.map(timed, *columns))
 
 
 Opener: TypeAlias = Callable[[], IO[bytes]]

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 from raybatch.loader import Loader
 from raybatch.loader.iterator import ended_early
 from raybatch.sources import Batch
-from raybatch.structure import map_leaves
 
 
 class _Held(NamedTuple):
@@ -134,15 +133,6 @@ class _AheadIterator:
 
     def __del__(self) -> None:
         self.close()
-
-
-def map_arrays(change: Callable[[Any], Any], batch: Any) -> Any:
-    """Return `batch` with `change(leaf)` in place of each leaf, and of each element of its lists."""
-
-    def changed(leaf: Any) -> Any:
-        return [map_arrays(change, one) for one in leaf] if isinstance(leaf, list) else change(leaf)
-
-    return map_leaves(changed, batch)
 
 
 def as_it_is(batch: Any) -> Any:

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from raybatch.adapters.ahead import AheadLoader, as_it_is, map_arrays
+from raybatch.adapters.ahead import AheadLoader, as_it_is
 from raybatch.adapters.normalize import ImageLayout
 from raybatch.loader import Loader
+from raybatch.structure import map_arrays
 
 try:
     import jax

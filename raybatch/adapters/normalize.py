@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from raybatch.adapters.ahead import map_arrays
 from raybatch.image.pixels import BoundLayout, PixelLayout
-from raybatch.structure import described, leaves
+from raybatch.structure import described, leaves, map_arrays
 
 
 class ImageLayout:

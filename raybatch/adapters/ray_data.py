@@ -9,6 +9,7 @@ import numpy as np
 from raybatch.accessors.reading import sample_positions
 from raybatch.batchup.data_source import ArrayDataSource
 from raybatch.loader import Loader
+from raybatch.ragged import RaggedArray
 from raybatch.structure import members
 
 try:
@@ -55,7 +56,10 @@ class _MakeBatch:
                 )
         if len(fields) != len(names):
             raise ValueError(f"names must be {len(fields)}, one for each array, not {names}")
-        return dict(zip(names, fields.values(), strict=True))
+        columns = [
+            list(field) if isinstance(field, RaggedArray) else field for field in fields.values()
+        ]
+        return dict(zip(names, columns, strict=True))
 
 
 def from_ray_data(dataset: Any, names: list[str] | None = None, **options: Any) -> ArrayDataSource:

@@ -14,6 +14,7 @@ import numpy as np
 
 from raybatch.batchup.batch_map import ProgressFunc, batch_map_concat, batch_map_mean
 from raybatch.batchup.nested import to_indices, to_rows
+from raybatch.collation import Setting
 from raybatch.making import Request, make
 from raybatch.order import (
     NO_KEYS,
@@ -96,21 +97,28 @@ class AbstractDataSource(DataSource):
         self._require_random_access("samples_by_indices")
         return self.read(to_rows(self, indices, absolute=_absolute), NO_KEYS)
 
-    def map(self, fn: Callable[..., Batch], rng: bool = False) -> MapDataSource:
+    def map(
+        self, fn: Callable[..., Batch], rng: bool = False, seed_globals: bool = True
+    ) -> MapDataSource:
         """Return a source whose batches are `fn(*batch)` for tuples, `fn(batch)` for dicts and dataclasses.
 
         `fn` returns a batch of any structure; see `MapDataSource`. With `rng` it is called with a further `rng=generator`, a
-        NumPy generator keyed by (seed, epoch, batch number); TypeError then for a source without random access.
+        NumPy generator keyed by (seed, epoch, batch number); TypeError then for a source without random access. With
+        `seed_globals` what `fn` draws from `random`, `np.random` and torch has the same key; see `MapDataSource`.
         """
-        return MapDataSource(self, fn, rng)
+        return MapDataSource(self, fn, rng, seed_globals)
 
-    def map_samples(self, fn: Callable[..., Any]) -> SampleMapDataSource:
+    def map_samples(
+        self, fn: Callable[..., Any], collate: Setting = "stack", seed_globals: bool = True
+    ) -> SampleMapDataSource:
         """Return a source whose samples are `fn(*sample, rng=generator)` of tuples, `fn(sample, rng=generator)` of dicts.
 
-        `fn` returns a sample of any structure; see `SampleMapDataSource`. The NumPy generator is keyed by (seed, epoch, sample index), so the result does not depend on the
-        batch size, the worker or the rank. TypeError for a source without random access.
+        `fn` returns a sample of any structure, and `collate` says how its fields are batched; see `SampleMapDataSource`. The NumPy
+        generator is keyed by (seed, epoch, sample index), so the result does not depend on the batch size, the worker or the rank.
+        With `seed_globals` the same is true of what `fn` draws from `random`, `np.random` and torch. TypeError for a source
+        without random access.
         """
-        return SampleMapDataSource(self, fn)
+        return SampleMapDataSource(self, fn, collate, seed_globals)
 
     def batch_map_concat(
         self,

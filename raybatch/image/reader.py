@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import IO, Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from PIL import Image, ImageColor, ImageMode
 
 from raybatch.checks import height_and_width, one_of
 from raybatch.errors import TransformError
+from raybatch.foreign_randomness import ForeignRandomness
 from raybatch.image.augment.resize import FITS
 from raybatch.image.augment.transform import (
     Change,
@@ -130,7 +131,9 @@ class ImageReader:
         # A Pillow image has its metadata, at which a function of the program's own may look.
         as_array = as_array and all(isinstance(change, Transform) for change in self._changes)
         with stage("decode"), opened(file, self._decoding, as_array=as_array) as source:
-            yield changed(source, self._changes, rng, _made_by)
+            with self._foreign.seeded_once(rng) as begin:
+                viewed = changed(source, self._changes, rng, partial(_made_by, begin))
+            yield viewed
 
     @cached_property
     def is_random(self) -> bool:
@@ -171,6 +174,10 @@ class ImageReader:
         return (FITS[self.fit](self.size, self.resample), *parts)
 
     @cached_property
+    def _foreign(self) -> ForeignRandomness:
+        return ForeignRandomness(self.transform)
+
+    @cached_property
     def _decoding(self) -> Decoding:
         return Decoding(
             self.mode,
@@ -183,10 +190,12 @@ class ImageReader:
         )
 
 
-def _made_by(change: Change, image: Any, rng: np.random.Generator | None) -> Any:
+def _made_by(
+    begin: Callable[[], None], change: Change, image: Any, rng: np.random.Generator | None
+) -> Any:
     """Return what `made_by` does; TransformError for what it raises, which is no fault of the image's file."""
     try:
-        return made_by(change, image, rng)
+        return made_by(change, image, rng, begin)
     except Exception as error:
         # The repr of a function has its address, which is another in each process.
         name = getattr(change, "__qualname__", None) or repr(change)

@@ -6,7 +6,13 @@ import logging
 
 import numpy as np
 
-from raybatch.errors import BadSamplesError, BatchError, HostError, WorkerLostError
+from raybatch.errors import (
+    BadSamplesError,
+    BatchError,
+    HostError,
+    ReturnError,
+    WorkerLostError,
+)
 from raybatch.faults import Fault, advice, fault_of
 from raybatch.loader.plan import Plan
 from raybatch.loader.producer import Producer
@@ -202,7 +208,7 @@ def _batch_error(request: Request, result: Result, setting: BadSamples) -> Batch
     error = result.error
     where = "".join(f"{sample}: " for sample in result.bad)
     reason = f"{where}{type(error).__name__}: {error}"
-    if setting.policy != "raise":
+    if setting.policy != "raise" and not isinstance(error, ReturnError):
         reason += _why_not_bad(fault_of(error), setting)
     made = BatchError(request.epoch, request.step, reason)
     made.__cause__ = error

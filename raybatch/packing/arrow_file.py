@@ -32,7 +32,8 @@ def column_of(name: str, array: Any) -> PackedColumn:
         )
     if not isinstance(array, np.ndarray):
         raise TypeError(
-            f"{name!r} is a {type(array).__name__}, not an array: images of many sizes are packed with a size given"
+            f"{name!r} is a {type(array).__name__}, not an array: images of many sizes are packed with a size given, and "
+            "RaggedArrays not at all: give them beside the packed columns"
         )
     shape, dtype = array.shape[1:], array.dtype.newbyteorder("=")
     column = PackedColumn(name, "str" if dtype.kind == "U" else dtype.str, shape)

@@ -12,6 +12,7 @@ from typing import Any
 
 from raybatch.checks import positive_int
 from raybatch.errors import PoolError, WorkerLostError
+from raybatch.foreign_randomness import suspended
 from raybatch.making import Request, Result, make
 from raybatch.pools.pool import WorkerPool
 from raybatch.pools.session import HandOver, Results
@@ -24,6 +25,11 @@ class ThreadPool(WorkerPool):
 
     Sources are used by several threads at once, so their accessors and functions must allow that. Close the
     pool, use it in a `with`, or let go of it: the threads end with it. A process that is forked off has threads of its own.
+
+    All threads of a process draw from one `random`, one `np.random` and one torch. So functions of `map` and `map_samples`, items of an
+    `ItemAccessor` and functions in `transform=` run one call at a time, unless `seed_globals=False` says that they draw from none of
+    them; raybatch's own transforms run side by side. Whatever else the program itself draws from them while they run
+    is drawn from their numbers. Actors of a `RayActorPool` have each their own.
     """
 
     def __init__(self, num_threads: int | None = None) -> None:
@@ -135,7 +141,8 @@ class ThreadSession:
             return lost
         try:
             # The longest wait that a lock can be asked for.
-            ended = self._inbox.results.get(timeout=min(timeout_s, threading.TIMEOUT_MAX))
+            with suspended():
+                ended = self._inbox.results.get(timeout=min(timeout_s, threading.TIMEOUT_MAX))
         except queue.Empty:
             return []
         self._under_way.discard(ended[:2])

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from raybatch.accessors import ItemAccessor
 from raybatch.accessors.reading import RngOf
 from raybatch.arrays import gather, is_array_like, portable, sample_count, takes_only_ints
+from raybatch.collation import Setting, checked_setting, collated
 from raybatch.order import (
     AbstractSampler,
     Cursor,
@@ -25,10 +26,10 @@ from raybatch.order import (
     as_shuffle_rng,
     order_of,
 )
-from raybatch.sources.batch import Batch, extended
+from raybatch.sources.batch import Batch, batch_row, extended
 from raybatch.sources.ledger import BadSample, excluded
 from raybatch.sources.returned import returned_rows
-from raybatch.sources.source import DataSource
+from raybatch.sources.source import DataSource, sample_name
 from raybatch.stores.location import Location
 from raybatch.structure import is_container
 
@@ -136,12 +137,19 @@ class ArrayDataSource(RandomAccessDataSource):
     is read through an `ItemAccessor`. `indices`, `repeats`, `sampler`, `include_indices` and `exclude` are those of
     `RandomAccessDataSource`; in a dict the indices are under the key "index".
 
+    `collate` says how a field becomes a batch: one way for all fields, or a dict by name or number, as {"boxes": "list"}; "stack",
+    `rb.Pad(...)` and `rb.Ragged()` are the other ways. It holds for the rows of any array-like and for the items of a data set; an
+    `ItemAccessor` has a `collate` of its own. A field without a setting is what its array-like gives: a `RaggedArray` gives
+    RaggedArrays, and a list of an accessor stays one. Only objects, in an array or in a list of a Hugging Face column, are stacked:
+    arrays and numbers to an array, strings and other objects to a list.
+
         images = ImageFileAccessor(paths, size=(64, 64))
         source = ArrayDataSource({"image": images, "label": labels})
         for batch in source.batch_iterator(64, shuffle=np.random.RandomState(12345)):
             batch["image"], batch["label"]
 
-    TypeError for what is no array-like, ValueError for no data, unequal lengths, or a key "index" beside `include_indices`.
+    TypeError for what is no array-like, ValueError for no data, unequal lengths, a key "index" beside `include_indices`, or a field in
+    `collate` that there is not. ReturnError at a batch with a field that cannot be collated so, such as arrays of unequal shapes.
     """
 
     def __init__(
@@ -152,26 +160,26 @@ class ArrayDataSource(RandomAccessDataSource):
         sampler: AbstractSampler | None = None,
         include_indices: bool = False,
         exclude: Any = None,
+        collate: Setting | None = None,
     ) -> None:
-        self.data = _checked(data)
+        self.data, self.collate = _checked(data, collate)
         if include_indices and isinstance(self.data, dict) and "index" in self.data:
             raise ValueError('include_indices adds a field "index", and data has one: rename it')
-        (_, first), *others = self._fields()
-        length = sample_count(first)
-        for name, array in others:
+        first, *others = self._fields().items()
+        length = sample_count(first[1])
+        for key, array in others:
             if sample_count(array) != length:
                 raise ValueError(
-                    f"Arrays have inconsistent length; the first has length {length}, while {name} has length "
+                    f"Arrays have inconsistent length; the first has length {length}, while {_name(key)} has length "
                     f"{sample_count(array)}"
                 )
         super().__init__(length, indices, repeats, sampler, include_indices, exclude)
 
-    def _fields(self) -> list[tuple[str, Any]]:
-        """Return the array-likes, each with its name for messages."""
-        if isinstance(self.data, (list, dict)):
-            named = self.data.items() if isinstance(self.data, dict) else enumerate(self.data)
-            return [(f"data[{key!r}]", array) for key, array in named]
-        return [("data", self.data)]
+    def _fields(self) -> dict[Any, Any]:
+        """Return the array-likes by name or number; one data set by itself is under None."""
+        if isinstance(self.data, dict):
+            return self.data
+        return dict(enumerate(self.data)) if isinstance(self.data, list) else {None: self.data}
 
     def read(self, rows: Rows, keys: RandomKeys) -> Batch:
         numbers: list[tuple[int, ...]] = []
@@ -190,9 +198,10 @@ class ArrayDataSource(RandomAccessDataSource):
         """Return the samples at `indices`; of accessors that draw, with the random numbers of `rng_of`, if given."""
         numbers = indices
         if isinstance(indices, slice):
-            numbers = np.arange(*indices.indices(sample_count(self._fields()[0][1])))
+            numbers = np.arange(*indices.indices(sample_count(next(iter(self._fields().values())))))
         fields = [
-            self._rows(name, array, indices, len(numbers), rng_of) for name, array in self._fields()
+            self._collated(key, self._rows(key, array, indices, len(numbers), rng_of), numbers)
+            for key, array in self._fields().items()
         ]
         batch: Batch = tuple(fields)
         if isinstance(self.data, dict):
@@ -201,15 +210,29 @@ class ArrayDataSource(RandomAccessDataSource):
             batch = fields[0]
         return extended(batch, "index", numbers, first=True) if self.include_indices else batch
 
-    def _rows(self, name: str, array: Any, indices: Any, count: int, rng_of: RngOf | None) -> Any:
+    def _rows(self, key: Any, array: Any, indices: Any, count: int, rng_of: RngOf | None) -> Any:
         if rng_of is not None and getattr(array, "is_random", False):
             rows = array.read_seeded(indices, rng_of)
         else:
             rows = gather(array, indices)
-        return returned_rows(name, array, rows, count)
+        return returned_rows(_name(key), array, rows, count)
+
+    def _collated(self, key: Any, rows: Any, numbers: Any) -> Any:
+        """Return the field `key` of the samples `numbers` as a batch has it; `rows` are what its array gave."""
+        setting = self.collate.get(key)
+        is_array = isinstance(rows, np.ndarray)
+        samples = rows.tolist() if is_array and rows.dtype.hasobject else None
+        if samples is None:
+            if setting is None or (is_array and setting == "stack"):
+                return rows
+            samples = [batch_row(rows, row) for row in range(len(numbers))]
+        named = Rows.of(numbers)
+        return collated(
+            samples, setting or "stack", lambda row: sample_name(self, named, row), (key,)
+        )
 
     def path_of(self, index: int) -> str:
-        for _, array in self._fields():
+        for array in self._fields().values():
             # An accessor of the user's own may hold anything under these names.
             with contextlib.suppress(AttributeError, LookupError, TypeError):
                 return os.fsdecode(array.name_of(index))
@@ -227,35 +250,71 @@ class ArrayDataSource(RandomAccessDataSource):
         return self.__dict__ | {"data": data}
 
 
-def _checked(data: Any) -> Any:
-    """Return the fields in `data`, a list or a dict of array-likes, or the one data set that it is."""
+def _checked(data: Any, collate: Setting | None) -> tuple[Any, dict[Any, Setting]]:
+    """Return the fields in `data`, a list or a dict of array-likes, or the one data set that it is; and the settings of fields."""
     if isinstance(data, Mapping):
         for name in data:
             if not isinstance(name, str):
                 raise TypeError(f"the names of fields in data must be strings, not {name!r}")
-        fields: Any = {name: _array_like(f"data[{name!r}]", array) for name, array in data.items()}
+        given = dict(data)
     elif isinstance(data, list):
-        fields = [_array_like(f"data[{number}]", array) for number, array in enumerate(data)]
-    elif isinstance(data, ItemAccessor):
-        return data
-    elif takes_only_ints(data):
-        return ItemAccessor(data)
+        given = dict(enumerate(data))
+    elif isinstance(data, ItemAccessor) or takes_only_ints(data):
+        return _array_of_items(None, data, collate), {}
     else:
         raise TypeError(
             f"data must be a list or a dict of array-like objects, or a map-style data set, not a {type(data)}"
         )
-    if not fields:
+    if not given:
         raise ValueError(
             f"data must hold at least one array-like object; the {type(data).__name__} is empty"
         )
-    return fields
+    settings = _settings(collate, given)
+    fields = {key: _array_like(key, array, settings.get(key)) for key, array in given.items()}
+    # The items of an accessor are collated by itself.
+    settings = {
+        key: way for key, way in settings.items() if not isinstance(fields[key], ItemAccessor)
+    }
+    return fields if isinstance(data, Mapping) else list(fields.values()), settings
 
 
-def _array_like(name: str, array: Any) -> Any:
+def _settings(collate: Setting | None, fields: Mapping[Any, Any]) -> dict[Any, Setting]:
+    """Return the settings for those of `fields` that have one; ValueError for one of another field."""
+    if collate is None:
+        return {}
+    checked_setting(collate)
+    if not isinstance(collate, Mapping):
+        return dict.fromkeys(fields, collate)
+    for key in collate:
+        if key not in fields:
+            known = ", ".join(map(repr, fields))
+            raise ValueError(
+                f"collate names {key!r}, which is no field of data; its fields: {known}"
+            )
+    return dict(collate)
+
+
+def _array_like(key: Any, array: Any, setting: Setting | None) -> Any:
     """Return `array`, or an accessor of its items if it takes nothing else; TypeError if it is no array-like."""
     if isinstance(array, (list, tuple)) or not is_array_like(array):
         raise TypeError(
-            f"{name} must be an array or array-like that takes index arrays, not a {type(array)}; a list of numbers becomes one "
-            "with np.array(...), and of a Hugging Face data set give the columns, data_set[name]"
+            f"{_name(key)} must be an array or array-like that takes index arrays, not a {type(array)}; a list of numbers becomes "
+            "one with np.array(...), and of a Hugging Face data set give the columns, data_set[name]"
         )
-    return ItemAccessor(array) if takes_only_ints(array) else array
+    if isinstance(array, ItemAccessor) or takes_only_ints(array):
+        return _array_of_items(key, array, setting)
+    return array
+
+
+def _array_of_items(key: Any, items: Any, setting: Setting | None) -> ItemAccessor:
+    if not isinstance(items, ItemAccessor):
+        return ItemAccessor(items, "stack" if setting is None else setting)
+    if setting is not None:
+        raise ValueError(
+            f"{_name(key)} is an ItemAccessor, which has a `collate` of its own: say it there"
+        )
+    return items
+
+
+def _name(key: Any) -> str:
+    return "data" if key is None else f"data[{key!r}]"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from raybatch.arrays import as_numpy
+from raybatch.ragged import RaggedArray
 from raybatch.structure import is_container, members
 
 
@@ -31,12 +34,20 @@ class StreamDigest:
             for name in sorted(fields, key=str):
                 self.update(fields[name])
             return
+        if isinstance(batch, RaggedArray):
+            self._hash.update(b"ragged")
+            self.update((batch.values, batch.offsets))
+            return
         if batch is None:
             self._hash.update(b"None")
             return
         if isinstance(batch, Image.Image):
             self._hash.update(f"image {batch.mode}{batch.getpalette() or ''}".encode())
-        array = np.asarray(batch)
+        array = as_numpy(batch)
+        if hasattr(array, "detach"):  # a tensor of a dtype that NumPy lacks
+            self._hash.update(str(array.dtype).encode())
+            array = array.contiguous().view(sys.modules["torch"].uint8).numpy()
+        array = np.asarray(array)
         if array.dtype.hasobject:
             raise TypeError(f"cannot digest an array of Python objects ({type(batch).__name__})")
         dtype = np.lib.format.dtype_to_descr(array.dtype)

@@ -99,3 +99,12 @@ def nodes(source: DataSource) -> Iterator[DataSource]:
 def has_equal_lengths(source: DataSource) -> bool:
     """Return whether all arrays of a batch of `source` have one length."""
     return all(node.has_equal_lengths for node in nodes(source))
+
+
+def sample_name(source: DataSource, rows: Rows, row: int) -> str:
+    """Return what tells the sample in a row from others in a message: its index in the first leaf, and its path."""
+    member, indices, _ = rows.parts[0]
+    if not isinstance(indices, np.ndarray):
+        return f"sample {row} of the batch"
+    index = int(indices[row])
+    return str(BadSample(index, "", "", "" if member else source.path_of(index), member))

@@ -136,3 +136,12 @@ def test_a_stateful_data_loader_of_dicts_goes_on() -> None:
     again = made()
     again.load_state_dict(first.state_dict())
     assert seen + [batch["number"].tolist() for batch in again] == wanted(1)
+
+
+def test_samples_have_rows_of_ragged_arrays() -> None:
+    boxes = [np.full((length, 4), length) for length in (2, 0, 1)]
+    source = rb.Loader(rb.ArrayDataSource({"boxes": rb.RaggedArray(boxes)}), 2)
+    samples = list(SampleDataset(to_torch(source)))
+    assert [sample["boxes"].tolist() for sample in samples] == [box.tolist() for box in boxes]
+    with pytest.raises(ValueError, match='with ragged="nested", not "pair"'):
+        SampleDataset(to_torch(source, ragged="pair"))

@@ -44,6 +44,13 @@ def test_an_epoch_becomes_a_data_set(in_order: None) -> None:
         assert rb.stream_digest(batches) == rb.stream_digest(loader)
 
 
+def test_a_ragged_array_becomes_a_column_of_arrays(in_order: None) -> None:
+    boxes = [np.full((length, 4), length) for length in range(5)]
+    source = rb.ArrayDataSource({"boxes": rb.RaggedArray(boxes), "id": np.arange(5)})
+    rows = to_ray_data(rb.Loader(source, 2)).take_all()
+    assert [np.shape(row["boxes"]) for row in rows] == [box.shape for box in boxes]
+
+
 def test_a_data_set_becomes_a_source(in_order: None) -> None:
     data_set = ray.data.from_numpy(np.array_split(Y, 3))
     source = from_ray_data(data_set, ["data"], include_indices=True)
@@ -52,6 +59,23 @@ def test_a_data_set_becomes_a_source(in_order: None) -> None:
     with rb.Loader(source, 4, shuffle=3, pool=rb.RayActorPool(1)) as loader:
         assert rb.stream_digest(loader) == rb.stream_digest(whole())
     assert source.data[0][-1].tolist() == Y[-1].tolist()
+
+
+def test_the_names_of_fields_are_those_of_columns(in_order: None) -> None:
+    loader = rb.Loader(rb.ArrayDataSource({"x": X, "y": Y}), 4, shuffle=3)
+    data_set = to_ray_data(loader)
+    batches = list(data_set.iter_batches(batch_size=None))
+    assert rb.stream_digest(batches) == rb.stream_digest(loader)
+    source = from_ray_data(data_set)
+    assert sorted(source.data) == ["x", "y"]
+    assert source.data["x"].block_lengths.tolist() == [4] * 5 + [3]
+    rows = np.concatenate([batch["x"] for batch in source.batch_iterator(5)])
+    assert rows.tolist() == np.concatenate([batch["x"] for batch in batches]).tolist()
+
+
+def test_tuples_need_names(in_order: None) -> None:
+    with pytest.raises(Exception, match="names must be given, 2 of them"):
+        list(to_ray_data(whole()).iter_batches(batch_size=None))
 
 
 def test_what_is_wrong_is_refused(in_order: None) -> None:

@@ -16,7 +16,7 @@ from tests.sample_sources import numbers
 
 torch = pytest.importorskip("torch")
 
-from raybatch.adapters.torch import LoaderDataset, to_torch  # noqa: E402
+from raybatch.adapters.torch import LoaderDataset, RaggedTensors, to_torch  # noqa: E402
 
 DEVICES = [None, *(["cuda"] if torch.cuda.is_available() else [])]
 torchdata_calls_what_torch_deprecates = pytest.mark.filterwarnings(
@@ -93,6 +93,36 @@ def test_what_no_tensor_can_hold_stays_as_it_is(photos: list[str], writable: boo
     if writable:
         batch[4][0] = 7
         assert batch[4].tolist() == [[7, 7, 7], [0, 1, 2], [0, 1, 2]]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("inner_shape", [(), (4,)])
+def test_ragged_arrays_become_nested_tensors(device: Any, inner_shape: tuple[int, ...]) -> None:
+    rows = [np.full((length, *inner_shape), length, np.float32) for length in (2, 0, 3, 1)]
+    source = rb.ArrayDataSource({"boxes": rb.RaggedArray(rows)})
+    (nested,) = [batch["boxes"] for batch in to_torch(rb.Loader(source, 4), device=device)]
+    assert (nested.layout, nested.dtype, nested.device.type) == (
+        *(torch.jagged, torch.float32),
+        device or "cpu",
+    )
+    assert [row.tolist() for row in nested.unbind()] == [row.tolist() for row in rows]
+    (pair,) = [batch["boxes"] for batch in to_torch(rb.Loader(source, 4), device, ragged="pair")]
+    assert isinstance(pair, RaggedTensors)
+    assert (pair.values.shape, pair.offsets.tolist()) == ((6, *inner_shape), [0, 2, 2, 5, 6])
+
+
+def test_a_nested_tensor_shares_the_memory_of_its_array() -> None:
+    ragged = rb.RaggedArray([[1.0], [2.0, 3.0]])
+    for array in (ragged, ragged[:]):
+        array.values.flags.writeable = False
+        (nested,) = to_torch(fresh()).prepare((array,))
+        assert nested.values().data_ptr() == array.values.ctypes.data
+        (nested,) = to_torch(fresh(), writable=True).prepare((array,))
+        assert nested.values().data_ptr() != array.values.ctypes.data
+    times = rb.RaggedArray([np.array(["2020-01-01"], "datetime64[D]")])
+    assert to_torch(fresh()).prepare((times,)) == (times,)
+    with pytest.raises(ValueError, match='ragged must be "nested" or "pair", not \'padded\''):
+        to_torch(fresh(), ragged="padded")
 
 
 def test_other_devices_get_what_comes() -> None:

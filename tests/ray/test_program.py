@@ -131,9 +131,12 @@ def test_a_random_generator_in_the_source_is_told(
         def __call__(self, x: np.ndarray) -> tuple[np.ndarray]:
             return (x,)
 
-    list(rb.Loader(numbers().map(Noisy(None)), 8, pool=pool))
+    list(rb.Loader(numbers().map(Noisy(None), seed_globals=False), 8, pool=pool))
     assert capsys.readouterr().err == ""
-    list(rb.Loader(numbers().map(Noisy(np.random.default_rng(0))), 8, pool=pool))
+    noisy = Noisy(np.random.default_rng(0))
+    list(rb.Loader(numbers().map(noisy), 8, pool=pool))
+    assert capsys.readouterr().err == "", "it is seeded"
+    list(rb.Loader(numbers().map(noisy, seed_globals=False), 8, pool=pool))
     said = capsys.readouterr().err
     assert said.startswith("raybatch: source.fn.rng is a random generator: each actor draws")
     assert said.count("\n") == 1

@@ -112,3 +112,11 @@ def test_the_palette_of_an_image_counts() -> None:
 def test_python_objects_cannot_be_digested(batch: Any) -> None:
     with pytest.raises(TypeError, match="Python objects"):
         stream_digest([(X, batch)])
+
+
+def test_tensors_that_numpy_lacks_have_a_digest() -> None:
+    torch: Any = pytest.importorskip("torch")
+    half = torch.tensor([[1.0, 2.0], [3.0, 4.0]], dtype=torch.bfloat16)
+    others = (half.T, half.view(torch.uint8), half.view(torch.int16), half.float())
+    assert len({stream_digest([batch]) for batch in (half, *others)}) == 5
+    assert stream_digest([half]) == stream_digest([half.clone()])

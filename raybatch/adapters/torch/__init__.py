@@ -1,4 +1,4 @@
-"""Batches for PyTorch: those of a `Loader` as tensors, or its samples."""
+"""Batches for PyTorch: its own `DataLoader` on Ray actors; and those of a raybatch `Loader` as tensors, or its samples."""
 
 try:
     import torch  # noqa: F401 - its absence is told in the words below
@@ -7,7 +7,8 @@ except ImportError as error:
         "raybatch.adapters.torch needs PyTorch: pip install 'raybatch[torch]'"
     ) from error
 
+from raybatch.adapters.torch.data_loader import DataLoader, on_actors
 from raybatch.adapters.torch.samples import SampleDataset
-from raybatch.adapters.torch.to_torch import LoaderDataset, to_torch
+from raybatch.adapters.torch.to_torch import LoaderDataset, RaggedTensors, to_torch
 
-__all__ = ["LoaderDataset", "SampleDataset", "to_torch"]
+__all__ = ["DataLoader", "LoaderDataset", "RaggedTensors", "SampleDataset", "on_actors", "to_torch"]

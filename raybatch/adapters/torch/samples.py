@@ -16,10 +16,13 @@ class SampleDataset(IterableDataset):  # type: ignore[misc] # torch is not there
 
     Hugging Face's `Trainer` takes it as `train_dataset`, since a Trainer collates samples itself, as does any `DataLoader(dataset,
     batch_size=n)`. With the loader's own batch size the batches are those of the loader. A sample is a view of its batch, so
-    collating copies it once. `len()` counts every batch of the loader as a full one.
+    collating copies it once. `len()` counts every batch of the loader as a full one. ValueError for batches with `ragged="pair"`, which have no
+    rows.
     """
 
     def __init__(self, batches: LoaderDataset) -> None:
+        if batches.ragged == "pair":
+            raise ValueError('samples are taken of batches with ragged="nested", not "pair"')
         self.batches = batches
 
     def __len__(self) -> int:

@@ -6,17 +6,20 @@ import functools
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
-from raybatch.adapters.ahead import AheadLoader, as_it_is, map_arrays
+from raybatch.adapters.ahead import AheadLoader, as_it_is
 from raybatch.adapters.normalize import ImageLayout
+from raybatch.adapters.torch.writable_memory import writable_view
 from raybatch.loader import Loader
 from raybatch.memory import ReusedMemory
+from raybatch.ragged import RaggedArray
 from raybatch.sources import Batch
+from raybatch.structure import map_arrays
 
 
 class LoaderDataset(AheadLoader, IterableDataset):  # type: ignore[misc] # torch is not there for all who check types
@@ -29,7 +32,8 @@ class LoaderDataset(AheadLoader, IterableDataset):  # type: ignore[misc] # torch
     its epochs itself, and goes on in that of its state.
 
     Arrays become tensors, in tuples, lists and dicts too; what no tensor can hold, as strings and Pillow images, stays
-    as it is. On the CPU (`device=None`) a tensor shares the memory of its array, and must not be written to if that was
+    as it is. A `RaggedArray` becomes a nested tensor of the jagged layout, `(n, j, *inner_shape)`, or with `ragged="pair"`
+    `RaggedTensors` of its values and offsets. On the CPU (`device=None`) a tensor shares the memory of its array, and must not be written to if that was
     read-only, as arrays from Ray actors are: it would change what others read. With `writable` those are copied; with
     `pin_memory` all are, into page-locked memory. To a CUDA `device` batches are copied from pinned memory on a stream
     of their own, one batch ahead of the loop. To any other device they are moved as they come.
@@ -50,14 +54,19 @@ class LoaderDataset(AheadLoader, IterableDataset):  # type: ignore[misc] # torch
         writable: bool = False,
         normalize: Any = None,
         channels_first: bool = False,
+        ragged: str = "nested",
     ) -> None:
+        if ragged not in ("nested", "pair"):
+            raise ValueError(f'ragged must be "nested" or "pair", not {ragged!r}')
+        self.ragged = ragged
         device = torch.device("cpu" if device is None else device)
         images = ImageLayout.asked_for(normalize, channels_first)
         if device.type == "cuda":
-            copies = _CudaCopies(device, images)
+            copies = _CudaCopies(device, images, ragged)
             super().__init__(loader, copies.begin, copies.hand_over, ahead=1)
         else:
             to_tensor = functools.partial(_tensor_on, device, pin_memory, writable)
+            to_tensor = functools.partial(_ragged_or_tensor, ragged, to_tensor)
             super().__init__(loader, _preparing(to_tensor, images, device), as_it_is, ahead=0)
 
     def __iter__(self) -> Iterator[Any]:
@@ -84,6 +93,7 @@ def to_torch(
     writable: bool = False,
     normalize: Any = None,
     channels_first: bool = False,
+    ragged: str = "nested",
 ) -> LoaderDataset:
     """Return the epochs of `loader` with tensors in place of arrays; see `LoaderDataset`.
 
@@ -91,15 +101,25 @@ def to_torch(
     for x, y in to_torch(loader, device="cuda", normalize=(mean, std), channels_first=True):
         ...
     """
-    return LoaderDataset(loader, device, pin_memory, writable, normalize, channels_first)
+    return LoaderDataset(loader, device, pin_memory, writable, normalize, channels_first, ragged)
+
+
+class RaggedTensors(NamedTuple):
+    """A `RaggedArray` as tensors: row i is `values[offsets[i] : offsets[i + 1]]`."""
+
+    values: torch.Tensor
+    offsets: torch.Tensor
 
 
 class _CudaCopies:
     """Copies to a CUDA device that run beside what the loop computes there."""
 
-    def __init__(self, device: torch.device, images: ImageLayout | None) -> None:
+    def __init__(self, device: torch.device, images: ImageLayout | None, ragged: str) -> None:
         self._device = device
-        self._prepare = _preparing(functools.partial(_copied_to, device), images, device)
+        to_tensor = functools.partial(
+            _ragged_or_tensor, ragged, functools.partial(_copied_to, device)
+        )
+        self._prepare = _preparing(to_tensor, images, device)
         self._stream: torch.cuda.Stream | None = None
 
     def begin(self, batch: Batch) -> tuple[Any, torch.cuda.Event]:
@@ -181,8 +201,18 @@ def _copied_to(device: torch.device, leaf: Any) -> Any:
 
 def _recorded_on(stream: torch.cuda.Stream, leaf: Any) -> Any:
     if isinstance(leaf, torch.Tensor):
-        leaf.record_stream(stream)
+        for memory in (leaf.values(), leaf.offsets()) if leaf.is_nested else (leaf,):
+            memory.record_stream(stream)
     return leaf
+
+
+def _ragged_or_tensor(form: str, to_tensor: Callable[[Any], Any], leaf: Any) -> Any:
+    if not isinstance(leaf, RaggedArray):
+        return to_tensor(leaf)
+    tensors = RaggedTensors(to_tensor(leaf.values), to_tensor(leaf.offsets))
+    if not isinstance(tensors.values, torch.Tensor):
+        return leaf
+    return tensors if form == "pair" else torch.nested.nested_tensor_from_jagged(*tensors)
 
 
 def _tensor_on(device: torch.device, pin_memory: bool, writable: bool, leaf: Any) -> Any:
@@ -208,13 +238,4 @@ def _shareable(array: Any, writable: bool) -> Any:
         array = array.astype(array.dtype.newbyteorder("="))
     if any(stride < 0 for stride in array.strides) or (writable and not array.flags.writeable):
         return array.copy()
-    return array if array.flags.writeable else np.asarray(_SameMemory(array))
-
-
-class _SameMemory:
-    """Stands for the memory of a read-only array as if it were not: torch warns of those that are, in the process."""
-
-    def __init__(self, array: Any) -> None:
-        self._array = array  # which owns the memory
-        interface = array.__array_interface__
-        self.__array_interface__ = {**interface, "data": (interface["data"][0], False)}
+    return writable_view(array)

@@ -98,8 +98,18 @@ def flat(change: Change) -> tuple[Change, ...]:
     return tuple(part for transform in change.transforms for part in flat(transform))
 
 
-def made_by(change: Change, image: Any, rng: np.random.Generator | None) -> Any:
-    """Return what `change`, which may be a function of the program's own, makes of `image`; TypeError if that is no image."""
+def made_by(
+    change: Change,
+    image: Any,
+    rng: np.random.Generator | None,
+    begin: Callable[[], None] | None = None,
+) -> Any:
+    """Return what `change`, which may be a function of the program's own, makes of `image`; TypeError if that is no image.
+
+    `begin()` is called before such a function, which may draw from other generators than `rng`.
+    """
+    if begin is not None and not isinstance(change, Transform) and is_random(change):
+        begin()
     made = change(image, rng=rng)
     if not isinstance(made, (Image.Image, np.ndarray)):
         raise TypeError(f"{change!r} must return an image, and returned {made!r}")

@@ -16,8 +16,8 @@ from raybatch.pools.ray.worker import BatchWorker
 from raybatch.scheduling import Worker
 
 
-def starter(options: ActorOptions) -> Callable[[], Any]:
-    """Return what starts an actor each time it is called, and returns Ray's handle of it."""
+def starter(options: ActorOptions) -> Callable[[int], Any]:
+    """Return what starts an actor each time it is called with the number of one, and returns Ray's handle of it."""
     # A Ray that knows no labels does not know the option either.
     labels = {"label_selector": options.label_selector} if options.label_selector else {}
     actor_class = ray.remote(BatchWorker).options(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import pickle
-import random
 import threading
 import uuid
 import weakref
@@ -20,10 +19,12 @@ from ray import exceptions as ray_errors
 
 from raybatch.errors import RemoteError
 from raybatch.faults import advice
+from raybatch.foreign_randomness import KINDS, ForeignRandomness
 from raybatch.notices import tell
+from raybatch.object_graph import reached
 from raybatch.pools.ray.hosts import address
 from raybatch.pools.ray.program import Program
-from raybatch.pools.ray.unpicklable import path_of, unpicklable
+from raybatch.pools.ray.unpicklable import parts_in_pickle, unpicklable
 from raybatch.pools.session import SharedConstant
 
 
@@ -162,39 +163,49 @@ def _put(value: Any) -> Any:
         raise unpicklable("source", value, error) from None
 
 
-# Who draws from one of these in each actor draws the same as the others, and something else than without a pool.
-_GENERATORS = (np.random.Generator, np.random.RandomState, random.Random)
+# Who draws from one that is not seeded draws in each actor the same as in the others, and something else than without a pool.
 _TOLD_OF_GENERATORS = (
     "{} is a random generator: each actor draws from a copy of its own, so samples of different actors get the same numbers. Take a "
-    "generator from raybatch, which has numbers of the sample's own: `fn(..., rng=rng)` in map_samples and in transforms, `rng=True` in map"
+    "generator from raybatch, which has numbers of the sample's own: `fn(..., rng=rng)` in map_samples and in transforms, `rng=True` in map; "
+    "or let it be seeded, with seed_globals=True of map, map_samples or ItemAccessor"
 )
 
 
 class _Pickler(cloudpickle.Pickler):
-    """Pickles an object, and notes whether there is a random generator in it."""
+    """Pickles an object, and notes the random generators in it, and those that are seeded for each sample."""
 
-    has_generator = False
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)  # type: ignore[no-untyped-call]
+        self.generators: list[Any] = []
+        self.seeded: list[Any] = []
 
     def reducer_override(self, obj: Any) -> Any:
-        if isinstance(obj, _GENERATORS):
-            self.has_generator = True
+        if isinstance(obj, KINDS):
+            self.generators.append(obj)
+        elif isinstance(obj, ForeignRandomness):
+            self.seeded += obj.held()
         return super().reducer_override(obj)  # type: ignore[no-untyped-call]
 
 
 def _content(value: Any) -> tuple[bytes, tuple[tuple[int, int], ...]] | None:
     """Return what tells whether `value` has changed: a digest of all but its arrays, and where those are in memory.
 
-    None if it cannot be pickled. It is told if there is a random generator in it.
+    None if it cannot be pickled. It is told if there is a random generator in it that is not seeded.
     """
     buffers: list[pickle.PickleBuffer] = []
     file = io.BytesIO()
-    pickler: Any = _Pickler(file, protocol=5, buffer_callback=buffers.append)  # type: ignore[no-untyped-call]
+    pickler: Any = _Pickler(file, protocol=5, buffer_callback=buffers.append)
     try:
         pickler.dump(value)
     except Exception:
         return None
-    if pickler.has_generator:
-        tell(_TOLD_OF_GENERATORS.format(path_of("source", value, _GENERATORS)))
+    seeded = set(map(id, pickler.seeded))
+    for generator in pickler.generators:
+        if id(generator) not in seeded:
+            within = reached("source", value, parts_in_pickle)
+            path = next((path for path, part in within if part is generator), "source")
+            tell(_TOLD_OF_GENERATORS.format(path))
+            break
     places = []
     for buffer in buffers:
         with buffer.raw() as raw:

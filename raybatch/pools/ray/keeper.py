@@ -103,7 +103,7 @@ class PoolKeeper:
         """Start a worker for each that is missing; return all that there are."""
         size = self._options.num_actors or capacity(self._options).room
         while len(self._actors) < size:
-            self._actors[self._next_number] = self._start()
+            self._actors[self._next_number] = self._start(self._next_number)
             self._next_number += 1
         return RosterState(size, self._actors, own_version())
 

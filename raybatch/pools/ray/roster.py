@@ -57,7 +57,8 @@ class PrivateRoster:
     def fill_up(self, found: Capacity, num_staying: int | None) -> tuple[int, dict[int, Any]]:
         size = self._num_actors or found.room
         missing = 0 if num_staying is None else size - num_staying
-        return size, {next(self._numbers): self._start() for _ in range(missing)}
+        numbers = itertools.islice(self._numbers, max(0, missing))
+        return size, {number: self._start(number) for number in numbers}
 
     def retire(self, actor: RayActor) -> None:
         """Do nothing: one that leaves does not count as staying."""

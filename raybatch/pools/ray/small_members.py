@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from raybatch.ragged import RaggedArray
 from raybatch.sources import batch_nbytes
 from raybatch.structure import is_container, members, with_members
 
@@ -30,6 +31,8 @@ def _copied(member: Any, most_bytes: float | None) -> Any:
         return member
     if type(member) is list:
         return [_copied(part, None) for part in member]
+    if isinstance(member, RaggedArray):
+        return RaggedArray.from_offsets(_copied(member.values, None), _copied(member.offsets, None))
     if not isinstance(member, np.ndarray) or member.flags.writeable or _is_private(member):
         return member
     copy = member.copy(order="K")

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
-import types
-from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,10 +9,10 @@ import numpy as np
 import ray
 from ray import cloudpickle
 
+from raybatch.object_graph import Part, structural_parts
+
 # A part of a part of a part ...: what is deeper is named by its outer part.
 _MOST_PARTS = 50
-# Of a large source, some parts are enough to look at.
-_MOST_SEEN = 2_000
 
 
 def unpicklable(what: str, value: Any, error: Exception) -> Exception:
@@ -28,7 +24,7 @@ def unpicklable(what: str, value: Any, error: Exception) -> Exception:
     if reason is None:
         return error
     for _ in range(_MOST_PARTS):
-        found = ((name, part, _refusal(part)) for name, part in _parts(value))
+        found = ((name, part, _refusal(part)) for name, part in parts_in_pickle(value))
         culprit = next((one for one in found if one[2] is not None), None)
         if culprit is None:
             break
@@ -39,20 +35,6 @@ def unpicklable(what: str, value: Any, error: Exception) -> Exception:
     )
     made.__cause__ = reason
     return made
-
-
-def path_of(what: str, value: Any, kinds: tuple[type, ...]) -> str:
-    """Return how the first part of `value`, called `what`, that is of one of `kinds` is reached from it; `what` if none is found."""
-    seen: set[int] = set()
-    waiting = deque([(what, value)])
-    while waiting and len(seen) < _MOST_SEEN:
-        path, part = waiting.popleft()
-        if isinstance(part, kinds):
-            return path
-        if id(part) not in seen and not isinstance(part, (str, bytes, int, float, np.ndarray)):
-            seen.add(id(part))
-            waiting.extend((path + name, inner) for name, inner in _parts(part))
-    return what
 
 
 def _refusal(value: Any) -> Exception | None:
@@ -69,33 +51,13 @@ def _refusal(value: Any) -> Exception | None:
     return None
 
 
-def _parts(value: Any) -> Iterator[tuple[str, Any]]:
+def parts_in_pickle(value: Any) -> Iterator[Part]:
     """Iterate over what is pickled with `value`, each with how it is reached from there."""
-    if type(value) is dict:
-        yield from ((f"[{key!r}]", part) for key, part in value.items())
-    elif type(value) in (list, set, frozenset) or isinstance(value, tuple):
-        yield from ((f"[{number}]", part) for number, part in enumerate(value))
-    elif isinstance(value, types.MethodType):
-        yield ".__self__", value.__self__
-    elif isinstance(value, functools.partial):
-        yield from ((f".{name}", getattr(value, name)) for name in ("func", "args", "keywords"))
-    elif isinstance(value, types.FunctionType):
-        try:
-            variables = inspect.getclosurevars(value)
-        except ValueError:
-            return  # it is not defined to its end
-        named = {**variables.nonlocals, **variables.globals}
-        yield from ((f"'s variable {name}", part) for name, part in named.items())
-        yield from (
-            (f".{name}", getattr(value, name)) for name in ("__defaults__", "__kwdefaults__")
-        )
-    elif isinstance(value, type):
-        yield from ((f".{name}", part) for name, part in vars(value).items() if name[:2] != "__")
-    else:
-        yield from _parts_of_object(value)
+    found = structural_parts(value)
+    return _parts_of_object(value) if found is None else found
 
 
-def _parts_of_object(value: Any) -> Iterator[tuple[str, Any]]:
+def _parts_of_object(value: Any) -> Iterator[Part]:
     try:
         reduced = value.__reduce_ex__(4)
     except Exception:

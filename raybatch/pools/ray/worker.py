@@ -17,11 +17,20 @@ from raybatch.pools.ray.hosts import WorkerFacts
 from raybatch.pools.ray.packed_error import with_error_packed
 from raybatch.pools.ray.program import Program
 
+_number = 0
+
+
+def worker_number() -> int:
+    """Return the number of this actor among those that its pool has started, from 0."""
+    return _number
+
 
 class BatchWorker:
     """The class of the actors: one batch at a time, its rows on `threads` threads."""
 
-    def __init__(self, threads: int, program: Program, setup: bytes | None) -> None:
+    def __init__(self, threads: int, program: Program, setup: bytes | None, number: int) -> None:
+        global _number
+        _number = number
         hold()
         self._setup_error = _error_of_setup(program, setup)
         self._executor = ThreadPoolExecutor(threads) if threads > 1 else None

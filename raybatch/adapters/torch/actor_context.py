@@ -1,0 +1,34 @@
+"""What a DataLoader of PyTorch's own keeps of the one whose arguments it was made from."""
+
+from __future__ import annotations
+
+from multiprocessing.context import BaseContext
+from typing import Any
+
+import torch.multiprocessing
+
+from raybatch.adapters.torch.team import Team
+from raybatch.notices import tell
+
+_NOT_ON_ACTORS = (
+    "a PyTorch DataLoader was made from the arguments of raybatch's, as Accelerate does in `prepare`: its batches are made by processes "
+    "of PyTorch's, not by Ray actors. Have `loader = raybatch.adapters.torch.on_actors(accelerator.prepare(loader))`"
+)
+
+
+class ActorContext(BaseContext):
+    """The `multiprocessing_context` of a DataLoader whose workers are the actors of `team`.
+
+    It is PyTorch's default one, and says so when that makes a process.
+    """
+
+    Queue = staticmethod(torch.multiprocessing.Queue)
+    Event = staticmethod(torch.multiprocessing.Event)
+    get_start_method = staticmethod(torch.multiprocessing.get_start_method)
+
+    def __init__(self, team: Team) -> None:
+        self.team = team
+
+    def Process(self, *args: Any, **kwargs: Any) -> Any:  # noqa: N802 - multiprocessing's name for it
+        tell(_NOT_ON_ACTORS)
+        return torch.multiprocessing.Process(*args, **kwargs)

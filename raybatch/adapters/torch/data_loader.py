@@ -1,0 +1,179 @@
+"""PyTorch's DataLoader, whose workers are Ray actors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.utils.data import IterableDataset
+
+from raybatch.adapters.torch.actor_context import ActorContext
+from raybatch.adapters.torch.data_loader_iterators import InLineIterator, PoolIterator
+from raybatch.adapters.torch.resuming import Course
+from raybatch.adapters.torch.team import Team, size_of
+from raybatch.notices import tell
+from raybatch.pools import WorkerPool
+
+_NO_CONTEXT = (
+    "multiprocessing_context has no effect on raybatch's DataLoader, whose workers are Ray actors"
+)
+
+# What another loader of the same batches has too, whatever says which they are.
+_SAME = (
+    *(
+        "num_workers",
+        "collate_fn",
+        "pin_memory",
+        "timeout",
+        "worker_init_fn",
+        "multiprocessing_context",
+    ),
+    *("generator", "prefetch_factor", "persistent_workers"),
+)
+
+
+class DataLoader(torch.utils.data.DataLoader):  # type: ignore[misc] # torch is not there for all who check types
+    """`torch.utils.data.DataLoader` with its arguments, defaults and batches, on Ray actors.
+
+    With `num_workers` above 0 the samples are read and collated in as many actors, on the Ray that the program has started, at
+    RAY_ADDRESS, or on one that this starts on this machine. They start at the first `iter()` and stay until the loader is closed or let
+    go of, with `persistent_workers` or without, since to start Ray takes seconds; the data set is sent anew when it has changed. Or
+    give any `pool` of raybatch's, which several loaders may share. With `num_workers=0` and no pool it is PyTorch's own loader.
+
+    A worker that dies is replaced, and its batches are made again. An error in the data set is raised as it is, with the worker's
+    traceback as its cause. Samplers run in this process, and draw what they draw in PyTorch's loader. Tensors lie in Ray's object
+    store and may be written to; who keeps batches fills it.
+
+    In an actor, tensors in the attributes of the data set are a copy of its own, and NumPy arrays are shared and read-only.
+    `worker_init_fn` is called once in an actor; the id of one in place of a lost one may be another's too. Batches come in order
+    whatever `in_order` says. Accelerate makes a loader of its own of each that it prepares, see `on_actors`. `state_dict()` and `load_state_dict()` are those of torchdata's StatefulDataLoader: a loader that has
+    loaded a state goes on with the next batch, with any number of workers.
+
+    TypeError for an iterable data set; other errors are those of PyTorch's loader.
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        batch_size: int | None = 1,
+        shuffle: bool | None = None,
+        sampler: Any = None,
+        batch_sampler: Any = None,
+        num_workers: int = 0,
+        collate_fn: Callable[[Any], Any] | None = None,
+        pin_memory: bool = False,
+        drop_last: bool = False,
+        timeout: float = 0,
+        worker_init_fn: Callable[[int], object] | None = None,
+        multiprocessing_context: Any = None,
+        generator: Any = None,
+        *,
+        prefetch_factor: int | None = None,
+        persistent_workers: bool = False,
+        pin_memory_device: str = "",
+        in_order: bool = True,
+        pool: WorkerPool | None = None,
+    ) -> None:
+        if isinstance(dataset, IterableDataset):
+            raise TypeError(
+                f"{type(dataset).__name__} is an iterable data set, and raybatch loads map-style ones, whose samples have an index. "
+                "Give it `__len__` and `__getitem__(index)`, or stay with PyTorch's DataLoader for it"
+            )
+        if pool is not None and not isinstance(pool, WorkerPool):
+            raise TypeError(f"pool must be a pool of raybatch's, not {pool!r}")
+        is_copy = isinstance(multiprocessing_context, ActorContext)  # of a loader of this kind
+        self.pool = multiprocessing_context.team.given_pool if is_copy else pool
+        num_workers = num_workers or size_of(pool)
+        super().__init__(
+            dataset,
+            batch_size,
+            shuffle,
+            sampler,
+            batch_sampler,
+            num_workers,
+            collate_fn,
+            pin_memory,
+            drop_last,
+            timeout,
+            worker_init_fn,
+            multiprocessing_context,
+            generator,
+            prefetch_factor=prefetch_factor,
+            persistent_workers=persistent_workers,
+            pin_memory_device=pin_memory_device,
+        )
+        self.in_order = in_order  # which PyTorch has known since 2.6
+        self._course = Course()
+        self._team: Team | None = None
+        if is_copy:
+            self._team = multiprocessing_context.team
+        elif num_workers:
+            if multiprocessing_context is not None:
+                tell(_NO_CONTEXT)
+            self._team_up()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return where the loop is, as a dict that JSON can hold if the state of the sampler can.
+
+        It counts the batches that were received. It has the state of the generators as it was when the epoch began, and that of a
+        sampler that has `state_dict()`.
+        """
+        return self._course.state(self)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Have the next `iter()` go on where the loader was that gave `state`; StateError if it does not fit this one.
+
+        The batches that follow are the same if the data set and the sampler are.
+        """
+        self._iterator = None
+        self._course.load(self, state)
+
+    def close(self) -> None:
+        """Let go of the actors, which end if they are this loader's own; the next `iter()` starts others."""
+        self._iterator = None
+        if self._team is not None:
+            self._team_up()
+
+    def check_worker_number_rationality(self) -> None:
+        """Warn as PyTorch does of more workers than this machine has CPUs; those of a pool may be elsewhere."""
+        if self.pool is None:
+            super().check_worker_number_rationality()
+
+    def _get_iterator(self) -> Any:
+        if self._team is None:
+            return InLineIterator(self)
+        self.check_worker_number_rationality()
+        return PoolIterator(self, self._team)
+
+    def _team_up(self) -> None:
+        self._team = Team(self.pool, self.num_workers)
+        self.multiprocessing_context = ActorContext(self._team)
+
+    def __getstate__(self) -> dict[str, Any]:
+        left_out = {"_iterator": None, "_team": None, "_DataLoader__multiprocessing_context": None}
+        return {**self.__dict__, **left_out}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if self.num_workers:
+            self._team_up()
+
+
+def on_actors(prepared: Any) -> Any:
+    """Return `prepared`, which `Accelerator.prepare` has made of a `DataLoader` of raybatch's, with its batches made by that one's actors.
+
+    Accelerate's sharding, and its placement on devices, stay as they are. TypeError for what is no such loader.
+    """
+    plain: Any = getattr(prepared, "base_dataloader", None)
+    if not isinstance(getattr(plain, "multiprocessing_context", None), ActorContext):
+        raise TypeError(
+            f"on_actors takes what Accelerate has prepared of a DataLoader of raybatch's with workers, not {prepared!r}"
+        )
+    if plain.batch_sampler is None:
+        order = {"batch_size": None, "sampler": plain.sampler}
+    else:
+        order = {"batch_sampler": plain.batch_sampler}
+    same = {name: getattr(plain, name) for name in _SAME}
+    prepared.base_dataloader = DataLoader(plain.dataset, **order, **same)
+    return prepared

@@ -1,0 +1,155 @@
+"""Where a loop over a DataLoader is, and how another goes on from there."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+
+from raybatch.errors import StateError
+
+_VERSION = 1
+
+
+class Run:
+    """One iteration over an epoch, which began in `state`, and of which some batches were `received`.
+
+    `samples` were in those that were received before it `is_resumed`.
+    """
+
+    def __init__(self, state: dict[str, Any], is_batched: bool, is_resumed: bool) -> None:
+        self.state = state
+        self.epoch: int = state["epoch"]
+        self.received: int = state["received"]
+        self.samples = 0
+        self.is_resumed = is_resumed
+        self.is_finished = False
+        self._is_batched = is_batched
+
+    def count(self, indices: Any) -> int:
+        """Return how many samples there are at `indices`, which a sampler gave."""
+        return len(indices) if self._is_batched else 1
+
+
+class Course:
+    """The way of one DataLoader through its epochs.
+
+    Samplers may draw from torch's global generator and from those that they hold, so a position is the state of these
+    when the epoch began, and the number of batches received since: to go on there, all of them are drawn again.
+    """
+
+    def __init__(self) -> None:
+        self._run: Run | None = None
+        self._next_epoch = 0
+        # Of an epoch that is to be gone on with.
+        self._loaded: dict[str, Any] | None = None
+
+    @contextmanager
+    def beginning(self, loader: Any, iterator: Any) -> Iterator[Run]:
+        """Have `iterator` take up its sampler inside the block, where the state that was loaded left it, if there is one."""
+        state, self._loaded = self._loaded, None
+        if state is None:
+            state = self._state_of_begin(loader, iterator._base_seed)
+            self._run = run = Run(state, loader._auto_collation, is_resumed=False)
+            self._next_epoch += 1
+            yield run
+            return
+        self._run = run = Run(state, loader._auto_collation, is_resumed=True)
+        self._next_epoch = run.epoch + 1
+        iterator._base_seed = state["seed"]
+        now = torch.get_rng_state()
+        try:
+            torch.set_rng_state(_decoded(state["global"]))
+            _load_held(loader, state)
+            yield run
+            # One more, since a sampler may draw at its first index, and that from the global generator.
+            drawn = list(itertools.islice(iterator._sampler_iter, run.received + 1))
+            iterator._sampler_iter = itertools.chain(drawn[run.received :], iterator._sampler_iter)
+            iterator._num_yielded = run.received
+            run.samples = sum(map(run.count, drawn[: run.received]))
+        finally:
+            torch.set_rng_state(now)
+
+    def state(self, loader: Any) -> dict[str, Any]:
+        """Return where the loop over `loader` is."""
+        if self._loaded is not None:
+            return self._loaded
+        if self._run is None or self._run.is_finished:
+            return self._state_between(loader)
+        return {**self._run.state, "received": self._run.received}
+
+    def load(self, loader: Any, state: dict[str, Any]) -> None:
+        """Have the next iteration go on where `state` was saved; StateError if that is of another loader."""
+        for field, now in (("version", _VERSION), ("batches", _num_batches(loader))):
+            if state.get(field) != now:
+                raise StateError(field, state.get(field), now)
+        self._run, self._loaded = None, state
+        if "seed" not in state:
+            self._loaded, self._next_epoch = None, state["epoch"]
+            _load_held(loader, state)
+
+    def _state_between(self, loader: Any) -> dict[str, Any]:
+        """Return the state of `loader` between two epochs."""
+        generators = [_encoded(held.get_state()) for held in _generators(loader)]
+        return {
+            "version": _VERSION,
+            "batches": _num_batches(loader),
+            "epoch": self._next_epoch,
+            "received": 0,
+            "generators": generators,
+            "samplers": [sampler.state_dict() for sampler in _stateful(loader)],
+        }
+
+    def _state_of_begin(self, loader: Any, seed: int) -> dict[str, Any]:
+        begin = {"seed": seed, "global": _encoded(torch.get_rng_state())}
+        return {**self._state_between(loader), **begin}
+
+
+def _num_batches(loader: Any) -> int | None:
+    try:
+        return len(loader)
+    except (TypeError, NotImplementedError):
+        return None  # the sampler does not say
+
+
+def _load_held(loader: Any, state: dict[str, Any]) -> None:
+    """Give the samplers of `loader` the state that they had in `state`."""
+    generators, samplers = _generators(loader), _stateful(loader)
+    for name, found in (("generators", generators), ("samplers", samplers)):
+        if len(found) != len(state[name]):
+            raise StateError(f"number of {name}", len(state[name]), len(found))
+    for generator, encoded in zip(generators, state["generators"], strict=True):
+        generator.set_state(_decoded(encoded))
+    for sampler, its_state in zip(samplers, state["samplers"], strict=True):
+        sampler.load_state_dict(its_state)
+
+
+def _samplers(loader: Any) -> list[Any]:
+    found = [loader.sampler, loader.batch_sampler, getattr(loader.batch_sampler, "sampler", None)]
+    return list({id(sampler): sampler for sampler in found if sampler is not None}.values())
+
+
+def _generators(loader: Any) -> list[torch.Generator]:
+    found = [loader.generator, *(getattr(one, "generator", None) for one in _samplers(loader))]
+    return list({id(one): one for one in found if isinstance(one, torch.Generator)}.values())
+
+
+def _stateful(loader: Any) -> list[Any]:
+    return [
+        sampler
+        for sampler in _samplers(loader)
+        if hasattr(sampler, "state_dict") and hasattr(sampler, "load_state_dict")
+    ]
+
+
+def _encoded(state: torch.Tensor) -> str:
+    return base64.b64encode(state.numpy().tobytes()).decode()
+
+
+def _decoded(text: str) -> torch.Tensor:
+    return torch.from_numpy(np.frombuffer(base64.b64decode(text), np.uint8).copy())

@@ -1,0 +1,258 @@
+"""Samples → a batch: their arrays stacked, padded, joined or left in lists, in the structure that each sample has."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from raybatch.arrays import as_numpy
+from raybatch.checks import positive_int
+from raybatch.errors import ReturnError
+from raybatch.memory import empty_batch
+from raybatch.ragged import FittingRows, RaggedArray, fitting_rows
+from raybatch.structure import described, is_container, map_arrays, members, with_members
+
+
+class Padded(NamedTuple):
+    """Arrays of unequal lengths in one, and how long each was."""
+
+    values: npt.NDArray[Any]
+    lengths: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Pad:
+    """Collates arrays of unequal lengths `(length, ...)` to one array `(n, longest, ...)`, with `value` after the end of each.
+
+    `longest` is that of the batch, or the next multiple of `multiple_of`. With `lengths` the field becomes a `Padded` of these values
+    and the lengths, int64 `(n,)`; without, it is the array alone. With `axes=2` the first two axes may differ, as in images
+    `(height, width, channels)`. Then both are padded, each to a multiple of `multiple_of`, and the lengths are `(n, 2)`.
+    `dtype` is that of the array; without, it is that of the samples.
+    """
+
+    value: complex = 0
+    multiple_of: int | None = None
+    lengths: bool = True
+    axes: int = 1
+    dtype: npt.DTypeLike | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.value, (int, float, complex, np.generic)):
+            raise TypeError(f"value must be a number, not {self.value!r}")
+        if self.multiple_of is not None:
+            positive_int("multiple_of", self.multiple_of)
+        positive_int("axes", self.axes)
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """Collates arrays of unequal lengths `(length, *inner_shape)` to a `RaggedArray`.
+
+    `dtype` and `inner_shape` are those of `RaggedArray`. They matter for lists: empty lists alone do not tell what they would hold.
+    """
+
+    dtype: npt.DTypeLike | None = None
+    inner_shape: tuple[int, ...] | None = None
+
+
+# How a field is collated, or by name, or by number in a tuple, how each of its fields is.
+Setting: TypeAlias = "str | Pad | Ragged | Mapping[Any, Setting]"
+
+
+def checked_setting(setting: Any) -> Setting:
+    """Return `setting`; TypeError or ValueError if it is none."""
+    if isinstance(setting, Mapping):
+        for inner in setting.values():
+            checked_setting(inner)
+    elif isinstance(setting, str):
+        if setting not in ("stack", "list"):
+            raise ValueError(
+                f'collate must be "stack" or "list" where it is a text, not {setting!r}'
+            )
+    elif not isinstance(setting, (Pad, Ragged)):
+        raise TypeError(
+            f'collate must be "stack", "list", rb.Pad(...), rb.Ragged() or a dict of these by field, not {setting!r}'
+        )
+    return setting  # type: ignore[no-any-return]
+
+
+def collated(
+    samples: Iterable[Any],
+    setting: Setting = "stack",
+    name_of: Callable[[int], str] = "sample {} of the batch".format,
+    path: tuple[Any, ...] = (),
+) -> Any:
+    """Return the batch of `samples`; `path` is that of the field which they are, in the batch.
+
+    Tuples, NamedTuples, dataclasses and mappings, nested to any depth, stay what they are, and each of their members is collated by
+    itself. So it is with a list, but that becomes a tuple: in a batch a list has a member for each sample. `setting` says how, for
+    all members or, as a dict, for those that it names; others are stacked.
+
+    - "stack": arrays and tensors of one shape become one array, `(n, ...)`, and numbers one, `(n,)`. Tensors of a dtype that NumPy
+      lacks, such as bfloat16, become a tensor. Texts, bytes, None, Pillow images and other objects are left in a list.
+    - "list": a list of the samples, whatever they are; tensors in them become NumPy arrays.
+    - `Pad(...)`: one padded array. `Ragged()`: a `RaggedArray`. A list of numbers is an array for both.
+
+    Of no samples it is an empty array padded or ragged, else an empty list. ReturnError names the field and two samples, by
+    `name_of(row)`, that do not go together: their shapes or members differ, or one is an array and the other is not.
+    """
+    return _collated(list(samples), setting, _Field(path, name_of))
+
+
+def in_numpy(sample: Any) -> Any:
+    """Return `sample` with NumPy arrays in place of tensors, in lists too."""
+    return map_arrays(as_numpy, sample)
+
+
+class _Field(NamedTuple):
+    """Where in the structure of the samples this is, for messages."""
+
+    path: tuple[Any, ...]
+    name_of: Callable[[int], str]
+
+    def under(self, key: Any) -> _Field:
+        return self._replace(path=(*self.path, key))
+
+    def error(self, problem: str) -> ReturnError:
+        name = " of ".join(map(repr, reversed(self.path)))
+        return ReturnError(
+            f"{f'field {name}' if name else 'the samples'} cannot be collated: {problem}"
+        )
+
+    def given(self, way: str) -> str:
+        """Return the argument that says so for this field."""
+        for key in reversed(self.path):
+            way = f"{{{key!r}: {way}}}"
+        return f"collate={way}"
+
+    def unequal(self, problem: str) -> ReturnError:
+        return self.error(
+            f"{problem}. Give them one shape, or say how they are batched: {self.given(repr('list'))} leaves them in a list, "
+            f"{self.given('rb.Pad()')} pads them to the longest, and {self.given('rb.Ragged()')} makes a RaggedArray"
+        )
+
+    def fitting(self, samples: list[Any], **wanted: Any) -> FittingRows:
+        try:
+            return fitting_rows(samples, name_of=self.name_of, **wanted)
+        except (TypeError, ValueError) as error:
+            raise self.error(str(error)) from None
+
+
+def _collated(samples: list[Any], setting: Setting, field: _Field) -> Any:
+    if setting == "list":
+        return [in_numpy(sample) for sample in samples]
+    first = samples[0] if samples else None
+    if isinstance(setting, Mapping):
+        return _by_member(samples, setting, field) if samples else []
+    if is_container(first) or (setting == "stack" and isinstance(first, list)):
+        return _by_member(samples, dict.fromkeys(_parts(first), setting), field)
+    if isinstance(setting, Pad):
+        return _padded(samples, setting, field)
+    if isinstance(setting, Ragged):
+        fitting = field.fitting(samples, dtype=setting.dtype, inner_shape=setting.inner_shape)
+        return RaggedArray(fitting.rows, fitting.dtype, fitting.inner_shape)
+    return _stacked(samples, field)
+
+
+def _parts(sample: Any) -> dict[Any, Any]:
+    """Return the members of a container or a list; a leaf has none."""
+    if is_container(sample):
+        return members(sample)
+    return dict(enumerate(sample)) if isinstance(sample, list) else {}
+
+
+def _by_member(samples: list[Any], settings: Mapping[Any, Setting], field: _Field) -> Any:
+    """Return a batch with the structure of the samples, each member collated by itself."""
+    first = samples[0]
+    parts = [_parts(sample) for sample in samples]
+    for row, (sample, part) in enumerate(zip(samples, parts, strict=True)):
+        if type(sample) is not type(first) or part.keys() != parts[0].keys():
+            there = f"{field.name_of(row)} is {_described(sample)}, and {field.name_of(0)} {_described(first)}"
+            raise field.unequal(there) if isinstance(first, list) else field.error(there)
+    unknown = [key for key in settings if key not in parts[0]]
+    if unknown:
+        known = ", ".join(map(repr, parts[0])) or "none"
+        raise field.error(
+            f"collate= names {unknown[0]!r}, which is no field of {_described(first)}; its fields: {known}"
+        )
+    made = {
+        key: _collated([part[key] for part in parts], settings.get(key, "stack"), field.under(key))
+        for key in parts[0]
+    }
+    return tuple(made.values()) if isinstance(first, list) else with_members(first, made)
+
+
+def _stacked(samples: list[Any], field: _Field) -> Any:
+    """Return one array of arrays, tensors or numbers, and a list of all else."""
+    samples = [as_numpy(sample) for sample in samples]
+    kinds = [_kind(sample) for sample in samples]
+    for row, kind in enumerate(kinds):
+        if kind is not kinds[0]:
+            raise field.error(
+                f"{field.name_of(row)} is {_described(samples[row])}, and {field.name_of(0)} {_described(samples[0])}. "
+                f"A field holds arrays or other objects, not both; {field.given(repr('list'))} takes both"
+            )
+    if not samples or kinds[0] is object:
+        return samples
+    shapes = [np.shape(sample) for sample in samples]
+    for row, shape in enumerate(shapes):
+        if shape != shapes[0]:
+            raise field.unequal(
+                f"{field.name_of(0)} has shape {tuple(shapes[0])}, and {field.name_of(row)} {tuple(shape)}"
+            )
+    if kinds[0] is not np.ndarray:
+        return sys.modules["torch"].stack(samples)  # it is loaded, where there is a tensor
+    arrays = [np.asarray(sample) for sample in samples]
+    dtype = np.result_type(*{array.dtype for array in arrays})
+    if dtype.hasobject:
+        return np.stack(arrays)
+    return np.stack(arrays, out=empty_batch((len(arrays), *shapes[0]), dtype))
+
+
+def _kind(sample: Any) -> Any:
+    if isinstance(sample, (str, bytes)):  # NumPy's scalars of text are these too
+        return object
+    if isinstance(sample, (np.ndarray, np.generic, int, float, complex)):
+        return np.ndarray
+    if is_container(sample) or isinstance(sample, list):
+        return type(sample)
+    return "tensor" if hasattr(sample, "__dlpack__") else object
+
+
+def _padded(samples: list[Any], pad: Pad, field: _Field) -> Any:
+    rows, dtype, inner_shape = field.fitting(samples, axes=pad.axes, dtype=pad.dtype)
+    lengths = np.array([row.shape[: pad.axes] for row in rows], np.int64).reshape(-1, pad.axes)
+    longest = lengths.max(axis=0, initial=0)
+    if pad.multiple_of is not None:
+        longest = -(-longest // pad.multiple_of) * pad.multiple_of
+    values = np.full((len(rows), *longest, *inner_shape), _filler(pad, dtype, field), dtype)
+    for padded, row in zip(values, rows, strict=True):
+        padded[tuple(map(slice, row.shape[: pad.axes]))] = row
+    if not pad.lengths:
+        return values
+    return Padded(values, lengths[:, 0] if pad.axes == 1 else lengths)
+
+
+def _filler(pad: Pad, dtype: np.dtype[Any], field: _Field) -> Any:
+    """Return the value to pad with as `dtype`; ReturnError if that cannot hold it."""
+    if dtype.kind in "fc":
+        return pad.value
+    try:
+        filler = np.array(pad.value).astype(dtype)
+        is_same = bool(filler == pad.value)
+    except (TypeError, ValueError, OverflowError):
+        is_same = False
+    if not is_same:
+        raise field.error(
+            f"its arrays are {dtype}, which cannot hold {pad.value!r}, the value of Pad"
+        )
+    return filler
+
+
+def _described(sample: Any) -> str:
+    return "None" if sample is None else described(sample)

@@ -1,0 +1,299 @@
+"""Random generators that are not raybatch's, seeded for each sample: the global ones, and those that a program's own code holds."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import os
+import pickle
+import random
+import sys
+import threading
+import types
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from raybatch.notices import tell
+from raybatch.object_graph import names_in, reached
+
+KINDS = (random.Random, np.random.RandomState, np.random.Generator)
+
+# Of the words of a key, a generator of raybatch's has the first; the next are for the generators that each process has.
+_OWN_WORDS, _GLOBAL_WORDS = 2, 3
+
+# An odd number of 128 bits, without a pattern.
+_INCREMENT = 0x9E3779B97F4A7C15F39CC0605CEDC835
+
+_WAIT_S = 60
+_WAITS_LONG = (
+    "a thread has waited for a minute to run code of the program's own: such code runs one call at a time in a process, since it may draw "
+    "from `random`, `np.random` or torch. If it draws from none of them, or waits for threads of its own, give seed_globals=False to "
+    "`map`, `map_samples` or `ItemAccessor`; actors of a RayActorPool do not wait for each other"
+)
+
+
+class ForeignRandomness:
+    """All generators that `code`, a function or an object of the program's own, may draw from.
+
+    They are `random`, `np.random`, torch's generator for the CPU if torch is imported, and the generators of these three kinds that
+    are found in the attributes and variables of `code`. With `seed_globals=False` there are none.
+
+    A process has one of each of the first, so one thread at a time may be in a block of `seeding` or `seeded`.
+    """
+
+    def __init__(self, code: Any, seed_globals: bool = True) -> None:
+        self._code = code
+        self.seed_globals = bool(seed_globals)
+        self._held: list[Any] | None = None
+        self._draws = False
+
+    @contextmanager
+    def seeding(self) -> Iterator[Seeding]:
+        """Give what seeds the generators; after the block they are as they were before."""
+        if not self.seed_globals:
+            yield Seeding([], [])
+            return
+        held = self.held()  # which may import torch
+        with Seeding(_globals(), held) as seed:
+            yield seed
+
+    @contextmanager
+    def seeded(self, rng: np.random.Generator) -> Iterator[None]:
+        """Have the generators seeded with the key of `rng` inside the block, and as they were before after it."""
+        with self.seeding() as seed:
+            seed(rng)
+            yield
+
+    def made_without(self, rng: np.random.Generator, make: Callable[[], Any]) -> Any:
+        """Return `make()`, or None if that draws, which it may do with the key of `rng`; then it is not called again."""
+        if self._draws:
+            return None
+        with self.seeding() as seed:
+            seed(rng)
+            before = seed.snapshot()
+            made = make()
+            self._draws = seed.snapshot() != before
+        return None if self._draws else made
+
+    @contextmanager
+    def seeded_once(self, rng: np.random.Generator | None) -> Iterator[Callable[[], None]]:
+        """Give what begins a block of `seeded(rng)` when it is called first; it ends with this block."""
+        with ExitStack() as stack:
+            begun: list[None] = []
+
+            def begin() -> None:
+                if rng is not None and not begun:
+                    begun.append(stack.enter_context(self.seeded(rng)))
+
+            yield begin
+
+    def held(self) -> list[Any]:
+        """Return the generators in `code`, those of the process not among them; the same list each time."""
+        if not self.seed_globals:
+            return []
+        if self._held is None:
+            parts = [part for _, part in reached("", self._code)]
+            _import_torch_for(parts)
+            kinds, known = _kinds(), set(map(id, _globals()))
+            self._held = [
+                part
+                for part in parts
+                if isinstance(part, kinds) and not isinstance(part, random.SystemRandom)
+                if id(part) not in known
+            ]
+        return self._held
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_held": None, "_draws": False}
+
+
+class _Handle(NamedTuple):
+    """A generator by what is done with it; `seed` takes an int of 64 bits."""
+
+    get: Callable[[], Any]
+    set: Callable[[Any], object]
+    seed: Callable[[int], object]
+
+
+def _handle(generator: Any) -> _Handle:
+    if isinstance(generator, random.Random):
+        return _Handle(generator.getstate, generator.setstate, generator.seed)
+    if isinstance(generator, np.random.RandomState):
+        return _handle_of_random_state(generator)
+    if isinstance(generator, np.random.Generator):
+        bits: Any = generator.bit_generator
+
+        def set_state(state: Any) -> None:
+            bits.state = state
+
+        def seed(word: int) -> None:
+            set_state(_pcg64(word) if type(bits) is np.random.PCG64 else type(bits)(word).state)
+
+        return _Handle(lambda: bits.state, set_state, seed)
+    return _Handle(generator.get_state, generator.set_state, generator.manual_seed)
+
+
+def _pcg64(word: int) -> dict[str, Any]:
+    """Return a state of the bits of `default_rng`, in a tenth of the time that new ones take; their increment may be any odd number."""
+    numbers = {"state": word << 64 | word, "inc": _INCREMENT}
+    return {"bit_generator": "PCG64", "state": numbers, "has_uint32": 0, "uinteger": 0}
+
+
+def _handle_of_random_state(generator: np.random.RandomState) -> _Handle:
+    kind = type(generator._bit_generator)
+
+    def seed(word: int) -> None:
+        if kind is np.random.MT19937:
+            generator.seed(word >> 32)
+        else:
+            generator.set_state(np.random.RandomState(kind(word)).get_state(legacy=False))
+
+    return _Handle(lambda: generator.get_state(legacy=False), generator.set_state, seed)
+
+
+def _globals() -> list[Any]:
+    """Return the generators of the process; torch's is the last."""
+    own = [random._inst, np.random.mtrand._rand]
+    of_torch = getattr(sys.modules.get("torch"), "default_generator", None)
+    return own if of_torch is None else [*own, of_torch]
+
+
+def _kinds() -> tuple[type, ...]:
+    of_torch = getattr(sys.modules.get("torch"), "Generator", None)
+    return KINDS if of_torch is None else (*KINDS, of_torch)
+
+
+def _import_torch_for(parts: list[Any]) -> None:
+    """Import torch if a function among `parts` will, or its first sample would be drawn from a generator that is not seeded."""
+    if "torch" in sys.modules:
+        return
+    functions = (part for part in parts if isinstance(part, types.FunctionType))
+    names = {name.partition(".")[0] for fn in functions for name in names_in(fn.__code__)}
+    if names & {"torch", "torchvision"}:
+        try:
+            importlib.import_module("torch")
+        except ImportError:
+            return  # the function may do without
+
+
+def _words(rng: np.random.Generator, count: int) -> list[int]:
+    """Return `count` ints of 64 bits that belong to the key of `rng`, without drawing from it."""
+    key = rng.bit_generator.seed_seq
+    words: Any
+    if isinstance(key, np.random.SeedSequence):
+        words = key.generate_state(_OWN_WORDS + count, np.uint64)[_OWN_WORDS:]
+    else:
+        words = copy.deepcopy(rng.bit_generator).random_raw(count)
+    return list(words.tolist())
+
+
+class _OfThread(threading.local):
+    """The blocks that this thread is in, the outermost first."""
+
+    def __init__(self) -> None:
+        self.blocks: list[Seeding] = []
+
+
+_here = _OfThread()
+_turn = threading.Lock()
+
+
+class Seeding:
+    """A block in which this thread alone may draw from the generators, which are afterwards as they were before."""
+
+    def __init__(self, of_process: list[Any], held: list[Any]) -> None:
+        self._generators = [_handle(generator) for generator in (*of_process, *held)]
+        # Two generators with one seed would give the same numbers. Which word is whose does not depend on whether torch is
+        # there, and for those of the process not on what is held: two accessors of one sample draw the same.
+        last = _GLOBAL_WORDS + len(held)
+        self._words = [*range(len(of_process)), *range(_GLOBAL_WORDS, last)]
+        self._count = last
+        self._states: list[Any] = []
+
+    def __call__(self, rng: np.random.Generator) -> None:
+        """Seed the generators with the key of `rng`, one of raybatch's, from which nothing is drawn."""
+        if not self._generators:
+            return
+        words = _words(rng, self._count)
+        for generator, number in zip(self._generators, self._words, strict=True):
+            generator.seed(words[number])
+
+    def swap(self) -> None:
+        """Have the states that the generators had before, or those that they had at the last call."""
+        states = [generator.get() for generator in self._generators]
+        for generator, state in zip(self._generators, self._states, strict=True):
+            generator.set(state)
+        self._states = states
+
+    def snapshot(self) -> bytes:
+        """Return what is another when something has been drawn."""
+        return pickle.dumps([_plain(generator.get()) for generator in self._generators])
+
+    def __enter__(self) -> Seeding:
+        if not _here.blocks:
+            _take_turn()
+        try:
+            self._states = [generator.get() for generator in self._generators]
+            _here.blocks.append(self)
+        except BaseException:
+            self._leave()
+            raise
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        try:
+            for generator, state in zip(self._generators, self._states, strict=True):
+                generator.set(state)
+        finally:
+            _here.blocks.pop()
+            self._leave()
+
+    def _leave(self) -> None:
+        if not _here.blocks:
+            _turn.release()
+
+
+def _plain(state: Any) -> Any:
+    # A tensor would be pickled with its storage.
+    return state.numpy().tobytes() if hasattr(state, "numpy") else state
+
+
+def _take_turn() -> None:
+    if not _turn.acquire(timeout=_WAIT_S):
+        tell(_WAITS_LONG)
+        _turn.acquire()
+
+
+@contextmanager
+def suspended() -> Iterator[None]:
+    """Let other threads seed and draw inside the block, in which this thread waits for them."""
+    blocks = _here.blocks
+    if not blocks:
+        yield
+        return
+    for block in reversed(blocks):
+        block.swap()
+    _here.blocks = []
+    _turn.release()
+    try:
+        yield
+    finally:
+        _take_turn()
+        _here.blocks = blocks
+        for block in blocks:
+            block.swap()
+
+
+def _after_fork() -> None:
+    """Give this process a turn of its own; the thread that took the other may not have come along."""
+    global _turn
+    _turn = threading.Lock()
+    if _here.blocks:
+        _turn.acquire()
+
+
+if hasattr(os, "register_at_fork"):  # no system without it forks
+    os.register_at_fork(after_in_child=_after_fork)
