@@ -15,8 +15,10 @@ import pyarrow.compute as pc
 
 from raybatch.accessors.encoded import EncodedBytes, EncodedImageAccessor
 from raybatch.accessors.items import ItemAccessor
+from raybatch.accessors.texts import Texts
 from raybatch.checks import one_of
 from raybatch.notices import tell
+from raybatch.ragged import RaggedArray
 from raybatch.stores.braces import shard_paths
 from raybatch.stores.location import Locations
 from raybatch.stores.shard_index import Lister, index_of
@@ -121,15 +123,15 @@ class TarShards:
         """Return the members that are called `extension` as they are: an int gives bytes, an index array a list of them."""
         return EncodedBytes(self._members(extension), io_threads)
 
-    def column(self, extension: str, dtype: Any = None) -> npt.NDArray[Any]:
-        """Return the texts in the members that are called `extension`, `(len(self),)`, in memory.
+    def column(self, extension: str, dtype: Any = None) -> Any:
+        """Return the numbers or texts in the members that are called `extension`, in memory, `(len(self),)`.
 
-        By default these are int64 for `cls`, `cls2`, `class`, `count`, `index`, `inx` and `id`, as WebDataset has them, and strings for
-        all else. ValueError for samples that have none, or one that is no such number.
+        By default these are int64 for `cls`, `cls2`, `class`, `count`, `index`, `inx` and `id`, as WebDataset has them, and texts for
+        all else, which are a list of str in a batch. ValueError for samples that have none, or one that is no such number.
         """
-        kind = np.dtype(dtype or (np.int64 if extension in _INTS else np.str_))
-        if kind.kind == "U":
-            return np.array(self._parsed(extension, lambda data: data.decode()), np.str_)
+        if dtype is None and extension not in _INTS:
+            return Texts(self._parsed(extension, lambda data: data.decode()))
+        kind = np.dtype(dtype or np.int64)
         return np.array(
             self._parsed(extension, lambda data: kind.type(data.decode().strip())), kind
         )
@@ -137,22 +139,24 @@ class TarShards:
     def json(self, field: str | None = None, extension: str = "json") -> Any:
         """Return `field` of the JSON in the members that are called `extension`, all of it if that is None, in memory.
 
-        Numbers and strings are an array `(len(self),)`, lists and dicts an `ItemAccessor`. ValueError for samples that lack it,
-        and for numbers and strings that are mixed.
+        Numbers are an array `(len(self),)`, lists of numbers a `RaggedArray`; texts are a list of str in a batch, and all else is what an
+        `ItemAccessor` makes of it. ValueError for samples that lack it, and for numbers and texts that are mixed.
         """
-        values = self._parsed(
-            extension, json.loads if field is None else lambda data: json.loads(data)[field]
-        )
-        if any(isinstance(value, (dict, list)) for value in values):
+        values = self._parsed(extension, lambda data: _field(json.loads(data), field))
+        if any(isinstance(value, dict) for value in values):
             return ItemAccessor(values)
         try:
-            column = pa.array(values)
+            kind = pa.array(values).type
         except pa.ArrowException as error:
             raise ValueError(f"{field!r} is not of one kind in all samples: {error}") from error
-        if column.null_count:
-            where = self._keys[column.is_null().index(True).as_py()]
-            raise ValueError(f"{field!r} is null in the sample {where!s}")
-        return np.array(values, np.str_) if pa.types.is_string(column.type) else column.to_numpy()
+        if pa.types.is_string(kind):
+            return Texts(values)
+        if pa.types.is_list(kind):
+            inner = kind.value_type
+            while pa.types.is_list(inner):
+                inner = inner.value_type
+            return RaggedArray(values) if pa.types.is_primitive(inner) else ItemAccessor(values)
+        return np.array(values) if pa.types.is_primitive(kind) else ItemAccessor(values)
 
     def _parsed(self, extension: str, parse: Callable[[Any], Any]) -> list[Any]:
         """Return what `parse` makes of each of the members that are called `extension`."""
@@ -228,3 +232,10 @@ def _completed(contents: list[bytes | None], read: Callable[[int], bytes]) -> It
             ahead = executor.map(read, absent)
             for data in run:
                 yield next(ahead) if data is None else data
+
+
+def _field(value: Any, field: str | None) -> Any:
+    found = value if field is None else value[field]
+    if found is None:
+        raise ValueError("it is null")
+    return found
