@@ -19,10 +19,11 @@ from raybatch.stores.aside import written_aside
 from raybatch.stores.hidden import is_hidden
 from raybatch.stores.local_files import FileVersion
 from raybatch.stores.local_path import local_path
-from raybatch.stores.location import Locations, is_url
+from raybatch.stores.location import Locations
 from raybatch.stores.roots import common_folder
 from raybatch.stores.secrets import redacted
 from raybatch.stores.tar_headers import Member
+from raybatch.stores.url_files import is_url
 
 # Lists what is in an open archive: its members, and the names of those that cannot be read there.
 Lister: TypeAlias = Callable[[IO[bytes]], Iterator["Member | str"]]

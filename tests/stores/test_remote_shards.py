@@ -15,7 +15,7 @@ import pytest
 
 import raybatch as rb
 from raybatch.errors import SampleReadError, StorageError
-from raybatch.stores.location import ArrowFiles
+from raybatch.stores.url_files import ArrowFiles
 from tests.servers import SECRET, http_server, s3_filesystem, s3_url
 from tests.stores.shard_files import write_shards, write_zip
 
