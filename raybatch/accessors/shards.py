@@ -44,7 +44,7 @@ class TarShards:
         source = ArrayDataSource({"image": images, "label": shards.column("cls")})
 
     The headers of all members are read once, on several threads, and saved in the file `index`, by default beside the shards if these are
-    files of this machine. It is compared with the sizes and times of the shards whenever it is opened, and those that have changed are read again.
+    files of this machine; of shards on a server, that takes most of their bytes once. It is compared with the sizes and times of the shards whenever it is opened, and those that have changed are read again.
     In an epoch, a member is read by itself: by its offset here, by a request for that range elsewhere.
 
     `members` are those that each sample must have, such as `("jpg;png", "cls")`. With `missing="drop"`, samples that lack one are left out,
