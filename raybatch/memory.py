@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any
 
@@ -24,7 +24,7 @@ _batches: ContextVar[ReusedMemory | None] = ContextVar("memory of batches", defa
 def batches_in(memory: ReusedMemory) -> Iterator[None]:
     """Let the batches that are made inside this block lie in `memory`.
 
-    That pays for a worker that hands each batch on, and does not keep it, before it makes the next.
+    That pays where each batch is handed on, and not kept.
     """
     token = _batches.set(memory)
     try:
@@ -61,10 +61,11 @@ class ReusedMemory:
 
     def _piece(self, size: int) -> npt.NDArray[np.uint8]:
         # A last batch is smaller than those before it, and those of the next epoch need all of the memory again.
-        while self._spare:
-            piece = self._spare.popleft()
-            if piece.size >= size:
-                return piece
+        with suppress(IndexError):  # of two threads, one takes the last piece
+            while True:
+                piece = self._spare.popleft()
+                if piece.size >= size:
+                    return piece
         return np.empty(size, np.uint8)
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import operator
 import pickle
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -48,11 +50,16 @@ class _ShowNamed:
 
 
 def filters_here() -> tuple[bytes, ...]:
-    """Return the filters of this process, such as `-W error`, each pickled; those that cannot be are left out."""
+    """Return the filters of this process, such as `-W error`, each pickled; those that cannot be are left out.
+
+    A category is sent by its name, so that a process that needs no torch does not import it for the filters that torch sets.
+    """
     found = []
-    for one in list(warnings.filters):
+    category: Any
+    for action, message, category, module, line in list(warnings.filters):
         with contextlib.suppress(Exception):
-            found.append(pickle.dumps(one))
+            name = category.__module__, category.__qualname__
+            found.append(pickle.dumps((action, message, name, module, line)))
     return tuple(found)
 
 
@@ -78,6 +85,26 @@ def filtered_as_by(filters: tuple[bytes, ...]) -> Iterator[None]:
 
 def _loaded(filters: tuple[bytes, ...]) -> Iterator[Any]:
     for data in filters:
-        # One about a category that is not here does not matter here.
         with contextlib.suppress(Exception):
-            yield pickle.loads(data)
+            action, message, (of_module, name), module, line = pickle.loads(data)
+            yield action, message, _category(of_module, name), module, line
+
+
+def _category(module: str, name: str) -> Any:
+    return _found(module, name) or _Absent(name, (), {"__module__": module})
+
+
+def _found(module: str, name: str) -> Any:
+    """Return the class of that name; None as long as its module is not imported here."""
+    try:
+        return operator.attrgetter(name)(sys.modules[module])
+    except (KeyError, AttributeError):
+        return None
+
+
+class _Absent(type):
+    """Stands for a category whose module is not imported here: no warning can be of it before that."""
+
+    def __subclasscheck__(cls, category: type) -> bool:
+        found = _found(cls.__module__, cls.__name__)
+        return found is not None and issubclass(category, found)

@@ -54,7 +54,7 @@ OPTIONAL = {
     "torch": [
         *("__init__.py", "actor_context.py", "data_loader.py", "data_loader_iterators.py"),
         *("map_style.py", "ray_tensors.py", "resuming.py", "samples.py", "to_torch.py"),
-        *("decoding_peers.py", "peers.py", "train.py"),
+        *("decoding_peers.py", "peers.py", "segment.py", "train.py"),
     ],
     "jax": ["jax.py"],
     "grain": ["peers.py"],

@@ -5,10 +5,11 @@ from __future__ import annotations
 import copy
 import dataclasses
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import IO, Any, TypeAlias, TypeVar
+from typing import IO, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -23,20 +24,26 @@ from raybatch.accessors.reading import (
     Opener,
     ReadAhead,
     RngOf,
-    map_rows,
+    map_runs,
     sample_positions,
     seeded_alone,
 )
 from raybatch.errors import ImageReadError, SampleReadError, TransformError
 from raybatch.image import ImageReader, PixelLayout
+from raybatch.image.pixels import BoundLayout, UnfinishedImages
+from raybatch.image.reader import Begun
 from raybatch.memory import empty_batch
 from raybatch.stages import stage
 from raybatch.stores.location import Locations
 from raybatch.warned import about
 
-Result = TypeVar("Result")
+# Makes something of the file of an image, perhaps only `Begun`.
+Read: TypeAlias = Callable[[IO[bytes]], Any]
 # Begins to read the files at positions, and gives for each what waits for it and returns it.
 Openers: TypeAlias = Callable[[Sequence[int]], AbstractContextManager[list[Opener]]]
+
+# The files of images that are begun lie in a processor's own cache.
+_MOST_HELD_BYTES = 1 << 20
 
 
 class EncodedImages:
@@ -91,28 +98,56 @@ class EncodedImages:
         rngs = self._rngs(len(rows), rng_of)
         return self._read(rows, [partial(self._reader.read, rng=rng) for rng in rngs])
 
-    def _read(
-        self, positions: Sequence[int], reads: Sequence[Callable[[IO[bytes]], Result]]
-    ) -> list[Result]:
+    def _read(self, positions: Sequence[int], reads: Sequence[Read]) -> list[Any]:
         """Return what each of `reads` makes of the file of its image."""
         with self._openers(positions) as openers:
-            return map_rows(self._read_with, openers, positions, reads)
+            return map_runs(self._read_run, list(zip(openers, positions, reads, strict=True)))
 
-    def _read_with(
-        self, opener: Opener, position: int, read: Callable[[IO[bytes]], Result]
-    ) -> Result:
-        """Return what `read` makes of the file of an image; SampleReadError if it raises."""
+    def _read_run(self, run: Sequence[tuple[Opener, int, Read]]) -> list[Any]:
+        """Return what is read of a few images; all are begun before the first is finished, but for large files.
+
+        What a processor has just done it does again in a third of the time, and decoding an image makes it forget all else.
+        """
+        position, held_bytes = run[0][1], 0
+        begun: deque[tuple[int, Any]] = deque()
+        results = []
+        with about(lambda: self.name_of(position)):
+            for number, (opener, position, read) in enumerate(run, start=1):
+                one = self._begun(opener, read)
+                begun.append((position, one))
+                held_bytes += one.nbytes if isinstance(one, Begun) else 0
+                del one  # an error must not be held by a frame of its own traceback
+                if number == len(run) or held_bytes >= _MOST_HELD_BYTES:
+                    while begun:
+                        position = begun[0][0]
+                        results.append(self._finished(*begun.popleft()))
+                    held_bytes = 0
+        return results
+
+    def _begun(self, opener: Opener, read: Read) -> Any:
+        """Return what `read` makes of a file, or the error that it raises."""
         try:
             with stage("read"):
                 opened = opener()
-            with opened as file, about(partial(self.name_of, position)):
+            with opened as file:
                 return read(file)
+        except Exception as error:
+            return error
+
+    def _finished(self, position: int, begun: Any) -> Any:
+        """Return what has become of an image that was `begun`; SampleReadError for an error."""
+        try:
+            if isinstance(begun, Exception):
+                raise begun
+            return begun.finish() if isinstance(begun, Begun) else begun
         except ImageReadError as error:
             reason, kind, cause = error.reason, error.format, error.__cause__
             is_broken = not isinstance(cause, TransformError)
         except Exception as error:
             reason, kind, cause = f"{type(error).__name__}: {error}", None, error
             is_broken = False
+        finally:
+            del begun
         name = self.name_of(position)
         try:
             raise SampleReadError(name, position, reason, kind, is_broken) from cause
@@ -136,6 +171,7 @@ class ImageArrays(EncodedImages):
         super().__init__(reader, store, openers)
         layout = PixelLayout() if layout is None else layout
         self._layout = layout.bound(reader.dtype, reader.channels)
+        self._left_to_do: BoundLayout | None = None
 
     def _decoding(self) -> dict[str, Any]:
         return {**super()._decoding(), "layout": dataclasses.asdict(self._layout.layout)}
@@ -149,11 +185,30 @@ class ImageArrays(EncodedImages):
 
     def read_seeded(self, index: npt.NDArray[np.intp], rng_of: RngOf) -> npt.NDArray[Any]:
         """Return the stack of the images at `index`; `rng_of(row)` has the numbers of each, as `SeededAccessor` says."""
+        stack = self._stack(index, rng_of)
+        return stack if self._left_to_do is None else UnfinishedImages(stack, self._left_to_do)  # type: ignore[return-value]
+
+    def unfinished(self) -> ImageArrays:
+        """Return an accessor of the same images that gives them as `UnfinishedImages`, where that is fewer bytes; else this one."""
+        layout = self._layout.in_bytes()
+        kind = type(self)
+        # A class of the program's own may change what it reads.
+        is_plain = (
+            kind.read_seeded is ImageArrays.read_seeded
+            and kind.__getitem__ is ImageArrays.__getitem__
+        )
+        if layout is None or not is_plain:
+            return self
+        changed = copy.copy(self)
+        changed._layout, changed._left_to_do = layout, self._layout
+        return changed
+
+    def _stack(self, index: npt.NDArray[np.intp], rng_of: RngOf) -> npt.NDArray[Any]:
         rows = np.asarray(sample_positions(index, len(self))).tolist()
         if self._reader.output_size is None:
             return self._stack_as_stored(rows)
         stack = self._empty(len(rows), *self._reader.output_size)
-        read = partial(self._reader.read_into, layout=self._layout)
+        read = partial(self._reader.begin, layout=self._layout)
         rngs = self._rngs(len(rows), rng_of)
         self._read(
             rows, [partial(read, out=row, rng=rng) for row, rng in zip(stack, rngs, strict=True)]
@@ -228,16 +283,13 @@ class StackedIfSized(ImageArrays):
                 "Resize((height, width))"
             )
         EncodedImages.__init__(self, reader, store, openers)
+        self._layout = PixelLayout().bound(np.dtype(np.uint8), 3)  # of nothing
+        self._left_to_do = None
 
-    def _decoding(self) -> dict[str, Any]:
-        sized = self._reader.output_size is not None
-        return super()._decoding() if sized else EncodedImages._decoding(self)
-
-    def read_seeded(self, index: npt.NDArray[np.intp], rng_of: RngOf) -> Any:
-        """Return the images at `index`, a stack or a list; `rng_of(row)` has the numbers of each, as `SeededAccessor` says."""
+    def _stack(self, index: npt.NDArray[np.intp], rng_of: RngOf) -> Any:
         if self._reader.output_size is None:
             return self._pillow_images(index, rng_of)
-        return super().read_seeded(index, rng_of)
+        return super()._stack(index, rng_of)
 
 
 Paths: TypeAlias = "Iterable[str | os.PathLike[str]] | pa.Array | pa.ChunkedArray"

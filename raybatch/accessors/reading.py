@@ -76,6 +76,10 @@ def seeded_alone(positions: npt.NDArray[np.intp]) -> RngOf:
 
 
 T = TypeVar("T")
+Row = TypeVar("Row")
+
+# Rows that are made in one run.
+_RUN = 16
 
 _executor: ContextVar[Executor | None] = ContextVar("row executor", default=None)
 
@@ -110,6 +114,13 @@ def map_rows(fn: Callable[..., T], *columns: Collection[Any]) -> list[T]:
         return list(executor.map(timed, *columns))
 
 
+def map_runs(fn: Callable[[Sequence[Row]], list[T]], rows: Sequence[Row]) -> list[T]:
+    """Return what `fn` returns for runs of `rows` that follow each other, of one row each where rows have threads of their own."""
+    length = _RUN if _executor.get() is None else 1
+    runs = [rows[start : start + length] for start in range(0, len(rows), length)]
+    return [result for results in map_rows(fn, runs) for result in results]
+
+
 Opener: TypeAlias = Callable[[], IO[bytes]]
 
 
@@ -137,41 +148,10 @@ class ByteStore(Protocol):
         """Return which bytes these are, but not what is in them, in the types that JSON has."""
 
 
-class _OpenedInRuns:
-    """Calls `openers`, a few in a row when the first of them is asked for, where this thread makes the rows one by one.
-
-    What a processor has just done it does again in a third of the time, and between two files lies a whole image.
-    """
-
-    _RUN = 16
-
-    def __init__(self, openers: list[Opener]) -> None:
-        self._openers = openers
-        self._opened: dict[int, IO[bytes] | Exception] = {}
-        self._run = self._RUN if _executor.get() is None else 1
-
-    def open(self, row: int) -> IO[bytes]:
-        """Return the file of a row, or raise why there is none."""
-        if row not in self._opened:
-            for number in range(row, min(row + self._run, len(self._openers))):
-                self._opened[number] = _file_or_error(self._openers[number])
-        opened = self._opened.pop(row)
-        if isinstance(opened, Exception):
-            raise opened
-        return opened
-
-
-def _file_or_error(opener: Opener) -> IO[bytes] | Exception:
-    try:
-        return opener()
-    except Exception as error:
-        return error
-
-
 class ReadAhead:
     """`io_threads` threads that read from `store`, started when they are first needed, in each process anew.
 
-    With one thread there is none: this one opens a few files, and decodes their images.
+    With one thread there is none: this one opens the files, and decodes their images.
     """
 
     def __init__(self, store: ByteStore, io_threads: int) -> None:
@@ -186,8 +166,7 @@ class ReadAhead:
     def openers(self, positions: Sequence[int]) -> Iterator[list[Opener]]:
         """Begin to read the files at `positions`; give, for each, what waits for it and returns it."""
         if self._threads == 1 or len(positions) < 2:
-            run = _OpenedInRuns([partial(self._store.open, position) for position in positions])
-            yield [partial(run.open, row) for row in range(len(positions))]
+            yield [partial(self._store.open, position) for position in positions]
             return
         executor = self._pool()
         futures = {

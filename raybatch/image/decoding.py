@@ -17,7 +17,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from raybatch.errors import ImageReadError
 from raybatch.image.jpeg import SCALES, decode_part, is_usable
 from raybatch.image.jpeg_header import MAGIC, JpegHeader, header
-from raybatch.image.loss import is_deep, tell_loss
+from raybatch.image.loss import is_deep, tell_loss, tell_luminance
 from raybatch.image.resampling import Part, Pixels, as_image, can_write, reduced
 from raybatch.image.truncation import truncated_as
 from raybatch.image.view import Size, View, needed_part
@@ -43,7 +43,7 @@ _COLUMNS = {
 class Decoding:
     """How an image is decoded: `mode`, `background`, `formats` and `max_pixels` are those of an `ImageReader`.
 
-    With `is_turned` it is seen the way that its EXIF data says. With `margin` its decoder may make it smaller, as long as what is
+    With `is_mask` its pixels are classes. With `is_turned` it is seen the way that its EXIF data says. With `margin` its decoder may make it smaller, as long as what is
     taken of it stays so many times larger than the result.
     """
 
@@ -54,6 +54,7 @@ class Decoding:
     formats: tuple[str, ...]
     max_pixels: int
     truncated: str | None
+    is_mask: bool = False
 
     def opened(self, file: IO[bytes]) -> Image.Image:
         """Return the image that Pillow opens, of one of the formats; UnidentifiedImageError if it opens none.
@@ -86,11 +87,18 @@ class Decoding:
 
     def finished(self, image: Image.Image) -> Image.Image:
         """Return a decoded image on its background, in its mode."""
+        if self.is_mask:
+            image = classes(image)
         if self.mode is not None and image.mode != self.mode and is_deep(image.mode):
             tell_loss(image, self.mode)
         if self.background is not None:
             image = on_background(image, self.background)
-        return image if self.mode is None else converted(image, self.mode)
+        if self.mode is None:
+            return image
+        made = converted(image, self.mode)
+        if image.mode == "P":
+            tell_luminance(image, made)
+        return made
 
 
 @contextmanager
@@ -111,11 +119,16 @@ def opened(file: IO[bytes], how: Decoding, *, as_array: bool) -> Iterator[Encode
             kind = image.format
             _check_pixels(image.size, how.max_pixels)
             yield Encoded(image, how)
-    except UnidentifiedImageError as error:
-        # Its message has the address of the file object in it.
-        raise ImageReadError(None, "UnidentifiedImageError: cannot identify image file") from error
     except Exception as error:
-        raise ImageReadError(kind, f"{type(error).__name__}: {error}") from error
+        raise read_error(kind, error) from error
+
+
+def read_error(kind: str | None, error: Exception) -> ImageReadError:
+    """Return what `error` means: that an image of the format `kind`, if that is known, cannot be read."""
+    if isinstance(error, UnidentifiedImageError):
+        # Its message has the address of the file object in it.
+        return ImageReadError(None, "UnidentifiedImageError: cannot identify image file")
+    return ImageReadError(kind, f"{type(error).__name__}: {error}")
 
 
 def _opened_jpeg(file: IO[bytes], how: Decoding) -> EncodedJpeg | None:
@@ -175,6 +188,11 @@ class EncodedJpeg:
         self._orientation = orientation_of(header) if how.is_turned else 1
         self.size: Size = _as_seen((header.width, header.height), self._orientation)
 
+    @property
+    def nbytes(self) -> int:
+        """The size of the file."""
+        return len(self._data)
+
     def pixels(self, view: View) -> tuple[Pixels, View]:
         """Return the image, decoded, and the view of it; an array is valid until this thread decodes another."""
         header, scale, stored_view = self._header, 1, view
@@ -225,6 +243,28 @@ def orientation_of(image: Image.Image | JpegHeader) -> int:
     """Return the EXIF orientation of `image`, from 1 to 8; 1 if it has none that makes sense."""
     orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     return orientation if orientation in range(1, 9) else 1
+
+
+def classes(image: Image.Image) -> Image.Image:
+    """Return the classes of a mask in one channel: the numbers, not the colours, of a palette image, and 0 and 1 of a black and white one.
+
+    An image of colours that are all grey has its classes in each channel. ValueError for other colours.
+    """
+    if image.mode == "P":
+        return Image.fromarray(np.asarray(image))
+    if image.mode == "1":
+        return Image.fromarray(np.asarray(image).astype(np.uint8))
+    if image.mode == "LA":
+        return image.getchannel("L")
+    if image.mode in ("RGB", "RGBA"):
+        red, green, blue = image.split()[:3]
+        if red == green == blue:
+            return red
+    if len(image.getbands()) > 1:
+        raise ValueError(
+            f"mask=True takes images of one channel, which has the class of each pixel, not colours (mode {image.mode})"
+        )
+    return image
 
 
 def converted(image: Image.Image, mode: str) -> Image.Image:

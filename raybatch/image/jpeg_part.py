@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import re
 from collections.abc import Callable
 
@@ -75,7 +76,7 @@ class PartDecoder:
             return None
         left, right = edges
         shape = (bottom - top, right - left, channels)[: 2 if channels == 1 else 3]
-        return out[: int(np.prod(shape))].reshape(shape), left
+        return out[: math.prod(shape)].reshape(shape), left
 
 
 def _path_of_pillows_library() -> str:

@@ -274,19 +274,26 @@ int resample(int version, int is_vertical_first, int kind, const uint8_t *source
     return 0;
 }
 
-/* Write the values of `count` pixels in a row, of `channels` bytes each, that `table` has for them: 256 for each channel. */
-void look_up(const uint8_t *restrict pixels, int64_t count, int64_t channels, uint8_t *restrict out, int64_t pixel_stride, int64_t channel_stride,
-             const uint32_t *restrict table) {
-    if (channels == 3)
-        for (int64_t x = 0; x < count; x++) {
-            memcpy(out + x * pixel_stride, table + pixels[3 * x], 4);
-            memcpy(out + x * pixel_stride + channel_stride, table + 256 + pixels[3 * x + 1], 4);
-            memcpy(out + x * pixel_stride + 2 * channel_stride, table + 512 + pixels[3 * x + 2], 4);
-        }
-    else
-        for (int64_t channel = 0; channel < channels; channel++)
-            for (int64_t x = 0; x < count; x++)
-                memcpy(out + x * pixel_stride + channel * channel_stride, table + 256 * channel + pixels[channels * x + channel], 4);
+/* Write the values that `table` has for the bytes of `images` images of `count` pixels: 256 for each of the `channels` of a pixel. */
+void look_up(int version, const uint8_t *restrict pixels, int64_t images, int64_t count, int64_t channels, uint8_t *restrict out,
+             int64_t image_stride, int64_t pixel_stride, int64_t channel_stride, const uint32_t *restrict table) {
+    for (; images; images--, pixels += count * channels, out += image_stride) {
+        int64_t x = 0;
+#ifdef IS_X86
+        if (version == 3 && channels == 3 && pixel_stride == 4) x = look_up_vnni(pixels, count, out, channel_stride, table);
+#endif
+        if (channels == 3)
+            for (; x < count; x++) {
+                memcpy(out + x * pixel_stride, table + pixels[3 * x], 4);
+                memcpy(out + x * pixel_stride + channel_stride, table + 256 + pixels[3 * x + 1], 4);
+                memcpy(out + x * pixel_stride + 2 * channel_stride, table + 512 + pixels[3 * x + 2], 4);
+            }
+        else
+            for (int64_t channel = 0; channel < channels; channel++)
+                for (x = 0; x < count; x++)
+                    memcpy(out + x * pixel_stride + channel * channel_stride, table + 256 * channel + pixels[channels * x + channel], 4);
+    }
+    (void)version;
 }
 
 #else /* for each version */
@@ -488,27 +495,51 @@ TARGET static void OF(sum_rows)(const Job *job, int64_t at, const uint8_t *windo
     }
 }
 
+#ifdef HAS_VNNI
+/* Write the values of eight pixels of four bytes, of which three count. Older processors that have the instruction to look up take
+   longer with it than without. Floats take so much memory that they would only push the image out of the cache: they are
+   written past it, where `is_aligned`. */
+TARGET static inline __attribute__((always_inline)) void OF(look_up_eight)(__m256i pixels, const uint32_t *table, uint8_t *out, int64_t next,
+                                                                           int is_aligned) {
+    __m256i byte = _mm256_set1_epi32(255);
+    for (int channel = 0; channel < 3; channel++, out += next) {
+        __m256i values = _mm256_i32gather_epi32((const int *)table + 256 * channel, _mm256_and_si256(pixels, byte), 4);
+        if (is_aligned)
+            _mm256_stream_si256((void *)out, values);
+        else
+            _mm256_storeu_si256((void *)out, values);
+        pixels = _mm256_srli_epi32(pixels, 8);
+    }
+}
+
+static int has_aligned_planes(const uint8_t *out, int64_t next) { return ((uintptr_t)out | next) % 32 == 0; }
+
+/* Write the values of pixels of three bytes to three planes; return how many of the first were written. */
+TARGET static int64_t OF(look_up)(const uint8_t *pixels, int64_t count, uint8_t *out, int64_t next, const uint32_t *table) {
+    __m256i apart = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 1, 2, -1, 3, 4, 5, -1, 6, 7, 8, -1, 9, 10, 11, -1));
+    int is_aligned = has_aligned_planes(out, next);
+    int64_t x = 0;
+    /* Of the 16 bytes that are loaded for the last four pixels, 4 are those of the pixels that follow. */
+    for (; x + 10 <= count; x += 8) {
+        __m128i first = _mm_loadu_si128((const void *)(pixels + 3 * x)), second = _mm_loadu_si128((const void *)(pixels + 3 * x + 12));
+        __m256i both = _mm256_inserti128_si256(_mm256_castsi128_si256(first), second, 1);
+        OF(look_up_eight)(_mm256_shuffle_epi8(both, apart), table, out + 4 * x, next, is_aligned);
+    }
+    _mm_sfence(); /* what was written past the cache is there before anything that follows */
+    return x;
+}
+#endif
+
 /* Write a line of bytes, four a pixel or one of grey, to a row of the result. */
 TARGET static void OF(write_line)(const Job *job, const uint8_t *restrict line, uint8_t *restrict out) {
     int64_t count = job->x.count, step = job->pixel_stride, lanes = job->lanes, next = job->channel_stride, x = 0;
     const uint32_t *restrict table = job->table;
     if (table && lanes == 4 && job->channels == 3) {
 #ifdef HAS_VNNI
-        /* Older processors that have the instruction to look up take longer with it than without. Floats take so much memory
-           that they would only push the image out of the cache: they are written past it. */
-        int is_aligned = ((uintptr_t)out | next) % 32 == 0;
+        int is_aligned = has_aligned_planes(out, next);
         if (step == 4)
-            for (; x + 8 <= count; x += 8) {
-                __m256i pixels = _mm256_loadu_si256((const void *)(line + 4 * x)), byte = _mm256_set1_epi32(255);
-                for (int channel = 0; channel < 3; channel++) {
-                    __m256i values = _mm256_i32gather_epi32((const int *)table + 256 * channel, _mm256_and_si256(pixels, byte), 4);
-                    if (is_aligned)
-                        _mm256_stream_si256((void *)(out + x * 4 + channel * next), values);
-                    else
-                        _mm256_storeu_si256((void *)(out + x * 4 + channel * next), values);
-                    pixels = _mm256_srli_epi32(pixels, 8);
-                }
-            }
+            for (; x + 8 <= count; x += 8)
+                OF(look_up_eight)(_mm256_loadu_si256((const void *)(line + 4 * x)), table, out + 4 * x, next, is_aligned);
 #endif
         for (; x < count; x++) {
             uint32_t pixel;

@@ -7,6 +7,7 @@ import importlib.util
 import math
 import os
 import platform
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any, TypeAlias
 
@@ -24,6 +25,9 @@ FILTERS = ("BOX", "BILINEAR", "HAMMING", "BICUBIC", "LANCZOS")
 VERSIONS = ("plain", "avx2", "avx512", "vnni")
 
 _NUMBER = ctypes.c_int64
+
+# More do not write faster to memory, and a thread takes as long to start as to look up two images.
+_MOST_THREADS, _BYTES_PER_THREAD = 4, 2 << 20
 
 
 class Kernel:
@@ -51,7 +55,7 @@ class Kernel:
             *[_NUMBER] * 6,
         ]
         self._look_up = library.look_up
-        self._look_up.argtypes = [_NUMBER] * 7
+        self._look_up.argtypes = [ctypes.c_int, *[_NUMBER] * 9]
         self._look_up.restype = None
         self.tall_vertical_first = False
 
@@ -103,24 +107,45 @@ class Kernel:
     ) -> bool:
         """Write the value in `table`, `(C, 256)`, of each byte of `pixels`; return whether this could.
 
-        `pixels` is `(..., H, W, C)`, and `out` float32 of that shape; all but the first axes of `out` may have any strides.
+        `pixels` is `(n, H, W, C)` or `(H, W, C)`, contiguous, and `out` float32 of that shape, whose rows follow each other.
         """
-        *_, rows, columns, channels = pixels.shape
+        *images, rows, columns, channels = pixels.shape
         is_plain = pixels.flags.c_contiguous and out.dtype == table.dtype == np.float32
-        row, pixel, channel = out.strides[-3:]
-        if not is_plain or row != columns * pixel or not table.flags.c_contiguous:
+        stride, row, pixel, channel = (0, *out.strides)[-4:]
+        if (
+            not is_plain
+            or len(images) > 1
+            or row != columns * pixel
+            or not table.flags.c_contiguous
+        ):
             return False
-        size = rows * columns
-        for number, image in zip(np.ndindex(pixels.shape[:-3]), _images(pixels), strict=True):
-            place = out[number].ctypes.data
-            self._look_up(image, size, channels, place, pixel, channel, table.ctypes.data)
+        source, place, values = pixels.ctypes.data, out.ctypes.data, table.ctypes.data
+        size, count = rows * columns, math.prod(images)
+
+        def part(start: int, stop: int) -> None:
+            self._look_up(
+                self._version, source + start * size * channels, stop - start, size, channels,
+                place + start * stride, stride, pixel, channel, values,
+            )  # fmt: skip
+
+        bounds = _parts(count, pixels.nbytes)
+        if len(bounds) == 2:
+            part(0, count)
+            return True
+        with ThreadPoolExecutor(len(bounds) - 1) as executor:
+            for _ in executor.map(part, bounds[:-1], bounds[1:]):
+                pass
         return True
 
 
-def _images(pixels: npt.NDArray[np.uint8]) -> range:
-    """Return the addresses of the images in a contiguous array `(..., H, W, C)`."""
-    image_bytes, start = math.prod(pixels.shape[-3:]), pixels.ctypes.data
-    return range(start, start + pixels.size, image_bytes)
+def _parts(count: int, nbytes: int) -> list[int]:
+    """Return the bounds of the parts of `count` images that threads of their own look up: few of a large host, none of a small one."""
+    threads = min(_MOST_THREADS, _cpus() // 4, nbytes // _BYTES_PER_THREAD, count)
+    return [count * number // max(1, threads) for number in range(max(1, threads) + 1)]
+
+
+def _cpus() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @cache

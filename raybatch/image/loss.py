@@ -13,6 +13,19 @@ def is_deep(mode: str) -> bool:
     return mode[0] in "IF"
 
 
+def tell_luminance(stored: Image.Image, made: Image.Image) -> None:
+    """Tell if `made`, of one channel, is not the numbers of `stored`, an image with a palette; the first such image only."""
+    key = "palette as luminance"
+    if len(made.getbands()) > 1 or is_told(key):
+        return
+    if (np.asarray(stored) != np.asarray(made)).any():
+        tell(
+            f"{_subject()} has a palette, and mode={made.mode!r} has the luminance of its colours. If it is a mask, whose numbers "
+            "are classes, mask=True gives these. (Told of the first such image.)",
+            key,
+        )
+
+
 def tell_loss(stored: Image.Image, mode: str) -> None:
     """Tell if the values of `stored`, an image of a deep mode, are not those that it has in `mode`; the first such image only.
 
@@ -27,9 +40,12 @@ def tell_loss(stored: Image.Image, mode: str) -> None:
     has_fractions = values.dtype.kind == "f" and bool((values != np.rint(values)).any())
     if low < 0 or high > most or has_fractions:
         own = "I;16" if stored.mode.startswith("I;16") else stored.mode
-        name = repr(subject()) if subject() else "an image"
         tell(
-            f"{name} has values from {low} to {high}, and mode={mode!r} has whole numbers from 0 to {most}: "
+            f"{_subject()} has values from {low} to {high}, and mode={mode!r} has whole numbers from 0 to {most}: "
             f"those outside become the nearest of these. mode={own!r} keeps them. (Told of the first such image.)",
             key,
         )
+
+
+def _subject() -> str:
+    return repr(subject()) if subject() else "an image"

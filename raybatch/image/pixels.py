@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from raybatch.image.kernel import usable_kernel
+from raybatch.memory import ReusedMemory
 from raybatch.stages import stage
 
 
@@ -83,6 +84,12 @@ class BoundLayout:
     channels: tuple[int, ...]
     table: npt.NDArray[Any] | None
 
+    def in_bytes(self) -> BoundLayout | None:
+        """Return the layout of the bytes that the values can be made of quickly, in one more step; None if there is none."""
+        if self.table is None or not self.is_of_bytes or usable_kernel() is None:
+            return None
+        return PixelLayout().bound(np.dtype(np.uint8), self.channels)
+
     def shape(self, height: int, width: int) -> tuple[int, ...]:
         """Return the shape of the array of one image."""
         if self.layout.channels_first:
@@ -124,6 +131,34 @@ class BoundLayout:
         if kernel is None or not kernel.look_up(pixels, self.table, out):
             for channel, values in enumerate(self.table):
                 np.take(values, pixels[..., channel], out=out[..., channel], mode="clip")
+
+
+class UnfinishedImages:
+    """Images `(n, H, W, C)` or `(n, H, W)` of bytes, and the `layout` with floats that they will be in.
+
+    That is how images come from a worker: bytes are a quarter of the floats that are made of them.
+    """
+
+    def __init__(self, pixels: npt.NDArray[np.uint8], layout: BoundLayout) -> None:
+        self.pixels = pixels
+        self.layout = layout
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape that they will have."""
+        return len(self.pixels), *self.layout.shape(*self.pixels.shape[1:3])
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes that they are."""
+        return self.pixels.nbytes
+
+    def finished(self, memory: ReusedMemory) -> npt.NDArray[Any]:
+        """Return the images in their layout, in `memory`."""
+        out = memory.empty(self.shape, self.layout.dtype)
+        is_moved = self.layout.channels and self.layout.layout.channels_first
+        self.layout.lay_out(self.pixels, out.transpose(0, 2, 3, 1) if is_moved else out)
+        return out
 
 
 def _numbers(name: str, value: Any) -> tuple[float, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,10 +16,13 @@ from PIL import Image, ImageColor, ImageMode
 from raybatch.checks import height_and_width, one_of
 from raybatch.errors import TransformError
 from raybatch.foreign_randomness import ForeignRandomness
+from raybatch.image.augment.mask_transform import for_masks
+from raybatch.image.augment.masks import IGNORED
 from raybatch.image.augment.resize import FITS
 from raybatch.image.augment.transform import (
     Change,
     Compose,
+    Paint,
     Transform,
     changed,
     flat,
@@ -27,7 +30,7 @@ from raybatch.image.augment.transform import (
     made_by,
     output_size,
 )
-from raybatch.image.decoding import Colour, Decoding, opened
+from raybatch.image.decoding import Colour, Decoding, EncodedJpeg, opened, read_error
 from raybatch.image.pixels import BoundLayout
 from raybatch.image.resampling import filter_name
 from raybatch.image.viewed import Viewed
@@ -38,6 +41,23 @@ TRUNCATED = ("error", "fill")
 
 # Those that images come in. None of them starts a program to be decoded, as EPS does.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
+
+
+class Begun(NamedTuple):
+    """A JPEG of `nbytes` bytes whose header has been read, and of which it is known what is to be taken."""
+
+    viewed: Viewed
+    nbytes: int
+    layout: BoundLayout
+    out: npt.NDArray[Any]
+
+    def finish(self) -> None:
+        """Decode it; errors as of `ImageReader.read_into`."""
+        try:
+            with stage("decode"):
+                self.viewed.write(self.layout, self.out)
+        except Exception as error:
+            raise read_error("JPEG", error) from error
 
 
 @dataclass(frozen=True)
@@ -59,6 +79,10 @@ class ImageReader:
     what they need is decoded, and all is one pass. With `decode="exact"` the pixels are those of the same transform
     of the whole image.
 
+    With `mask` the pixels are classes: the numbers of a palette image, and the values of one that has a single channel. They stay what
+    they are: a result has the nearest pixel, and the class `mask_fill` where it reaches beyond the image; of `transform`, what
+    changes colours is left out. The mode is "L" then unless it is given; "I;16" and "I" have more classes.
+
     `exif_orientation` turns an image the way its EXIF data says. `background`, a colour name or (red, green,
     blue), is what shows through where an image is transparent; with None it is as Pillow converts it.
     `formats` are those that are opened, by Pillow's names; `max_pixels` is the most that an image may have, whatever
@@ -78,8 +102,15 @@ class ImageReader:
     max_pixels: int = 89_478_485  # that of Pillow
     truncated: str | None = None
     transform: Change | None = None
+    mask: bool = False
+    mask_fill: int = IGNORED
 
     def __post_init__(self) -> None:
+        if self.mask:
+            object.__setattr__(self, "mode", "L" if self.mode == "RGB" else self.mode)
+            object.__setattr__(self, "resample", "nearest")
+            if self.background is not None:
+                raise ValueError("a mask is not laid on a background: give mask or background")
         if self.size is not None:
             object.__setattr__(self, "size", height_and_width("size", self.size))
         if self.mode is not None and self.mode not in Image.MODES:
@@ -89,6 +120,10 @@ class ImageReader:
         one_of("decode", self.decode, DECODES)
         if not self.scale_margin >= 1:
             raise ValueError(f"scale_margin must be 1 or more, not {self.scale_margin}")
+        if self.mask and self.mode is not None and self.channels:
+            raise ValueError(
+                f"the mode of a mask must have one channel, such as L, not {self.mode!r}"
+            )
         if self.background is not None:
             object.__setattr__(self, "background", _check_colour(self.background))
         object.__setattr__(self, "formats", _check_formats(self.formats))
@@ -118,8 +153,23 @@ class ImageReader:
 
         There may be no Pillow image of that size, nor any copy of the pixels.
         """
+        begun = self.begin(file, layout, out, rng)
+        if begun is not None:
+            begun.finish()
+
+    def begin(
+        self,
+        file: IO[bytes],
+        layout: BoundLayout,
+        out: npt.NDArray[Any],
+        rng: np.random.Generator | None = None,
+    ) -> Begun | None:
+        """Begin what `read_into` does; return what finishes it without the file, or None if it is done."""
         with self._viewed(file, rng, as_array=True) as viewed:
+            if isinstance(viewed.source, EncodedJpeg):
+                return Begun(viewed, viewed.source.nbytes, layout, out)
             viewed.write(layout, out)
+        return None
 
     @contextmanager
     def _viewed(
@@ -152,7 +202,7 @@ class ImageReader:
         if first == len(parts):
             return self, None
         fixed = Compose(parts[:first]) if first else None
-        return replace(self, transform=fixed), Compose(parts[first:])
+        return replace(self, transform=fixed), self._as_read(Compose(parts[first:]))
 
     @cached_property
     def dtype(self) -> np.dtype[Any]:
@@ -168,10 +218,13 @@ class ImageReader:
     @cached_property
     def _changes(self) -> tuple[Change, ...]:
         """All that happens to an image: the scaling to `size`, and the parts of `transform`."""
-        parts = () if self.transform is None else flat(self.transform)
-        if self.size is None:
-            return parts
-        return (FITS[self.fit](self.size, self.resample), *parts)
+        parts = () if self.size is None else (FITS[self.fit](self.size, self.resample),)
+        return flat(
+            self._as_read(Compose((*parts, *(() if self.transform is None else (self.transform,)))))
+        )
+
+    def _as_read(self, change: Change) -> Change:
+        return for_masks(change, self.mask_fill) if self.mask else change
 
     @cached_property
     def _foreign(self) -> ForeignRandomness:
@@ -183,19 +236,19 @@ class ImageReader:
             self.mode,
             self.background,  # type: ignore[arg-type]
             self.exif_orientation,
-            self.scale_margin if self.decode == "scaled" else None,
+            # What is shrunk by a decoder has the mean of some pixels, which is no class.
+            self.scale_margin if self.decode == "scaled" and not self.mask else None,
             self.formats,
             self.max_pixels,
             self.truncated,
+            self.mask,
         )
 
 
-def _made_by(
-    begin: Callable[[], None], change: Change, image: Any, rng: np.random.Generator | None
-) -> Any:
+def _made_by(begin: Callable[[], None], change: Change, paint: Paint, image: Any) -> Any:
     """Return what `made_by` does; TransformError for what it raises, which is no fault of the image's file."""
     try:
-        return made_by(change, image, rng, begin)
+        return made_by(change, paint, image, begin)
     except Exception as error:
         # The repr of a function has its address, which is another in each process.
         name = getattr(change, "__qualname__", None) or repr(change)

@@ -76,7 +76,7 @@ def image_of(pixels: Pixels, view: View) -> Image.Image:
         return as_image(pixels)
     if view.scale is not None or isinstance(pixels, Part):
         mode = _mode_of(pixels)
-        image = Image.new(mode, view.size, _colour(mode, view.fill))
+        image = Image.new(mode, view.size, colour(mode, view.fill))
         canvas = _canvas_of(image)
         if canvas is not None and write_view(pixels, view, canvas):
             if isinstance(pixels, Image.Image):
@@ -124,7 +124,7 @@ def write_view(
     kernel = usable_kernel()
     if kernel is None or any(view.flip):
         return False
-    memory = _memory_of(pixels)
+    memory = memory_of(pixels)
     if memory is None:
         return False
     left, top, right, bottom = view.region
@@ -212,7 +212,7 @@ def _region_of(image: Image.Image, view: View) -> Image.Image:
 
 
 def _on_canvas(image: Image.Image, view: View) -> Image.Image:
-    canvas = Image.new(image.mode, view.size, _colour(image.mode, view.fill))
+    canvas = Image.new(image.mode, view.size, colour(image.mode, view.fill))
     palette = image.getpalette() if image.palette else None
     if palette is not None:
         canvas.putpalette(palette)
@@ -236,7 +236,8 @@ def _unscaled(size: Size) -> Scale:
     return Scale(size, Image.Resampling.BOX, (0, 0, *size))
 
 
-def _colour(mode: str, fill: Fill) -> Fill:
+def colour(mode: str, fill: Fill) -> Fill:
+    """Return `fill` as Pillow takes it for an image of `mode`."""
     bands = len(ImageMode.getmode(mode).bands)
     return fill if isinstance(fill, tuple) or bands == 1 else (fill,) * bands
 
@@ -258,7 +259,7 @@ def _mode_of(pixels: Pixels) -> str:
     return "RGB" if pixels.ndim == 3 else "L"
 
 
-def _memory_of(pixels: Pixels) -> _Memory | None:
+def memory_of(pixels: Pixels) -> _Memory | None:
     """Return where the pixels of an image lie, or None if the kernel cannot read them."""
     if isinstance(pixels, Image.Image):
         pixel_bytes, _ = _MODES.get(pixels.mode, (0, 0))
@@ -275,7 +276,7 @@ def _memory_of(pixels: Pixels) -> _Memory | None:
             return None
         return _Memory(memory.address, pixels.width * pixel_bytes, pixel_bytes, memory)
     if isinstance(pixels, Part):
-        memory = _memory_of(pixels.pixels)
+        memory = memory_of(pixels.pixels)
         assert memory is not None
         # Where the image would begin if all of it were there.
         before = pixels.top * memory.stride + pixels.left * memory.pixel_bytes
@@ -288,7 +289,7 @@ def _memory_of(pixels: Pixels) -> _Memory | None:
 
 def _canvas_of(image: Image.Image) -> npt.NDArray[np.uint8] | None:
     """Return the memory of an image that nobody has seen yet, (H, W) or (H, W, 4), or None if the kernel cannot write it."""
-    memory = _memory_of(image)
+    memory = memory_of(image)
     if memory is None:
         return None
     shape = (image.height, image.width, memory.pixel_bytes)[: 2 if memory.pixel_bytes == 1 else 3]

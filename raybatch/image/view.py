@@ -2,8 +2,8 @@
 
     image ─flip─► ─region─► what the filter may see ─scale─► ─window─► canvas ─mirror─► result
 
-A view is built step by step: each geometric change of an image is a few of `Scale`, `Crop` and `Mirror`. A step that would need
-the pixels of the steps before it, such as a second scaling, does not fit; then those are made first.
+A view is built step by step: each geometric change of an image is a few of `Scale`, `Crop`, `Mirror` and `Warp`. A step that would
+need the pixels of the steps before it, such as a second scaling or any `Warp`, does not fit; then those are made first.
 """
 
 from __future__ import annotations
@@ -44,7 +44,21 @@ class Mirror(NamedTuple):
     rows: bool = False
 
 
-Step: TypeAlias = Scale | Crop | Mirror
+class Warp(NamedTuple):
+    """`image.transform(size, method, coefficients, resample, fillcolor=fill)`: a rotation, a shear, any affine or perspective change.
+
+    `coefficients` lead from the result back to the image, as Pillow has them: (a, b, c, d, e, f) of an affine change, with g and h
+    of a perspective. The result at (x, y) is the image at ((ax + by + c) / n, (dx + ey + f) / n) with n = gx + hy + 1, where the
+    centre of the first pixel is at (0.5, 0.5). What lies beyond the image has the value `fill`.
+    """
+
+    size: Size
+    coefficients: tuple[float, ...]
+    resample: Image.Resampling = Image.Resampling.NEAREST
+    fill: Fill = 0
+
+
+Step: TypeAlias = Scale | Crop | Mirror | Warp
 
 
 class View(NamedTuple):
@@ -107,7 +121,7 @@ class View(NamedTuple):
             return self._replace(mirror=Mirror(columns != step.columns, rows != step.rows))
         if isinstance(step, Crop):
             return self._cropped(self._unmirrored(step.rectangle), step.fill)
-        return self._scaled(step)
+        return self._scaled(step) if isinstance(step, Scale) else None
 
     def _cropped(self, part: Rectangle, fill: Fill) -> View | None:
         """Return the view whose window is `part` of this one's."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -17,7 +18,8 @@ from raybatch.image.resampling import (
     size_of,
     write_view,
 )
-from raybatch.image.view import Size, Step, View
+from raybatch.image.view import Size, Step, View, Warp
+from raybatch.image.warp_kernel import warped
 from raybatch.stages import stage
 
 
@@ -64,11 +66,19 @@ class Viewed(NamedTuple):
 
     def then(self, step: Step) -> Viewed:
         """Return what `step` makes of this; the pixels are made first where it cannot be one view."""
+        if isinstance(step, Warp):
+            return Viewed.all_of(InMemory(warped(self.image(), step)))
         view = self.view.then(step)
         if view is not None:
             return Viewed(self.source, view)
         made = InMemory(self.image())
         return Viewed.all_of(made).then(step)
+
+    def painted(self, paint: Callable[[Any], Any]) -> Viewed:
+        """Return what `paint` makes of the pixels as a Pillow image."""
+        image = self.image()
+        made = paint(image)
+        return self if made is image else Viewed.all_of(InMemory(made))
 
     def image(self) -> Image.Image:
         """Return the pixels as a Pillow image: that of the source, if it is all of it."""

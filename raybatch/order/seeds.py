@@ -15,6 +15,14 @@ _BATCHES, _SAMPLES, _REPLACEMENTS = 16, 17, 18
 _STAGE = 2**32 - 1
 
 
+class SampleGenerator(np.random.Generator):
+    """The generator of one sample. `users` are the transforms that have drawn from it: one that does so twice is an error."""
+
+    def __init__(self, bit_generator: np.random.BitGenerator) -> None:
+        super().__init__(bit_generator)
+        self.users: list[object] = []
+
+
 class RandomKeys(NamedTuple):
     """Where a batch stands: what its random numbers are derived from, by `SeedSequence` spawn keys.
 
@@ -40,17 +48,18 @@ class RandomKeys(NamedTuple):
 
     def of_sample(self, *numbers: int) -> np.random.Generator:
         """Return the generator of the sample that `numbers` name, such as its index."""
-        return self._generator(_SAMPLES, *numbers)
+        return SampleGenerator(self._bits(_SAMPLES, *numbers))
 
     def of_replacement(self, *numbers: int) -> np.random.Generator:
         """Return the generator that draws what takes the place of the sample that `numbers` name."""
         return self._generator(_REPLACEMENTS, *numbers)
 
     def _generator(self, *key: int) -> np.random.Generator:
+        return np.random.Generator(self._bits(*key))
+
+    def _bits(self, *key: int) -> np.random.Philox:
         spawn_key = (*self.path, self.epoch, *key)
-        return np.random.Generator(
-            np.random.Philox(np.random.SeedSequence(self.seed, spawn_key=spawn_key))
-        )
+        return np.random.Philox(np.random.SeedSequence(self.seed, spawn_key=spawn_key))
 
 
 NO_KEYS = RandomKeys(seed=0, epoch=0, batch=0)

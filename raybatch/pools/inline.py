@@ -7,6 +7,7 @@ from collections import deque
 from typing import Any
 
 from raybatch.making import Request, make
+from raybatch.memory import ReusedMemory, batches_in
 from raybatch.pools.pool import WorkerPool
 from raybatch.pools.session import HandOver, Results
 from raybatch.scheduling import Completed, Failed, Prefetch, Silent
@@ -36,6 +37,7 @@ class InlineSession:
 
     def __init__(self, source: DataSource) -> None:
         self._source = source
+        self._memory = ReusedMemory()
         self._submitted: deque[tuple[int, int, Request]] = deque()
         self._results = Results()
         self.fetch, self.discard = self._results.fetch, self._results.discard
@@ -47,9 +49,12 @@ class InlineSession:
         key, attempt, request = self._submitted.popleft()
         # A Ctrl-C here is the consumer's own. No name for the result: an error's traceback leads back to this
         # frame, and would be kept by it.
-        return [
-            self._results.settle(key, attempt, make(self._source, request, (KeyboardInterrupt,)))
-        ]
+        with batches_in(self._memory):
+            return [
+                self._results.settle(
+                    key, attempt, make(self._source, request, (KeyboardInterrupt,))
+                )
+            ]
 
     def silent(self) -> tuple[Silent, ...]:
         return ()  # nothing can be done about the consumer

@@ -14,6 +14,7 @@ from raybatch.checks import positive_int
 from raybatch.errors import PoolError, WorkerLostError
 from raybatch.foreign_randomness import suspended
 from raybatch.making import Request, Result, make
+from raybatch.memory import ReusedMemory, batches_in
 from raybatch.pools.pool import WorkerPool
 from raybatch.pools.session import HandOver, Results
 from raybatch.scheduling import Completed, Failed, Prefetch, Silent
@@ -74,6 +75,7 @@ class _Inbox:
 
     def __init__(self, source: DataSource | None) -> None:
         self.source = source
+        self.memory = ReusedMemory()
         self.results: queue.SimpleQueue[tuple[int, int, Result]] = queue.SimpleQueue()
 
 
@@ -179,5 +181,6 @@ def _work(tasks: TaskQueue) -> None:
     while (task := tasks.get()) is not None:
         source = task.inbox.source
         if source is not None:
-            task.inbox.results.put((task.key, task.attempt, make(source, task.request)))
+            with batches_in(task.inbox.memory):
+                task.inbox.results.put((task.key, task.attempt, make(source, task.request)))
         del task, source  # while this thread waits it holds nobody's data

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from raybatch.accessors import ItemAccessor
+from raybatch.accessors.images import ImageArrays
 from raybatch.accessors.reading import RngOf
 from raybatch.arrays import gather, is_array_like, portable, sample_count, takes_only_ints
 from raybatch.collation import Setting, checked_setting, collated
@@ -174,6 +175,22 @@ class ArrayDataSource(RandomAccessDataSource):
                     f"{sample_count(array)}"
                 )
         super().__init__(length, indices, repeats, sampler, include_indices, exclude)
+
+    def unfinished(self) -> DataSource:
+        # A class of the program's own may change what it reads.
+        if type(self).read is not ArrayDataSource.read:
+            return self
+        # What is collated is collated of finished images.
+        fields = {
+            key: array.unfinished()
+            if isinstance(array, ImageArrays) and key not in self.collate
+            else array
+            for key, array in self._fields().items()
+        }
+        changed = copy.copy(self)
+        if isinstance(self.data, (dict, list)):
+            changed.data = fields if isinstance(self.data, dict) else list(fields.values())
+        return changed
 
     def _fields(self) -> dict[Any, Any]:
         """Return the array-likes by name or number; one data set by itself is under None."""

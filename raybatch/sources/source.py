@@ -77,6 +77,10 @@ class DataSource:
         """Return the path of the file that sample `index` is in, "" if it is not known."""
         return ""
 
+    def unfinished(self) -> DataSource:
+        """Return a source of the same batches with `UnfinishedImages` where that is fewer bytes; this one if there is none."""
+        return self
+
     def _with_children(self, children: tuple[DataSource, ...]) -> DataSource:
         changed = copy.copy(self)
         changed.children = children

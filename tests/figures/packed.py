@@ -87,7 +87,7 @@ def main() -> None:
     crop = augment.RandomCrop(edge * 7 // 8)
 
     def cropped(x: object, y: object, rng: np.random.Generator) -> tuple[object, object]:
-        return crop(x, rng=rng), y  # type: ignore[call-overload]
+        return crop(x, rng=rng), y
 
     labels = np.arange(len(paths), dtype=np.int32)
     source = rb.ArrayDataSource([rb.ImageFileAccessor(paths, (edge, edge)), labels])

@@ -9,6 +9,7 @@ import os
 import platform
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from PIL import Image
 
 from raybatch.image import ImageReader, PixelLayout, augment, kernel, resampling
 from raybatch.image.view import Crop, Scale, View
+from raybatch.memory import ReusedMemory
 
 FILTERS = [Image.Resampling[name] for name in ("BOX", "BILINEAR", "HAMMING", "BICUBIC", "LANCZOS")]
 BANDS = {"RGB": 3, "L": 1, "CMYK": 4, "RGBX": 4, "YCbCr": 3, "HSV": 3}
@@ -374,7 +376,7 @@ def test_a_version_that_the_processor_lacks_is_refused(monkeypatch: pytest.Monke
 
 
 GUARDED = """
-import ctypes, itertools, mmap
+import ctypes, itertools, math, mmap
 import numpy as np
 from raybatch.image.kernel import FILTERS, Kernel
 
@@ -407,6 +409,14 @@ for version in Kernel().versions:
             (place, width * pixel_bytes, pixel_bytes, channels, width, height),
             (columns, rows), name, (0, 0, width, height), (to, *plane), table.ctypes.data if item else 0,
         )
+    for images, size, channels, last in itertools.product((1, 3), (1, 7, 9, 10, 11, 24, 25), (1, 3, 4), (True, False)):
+        shape = images, 1, size, channels
+        taken = math.prod(shape)
+        place, to = (start + (ROOM - length if last else 0) for start, length in ((source_start, taken), (out_start, 4 * taken)))
+        pixels = np.frombuffer((ctypes.c_uint8 * taken).from_address(place), np.uint8).reshape(shape)
+        floats = np.frombuffer((ctypes.c_float * taken).from_address(to), np.float32)
+        planes = floats.reshape(images, channels, 1, size).transpose(0, 2, 3, 1)
+        assert kernel.look_up(pixels, table.reshape(-1, 256)[:channels], planes)
 print("read and written within bounds")
 """
 
@@ -415,6 +425,50 @@ def test_nothing_is_read_or_written_beyond_an_image() -> None:
     """Memory before and behind it may not be touched at all: whoever does is ended by the system."""
     result = subprocess.run([sys.executable, "-c", GUARDED], capture_output=True, text=True)
     assert result.stdout == "read and written within bounds\n", (result.returncode, result.stderr)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("is_first", [False, True], ids=["last", "first"])
+def test_bytes_are_looked_up_wherever_they_are_written_to(
+    version: str, channels: int, is_first: bool
+) -> None:
+    """Planes that begin at a multiple of 32 bytes, or not, some pixels more than the last vector, and rows that end alike."""
+    chosen = kernel.Kernel(version)
+    rng = np.random.default_rng(channels)
+    table = rng.random((channels, 256), np.float32)
+    for images, height, width, start in ((3, 8, 8, 0), (2, 5, 7, 3), (1, 1, 9, 0), (2, 3, 1, 1)):
+        pixels = rng.integers(0, 256, (images, height, width, channels), np.uint8)
+        memory = ReusedMemory().empty((start + pixels.size,), np.float32)
+        out = memory[start:].reshape(
+            (images, channels, height, width) if is_first else pixels.shape
+        )
+        seen = out.transpose(0, 2, 3, 1) if is_first else out
+        assert chosen.look_up(pixels, table, seen)
+        np.testing.assert_array_equal(seen, table[np.arange(channels), pixels])
+        assert chosen.look_up(pixels[-1], table, seen[0])
+        np.testing.assert_array_equal(seen[0], table[np.arange(channels), pixels[-1]])
+
+
+def test_threads_of_a_large_host_look_up_a_part_of_the_images_each(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    chosen = kernel.Kernel()
+    monkeypatch.setattr(kernel, "_cpus", lambda: 12)
+    monkeypatch.setattr(kernel, "_BYTES_PER_THREAD", 1)
+    callers: set[int] = set()
+    look_up = chosen._look_up
+
+    def noted(*arguments: Any) -> None:
+        callers.add(threading.get_ident())
+        look_up(*arguments)
+
+    monkeypatch.setattr(chosen, "_look_up", noted)
+    rng = np.random.default_rng(0)
+    pixels, table = rng.integers(0, 256, (7, 5, 9, 3), np.uint8), rng.random((3, 256), np.float32)
+    out = np.empty((7, 3, 5, 9), np.float32).transpose(0, 2, 3, 1)
+    assert chosen.look_up(pixels, table, out)
+    np.testing.assert_array_equal(out, table[np.arange(3), pixels])
+    assert threading.get_ident() not in callers
 
 
 PROGRAM = """

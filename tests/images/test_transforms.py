@@ -210,3 +210,26 @@ def test_one_bad_file_among_random_crops(photos: list[str], tmp_path: Path) -> N
         for x, numbers in loader:
             np.testing.assert_array_equal(x, wanted[numbers])
         assert [bad.index for bad in loader.bad_samples] == [3]
+
+
+class Inside(augment.Drawn):
+    """A transform of a user's own that holds a function of a user's own."""
+
+    def __init__(self, change: Any) -> None:
+        self._change = augment.Compose([change])
+
+    def steps(self, width: int, height: int, rng: np.random.Generator) -> Any:
+        return self._change.steps(width, height, rng)
+
+
+def noisy(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+    noise = np.random.randint(0, 9, (*image.size[::-1], 3), np.uint8)
+    return Image.fromarray(np.asarray(image) // 2 + noise)
+
+
+def test_global_generators_are_seeded_for_a_function_in_a_transform(photos: list[str]) -> None:
+    for change in (noisy, Inside(noisy)):
+        images = rb.ImageFileAccessor(photos, (9, 9), transform=change)
+        first = images[np.arange(4)]
+        np.random.random(7)
+        np.testing.assert_array_equal(images[np.arange(4)], first)

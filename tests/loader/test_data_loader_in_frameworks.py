@@ -95,7 +95,7 @@ def test_the_trainer_of_hugging_face_trains_with_it(
 ) -> None:
     transformers: Any = pytest.importorskip("transformers")
 
-    class Model(torch.nn.Module):  # type: ignore[misc]
+    class Model(torch.nn.Module):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:
             super().__init__()
             self.layer = torch.nn.Linear(2, 2)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+import types
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -122,3 +124,23 @@ def test_filters_rule_in_the_block_alone() -> None:
             assert list(warnings.filters) == own
         warnings.warn("wrong is here", RuntimeWarning, stacklevel=1)
     assert len(seen) == 1
+
+
+def test_a_category_of_a_module_that_is_not_imported_here_rules_once_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Late(UserWarning): ...
+
+    Late.__module__, Late.__qualname__ = "imported_late", "Late"
+    late = types.ModuleType("imported_late")
+    late.Late = Late  # type: ignore[attr-defined]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Late)
+        filters = filters_here()
+    assert late.__name__ not in sys.modules
+    with filtered_as_by(filters):
+        warnings.warn("of another category", UserWarning, stacklevel=1)
+        monkeypatch.setitem(sys.modules, late.__name__, late)
+        with pytest.raises(Late):
+            warnings.warn("late", Late, stacklevel=1)

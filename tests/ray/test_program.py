@@ -6,6 +6,7 @@ import importlib
 import io
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,18 @@ def test_pillows_settings_are_those_of_each_iteration(
             patched.setattr(PngImagePlugin, "MAX_TEXT_CHUNK", 1000)
             assert not is_read(with_text)
         assert [is_read(half), is_read(with_text)] == [False, True]
+
+
+def test_actors_import_no_torch_for_a_program_that_has(pool: rb.RayActorPool) -> None:
+    # It takes seconds to import, and half a gigabyte.
+    torch = pytest.importorskip("torch", reason="it is about the filters of torch")
+    warnings.simplefilter("ignore", torch.jit.TracerWarning)  # as torch itself does
+
+    def has_torch(numbers: Any) -> tuple[Any]:
+        return (np.full(len(numbers), "torch" in sys.modules),)
+
+    loader = rb.Loader(numbers().map(has_torch), 1, pool=pool)
+    assert not any(batch[0][0] for batch in loader)
 
 
 def test_code_that_is_reloaded_is_new_in_actors_too(

@@ -15,6 +15,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 from raybatch.adapters.ahead import AheadLoader, as_it_is
 from raybatch.adapters.normalize import ImageLayout
 from raybatch.adapters.torch.writable_memory import writable_view
+from raybatch.image.pixels import UnfinishedImages
 from raybatch.loader import Loader
 from raybatch.memory import ReusedMemory
 from raybatch.ragged import RaggedArray
@@ -158,12 +159,8 @@ class _CpuImages:
         self._memory: defaultdict[int, ReusedMemory] = defaultdict(ReusedMemory)
 
     def __call__(self, array: Any, number: int) -> Any:
-        layout = self._images.bound(array)
-        shape = (len(array), *layout.shape(*array.shape[1:3]))
-        out = self._memory[number].empty(shape, layout.dtype)
-        is_moved = self._images.moves_channels(array)
-        layout.lay_out(array, out.transpose(0, 2, 3, 1) if is_moved else out)
-        return self._to_tensor(out)
+        images = UnfinishedImages(array, self._images.bound(array))
+        return self._to_tensor(images.finished(self._memory[number]))
 
 
 class _DeviceImages:

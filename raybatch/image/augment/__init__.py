@@ -1,4 +1,4 @@
-"""Random crops, flips and colours for training, each a function of the image and of `rng`.
+"""Random crops, warps and colours for training, policies of them, and mixed batches: each a function of what it changes and of `rng`.
 
 The names, parameters and distributions are those of torchvision's transforms for PIL images
 (https://pytorch.org/vision/stable/transforms.html); the draws are other draws. Randomness comes from the
@@ -12,24 +12,64 @@ The names, parameters and distributions are those of torchvision's transforms fo
     source = rb.ArrayDataSource([images, labels]).map_samples(augment_sample)
 """
 
-from raybatch.image.augment.color import ColorJitter
+from raybatch.image.augment.chance import RandomApply, RandomChoice
+from raybatch.image.augment.color import (
+    ColorJitter,
+    RandomAdjustSharpness,
+    RandomAutocontrast,
+    RandomEqualize,
+    RandomGrayscale,
+    RandomInvert,
+    RandomPosterize,
+    RandomSolarize,
+)
+from raybatch.image.augment.covering import GaussianBlur, RandomErasing
 from raybatch.image.augment.crop import CenterCrop, RandomCrop, RandomResizedCrop
 from raybatch.image.augment.flip import RandomHorizontalFlip, RandomVerticalFlip
+from raybatch.image.augment.mask_transform import for_masks
+from raybatch.image.augment.mixing import CutMix, MixUp
+from raybatch.image.augment.policies import AugMix, AutoAugment, RandAugment, TrivialAugmentWide
 from raybatch.image.augment.presets import classification_eval, classification_train
 from raybatch.image.augment.resize import Letterbox, Resize
-from raybatch.image.augment.transform import Compose, Transform
+from raybatch.image.augment.targets import Targets
+from raybatch.image.augment.transform import Compose, Drawn, Geometric, Transform
+from raybatch.image.augment.warping import RandomAffine, RandomPerspective, RandomRotation
 
 __all__ = [
+    "AugMix",
+    "AutoAugment",
     "CenterCrop",
     "ColorJitter",
     "Compose",
+    "CutMix",
+    "Drawn",
+    "GaussianBlur",
+    "Geometric",
     "Letterbox",
+    "MixUp",
+    "RandAugment",
+    "RandomAdjustSharpness",
+    "RandomAffine",
+    "RandomApply",
+    "RandomAutocontrast",
+    "RandomChoice",
     "RandomCrop",
+    "RandomEqualize",
+    "RandomErasing",
+    "RandomGrayscale",
     "RandomHorizontalFlip",
+    "RandomInvert",
+    "RandomPerspective",
+    "RandomPosterize",
     "RandomResizedCrop",
+    "RandomRotation",
+    "RandomSolarize",
     "RandomVerticalFlip",
     "Resize",
+    "Targets",
     "Transform",
+    "TrivialAugmentWide",
     "classification_eval",
     "classification_train",
+    "for_masks",
 ]

@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageEnhance
 
-from raybatch.image.augment.transform import Transform, is_number, pair
+from raybatch.checks import positive_int
+from raybatch.image.augment import levels
+from raybatch.image.augment.chance import Occasional
+from raybatch.image.augment.levels import Recolor, Recolored
+from raybatch.image.augment.transform import Drawn, Paint, is_number, pair
 
 
 @dataclass(frozen=True)
-class ColorJitter(Transform):
+class ColorJitter(Drawn):
     """Brightness, contrast, saturation and hue changed by random factors, in a random order.
 
     The factor of each of the first three is uniform in [max(0, 1 - value), 1 + value], or in the (min, max)
     that is given; 1 leaves the image as it is. The hue is shifted by a share of the colour circle that is
     uniform in [-value, value], 0.5 at most, or in (min, max). What is left at 0 is not touched.
 
-    PIL images are of mode RGB or L; grey has no hue, and no saturation to change. The factors go to Pillow's
-    `ImageEnhance`, whose blends follow Haeberli and Voorhies, "Image Processing By Interpolation and
-    Extrapolation" (1994); the hue is shifted in Pillow's 8-bit HSV.
+    PIL images are of mode RGB or L; grey has no hue, and no saturation to change. The pixels are those of Pillow's
+    `ImageEnhance`; the hue is shifted in its 8-bit HSV.
     """
 
     brightness: float | tuple[float, float] = 0
@@ -35,47 +37,121 @@ class ColorJitter(Transform):
     def __post_init__(self) -> None:
         _ = self._changes  # made here, where what is wrong is an error
 
-    def on_image(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
-        if image.mode not in ("RGB", "L"):
-            raise ValueError(f"ColorJitter takes images of mode RGB or L, not {image.mode}")
+    def steps(self, width: int, height: int, rng: np.random.Generator) -> Sequence[Paint]:
+        chosen = []
         for number in rng.permutation(len(self._changes)):
-            change, (low, high) = self._changes[number]
-            image = change(image, rng.uniform(low, high))
-        return image
+            change, extent = self._changes[number]
+            chosen.append((change, rng.uniform(*extent)))
+        return [Recolored(tuple(chosen))] if chosen else []
 
     @cached_property
-    def _changes(self) -> list[tuple[_Change, tuple[float, float]]]:
+    def _changes(self) -> list[tuple[Recolor, tuple[float, float]]]:
         changes = (
-            (_scale_brightness, 1.0, _factors("brightness", self.brightness)),
-            (_scale_contrast, 1.0, _factors("contrast", self.contrast)),
-            (_scale_saturation, 1.0, _factors("saturation", self.saturation)),
-            (_shift_hue, 0.0, _hue_shifts(self.hue)),
+            (levels.brightness, 1.0, _factors("brightness", self.brightness)),
+            (levels.contrast, 1.0, _factors("contrast", self.contrast)),
+            (levels.saturation, 1.0, _factors("saturation", self.saturation)),
+            (levels.hue, 0.0, _hue_shifts(self.hue)),
         )
         return [(change, extent) for change, same, extent in changes if extent != (same, same)]
 
 
-_Change = Callable[[Image.Image, float], Image.Image]
+class _Recoloring(Occasional):
+    """One change of colour of a fixed amount."""
+
+    def made(self, width: int, height: int, rng: np.random.Generator) -> Sequence[Paint]:
+        return [Recolored((self.change(),))]
+
+    def change(self) -> tuple[Recolor, Any]:
+        """Return what is changed, and by how much."""
+        raise NotImplementedError
 
 
-def _scale_brightness(image: Image.Image, factor: float) -> Image.Image:
-    return ImageEnhance.Brightness(image).enhance(factor)
+@dataclass(frozen=True)
+class RandomGrayscale(_Recoloring):
+    """The luminance in each channel, with the probability `p`."""
+
+    p: float = 0.1
+
+    def change(self) -> tuple[Recolor, Any]:
+        return levels.grayscale, None
 
 
-def _scale_contrast(image: Image.Image, factor: float) -> Image.Image:
-    return ImageEnhance.Contrast(image).enhance(factor)
+@dataclass(frozen=True)
+class RandomInvert(_Recoloring):
+    """Every level taken from 255, with the probability `p`."""
+
+    p: float = 0.5
+
+    def change(self) -> tuple[Recolor, Any]:
+        return levels.invert, None
 
 
-def _scale_saturation(image: Image.Image, factor: float) -> Image.Image:
-    return ImageEnhance.Color(image).enhance(factor)
+@dataclass(frozen=True)
+class RandomAutocontrast(_Recoloring):
+    """The levels of each channel stretched to all from 0 to 255, with the probability `p`."""
+
+    p: float = 0.5
+
+    def change(self) -> tuple[Recolor, Any]:
+        return levels.autocontrast, None
 
 
-def _shift_hue(image: Image.Image, shift: float) -> Image.Image:
-    if image.mode == "L":
-        return image
-    hue, saturation, value = image.convert("HSV").split()
-    steps = int(shift * 255)
-    hue = hue.point([(level + steps) % 256 for level in range(256)])
-    return Image.merge("HSV", (hue, saturation, value)).convert(image.mode)
+@dataclass(frozen=True)
+class RandomEqualize(_Recoloring):
+    """The levels of each channel spread until all are about as frequent, with the probability `p`."""
+
+    p: float = 0.5
+
+    def change(self) -> tuple[Recolor, Any]:
+        return levels.equalize, None
+
+
+@dataclass(frozen=True)
+class RandomPosterize(_Recoloring):
+    """The highest `bits`, 0 to 8, of each level, with the probability `p`."""
+
+    bits: int
+    p: float = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if positive_int("bits", self.bits + 1) > 9:
+            raise ValueError(f"bits must be from 0 to 8, not {self.bits}")
+
+    def change(self) -> tuple[Recolor, Any]:
+        return levels.posterize, self.bits
+
+
+@dataclass(frozen=True)
+class RandomSolarize(_Recoloring):
+    """The levels from `threshold` on, 0 to 256, taken from 255, with the probability `p`."""
+
+    threshold: float
+    p: float = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not is_number(self.threshold) or not 0 <= self.threshold <= 256:
+            raise ValueError(f"threshold must be from 0 to 256, not {self.threshold!r}")
+
+    def change(self) -> tuple[Recolor, Any]:
+        return levels.solarize, self.threshold
+
+
+@dataclass(frozen=True)
+class RandomAdjustSharpness(_Recoloring):
+    """The image blended with a smoothed one, with the probability `p`: `sharpness_factor` 0 is smooth, 1 the image, 2 sharp."""
+
+    sharpness_factor: float
+    p: float = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not is_number(self.sharpness_factor) or not 0 <= self.sharpness_factor < math.inf:
+            raise ValueError(f"sharpness_factor must be 0 or more, not {self.sharpness_factor!r}")
+
+    def change(self) -> tuple[Recolor, Any]:
+        return levels.sharpness, self.sharpness_factor
 
 
 def _factors(name: str, value: Any) -> tuple[float, float]:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeAlias, overload
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from raybatch.checks import height_and_width
+from raybatch.image.augment.own_numbers import check_first_use, own_generator
+from raybatch.image.augment.targets import OnFields, Targets
+from raybatch.image.motion import size_after
 from raybatch.image.view import Step
 from raybatch.image.viewed import InMemory, Source, Viewed
 
@@ -18,11 +23,35 @@ from raybatch.image.viewed import InMemory, Source, Viewed
 Change: TypeAlias = Callable[..., Any]
 
 
+# What leaves every pixel where it is: called with a Pillow image, it returns one of the same size, and draws nothing.
+Paint: TypeAlias = Callable[[Image.Image], Image.Image]
+
+
+_AS_BY_DEFAULT = Targets()
+
+
 class Transform(ABC):
     """A change of one image: `transform(image, rng=rng)`, of the same kind as `image`.
 
     `image` is a uint8 array, (H, W, 3) or (H, W), or a PIL image. It is not changed; where nothing is to be
     done, it is itself the result. Both kinds have the same pixels.
+
+    What belongs to the image is moved by the same draw: `image, mask, boxes, labels = change(image, mask=mask, boxes=boxes,
+    labels=labels, rng=rng)`. The result is a tuple of those that are given, in this order, with `keypoints` last.
+
+    - `mask`: a Pillow image of one channel, or an array (H, W) of integers, bools or float32, or (k, H, W), one for each of k
+      objects. It has the nearest pixel, and its values are never changed.
+    - `boxes`: (k, 4), and `labels` of them: an array or list of k, or a tuple or dict of several. Those of which the image shows
+      nothing, or less than `min_visible`, are dropped; of the others the part that is shown is left.
+    - `keypoints`: (k, 2), x and y, or (k, 3) with their visibility; or (k, n, 2) or (k, n, 3), n for each of the boxes. All
+      numbers of one that the image does not show are 0.
+
+    How these are written is said by the settings of `Targets`, such as `box_format="xywh"`, which may follow.
+
+    The numbers come from `rng`; each random part of a `Compose` has some of its own. A second call with a sample's generator, as
+    `map_samples` gives it, is a TypeError: it would draw other numbers.
+
+    A subclass adds `on_image` if it changes colours alone and draws its numbers while it does; else it is a `Drawn`.
     """
 
     # Whether the result depends on `rng`.
@@ -34,25 +63,117 @@ class Transform(ABC):
     def __call__(
         self, image: npt.NDArray[np.uint8], *, rng: np.random.Generator
     ) -> npt.NDArray[np.uint8]: ...
+    @overload
     def __call__(
-        self, image: Image.Image | npt.NDArray[np.uint8], *, rng: np.random.Generator
-    ) -> Image.Image | npt.NDArray[np.uint8]:
-        if isinstance(image, Image.Image):
-            return self.on_image(image, rng)
-        check_array(image)
-        viewed = changed(InMemory(image), flat(self), rng)
-        return viewed.array()
+        self,
+        image: Any,
+        *,
+        rng: np.random.Generator,
+        mask: Any = None,
+        boxes: Any = None,
+        labels: Any = None,
+        keypoints: Any = None,
+        **settings: Any,
+    ) -> Any: ...
+    def __call__(
+        self,
+        image: Any,
+        *,
+        rng: np.random.Generator,
+        mask: Any = None,
+        boxes: Any = None,
+        labels: Any = None,
+        keypoints: Any = None,
+        **settings: Any,
+    ) -> Any:
+        given = {"mask": mask, "boxes": boxes, "labels": labels, "keypoints": keypoints}
+        given = {kind: value for kind, value in given.items() if value is not None}
+        targets = Targets(**settings) if settings else _AS_BY_DEFAULT
+        result = self.together({"image": image, **given}, targets, rng)
+        return tuple(result.values()) if given else result["image"]
+
+    def on(
+        self,
+        *,
+        image: str,
+        mask: str | None = None,
+        boxes: str | None = None,
+        labels: str | tuple[str, ...] | None = None,
+        keypoints: str | None = None,
+        **settings: Any,
+    ) -> OnFields:
+        """Return this change for samples that are dicts, by the names of their fields: `source.map_samples(change.on(image="image"))`.
+
+        `labels` may be several names. `settings` are those of `Targets`. What it returns is called as `fn(sample, rng=rng)`, and
+        returns a dict of the same fields; Pillow images become arrays.
+        """
+        fields = {
+            "image": image,
+            "mask": mask,
+            "boxes": boxes,
+            "labels": labels,
+            "keypoints": keypoints,
+        }
+        named = {kind: name for kind, name in fields.items() if name is not None}
+        return OnFields(self, named, Targets(**settings))
+
+    def together(
+        self, given: Mapping[str, Any], targets: Targets, rng: np.random.Generator
+    ) -> dict[str, Any]:
+        """Return the image and what belongs to it, `given` under the names of the arguments of a call, after one draw."""
+        if is_random(self):
+            check_first_use(self, rng)
+        image = given["image"]
+        if not isinstance(image, Image.Image):
+            check_array(image)
+        source = InMemory(image)
+        moves: list[Step] | None = [] if len(given) > 1 else None
+        viewed = changed(source, flat(self), rng, moves=moves)
+        made = viewed.image() if isinstance(image, Image.Image) else viewed.array()
+        if moves is None:
+            return {"image": made}
+        moved = targets.moved(given, moves, source.size)
+        return {kind: made if kind == "image" else moved[kind] for kind in given}
+
+    def boxes_back(self, boxes: Any, size: tuple[int, int], **settings: Any) -> npt.NDArray[Any]:
+        """Return `boxes` that a model found in the result as boxes in the image, whose `size` is (height, width).
+
+        `boxes` are (k, 4), and so is the result; what lies beyond the image is cut off. `settings` are `box_format` and `relative`
+        of `Targets`. ValueError for a random change, of which the way back is not known.
+        """
+        if is_random(self):
+            raise ValueError(f"{self!r} is random: which way it went is not known")
+        height, width = height_and_width("size", size)
+        steps = [
+            step for step in steps_in_turn(flat(self), width, height, None) if not callable(step)
+        ]
+        return Targets(**settings).moved_back(boxes, steps, (width, height))
 
     @abstractmethod
     def on_image(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
-        """Return the changed image, or `image` itself; the one method that a subclass must add."""
+        """Return the changed image, or `image` itself."""
 
     def output_size(self, size: tuple[int, int] | None) -> tuple[int, int] | None:
         """Return the (height, width) of the result of images of `size`; None where that differs or is not known."""
         return size
 
 
-class Geometric(Transform):
+class Drawn(Transform):
+    """A change that is drawn first, from the size of the image alone, and then done: to a mask, boxes and keypoints as to the image.
+
+    `steps` draws all that is random, and says what is done in turn. Each is one of `Scale`, `Crop`, `Mirror` and `Warp` of
+    `raybatch.image.view`, which move pixels, or a `Paint`, a function of the image which moves none: a mask is spared that.
+    """
+
+    @abstractmethod
+    def steps(self, width: int, height: int, rng: np.random.Generator) -> Sequence[Step | Paint]:
+        """Return what is done to an image of `width` × `height` pixels, in turn; each step is of the result of those before."""
+
+    def on_image(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
+        return changed(InMemory(image), flat(self), rng).image()
+
+
+class Geometric(Drawn):
     """A change of place, size or direction alone, which is known before a pixel is decoded.
 
     Several in a row are one view of the image, and are done in one pass where that has the same pixels.
@@ -62,12 +183,9 @@ class Geometric(Transform):
     def steps(self, width: int, height: int, rng: np.random.Generator) -> Sequence[Step]:
         """Return what is done to an image of `width` × `height` pixels."""
 
-    def on_image(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
-        return changed(InMemory(image), (self,), rng).image()
-
 
 @dataclass(frozen=True)
-class Compose(Transform):
+class Compose(Drawn):
     """Each of `transforms` in turn.
 
     A transform is a `Transform` or any function that is called as `transform(image, rng=rng)`, with a Pillow image.
@@ -87,8 +205,11 @@ class Compose(Transform):
                 raise TypeError(f"transforms must be functions, not {transform!r}")
         object.__setattr__(self, "transforms", transforms)
 
-    def on_image(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
-        return changed(InMemory(image), flat(self), rng).image()
+    def steps(self, width: int, height: int, rng: np.random.Generator) -> Sequence[Step | Paint]:
+        return steps_in_turn(flat(self), width, height, rng)
+
+    def output_size(self, size: tuple[int, int] | None) -> tuple[int, int] | None:
+        return output_size(self.transforms, size)
 
 
 def flat(change: Change) -> tuple[Change, ...]:
@@ -99,18 +220,15 @@ def flat(change: Change) -> tuple[Change, ...]:
 
 
 def made_by(
-    change: Change,
-    image: Any,
-    rng: np.random.Generator | None,
-    begin: Callable[[], None] | None = None,
+    change: Change, paint: Paint, image: Any, begin: Callable[[], None] | None = None
 ) -> Any:
-    """Return what `change`, which may be a function of the program's own, makes of `image`; TypeError if that is no image.
+    """Return what `paint`, a part of `change`, makes of `image`; TypeError if that is no image.
 
-    `begin()` is called before such a function, which may draw from other generators than `rng`.
+    `begin()` is called before a function of the program's own, which may draw from other generators than those of raybatch.
     """
-    if begin is not None and not isinstance(change, Transform) and is_random(change):
+    if begin is not None and isinstance(paint, _Own) and is_random(paint.function):
         begin()
-    made = change(image, rng=rng)
+    made: Any = paint(image)
     if not isinstance(made, (Image.Image, np.ndarray)):
         raise TypeError(f"{change!r} must return an image, and returned {made!r}")
     return made
@@ -121,22 +239,64 @@ def changed(
     changes: Sequence[Change],
     rng: np.random.Generator | None,
     make: Callable[..., Any] = made_by,
+    moves: list[Step] | None = None,
 ) -> Viewed:
     """Return what `changes` make of the image in `source`, one after the other: the last view not taken yet.
 
-    `make(change, image, rng)` has the result of one that is no view.
+    `make(change, paint, image)` has the result of what is no view, as `made_by`. What moves pixels is added to `moves`; then it is a
+    ValueError if a function of the program's own does.
     """
     viewed = Viewed.all_of(source)
     for change in changes:
-        if isinstance(change, Geometric):
-            for step in change.steps(*viewed.size, rng):  # type: ignore[arg-type]
+        for step in _steps(change, *viewed.size, rng):
+            if not callable(step):
                 viewed = viewed.then(step)
-        else:
-            image = viewed.image()
-            made = make(change, image, rng)
-            if made is not image:
-                viewed = Viewed.all_of(InMemory(made))
+                if moves is not None:
+                    moves.append(step)
+                continue
+            size = viewed.size
+            viewed = viewed.painted(partial(make, change, step))
+            if moves is not None and viewed.size != size:
+                raise ValueError(
+                    f"{change!r} changed the size of an image, and what belongs to that cannot follow"
+                )
     return viewed
+
+
+def steps_in_turn(
+    changes: Sequence[Change], width: int, height: int, rng: np.random.Generator | None
+) -> list[Step | Paint]:
+    """Return what `changes` do, one after the other, to an image of `width` × `height` pixels."""
+    steps: list[Step | Paint] = []
+    size = width, height
+    for change in changes:
+        for step in _steps(change, *size, rng):
+            steps.append(step)
+            size = size if callable(step) else size_after(step, size)
+    return steps
+
+
+def _steps(
+    change: Change, width: int, height: int, rng: np.random.Generator | None
+) -> Sequence[Step | Paint]:
+    """Return what `change`, which is no `Compose`, does: with numbers of its own."""
+    own = own_generator(rng) if rng is not None and is_random(change) else rng
+    if isinstance(change, Drawn):
+        return change.steps(width, height, own)  # type: ignore[arg-type]
+    if isinstance(change, Transform):
+        return [partial(change.on_image, rng=own)]  # type: ignore[arg-type]
+    return [_Own(change, own)]
+
+
+@dataclass(frozen=True)
+class _Own:
+    """A function of the program's own, with its numbers."""
+
+    function: Change
+    rng: np.random.Generator | None
+
+    def __call__(self, image: Image.Image) -> Any:
+        return self.function(image, rng=self.rng)
 
 
 def output_size(changes: Sequence[Change], size: tuple[int, int] | None) -> tuple[int, int] | None:

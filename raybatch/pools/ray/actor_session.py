@@ -14,9 +14,10 @@ from raybatch.pools.ray.actors import RayActor
 from raybatch.pools.ray.constants import RayConstant
 from raybatch.pools.ray.crew import Crew
 from raybatch.pools.ray.failures import Kind, explained, kind_of
+from raybatch.pools.ray.finishing import FinishedResults
 from raybatch.pools.ray.packed_error import with_error_unpacked
 from raybatch.pools.ray.small_members import with_small_members_copied
-from raybatch.pools.session import HandOver, Results
+from raybatch.pools.session import HandOver
 from raybatch.scheduling import Attempt, Completed, Failed, Placed, Placement, Silent
 
 # A result that is ready is here already, unless it was lost just then.
@@ -35,7 +36,7 @@ class RaySession:
         # What runs is named by the reference to its result.
         self._placement = Placement(crew.workers, is_shared=crew.roster.is_shared)
         self._refused: list[Completed | Failed] = []
-        self._results = Results()
+        self._results = FinishedResults()
         self.hand_over = HandOver()
         self.fetch, self.discard = self._results.fetch, self._results.discard
         crew.store.streams.add(self)

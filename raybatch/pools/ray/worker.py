@@ -85,7 +85,7 @@ class BatchWorker:
             except Exception as error:
                 result = Result(error=error)
             else:
-                result = make(source, request)
+                result = make(source.unfinished(), request)
         result = with_error_packed(result)._replace(
             batch=with_lists_joined(result.batch), notices=taken()
         )

@@ -1,0 +1,116 @@
+"""Bounding boxes and keypoints → where they are after their image has been moved."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from raybatch.image.motion import Motion
+from raybatch.image.view import Size
+
+FORMATS = ("xyxy", "xywh", "cxcywh")
+
+
+class BoxFormat:
+    """How boxes (k, 4) are written: `name` is one of FORMATS, in pixels or, if `relative`, in parts of the width and height."""
+
+    def __init__(self, name: str, relative: bool) -> None:
+        self._name = name
+        self._relative = relative
+
+    def corners(self, boxes: npt.NDArray[Any], size: Size) -> npt.NDArray[np.float64]:
+        """Return boxes in an image of `size` as left, top, right and bottom, in pixels."""
+        corners = boxes.astype(np.float64)
+        if self._name != "xyxy":
+            extent = corners[:, 2:].copy()
+            if self._name == "cxcywh":
+                corners[:, :2] -= extent / 2
+            corners[:, 2:] = corners[:, :2] + extent
+        return corners * (size * 2) if self._relative else corners
+
+    def written(self, corners: npt.NDArray[np.float64], size: Size) -> npt.NDArray[np.float64]:
+        """Return what `corners` takes: boxes of an image of `size` in this format."""
+        boxes = corners / (size * 2) if self._relative else corners.copy()
+        if self._name != "xyxy":
+            boxes[:, 2:] -= boxes[:, :2]
+            if self._name == "cxcywh":
+                boxes[:, :2] += boxes[:, 2:] / 2
+        return boxes
+
+
+def as_boxes(boxes: Any) -> npt.NDArray[Any]:
+    """Return `boxes` as an array (k, 4) of floats, float32 for integers; TypeError or ValueError for what is none."""
+    array = _floats("boxes", boxes)
+    if array.size == 0:
+        array = array.reshape(0, 4)
+    if array.ndim != 2 or array.shape[1] != 4:
+        raise ValueError(f"boxes must have the shape (k, 4), not {array.shape}")
+    return array
+
+
+def as_keypoints(keypoints: Any) -> npt.NDArray[Any]:
+    """Return `keypoints` as an array (..., 2) or (..., 3) of floats, float32 for integers; TypeError or ValueError for what is none."""
+    array = _floats("keypoints", keypoints)
+    if array.ndim < 2 or array.shape[-1] not in (2, 3):
+        raise ValueError(
+            f"keypoints must have the shape (k, 2), (k, 3), (k, n, 2) or (k, n, 3), not {array.shape}"
+        )
+    return array
+
+
+def _floats(name: str, values: Any) -> npt.NDArray[Any]:
+    array = np.asarray(values)
+    if array.dtype.kind in "iu":
+        return array.astype(np.float32)
+    if array.dtype not in (np.float32, np.float64):
+        raise TypeError(f"{name} must be an array of float32 or float64, not of {array.dtype}")
+    return array
+
+
+def moved_boxes(
+    boxes: npt.NDArray[Any], motion: Motion, before: Size, how: BoxFormat, min_visible: float
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.intp]]:
+    """Return the `boxes` of an image of size `before` that can be seen after `motion`, cut off where they end, and which they are.
+
+    One of which less than `min_visible` of the area is left, or nothing, is not among them. The box of what was turned or sheared
+    is the smallest one around it.
+    """
+    corners = how.corners(boxes, before)
+    whole, part = motion.hulls(corners), motion.seen(corners)
+    seen, area = _areas(part), _areas(whole)
+    kept = np.flatnonzero((seen > 0) & (seen >= min_visible * area))
+    return how.written(part[kept], motion.size).astype(boxes.dtype), kept
+
+
+def _areas(boxes: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    width, height = (boxes[:, 2:] - boxes[:, :2]).T
+    return np.asarray(width * height)
+
+
+def moved_keypoints(
+    keypoints: npt.NDArray[Any],
+    motion: Motion,
+    before: Size,
+    relative: bool,
+    flip_pairs: Sequence[tuple[int, int]],
+) -> npt.NDArray[Any]:
+    """Return where `keypoints` of an image of size `before` are after `motion`; zeros for those that can be seen no more.
+
+    (x, y, v) with v = 0 is none, and stays zeros. `flip_pairs` are exchanged where left became right.
+    """
+    places = keypoints[..., :2] * before if relative else keypoints[..., :2]
+    moved = motion.points(places)
+    left, top, right, bottom = motion.visible
+    is_seen = ((moved >= (left, top)) & (moved < (right, bottom))).all(axis=-1)
+    if keypoints.shape[-1] == 3:
+        is_seen &= keypoints[..., 2] > 0
+    result = keypoints.copy()
+    result[..., :2] = moved / motion.size if relative else moved
+    result[~is_seen] = 0
+    if flip_pairs and np.linalg.det(motion.matrix) < 0:
+        one, other = np.array(flip_pairs).T
+        result[..., [*one, *other], :] = result[..., [*other, *one], :]
+    return result

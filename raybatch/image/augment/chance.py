@@ -1,0 +1,120 @@
+"""Changes that are made or not, as chance has it."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from raybatch.image.augment.transform import (
+    Change,
+    Drawn,
+    Paint,
+    flat,
+    is_number,
+    output_size,
+    steps_in_turn,
+)
+from raybatch.image.view import Step
+
+
+class Occasional(Drawn):
+    """A change that is made with the probability `p`, a field of each subclass."""
+
+    p: float
+
+    def __post_init__(self) -> None:
+        check_probability(self.p)
+
+    def steps(self, width: int, height: int, rng: np.random.Generator) -> Sequence[Step | Paint]:
+        return self.made(width, height, rng) if rng.random() < self.p else []
+
+    @abstractmethod
+    def made(self, width: int, height: int, rng: np.random.Generator) -> Sequence[Step | Paint]:
+        """Return the steps of the change where it is made."""
+
+
+@dataclass(frozen=True)
+class RandomApply(Occasional):
+    """All of `transforms` in turn with the probability `p`, or none of them."""
+
+    transforms: Sequence[Change]
+    p: float = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "transforms", _functions(self.transforms))
+
+    def made(self, width: int, height: int, rng: np.random.Generator) -> Sequence[Step | Paint]:
+        return _steps_of(self.transforms, width, height, rng)
+
+    def output_size(self, size: tuple[int, int] | None) -> tuple[int, int] | None:
+        changed = _output_size(self.transforms, size)
+        return changed if self.p == 1 or changed == size else size if self.p == 0 else None
+
+
+@dataclass(frozen=True)
+class RandomChoice(Drawn):
+    """One of `transforms`, drawn with the probabilities `p`, which need not add up to 1; None is all alike."""
+
+    transforms: Sequence[Change]
+    p: Sequence[float] | None = None
+
+    def __post_init__(self) -> None:
+        transforms = _functions(self.transforms)
+        object.__setattr__(self, "transforms", transforms)
+        if self.p is None:
+            return
+        p = tuple(float(value) for value in self.p)
+        if len(p) != len(transforms):
+            raise ValueError(f"p has {len(p)} values, for {len(transforms)} transforms")
+        if min(p) < 0 or not 0 < sum(p) < np.inf:
+            raise ValueError(f"p must be 0 or more, and not all 0, not {self.p!r}")
+        object.__setattr__(self, "p", p)
+
+    def steps(self, width: int, height: int, rng: np.random.Generator) -> Sequence[Step | Paint]:
+        p = None if self.p is None else np.array(self.p) / sum(self.p)
+        chosen = self.transforms[int(rng.choice(len(self.transforms), p=p))]
+        return _steps_of([chosen], width, height, rng)
+
+    def output_size(self, size: tuple[int, int] | None) -> tuple[int, int] | None:
+        sizes = {_output_size([transform], size) for transform in self.transforms}
+        return sizes.pop() if len(sizes) == 1 else None
+
+
+def check_probability(p: Any) -> None:
+    """Raise TypeError or ValueError if `p` is no number from 0 to 1."""
+    if not is_number(p):
+        raise TypeError(f"p must be a number, not {p!r}")
+    if not 0 <= p <= 1:
+        raise ValueError(f"p must be from 0 to 1, not {p!r}")
+
+
+def _steps_of(
+    transforms: Sequence[Change], width: int, height: int, rng: np.random.Generator
+) -> list[Step | Paint]:
+    return steps_in_turn(_parts(transforms), width, height, rng)
+
+
+def _output_size(
+    transforms: Sequence[Change], size: tuple[int, int] | None
+) -> tuple[int, int] | None:
+    return output_size(_parts(transforms), size)
+
+
+def _parts(transforms: Sequence[Change]) -> list[Change]:
+    return [part for transform in transforms for part in flat(transform)]
+
+
+def _functions(transforms: Any) -> tuple[Change, ...]:
+    if not isinstance(transforms, Sequence):
+        raise TypeError(f"transforms must be a sequence of functions, not {transforms!r}")
+    if not transforms:
+        raise ValueError("transforms must hold at least one")
+    for transform in transforms:
+        if not callable(transform):
+            raise TypeError(f"transforms must be functions, not {transform!r}")
+    return tuple(transforms)

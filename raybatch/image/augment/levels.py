@@ -1,0 +1,149 @@
+"""Changes of colour. Those that look at one level alone are tables of 256, and several of them in a row are one table.
+
+The pixels are those of Pillow's `ImageEnhance` and `ImageOps`. The blends of the first follow Haeberli and Voorhies, "Image Processing
+By Interpolation and Extrapolation" (1994).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from raybatch.image.color_kernel import hue_shifted, looked_up, saturated, sharpened
+
+Table: TypeAlias = npt.NDArray[np.uint8]  # (256,), or (bands, 256)
+
+_LEVELS = np.arange(256, dtype=np.uint8)
+
+
+class Toned:
+    """An image of mode RGB or L, and what its levels become: the pixels are looked up when they are asked for."""
+
+    def __init__(self, image: Image.Image, table: Table | None = None) -> None:
+        self._image = image
+        self._table = table
+
+    def image(self) -> Image.Image:
+        """Return the image with its levels changed; itself if none is."""
+        if self._table is not None:
+            self._image = looked_up(self._image, self._table)
+            self._table = None
+        return self._image
+
+    def through(self, table: Table) -> Toned:
+        """Return this with its levels looked up in `table`, one for all bands or one for each."""
+        bands = len(self._image.getbands())
+        if self._table is None:
+            return Toned(self._image, np.broadcast_to(table, (bands, 256)))
+        each = np.broadcast_to(table, (bands, 256))
+        return Toned(self._image, np.take_along_axis(each, self._table.astype(np.intp), axis=1))
+
+    def histogram(self) -> npt.NDArray[np.int64]:
+        """Return how many pixels have each level: (bands, 256)."""
+        counts = np.array(self._image.histogram(), np.int64).reshape(-1, 256)
+        if self._table is None:
+            return counts
+        toned = np.zeros_like(counts)
+        for band, table in enumerate(self._table):
+            np.add.at(toned[band], table, counts[band])
+        return toned
+
+
+# A change of colour, with how much of it.
+Recolor: TypeAlias = Callable[[Toned, Any], Toned]
+
+
+@dataclass(frozen=True)
+class Recolored:
+    """Changes of colour, one after the other; called with a Pillow image of mode RGB or L, it returns the changed one."""
+
+    changes: tuple[tuple[Recolor, Any], ...]
+
+    def __call__(self, image: Image.Image) -> Image.Image:
+        if image.mode not in ("RGB", "L"):
+            raise ValueError(f"colours are changed in images of mode RGB or L, not {image.mode}")
+        toned = Toned(image)
+        for change, amount in self.changes:
+            toned = change(toned, amount)
+        return toned.image()
+
+
+def brightness(toned: Toned, factor: float) -> Toned:
+    """Blend the image with black: `factor` 0 is black, 1 the image."""
+    return toned.through(_blend(0, factor))
+
+
+def contrast(toned: Toned, factor: float) -> Toned:
+    """Blend the image with the mean of its luminance: `factor` 0 is grey, 1 the image."""
+    image = toned.image()
+    counts = np.array(image.convert("L").histogram(), np.int64)
+    mean = int(int(counts @ _LEVELS.astype(np.int64)) / int(counts.sum()) + 0.5)
+    return toned.through(_blend(mean, factor))
+
+
+def saturation(toned: Toned, factor: float) -> Toned:
+    """Blend the image with its luminance: `factor` 0 is grey, 1 the image."""
+    return Toned(saturated(toned.image(), factor))
+
+
+def hue(toned: Toned, shift: float) -> Toned:
+    """Move the hue by a share of the circle, from -0.5 to 0.5."""
+    return Toned(hue_shifted(toned.image(), shift))
+
+
+def sharpness(toned: Toned, factor: float) -> Toned:
+    """Blend the image with a smoothed one: `factor` 0 is smooth, 1 the image."""
+    return Toned(sharpened(toned.image(), factor))
+
+
+def posterize(toned: Toned, bits: int) -> Toned:
+    """Keep the highest `bits`, from 0 to 8, of each level."""
+    return toned.through(_LEVELS & np.uint8(256 - 2 ** (8 - bits)) if bits else _LEVELS * 0)
+
+
+def solarize(toned: Toned, threshold: float) -> Toned:
+    """Invert the levels from `threshold` on."""
+    return toned.through(np.where(threshold > _LEVELS, _LEVELS, 255 - _LEVELS).astype(np.uint8))
+
+
+def autocontrast(toned: Toned, _: Any = None) -> Toned:
+    """Stretch the levels of each band to all from 0 to 255."""
+    is_there = toned.histogram() > 0
+    low, high = is_there.argmax(axis=1), 255 - is_there[:, ::-1].argmax(axis=1)
+    span = (high - low)[:, None]
+    scale = 255.0 / np.maximum(span, 1)
+    stretched = np.clip(_LEVELS * scale + -low[:, None] * scale, 0, 255).astype(np.uint8)
+    return toned.through(np.where(span > 0, stretched, _LEVELS))
+
+
+def equalize(toned: Toned, _: Any = None) -> Toned:
+    """Spread the levels of each band so that all are about as frequent."""
+    counts = toned.histogram()
+    highest = 255 - (counts[:, ::-1] > 0).argmax(axis=1)
+    before = counts.cumsum(axis=1) - counts
+    step = np.take_along_axis(before, highest[:, None], axis=1) // 255
+    spread = np.minimum((step // 2 + before) // np.maximum(step, 1), 255).astype(np.uint8)
+    return toned.through(np.where(step > 0, spread, _LEVELS))
+
+
+def invert(toned: Toned, _: Any = None) -> Toned:
+    """Take each level from 255."""
+    return toned.through(255 - _LEVELS)
+
+
+def grayscale(toned: Toned, _: Any = None) -> Toned:
+    """Put the luminance in every band."""
+    image = toned.image()
+    return Toned(image.convert("L").convert(image.mode))
+
+
+def _blend(level: int, factor: float) -> Table:
+    """Return the table of `Image.blend(all of that level, image, factor)`, in single precision as it is there."""
+    start = np.float32(level)
+    levels = start + np.float32(factor) * (_LEVELS.astype(np.float32) - start)
+    return np.asarray(np.clip(levels, 0, 255), np.uint8)

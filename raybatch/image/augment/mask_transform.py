@@ -1,0 +1,50 @@
+"""A transform of images as one of their masks, for masks that are read apart from their images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from raybatch.image.augment.masks import IGNORED, of_mask
+from raybatch.image.augment.transform import (
+    Change,
+    Compose,
+    Drawn,
+    Geometric,
+    Transform,
+    flat,
+    is_random,
+)
+from raybatch.image.view import Step
+
+
+@dataclass(frozen=True)
+class MaskTransform(Geometric):
+    """What `change`, which is no `Compose`, does to the mask of an image: it draws the same, and leaves colours alone."""
+
+    change: Change
+    fill: int
+
+    @property
+    def is_random(self) -> bool:  # type: ignore[override]
+        return is_random(self.change)
+
+    def steps(self, width: int, height: int, rng: np.random.Generator) -> Sequence[Step]:
+        if not isinstance(self.change, Drawn):
+            return []
+        drawn = self.change.steps(width, height, rng)
+        return [of_mask(step, self.fill) for step in drawn if not callable(step)]
+
+    def output_size(self, size: tuple[int, int] | None) -> tuple[int, int] | None:
+        return self.change.output_size(size) if isinstance(self.change, Transform) else size
+
+
+def for_masks(change: Change, fill: int = IGNORED) -> Compose:
+    """Return `change` for masks that are read apart from their images: it draws the same as that of the images.
+
+    Pixels are moved as those of the images are, by the nearest one, and never coloured. `fill` is the class around the image.
+    For files, `mask=True` does this; it is for masks that are packed, `PackedAccessor("packed", "mask", transform=for_masks(change))`.
+    """
+    return Compose([MaskTransform(part, fill) for part in flat(change)])

@@ -1,0 +1,149 @@
+"""Batches whose samples are mixed with one another, and their labels alike."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from raybatch.checks import positive_int
+from raybatch.image.augment.transform import is_number
+from raybatch.structure import is_container, leaves, map_leaves, members
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Mixing(ABC):
+    alpha: float = 1.0
+    num_classes: int | None = None
+    labels_getter: str | Callable[[Any], Any] = "default"
+
+    def __post_init__(self) -> None:
+        if not is_number(self.alpha) or not 0 < self.alpha < math.inf:
+            raise ValueError(f"alpha must be above 0, not {self.alpha!r}")
+        if self.num_classes is not None:
+            positive_int("num_classes", self.num_classes)
+        if self.labels_getter != "default" and not callable(self.labels_getter):
+            raise TypeError(
+                f'labels_getter must be "default" or a function, not {self.labels_getter!r}'
+            )
+
+    def __call__(self, *batch: Any, rng: np.random.Generator) -> Any:
+        whole: Any = batch if len(batch) != 1 or not is_container(batch[0]) else batch[0]
+        labels = self._labels(whole)
+        images = next(
+            (leaf for leaf in leaves(whole) if leaf is not labels and np.ndim(leaf) >= 3), None
+        )
+        if images is None:
+            raise TypeError(
+                f"{type(self).__name__} found no images, (n, H, W) or of 4 axes, in the batch"
+            )
+        shares = self._shares(labels)
+        if len(images) != len(shares):
+            raise ValueError(f"the batch has {len(images)} images, and {len(shares)} labels")
+        mixed, own = self.mixed(np.asarray(images), rng)
+        one, other = np.float32(own), np.float32(1 - own)
+        changed = {id(images): mixed, id(labels): shares * one + np.roll(shares, 1, 0) * other}
+        return map_leaves(lambda leaf: changed.get(id(leaf), leaf), whole)
+
+    @abstractmethod
+    def mixed(
+        self, images: npt.NDArray[Any], rng: np.random.Generator
+    ) -> tuple[npt.NDArray[Any], float]:
+        """Return the images, each mixed with the one before it, and which share of each is its own."""
+
+    def _labels(self, batch: Any) -> Any:
+        if callable(self.labels_getter):
+            return self.labels_getter(batch)
+        found = members(batch)
+        if isinstance(batch, tuple) and len(batch) > 1:
+            second = list(found.values())[1]
+            return second if not is_container(second) else self._labels(second)
+        names = [name for name in found if isinstance(name, str) and "label" in name.lower()]
+        names.sort(key=lambda name: name.lower() != "labels")
+        if not names:
+            raise TypeError(
+                f"the batch has no field of labels among {list(found)}; name it with labels_getter="
+            )
+        return found[names[0]]
+
+    def _shares(self, labels: Any) -> npt.NDArray[np.float32]:
+        """Return the labels as float32 (n, classes)."""
+        labels = np.asarray(labels)
+        if labels.ndim == 2:
+            if self.num_classes not in (None, labels.shape[1]):
+                raise ValueError(
+                    f"the labels are of {labels.shape[1]} classes, and num_classes is {self.num_classes}"
+                )
+            return np.asarray(labels, np.float32)
+        if labels.ndim != 1 or labels.dtype.kind not in "iub":
+            raise ValueError(
+                f"labels must be integers (n,) or shares (n, classes), not {labels.dtype} of shape {labels.shape}"
+            )
+        if self.num_classes is None:
+            raise ValueError("num_classes must be given where the labels are numbers of classes")
+        labels = labels.astype(np.int64)
+        if len(labels) and not (labels.min() >= 0 and labels.max() < self.num_classes):
+            raise ValueError(
+                f"labels must be from 0 to num_classes - 1 = {self.num_classes - 1}, not {labels.min()} to {labels.max()}"
+            )
+        return np.asarray(np.equal.outer(labels, np.arange(self.num_classes)), np.float32)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MixUp(_Mixing):
+    """Each image of a batch blended with the one before it, and the labels in the same shares.
+
+        source.map(augment.MixUp(num_classes=1000), rng=True)
+
+    A batch is a tuple of images, labels and more, or one with names, whose labels are called "labels" or something with "label" in it;
+    `labels_getter(batch)` finds others. Labels are integers (n,), of `num_classes` classes, or shares (n, classes); they become shares,
+    float32 (n, classes). Images are (n, H, W), (n, H, W, C) or (n, C, H, W), and keep their dtype; bytes are rounded. One share is drawn
+    from Beta(`alpha`, `alpha`) for each batch.
+
+    "mixup: Beyond Empirical Risk Minimization" (Zhang et al., 2018).
+    """
+
+    def mixed(
+        self, images: npt.NDArray[Any], rng: np.random.Generator
+    ) -> tuple[npt.NDArray[Any], float]:
+        own = float(rng.beta(self.alpha, self.alpha))
+        kind = images.dtype if images.dtype.kind == "f" else np.dtype(np.float32)
+        blend = images * kind.type(own)
+        blend += np.roll(images, 1, 0) * kind.type(1 - own)
+        return blend if images.dtype.kind == "f" else np.rint(blend, out=blend).astype(
+            images.dtype
+        ), own
+
+
+@dataclass(frozen=True, kw_only=True)
+class CutMix(_Mixing):
+    """A part of each image of a batch from the image before it, and the labels in shares of the area.
+
+    Batches and labels are as for `MixUp`. The part has the same random place in all images of a batch, and the area 1 minus a share
+    from Beta(`alpha`, `alpha`), less what is outside of the image.
+
+    "CutMix: Regularization Strategy to Train Strong Classifiers with Localizable Features" (Yun et al., 2019).
+    """
+
+    def mixed(
+        self, images: npt.NDArray[Any], rng: np.random.Generator
+    ) -> tuple[npt.NDArray[Any], float]:
+        last = images.ndim == 3 or (
+            images.shape[-1] in (1, 3, 4) and images.shape[1] not in (1, 3, 4)
+        )
+        height, width = images.shape[1:3] if last else images.shape[2:4]
+        edge = 0.5 * math.sqrt(1 - rng.beta(self.alpha, self.alpha))
+        x, y = int(rng.integers(width)), int(rng.integers(height))
+        half_width, half_height = int(edge * width), int(edge * height)
+        columns = slice(max(x - half_width, 0), min(x + half_width, width))
+        rows = slice(max(y - half_height, 0), min(y + half_height, height))
+        mixed = images.copy()
+        part = (slice(None), rows, columns) if last else (slice(None), slice(None), rows, columns)
+        mixed[part] = np.roll(images[part], 1, 0)
+        area = (columns.stop - columns.start) * (rows.stop - rows.start)
+        return mixed, 1 - area / (width * height)

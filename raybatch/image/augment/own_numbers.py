@@ -1,0 +1,55 @@
+"""Random numbers of its own for each part of a transform, from the generator of a sample."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numpy.random.bit_generator import ISpawnableSeedSequence
+
+_WORDS = 2  # of 64 bits, that a Philox is made from
+
+
+def own_generator(rng: np.random.Generator) -> np.random.Generator:
+    """Return a generator of other numbers; it takes as many of those of `rng`, whatever is drawn from it.
+
+    So what one part draws shifts nothing for the next.
+    """
+    words = _Words(rng.bit_generator.random_raw(_WORDS))
+    return np.random.Generator(np.random.Philox(words))  # type: ignore[arg-type]
+
+
+class _Words(ISpawnableSeedSequence):
+    """The seed of a generator is `words`, random already: a `SeedSequence` would take longer than all that is drawn."""
+
+    def __init__(self, words: npt.NDArray[np.uint64]) -> None:
+        self._words = words
+        self._sequence: np.random.SeedSequence | None = None
+
+    def generate_state(self, n_words: int, dtype: Any = np.uint64) -> npt.NDArray[Any]:
+        """Return the words, which are as many and as wide as a Philox asks for."""
+        return self._words
+
+    def spawn(self, n_children: int) -> list[Any]:
+        """Return seeds for generators that are spawned from this one."""
+        if self._sequence is None:
+            self._sequence = np.random.SeedSequence(self._words.tolist())
+        return list(self._sequence.spawn(n_children))
+
+
+def check_first_use(change: Any, rng: np.random.Generator) -> None:
+    """Raise TypeError if `change` has drawn from `rng` before, and that is the generator of one sample, which keeps its `users`.
+
+    An image and a mask that are changed one after the other would come apart, in silence.
+    """
+    users = getattr(rng, "users", None)
+    if users is None:
+        return
+    if change in users:
+        raise TypeError(
+            f"{change!r} is called twice with the generator of one sample, and would draw other numbers. An image and what "
+            "belongs to it are one call: change(image, mask=mask, boxes=boxes, rng=rng). For several views of an image, give "
+            "each a generator of its own: those of rng.spawn(2)."
+        )
+    users.append(change)

@@ -1,0 +1,130 @@
+"""What belongs to an image: its mask, boxes, labels of the boxes, and keypoints, moved as the image was."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from raybatch.checks import one_of
+from raybatch.image.augment.boxes import (
+    FORMATS,
+    BoxFormat,
+    as_boxes,
+    as_keypoints,
+    moved_boxes,
+    moved_keypoints,
+)
+from raybatch.image.augment.masks import moved_mask
+from raybatch.image.motion import Motion
+from raybatch.image.view import Size, Step
+from raybatch.structure import map_leaves
+
+KINDS = ("mask", "boxes", "labels", "keypoints")
+
+
+@dataclass(frozen=True)
+class Targets:
+    """How what belongs to an image is written, and what becomes of that which its image shows no more.
+
+    `box_format` is "xyxy" (left, top, right, bottom), "xywh" (left, top, width, height) or "cxcywh" (centre, width, height). Boxes
+    and keypoints are places in the plane of the image, in pixels: (0, 0) is its upper left corner, (0.5, 0.5) the centre of its
+    first pixel. If `relative`, they are parts of its width and height. (Where torchvision flips keypoints, it takes them for numbers
+    of pixels, half a pixel less.)
+
+    A box of which the image shows less than `min_visible`, a share of its area, is dropped, and its labels with it; so is one of
+    which it shows nothing. `mask_fill` is the class where the result reaches beyond the image. None is 255, and 0 (no object) in
+    masks of bools and in (k, H, W), one mask for each of k objects. `flip_pairs` are the numbers of keypoints that change places
+    in a mirror image, such as ((1, 2), (3, 4)) of the left and the right eye and ear.
+    """
+
+    box_format: str = "xyxy"
+    relative: bool = False
+    min_visible: float = 0.0
+    mask_fill: int | None = None
+    flip_pairs: Sequence[tuple[int, int]] = ()
+
+    def __post_init__(self) -> None:
+        one_of("box_format", self.box_format, FORMATS)
+        if not 0 <= self.min_visible <= 1:
+            raise ValueError(f"min_visible must be from 0 to 1, not {self.min_visible!r}")
+
+    def moved(self, given: Mapping[str, Any], steps: Sequence[Step], size: Size) -> dict[str, Any]:
+        """Return what `steps`, those of an image of `size`, make of what is `given` under the names of KINDS; None stays None."""
+        result = {kind: given.get(kind) for kind in KINDS}
+        motion = Motion.of(size, steps)
+        kept = None
+        if result["boxes"] is not None:
+            boxes = as_boxes(result["boxes"])
+            count, how = len(boxes), BoxFormat(self.box_format, self.relative)
+            result["boxes"], kept = moved_boxes(boxes, motion, size, how, self.min_visible)
+        if result["labels"] is not None:
+            if kept is None:
+                raise TypeError("labels are those of boxes: give boxes too")
+            result["labels"] = map_leaves(lambda each: _rows(each, kept, count), result["labels"])
+        if result["mask"] is not None:
+            mask = moved_mask(result["mask"], steps, size, self.mask_fill)
+            of_objects = kept is not None and getattr(mask, "ndim", 2) == 3
+            result["mask"] = _rows(mask, kept, count) if of_objects else mask
+        if result["keypoints"] is not None:
+            points = as_keypoints(result["keypoints"])
+            points = moved_keypoints(points, motion, size, self.relative, self.flip_pairs)
+            of_objects = kept is not None and points.ndim == 3
+            result["keypoints"] = _rows(points, kept, count) if of_objects else points
+        return result
+
+    def moved_back(self, boxes: Any, steps: Sequence[Step], size: Size) -> npt.NDArray[Any]:
+        """Return the `boxes` of what `steps` make of an image of `size` as boxes of that image, cut off at its edges."""
+        array, how = as_boxes(boxes), BoxFormat(self.box_format, self.relative)
+        motion = Motion.of(size, steps)
+        back = motion.inverted(size).seen(how.corners(array, motion.size))
+        return how.written(back, size).astype(array.dtype)
+
+
+def _rows(values: Any, kept: Any, count: int) -> Any:
+    """Return the rows of `values`, of which there is one for each of `count` boxes, that are `kept`."""
+    if len(values) != count:
+        raise ValueError(f"there must be one for each of {count} boxes, not {len(values)}")
+    if len(kept) == count:
+        return values
+    if isinstance(values, list):
+        return [values[row] for row in kept]
+    return values[kept]
+
+
+@dataclass(frozen=True)
+class OnFields:
+    """`change` for samples that are dicts: `on(sample, rng=rng)` returns the sample with its image and what belongs to it changed.
+
+    `fields` has the names in the sample of "image" and of what KINDS names; those of labels may be several. Pillow images come out
+    as arrays, which can be stacked.
+    """
+
+    change: Any
+    fields: Mapping[str, str | tuple[str, ...]]
+    targets: Targets
+
+    def __call__(self, sample: Mapping[str, Any], *, rng: np.random.Generator) -> dict[str, Any]:
+        given = {kind: _of(sample, names) for kind, names in self.fields.items()}
+        changed = self.change.together(given, self.targets, rng)
+        result = dict(sample)
+        for kind, names in self.fields.items():
+            if isinstance(names, tuple):
+                result.update(zip(names, changed[kind], strict=True))
+            else:
+                is_image = isinstance(changed[kind], Image.Image)
+                result[names] = np.array(changed[kind]) if is_image else changed[kind]
+        return result
+
+
+def _of(sample: Mapping[str, Any], names: str | tuple[str, ...]) -> Any:
+    """Return the field of that name, or a tuple of those of several; KeyError if there is none."""
+    if isinstance(names, tuple):
+        return tuple(_of(sample, name) for name in names)
+    if names not in sample:
+        raise KeyError(f"the sample has no field {names!r}; it has {sorted(sample)}")
+    return sample[names]

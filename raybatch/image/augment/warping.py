@@ -1,0 +1,257 @@
+"""Rotations, shears and other affine changes, and changes of perspective, with torchvision's parameters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from raybatch.image.augment.chance import check_probability
+from raybatch.image.augment.transform import Geometric, is_number, pair
+from raybatch.image.resampling import RESAMPLING
+from raybatch.image.view import Fill, Size, Step, Warp
+
+Point = tuple[float, float]
+
+_FILTERS = ("nearest", "bilinear", "bicubic")
+
+
+@dataclass(frozen=True)
+class RandomRotation(Geometric):
+    """The image turned by an angle that is uniform in `degrees`, (min, max) or one number for both sides; anticlockwise.
+
+    It turns about `center`, (x, y) in pixels, by default the middle. `expand`: the result is as large as all of the turned image;
+    else it has the size of the image. `fill` is one value, or one for each channel, for what is not of the image.
+    """
+
+    degrees: float | tuple[float, float]
+    interpolation: str | int = "nearest"
+    expand: bool = False
+    center: tuple[float, float] | None = None
+    fill: Fill | None = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "degrees", angles("degrees", self.degrees))
+        set_warping(self)
+
+    def output_size(self, size: tuple[int, int] | None) -> tuple[int, int] | None:
+        return None if self.expand else size
+
+    def steps(self, width: int, height: int, rng: np.random.Generator) -> Sequence[Step]:
+        angle = rng.uniform(*self.degrees)  # type: ignore[misc]
+        size = width, height
+        return [rotation(size, angle, resampling(self), filled(self), self.expand, self.center)]
+
+
+@dataclass(frozen=True)
+class RandomAffine(Geometric):
+    """The image turned, moved, scaled and sheared about `center`, (x, y) in pixels, by default the middle; its size is kept.
+
+    Angles are in degrees, clockwise. `degrees` and `shear` are (min, max), or one number for both sides; of four numbers for `shear`
+    the last two are for the y axis. `translate` (x, y) is how far it is moved at most, as a share of width and height, in whole pixels.
+    `scale` is (min, max). All are uniform. `fill` is one value, or one for each channel, for what is not of the image.
+    """
+
+    degrees: float | tuple[float, float]
+    translate: tuple[float, float] | None = None
+    scale: tuple[float, float] | None = None
+    shear: float | Sequence[float] | None = None
+    interpolation: str | int = "nearest"
+    fill: Fill | None = 0
+    center: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "degrees", angles("degrees", self.degrees))
+        set_warping(self)
+        if self.translate is not None:
+            translate = pair("translate", self.translate)
+            if not all(0 <= share <= 1 for share in translate):
+                raise ValueError(f"translate must be shares from 0 to 1, not {self.translate!r}")
+            object.__setattr__(self, "translate", translate)
+        if self.scale is not None:
+            low, high = scale = pair("scale", self.scale)
+            if not 0 < low <= high < math.inf:
+                raise ValueError(f"scale must be (min, max) with 0 < min ≤ max, not {self.scale!r}")
+            object.__setattr__(self, "scale", scale)
+        if self.shear is not None:
+            object.__setattr__(self, "shear", _shears(self.shear))
+
+    def steps(self, width: int, height: int, rng: np.random.Generator) -> Sequence[Step]:
+        angle = rng.uniform(*self.degrees)  # type: ignore[misc]
+        moved = (0, 0)
+        if self.translate is not None:
+            farthest = self.translate[0] * width, self.translate[1] * height
+            moved = (
+                round(rng.uniform(-farthest[0], farthest[0])),
+                round(rng.uniform(-farthest[1], farthest[1])),
+            )
+        scale = 1.0 if self.scale is None else rng.uniform(*self.scale)
+        shear = (0.0, 0.0)
+        if self.shear is not None:
+            limits: Any = self.shear
+            shear = rng.uniform(*limits[:2]), rng.uniform(*limits[2:])
+        size = width, height
+        coefficients = affine(size, angle, moved, scale, shear, self.center)
+        return [Warp(size, coefficients, resampling(self), filled(self))]
+
+
+@dataclass(frozen=True)
+class RandomPerspective(Geometric):
+    """The image seen from another side, with the probability `p`; its size is kept.
+
+    Each corner moves inward by up to half of the width and the height times `distortion_scale`, 0 to 1, in whole pixels. `fill` is
+    one value, or one for each channel, for what is not of the image.
+    """
+
+    distortion_scale: float = 0.5
+    p: float = 0.5
+    interpolation: str | int = "bilinear"
+    fill: Fill | None = 0
+
+    def __post_init__(self) -> None:
+        check_probability(self.p)
+        set_warping(self)
+        if not is_number(self.distortion_scale) or not 0 <= self.distortion_scale <= 1:
+            raise ValueError(f"distortion_scale must be from 0 to 1, not {self.distortion_scale!r}")
+
+    def steps(self, width: int, height: int, rng: np.random.Generator) -> Sequence[Step]:
+        if rng.random() >= self.p:
+            return []
+        x = int(self.distortion_scale * (width // 2)) + 1
+        y = int(self.distortion_scale * (height // 2)) + 1
+        near, far_x, far_y = 0, (width - x, width), (height - y, height)
+        corners = [
+            (int(rng.integers(*across)), int(rng.integers(*down)))
+            for across, down in (
+                ((near, x), (near, y)),
+                (far_x, (near, y)),
+                (far_x, far_y),
+                ((near, x), far_y),
+            )
+        ]
+        coefficients = perspective((width, height), corners)
+        return [Warp((width, height), coefficients, resampling(self), filled(self))]
+
+
+def affine(
+    size: Size,
+    angle: float,
+    translate: Point,
+    scale: float,
+    shear: Point,
+    center: Point | None = None,
+) -> tuple[float, ...]:
+    """Return the six coefficients, from the result to the image, of a turn, a move, a scaling and shears about `center`.
+
+    Angles are in degrees. The order of the operations, and so each rounding, is that of torchvision's `affine`.
+    """
+    turn, shear_x, shear_y = math.radians(angle), math.radians(shear[0]), math.radians(shear[1])
+    x, y = (size[0] * 0.5, size[1] * 0.5) if center is None else center
+    cosine = math.cos(turn - shear_y) / math.cos(shear_y)
+    sine = math.sin(turn - shear_y) / math.cos(shear_y)
+    across = -math.cos(turn - shear_y) * math.tan(shear_x) / math.cos(shear_y) - math.sin(turn)
+    down = -math.sin(turn - shear_y) * math.tan(shear_x) / math.cos(shear_y) + math.cos(turn)
+    a, b, d, e = (value / scale for value in (down, -across, -sine, cosine))
+    c = a * (-x - translate[0]) + b * (-y - translate[1]) + x
+    f = d * (-x - translate[0]) + e * (-y - translate[1]) + y
+    return a, b, c, d, e, f
+
+
+def rotation(
+    size: Size,
+    angle: float,
+    resample: Image.Resampling,
+    fill: Fill,
+    expand: bool = False,
+    center: Point | None = None,
+) -> Warp:
+    """Return what `image.rotate(angle, resample, expand, center, fillcolor=fill)` does to an image of `size`."""
+    (width, height), turn = size, -math.radians(angle % 360)
+    cosine, sine = round(math.cos(turn), 15), round(math.sin(turn), 15)
+    x, y = (width / 2, height / 2) if center is None else center
+    c = cosine * -x + sine * -y + 0.0 + x
+    f = -sine * -x + cosine * -y + 0.0 + y
+    if expand:
+        corners = [(0, 0), (width, 0), (width, height), (0, height)]
+        columns = [cosine * column + sine * row + c for column, row in corners]
+        rows = [-sine * column + cosine * row + f for column, row in corners]
+        new_width = math.ceil(max(columns)) - math.floor(min(columns))
+        new_height = math.ceil(max(rows)) - math.floor(min(rows))
+        left, top = -(new_width - width) / 2.0, -(new_height - height) / 2.0
+        c, f = cosine * left + sine * top + c, -sine * left + cosine * top + f
+        size = new_width, new_height
+    return Warp(size, (cosine, sine, c, -sine, cosine, f), resample, fill)
+
+
+def perspective(size: Size, corners: Sequence[Point]) -> tuple[float, ...]:
+    """Return the eight coefficients, from the result to the image, that bring the corners of an image of `size` to `corners`.
+
+    Corners begin at the top left, and go on clockwise. The result is rounded to single precision, as in torchvision.
+    """
+    right, bottom = size[0] - 1, size[1] - 1
+    equations, values = [], []
+    for (x, y), (old_x, old_y) in zip(
+        corners, [(0, 0), (right, 0), (right, bottom), (0, bottom)], strict=True
+    ):
+        equations.append([x, y, 1, 0, 0, 0, -old_x * x, -old_x * y])
+        equations.append([0, 0, 0, x, y, 1, -old_y * x, -old_y * y])
+        values += [old_x, old_y]
+    solution = np.linalg.lstsq(np.array(equations, float), np.array(values, float), rcond=None)[0]
+    return tuple(float(value) for value in solution.astype(np.float32))
+
+
+def angles(name: str, value: Any) -> tuple[float, float]:
+    """Return the smallest and the largest angle that `value` allows, in degrees."""
+    if is_number(value):
+        if not 0 <= value < math.inf:
+            raise ValueError(f"{name} must be 0 or more where it is one number, not {value!r}")
+        return 0.0 - value, float(value)
+    low, high = pair(name, value)
+    if not -math.inf < low <= high < math.inf:
+        raise ValueError(f"{name} must be (min, max) with min ≤ max, not {value!r}")
+    return low, high
+
+
+def set_warping(transform: Any) -> None:
+    """Check `interpolation`, `fill` and `center`, where there is one, of a transform that is a frozen dataclass."""
+    name = transform.interpolation
+    if isinstance(name, int):
+        name = Image.Resampling(name).name.lower()
+    if name not in _FILTERS:
+        raise ValueError(
+            f"interpolation must be one of {', '.join(_FILTERS)}, not {transform.interpolation!r}"
+        )
+    object.__setattr__(transform, "interpolation", name)
+    fill = transform.fill
+    values = fill if isinstance(fill, (tuple, list)) else (0 if fill is None else fill,)
+    if not all(is_number(value) and 0 <= value <= 255 for value in values):
+        raise ValueError(
+            f"fill must be from 0 to 255, one value or one for each channel, not {fill!r}"
+        )
+    if isinstance(fill, list):
+        object.__setattr__(transform, "fill", tuple(fill))
+    if getattr(transform, "center", None) is not None:
+        object.__setattr__(transform, "center", pair("center", transform.center))
+
+
+def resampling(transform: Any) -> Image.Resampling:
+    """Return Pillow's filter of a transform that has an `interpolation`."""
+    return RESAMPLING[transform.interpolation]
+
+
+def filled(transform: Any) -> Fill:
+    """Return the `fill` of a transform in whole numbers; None is 0."""
+    fill = transform.fill
+    return tuple(map(int, fill)) if isinstance(fill, tuple) else int(fill or 0)
+
+
+def _shears(value: Any) -> tuple[float, ...]:
+    """Return (min, max) of the shear along the x axis and along the y axis."""
+    limits = () if is_number(value) else tuple(value)
+    if len(limits) == 4:
+        return *angles("shear", limits[:2]), *angles("shear", limits[2:])
+    return *angles("shear", value), 0.0, 0.0

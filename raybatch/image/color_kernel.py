@@ -1,0 +1,107 @@
+"""Changes of colour that Pillow makes slowly, made by what was compiled from `color_kernel.c`: the same pixels.
+
+Where there is no kernel, or none for the memory of an image, Pillow makes them.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageEnhance
+
+from raybatch.image.kernel import library_path, usable_kernel
+from raybatch.image.resampling import memory_of
+
+_NUMBER = ctypes.c_int64
+
+
+def looked_up(image: Image.Image, table: npt.NDArray[np.uint8]) -> Image.Image:
+    """Return an image of mode RGB or L whose levels are those of `table`, (bands, 256): `image.point(table)`."""
+    made = None
+    if image.mode == "RGB":
+        table = np.ascontiguousarray(table)
+        made = _made("image_look_up_levels", image, image.width * image.height, table.ctypes.data)
+    return made or image.point(table.ravel().tolist())
+
+
+def saturated(image: Image.Image, factor: float) -> Image.Image:
+    """Return `ImageEnhance.Color(image).enhance(factor)` of an image of mode RGB or L; grey is itself."""
+    if image.mode == "L":
+        return image
+    made = _made("image_saturate", image, image.width * image.height, factor)
+    return made or ImageEnhance.Color(image).enhance(factor)
+
+
+def sharpened(image: Image.Image, factor: float) -> Image.Image:
+    """Return `ImageEnhance.Sharpness(image).enhance(factor)` of an image of mode RGB or L."""
+    pixel_bytes = 1 if image.mode == "L" else 4
+    row_bytes = image.width * pixel_bytes
+    made = _made("image_sharpen", image, image.height, row_bytes, pixel_bytes, factor)
+    return made or ImageEnhance.Sharpness(image).enhance(factor)
+
+
+def hue_shifted(image: Image.Image, shift: float) -> Image.Image:
+    """Return an image of mode RGB or L with its hue moved by a share of the circle, in Pillow's 8-bit HSV; grey is itself."""
+    if image.mode == "L":
+        return image
+    steps = int(shift * 255)
+    made = _made("image_shift_hue", image, image.width * image.height, steps)
+    return made or _hue_shifted_by_pillow(image, steps)
+
+
+def _hue_shifted_by_pillow(image: Image.Image, steps: int) -> Image.Image:
+    hue, saturation, value = image.convert("HSV").split()
+    hue = hue.point([(level + steps) % 256 for level in range(256)])
+    return Image.merge("HSV", (hue, saturation, value)).convert(image.mode)
+
+
+def _made(function: str, image: Image.Image, *arguments: float) -> Image.Image | None:
+    """Return the image that a function of the kernel makes of `image`; None if it cannot."""
+    library = _usable_library()
+    return None if library is None else _made_by(library, function, image, *arguments)
+
+
+def _made_by(
+    library: Any, function: str, image: Image.Image, *arguments: float
+) -> Image.Image | None:
+    made = Image.new(image.mode, image.size)
+    source, out = memory_of(image), memory_of(made)
+    if source is None or out is None:
+        return None
+    getattr(library, function)(source.address, out.address, *arguments)
+    made.info = image.info.copy()
+    return made
+
+
+@cache
+def _usable_library() -> Any:
+    """Return the compiled functions, or None if there are none, or if their pixels are not those of the Pillow that is installed."""
+    if usable_kernel() is None:
+        return None
+    library = ctypes.CDLL(library_path())
+    for function, numbers in (
+        (library.image_look_up_levels, [_NUMBER]),
+        (library.image_saturate, [ctypes.c_float]),
+        (library.image_sharpen, [_NUMBER, _NUMBER, ctypes.c_float]),
+        (library.image_shift_hue, [ctypes.c_int]),
+    ):
+        function.argtypes = [_NUMBER, _NUMBER, _NUMBER, *numbers]
+        function.restype = None
+    noise = np.random.default_rng(0).integers(0, 256, (40, 30, 3), np.uint8)
+    image = Image.fromarray(noise)
+    by_both = (
+        (("image_saturate", 1200, 1.7), ImageEnhance.Color(image).enhance(1.7)),
+        (("image_sharpen", 40, 120, 4, 1.7), ImageEnhance.Sharpness(image).enhance(1.7)),
+        (("image_shift_hue", 1200, 77), _hue_shifted_by_pillow(image, 77)),
+    )
+    are_equal = all(
+        np.array_equal(
+            np.asarray(_made_by(library, function, image, *arguments)), np.asarray(wanted)
+        )
+        for (function, *arguments), wanted in by_both
+    )
+    return library if are_equal else None

@@ -1,0 +1,120 @@
+"""Where the points of an image are after it has been cropped, scaled, mirrored and warped: one matrix for all steps.
+
+A point is a place in the plane of the image: (0, 0) is its upper left corner, and (0.5, 0.5) the centre of its first pixel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from raybatch.image.view import Box, Crop, Mirror, Size, Step, Warp
+
+Points: TypeAlias = npt.NDArray[np.float64]  # (..., 2): x and y, in pixels
+
+
+class Motion(NamedTuple):
+    """What became of an image: a point p of it is at `matrix` · (p, 1), a (3, 3) array, in a result of `size`.
+
+    `visible` is the part of the result in which the image is, or a box around that part; the rest is filled. `shown` is a box around
+    the part of the image that was there still when it was turned or sheared for the last time.
+    """
+
+    matrix: npt.NDArray[np.float64]
+    size: Size
+    visible: Box
+    shown: Box
+
+    @classmethod
+    def of(cls, size: Size, steps: Iterable[Step] = ()) -> Motion:
+        """Return what `steps` do to an image of `size`, one after the other."""
+        motion = cls(np.eye(3), size, (0, 0, *size), (0, 0, *size))
+        for step in steps:
+            motion = motion.then(step)
+        return motion
+
+    def then(self, step: Step) -> Motion:
+        """Return what this and `step` do."""
+        matrix, size, shown = _matrix_of(step, self.size), size_after(step, self.size), self.shown
+        if isinstance(step, Warp):
+            shown = _common(shown, _hull(_inverse(self.matrix), self.visible))
+        visible = _common(_hull(matrix, self.visible), (0, 0, *size))
+        return Motion(matrix @ self.matrix, size, visible, shown)
+
+    def points(self, points: npt.NDArray[Any]) -> Points:
+        """Return where `points` (..., 2) of the image are in the result, or would be if it were larger."""
+        return _moved(self.matrix, points)
+
+    def hulls(self, boxes: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        """Return the smallest boxes around what became of `boxes` (k, 4): left, top, right and bottom; see `points`."""
+        return _hulls(self.matrix, boxes)
+
+    def seen(self, boxes: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        """Return the parts of `hulls(boxes)` in which the image can be seen; one that lies elsewhere has no area."""
+        return _clipped(self.hulls(_clipped(boxes, self.shown)), self.visible)
+
+    def inverted(self, size: Size) -> Motion:
+        """Return the way back, to an image of `size`."""
+        return Motion(_inverse(self.matrix), size, (0, 0, *size), (0, 0, *self.size))
+
+
+def size_after(step: Step, size: Size) -> Size:
+    """Return the width and the height of what `step` makes of an image of `size`."""
+    if isinstance(step, Mirror):
+        return size
+    if isinstance(step, Crop):
+        left, top, right, bottom = step.rectangle
+        return right - left, bottom - top
+    return step.size
+
+
+def _hulls(matrix: npt.NDArray[np.float64], boxes: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    corners = boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2)
+    moved = _moved(matrix, corners)
+    return np.concatenate([moved.min(axis=1), moved.max(axis=1)], axis=1)
+
+
+def _hull(matrix: npt.NDArray[np.float64], box: Box) -> Box:
+    left, top, right, bottom = _hulls(matrix, np.array([box]))[0].tolist()
+    return left, top, right, bottom
+
+
+def _common(one: Box, other: Box) -> Box:
+    """Return what lies in both boxes; without area if there is nothing."""
+    left, top, right, bottom = _clipped(np.array([one]), other)[0].tolist()
+    return left, top, right, bottom
+
+
+def _clipped(boxes: npt.NDArray[np.float64], extent: Box) -> npt.NDArray[np.float64]:
+    left, top, right, bottom = extent
+    low, high = [left, top, left, top], [right, bottom, right, bottom]
+    return np.asarray(np.clip(boxes, low, high), np.float64)
+
+
+def _matrix_of(step: Step, size: Size) -> npt.NDArray[np.float64]:
+    if isinstance(step, Warp):
+        back = np.append(step.coefficients, [0.0] * (8 - len(step.coefficients)) + [1.0])
+        return _inverse(back.reshape(3, 3))
+    if isinstance(step, Mirror):
+        (width, height), (columns, rows) = size, step
+        x, y = (-1.0, width) if columns else (1.0, 0.0), (-1.0, height) if rows else (1.0, 0.0)
+    elif isinstance(step, Crop):
+        left, top = step.rectangle[:2]
+        x, y = (1.0, -left), (1.0, -top)
+    else:
+        low_x, low_y, high_x, high_y = step.box
+        factor_x, factor_y = step.size[0] / (high_x - low_x), step.size[1] / (high_y - low_y)
+        x, y = (factor_x, -low_x * factor_x), (factor_y, -low_y * factor_y)
+    return np.array([[x[0], 0, x[1]], [0, y[0], y[1]], [0, 0, 1]], np.float64)
+
+
+def _inverse(matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return np.asarray(np.linalg.inv(matrix), np.float64)
+
+
+def _moved(matrix: npt.NDArray[np.float64], points: npt.NDArray[Any]) -> Points:
+    scaled = points @ matrix[:, :2].T + matrix[:, 2]
+    return np.asarray(scaled[..., :2] / scaled[..., 2:], np.float64)
