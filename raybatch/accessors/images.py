@@ -283,7 +283,7 @@ class StackedIfSized(ImageArrays):
                 "Resize((height, width))"
             )
         EncodedImages.__init__(self, reader, store, openers)
-        self._layout = PixelLayout().bound(np.dtype(np.uint8), 3)  # of nothing
+        self._layout = PixelLayout().bound(np.dtype(np.uint8), (3,))  # of no array
         self._left_to_do = None
 
     def _stack(self, index: npt.NDArray[np.intp], rng_of: RngOf) -> Any:
