@@ -314,10 +314,14 @@ def test_paths_of_a_data_set_may_be_relative(
 
 
 class Drawing(Numbers):
-    """Samples that are drawn from all generators of the process."""
+    """Samples that are drawn from all generators of the process, and from one that the data set holds."""
+
+    def __init__(self, length: int) -> None:
+        super().__init__(length)
+        self.rng = np.random.default_rng(0)
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
-        return index, random.random(), np.random.rand(), torch.rand(())
+        return index, random.random(), np.random.rand(), torch.rand(()), self.rng.random()
 
 
 def test_what_samples_draw_is_theirs_whoever_reads_them(actors: rb.RayActorPool) -> None:
@@ -327,7 +331,7 @@ def test_what_samples_draw_is_theirs_whoever_reads_them(actors: rb.RayActorPool)
         return [torch.cat([torch.stack(batch, 1) for batch in loader]) for _ in range(2)]
 
     first, second = epochs(4, actors)
-    assert len({*first[:, 1:].flatten().tolist()}) == 60
+    assert len({*first[:, 1:].flatten().tolist()}) == 80
     assert not {*first[:, 1].tolist()} & {*second[:, 1].tolist()}
     with rb.RayActorPool(1, num_cpus_per_actor=0) as one:
         again = epochs(5, one)

@@ -14,6 +14,7 @@ from torch.utils.data import default_collate
 from torch.utils.data._utils import worker as worker_module
 from torch.utils.data._utils.collate import collate, collate_tensor_fn, default_collate_fn_map
 
+from raybatch.foreign_randomness import ForeignRandomness
 from raybatch.memory import empty_batch
 from raybatch.order import RandomKeys, Rows
 from raybatch.sources import DataSource
@@ -94,12 +95,14 @@ class _SentSource(MapStyleSource):
                 _seed_generators(keys.seed + worker_id)  # for what `worker_init_fn` draws
                 if self.worker_init_fn is not None:
                     self.worker_init_fn(worker_id)
+                self._foreign = ForeignRandomness((self.dataset, self.collate_fn))
                 self._is_begun = True
-            return packed(super().read(rows, keys))
+            with self._foreign.seeding() as self._seed_all:
+                return packed(super().read(rows, keys))
 
     def _seed(self, keys: RandomKeys, position: Any) -> None:
-        """Seed the generators of this process for the sample at `position` of the epoch, whoever reads it, and how often."""
-        _seed_generators(int(keys.of_sample(int(position)).integers(2**63)))
+        """Seed what the data set may draw from for the sample at `position` of the epoch, whoever reads it, and how often."""
+        self._seed_all(keys.of_sample(int(position)))
 
     def _collated(self, samples: Any) -> Any:
         if self.collate_fn is not default_collate:
