@@ -20,7 +20,7 @@ DIGESTS = {
     "choice": "5490def6457edc90356a14badad30ec3bcb6d3d17e6cf1027bef325ea1a6ddc7",
     "stratified choice": "8e691660508b80cfecb40b63326338b71d12f085cf789107c1041ce318ee94c2",
     "composite of choices": "62548b0988506d8a23fa9faaaeb8f6dad62583e660473daacd51d88f971017ba",
-    "augmented image files": "143ff918d323169d04a18041abf92d7460b64a36efbe148fc560f487cf0b7548",
+    "augmented image files": "db41fd53467bbf7e283ac4a209b2c43599d45f51d98d2109fb50d4eca5fe0b42",
     "map with random numbers": "0d5aa8613400051f4b3bfea557785d2e7c7539e47ef77acba9e272652ecb66d1",
     "three ranks, padded": "c0e997bd54df26a0103c277e836cc7b72fc4dc174ebda1d74348af3590ace5cc",
     "bad samples skipped": "a93e06d5bd0dc2f597f168a8cd35762ae4c05454654d074a59c17aaf3f4fa5fc",
