@@ -18,6 +18,7 @@ from raybatch.accessors import ImageFileAccessor, NonUniformImageFileAccessor, f
 from raybatch.cli.options import CannotRunError
 from raybatch.cli.output import Output
 from raybatch.cli.photos import make_photos
+from raybatch.cli.targets import coco_boxes, mask_paths
 from raybatch.image.augment.presets import PRESETS
 from raybatch.sources import ArrayDataSource
 from raybatch.stores.listing import all_classes, class_of, numbered
@@ -48,21 +49,35 @@ def folder_source(
     exclude: Any = None,
     transform: str | None = None,
     classes: Sequence[str] | None = None,
+    masks: str | None = None,
+    boxes: str | None = None,
     **reading: Any,
 ) -> tuple[ArrayDataSource, list[str]]:
     """Return a source of (image, label) over the images below `root`, and the names of the labels: `classes`, if given.
 
-    `size` None is for images as they are stored. With the name of a `transform` they come to the size that way.
+    `size` None is for images as they are stored. With the name of a `transform` they come to the size that way. A folder of
+    `masks` adds that of each image to its sample, and a file of `boxes` adds boxes and their classes.
     """
     paths = find_images(root)
     labels, names = name_labels(paths, root, classes)
+    members = [_images(paths, size, transform, **reading), labels]
+    if masks is not None:
+        members.append(
+            _images(mask_paths(paths, root, masks), size, transform, mask=True, **reading)
+        )
+    if boxes is not None:
+        members.extend(coco_boxes(paths, root, boxes))
+    return ArrayDataSource(members, exclude=exclude), names
+
+
+def _images(
+    paths: list[str], size: tuple[int, int] | None, transform: str | None, **reading: Any
+) -> Any:
     if size is None:
-        images: Any = NonUniformImageFileAccessor(paths, **reading)
-    elif transform is not None:
-        images = ImageFileAccessor(paths, transform=PRESETS[transform](size), **reading)
-    else:
-        images = ImageFileAccessor(paths, size=size, **reading)
-    return ArrayDataSource([images, labels], exclude=exclude), names
+        return NonUniformImageFileAccessor(paths, **reading)
+    if transform is not None:
+        return ImageFileAccessor(paths, transform=PRESETS[transform](size), **reading)
+    return ImageFileAccessor(paths, size=size, **reading)
 
 
 def name_labels(

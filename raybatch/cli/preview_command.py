@@ -11,7 +11,6 @@ from types import ModuleType
 from typing import Any
 
 import click
-import numpy as np
 from rich.text import Text
 
 from raybatch.cli import options
@@ -19,6 +18,7 @@ from raybatch.cli.class_names import classes_option
 from raybatch.cli.labelled_folder import folder_source
 from raybatch.cli.out_paths import picture
 from raybatch.cli.output import Output, listed
+from raybatch.cli.targets import Shown
 from raybatch.image import contact_sheet
 from raybatch.loader import Loader
 from raybatch.making import BadSamples
@@ -81,6 +81,19 @@ def _module(where: str) -> ModuleType:
     "(image, rng=) that returns one. The image is a Pillow image, or an array if there is a --size.",
 )
 @options.transform
+@click.option(
+    "--masks",
+    type=options.folder,
+    metavar="DIR",
+    help="Draw in the masks: PNG files of classes that have the names of the images. --augment is called as (image, mask=, rng=), and "
+    "returns (image, mask).",
+)
+@click.option(
+    "--boxes",
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="FILE",
+    help="Draw in the boxes: COCO's JSON, in pixels of the images as stored. --augment gets boxes= and labels= too, and returns them.",
+)
 @options.count("--draws", "Show so many random draws of each image, side by side.", default=1)
 @classes_option
 @options.reading
@@ -94,6 +107,8 @@ def preview(
     epoch: int,
     augment: Callable[..., Any] | None,
     transform: str | None,
+    masks: str | None,
+    boxes: str | None,
     draws: int,
     output: Output,
     **reading: Any,
@@ -102,11 +117,20 @@ def preview(
 
     With --draws, each is followed by what it would be in the next epochs. What cannot be read is left out, and named.
     """
-    if augment is None:
+    if boxes is not None and (size or transform):
+        raise click.UsageError(
+            "--boxes are those of the images as stored: --augment moves them, --size and --transform do not"
+        )
+    if augment is None and boxes is None:
         size = size or (224, 224)
-    stored, names = folder_source(directory, size, transform=transform, **reading)
+    stored, names = folder_source(
+        directory, size, transform=transform, masks=masks, boxes=boxes, **reading
+    )
     stored.include_indices = True
-    source = stored if augment is None else _augmented(stored, augment)
+    targets = ("mask",) * bool(masks) + ("boxes", "labels") * bool(boxes)
+    source: DataSource = stored
+    if augment is not None or targets:
+        source = SampleMapDataSource(stored, Shown(augment, targets))
     with Loader(
         source, images, shuffle=shuffle, bad_samples=BadSamples("skip", limit=None)
     ) as loader:
@@ -130,12 +154,3 @@ def preview(
     left_out = listed(bad, "index", "path", "message")
     figures = {"out": str(out), "labels": texts, "left_out": left_out}
     output.show(figures, [Text(f"{len(shown)} images are in {out}")])
-
-
-def _augmented(source: DataSource, augment: Callable[..., Any]) -> DataSource:
-    def augmented(
-        index: Any, image: Any, label: Any, rng: np.random.Generator
-    ) -> tuple[Any, Any, Any]:
-        return index, augment(image, rng=rng), label
-
-    return SampleMapDataSource(source, augmented)

@@ -31,16 +31,16 @@ def contact_sheet(
     """
     if len(images) != len(labels):
         raise ValueError(f"{len(images)} images and {len(labels)} labels make no contact sheet")
-    shown = [_shown(image, largest_edge) for image in images]
-    columns = columns or max(1, math.ceil(math.sqrt(len(shown))))
-    rows = math.ceil(len(shown) / columns)
-    cell_width = max((image.width for image in shown), default=0) + _MARGIN
-    cell_height = max((image.height for image in shown), default=0) + _CAPTION + _MARGIN
+    cells = [shown(image, largest_edge) for image in images]
+    columns = columns or max(1, math.ceil(math.sqrt(len(cells))))
+    rows = math.ceil(len(cells) / columns)
+    cell_width = max((image.width for image in cells), default=0) + _MARGIN
+    cell_height = max((image.height for image in cells), default=0) + _CAPTION + _MARGIN
     sheet = Image.new(
         "RGB", (columns * cell_width + _MARGIN, rows * cell_height + _MARGIN), "white"
     )
     draw = ImageDraw.Draw(sheet)
-    for position, (image, label) in enumerate(zip(shown, labels, strict=True)):
+    for position, (image, label) in enumerate(zip(cells, labels, strict=True)):
         row, column = divmod(position, columns)
         left, top = _MARGIN + column * cell_width, _MARGIN + row * cell_height
         sheet.paste(image, (left, top))
@@ -48,15 +48,16 @@ def contact_sheet(
     return sheet
 
 
-def _shown(image: Any, largest_edge: int | None) -> Image.Image:
+def shown(image: Any, largest_edge: int | None = None) -> Image.Image:
+    """Return an image, as `contact_sheet` takes it, in RGB; no edge has more than `largest_edge` pixels."""
     if not isinstance(image, Image.Image) or is_deep(image.mode):
         image = Image.fromarray(_pixels(np.asarray(image)))
     # Over the sheet's white, as a page would show what is transparent.
-    shown = Image.new("RGB", image.size, "white")
-    shown.paste(image, mask=image.getchannel("A") if "A" in image.getbands() else None)
+    page = Image.new("RGB", image.size, "white")
+    page.paste(image, mask=image.getchannel("A") if "A" in image.getbands() else None)
     if largest_edge is not None:
-        shown.thumbnail((largest_edge, largest_edge))
-    return shown
+        page.thumbnail((largest_edge, largest_edge))
+    return page
 
 
 def _pixels(image: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:

@@ -1,0 +1,51 @@
+"""An image with what belongs to it drawn in: its mask and its boxes, in the colours of their classes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw
+
+from raybatch.image.contact_sheet import shown
+
+# Of a side of the image, for the line around a box.
+_LINE = 1 / 128
+
+
+def overlay(image: Any, mask: Any = None, boxes: Any = None, labels: Any = None) -> Image.Image:
+    """Return `image` as a Pillow image in RGB, half covered by the colours of `mask`, with a line around each of `boxes`.
+
+    `image` and `mask` are Pillow images or arrays, (H, W) for a mask of classes: 0 has no colour, and the others have those of
+    PASCAL VOC. `boxes` are (k, 4): left, top, right and bottom, in pixels. `labels` are their classes, (k,); without, they are
+    all alike.
+    """
+    picture = shown(image)
+    if mask is not None:
+        classes = np.asarray(mask)
+        coloured = Image.blend(picture, Image.fromarray(_colours(classes)), 0.5)
+        picture.paste(coloured, mask=Image.fromarray(np.uint8(255) * (classes > 0)))
+    if boxes is not None:
+        draw, width = ImageDraw.Draw(picture), 1 + round(max(picture.size) * _LINE)
+        colours = _colours(np.ones(len(boxes), np.int64) if labels is None else np.asarray(labels))
+        for box, colour in zip(np.asarray(boxes).tolist(), colours.tolist(), strict=True):
+            left, top, right, bottom = box  # the last pixel of a box is the one before its end
+            corners = left, top, max(left, right - 1), max(top, bottom - 1)
+            draw.rectangle(corners, outline=tuple(colour), width=width)
+    return picture
+
+
+def _colours(classes: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """Return the colour of each class, uint8 `(..., 3)`: black for 0; 255 colours take turns for the others."""
+    classes = classes.astype(np.int64)
+    numbers = np.where(classes > 0, (classes - 1) % 255 + 1, 0)
+    palette = np.zeros((256, 3), np.uint8)
+    for bit in range(
+        8
+    ):  # VOC's: the lowest bits of the number are the highest of red, green and blue
+        for channel in range(3):
+            palette[:, channel] |= (
+                (np.arange(256) >> (3 * bit + channel) & 1) << (7 - bit)
+            ).astype(np.uint8)
+    return palette[numbers]
