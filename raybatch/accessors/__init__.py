@@ -1,18 +1,21 @@
 """Array-likes that load what is asked for: index → sample, index array → the samples."""
 
 from raybatch.accessors.cache import CachedAccessor
+from raybatch.accessors.encoded import EncodedImageAccessor
 from raybatch.accessors.images import ImageFileAccessor, NonUniformImageFileAccessor
 from raybatch.accessors.items import ItemAccessor
 from raybatch.accessors.packed import PackedAccessor, is_packed
 from raybatch.accessors.parquet import ParquetImageAccessor
 from raybatch.accessors.parquet_writer import to_parquet
 from raybatch.accessors.reading import SeededAccessor, row_executor
+from raybatch.accessors.shards import TarShards, ZipShards
 from raybatch.stores.image_list import ImageList
 from raybatch.stores.listing import find_images, image_folder
 from raybatch.stores.patterns import image_glob
 
 __all__ = [
     "CachedAccessor",
+    "EncodedImageAccessor",
     "ImageFileAccessor",
     "ImageList",
     "ItemAccessor",
@@ -20,6 +23,8 @@ __all__ = [
     "PackedAccessor",
     "ParquetImageAccessor",
     "SeededAccessor",
+    "TarShards",
+    "ZipShards",
     "find_images",
     "image_folder",
     "image_glob",

@@ -93,6 +93,11 @@ class EncodedImages:
         """Return the generator of each row, where the images are drawn: to make one takes time."""
         return [rng_of(row) if self.is_random else None for row in range(count)]
 
+    def _pillow_images(self, index: npt.NDArray[np.intp], rng_of: RngOf) -> list[Image.Image]:
+        rows = np.asarray(sample_positions(index, len(self))).tolist()
+        rngs = self._rngs(len(rows), rng_of)
+        return self._read(rows, [partial(self._reader.read, rng=rng) for rng in rngs])
+
     def _read(self, positions: Sequence[int], reads: Sequence[Read]) -> list[Any]:
         """Return what each of `reads` makes of the file of its image."""
         with self._openers(positions) as openers:
@@ -260,9 +265,31 @@ class ImageObjects(EncodedImages):
 
     def read_seeded(self, index: npt.NDArray[np.intp], rng_of: RngOf) -> list[Image.Image]:
         """Return the images at `index`; `rng_of(row)` has the numbers of each, as `SeededAccessor` says."""
-        rows = np.asarray(sample_positions(index, len(self))).tolist()
-        rngs = self._rngs(len(rows), rng_of)
-        return self._read(rows, [partial(self._reader.read, rng=rng) for rng in rngs])
+        return self._pillow_images(index, rng_of)
+
+
+class StackedIfSized(ImageArrays):
+    """Images as arrays where a size is asked for, and else Pillow images: an int gives one, an index array a list of them."""
+
+    def __init__(
+        self, reader: ImageReader, store: ByteStore, openers: Openers, layout: PixelLayout | None
+    ) -> None:
+        if reader.output_size is not None:
+            super().__init__(reader, store, openers, layout)
+            return
+        if layout is not None:
+            raise ValueError(
+                "a layout is one of arrays of one size: give a size, or a transform that ends with a crop or a "
+                "Resize((height, width))"
+            )
+        EncodedImages.__init__(self, reader, store, openers)
+        self._layout = PixelLayout().bound(np.dtype(np.uint8), (3,))  # of no array
+        self._left_to_do = None
+
+    def _stack(self, index: npt.NDArray[np.intp], rng_of: RngOf) -> Any:
+        if self._reader.output_size is None:
+            return self._pillow_images(index, rng_of)
+        return super()._stack(index, rng_of)
 
 
 Paths: TypeAlias = "Iterable[str | os.PathLike[str]] | pa.Array | pa.ChunkedArray"

@@ -25,7 +25,8 @@ from raybatch.image import ImageReader, PixelLayout
 from raybatch.retries import Retries
 from raybatch.stores.local_files import LocalFiles
 from raybatch.stores.local_path import local_path
-from raybatch.stores.location import Location, Locations, is_url
+from raybatch.stores.location import Location, Locations
+from raybatch.stores.url_files import is_url
 
 ParquetPaths: TypeAlias = "str | os.PathLike[str] | Iterable[str | os.PathLike[str]]"
 

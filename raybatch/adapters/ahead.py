@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from typing import Any, NamedTuple
 
 from raybatch.loader import Loader
 from raybatch.loader.iterator import ended_early
+from raybatch.notices import tell
 from raybatch.sources import Batch
 
 
@@ -43,6 +45,11 @@ class AheadLoader:
         self.position: dict[str, Any] | None = None
         # Weak, so that what was prepared for a loop is gone as soon as the loop is left.
         self._iterator: weakref.ref[_AheadIterator] | None = None
+        # The number that `set_epoch` was given last, and the epoch for which 0 stands.
+        self._told: int | None = None
+        self._epoch_0 = 0
+        # Whether it is not where a state has put it, since a loop or `set_epoch` has moved it.
+        self.has_moved = False
 
     def __len__(self) -> int:
         """Return the number of batches of the current epoch for this rank; TypeError if it has no end."""
@@ -50,6 +57,8 @@ class AheadLoader:
 
     def __iter__(self) -> Iterator[Any]:
         self._close_iterator()
+        if self._told is not None and not self.has_moved:
+            self._epoch_0 = self.loader.epoch - self._told
         iterator = _AheadIterator(self)
         self.position = None
         self._iterator = weakref.ref(iterator)
@@ -63,6 +72,38 @@ class AheadLoader:
         """Go on where the loader was that gave `state`; see `Loader.load_state_dict`."""
         self._close_iterator()
         self.loader.load_state_dict(state)
+        self.position, self.has_moved, self._epoch_0 = None, False, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Make `epoch` the one that the next iteration gives, from its first batch.
+
+        Where a state was loaded into it or its loader, the loader goes on there whatever lower number is given, and later numbers are
+        counted from that one: frameworks such as Accelerate count from 0 in each process, and tell at each loop how many
+        they have seen to the end. `loader.set_epoch` takes every number as it is.
+        """
+        if operator.index(epoch) < 0:
+            raise ValueError(f"epoch must be 0 or more, not {epoch}")
+        self._told = operator.index(epoch)
+        number = self._told + self._epoch_0
+        self._close_iterator()
+        if not self.has_moved and number < self.loader.epoch:
+            return
+        self.has_moved |= number != self.loader.epoch
+        left_after = self.loader.batches_received if self.has_moved else 0
+        if left_after and number == self.loader.epoch - 1:
+            tell(
+                f"epoch {number} begins again, which was left after {left_after} batches, since set_epoch({epoch}) was called again; "
+                "if every loop is left there, what follows is never seen. With Loader(batches_per_epoch=) an epoch ends there, and "
+                "the next one goes on",
+                "an epoch begins again",
+            )
+        self.loader.set_epoch(number)
+        self.position = None
+
+    def skip(self, batches: int) -> None:
+        """Leave out the next `batches` batches; see `Loader.skip`."""
+        self._close_iterator()
+        self.loader.skip(batches)
         self.position = None
 
     def _close_iterator(self) -> None:
@@ -85,7 +126,6 @@ class _AheadIterator:
         self._held: deque[_Held] = deque()
         self._is_over = self._ended_early = False
         self._batches = iter(owner.loader)
-        self._epoch = owner.loader.epoch
 
     def __iter__(self) -> Iterator[Any]:
         return self
@@ -97,7 +137,7 @@ class _AheadIterator:
             self._hold()
         if not self._held:
             raise StopIteration
-        made = self._held.popleft().made
+        made, self._owner.has_moved = self._held.popleft().made, True
         self._owner.position = self._held[0].position if self._held else None
         if isinstance(made, Exception):
             raise made
@@ -121,15 +161,11 @@ class _AheadIterator:
             self._held.append(_Held(position, made))
 
     def close(self) -> None:
-        """Leave the epoch; the loader has come further than the caller, and begins it again."""
-        if self._owner.ahead == 0:
-            return  # the loader's iterator, which the loop is no further than, knows how it ended
-        self._ended_early = self._ended_early or not self._is_over or bool(self._held)
-        self._is_over = True
-        self._batches = iter(())
-        if self._held:
+        """Leave the epoch, of which the loader has come further than the caller."""
+        if self._held:  # otherwise the loader's iterator knows how it ended
+            self._is_over = self._ended_early = True
+            self._batches = iter(())
             self._held.clear()
-            self._owner.loader.set_epoch(self._epoch)
 
     def __del__(self) -> None:
         self.close()

@@ -36,16 +36,14 @@ def to_ray_data(loader: Loader, names: list[str] | None = None) -> Any:
 class _MakeBatch:
     def __init__(self, loader: Loader, names: list[str] | None) -> None:
         self._loader = loader
+        self._epoch = loader.epoch
         self._names = names
 
     def block(self, row: dict[str, Any]) -> dict[str, Any]:
         """Return the batch of which `row` has the number."""
-        state = self._loader.state_dict()
-        received = [[self._loader.batch_size, int(row["id"][0])]]
-        self._loader.load_state_dict({**state, "received": received})
+        self._loader.set_epoch(self._epoch)
+        self._loader.skip(int(row["id"][0]))
         batch = next(iter(self._loader))
-        # The next one begins here too.
-        self._loader.load_state_dict(state)
         fields = members(batch)
         names = self._names
         if names is None:

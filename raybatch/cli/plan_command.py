@@ -19,6 +19,12 @@ from raybatch.cli import options
 from raybatch.cli.labelled_folder import folder_source
 from raybatch.cli.options import ActorOptions
 from raybatch.cli.output import Output
+from raybatch.cli.parquet_folder import (
+    is_parquet_folder,
+    mean_row_bytes,
+    mixing,
+    parquet_source,
+)
 from raybatch.sources import BadSampleLedger
 
 _SAMPLED_FILES = 64
@@ -49,6 +55,9 @@ def _rate(text: str) -> float:
 @options.size
 @options.batch_size
 @options.count("--batches", "Measure so many, made by one actor.", default=20)
+@options.count(
+    "--row-groups", "Of Parquet files, mix so many row groups at a time; they stay in memory.", 4
+)
 @options.one_worker
 @options.transform
 @options.reading
@@ -59,6 +68,7 @@ def plan(
     size: tuple[int, int],
     batch_size: int,
     batches: int,
+    row_groups: int,
     workers: ActorOptions,
     transform: str | None,
     exclude: BadSampleLedger | None,
@@ -66,6 +76,8 @@ def plan(
     **reading: Any,
 ) -> None:
     """Measure a few batches of the images below DIRECTORY, and reckon what --rate images a second need.
+
+    They are image files, or in the column `image` of Parquet files, of which it says how well the samples are mixed.
 
     Actors and CPU cores, object store memory on the consumer's host, and the network from the actors to it and from
     the storage to the actors. With --address the batches are made in that cluster, whose processors count then.
@@ -75,19 +87,34 @@ def plan(
 
     The exit status is 0, 1 if one consumer cannot receive so much, or 2 if nothing was measured.
     """
-    source, _ = folder_source(directory, size, exclude, transform, **reading)
+    try:
+        source, _ = folder_source(directory, size, exclude, transform, **reading)
+        in_groups = None
+    except FileNotFoundError:
+        if not is_parquet_folder(directory):
+            raise
+        in_groups = parquet_source(directory, size, row_groups, exclude, transform, **reading)
+        source = in_groups
     with workers.pool() as pool:
         assert pool is not None
         try:
-            paths = source.data[0].paths
-            kept = np.setdiff1d(np.arange(len(paths)), [bad.index for bad in exclude or ()])
-            file_bytes = _mean_file_bytes(paths, kept, reading["io_threads"])
+            if in_groups is None:
+                paths = source.data[0].paths
+                kept = np.setdiff1d(np.arange(len(paths)), [bad.index for bad in exclude or ()])
+                file_bytes = _mean_file_bytes(paths, kept, reading["io_threads"])
+            else:
+                file_bytes = mean_row_bytes(directory, in_groups)
             costs = measure_costs(source, batch_size, pool, batches, file_bytes)
         except ValueError as error:
             raise options.CannotRunError(str(error)) from error
     needs = needs_for(costs, rate)
     figures = {"batch": asdict(costs), "needs": asdict(needs), "warning": needs.warning}
-    output.show(figures, _shown(costs, needs))
+    lines = [*_shown(costs, needs)]
+    if in_groups is not None:
+        quality, line = mixing(in_groups)
+        figures["shuffle"] = quality._asdict()
+        lines.append(line)
+    output.show(figures, lines)
     if needs.warning is not None:
         raise SystemExit(options.SOMETHING_BAD)
 

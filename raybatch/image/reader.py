@@ -202,7 +202,7 @@ class ImageReader:
         if first == len(parts):
             return self, None
         fixed = Compose(parts[:first]) if first else None
-        return replace(self, transform=fixed), self._as_read(Compose(parts[first:]))
+        return replace(self, transform=fixed), _as_read(self, Compose(parts[first:]))
 
     @cached_property
     def dtype(self) -> np.dtype[Any]:
@@ -218,13 +218,10 @@ class ImageReader:
     @cached_property
     def _changes(self) -> tuple[Change, ...]:
         """All that happens to an image: the scaling to `size`, and the parts of `transform`."""
-        parts = () if self.size is None else (FITS[self.fit](self.size, self.resample),)
-        return flat(
-            self._as_read(Compose((*parts, *(() if self.transform is None else (self.transform,)))))
-        )
-
-    def _as_read(self, change: Change) -> Change:
-        return for_masks(change, self.mask_fill) if self.mask else change
+        parts = () if self.transform is None else flat(self.transform)
+        if self.size is not None:
+            parts = (FITS[self.fit](self.size, self.resample), *parts)
+        return flat(_as_read(self, Compose(parts)))
 
     @cached_property
     def _foreign(self) -> ForeignRandomness:
@@ -243,6 +240,10 @@ class ImageReader:
             self.truncated,
             self.mask,
         )
+
+
+def _as_read(reader: ImageReader, change: Change) -> Change:
+    return for_masks(change, reader.mask_fill) if reader.mask else change
 
 
 def _made_by(begin: Callable[[], None], change: Change, paint: Paint, image: Any) -> Any:

@@ -45,15 +45,15 @@ class Delivery:
 
     def __init__(self, plan: Plan, setting: BadSamples, producer: Producer, name: str) -> None:
         check_tolerable(plan.source, setting)
-        samples = plan.source.num_samples()
+        samples = plan.num_samples()
         setting.check_limit(samples)
         self.setting = setting
         self.ledger = BadSampleLedger()
         self._plan = plan
         self._producer = producer
         self._name = name
-        # Of this rank, in an epoch; None where it is not known.
-        self._num_samples = None if samples in (None, np.inf) else samples // plan.split.world_size
+        # None where it is not known.
+        self._num_samples = None if samples in (None, np.inf) else samples
         self.begin_epoch()
 
     def begin_epoch(self) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from raybatch.loader.course import Course
 from raybatch.loader.delivery import Delivery
-from raybatch.loader.position import Course, Position
 from raybatch.loader.stats import StatsCounter
 from raybatch.loader.watch import Watch
 from raybatch.sources import Batch
@@ -53,15 +53,17 @@ class EpochIterator:
                 request, result = next(self._stream)
             except StopIteration:
                 # Nothing is left of this epoch, and the stream has ended with it.
-                if self._course.position == Position(self._course.position.epoch):
+                if self._course.position.batches == 0:
                     self._delivery.tell_empty(self._course.position.epoch)
                 self._leave(completed=True, stream_goes_on=False)
                 raise
             except BaseException:
                 self.close()
                 raise
+            if self._course.is_past(request.position):
+                continue  # it was under way when its epoch was left
             self._is_over = request.is_last
-            self._course.step = request.step
+            self._course.position = request.position
             if result.error is None:
                 self._counter.made(result.valid, result.seconds)
             try:

@@ -17,30 +17,29 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
-from raybatch.errors import StateError
+from raybatch.loader.course import Course
 from raybatch.loader.delivery import Delivery
 from raybatch.loader.fingerprint import fingerprint
 from raybatch.loader.iterator import EpochIterator
-from raybatch.loader.plan import Plan, RankSplit
-from raybatch.loader.position import Course, Position
+from raybatch.loader.plan import Plan
 from raybatch.loader.producer import Producer
 from raybatch.loader.progress import ProgressLine
+from raybatch.loader.ranks import RankSplit
+from raybatch.loader.state import position_in, state_of
 from raybatch.loader.stats import LoaderStats, StatsCounter
 from raybatch.loader.watch import Watch
 from raybatch.making import BadSamples
-from raybatch.order import Shuffle
+from raybatch.order import Position, Shuffle
 from raybatch.pools import InlinePool, Journal, WorkerPool
 from raybatch.scheduling import Prefetch, Recovery
 from raybatch.sources import BadSampleLedger, Batch, DataSource, check_source, excluded
-
-STATE_VERSION = 1
 
 
 class Loader:
     """Epochs of batches of `source`, made by `pool`, in an order that does not depend on the pool.
 
-    Each `iter()` is one epoch; the next begins where it left off preparing, without a gap. An epoch that is
-    left early begins again. `source` must have random access. `shuffle`: None or False for in order, True for
+    Each `iter()` is a new epoch, whether or not the last one was finished; `load_state_dict` goes on inside one. While the last
+    batches of an epoch are consumed, the first of the next are made. `source` must have random access. `shuffle`: None or False for in order, True for
     a seed drawn once, an int seed, or a RandomState, a Generator or `np.random`, of which a copy is taken.
     `pool=None` makes batches in this thread when they are asked for, without Ray. `prefetch` limits what is
     made ahead; the pool has a default. `recovery` says what is done when workers are lost.
@@ -56,6 +55,10 @@ class Loader:
     it, and some may get none), "drop" it, or "pad" it: then every rank has the same number of full batches, and each
     batch ends with one more array, `valid`, bool `(batch_size,)`. None keeps short ones too, and is a ValueError where
     ranks would have unequal numbers of batches.
+
+    An epoch is a pass over `source`. With `batches_per_epoch` it is so many batches, and the next goes on in the order where it ends,
+    over as many passes as that takes: for data without an end, or too much of it. `len()` is that number, even if
+    `last_batch="keep"` leaves a rank without its part of a short batch.
 
     `progress` shows how an epoch gets on, on the standard error, in a notebook, or where that is no terminal, in the
     log. `name` tells this loader from others in metrics and logs.
@@ -82,6 +85,7 @@ class Loader:
         exclude: Any = None,
         progress: bool = False,
         name: str = "loader",
+        batches_per_epoch: int | None = None,
     ) -> None:
         split = RankSplit(0, 1) if split is None else split
         _check_type("split", split, RankSplit)
@@ -89,7 +93,9 @@ class Loader:
         setting = BadSamples.of(bad_samples)
         if exclude is not None:
             source = source.without(excluded(exclude))
-        self._plan = Plan(source, batch_size, shuffle, last_batch, split, setting)
+        self._plan = Plan(
+            source, batch_size, shuffle, last_batch, split, setting, batches_per_epoch
+        )
         self._fingerprint = fingerprint(source)
         pool = InlinePool() if pool is None else pool
         _check_type("pool", pool, WorkerPool)
@@ -110,14 +116,14 @@ class Loader:
             self._delivery.ledger,
         )
         self._adopts_seed = shuffle is True
-        self._course = Course(self._plan.global_batch_size, self._counter)
+        self._course = Course(self._plan, self._counter)
         # Weak, so that an iterator is gone, and what was made for it, as soon as its loop is left.
         self._iterator: weakref.ref[EpochIterator] | None = None
 
     @property
     def epoch(self) -> int:
-        """The number of the epoch that iterating gives, from 0; it grows when an epoch completes."""
-        return self._course.position.epoch
+        """The number, from 0, of the epoch that a loop is in, or that the next `iter()` gives."""
+        return self._course.begin.epoch
 
     @property
     def bad_samples(self) -> BadSampleLedger:
@@ -126,7 +132,7 @@ class Loader:
 
     @property
     def num_samples(self) -> int | float | None:
-        """The number of samples in an epoch, of all ranks: an int, `np.inf`, or None if unknown."""
+        """The number of samples in a pass over the source, of all ranks: an int, `np.inf`, or None if unknown."""
         return self._plan.source.num_samples()
 
     def stats(self) -> LoaderStats:
@@ -140,20 +146,34 @@ class Loader:
 
     @property
     def batches_received(self) -> int:
-        """The number of global batches of the epoch so far, those of which no sample was left included."""
+        """The number of global batches received of the epoch, or of the one left early; those without a good sample count too."""
         return self._course.position.batches
 
     def set_epoch(self, epoch: int) -> None:
         """Make `epoch` the one that the next `iter()` gives, from its first batch.
 
-        For the epoch that it is at, nothing changes: after `load_state_dict` it still goes on in the middle.
+        For the epoch that the next `iter()` gives anyway nothing changes: after `load_state_dict` it still goes on in the middle.
         """
         number = operator.index(epoch)
         if number < 0:
             raise ValueError(f"epoch must be 0 or more, not {epoch}")
+        if number == self.epoch and self._course.position == self._course.begin:
+            return  # an iterator that has given nothing yet may go on
         self._close_iterator("set_epoch() moved the loader")
         if number != self.epoch:
-            self._course.move(Position(number))
+            self._course.move(self._plan.walk.start_of(number))
+        self._course.start()
+
+    def skip(self, batches: int) -> None:
+        """Leave out the next `batches` batches, as if they had been received, over as many epochs as that takes.
+
+        They are counted from where the next `iter()` begins. ValueError for a negative number, or if there are fewer.
+        """
+        count = operator.index(batches)
+        if count < 0:
+            raise ValueError(f"batches must be 0 or more, not {batches}")
+        self._close_iterator("skip() moved the loader")
+        self._course.move(self._plan.walk.after(self._course.begin, count))
 
     def state_dict(self) -> dict[str, Any]:
         """Return where this loader is, as a small dict that JSON can hold.
@@ -161,12 +181,7 @@ class Loader:
         It counts what the caller has received, not what was made ahead. TypeError for a shuffle that is no
         NumPy generator.
         """
-        return {
-            "version": STATE_VERSION,
-            **self._course.position.to_state(),
-            "shuffle": self._plan.shuffles.to_state(self.epoch),
-            **self._fingerprint,
-        }
+        return state_of(self._plan, self._course.position, self._fingerprint)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where the loader was that gave `state`: the next `iter()` begins with the very next batch.
@@ -175,9 +190,8 @@ class Loader:
         that had not been received, each once. StateError for a state of another version, source, sampler or
         shuffle; it names the field.
         """
-        self._check_state(state)
+        position = position_in(state, self._plan, self._fingerprint)
         # Also refuses; until then nothing has changed.
-        position = Position.of_state(state)
         self._plan.load_shuffle(state["shuffle"], position, adopt_seed=self._adopts_seed)
         self._close_iterator("load_state_dict() moved the loader")
         self._course.move(position)
@@ -190,8 +204,8 @@ class Loader:
         if self._plan.split.world_size != 1:
             raise ValueError("this loader is one rank of a split already")
         RankSplit(0, world_size)  # refuses what is no number of ranks
-        splits = [RankSplit(rank, world_size) for rank in range(world_size)]
-        return [_copied(*self._copy_arguments(split)) for split in splits]
+        here, splits = self._course.position, [RankSplit(r, world_size) for r in range(world_size)]
+        return [_copied(*self._copy_arguments(split, here)) for split in splits]
 
     def serial(self) -> Loader:
         """Return a loader of the same batches without a pool, at the first of this one's epoch.
@@ -200,15 +214,16 @@ class Loader:
         """
         if self._plan.split.world_size != 1:
             raise ValueError("this loader is one rank of a split; give the whole one")
-        arguments, position, adopts_seed = self._copy_arguments(self._plan.split)
-        return _copied({**arguments, "pool": None}, Position(position.epoch), adopts_seed)
+        start = self._plan.walk.start_of(self.epoch)
+        arguments, *rest = self._copy_arguments(self._plan.split, start)
+        return _copied({**arguments, "pool": None}, *rest)
 
     def __len__(self) -> int:
         """Return the number of batches of the current epoch for this rank; TypeError if it has no end."""
         return self._plan.num_batches(self.epoch)
 
     def __iter__(self) -> Iterator[Batch]:
-        """Iterate over one epoch, from its first batch; one begun before ends, and raises RuntimeError if it is used."""
+        """Iterate over the next epoch; a loop over one before ends, and raises RuntimeError if it goes on."""
         self._close_iterator("another iter() of the loader was begun")
         course = self._course
         if course.stream is not None and not self._producer.is_current:
@@ -220,16 +235,10 @@ class Loader:
             )
         self._delivery.begin_epoch()
         course.start()
-        self._watch.begin(self.epoch, self._num_batches_left)
+        self._watch.begin(self.epoch, lambda: self._plan.num_batches_left(course.begin))
         iterator = EpochIterator(course, self._delivery, self._counter, self._watch)
         self._iterator = weakref.ref(iterator)
         return iterator
-
-    def _num_batches_left(self) -> int | None:
-        try:
-            return len(self) - self._course.begin.samples // self._plan.global_batch_size
-        except TypeError:
-            return None  # there is no end
 
     def close(self) -> None:
         """Drop what was made ahead, and let go of the pool; may be called twice."""
@@ -239,13 +248,13 @@ class Loader:
         self._producer.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _copied, self._copy_arguments(self._plan.split)
+        return _copied, self._copy_arguments(self._plan.split, self._course.position)
 
-    def _copy_arguments(self, split: RankSplit) -> tuple[Any, ...]:
+    def _copy_arguments(self, split: RankSplit, position: Position) -> tuple[Any, ...]:
         arguments = {
             "source": self._plan.source,
             "batch_size": self._plan.batch_size,
-            "shuffle": self._plan.shuffles.at(self.epoch),
+            "shuffle": self._plan.shuffles.at(position.pass_number),
             "last_batch": self._plan.last_batch,
             "split": split,
             "pool": self._producer.pool,
@@ -254,8 +263,9 @@ class Loader:
             "bad_samples": self._delivery.setting,
             "progress": self._progress,
             "name": self._name,
+            "batches_per_epoch": self._plan.batches_per_epoch,
         }
-        return arguments, self._course.position, self._adopts_seed
+        return arguments, position, self._adopts_seed
 
     def __enter__(self) -> Loader:
         return self
@@ -268,15 +278,6 @@ class Loader:
     ) -> None:
         self.close()
 
-    def _check_state(self, state: dict[str, Any]) -> None:
-        now = {"version": STATE_VERSION, **self._fingerprint}
-        for field, value in now.items():
-            if state.get(field) != value:
-                raise StateError(field, state.get(field), value)
-        for field in ("epoch", "received", "shuffle"):
-            if field not in state:
-                raise StateError(field, "missing", "needed")
-
     def _close_iterator(self, why: str) -> None:
         iterator = None if self._iterator is None else self._iterator()
         if iterator is not None:
@@ -286,7 +287,7 @@ class Loader:
 def _copied(arguments: dict[str, Any], position: Position, adopts_seed: bool) -> Loader:
     """Return a loader that goes on at `position`, as another one would."""
     loader = Loader(**arguments)
-    loader._plan.shuffles.count_from(position.epoch)
+    loader._plan.shuffles.count_from(position.pass_number)
     loader._plan.check_ranks(position)
     loader._course.move(position)
     loader._adopts_seed = adopts_seed

@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 
 from raybatch.making.policy import BadSamples
 from raybatch.notices import Notice
-from raybatch.order import Place, RandomKeys, Rows
+from raybatch.order import Place, Position, RandomKeys, Rows
 from raybatch.sources import BadSample
 
 _NONE: Mapping[Any, Any] = {}
+_START = Position()
 
 
 class Request(NamedTuple):
@@ -20,7 +21,8 @@ class Request(NamedTuple):
     about samples that cannot be read; None: the error is passed on as it is, and nothing is tried again. The samples in
     `known` are bad, and are not tried: they end the worker that reads them.
 
-    `epoch`, `step` (from 0) and `is_last` say which batch of its stream it is; making it does not depend on them.
+    `position` is where a consumer is that has received it, and `is_last` says that its epoch has no more for this rank; making it
+    does not depend on them.
     """
 
     rows: Rows
@@ -29,9 +31,18 @@ class Request(NamedTuple):
     is_padded: bool = False
     bad_samples: BadSamples | None = None
     known: Mapping[Place, BadSample] = _NONE
-    epoch: int = 0
-    step: int = 0
+    position: Position = _START
     is_last: bool = False
+
+    @property
+    def epoch(self) -> int:
+        """The number of its epoch, from 0."""
+        return self.position.epoch
+
+    @property
+    def step(self) -> int:
+        """The number of its global batch in the epoch, from 0."""
+        return max(0, self.position.batches - 1)
 
     @classmethod
     def plain(cls, rows: Rows, keys: RandomKeys) -> Request:

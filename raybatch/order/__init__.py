@@ -5,6 +5,8 @@ from raybatch.order.cursor import Cursor, IteratorCursor, Run, overrides, runs
 from raybatch.order.indices import check_batch_size, num_batches
 from raybatch.order.members import ChoiceCursor, CompositeCursor
 from raybatch.order.permutation import KeyedPermutation, permutation
+from raybatch.order.position import Position
+from raybatch.order.quality import ShuffleQuality, shuffle_quality
 from raybatch.order.rows import Place, Rows
 from raybatch.order.sampler import AbstractSampler, order_of
 from raybatch.order.seeds import NO_KEYS, RandomKeys, seed_of
@@ -31,12 +33,14 @@ __all__ = [
     "IteratorCursor",
     "KeyedPermutation",
     "Place",
+    "Position",
     "RandomKeys",
     "Rounds",
     "Rows",
     "Run",
     "SeededShuffle",
     "Shuffle",
+    "ShuffleQuality",
     "ShuffleRNG",
     "StandardSampler",
     "Stratified",
@@ -55,4 +59,5 @@ __all__ = [
     "permutation",
     "runs",
     "seed_of",
+    "shuffle_quality",
 ]

@@ -15,6 +15,7 @@ from raybatch.order.indices import (
     check_index_range,
 )
 from raybatch.order.passes import InOrder, Passes
+from raybatch.order.quality import ShuffleQuality, shuffle_quality
 from raybatch.order.shuffle import SeededShuffle, ShuffleRNG
 from raybatch.order.standard import PassSampler
 
@@ -25,7 +26,14 @@ class BlockShuffleSampler(PassSampler):
     Samples that are stored together are a block, such as a row group of a Parquet file; `block_lengths`, a 1-D
     integer array, says how many each block holds. A shuffled pass puts the blocks in a random order, takes
     `window` of them at a time, and shuffles the samples of these; so as many blocks need to be in memory. With
-    a window of all blocks that is a full shuffle; the smaller the window, the more alike are neighbours.
+    a window of all blocks that is a full shuffle; the smaller the window, the more alike are neighbours. Of 1,000 blocks of
+    100 samples, as `quality` has it:
+
+        window                                         1      2      4      16     64     256    1000
+        samples that follow one of their own block     99 %   50 %   25 %   6.2 %  1.6 %  0.4 %  0.1 %
+        how far apart a block's samples come           0.1 %  0.2 %  0.4 %  1.6 %  6.3 %  25 %   100 %
+
+    The second row is a share of what a full shuffle does. Blocks that hold samples of one class each need a large window.
 
     `repeats` is the number of passes, -1 for passes without end. `indices`, a 1-D integer array of absolute
     indices, are the samples to draw from, None for all; each is drawn once a pass, however often it is named.
@@ -54,6 +62,10 @@ class BlockShuffleSampler(PassSampler):
             self.indices = np.unique(np.where(own < 0, own + self._starts[-1], own))
             self._starts = np.searchsorted(self.indices, self._starts)
         super().__init__(int(self._starts[-1]), repeats, "data set")
+
+    def quality(self) -> ShuffleQuality:
+        """Return how well a pass mixes the samples, beside a full shuffle."""
+        return shuffle_quality(np.diff(self._starts), self.window)
 
     def map_indices(self, indices: Any) -> Any:
         return indices if self.indices is None else self.indices[indices]

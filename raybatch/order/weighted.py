@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from raybatch.checks import positive_int
 from raybatch.order.cursor import Cursor, RowsRun, Run
 from raybatch.order.indices import (
     IndexArray,
@@ -22,11 +23,18 @@ from raybatch.order.shuffle import SeededShuffle, ShuffleRNG
 FloatArray = npt.NDArray[np.float64]
 
 
-class _EndlessSampler(AbstractSampler):
-    """The base of samplers that draw with replacement, without end; they cannot draw in order."""
+class _DrawingSampler(AbstractSampler):
+    """The base of samplers that draw with replacement: `num_samples` times, or without end; they cannot draw in order."""
 
-    def num_indices_generated(self) -> float:
-        return np.inf
+    # Of the class, and of an instance only if it is given: a state saved before there was such a number still fits.
+    num_samples: int | None = None
+
+    def __init__(self, num_samples: int | None) -> None:
+        if num_samples is not None:
+            self.num_samples = positive_int("num_samples", num_samples)
+
+    def num_indices_generated(self) -> int | float:
+        return np.inf if self.num_samples is None else self.num_samples
 
     def draw_numbers(self, position: int, count: int) -> IndexArray:
         return np.arange(position, position + count)
@@ -38,13 +46,18 @@ class _EndlessSampler(AbstractSampler):
             raise NotImplementedError(
                 f"{type(self).__name__} cannot sample in order: give a shuffle"
             )
-        return Draws(population, weights, rng)
+        return Draws(population, weights, rng, self.num_samples)
 
 
-class WeightedSampler(_EndlessSampler):
-    """Draws sample i with probability `weights[i] / weights.sum()`, without end; cannot draw in order."""
+class WeightedSampler(_DrawingSampler):
+    """Draws sample i with probability `weights[i] / weights.sum()`; cannot draw in order.
 
-    def __init__(self, weights: npt.ArrayLike) -> None:
+    An epoch has `num_samples` draws, and each epoch draws anew. None: it has no end, no `len()`, and a `for` loop over it
+    does not stop.
+    """
+
+    def __init__(self, weights: npt.ArrayLike, num_samples: int | None = None) -> None:
+        super().__init__(num_samples)
         self.weights = _normalised(weights, "weights")
         self.length = len(self.weights)
 
@@ -62,31 +75,37 @@ class WeightedSampler(_EndlessSampler):
         check_index_range(indices, self.length)
         weights = self.weights.copy()
         weights[indices] = 0.0
-        return WeightedSampler(weights)
+        return WeightedSampler(weights, self.num_samples)
 
     @staticmethod
-    def class_balancing_sample_weights(y: npt.NDArray[np.integer[Any]]) -> FloatArray:
+    def class_balancing_sample_weights(y: npt.ArrayLike) -> FloatArray:
         """Return one weight a sample (float64 `(n,)`), so that each class of `y` weighs the same.
 
-        `y` holds classes as integers ≥ 0, shape `(n,)`.
+        `y` holds the class of each sample, shape `(n,)`: integers, bools or strings, also as a pandas Series or Categorical.
+        TypeError for other dtypes, ValueError for a missing class.
         """
-        classes = as_index_array(y)
-        counts = np.bincount(classes)
-        weight_of_class = np.zeros(len(counts))
-        present = counts > 0
-        weight_of_class[present] = 1.0 / (counts[present] * present.sum())
-        return weight_of_class[classes]
+        _, numbers, counts = np.unique(_classes(y), return_inverse=True, return_counts=True)
+        weights: FloatArray = (1.0 / (counts * len(counts)))[numbers]
+        return weights
 
     @staticmethod
-    def class_balancing_sampler(y: npt.NDArray[np.integer[Any]]) -> WeightedSampler:
+    def class_balancing_sampler(
+        y: npt.ArrayLike, num_samples: int | None = None
+    ) -> WeightedSampler:
         """Return a sampler that draws each class of `y` equally often."""
-        return WeightedSampler(WeightedSampler.class_balancing_sample_weights(y))
+        return WeightedSampler(WeightedSampler.class_balancing_sample_weights(y), num_samples)
 
 
-class WeightedSubsetSampler(_EndlessSampler):
-    """Draws sample `indices[i]` with a probability proportional to `sub_weights[i]`, without end."""
+class WeightedSubsetSampler(_DrawingSampler):
+    """Draws sample `indices[i]` with a probability proportional to `sub_weights[i]`; `num_samples` as `WeightedSampler` has it."""
 
-    def __init__(self, sub_weights: npt.ArrayLike, indices: npt.ArrayLike) -> None:
+    def __init__(
+        self,
+        sub_weights: npt.ArrayLike,
+        indices: npt.ArrayLike,
+        num_samples: int | None = None,
+    ) -> None:
+        super().__init__(num_samples)
         self.indices = as_index_array(indices)
         self.length = len(self.indices)
         weights = np.asarray(sub_weights)
@@ -112,15 +131,35 @@ class WeightedSubsetSampler(_EndlessSampler):
 
     def without(self, indices: IndexArray) -> WeightedSubsetSampler:
         stays = ~np.isin(self.indices, indices)
-        return WeightedSubsetSampler(self.sub_weights[stays], self.indices[stays])
+        return WeightedSubsetSampler(self.sub_weights[stays], self.indices[stays], self.num_samples)
 
     @staticmethod
     def class_balancing_sampler(
-        y: npt.NDArray[np.integer[Any]], indices: npt.NDArray[np.integer[Any]]
+        y: npt.ArrayLike, indices: npt.ArrayLike, num_samples: int | None = None
     ) -> WeightedSubsetSampler:
         """Return a sampler over `indices` that draws each class of `y[indices]` equally often."""
-        weights = WeightedSampler.class_balancing_sample_weights(y[indices])
-        return WeightedSubsetSampler(weights, indices=indices)
+        own = np.asarray(y)[as_index_array(indices)]
+        weights = WeightedSampler.class_balancing_sample_weights(own)
+        return WeightedSubsetSampler(weights, indices, num_samples)
+
+
+def _classes(y: npt.ArrayLike) -> npt.NDArray[Any]:
+    """Return the class of each sample as an array that can be sorted."""
+    classes = np.asarray(y)
+    if classes.ndim != 1:
+        raise ValueError(f"y must have 1 dimension, not {classes.ndim}")
+    if classes.size == 0:
+        return classes.astype(np.int64)
+    if classes.dtype.kind == "O":  # strings of pandas, and what stands for one that is missing
+        for place, one in enumerate(classes):
+            if not isinstance(one, str | bytes | int | np.integer):
+                raise ValueError(
+                    f"y[{place}] is {one!r}, and must be a class: a string or an integer"
+                )
+        classes = np.array(classes.tolist())
+    if classes.dtype.kind not in "biuSUT":
+        raise TypeError(f"y must hold classes as integers or strings, not {classes.dtype}")
+    return classes
 
 
 def _normalised(weights: npt.ArrayLike, name: str) -> FloatArray:
@@ -137,7 +176,7 @@ def _normalised(weights: npt.ArrayLike, name: str) -> FloatArray:
 
 
 class Draws(Cursor):
-    """Draws with replacement from `population`, a length or an index array, without end.
+    """Draws with replacement from `population`, a length or an index array: `count` of them, None for no end.
 
     From a generator each run is one `choice`, as BatchUp has it. From a seed each draw is a function of its
     place: the cumulative weights are searched for the uniform number that belongs to the place.
@@ -145,11 +184,17 @@ class Draws(Cursor):
 
     is_even = True
 
-    def __init__(self, population: int | IndexArray, weights: FloatArray, rng: Any) -> None:
+    def __init__(
+        self, population: int | IndexArray, weights: FloatArray, rng: Any, count: int | None
+    ) -> None:
         self._population, self._weights, self._rng = population, weights, rng
+        self._count = np.inf if count is None else count
         self._cumulative: FloatArray | None = None
 
-    def step(self, size: int) -> Run:
+    def step(self, size: int) -> Run | None:
+        size = int(min(size, self._count - self.position))
+        if size <= 0:
+            return None
         if isinstance(self._rng, SeededShuffle):
             run: Run = ArrayRun([(self, self.position, self.position + size)], self.position)
         else:
@@ -160,7 +205,7 @@ class Draws(Cursor):
 
     def skip(self, size: int, steps: int) -> None:
         if isinstance(self._rng, SeededShuffle):
-            self.position += size * steps
+            self.position = int(min(self.position + size * steps, self._count))
         else:
             super().skip(size, steps)
 

@@ -221,9 +221,8 @@ class _Feed:
             yield from self._run(numbers[0] * self._size, (numbers[-1] + 1) * self._size)
 
     def _run(self, start: int, stop: int) -> Iterator[Batch]:
-        passed = [[self._loader.batch_size, start]] if start else []
-        state = self._loader.state_dict()
-        self._loader.load_state_dict({**state, "epoch": 0, "received": passed})
+        self._loader.set_epoch(0)
+        self._loader.skip(start)
         for batch in self._loader:
             # Of batches without a good sample nothing comes, so the number may be beyond the end.
             self.step = self._loader.batches_received - 1

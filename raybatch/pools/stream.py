@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 from raybatch.errors import PoolError
 from raybatch.making import Request, Result
@@ -98,6 +98,11 @@ class OrderedStream:
     def largest_bytes(self) -> int:
         """The size of the largest batch so far."""
         return self._scheduler.largest_bytes
+
+    @property
+    def under_way(self) -> Collection[Request]:
+        """The requests whose results were not taken yet."""
+        return self._under_way.values()
 
     @property
     def made_ahead(self) -> int:

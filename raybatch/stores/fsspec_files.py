@@ -12,7 +12,14 @@ from fsspec.asyn import AsyncFileSystem
 from fsspec.spec import AbstractFileSystem
 
 from raybatch.retries import Retries
+from raybatch.stores.local_files import FileVersion
 from raybatch.stores.remote import RemoteFiles
+
+# Which of these there are depends on the file system.
+_STAMPS = [
+    *("ETag", "etag", "md5Hash", "Content-MD5", "Last-Modified", "LastModified", "mtime"),
+    *("last_modified", "modified", "updated", "created", "CRC", "date_time"),
+]
 
 
 class FsspecFiles(RemoteFiles):
@@ -21,9 +28,15 @@ class FsspecFiles(RemoteFiles):
     Arrow's wrapper of one asks for the kind and the size of a file before it reads it; here it is one request.
     """
 
-    def _read(self, path: str) -> bytes:
-        data: bytes = self.filesystem.cat_file(path)
+    def _read(self, path: str, start: int = 0, end: int | None = None) -> bytes:
+        part = {} if end is None else {"start": start, "end": end}
+        data: bytes = self.filesystem.cat_file(path, **part)
         return data
+
+    def _version(self, path: str) -> FileVersion:
+        info = self.filesystem.info(path)
+        stamp = next((str(info[name]) for name in _STAMPS if info.get(name)), "")
+        return FileVersion(int(info["size"]), stamp)
 
     def _names(self, root: str, depth: int | None) -> list[str]:
         if _has_own_find(self.filesystem):

@@ -5,15 +5,26 @@ from __future__ import annotations
 import io
 import os
 import stat
+import weakref
 from collections.abc import Iterator
-from functools import partial
-from typing import IO
+from functools import lru_cache, partial
+from typing import IO, NamedTuple
 
+from raybatch.errors import StorageError
 from raybatch.retries import Retries
 from raybatch.stores.hidden import is_hidden
 
 # Of such files, decoders read what they need.
 _LARGE_BYTES = 2**26
+# A process may often open no more than 1,024 files.
+_MOST_OPEN = 256
+
+
+class FileVersion(NamedTuple):
+    """What is another when a file has changed: its size in bytes, and when it was written or the store's tag of it."""
+
+    size: int
+    stamp: str
 
 
 class LocalFiles:
@@ -42,6 +53,17 @@ class LocalFiles:
         status = self._retries.call(os.stat, path)
         return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
 
+    def version(self, path: str) -> FileVersion:
+        """Return the size of a file and the time of its last change."""
+        return _version_of(self._retries.call(os.stat, path))
+
+    def read_range(self, path: str, version: FileVersion, offset: int, length: int) -> bytes:
+        """Return the bytes from `offset` on, fewer than `length` at the end; StorageError unless the file is of `version`.
+
+        It stays open for the next time, in this process.
+        """
+        return self._retries.call(_read_open, path, version, offset, length)
+
     def below(
         self, root: str, depth: int | None = None, *, hidden: bool = False
     ) -> Iterator[list[str]]:
@@ -62,6 +84,36 @@ class LocalFiles:
         """Return the paths of `names` below `root`."""
         prefix = os.path.join(root, "") if root else ""
         return [prefix + name for name in names]
+
+
+def _version_of(status: os.stat_result) -> FileVersion:
+    return FileVersion(status.st_size, str(status.st_mtime_ns))
+
+
+def _read_open(path: str, version: FileVersion, offset: int, length: int) -> bytes:
+    file = _opened(
+        path, version
+    )  # of two that opened it at once, one is closed when this has it no more
+    data = os.pread(file.descriptor, length, offset)
+    if _version_of(os.fstat(file.descriptor)) != version:
+        raise StorageError(f"{path!r} has changed since its members were listed; list them again")
+    return data
+
+
+class _OpenFile:
+    """A descriptor, which is closed when nobody has this any more.
+
+    It is read at an offset that is given, so threads and forked processes may share it.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        weakref.finalize(self, os.close, self.descriptor)
+
+
+@lru_cache(_MOST_OPEN)
+def _opened(path: str, version: FileVersion) -> _OpenFile:
+    return _OpenFile(path)
 
 
 def _existing(root: str) -> str:

@@ -6,15 +6,17 @@ import io
 from collections.abc import Callable, Iterator
 from typing import IO, Any, TypeVar
 
+from raybatch.errors import StorageError
 from raybatch.retries import Retries
 from raybatch.stores.hidden import is_hidden
-from raybatch.stores.secrets import call_without_secrets
+from raybatch.stores.local_files import FileVersion
+from raybatch.stores.secrets import call_without_secrets, redacted
 
 T = TypeVar("T")
 
 
 class RemoteFiles:
-    """The files of a file system on other machines; a subclass implements `_read`, `_names` and `_folders`."""
+    """The files of a file system on other machines; a subclass implements what raises NotImplementedError here."""
 
     def __init__(self, filesystem: Any, retries: Retries | None = None) -> None:
         self.filesystem = filesystem
@@ -27,6 +29,21 @@ class RemoteFiles:
     def signature(self, path: str) -> tuple[int, ...]:
         """Return (): to ask a store costs about as much as to read the file."""
         return ()
+
+    def version(self, path: str) -> FileVersion:
+        """Return the size of a file, and when it was written or the store's tag of it."""
+        return self._call(self._version, path)
+
+    def read_range(self, path: str, version: FileVersion, offset: int, length: int) -> bytes:
+        """Return the bytes from `offset` on, fewer than `length` at the end of a file of `version`, by one request."""
+        end = min(offset + length, version.size)
+        data = self._call(lambda one: self._read(one, offset, end), path)
+        if len(data) != end - offset:
+            raise StorageError(
+                f"{redacted(path)!r} gave {len(data)} bytes where {end - offset} were asked for: the server answers no "
+                "requests for a part of a file, or the file has changed since its members were listed"
+            )
+        return data
 
     def below(
         self, root: str, depth: int | None = None, *, hidden: bool = False
@@ -47,8 +64,12 @@ class RemoteFiles:
     def _call(self, fn: Callable[[str], T], path: str) -> T:
         return call_without_secrets(lambda: self._retries.call(fn, path), path)
 
-    def _read(self, path: str) -> bytes:
-        """Return all of a file."""
+    def _read(self, path: str, start: int = 0, end: int | None = None) -> bytes:
+        """Return the bytes of a file from `start` up to `end`, by default all."""
+        raise NotImplementedError
+
+    def _version(self, path: str) -> FileVersion:
+        """Return which version of a file there is."""
         raise NotImplementedError
 
     def _names(self, root: str, depth: int | None) -> list[str]:

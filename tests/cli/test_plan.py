@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import raybatch as rb
 from raybatch.batchup.data_source import BadSample
 from raybatch.bench.needs import BatchCosts, measure_costs, needs_for
+from raybatch.order import shuffle_quality
 from tests.cli.commands import run
 
 COSTS = BatchCosts(
@@ -92,6 +95,23 @@ def test_the_command(photos: list[str], tmp_path: Path, ray_cluster: None) -> No
     assert "One actor makes" in trained.stdout
     assert needs["network_bit_s"] == pytest.approx(200 / 8 * batch["nbytes"] * 8)
     assert figures["warning"] is None
+
+
+def test_of_parquet_files_it_says_how_well_they_are_mixed(
+    photos: list[str], tmp_path: Path, ray_cluster: None
+) -> None:
+    cells = [{"bytes": Path(path).read_bytes(), "path": path} for path in photos]
+    for part in range(2):
+        table = pa.table({"image": cells[part::2]})
+        pq.write_table(table, tmp_path / f"{part}.parquet", row_group_size=5)
+    options = ["--size", "16", "--batch-size", "8", "--batches", "2", "--rate", "9"]
+    result = run("plan", str(tmp_path), *options, "--row-groups", "2", "--json", folder=tmp_path)
+    figures = json.loads(result.stdout)
+    nbytes = sum(path.stat().st_size for path in tmp_path.glob("*.parquet"))
+    assert figures["batch"]["file_bytes"] == pytest.approx(8 * nbytes / 40, abs=1)
+    assert figures["shuffle"] == shuffle_quality([5] * 8, 2)._asdict()
+    shown = " ".join(run("plan", str(tmp_path), *options, folder=tmp_path).stdout.split())
+    assert "by row groups, 4 of 8 at a time: 20.5% of them follow one of their own group" in shown
 
 
 @pytest.mark.parametrize("rate", ["0", "inf", "nan", "1e13", "many"])

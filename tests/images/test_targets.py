@@ -224,6 +224,37 @@ def test_what_was_turned_is_within_its_box(
             np.testing.assert_allclose(boxes[0], seen, atol=2)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        augment.RandomRotation(180),
+        augment.RandomRotation(180, expand=True),
+        augment.RandomAffine(40, (0.2, 0.2), (0.6, 1.5), 20),
+        augment.RandomPerspective(0.5, p=1.0),
+        augment.RandAugment(2, 15),
+        augment.TrivialAugmentWide(),
+    ],
+    ids=lambda change: type(change).__name__,
+)
+def test_the_box_of_what_was_turned_is_tight(change: Any) -> None:
+    draws, inside = rng(), 0
+    for _ in range(100):
+        left, top, width, height = draws.integers((20, 20, 15, 15), (80, 70, 50, 50))
+        image = np.zeros((130, 150), np.uint8)
+        image[top : top + height, left : left + width] = 255
+        given_box = [[left, top, left + width, top + height]]
+        _, mask, boxes = change(image, mask=image > 0, boxes=given_box, rng=draws)
+        if not mask.any():
+            continue
+        seen = np.array(extent(mask))
+        assert (boxes[0, :2] <= seen[:2] + 1).all()
+        assert (boxes[0, 2:] >= seen[2:] - 1).all()
+        if (seen[:2] > 1).all() and (seen[2:] < np.array(mask.shape[::-1]) - 1).all():
+            np.testing.assert_allclose(boxes[0], seen, atol=1.01)
+            inside += 1
+    assert inside > 50
+
+
 def test_of_a_box_what_was_cut_off_is_not_turned() -> None:
     """The box of the rest is smaller than that of the whole, cut off: what was cut off is turned nowhere."""
     image, turn = np.zeros((100, 100), np.uint8), Turn()

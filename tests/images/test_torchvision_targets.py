@@ -1,4 +1,7 @@
-"""Boxes and keypoints against the real torchvision: where it moves them, with the same parameters."""
+"""Boxes and keypoints against the real torchvision: where it moves them, with the same parameters.
+
+`pytest -m torchvision tests/images/test_torchvision_targets.py`, where torchvision is installed.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
+pytestmark = pytest.mark.torchvision
 torchvision: Any = pytest.importorskip("torchvision", reason="compares with torchvision")
 torch: Any = pytest.importorskip("torch")
 F: Any = pytest.importorskip("torchvision.transforms.v2.functional")

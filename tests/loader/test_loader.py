@@ -154,11 +154,65 @@ def test_epochs_differ_count_up_and_can_be_set(loader: rb.Loader) -> None:
         loader.set_epoch(-1)
 
 
-def test_an_epoch_left_early_begins_again(loader: rb.Loader) -> None:
-    first = [int(i) for (batch,) in itertools.islice(loader, 2) for i in batch]
+def test_each_loop_is_an_epoch_of_its_own_finished_or_not(loader: rb.Loader) -> None:
+    whole = []
+    for epoch in range(4):
+        loader.set_epoch(epoch)
+        whole.append(epoch_numbers(loader))
+    loader.set_epoch(0)
+    for epoch, taken in enumerate([1, 5, 2, 3]):
+        assert loader.epoch == epoch
+        got = [int(i) for (batch,) in itertools.islice(loader, taken) for i in batch]
+        assert got == whole[epoch][: 5 * taken]
+    assert loader.epoch == 4
+    loader.set_epoch(1)
+    assert epoch_numbers(loader) == whole[1]
+
+
+def test_a_loop_that_received_nothing_is_no_epoch(loader: rb.Loader) -> None:
+    whole = epoch_numbers(loader)
+    loader.set_epoch(0)
+    for _ in range(3):
+        iter(loader)
     assert loader.epoch == 0
-    assert epoch_numbers(loader)[:10] == first
-    assert loader.epoch == 1
+    assert epoch_numbers(loader) == whole
+
+
+def test_what_was_made_for_the_next_epoch_is_used_when_this_one_is_left() -> None:
+    made: list[int] = []
+    source = rb.ArrayDataSource([np.arange(6)]).map(lambda x: (made.append(int(x[0])), x))  # type: ignore[func-returns-value]
+    for taken, wasted in [(4, 2), (1, 3)]:
+        made.clear()
+        with (
+            rb.ThreadPool(1) as pool,
+            rb.Loader(source, 1, pool=pool, prefetch=rb.Prefetch(4)) as loader,
+        ):
+            list(itertools.islice(loader, taken))
+            assert [int(x[0]) for _, x in loader] == list(range(6))
+            pool.work_stream(iter([(int,)])).retrieve()
+            assert len(made) <= taken + wasted + 6 + 4
+            if taken == 4:  # those for which the next epoch is under way
+                assert made[:12] == [*range(6), *range(6)]
+
+
+def test_skipped_batches_are_as_if_they_had_been_received(loader: rb.Loader) -> None:
+    whole = [int(i) for _ in range(3) for i in epoch_numbers(loader)]
+    loader.set_epoch(0)
+    for count in range(14):
+        loader.set_epoch(0)
+        loader.skip(count)
+        epochs, batches = divmod(count, 5)
+        assert (loader.epoch, loader.batches_received) == (epochs, batches)
+        rest = [int(i) for _ in range(3 - loader.epoch) for i in epoch_numbers(loader)]
+        assert rest == whole[23 * epochs + 5 * batches :]
+    loader.set_epoch(0)
+    loader.skip(3)
+    loader.skip(1)
+    assert epoch_numbers(loader) == whole[20:23]
+    with pytest.raises(ValueError, match="0 or more, not -1"):
+        loader.skip(-1)
+    with pytest.raises(ValueError, match="no epoch has any"):
+        rb.Loader(rb.ArrayDataSource([np.arange(0)]), 5).skip(1)
 
 
 def test_an_epoch_left_after_its_last_batch_is_complete(loader: rb.Loader) -> None:
@@ -175,7 +229,10 @@ def test_a_generator_draws_each_epoch_once_however_often_it_is_begun() -> None:
     serial = [[int(i) for (b,) in source.batch_iterator(5, shuffle=rng) for i in b] for _ in "123"]
     loader = rb.Loader(source, 5, shuffle=np.random.RandomState(7))
     next(iter(loader))
-    assert epoch_numbers(loader) == serial[0]
+    assert epoch_numbers(loader) == serial[1]
+    next(iter(loader))
+    assert loader.epoch == 3
+    loader.set_epoch(0)
     next(iter(loader))
     loader.set_epoch(2)
     assert epoch_numbers(loader) == serial[2]
@@ -288,7 +345,7 @@ def test_an_error_of_the_sampler_comes_after_the_batches_before_it(loader: rb.Lo
     with pytest.raises(ArithmeticError):
         next(batches)
     assert list(batches) == []
-    assert opened.epoch == 0, "the epoch was not completed"
+    assert opened.state_dict()["epoch"] == 0, "the epoch was not completed"
 
 
 class Uneven(rb.sampling.AbstractSampler):

@@ -126,11 +126,31 @@ def test_it_counts_what_was_received_and_not_what_was_made_ahead() -> None:
         assert head + [delivered(batch) for batch in resumed] == whole
 
 
-def test_after_break_it_tells_what_was_received_and_the_epoch_begins_again() -> None:
-    loader = rb.Loader(numbers(0, 100), 5, shuffle=1)
-    first = [delivered(batch) for batch in itertools.islice(loader, 3)]
-    assert loader.state_dict()["received"] == [[5, 3]]
-    assert [delivered(batch) for batch in itertools.islice(loader, 3)] == first
+def test_after_break_it_tells_what_was_received_and_the_next_epoch_follows() -> None:
+    loader, plain = (rb.Loader(numbers(0, 100), 5, shuffle=1) for _ in range(2))
+    whole = [[delivered(batch) for batch in plain] for _ in range(2)]
+    assert [delivered(batch) for batch in itertools.islice(loader, 3)] == whole[0][:3]
+    state = loader.state_dict()
+    assert (state["epoch"], state["received"], loader.epoch) == (0, [[5, 3]], 1)
+    assert [delivered(batch) for batch in itertools.islice(loader, 3)] == whole[1][:3]
+    loader.load_state_dict(state)
+    assert [delivered(batch) for batch in loader] == whole[0][3:]
+
+
+def test_states_of_the_first_version_go_on() -> None:
+    saved = {
+        "version": 1,
+        "epoch": 1,
+        "received": [[5, 2], [3, 1]],
+        "shuffle": 3,
+        "samples": 20,
+        "source": "ArrayDataSource",
+        "sampler": "StandardSampler(length=20, repeats=1)",
+    }
+    resumed = rb.Loader(numbers(0, 20), 7, shuffle=3)
+    resumed.load_state_dict(saved)
+    assert resumed.state_dict() == saved
+    assert [delivered(batch)[0] for batch in resumed] == [[4, 5, 15, 12, 6, 19, 11]]
 
 
 def test_after_load_only_the_first_iteration_begins_in_the_middle() -> None:
@@ -140,7 +160,7 @@ def test_after_load_only_the_first_iteration_begins_in_the_middle() -> None:
     resumed.load_state_dict(loader.state_dict())
     assert delivered(next(iter(resumed))) == [[5, 6, 7, 8, 9]]
     assert len(list(resumed)) == 4
-    assert resumed.epoch == 1
+    assert resumed.epoch == 2
 
 
 def test_setting_the_epoch_that_it_is_at_keeps_the_place() -> None:
@@ -150,8 +170,9 @@ def test_setting_the_epoch_that_it_is_at_keeps_the_place() -> None:
     resumed.load_state_dict(loader.state_dict())
     resumed.set_epoch(0)
     assert delivered(next(iter(resumed))) == [[5, 6, 7, 8, 9]]
-    resumed.set_epoch(1)
-    assert resumed.state_dict()["received"] == []
+    for epoch in (0, 1):
+        resumed.set_epoch(epoch)
+        assert (resumed.epoch, resumed.state_dict()["received"]) == (epoch, [])
     assert delivered(next(iter(resumed))) == [[0, 1, 2, 3, 4]]
 
 
@@ -219,8 +240,8 @@ def test_another_version_and_missing_fields_are_refused() -> None:
     for field in state:
         with pytest.raises(rb.errors.StateError, match=field):
             SAVED.load_state_dict({name: state[name] for name in state if name != field})
-    with pytest.raises(rb.errors.StateError, match="version is 2, here it is 1"):
-        SAVED.load_state_dict(state | {"version": 2})
+    with pytest.raises(rb.errors.StateError, match=r"version is 3, here it is \(1, 2\)"):
+        SAVED.load_state_dict(state | {"version": 3})
 
 
 def test_a_generator_that_is_not_numpys_cannot_be_saved() -> None:

@@ -215,6 +215,106 @@ def test_accelerate_trains_with_it_and_goes_on(tmp_path: Path) -> None:
     assert seen + values(loader) == whole
 
 
+@torchdata_calls_what_torch_deprecates
+@pytest.mark.parametrize("step", [3, 6, 7, 12, 14])
+def test_accelerate_counts_its_epochs_on_from_a_state(step: int, tmp_path: Path) -> None:
+    """In a new process it tells the data set that it is in epoch 0, and then 1, where a state may be in any."""
+    accelerate: Any = pytest.importorskip("accelerate")
+    plain = fresh()
+    whole = values(batch for _ in range(4) for batch in plain)
+
+    def prepared() -> tuple[Any, Any]:
+        configuration = accelerate.utils.DataLoaderConfiguration(use_stateful_dataloader=True)
+        accelerator = accelerate.Accelerator(cpu=True, dataloader_config=configuration)
+        loader = torch.utils.data.DataLoader(LoaderDataset(fresh()), batch_size=None)
+        return accelerator, accelerator.prepare(loader)
+
+    accelerator, loader = prepared()
+    for number, _ in enumerate((batch for _ in range(4) for batch in loader), start=1):
+        if number == step:
+            accelerator.save_state(str(tmp_path))
+            break
+    accelerator, loader = prepared()
+    accelerator.load_state(str(tmp_path))
+    rest = values(loader)
+    while loader.dataset.loader.epoch < 4:
+        rest += values(loader)
+    assert rest == whole[step:]
+
+
+def test_numbers_of_epochs_are_counted_on_from_a_state() -> None:
+    plain = fresh()
+    whole = [values(plain) for _ in range(8)]
+    tensors = to_torch(fresh())
+    for epoch in (3, 3, 0):
+        tensors.set_epoch(epoch)
+        assert values(tensors) == whole[epoch]
+    for load in (tensors.load_state_dict, tensors.loader.load_state_dict):
+        other = fresh()
+        other.set_epoch(4)
+        next(iter(other))
+        load(other.state_dict())
+        if load == tensors.loader.load_state_dict:
+            tensors = to_torch(tensors.loader)
+        for number, epoch in [(0, 4), (1, 5), (3, 7)]:
+            tensors.set_epoch(number)
+            assert values(tensors) == whole[epoch][epoch == 4 :]
+    tensors.set_epoch(4)
+    tensors.skip(4)
+    assert values(tensors)[0] == fresh_after(8, 4)
+
+
+def fresh_after(epoch: int, batches: int) -> Any:
+    loader = fresh()
+    loader.set_epoch(epoch)
+    loader.skip(batches)
+    return values(loader)[0]
+
+
+def test_an_epoch_that_begins_again_is_told(capfd: pytest.CaptureFixture[str]) -> None:
+    tensors = to_torch(fresh())
+    for _ in range(2):
+        tensors.set_epoch(0)
+        next(iter(tensors))
+    assert "epoch 0 begins again, which was left after 1 batches" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("as_data_set", [False, True])
+def test_lightning_sees_as_many_samples_as_with_a_data_loader(as_data_set: bool) -> None:
+    lightning: Any = pytest.importorskip("lightning.pytorch")
+
+    class Model(lightning.LightningModule):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = torch.nn.Linear(1, 1)
+            self.seen: set[int] = set()
+
+        def training_step(self, batch: Any, number: int) -> Any:
+            self.seen.update(batch[0].tolist())
+            return self.layer(torch.ones(1, 1)).mean()
+
+        def configure_optimizers(self) -> Any:
+            return torch.optim.SGD(self.parameters(), lr=0.1)
+
+    model = Model()
+    tensors = to_torch(rb.Loader(numbers(0, 1000), 10, shuffle=0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Lightning has several of its own
+        lightning.Trainer(
+            max_epochs=20,
+            limit_train_batches=5,
+            accelerator="cpu",
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        ).fit(
+            model, torch.utils.data.DataLoader(tensors, batch_size=None) if as_data_set else tensors
+        )
+    assert 600 < len(model.seen) < 700  # 1000 * (1 - 0.95**20) = 642 on average
+    assert tensors.loader.epoch == 20
+
+
 def test_lightning_trains_with_it_and_goes_on(tmp_path: Path) -> None:
     lightning: Any = pytest.importorskip("lightning.pytorch")
     plain = fresh()

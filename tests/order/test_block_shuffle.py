@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 
 import raybatch as rb
-from raybatch.order import Rows
+from raybatch.order import Rows, shuffle_quality
 from raybatch.sources import BadSample
 
 BLOCKS = [5, 1, 0, 7, 3, 0, 6, 1, 9000, 2]
@@ -55,6 +55,35 @@ def test_samples_of_a_window_are_mixed() -> None:
         assert (counts > 0).sum() == 4
         assert counts[counts > 0].min() > 30  # of about 50
     assert len(np.unique(blocks)) == 20
+
+
+@pytest.mark.parametrize(
+    ("blocks", "window"),
+    [([20] * 30, 1), ([20] * 30, 4), ([20] * 30, 30), ([2, 40, 0, 7, 90, 11, 30] * 6, 3)],
+)
+def test_the_quality_is_that_of_the_orders_that_are_drawn(blocks: list[int], window: int) -> None:
+    block_of = np.repeat(np.arange(len(blocks)), blocks)
+    sampler = rb.BlockShuffleSampler(blocks, window)
+    expected, same, apart = sampler.quality(), [], []
+    for seed in range(40):
+        drawn_from = block_of[order(sampler, seed)]
+        same.append(np.mean(drawn_from[1:] == drawn_from[:-1]))
+        first, second = np.triu_indices(len(drawn_from), 1)
+        of_one_block = drawn_from[first] == drawn_from[second]
+        apart.append(np.mean((second - first)[of_one_block]) / np.mean(second - first))
+    np.testing.assert_allclose(expected.same_block, np.mean(same), rtol=0.1)
+    np.testing.assert_allclose(expected.spread, np.mean(apart), rtol=0.1)
+    if window == len(blocks):
+        assert expected.same_block == pytest.approx(expected.same_block_if_full)
+        assert expected.spread == pytest.approx(1.0)
+
+
+def test_the_quality_of_odd_blocks() -> None:
+    assert shuffle_quality([1, 1, 0], 1) == shuffle_quality([], 4) == (0.0, 0.0, 1.0)
+    assert shuffle_quality([7], 1) == (1.0, 1.0, 1.0)
+    assert rb.BlockShuffleSampler([4, 4], 1, indices=[0, 1, 4]).quality() == shuffle_quality(
+        [2, 1], 1
+    )
 
 
 def test_epochs_seeds_and_members_have_orders_of_their_own() -> None:

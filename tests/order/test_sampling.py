@@ -106,6 +106,7 @@ def test_the_number_of_indices_is_known() -> None:
     assert SubsetSampler(SUBSET, repeats=-1).num_indices_generated() == np.inf
     assert WeightedSampler(np.ones(3)).num_indices_generated() == np.inf
     assert WeightedSubsetSampler(np.ones(3), SUBSET).num_indices_generated() == np.inf
+    assert WeightedSampler(np.ones(3), num_samples=5).num_indices_generated() == 5
 
 
 def test_positions_map_to_absolute_indices() -> None:
@@ -217,6 +218,63 @@ def test_class_balancing_gives_each_class_the_same_weight() -> None:
     np.testing.assert_allclose(WeightedSampler.class_balancing_sampler(y).weights, weights)
     subset = WeightedSubsetSampler.class_balancing_sampler(y, np.array([0, 1, 2]))
     np.testing.assert_allclose(subset.sub_weights, [0.5, 0.25, 0.25])
+
+
+def test_classes_may_be_strings_bools_and_columns_of_pandas() -> None:
+    pandas = pytest.importorskip("pandas")
+    names = ["cat", "owl", "owl", "cat", "owl", "dog", "owl"]
+    expected = WeightedSampler.class_balancing_sample_weights(np.array([0, 2, 2, 0, 2, 1, 2]))
+    series = pandas.Series(names, index=range(7, 0, -1))
+    columns = [series, series.astype("category"), pandas.Categorical(names), series.to_numpy()]
+    for y in [names, np.array(names), np.array(names, object), *columns]:
+        np.testing.assert_array_equal(WeightedSampler.class_balancing_sampler(y).weights, expected)
+        subset = WeightedSubsetSampler.class_balancing_sampler(y, [0, 1, 2], num_samples=9)
+        np.testing.assert_allclose(subset.sub_weights, [0.5, 0.25, 0.25])
+        assert subset.num_samples == 9
+    weights = WeightedSampler.class_balancing_sample_weights([True, False, True])
+    assert weights.tolist() == [0.25, 0.5, 0.25]
+
+
+@pytest.mark.parametrize(
+    ("y", "error", "message"),
+    [
+        ([[1, 2]], ValueError, "y must have 1 dimension, not 2"),
+        ([0.5, 1.0], TypeError, "integers or strings, not float64"),
+        (np.array(["a", None]), ValueError, r"y\[1\] is None"),
+        (np.array(["a", "b", np.nan], object), ValueError, r"y\[2\] is nan"),
+    ],
+)
+def test_what_are_no_classes_is_refused(y: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        WeightedSampler.class_balancing_sampler(y)
+
+
+def test_an_epoch_of_draws_ends_and_the_next_draws_anew() -> None:
+    y = np.array([0] * 90 + [1] * 10)
+    sampler = WeightedSampler.class_balancing_sampler(y, num_samples=500)
+    source = rb.ArrayDataSource([np.arange(100), y], sampler=sampler)
+    loader = rb.Loader(source, 8, shuffle=0)
+    assert len(loader) == 63
+    epochs = []
+    for _ in range(3):
+        batches = list(loader)
+        assert [len(x) for x, _ in batches] == [8] * 62 + [4]
+        assert abs(sum(labels.sum() for _, labels in batches) - 250) < 60
+        epochs.append([index for x, _ in batches for index in x.tolist()])
+    assert len(set(map(tuple, epochs))) == 3
+    parts = rb.Loader(source, 4, shuffle=0, last_batch="drop").split(2)
+    steps = zip(*parts, strict=True)
+    assert [i for step in steps for x, _ in step for i in x.tolist()] == epochs[0][:496]
+    assert sampler.without(np.array([3])).num_samples == 500
+
+
+def test_what_has_no_end_says_how_to_give_it_one() -> None:
+    source = rb.ArrayDataSource([np.arange(3)], sampler=WeightedSampler(np.ones(3)))
+    with pytest.raises(TypeError, match=r"does not stop: .*batches_per_epoch=, .* num_samples="):
+        len(rb.Loader(source, 2, shuffle=0))
+    for wrong in (0, -1):
+        with pytest.raises(ValueError, match="num_samples must be 1 or more"):
+            WeightedSampler(np.ones(3), num_samples=wrong)
 
 
 @pytest.mark.parametrize("method", ["in_order", "shuffled"])

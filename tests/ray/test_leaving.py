@@ -94,6 +94,7 @@ def test_what_is_under_way_is_held_until_it_is_made(ray_cluster: None, tmp_path:
             batches = iter(loader)
             under_way = {ref.hex() for actor in pool._crew.workers for ref in actor.queue}
             del batches
+            loader.set_epoch(1)
             assert under_way
             assert under_way <= references()
             (tmp_path / "opened").touch()

@@ -18,7 +18,7 @@ import pytest
 
 import raybatch as rb
 from raybatch.errors import SampleReadError
-from raybatch.stores.location import UrlFiles
+from raybatch.stores.url_files import UrlFiles
 from tests.drivers import start, wait_for
 
 SIZE = (12, 16)

@@ -23,8 +23,8 @@ from raybatch.errors import SampleReadError
 from raybatch.faults import is_transient
 from raybatch.retries import Retries
 from raybatch.stores.fsspec_files import FsspecFiles
-from raybatch.stores.location import ArrowFiles, UrlFiles
 from raybatch.stores.secrets import redacted, without_secrets
+from raybatch.stores.url_files import ArrowFiles, UrlFiles
 from tests.drivers import wait_for
 from tests.servers import KEY, SECRET, s3_filesystem, s3_url
 

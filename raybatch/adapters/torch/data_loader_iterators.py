@@ -12,7 +12,7 @@ from raybatch.adapters.torch.map_style import received
 from raybatch.adapters.torch.resuming import Run
 from raybatch.adapters.torch.team import Team
 from raybatch.making import Request
-from raybatch.order import RandomKeys, Rows
+from raybatch.order import Position, RandomKeys, Rows
 from raybatch.pools import OrderedStream
 from raybatch.scheduling import Recovery
 
@@ -91,7 +91,10 @@ def _requests(sampler_iter: Iterator[Any], run: Run, keys: RandomKeys) -> Iterat
     """Iterate over the requests for what the sampler gives, after the batches that were received before."""
     position = run.samples
     for step, indices in enumerate(sampler_iter, run.received):
-        yield Request(Rows.of(indices, position), keys._replace(batch=step), valid=1, step=step)
+        keys = keys._replace(batch=step)
+        yield Request(
+            Rows.of(indices, position), keys, valid=1, position=Position(batches=step + 1)
+        )
         position += run.count(indices)
 
 

@@ -29,8 +29,8 @@ class SampleDataset(IterableDataset):  # type: ignore[misc] # torch is not there
         return len(self.batches) * self.batches.loader.batch_size
 
     def set_epoch(self, epoch: int) -> None:
-        """Make `epoch` the one that the next iteration gives; Trainer and Accelerate call it."""
-        self.batches.loader.set_epoch(epoch)
+        """Make `epoch` the one that the next iteration gives; see `AheadLoader.set_epoch`."""
+        self.batches.set_epoch(epoch)
 
     def __iter__(self) -> Iterator[Any]:
         batches = iter(self.batches)

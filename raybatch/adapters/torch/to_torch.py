@@ -29,8 +29,7 @@ class LoaderDataset(AheadLoader, IterableDataset):  # type: ignore[misc] # torch
     It is a loop's iterable as it is, and the data set of a `DataLoader(dataset, batch_size=None)`, a
     `StatefulDataLoader` or what Lightning and Accelerate make of them: its `state_dict` is that of the loader, and
     counts what the loop has received. RuntimeError in a DataLoader with `num_workers` above 0: the loader has workers
-    of its own; TypeError in one with a batch size: these are batches. There is no `set_epoch`, since the loader counts
-    its epochs itself, and goes on in that of its state.
+    of its own; TypeError in one with a batch size: these are batches.
 
     Arrays become tensors, in tuples, lists and dicts too; what no tensor can hold, as strings and Pillow images, stays
     as it is. A `RaggedArray` becomes a nested tensor of the jagged layout, `(n, j, *inner_shape)`, or with `ragged="pair"`

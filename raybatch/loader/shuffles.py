@@ -1,4 +1,4 @@
-"""The shuffle of each epoch."""
+"""The shuffle of each pass over the source."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class SharedShuffle:
         self.rng = rng
 
 
-class EpochShuffles:
-    """What each epoch is shuffled with.
+class PassShuffles:
+    """What each pass over the source is shuffled with.
 
-    With an int seed each epoch is a function of the seed and its number. A generator is copied when this is
-    made, so whatever else draws from it cannot change the order; epochs are drawn one after the other, and
+    With an int seed each pass is a function of the seed and its number. A generator is copied when this is
+    made, so whatever else draws from it cannot change the order; passes are drawn one after the other, and
     the generator is kept as it was at the start of each of them.
     """
 
@@ -33,63 +33,71 @@ class EpochShuffles:
         self._source = source
         self._batch_size = global_batch_size
         self._starts: dict[int, Any] = {}
+        self._seeds: dict[int, int] = {}
         if self._shuffle is not None and not isinstance(self._shuffle, int):
             self._starts[0] = self._shuffle
 
-    def at(self, epoch: int) -> Any:
-        """Return what a copy of the loader shuffles with: None, the seed, or the generator at the start of `epoch`."""
-        return SharedShuffle(self.start(epoch)) if self._starts else self._shuffle
+    @property
+    def first(self) -> int:
+        """The first pass that can be drawn."""
+        return min(self._starts, default=0)
 
-    def count_from(self, epoch: int) -> None:
-        """Take the generator that was given for that of the start of `epoch`, not of epoch 0."""
+    def at(self, pass_number: int) -> Any:
+        """Return what a copy of the loader shuffles with: None, the seed, or the generator at the start of `pass_number`."""
+        return SharedShuffle(self.start(pass_number)) if self._starts else self._shuffle
+
+    def count_from(self, pass_number: int) -> None:
+        """Take the generator that was given for that of the start of `pass_number`, not of pass 0."""
         if self._starts:
-            self._starts = {epoch: self._shuffle}
+            self._starts, self._seeds = {pass_number: self._shuffle}, {}
 
-    def rng(self, epoch: int) -> Any:
-        """Return a generator that draws `epoch`, for the caller alone; None for in order."""
+    def rng(self, pass_number: int) -> Any:
+        """Return a generator that draws `pass_number`, for the caller alone; None for in order."""
         if isinstance(self._shuffle, int):
-            return SeededShuffle(self._shuffle, epoch)
-        return copy.deepcopy(self.start(epoch))
+            return SeededShuffle(self._shuffle, pass_number)
+        return copy.deepcopy(self.start(pass_number))
 
-    def start(self, epoch: int) -> Any:
-        """Return the generator as it is at the start of `epoch`; None for in order or a seed."""
+    def start(self, pass_number: int) -> Any:
+        """Return the generator as it is at the start of `pass_number`; None for in order or a seed."""
         if not self._starts:
             return None
-        if epoch < min(self._starts):
+        if pass_number < self.first:
             raise ValueError(
-                f"epoch {epoch} cannot be drawn: the generator is known from epoch {min(self._starts)} on. "
+                f"epoch {pass_number} cannot be drawn: the generator is known from epoch {self.first} on. "
                 "An int seed can draw any epoch"
             )
-        known = max(number for number in self._starts if number <= epoch)
-        while known < epoch:
+        known = max(number for number in self._starts if number <= pass_number)
+        while known < pass_number:
             rng = copy.deepcopy(self._starts[known])
             cursor = self._source.order(rng)
             while cursor.step(self._batch_size) is not None:
                 pass
             known += 1
             self._starts[known] = rng
-        return self._starts[epoch]
+        return self._starts[pass_number]
 
-    def keys(self, epoch: int) -> tuple[int, int]:
-        """Return the seed and the epoch that random numbers in `epoch` derive from."""
+    def keys(self, pass_number: int) -> tuple[int, int]:
+        """Return the seed and the epoch that random numbers in pass `pass_number` derive from."""
         if self._starts:
             # The generator's state tells epochs apart, as it does for `source.batch_iterator`.
-            return seed_of(self.start(epoch)), 0
-        return seed_of(self._shuffle), epoch
+            if pass_number not in self._seeds:
+                self._seeds = {pass_number: seed_of(self.start(pass_number))}
+            return self._seeds[pass_number], 0
+        return seed_of(self._shuffle), pass_number
 
-    def to_state(self, epoch: int) -> Any:
-        """Return what JSON needs to know to draw `epoch`: None, a seed, or a generator's state."""
-        return encode_rng(self.start(epoch)) if self._starts else self._shuffle
+    def to_state(self, pass_number: int) -> Any:
+        """Return what JSON needs to know to draw `pass_number`: None, a seed, or a generator's state."""
+        return encode_rng(self.start(pass_number)) if self._starts else self._shuffle
 
-    def load_state(self, state: Any, epoch: int, *, adopt_seed: bool) -> None:
-        """Take over a state that `to_state` gave for `epoch`; StateError if it is of another kind."""
+    def load_state(self, state: Any, pass_number: int, *, adopt_seed: bool) -> None:
+        """Take over a state that `to_state` gave for `pass_number`; StateError if it is of another kind."""
         if isinstance(state, dict) and self._starts:
             self._shuffle = decode_rng(state)
-            self._starts = {epoch: self._shuffle}
+            self._starts, self._seeds = {pass_number: self._shuffle}, {}
         elif isinstance(state, int) and isinstance(self._shuffle, int) and adopt_seed:
             self._shuffle = state
-        elif state != self.to_state(epoch):
-            raise StateError("shuffle", _brief(state), _brief(self.to_state(epoch)))
+        elif state != self.to_state(pass_number):
+            raise StateError("shuffle", _brief(state), _brief(self.to_state(pass_number)))
 
 
 def check_same_on_all_ranks(shuffle: Any) -> None:

@@ -1,0 +1,205 @@
+"""Encoded images that anything gives: lists, columns, arrays of bytes, members of archives."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import partial
+from typing import IO, Any
+
+import numpy as np
+import pyarrow as pa
+
+from raybatch.accessors.fingerprints import fingerprint_of
+from raybatch.accessors.images import StackedIfSized
+from raybatch.accessors.reading import ByteStore, Opener, ReadAhead, map_rows, sample_positions
+from raybatch.arrays import is_array_like, portable, sample_count
+from raybatch.errors import SampleReadError
+from raybatch.image import ImageReader, PixelLayout
+from raybatch.stages import stage
+from raybatch.stores.location import Location
+
+_BYTES = (
+    pa.types.is_binary,
+    pa.types.is_large_binary,
+    pa.types.is_binary_view,
+    pa.types.is_fixed_size_binary,
+)
+
+
+class EncodedItems:
+    """The encoded bytes that `items` gives, in `field` of what are dicts and structs: a byte store."""
+
+    def __init__(self, items: Any, field: str) -> None:
+        if not is_array_like(items):
+            raise TypeError(
+                f"items must have a length and take an int, as a {type(items)} does not; of a Hugging Face data set, give one "
+                "column, dataset['image']"
+            )
+        if isinstance(items, (pa.Array, pa.ChunkedArray)):
+            _check_arrow(items.type, field)
+        self._items = items
+        self._field = field
+        self._keys = pa.array(list(items)) if isinstance(items, Mapping) else None
+
+    def __len__(self) -> int:
+        return sample_count(self._items)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_items": portable(self._items)}
+
+    def open(self, position: int) -> IO[bytes]:
+        """Return the bytes at `position`, or the file that their path names; OSError if there is neither, TypeError if they are none."""
+        data, path = self._parts(position)
+        if data is not None:
+            return io.BytesIO(_as_buffer(data))
+        if path is None:
+            raise OSError("the image is null")
+        return Location(path).open()
+
+    def name_of(self, position: int) -> str:
+        """Return `items[position]`, and the path that is stored with it, if any."""
+        place = f"items[{position}]" if self._keys is None else f"items[{self._keys[position]!s}]"
+        # Why an image cannot be read must not be hidden by a path that cannot.
+        with suppress(Exception):
+            path = self._parts(position)[1]
+            return place if path is None else f"{place} ({Location(path)})"
+        return place
+
+    def signature(self, position: int) -> tuple[int, ...]:
+        """Return (): to tell whether an item has changed costs as much as to read it."""
+        return ()
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return what `fingerprint_of` says of the items."""
+        return {"items": fingerprint_of(self._items), "field": self._field}
+
+    def _parts(self, position: int) -> tuple[Any, str | None]:
+        """Return the bytes at `position` and the path that goes with them, None for what there is not."""
+        key = position if self._keys is None else self._keys[position].as_py()
+        item = self._items[key]
+        if isinstance(item, pa.StructScalar):
+            item = dict(item.items()) if item.is_valid else None
+        if not isinstance(item, Mapping):
+            return _value(item), None
+        if self._field not in item:
+            raise KeyError(
+                f"there is no {self._field!r} in the item, which has {sorted(item)}; give field="
+            )
+        path = _value(item.get("path"))
+        return _value(item[self._field]), os.fspath(path) if path else None
+
+
+class EncodedImageAccessor(StackedIfSized):
+    """Encoded images in anything that gives them by position, as an array: an int gives one, an index array the stack.
+
+    `items` has a length, and gives for an int the bytes of an image file, as bytes or an array of uint8, or a dict
+    or struct with them in `field`. That may be a list, an Arrow array of binary or of structs, views and chunks included,
+    a h5py data set, a zarr array, a mapping in the order of its keys, a column of a Hugging Face data set, or a byte
+    store, as `raybatch.TarShards` makes them:
+
+        dataset = dataset.cast_column("image", datasets.Image(decode=False))
+        images = EncodedImageAccessor(dataset["image"], size=(224, 224))
+
+    Where bytes are null and a field `path` is not, the file there is read, or the URL. `size`, `layout`, `io_threads`, `reading`, the
+    shapes and dtypes are those of `ImageFileAccessor`. Without a size, and without a `transform` whose images have one, an int gives a
+    Pillow image and an index array a list of them, as a `NonUniformImageFileAccessor` does.
+
+    Raises what `ImageFileAccessor` raises; a null is a `SampleReadError` too, as is what is no bytes, with a TypeError as its cause. When it is
+    made: TypeError for `items` that cannot be indexed, and for Arrow arrays of another type, ValueError for a `layout` without a size.
+    """
+
+    def __init__(
+        self,
+        items: Any,
+        size: tuple[int, int] | None = None,
+        *,
+        field: str = "bytes",
+        layout: PixelLayout | None = None,
+        io_threads: int = 1,
+        **reading: Any,
+    ) -> None:
+        store: ByteStore = items if _is_store(items) else EncodedItems(items, field)
+        openers = ReadAhead(store, io_threads).openers
+        super().__init__(ImageReader(size, **reading), store, openers, layout)
+
+
+class EncodedBytes:
+    """The bytes in a byte store, as an array: an int gives those of one sample, an index array a list of them.
+
+    They are for a `map_samples` that decodes them: sounds, arrays, whatever else lies beside images.
+    """
+
+    def __init__(self, store: ByteStore, io_threads: int = 1) -> None:
+        self._store = store
+        self._ahead = ReadAhead(store, io_threads)
+
+    def __len__(self) -> int:
+        return len(self._store)
+
+    def __getitem__(self, index: Any) -> bytes | list[bytes]:
+        positions = sample_positions(index, len(self))
+        if isinstance(positions, int):
+            return self._read(partial(self._store.open, positions), positions)
+        rows = positions.tolist()
+        with self._ahead.openers(rows) as openers:
+            return map_rows(self._read, openers, rows)
+
+    def name_of(self, position: int) -> str:
+        """Return where the bytes at `position` lie, for messages."""
+        return self._store.name_of(position)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return which bytes these are."""
+        return {"kind": type(self).__name__, "samples": len(self), **self._store.fingerprint()}
+
+    def _read(self, opener: Opener, position: int) -> bytes:
+        try:
+            with stage("read"), opener() as file:
+                return file.read()
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise SampleReadError(self.name_of(position), position, reason) from error
+
+
+def _is_store(items: Any) -> bool:
+    return all(hasattr(items, name) for name in ("open", "name_of", "signature", "fingerprint"))
+
+
+def _check_arrow(kind: pa.DataType, field: str) -> None:
+    own = kind.field(field).type if pa.types.is_struct(kind) and field in kind.names else kind
+    if not any(is_kind(own) for is_kind in _BYTES):
+        raise TypeError(
+            f"items are an Arrow array of {kind}, not of binary, large_binary, binary_view or a struct with such a field "
+            f"{field!r}"
+        )
+
+
+def _value(item: Any) -> Any:
+    """Return what is in a scalar of Arrow or NumPy, None for a null."""
+    if isinstance(item, pa.Scalar):
+        is_bytes = any(is_kind(item.type) for is_kind in _BYTES)
+        return item.as_buffer() if is_bytes and item.is_valid else item.as_py()
+    while isinstance(item, np.ndarray) and item.ndim == 0 and item.dtype == object:
+        item = item.item()
+    return item
+
+
+def _as_buffer(data: Any) -> Any:
+    """Return what `io.BytesIO` takes; TypeError if `data` are no bytes."""
+    if isinstance(data, (bytes, bytearray, memoryview, pa.Buffer)):
+        return data
+    if hasattr(data, "__array__") and not hasattr(data, "getbands"):
+        array = np.asarray(data)
+        if array.dtype == np.uint8 and array.ndim == 1:
+            return np.ascontiguousarray(array).data
+        if array.dtype.kind in "SV":
+            return array.tobytes()
+    advice = ""
+    if isinstance(data, (str, os.PathLike)):
+        advice = ": an ImageFileAccessor takes paths"
+    elif hasattr(data, "getbands"):
+        advice = ", but of decoded images: dataset.cast_column(name, datasets.Image(decode=False)) leaves them encoded"
+    raise TypeError(f"items must give bytes, and this is of {type(data)}{advice}")

@@ -1,0 +1,241 @@
+"""Data sets in shards, tar or zip files: each member of their samples as an array."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from raybatch.accessors.encoded import EncodedBytes, EncodedImageAccessor
+from raybatch.accessors.items import ItemAccessor
+from raybatch.accessors.texts import Texts
+from raybatch.checks import one_of
+from raybatch.notices import tell
+from raybatch.ragged import RaggedArray
+from raybatch.stores.braces import shard_paths
+from raybatch.stores.location import Locations
+from raybatch.stores.shard_index import Lister, index_of
+from raybatch.stores.shard_members import Members
+from raybatch.stores.tar_headers import tar_members
+from raybatch.stores.zip_directory import zip_members
+
+# Of those, WebDataset makes ints.
+_INTS = frozenset({"cls", "cls2", "class", "count", "index", "inx", "id"})
+_IMAGES = "jpg;jpeg;png;webp"
+_READ_AT_ONCE, _READ_AHEAD = 16, 10_000
+
+
+class TarShards:
+    """The samples in tar files as WebDataset writes them, in any order: each member of theirs as an array.
+
+    `shards` is a path, a pattern such as `train-{000..099}.tar` or `train-*.tar`, a folder, or several of these; or URLs, or
+    paths in `filesystem`, as for `ImageFileAccessor`. A sample are the members of a shard that are called alike up to the first dot
+    of their names; what follows the dot says which member it is.
+
+        shards = TarShards("train-{000..099}.tar")
+        images = shards.images("jpg;png", size=(224, 224))
+        source = ArrayDataSource({"image": images, "label": shards.column("cls")})
+
+    The headers of all members are read once, on several threads, and saved in the file `index`, by default beside the shards if these are
+    files of this machine; of shards on a server, that takes most of their bytes once. It is compared with the sizes and times of the shards whenever it is opened, and those that have changed are read again.
+    In an epoch, a member is read by itself: by its offset here, by a request for that range elsewhere.
+
+    `members` are those that each sample must have, such as `("jpg;png", "cls")`. With `missing="drop"`, samples that lack one are left out,
+    and how many is told; with "error" they are an error.
+
+    Raises StorageError for a shard that is no tar file, cut off, compressed, or has two members of one name; FileNotFoundError for a
+    pattern that no file matches, ValueError for samples that lack a member.
+    """
+
+    # What their names end in, and what lists the members of one.
+    _kind: ClassVar[tuple[str, Lister]] = (".tar", tar_members)
+
+    def __init__(
+        self,
+        shards: Any,
+        *,
+        members: Sequence[str] = (),
+        missing: str = "error",
+        index: str | os.PathLike[str] | None = None,
+        filesystem: Any = None,
+    ) -> None:
+        one_of("missing", missing, ("error", "drop"))
+        if isinstance(members, str) or (missing == "drop" and not members):
+            raise ValueError(
+                f'members must say what each sample must have, as in ("jpg;png", "cls"), and not be {members!r}'
+            )
+        suffix, members_of = self._kind
+        self._shards = Locations(shard_paths(shards, suffix, filesystem), filesystem=filesystem)
+        self._shards.check_can_open()
+        found = index_of(self._shards, members_of, index)
+        self._versions = [shard.version for shard in found]
+        self._table = pa.Table.from_batches([shard.members for shard in found])
+        self._sample_of = np.cumsum(pc.is_valid(self._table["key"]).to_numpy()) - 1
+        self._keys = self._table["key"].drop_null().combine_chunks()
+        lengths = [len(shard.members) - shard.members["key"].null_count for shard in found]
+        self._starts = np.cumsum([0, *lengths], dtype=np.int64)
+        if left_out := sum(shard.left_out for shard in found):
+            tell(
+                f"left out of {self!r}: {left_out} files that are links or sparse, or have no dot in their names"
+            )
+        self._kept: npt.NDArray[np.int64] | None = None  # the samples that are not left out, of all
+        self._require(members, missing)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self)} samples in {len(self._shards)} shards, {self._shards.name_of(0)!r}, ...)"
+
+    @property
+    def keys(self) -> pa.Array:
+        """The names of the samples, an Arrow array of strings `(len(self),)`."""
+        return self._keys
+
+    @property
+    def shard_lengths(self) -> npt.NDArray[np.int64]:
+        """The number of samples in each shard, int64 `(shards,)`: the blocks of a `BlockShuffleSampler`."""
+        return np.diff(self._starts)
+
+    @property
+    def extensions(self) -> dict[str, int]:
+        """The members that there are, and how many samples of the shards have each."""
+        counts = pc.value_counts(self._table["extension"])
+        return {count["values"]: count["counts"] for count in counts.to_pylist()}
+
+    def images(
+        self, extension: str = _IMAGES, size: tuple[int, int] | None = None, **reading: Any
+    ) -> EncodedImageAccessor:
+        """Return the images that are called `extension`, or the first of several, "jpg;png", that a sample has.
+
+        `size` and `reading` are the arguments of `EncodedImageAccessor`. ValueError for samples that have none.
+        """
+        return EncodedImageAccessor(self._members(extension), size, **reading)
+
+    def bytes(self, extension: str, io_threads: int = 1) -> EncodedBytes:
+        """Return the members that are called `extension` as they are: an int gives bytes, an index array a list of them."""
+        return EncodedBytes(self._members(extension), io_threads)
+
+    def column(self, extension: str, dtype: Any = None) -> Any:
+        """Return the numbers or texts in the members that are called `extension`, in memory, `(len(self),)`.
+
+        By default these are int64 for `cls`, `cls2`, `class`, `count`, `index`, `inx` and `id`, as WebDataset has them, and texts for
+        all else, which are a list of str in a batch. ValueError for samples that have none, or one that is no such number.
+        """
+        if dtype is None and extension not in _INTS:
+            return Texts(self._parsed(extension, lambda data: data.decode()))
+        kind = np.dtype(dtype or np.int64)
+        return np.array(
+            self._parsed(extension, lambda data: kind.type(data.decode().strip())), kind
+        )
+
+    def json(self, field: str | None = None, extension: str = "json") -> Any:
+        """Return `field` of the JSON in the members that are called `extension`, all of it if that is None, in memory.
+
+        Numbers are an array `(len(self),)`, lists of numbers a `RaggedArray`; texts are a list of str in a batch, and all else is what an
+        `ItemAccessor` makes of it. ValueError for samples that lack it, and for numbers and texts that are mixed.
+        """
+        values = self._parsed(extension, lambda data: _field(json.loads(data), field))
+        if any(isinstance(value, dict) for value in values):
+            return ItemAccessor(values)
+        try:
+            kind = pa.array(values).type
+        except pa.ArrowException as error:
+            raise ValueError(f"{field!r} is not of one kind in all samples: {error}") from error
+        if pa.types.is_string(kind):
+            return Texts(values)
+        if pa.types.is_list(kind):
+            inner = kind.value_type
+            while pa.types.is_list(inner):
+                inner = inner.value_type
+            return RaggedArray(values) if pa.types.is_primitive(inner) else ItemAccessor(values)
+        return np.array(values) if pa.types.is_primitive(kind) else ItemAccessor(values)
+
+    def _parsed(self, extension: str, parse: Callable[[Any], Any]) -> list[Any]:
+        """Return what `parse` makes of each of the members that are called `extension`."""
+        members = self._members(extension)
+        small = self._table["data"].take(pa.array(self._rows(extension))).to_pylist()
+        values = []
+        for position, data in enumerate(_completed(small, members.read)):
+            try:
+                values.append(parse(data))
+            except (ValueError, LookupError, TypeError) as error:
+                reason = f"{type(error).__name__}: {error}"
+                raise ValueError(f"cannot read {members.name_of(position)!r}: {reason}") from error
+        return values
+
+    def _members(self, extension: str) -> Members:
+        """Return where the members of all samples are that are called `extension`; ValueError if one has none."""
+        rows = self._rows(extension)
+        if len(lacking := np.flatnonzero(rows < 0)):
+            raise ValueError(
+                f"{len(lacking)} of {len(self)} samples have no member {extension!r}, the first is {self._keys[lacking[0]]!s}; "
+                f"there are {self.extensions}. {type(self).__name__}(..., members=({extension!r},), missing='drop') leaves "
+                "them out"
+            )
+        where = self._table.select(["offset", "length", "method"]).take(pa.array(rows))
+        offsets, lengths = where["offset"].to_numpy(), where["length"].to_numpy()
+        methods = pc.fill_null(where["method"], -1).to_numpy()
+        place = (offsets, lengths, methods)
+        return Members(self._shards, self._versions, self._starts, place, self._keys, extension)
+
+    def _rows(self, extension: str) -> npt.NDArray[np.int64]:
+        """Return the row in the table of the member of each sample that is called `extension`, -1 where there is none."""
+        found = np.full(self._sample_of.max(initial=-1) + 1, -1, np.int64)
+        for one in reversed(extension.split(";")):
+            rows = np.flatnonzero(pc.equal(self._table["extension"], one.lower()).to_numpy())
+            found[self._sample_of[rows]] = rows
+        return found if self._kept is None else found[self._kept]
+
+    def _require(self, members: Sequence[str], missing: str) -> None:
+        """Leave samples out that lack one of `members`, or raise ValueError."""
+        if missing == "error":
+            for extension in members:
+                self._members(extension)
+            return
+        has_all = np.all([self._rows(extension) >= 0 for extension in members], axis=0)
+        if has_all.all():
+            return
+        lacking = np.flatnonzero(~has_all)
+        tell(
+            f"left out of {self!r}: {len(lacking)} samples that lack one of the members {tuple(members)}; the first is "
+            f"{self._keys[lacking[0]]!s}"
+        )
+        self._kept = np.flatnonzero(has_all)
+        self._keys = self._keys.take(pa.array(self._kept))
+        self._starts = np.searchsorted(self._kept, self._starts)
+
+
+class ZipShards(TarShards):
+    """The samples in zip files, stored or deflated, as `TarShards` has those in tar files.
+
+    So a zip file of a folder is a data set too: `ZipShards("photos.zip").images("jpg")`, and the keys tell the classes. StorageError
+    for members that are encrypted, or compressed otherwise.
+    """
+
+    _kind = (".zip", zip_members)
+
+
+def _completed(contents: list[bytes | None], read: Callable[[int], bytes]) -> Iterator[bytes]:
+    """Iterate over `contents`; for None it is `read` of the position, several at a time."""
+    with ThreadPoolExecutor(_READ_AT_ONCE, "raybatch-column") as executor:
+        for start in range(0, len(contents), _READ_AHEAD):
+            run = contents[start : start + _READ_AHEAD]
+            absent = [start + number for number, data in enumerate(run) if data is None]
+            ahead = executor.map(read, absent)
+            for data in run:
+                yield next(ahead) if data is None else data
+
+
+def _field(value: Any, field: str | None) -> Any:
+    found = value if field is None else value[field]
+    if found is None:
+        raise ValueError("it is null")
+    return found

@@ -1,0 +1,28 @@
+"""Texts as a column of a data set."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+
+from raybatch.accessors.reading import sample_positions
+
+
+class Texts:
+    """Texts, of which an int gives one, a str, and an index array a list of them.
+
+    They lie in one Arrow array, so the longest does not set the room that each takes, and actors share it.
+    """
+
+    def __init__(self, texts: list[str]) -> None:
+        self.array = pa.array(texts, pa.large_string())
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def __getitem__(self, index: Any) -> Any:
+        positions = sample_positions(index, len(self))
+        if isinstance(positions, int):
+            return self.array[positions].as_py()
+        return self.array.take(pa.array(positions)).to_pylist()

@@ -1,0 +1,151 @@
+"""The global batches of every epoch, one after the other, and where each of them leads."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from itertools import islice
+
+import numpy as np
+
+from raybatch.loader.shuffles import PassShuffles
+from raybatch.order import Cursor, Position, Run
+from raybatch.sources import DataSource
+
+# A global batch, and where a consumer is that has received it.
+Step = tuple[Position, Run]
+
+
+class Walk:
+    """The way through the order of `source`, pass by pass, in global batches of `size`.
+
+    Each pass has a shuffle of its own, of `shuffles`. A pass is an epoch; with `batches_per_epoch` an epoch has so many batches,
+    over as many passes as that takes. If it takes `only_full` batches, short ones are left out.
+    """
+
+    def __init__(
+        self,
+        source: DataSource,
+        shuffles: PassShuffles,
+        size: int,
+        only_full: bool,
+        batches_per_epoch: int | None,
+    ) -> None:
+        self.shuffles = shuffles
+        self.size = size
+        self.batches_per_epoch = batches_per_epoch
+        self._source = source
+        self._only_full = only_full
+
+    def cursor(self, pass_number: int) -> Cursor:
+        """Return the start of a pass."""
+        return self._source.order(self.shuffles.rng(pass_number))
+
+    def samples(self, pass_number: int) -> int | float | None:
+        """Return the number of samples of a pass, `np.inf` if it has no end; None where it does not tell the batches."""
+        rng = self.shuffles.rng(pass_number)
+        samples = self._source.num_samples(shuffle=rng)
+        if samples == np.inf:
+            # Some members may be endless where others end the pass.
+            is_endless = self._source.num_batches(self.size, shuffle=rng) == np.inf
+            return samples if is_endless else None
+        return samples if isinstance(samples, int) and self.cursor(pass_number).is_even else None
+
+    def epochs(self, position: Position) -> Iterator[Iterator[Step]]:
+        """Iterate over what is left of the epoch at `position`, and over all epochs that follow; each iterates over its steps."""
+        if self.batches_per_epoch is None:
+            while True:
+                yield self.rest_of_pass(position)
+                position = Position.of_pass(position.pass_number + 1)
+        steps = self._steps(position)
+        left = max(0, self.batches_per_epoch - position.batches)
+        while True:
+            yield islice(steps, left)
+            left = self.batches_per_epoch
+
+    def rest_of_pass(self, position: Position) -> Iterator[Step]:
+        """Iterate over the steps from `position` to the end of its pass."""
+        cursor, most = self.cursor(position.pass_number), self.batches_per_epoch
+        for size, steps in position.received:
+            cursor.skip(size, steps)
+        while (run := cursor.step(self.size)) is not None:
+            counts = not self._only_full or len(run) == self.size
+            if most is not None and position.batches >= most:
+                position = Position(position.epoch + 1, 0, position.pass_number, position.received)
+            position = position.moved(self.size, 1, counts if most is not None else 1)
+            if counts:
+                yield position, run
+
+    def after(self, position: Position, count: int) -> Position:
+        """Return the position after `count` more batches, over as many epochs as that takes.
+
+        ValueError if there are fewer, since no pass has any.
+        """
+        there = self._further(position, count)
+        if self.batches_per_epoch is None:
+            return there
+        epochs, batches = divmod(position.batches + count, self.batches_per_epoch)
+        return Position(position.epoch + epochs, batches, there.pass_number, there.received)
+
+    def next_epoch(self, position: Position) -> Position:
+        """Return where the epoch begins that follows that of `position`."""
+        most = self.batches_per_epoch
+        if most is None:
+            return Position.of_pass(position.pass_number + 1)
+        there = self._further(position, max(0, most - position.batches))
+        return Position(position.epoch + 1, 0, there.pass_number, there.received)
+
+    def start_of(self, epoch: int) -> Position:
+        """Return where `epoch` begins, if nothing but batches of this size was received before."""
+        if self.batches_per_epoch is None:
+            return Position.of_pass(epoch)
+        return self.after(Position(), epoch * self.batches_per_epoch)
+
+    def _steps(self, position: Position) -> Iterator[Step]:
+        """Iterate over the steps from `position` on, of all passes, up to one that has none."""
+        while True:
+            is_empty = not position.received
+            for position, run in self.rest_of_pass(position):  # noqa: B020 - it goes on from there
+                is_empty = False
+                yield position, run
+            if is_empty:
+                return
+            position = self._next_pass(position)
+
+    def _next_pass(self, position: Position) -> Position:
+        number = position.pass_number + 1
+        if self.batches_per_epoch is None:
+            return Position.of_pass(number)
+        return Position(position.epoch, position.batches, number)
+
+    def _further(self, position: Position, count: int) -> Position:
+        """Return a position in the pass that holds the next batch after `count` more; its epoch is that of plain passes."""
+        if count == 0:
+            return position
+        samples = self.samples(self.shuffles.first)
+        if samples is None:
+            return self._walked(position, count)
+        left = self._num_batches(samples - position.samples)
+        if count < left:
+            return position.moved(self.size, count, count)
+        a_pass = self._num_batches(samples)
+        if a_pass == 0:
+            raise ValueError(f"there are not {count} more batches: no epoch has any")
+        passes, rest = divmod(count - int(left), int(a_pass))
+        return Position.of_pass(position.pass_number + 1 + passes).moved(self.size, rest, rest)
+
+    def _num_batches(self, samples: int | float) -> int | float:
+        if samples == np.inf:
+            return samples
+        full, rest = divmod(max(0, int(samples)), self.size)
+        return full + (rest > 0 and not self._only_full)
+
+    def _walked(self, position: Position, count: int) -> Position:
+        """As `_further`, step by step, where a pass does not tell how many batches it has."""
+        last = deque(enumerate(islice(self._steps(position), count), 1), maxlen=1)
+        taken, (position, _) = last.pop() if last else (0, (position, None))
+        if taken < count:
+            raise ValueError(f"there are not {count} more batches, only {taken}")
+        if next(self.rest_of_pass(position), None) is None:
+            return self._next_pass(position)
+        return position

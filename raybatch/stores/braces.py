@@ -1,0 +1,61 @@
+"""Shards by the notation of a shell, `train-{000..099}.tar`."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from raybatch.stores.location import Location
+from raybatch.stores.paths import as_path_array, path_names
+from raybatch.stores.patterns import image_glob
+
+_BRACES = re.compile(r"\{([^{}]*)\}")
+_RANGE = re.compile(r"(\d+)\.\.(\d+)")
+_MAGIC = re.compile(r"[*?\[]")
+
+
+def shard_paths(given: Any, suffix: str, filesystem: Any = None) -> list[str]:
+    """Return the paths of shards: `given` is a path, a pattern, a folder with files `*suffix`, or several of these.
+
+    FileNotFoundError if a pattern or a folder has no files, ValueError if nothing is given.
+    """
+    is_one = isinstance(given, (str, os.PathLike))
+    several = [os.fspath(given)] if is_one else path_names(as_path_array(given))
+    found: list[str] = []
+    for path in several:
+        if filesystem is None and os.path.isfile(path):
+            found.append(path)  # whatever its name looks like
+            continue
+        for one in expanded(path):
+            if filesystem is None and os.path.isdir(one):
+                one = os.path.join(one, f"*{suffix}")
+            if _MAGIC.search(Location(one, filesystem).split_query()[0]):
+                found += path_names(image_glob(one, filesystem=filesystem))
+            else:
+                found.append(one)
+    if not found:
+        raise ValueError("shards must name at least one file; it is empty")
+    return found
+
+
+def expanded(pattern: str) -> Iterator[str]:
+    """Iterate over what a shell makes of the first `{a,b}` or `{000..099}` in `pattern`, and of the others in each."""
+    match = _BRACES.search(pattern)
+    if match is None:
+        yield pattern
+        return
+    for part in _parts(match[1]):
+        yield from expanded(pattern[: match.start()] + part + pattern[match.end() :])
+
+
+def _parts(inside: str) -> list[str]:
+    between = _RANGE.fullmatch(inside)
+    if between is None:
+        return inside.split(",")
+    first, last = between.groups()
+    if int(last) < int(first):
+        raise ValueError(f"{{{inside}}} names no shards: its first number is above its last")
+    width = len(first) if first.startswith("0") else 1
+    return [f"{number:0{width}}" for number in range(int(first), int(last) + 1)]

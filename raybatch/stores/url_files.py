@@ -1,0 +1,226 @@
+"""The files that paths and URLs name, or those of a file system: which store opens them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from functools import lru_cache
+from types import ModuleType
+from typing import IO, Any, TypeAlias, TypeVar
+from urllib.parse import quote, unquote, urlsplit
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.fs
+
+from raybatch.errors import StorageError
+from raybatch.retries import Retries
+from raybatch.stores.local_files import FileVersion, LocalFiles
+from raybatch.stores.remote import RemoteFiles
+from raybatch.stores.secrets import (
+    call_without_secrets,
+)
+
+T = TypeVar("T")
+
+# Those that Arrow opens; all others are for fsspec.
+_ARROW_SCHEMES = ("s3", "gs", "gcs", "hdfs", "viewfs")
+
+# Of one store, in one process.
+_MOST_OPEN = 256
+
+Store: TypeAlias = "UrlFiles | RemoteFiles"
+
+
+def open_store(filesystem: Any = None) -> Store:
+    """Return what opens the paths of `filesystem`: of pyarrow or fsspec, or None for local paths and URLs.
+
+    TypeError for anything else.
+    """
+    if filesystem is None or isinstance(filesystem, pa.fs.LocalFileSystem):
+        return UrlFiles()
+    if isinstance(filesystem, pa.fs.FileSystem):
+        return ArrowFiles(filesystem)
+    if hasattr(filesystem, "cat_file"):
+        files: RemoteFiles = _fsspec_files().FsspecFiles(filesystem)
+        return files
+    raise TypeError(
+        f"filesystem must be one of pyarrow.fs or fsspec, or None, not a {type(filesystem)}"
+    )
+
+
+class ArrowFiles(RemoteFiles):
+    """The files of a `pyarrow.fs.FileSystem`."""
+
+    def __init__(self, filesystem: Any, retries: Retries | None = None) -> None:
+        super().__init__(filesystem, retries)
+        # To open a file is a request, which asks for its size.
+        self._opened = lru_cache(_MOST_OPEN)(filesystem.open_input_file)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ArrowFiles, (self.filesystem, self._retries)
+
+    def _version(self, path: str) -> FileVersion:
+        info = self.filesystem.get_file_info(path)
+        if info.type != pa.fs.FileType.File:
+            raise FileNotFoundError(f"no such file: {path!r}")
+        return FileVersion(info.size, str(info.mtime_ns))
+
+    def _read(self, path: str, start: int = 0, end: int | None = None) -> bytes:
+        if end is not None:
+            part: bytes = self._opened(path).read_at(end - start, start)
+            return part
+        try:
+            with self.filesystem.open_input_stream(path) as stream:
+                data: bytes = stream.read()
+        except FileNotFoundError:
+            bucket = path.strip("/").partition("/")[0]
+            if not self._is_there(bucket):
+                raise StorageError(f"there is no {bucket!r} in this store") from None
+            raise
+        return data
+
+    def _is_there(self, bucket: str) -> bool:
+        try:
+            found = self.filesystem.get_file_info(bucket).type
+        except OSError:
+            return True  # one may be allowed to read objects, and not to ask for buckets
+        return bool(found != pa.fs.FileType.NotFound)
+
+    def _names(self, root: str, depth: int | None) -> list[str]:
+        selector = pa.fs.FileSelector(root.rstrip("/"), recursive=depth != 1)
+        start = len(selector.base_dir) + 1 if selector.base_dir else 0
+        infos = self.filesystem.get_file_info(selector)
+        return [info.path[start:] for info in infos if info.type == pa.fs.FileType.File]
+
+    def _folders(self, root: str) -> list[str]:
+        infos = self.filesystem.get_file_info(pa.fs.FileSelector(root.rstrip("/")))
+        return [info.base_name for info in infos if info.type == pa.fs.FileType.Directory]
+
+
+class UrlFiles:
+    """Files that each say where they are: URLs, and local paths.
+
+    A URL is percent-encoded, so the name `50%.jpg` is `50%25.jpg` in it. A store is connected to when its first
+    file is opened, in each process anew.
+    """
+
+    def __init__(self, retries: Retries | None = None) -> None:
+        self._retries = retries or Retries()
+        self._local = LocalFiles(self._retries)
+        self._arrow: dict[str, tuple[ArrowFiles, str]] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_arrow": {}}
+
+    def open(self, path: str) -> IO[bytes]:
+        """Return the file, open or in memory; OSError if it cannot be read, remote ones after some retries."""
+        store, own_path = self._store_of(path)
+        return store.open(own_path)
+
+    def signature(self, path: str) -> tuple[int, ...]:
+        """Return what `LocalFiles.signature` does for a file of this machine, () for any other."""
+        if is_url(path) and not path.startswith("file://"):
+            return ()  # to connect would cost more than what is signed
+        store, own_path = self._store_of(path)
+        return store.signature(own_path)
+
+    def version(self, path: str) -> FileVersion:
+        """Return which version of the file there is."""
+        store, own_path = self._store_of(path)
+        return store.version(own_path)
+
+    def read_range(self, path: str, version: FileVersion, offset: int, length: int) -> bytes:
+        """Return a part of the file, as `LocalFiles.read_range`."""
+        store, own_path = self._store_of(path)
+        return store.read_range(own_path, version, offset, length)
+
+    def _store_of(self, path: str) -> tuple[LocalFiles | RemoteFiles, str]:
+        if not is_url(path):
+            return self._local, path
+        scheme, _, rest = path.partition("://")
+        if scheme == "file":
+            return self._local, unquote(rest.removeprefix("localhost"))
+        if scheme in _ARROW_SCHEMES:
+            return call_without_secrets(lambda: self.locate(path), path)
+        files_of_url = _fsspec_files().files_of_url
+        found: tuple[RemoteFiles, str] = call_without_secrets(
+            lambda: files_of_url(path, self._retries), path
+        )
+        return found
+
+    def below(
+        self, root: str, depth: int | None = None, *, hidden: bool = False
+    ) -> Iterator[list[str]]:
+        """Iterate over runs of the names of all files below `root`, as `LocalFiles.below` does; not quoted."""
+        store, own_root = self._store_of(root)
+        return store.below(own_root, depth, hidden=hidden)
+
+    def folders(self, root: str) -> list[str]:
+        """Return the names of the folders in `root`, as `LocalFiles.folders` does; not quoted."""
+        store, own_root = self._store_of(root)
+        return store.folders(own_root)
+
+    def join(self, root: str, names: list[str]) -> list[str]:
+        """Return the paths or URLs of `names` below `root`."""
+        if not is_url(root):
+            return self._local.join(root, names)
+        head, suffix = split_url(root)
+        prefix = head if head.endswith("://") else head.rstrip("/") + "/"
+        if is_quoted(root):
+            names = [quote(name) for name in names]
+        return [prefix + name + suffix for name in names]
+
+    def locate(self, url: str) -> tuple[ArrowFiles, str]:
+        """Return the Arrow file system that `url` is about, and the path in it."""
+        # In a store `#` is a letter as any other.
+        parts = urlsplit(url, allow_fragments=False)
+        root = f"{parts.scheme}://{parts.netloc}/" + (f"?{parts.query}" if parts.query else "")
+        found = self._arrow.get(root)
+        if found is None:
+            filesystem, folder = pa.fs.FileSystem.from_uri(root)
+            found = self._arrow[root] = ArrowFiles(filesystem, self._retries), folder.rstrip("/")
+        store, folder = found
+        return store, folder + unquote(parts.path)
+
+
+def is_url(path: str) -> bool:
+    """Return whether `path` is a URL, `::` between several of fsspec's included."""
+    scheme, mark, _ = path.partition("://")
+    return bool(mark) and scheme[:1].isalpha() and all(c.isalnum() or c in "+-.:_" for c in scheme)
+
+
+def split_url(url: str) -> tuple[str, str]:
+    """Return the path in `url`, and what follows that: a query, or the URL of the archive that it is in, with the mark."""
+    scheme, mark, rest = url.partition("://")
+    ends = (
+        [rest.find("?")]
+        if scheme in (*_ARROW_SCHEMES, "file")
+        else [rest.find("?"), rest.find("::")]
+    )
+    end = min((at for at in ends if at >= 0), default=len(rest))
+    return scheme + mark + rest[:end], rest[end:]
+
+
+def is_quoted(path: str) -> bool:
+    """Return whether `path` is a URL that is percent-decoded here; fsspec takes its own as they are."""
+    return path.partition("://")[0] in (*_ARROW_SCHEMES, "file") and is_url(path)
+
+
+def check_urls(paths: pa.Array) -> None:
+    """Raise ImportError or ValueError if one of `paths` is a URL that nothing here can open."""
+    urls = paths.filter(pc.match_substring(paths, "://"))
+    for scheme in pc.unique(pc.replace_substring_regex(urls, "(?s)://.*", "")).to_pylist():
+        name = os.fsdecode(scheme)
+        if name not in (*_ARROW_SCHEMES, "file") and is_url(f"{name}://"):
+            _fsspec_files().check_scheme(name)
+
+
+def _fsspec_files() -> ModuleType:
+    try:
+        from raybatch.stores import fsspec_files
+    except ImportError as error:
+        raise ImportError(
+            "URLs of this kind are read by fsspec: pip install 'raybatch[remote]'"
+        ) from error
+    return fsspec_files

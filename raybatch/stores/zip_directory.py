@@ -1,0 +1,62 @@
+"""What lies where in a zip file, by its directory, and the bytes of a member."""
+
+from __future__ import annotations
+
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from typing import IO
+
+from raybatch.errors import StorageError
+from raybatch.stores.tar_headers import Member
+
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_ENCRYPTED = 0x1
+# What is before the bytes of a member: a mark, flags, checksum, and the lengths of the name and of a field that follow.
+_HEADER = struct.Struct("<4s2xH6xI8xHH")
+_MARK = b"PK\3\4"
+_SIZES_FOLLOW = 0x8
+# A name and a field are seldom longer.
+_GUESS = 512
+
+
+def zip_members(file: IO[bytes]) -> Iterator[Member | str]:
+    """Iterate over the members of an open zip file, without its folders.
+
+    StorageError if it is no zip file, or a member is encrypted or compressed otherwise than by deflation.
+    """
+    try:
+        entries = zipfile.ZipFile(file).infolist()
+    except (zipfile.BadZipFile, NotImplementedError) as error:
+        raise StorageError(f"it is no zip file, or is cut off: {error}") from error
+    for entry in entries:
+        if entry.is_dir():
+            continue
+        if entry.flag_bits & _ENCRYPTED or entry.compress_type not in _METHODS:
+            how = "encrypted" if entry.flag_bits & _ENCRYPTED else "neither stored nor deflated"
+            raise StorageError(f"its member {entry.filename!r} is {how}: write the zip file again")
+        yield Member(entry.filename, entry.header_offset, entry.compress_size, entry.compress_type)
+
+
+def zip_bytes(read: Callable[[int, int], bytes], offset: int, length: int, method: int) -> bytes:
+    """Return the bytes of the member whose header is at `offset`, and takes `length` bytes in its compressed form.
+
+    `read(offset, length)` gives a part of the zip file. OSError if the member is damaged.
+    """
+    data = read(offset, _HEADER.size + _GUESS + length)
+    if not data.startswith(_MARK) or len(data) < _HEADER.size:
+        raise OSError("the zip file is damaged: no header is where its directory says")
+    _, flags, checksum, *lengths = _HEADER.unpack_from(data)
+    start = _HEADER.size + sum(lengths)
+    stored = data[start : start + length]
+    if len(stored) < length:
+        stored += read(offset + len(data), start + length - len(data))
+    try:
+        found = zlib.decompress(stored, -15) if method == zipfile.ZIP_DEFLATED else stored
+    except zlib.error as error:
+        raise OSError(f"the member of the zip file is damaged: {error}") from error
+    # Where sizes follow the bytes, so does the checksum, and here is none.
+    if not flags & _SIZES_FOLLOW and zlib.crc32(found) != checksum:
+        raise OSError("the member of the zip file is damaged: its checksum is another")
+    return found
