@@ -14,7 +14,9 @@ import pytest
 from PIL import Image
 
 import raybatch as rb
+from raybatch import warned
 from raybatch.warned import about, filtered_as_by, filters_here
+from tests.drivers import wait_for
 
 PILLOWS = "Palette images with Transparency"
 
@@ -71,6 +73,8 @@ def test_the_file_is_named(paths: list[str]) -> None:
 def test_the_program_has_its_own_way_to_show_them_back(
     paths: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Threads of the test before this one may still read ahead.
+    wait_for(lambda: warned._readers == 0, "the end of what is read", 30)
     seen = []
 
     def show(message: Any, *where: Any, **more: Any) -> None:

@@ -321,6 +321,8 @@ def test_a_block_shuffle_reads_a_few_shards_at_a_time(photos: list[str], tmp_pat
     assert np.count_nonzero(np.diff(order // PER_SHARD)) == 2
 
 
+# Where a test before this one has loaded JAX, that warns of every fork.
+@pytest.mark.filterwarnings("ignore:.*fork:RuntimeWarning")
 def test_shards_are_read_in_other_processes_and_with_few_descriptors(
     photos: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
