@@ -246,8 +246,8 @@ NO_HANDLER = """
 import signal
 
 pool = rb.RayActorPool(2)
-say(up=1)
 try:
+    say(up=1)
     input()
 finally:
     pool.close()
