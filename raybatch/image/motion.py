@@ -20,18 +20,20 @@ class Motion(NamedTuple):
     """What became of an image: a point p of it is at `matrix` · (p, 1), a (3, 3) array, in a result of `size`.
 
     `visible` is the part of the result in which the image is, or a box around that part; the rest is filled. `shown` is a box around
-    the part of the image that was there still when it was turned or sheared for the last time.
+    the part of the image that was there still when it was turned or sheared for the last time. `cuts` has the matrix and the size
+    at the beginning, and after each step that may have cut something off.
     """
 
     matrix: npt.NDArray[np.float64]
     size: Size
     visible: Box
     shown: Box
+    cuts: tuple[tuple[npt.NDArray[np.float64], Size], ...] = ()
 
     @classmethod
     def of(cls, size: Size, steps: Iterable[Step] = ()) -> Motion:
         """Return what `steps` do to an image of `size`, one after the other."""
-        motion = cls(np.eye(3), size, (0, 0, *size), (0, 0, *size))
+        motion = cls(np.eye(3), size, (0, 0, *size), (0, 0, *size), ((np.eye(3), size),))
         for step in steps:
             motion = motion.then(step)
         return motion
@@ -42,11 +44,21 @@ class Motion(NamedTuple):
         if isinstance(step, Warp):
             shown = _common(shown, _hull(_inverse(self.matrix), self.visible))
         visible = _common(_hull(matrix, self.visible), (0, 0, *size))
-        return Motion(matrix @ self.matrix, size, visible, shown)
+        matrix = matrix @ self.matrix
+        cuts = self.cuts if isinstance(step, Mirror) else (*self.cuts, (matrix, size))
+        return Motion(matrix, size, visible, shown, cuts)
 
     def points(self, points: npt.NDArray[Any]) -> Points:
         """Return where `points` (..., 2) of the image are in the result, or would be if it were larger."""
         return _moved(self.matrix, points)
+
+    def shows(self, points: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+        """Return for each of `points` (..., 2) whether it is in the result, and has been in all that came before."""
+        found = np.all(
+            [_lies_in(size, _moved(matrix, points)) for matrix, size in self.cuts], axis=0
+        )
+        # The right and the lower edge belong to no pixel.
+        return np.asarray(found & (self.points(points) < self.size).all(axis=-1))
 
     def hulls(self, boxes: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         """Return the smallest boxes around what became of `boxes` (k, 4): left, top, right and bottom; see `points`."""
@@ -69,6 +81,10 @@ def size_after(step: Step, size: Size) -> Size:
         left, top, right, bottom = step.rectangle
         return right - left, bottom - top
     return step.size
+
+
+def _lies_in(size: Size, points: Points) -> npt.NDArray[np.bool_]:
+    return np.asarray(((points >= 0) & (points <= size)).all(axis=-1))
 
 
 def _hulls(matrix: npt.NDArray[np.float64], boxes: npt.NDArray[Any]) -> npt.NDArray[np.float64]:

@@ -103,8 +103,7 @@ def moved_keypoints(
     """
     places = keypoints[..., :2] * before if relative else keypoints[..., :2]
     moved = motion.points(places)
-    left, top, right, bottom = motion.visible
-    is_seen = ((moved >= (left, top)) & (moved < (right, bottom))).all(axis=-1)
+    is_seen = motion.shows(places)
     if keypoints.shape[-1] == 3:
         is_seen &= keypoints[..., 2] > 0
     result = keypoints.copy()
