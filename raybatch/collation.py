@@ -32,7 +32,8 @@ class Pad:
     `longest` is that of the batch, or the next multiple of `multiple_of`. With `lengths` the field becomes a `Padded` of these values
     and the lengths, int64 `(n,)`; without, it is the array alone. With `axes=2` the first two axes may differ, as in images
     `(height, width, channels)`. Then both are padded, each to a multiple of `multiple_of`, and the lengths are `(n, 2)`.
-    `dtype` is that of the array; without, it is that of the samples.
+    `dtype` is that of the array; without, it is that of the samples. `inner_shape` is what follows the padded axes; it matters for
+    lists, since a batch of empty lists alone does not tell it: it becomes `(n, 0)`, and with `inner_shape=(4,)` `(n, 0, 4)`.
     """
 
     value: complex = 0
@@ -40,6 +41,7 @@ class Pad:
     lengths: bool = True
     axes: int = 1
     dtype: npt.DTypeLike | None = None
+    inner_shape: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.value, (int, float, complex, np.generic)):
@@ -130,10 +132,15 @@ class _Field(NamedTuple):
             way = f"{{{key!r}: {way}}}"
         return f"collate={way}"
 
-    def unequal(self, problem: str) -> ReturnError:
+    def unequal(self, problem: str, *, is_numbers: bool = True) -> ReturnError:
+        as_list = f"{self.given(repr('list'))} leaves them in a list"
+        if not is_numbers:
+            return self.error(
+                f"{problem}. Give them one length, or say how they are batched: {as_list}"
+            )
         return self.error(
-            f"{problem}. Give them one shape, or say how they are batched: {self.given(repr('list'))} leaves them in a list, "
-            f"{self.given('rb.Pad()')} pads them to the longest, and {self.given('rb.Ragged()')} makes a RaggedArray"
+            f"{problem}. Give them one shape, or say how they are batched: {as_list}, {self.given('rb.Pad()')} pads them to the "
+            f"longest, and {self.given('rb.Ragged()')} makes a RaggedArray"
         )
 
     def fitting(self, samples: list[Any], **wanted: Any) -> FittingRows:
@@ -166,6 +173,13 @@ def _parts(sample: Any) -> dict[Any, Any]:
     return dict(enumerate(sample)) if isinstance(sample, list) else {}
 
 
+def _is_numbers(value: Any) -> bool:
+    """Return whether all in the lists of `value` are numbers or arrays, which can be padded."""
+    if isinstance(value, list):
+        return all(map(_is_numbers, value))
+    return _kind(value) in (np.ndarray, "tensor")
+
+
 def _by_member(samples: list[Any], settings: Mapping[Any, Setting], field: _Field) -> Any:
     """Return a batch with the structure of the samples, each member collated by itself."""
     first = samples[0]
@@ -173,7 +187,9 @@ def _by_member(samples: list[Any], settings: Mapping[Any, Setting], field: _Fiel
     for row, (sample, part) in enumerate(zip(samples, parts, strict=True)):
         if type(sample) is not type(first) or part.keys() != parts[0].keys():
             there = f"{field.name_of(row)} is {_described(sample)}, and {field.name_of(0)} {_described(first)}"
-            raise field.unequal(there) if isinstance(first, list) else field.error(there)
+            if not isinstance(first, list):
+                raise field.error(there)
+            raise field.unequal(there, is_numbers=_is_numbers([first, sample]))
     unknown = [key for key in settings if key not in parts[0]]
     if unknown:
         known = ", ".join(map(repr, parts[0])) or "none"
@@ -225,7 +241,9 @@ def _kind(sample: Any) -> Any:
 
 
 def _padded(samples: list[Any], pad: Pad, field: _Field) -> Any:
-    rows, dtype, inner_shape = field.fitting(samples, axes=pad.axes, dtype=pad.dtype)
+    rows, dtype, inner_shape = field.fitting(
+        samples, axes=pad.axes, dtype=pad.dtype, inner_shape=pad.inner_shape
+    )
     lengths = np.array([row.shape[: pad.axes] for row in rows], np.int64).reshape(-1, pad.axes)
     longest = lengths.max(axis=0, initial=0)
     if pad.multiple_of is not None:

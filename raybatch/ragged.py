@@ -207,7 +207,8 @@ def _common_dtype(
     kinds: dict[str, int] = {}
     for number, array in arrays.items():
         kinds.setdefault(array.dtype.kind, number)
-    if len(kinds) > 1:
+    # Lists of numbers, as JSON has them, are integers where it so happens.
+    if len(kinds) > 1 and not kinds.keys() <= {"i", "u", "f"}:
         one, other, *_ = kinds.values()
         raise TypeError(
             f"{name_of(other)} holds {arrays[other].dtype}, and {name_of(one)} {arrays[one].dtype}: give dtype=, or rows of "

@@ -22,7 +22,9 @@ def is_container(value: Any) -> bool:
 # It is asked of every sample of a list, and a look for a base class takes ten times as long.
 @functools.lru_cache
 def _has_members(kind: type) -> bool:
-    return issubclass(kind, (tuple, Mapping)) or dataclasses.is_dataclass(kind)
+    # An array may be a dataclass too, as zarr's are.
+    is_record = dataclasses.is_dataclass(kind) and not hasattr(kind, "shape")
+    return issubclass(kind, (tuple, Mapping)) or is_record
 
 
 def is_plain_tuple(value: Any) -> bool:

@@ -90,6 +90,8 @@ class Decoding:
         if self.is_mask:
             image = classes(image)
         if self.mode is not None and image.mode != self.mode and is_deep(image.mode):
+            if self.is_mask and not is_deep(self.mode):
+                _check_classes(image, self.mode)
             tell_loss(image, self.mode)
         if self.background is not None:
             image = on_background(image, self.background)
@@ -265,6 +267,16 @@ def classes(image: Image.Image) -> Image.Image:
             f"mask=True takes images of one channel, which has the class of each pixel, not colours (mode {image.mode})"
         )
     return image
+
+
+def _check_classes(mask: Image.Image, mode: str) -> None:
+    """Raise ValueError if `mask` has classes that `mode` cuts off: they would become the last one, which many leave out."""
+    low, high = np.asarray(mask).min(), np.asarray(mask).max()
+    if low < 0 or high > 255:
+        own = "I;16" if mask.mode.startswith("I;16") else mask.mode
+        raise ValueError(
+            f"the mask has classes from {low} to {high}, and mode={mode!r} holds 0 to 255: give the accessor mode={own!r}"
+        )
 
 
 def converted(image: Image.Image, mode: str) -> Image.Image:

@@ -53,12 +53,12 @@ class Motion(NamedTuple):
         return _moved(self.matrix, points)
 
     def shows(self, points: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-        """Return for each of `points` (..., 2) whether it is in the result, and has been in all that came before."""
-        found = np.all(
-            [_lies_in(size, _moved(matrix, points)) for matrix, size in self.cuts], axis=0
-        )
-        # The right and the lower edge belong to no pixel.
-        return np.asarray(found & (self.points(points) < self.size).all(axis=-1))
+        """Return for each of `points` (..., 2) whether it is in the result, and has been in all that came before.
+
+        Points on the edge are, so that a flip loses none.
+        """
+        found = [_lies_in(size, _moved(matrix, points)) for matrix, size in self.cuts]
+        return np.asarray(np.all(found, axis=0))
 
     def hulls(self, boxes: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         """Return the smallest boxes around what became of `boxes` (k, 4): left, top, right and bottom; see `points`."""

@@ -17,7 +17,7 @@ from raybatch.checks import height_and_width, one_of
 from raybatch.errors import TransformError
 from raybatch.foreign_randomness import ForeignRandomness
 from raybatch.image.augment.mask_transform import for_masks
-from raybatch.image.augment.masks import IGNORED
+from raybatch.image.augment.masks import IGNORED, check_fill
 from raybatch.image.augment.resize import FITS
 from raybatch.image.augment.transform import (
     Change,
@@ -124,6 +124,8 @@ class ImageReader:
             raise ValueError(
                 f"the mode of a mask must have one channel, such as L, not {self.mode!r}"
             )
+        if self.mask:
+            check_fill(self.mask_fill, self.mode or "L")
         if self.background is not None:
             object.__setattr__(self, "background", _check_colour(self.background))
         object.__setattr__(self, "formats", _check_formats(self.formats))

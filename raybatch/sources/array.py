@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from raybatch.accessors import ItemAccessor
 from raybatch.accessors.images import ImageArrays
@@ -27,6 +28,7 @@ from raybatch.order import (
     as_shuffle_rng,
     order_of,
 )
+from raybatch.ragged import RaggedArray
 from raybatch.sources.batch import Batch, batch_row, extended
 from raybatch.sources.ledger import BadSample, excluded
 from raybatch.sources.returned import returned_rows
@@ -313,14 +315,34 @@ def _settings(collate: Setting | None, fields: Mapping[Any, Any]) -> dict[Any, S
 
 def _array_like(key: Any, array: Any, setting: Setting | None) -> Any:
     """Return `array`, or an accessor of its items if it takes nothing else; TypeError if it is no array-like."""
-    if isinstance(array, (list, tuple)) or not is_array_like(array):
+    if isinstance(array, (pa.Array, pa.ChunkedArray)):
+        return _of_arrow(key, array)
+    if isinstance(array, Mapping):
+        raise TypeError(
+            f"{_name(key)} is one {type(array).__name__}, and must be an array or array-like with all samples of a field. For a list of "
+            "samples give ArrayDataSource(rb.ItemAccessor(samples))"
+        )
+    if isinstance(array, (list, tuple, str, range)) or not is_array_like(array):
         raise TypeError(
             f"{_name(key)} must be an array or array-like that takes index arrays, not a {type(array)}; a list of numbers becomes "
-            "one with np.array(...), and of a Hugging Face data set give the columns, data_set[name]"
+            "one with np.array(...), a list of lists of unequal lengths with rb.RaggedArray(...), any other list with "
+            "rb.ItemAccessor(...); and of a Hugging Face data set give the columns, data_set[name]"
         )
     if isinstance(array, ItemAccessor) or takes_only_ints(array):
         return _array_of_items(key, array, setting)
     return array
+
+
+def _of_arrow(key: Any, column: Any) -> Any:
+    """Return an Arrow array or column as an array: lists as a RaggedArray; ValueError for nulls, which NumPy has not."""
+    if column.null_count:
+        raise ValueError(
+            f"{_name(key)} has {column.null_count} nulls, and must have a value for each sample"
+        )
+    if pa.types.is_nested(column.type):
+        return RaggedArray(column)
+    chunks = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    return chunks.to_numpy(zero_copy_only=False)
 
 
 def _array_of_items(key: Any, items: Any, setting: Setting | None) -> ItemAccessor:

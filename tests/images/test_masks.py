@@ -12,6 +12,7 @@ from PIL import Image
 
 import raybatch as rb
 from raybatch import notices
+from raybatch.errors import SampleReadError
 from raybatch.image import augment
 
 CHANGE = augment.Compose(
@@ -210,3 +211,40 @@ def test_no_luminance_is_told_where_it_is_the_number(
     rb.NonUniformImageFileAccessor(voc.masks)[np.arange(12)]
     rb.NonUniformImageFileAccessor(voc.masks, mask=True)[np.arange(12)]
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("fill", "options", "error"),
+    [
+        (-1, {}, ValueError),
+        (256, {}, ValueError),
+        (65_536, {"mode": "I;16"}, ValueError),
+        (1.5, {}, TypeError),
+        ("x", {}, TypeError),
+    ],
+)
+def test_a_fill_that_is_no_class_is_refused_where_it_is_given(
+    fill: Any, options: Any, error: type[Exception]
+) -> None:
+    with pytest.raises(error, match=f"mask_fill.*{fill}"):
+        rb.ImageFileAccessor(["a.png"], (8, 8), mask=True, mask_fill=fill, **options)
+    if not options:
+        with pytest.raises(error, match=f"mask_fill.*{fill}"):
+            augment.CenterCrop((9, 9))(
+                np.zeros((8, 8, 3), np.uint8),
+                mask=Image.new("L", (8, 8)),
+                mask_fill=fill,
+                rng=np.random.default_rng(0),
+            )
+
+
+def test_classes_above_255_ask_for_a_mode_that_holds_them(tmp_path: Path) -> None:
+    path = tmp_path / "deep.png"
+    Image.fromarray(np.array([[7, 300]], np.uint16)).save(path)
+    with pytest.raises(
+        SampleReadError, match=r"classes from 7 to 300, .* give the accessor mode='I;16'"
+    ):
+        rb.ImageFileAccessor([path], mask=True)[0]
+    assert rb.ImageFileAccessor([path], mask=True, mode="I;16")[0].tolist() == [[7, 300]]
+    Image.fromarray(np.array([[7, 200]], np.uint16)).save(path)
+    assert rb.ImageFileAccessor([path], mask=True)[0].tolist() == [[7, 200]]

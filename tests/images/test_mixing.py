@@ -122,11 +122,22 @@ def test_batches_keep_their_form(mixing: Any) -> None:
         ((images(8, 8), LABELS / 2), ValueError, r"float64 of shape \(5,\)"),
         ((images(8, 8), np.eye(4)), ValueError, "of 4 classes, and num_classes is 3"),
         ((images(8, 8), LABELS[:4]), ValueError, "5 images, and 4 labels"),
-        ((LABELS, LABELS), TypeError, "no images"),
+        ((LABELS, LABELS), TypeError, "found no labels after the images"),
+        (({"image": LABELS, "label": LABELS},), TypeError, "found no images"),
+        (
+            ({"mask": images(8, 8), "image": images(8, 8, 3), "label": LABELS},),
+            TypeError,
+            "has 2 such arrays",
+        ),
+        (
+            ({"image": images(8, 8), "coarse_label": LABELS, "label_name": LABELS},),
+            TypeError,
+            "which field has the labels",
+        ),
         (
             ({"image": images(8, 8), "class": LABELS},),
             TypeError,
-            r"\['image', 'class'\]; .*labels_getter=",
+            r"\['image', 'class'\]\? .*labels_getter=",
         ),
     ],
 )
@@ -157,3 +168,40 @@ def test_a_loader_mixes_each_batch_by_its_own_numbers(with_names: bool) -> None:
     for made, wanted in zip(rest, whole[1:], strict=True):
         np.testing.assert_array_equal(made[0], wanted[0])
         np.testing.assert_array_equal(made[1], wanted[1])
+
+
+def test_labels_are_found_by_their_exact_name_and_after_the_images() -> None:
+    mix = augment.MixUp(num_classes=3)
+    coarse = LABELS.copy()
+    given = {"label_coarse": coarse, "label": LABELS, "image": images(8, 8)}
+    made = mix(given, rng=rng())
+    assert made["label"].shape == (5, 3)
+    assert made["label_coarse"] is coarse
+    numbers, _, labels = mix(np.arange(5), images(8, 8), LABELS, rng=rng())
+    assert numbers.tolist() == list(range(5))
+    np.testing.assert_array_equal(labels, made["label"])
+
+
+def test_a_choice_of_mixings_is_a_mixing() -> None:
+    one, other = augment.MixUp(num_classes=3), augment.CutMix(num_classes=3)
+    choice = augment.RandomChoice([one, other])
+    source = rb.ArrayDataSource([images(8, 8), LABELS]).map(choice, rng=True)
+    ((_, labels),) = rb.Loader(source, 5)
+    assert labels.shape == (5, 3)
+    made = [choice(images(8, 8), LABELS, rng=rng(seed))[1].tobytes() for seed in range(8)]
+    assert len(set(made)) > 4
+    for wrong in ([one, augment.RandomHorizontalFlip()], [augment.RandomHorizontalFlip(), one]):
+        with pytest.raises(
+            TypeError, match="changes batches, and cannot be among changes of images"
+        ):
+            augment.RandomChoice(wrong)
+        with pytest.raises(TypeError, match=r"give it to source\.map\(\.\.\., rng=True\)"):
+            augment.Compose(wrong)
+
+
+def test_a_class_in_the_place_of_a_change_is_refused() -> None:
+    for kind in (augment.Compose, augment.RandomApply, augment.RandomChoice):
+        with pytest.raises(
+            TypeError, match=r"not the class GaussianBlur: write GaussianBlur\(\.\.\.\)"
+        ):
+            kind([augment.GaussianBlur])

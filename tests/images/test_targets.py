@@ -334,7 +334,7 @@ def test_a_keypoint_is_where_its_spot_is(change: Any, seed: int, x: int, y: int)
 def test_keypoints_that_are_not_seen_are_zeros() -> None:
     image = np.zeros((10, 20), np.uint8)
     half = augment.CenterCrop((10, 10))  # columns 5 to 15
-    points = np.array([[4.9, 1, 2], [5, 1, 2], [14.9, 9.9, 1], [15, 1, 1], [7, 7, 0]])
+    points = np.array([[4.9, 1, 2], [5, 1, 2], [14.9, 9.9, 1], [15.1, 1, 1], [7, 7, 0]])
     _, moved = half(image, keypoints=points, rng=rng())
     wanted = np.array([[0, 0, 0], [0, 1, 2], [9.9, 9.9, 1], [0, 0, 0], [0, 0, 0]])
     np.testing.assert_allclose(moved, wanted, atol=1e-9)
@@ -554,3 +554,19 @@ def test_a_part_of_a_compose_has_numbers_of_its_own() -> None:
         augment.Compose([draws, draws])(numbered(), rng=rng())
     assert seen[:6] == seen[6:]
     assert len(set(seen)) == 6
+
+
+def test_a_flip_loses_no_keypoint_on_the_edge() -> None:
+    points = np.array([[0, 3, 2], [99, 4, 2]])
+    flip = augment.RandomHorizontalFlip(1)
+    _, moved = flip(np.zeros((50, 100), np.uint8), keypoints=points, rng=rng())
+    assert moved.tolist() == [[100, 3, 2], [1, 4, 2]]
+
+
+def test_boxes_and_keypoints_are_finite_or_none() -> None:
+    image, flip = np.zeros((9, 9), np.uint8), augment.RandomHorizontalFlip(1)
+    with pytest.raises(ValueError, match="boxes must be finite numbers, not nan"):
+        flip(image, boxes=[[0, 0, np.nan, 1]], rng=rng())
+    with pytest.raises(ValueError, match="keypoints must be finite numbers, not inf"):
+        flip(image, keypoints=[[0, np.inf]], rng=rng())
+    assert flip(image, keypoints=[], rng=rng())[1].shape == (0, 2)

@@ -183,6 +183,8 @@ def many_kinds(samples: list[Any]) -> Any:
         "large": large,
         "channels last": large.to(memory_format=torch.channels_last),
         "bfloat16": large.to(torch.bfloat16),
+        "uint16": large.to(torch.uint16),
+        "a part in float8": large.to(torch.float8_e4m3fn)[0, 1],
         "bool": large > 5,
         "complex": large.to(torch.complex64),
         "scalar": torch.tensor(3),

@@ -532,3 +532,34 @@ def test_actors_give_the_serial_stream(actors: rb.RayActorPool) -> None:
 
     (first, *_) = to_torch(rb.Loader(source, 5, shuffle=2))
     assert first["half"].dtype is torch.bfloat16
+
+
+def test_a_padded_field_of_empty_lists_has_the_inner_shape_that_was_said() -> None:
+    batch = collated([{"boxes": []}, {"boxes": []}], {"boxes": rb.Pad(inner_shape=(4,))})
+    assert batch["boxes"].values.shape == (2, 0, 4)
+    batch = collated(
+        [{"boxes": []}, {"boxes": [[1, 2, 3, 4]]}], {"boxes": rb.Pad(inner_shape=(4,))}
+    )
+    assert batch["boxes"].values.shape == (2, 1, 4)
+
+
+def test_texts_of_unequal_number_can_only_be_lists() -> None:
+    with pytest.raises(ReturnError) as caught:
+        collated([{"t": ["a", "b"]}, {"t": ["c"]}])
+    assert "collate={'t': 'list'} leaves them in a list" in str(caught.value)
+    assert "Pad" not in str(caught.value)
+
+
+def test_tensors_that_torch_cannot_unpickle_travel(actors: rb.RayActorPool) -> None:
+    torch: Any = pytest.importorskip("torch")
+    kinds = [torch.uint16, torch.uint32, torch.uint64, torch.float8_e4m3fn]
+    source = rb.ArrayDataSource([np.arange(4)]).map(
+        lambda x: {str(kind): torch.from_numpy(x).to(kind)[:, None] for kind in kinds}
+    )
+    (wanted,) = rb.Loader(source, 4)
+    with rb.Loader(source, 4, pool=actors) as loader:
+        (batch,) = loader
+    for kind in kinds:
+        made = batch[str(kind)]
+        assert (made.dtype, made.shape) == (kind, (4, 1))
+        assert torch.equal(made.float(), wanted[str(kind)].float())

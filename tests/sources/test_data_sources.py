@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pytest
 
 from raybatch.batchup.data_source import (
@@ -305,3 +306,32 @@ def test_the_bytes_of_a_batch_are_counted_through_its_structure() -> None:
 def test_what_takes_no_index_arrays_is_refused_where_it_is_given(data: list[Any]) -> None:
     with pytest.raises(TypeError, match=r"data\[\d\] must be an array"):
         ArrayDataSource(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (
+            [{"im": 1, "y": 2}, {"im": 3, "y": 4}],
+            r"data\[0\] is one dict.*rb\.ItemAccessor\(samples\)",
+        ),
+        ({"a": {"x": X}}, r"data\['a'\] is one dict"),
+        ({"a": range(7)}, "range'>; a list of numbers becomes"),
+        ({"a": "abcdefg"}, "str'>; a list of numbers becomes"),
+        ({"a": [[1, 2], [3]]}, r"unequal lengths with rb\.RaggedArray"),
+    ],
+)
+def test_what_is_no_field_is_refused_with_what_would_be(data: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        ArrayDataSource(data)
+
+
+def test_columns_of_arrow_are_fields() -> None:
+    lists = pa.chunked_array([[[1.0], [2.0, 3.0]], [[]]])
+    source = ArrayDataSource({"a": pa.array([1, 2, 3]), "b": lists, "s": pa.array(["x", "y", "z"])})
+    batch = next(source.batch_iterator(2))
+    assert batch["a"].tolist() == [1, 2]
+    assert [row.tolist() for row in batch["b"]] == [[1], [2, 3]]
+    assert batch["s"] == ["x", "y"]
+    with pytest.raises(ValueError, match=r"data\['a'\] has 1 nulls"):
+        ArrayDataSource({"a": pa.array([1, None])})

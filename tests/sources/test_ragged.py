@@ -138,7 +138,7 @@ WRONG: dict[str, tuple[Any, str]] = {
     ),
     "dimensions": ([[1], [], [[1]]], r"row 2 has shape \(1, 1\), and must have \(length,\)"),
     "a number": ([[1], 2], r"row 1 has shape \(\), and must have \(length,\)"),
-    "kind": ([[], [1], [2.5]], "row 2 holds float64, and row 1 int64: give dtype="),
+    "kind": ([[], [1], [True]], "row 2 holds bool, and row 1 int64: give dtype="),
     "text": ([[1], ["a"]], "row 1 is no array of numbers: it has dtype <U1"),
     "None": ([[1], None], "row 1 is no array of numbers: it has dtype object, of a NoneType"),
     "uneven": ([[[1], [1, 2]]], "row 0 is no array of numbers"),
@@ -256,3 +256,9 @@ def test_a_digest_tells_lengths_and_kind() -> None:
         for batch in (*batches, [flat[:1], flat[1:]], (flat, np.array([0, 1, 4])))
     }
     assert len(digests) == 4
+
+
+def test_integers_among_floats_are_floats() -> None:
+    ragged = rb.RaggedArray([[1, 2], [2.5], []])
+    assert ragged.dtype == np.float64
+    assert [row.tolist() for row in ragged] == [[1, 2], [2.5], []]

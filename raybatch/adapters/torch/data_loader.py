@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -84,7 +85,8 @@ class DataLoader(torch.utils.data.DataLoader):  # type: ignore[misc] # torch is 
             raise TypeError(f"pool must be a pool of raybatch's, not {pool!r}")
         is_copy = isinstance(multiprocessing_context, ActorContext)  # of a loader of this kind
         self.pool = multiprocessing_context.team.given_pool if is_copy else pool
-        num_workers = num_workers or size_of(pool)
+        # A NumPy integer, as configurations give, is no seed for `random`.
+        num_workers = operator.index(num_workers) or size_of(pool)
         super().__init__(
             dataset,
             batch_size,

@@ -12,6 +12,7 @@ from ray import cloudpickle
 
 from raybatch.adapters.torch.writable_memory import writable_view
 from raybatch.arrays import portable
+from raybatch.pools.ray.tensor_views import viewed
 
 # Smaller memory travels inside the pickled bytes: an object in Ray's store takes longer for each part of its own than that is worth.
 _MIN_PART_BYTES = 4096
@@ -56,7 +57,8 @@ class _Pickler(cloudpickle.Pickler):
 
     def reducer_override(self, obj: Any) -> Any:
         if type(obj) is torch.Tensor:
-            return _without_the_rest(obj).__reduce_ex__(5)
+            whole = viewed(_without_the_rest(obj))
+            return whole.__reduce_ex__(5)
         if isinstance(obj, torch.storage.TypedStorage):
             return _typed_storage, (obj._untyped_storage, obj.dtype)
         if isinstance(obj, torch.UntypedStorage) and obj.device.type == "cpu":

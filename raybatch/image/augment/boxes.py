@@ -54,6 +54,8 @@ def as_boxes(boxes: Any) -> npt.NDArray[Any]:
 def as_keypoints(keypoints: Any) -> npt.NDArray[Any]:
     """Return `keypoints` as an array (..., 2) or (..., 3) of floats, float32 for integers; TypeError or ValueError for what is none."""
     array = _floats("keypoints", keypoints)
+    if array.shape == (0,):
+        array = array.reshape(0, 2)
     if array.ndim < 2 or array.shape[-1] not in (2, 3):
         raise ValueError(
             f"keypoints must have the shape (k, 2), (k, 3), (k, n, 2) or (k, n, 3), not {array.shape}"
@@ -67,6 +69,8 @@ def _floats(name: str, values: Any) -> npt.NDArray[Any]:
         return array.astype(np.float32)
     if array.dtype not in (np.float32, np.float64):
         raise TypeError(f"{name} must be an array of float32 or float64, not of {array.dtype}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} must be finite numbers, not {array[~np.isfinite(array)][0]}")
     return array
 
 

@@ -13,6 +13,7 @@ from raybatch.image.augment.transform import (
     Change,
     Drawn,
     Paint,
+    check_changes,
     flat,
     is_number,
     output_size,
@@ -58,13 +59,16 @@ class RandomApply(Occasional):
 
 @dataclass(frozen=True)
 class RandomChoice(Drawn):
-    """One of `transforms`, drawn with the probabilities `p`, which need not add up to 1; None is all alike."""
+    """One of `transforms`, drawn with the probabilities `p`, which need not add up to 1; None is all alike.
+
+    They may all be changes of batches, `MixUp` and `CutMix`; then this is one too.
+    """
 
     transforms: Sequence[Change]
     p: Sequence[float] | None = None
 
     def __post_init__(self) -> None:
-        transforms = _functions(self.transforms)
+        transforms = tuple(self.transforms) if self.is_of_batches else _functions(self.transforms)
         object.__setattr__(self, "transforms", transforms)
         if self.p is None:
             return
@@ -75,10 +79,24 @@ class RandomChoice(Drawn):
             raise ValueError(f"p must be 0 or more, and not all 0, not {self.p!r}")
         object.__setattr__(self, "p", p)
 
+    @property
+    def is_of_batches(self) -> bool:
+        """Whether it changes whole batches."""
+        transforms = self.transforms if isinstance(self.transforms, Sequence) else ()
+        kinds = [getattr(transform, "is_of_batches", False) for transform in transforms]
+        return bool(kinds) and all(kinds)
+
+    def __call__(self, *given: Any, rng: Any, **targets: Any) -> Any:
+        if self.is_of_batches:
+            return self._chosen(rng)(*given, rng=rng)
+        return super().__call__(*given, rng=rng, **targets)
+
     def steps(self, width: int, height: int, rng: np.random.Generator) -> Sequence[Step | Paint]:
+        return _steps_of([self._chosen(rng)], width, height, rng)
+
+    def _chosen(self, rng: np.random.Generator) -> Change:
         p = None if self.p is None else np.array(self.p) / sum(self.p)
-        chosen = self.transforms[int(rng.choice(len(self.transforms), p=p))]
-        return _steps_of([chosen], width, height, rng)
+        return self.transforms[int(rng.choice(len(self.transforms), p=p))]
 
     def output_size(self, size: tuple[int, int] | None) -> tuple[int, int] | None:
         sizes = {_output_size([transform], size) for transform in self.transforms}
@@ -114,7 +132,5 @@ def _functions(transforms: Any) -> tuple[Change, ...]:
         raise TypeError(f"transforms must be a sequence of functions, not {transforms!r}")
     if not transforms:
         raise ValueError("transforms must hold at least one")
-    for transform in transforms:
-        if not callable(transform):
-            raise TypeError(f"transforms must be functions, not {transform!r}")
+    check_changes(transforms)
     return tuple(transforms)

@@ -40,6 +40,7 @@ def moved_mask(mask: Any, steps: Sequence[Step], before: Size, fill: int | None)
             raise ValueError(f"a mask must be an image of one channel, not of mode {mask.mode}")
         _check_size(mask.size, before)
         fill = (0 if mask.mode == "1" else IGNORED) if fill is None else fill
+        check_fill(fill, mask.mode)
         return _moved(mask, steps, fill).image()
     if not isinstance(mask, np.ndarray) or (mask.dtype.kind not in "biu" and mask.dtype != "f4"):
         kind = f"array of {mask.dtype}" if isinstance(mask, np.ndarray) else type(mask)
@@ -58,6 +59,18 @@ def moved_mask(mask: Any, steps: Sequence[Step], before: Size, fill: int | None)
     moved = [_moved_array(plane, steps, fill) for plane in mask]
     width, height = Motion.of(before, steps).size
     return np.stack(moved) if moved else np.empty((0, height, width), mask.dtype)
+
+
+def check_fill(fill: Any, mode: str) -> None:
+    """Raise TypeError or ValueError if `fill` is no class of a mask of Pillow's `mode`."""
+    if not isinstance(fill, (int, np.integer)):
+        raise TypeError(f"mask_fill must be an integer, a class, not {fill!r}")
+    kinds = {"1": (0, 1), "I": (-(2**31), 2**31 - 1), "F": (-(2**24), 2**24)}
+    low, high = (0, 2**16 - 1) if mode.startswith("I;16") else kinds.get(mode, (0, 255))
+    if not low <= fill <= high:
+        raise ValueError(
+            f"mask_fill={fill} is no value of a mask of mode {mode}: it must be from {low} to {high}"
+        )
 
 
 def _moved_array(mask: npt.NDArray[Any], steps: Sequence[Step], fill: int) -> npt.NDArray[Any]:

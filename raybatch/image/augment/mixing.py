@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import numpy.typing as npt
 
 from raybatch.checks import positive_int
 from raybatch.image.augment.transform import is_number
-from raybatch.structure import is_container, leaves, map_leaves, members
+from raybatch.structure import described, is_container, is_plain_tuple, leaves, map_leaves, members
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +22,9 @@ class _Mixing(ABC):
     alpha: float = 1.0
     num_classes: int | None = None
     labels_getter: str | Callable[[Any], Any] = "default"
+
+    # What tells it from changes of images.
+    is_of_batches = True
 
     def __post_init__(self) -> None:
         if not is_number(self.alpha) or not 0 < self.alpha < math.inf:
@@ -35,13 +39,7 @@ class _Mixing(ABC):
     def __call__(self, *batch: Any, rng: np.random.Generator) -> Any:
         whole: Any = batch if len(batch) != 1 or not is_container(batch[0]) else batch[0]
         labels = self._labels(whole)
-        images = next(
-            (leaf for leaf in leaves(whole) if leaf is not labels and np.ndim(leaf) >= 3), None
-        )
-        if images is None:
-            raise TypeError(
-                f"{type(self).__name__} found no images, (n, H, W) or of 4 axes, in the batch"
-            )
+        images = self._images(whole, labels)
         shares = self._shares(labels)
         if len(images) != len(shares):
             raise ValueError(f"the batch has {len(images)} images, and {len(shares)} labels")
@@ -56,20 +54,41 @@ class _Mixing(ABC):
     ) -> tuple[npt.NDArray[Any], float]:
         """Return the images, each mixed with the one before it, and which share of each is its own."""
 
+    def _images(self, batch: Any, labels: Any) -> Any:
+        """Return the images of `batch`; TypeError for none, and for more than one array of so many axes, as masks beside them."""
+        found = [leaf for leaf in leaves(batch) if leaf is not labels and np.ndim(leaf) >= 3]
+        if len(found) == 1:
+            return found[0]
+        name = type(self).__name__
+        if not found:
+            raise TypeError(
+                f"{name} found no images, (n, H, W) or of 4 axes, in {described(batch)}; are the labels right, see labels_getter?"
+            )
+        raise TypeError(
+            f"{name} mixes the images of a batch and their labels, and nothing else that has the shape of images, such as masks: "
+            f"{described(batch)} has {len(found)} such arrays"
+        )
+
     def _labels(self, batch: Any) -> Any:
         if callable(self.labels_getter):
             return self.labels_getter(batch)
         found = members(batch)
-        if isinstance(batch, tuple) and len(batch) > 1:
-            second = list(found.values())[1]
-            return second if not is_container(second) else self._labels(second)
+        if is_plain_tuple(batch):
+            # The indices of samples may come before the images.
+            after = itertools.dropwhile(lambda member: np.ndim(member) < 3, batch)
+            following = list(after)[1:2]
+            if not following:
+                raise TypeError(
+                    f"{type(self).__name__} found no labels after the images in {described(batch)}; see labels_getter"
+                )
+            return self._labels(following[0]) if is_container(following[0]) else following[0]
         names = [name for name in found if isinstance(name, str) and "label" in name.lower()]
-        names.sort(key=lambda name: name.lower() != "labels")
-        if not names:
+        exact = [name for wanted in ("labels", "label") for name in names if name.lower() == wanted]
+        if not exact and len(names) != 1:
             raise TypeError(
-                f"the batch has no field of labels among {list(found)}; name it with labels_getter="
+                f'which field has the labels, among {list(found)}? Name one "labels", or give labels_getter='
             )
-        return found[names[0]]
+        return found[(exact or names)[0]]
 
     def _shares(self, labels: Any) -> npt.NDArray[np.float32]:
         """Return the labels as float32 (n, classes)."""
@@ -100,8 +119,8 @@ class MixUp(_Mixing):
 
         source.map(augment.MixUp(num_classes=1000), rng=True)
 
-    A batch is a tuple of images, labels and more, or one with names, whose labels are called "labels" or something with "label" in it;
-    `labels_getter(batch)` finds others. Labels are integers (n,), of `num_classes` classes, or shares (n, classes); they become shares,
+    A batch is a tuple of images, labels and more, or one with names, whose labels are called "labels", "label" or the one name with
+    "label" in it; `labels_getter(batch)` finds others. TypeError if another array has the shape of images, as masks have. Labels are integers (n,), of `num_classes` classes, or shares (n, classes); they become shares,
     float32 (n, classes). Images are (n, H, W), (n, H, W, C) or (n, C, H, W), and keep their dtype; bytes are rounded. One share is drawn
     from Beta(`alpha`, `alpha`) for each batch.
 

@@ -200,9 +200,7 @@ class Compose(Drawn):
             raise TypeError(
                 f"transforms must be a sequence of functions, not {self.transforms!r}"
             ) from None
-        for transform in transforms:
-            if not callable(transform):
-                raise TypeError(f"transforms must be functions, not {transform!r}")
+        check_changes(transforms)
         object.__setattr__(self, "transforms", transforms)
 
     def steps(self, width: int, height: int, rng: np.random.Generator) -> Sequence[Step | Paint]:
@@ -210,6 +208,22 @@ class Compose(Drawn):
 
     def output_size(self, size: tuple[int, int] | None) -> tuple[int, int] | None:
         return output_size(self.transforms, size)
+
+
+def check_changes(transforms: Sequence[Any]) -> None:
+    """Raise TypeError for what changes no image: no function, a class in the place of one, a change of whole batches."""
+    for transform in transforms:
+        if isinstance(transform, type):
+            name = transform.__name__
+            raise TypeError(
+                f"transforms must be functions, not the class {name}: write {name}(...)"
+            )
+        if not callable(transform):
+            raise TypeError(f"transforms must be functions, not {transform!r}")
+        if getattr(transform, "is_of_batches", False):
+            raise TypeError(
+                f"{transform!r} changes batches, and cannot be among changes of images: give it to source.map(..., rng=True)"
+            )
 
 
 def flat(change: Change) -> tuple[Change, ...]:

@@ -16,6 +16,7 @@ from raybatch.pools.ray.constants import constant, drop, keep, unpacked
 from raybatch.pools.ray.hosts import WorkerFacts
 from raybatch.pools.ray.packed_error import with_error_packed
 from raybatch.pools.ray.program import Program
+from raybatch.pools.ray.tensor_views import with_tensors_viewed
 
 _number = 0
 
@@ -87,7 +88,7 @@ class BatchWorker:
             else:
                 result = make(source.unfinished(), request)
         result = with_error_packed(result)._replace(
-            batch=with_lists_joined(result.batch), notices=taken()
+            batch=with_lists_joined(with_tensors_viewed(result.batch)), notices=taken()
         )
         self._returned_at = time.thread_time()
         loading_s, self._loading_s = self._loading_s, 0.0
