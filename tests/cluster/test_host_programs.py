@@ -151,6 +151,7 @@ def test_the_command_line_joins_the_cluster_of_its_host(
     where = ("--address", "auto", "--label", "lacks=nothing")
     done = run(cluster, *command, *where)
     serial = run(cluster, *command, "--actors", "0")
+    assert [each.returncode for each in (done, serial)] == [0, 0], done.stderr + serial.stderr
     digests = [json.loads(each.stdout)["epochs"][0]["digest"] for each in (done, serial)]
     assert digests[0] == digests[1]
 

@@ -190,8 +190,8 @@ def test_a_choice_of_mixings_is_a_mixing() -> None:
     assert labels.shape == (5, 3)
     made = [choice(images(8, 8), LABELS, rng=rng(seed))[1].tobytes() for seed in range(8)]
     assert len(set(made)) > 4
-    wrong: list[Any]
-    for wrong in ([one, augment.RandomHorizontalFlip()], [augment.RandomHorizontalFlip(), one]):
+    flip: Any = augment.RandomHorizontalFlip()
+    for wrong in ([one, flip], [flip, one]):
         with pytest.raises(
             TypeError, match="changes batches, and cannot be among changes of images"
         ):
