@@ -35,6 +35,12 @@ _WAITS_LONG = (
 )
 
 
+_MADE_LATE = (
+    "code of the program's own has made a random generator, a {}, when it was first called. It is seeded from the next batch on, and was not "
+    "in this one, so the first batch of each process has other numbers than without a pool: make it before, as in `__init__`"
+)
+
+
 class ForeignRandomness:
     """All generators that `code`, a function or an object of the program's own, may draw from.
 
@@ -48,7 +54,7 @@ class ForeignRandomness:
         self._code = code
         self.seed_globals = bool(seed_globals)
         self._held: list[Any] | None = None
-        self._draws = False
+        self._draws = self._has_run = False
 
     @contextmanager
     def seeding(self) -> Iterator[Seeding]:
@@ -59,6 +65,9 @@ class ForeignRandomness:
         held = self.held()  # which may import torch
         with Seeding(_globals(), held) as seed:
             yield seed
+        if not self._has_run:
+            self._has_run = True
+            self._look_again(held)
 
     @contextmanager
     def seeded(self, rng: np.random.Generator) -> Iterator[None]:
@@ -106,8 +115,16 @@ class ForeignRandomness:
             ]
         return self._held
 
+    def _look_again(self, before: list[Any]) -> None:
+        """Find the generators that the code has made for itself at its first call, and tell that this one was not seeded."""
+        self._held = None
+        known = set(map(id, before))
+        made = [generator for generator in self.held() if id(generator) not in known]
+        if made:
+            tell(_MADE_LATE.format(type(made[0]).__name__))
+
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_held": None, "_draws": False}
+        return {**self.__dict__, "_held": None, "_draws": False, "_has_run": False}
 
 
 class _Handle(NamedTuple):

@@ -525,3 +525,29 @@ def test_generators_are_found(code: str) -> None:
 def test_a_cache_refuses_items_that_may_draw(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="seed_globals=False"):
         rb.CachedAccessor(rb.ItemAccessor(Items(drawn)), tmp_path, 10**6, key="1")
+
+
+class MadeLate:
+    """A function that makes its generator when it is first called."""
+
+    rng: Any = None
+
+    def __call__(self, x: Any, rng: Any) -> Any:
+        if self.rng is None:
+            self.rng = np.random.default_rng()
+        return x, self.rng.random()
+
+
+def test_a_generator_that_is_made_at_the_first_call_is_told_and_seeded_from_then_on(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    streams = []
+    for _ in range(2):
+        source = rb.ArrayDataSource([np.arange(8)]).map_samples(MadeLate())
+        streams.append([u.tolist() for _, u in rb.Loader(source, 4)])
+    assert streams[0][0] != streams[1][0]
+    assert streams[0][1] == streams[1][1]
+    assert (
+        "has made a random generator, a Generator, when it was first called"
+        in capsys.readouterr().err
+    )
