@@ -44,12 +44,14 @@ class DataLoader(torch.utils.data.DataLoader):  # type: ignore[misc] # torch is 
 
     A worker that dies is replaced, and its batches are made again. An error in the data set is raised as it is, with the worker's
     traceback as its cause. Samplers run in this process, and draw what they draw in PyTorch's loader. Tensors lie in Ray's object
-    store and may be written to; who keeps batches fills it.
+    store and may be written to; a program that keeps many batches fills the store.
 
     In an actor, tensors in the attributes of the data set are a copy of its own, and NumPy arrays are shared and read-only.
-    `worker_init_fn` is called once in an actor; the id of one in place of a lost one may be another's too. Batches come in order
-    whatever `in_order` says. Accelerate makes a loader of its own of each that it prepares, see `on_actors`. `state_dict()` and `load_state_dict()` are those of torchdata's StatefulDataLoader: a loader that has
-    loaded a state goes on with the next batch, with any number of workers.
+    `worker_init_fn` is called once in each actor; an actor that replaces a lost one may have the id of another. Batches come in
+    order whatever `in_order` says. Accelerate makes a loader of its own of each loader that it prepares, see `on_actors`.
+
+    `state_dict()` and `load_state_dict()` are those of torchdata's StatefulDataLoader: a loader that has loaded a state goes on
+    with the next batch, with any number of workers.
 
     TypeError for an iterable data set; other errors are those of PyTorch's loader.
     """
