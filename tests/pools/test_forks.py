@@ -93,7 +93,8 @@ def error_of(function):
 def forked(function):
     say(raised=in_fork(lambda: error_of(function)))
 
-pool = rb.RayActorPool(1)
+# A process that is forked off while another thread imports a module may wait for that import for ever.
+pool = rb.RayActorPool(1).wait_until_up()
 loader = rb.Loader(numbers(0, 64), 8, pool=pool)
 forked(lambda: values(loader))
 values(loader)
