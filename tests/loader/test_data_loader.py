@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 
 import raybatch as rb
+from tests.drivers import wait_for
 
 torch = pytest.importorskip("torch")
 
@@ -435,10 +436,7 @@ def test_a_loader_has_actors_of_its_own_which_end_with_it(ray_cluster: None) -> 
     gc.disable()  # nothing may wait for it
     try:
         del loader
-        deadline = time.monotonic() + 30
-        while Path(f"/proc/{min(pids)}").exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_for(lambda: not Path(f"/proc/{min(pids)}").exists(), "the end of the actor", 30)
     finally:
         gc.enable()
 

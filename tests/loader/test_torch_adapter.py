@@ -193,17 +193,19 @@ def test_a_stateful_data_loader_goes_on_from_every_step(step: int, device: Any) 
     assert rest == whole[step:]
 
 
+def prepared() -> tuple[Any, Any]:
+    """Return an accelerator, and what it has prepared of a fresh loader."""
+    accelerate: Any = pytest.importorskip("accelerate")
+    configuration = accelerate.utils.DataLoaderConfiguration(use_stateful_dataloader=True)
+    accelerator = accelerate.Accelerator(cpu=True, dataloader_config=configuration)
+    loader = torch.utils.data.DataLoader(LoaderDataset(fresh()), batch_size=None)
+    return accelerator, accelerator.prepare(loader)
+
+
 @torchdata_calls_what_torch_deprecates
 def test_accelerate_trains_with_it_and_goes_on(tmp_path: Path) -> None:
-    accelerate: Any = pytest.importorskip("accelerate")
     plain = fresh()
     whole = values(batch for _ in range(2) for batch in plain)
-
-    def prepared() -> tuple[Any, Any]:
-        configuration = accelerate.utils.DataLoaderConfiguration(use_stateful_dataloader=True)
-        accelerator = accelerate.Accelerator(cpu=True, dataloader_config=configuration)
-        loader = torch.utils.data.DataLoader(LoaderDataset(fresh()), batch_size=None)
-        return accelerator, accelerator.prepare(loader)
 
     accelerator, loader = prepared()
     seen = values(loader)
@@ -219,15 +221,8 @@ def test_accelerate_trains_with_it_and_goes_on(tmp_path: Path) -> None:
 @pytest.mark.parametrize("step", [3, 6, 7, 12, 14])
 def test_accelerate_counts_its_epochs_on_from_a_state(step: int, tmp_path: Path) -> None:
     """In a new process it tells the data set that it is in epoch 0, and then 1, where a state may be in any."""
-    accelerate: Any = pytest.importorskip("accelerate")
     plain = fresh()
     whole = values(batch for _ in range(4) for batch in plain)
-
-    def prepared() -> tuple[Any, Any]:
-        configuration = accelerate.utils.DataLoaderConfiguration(use_stateful_dataloader=True)
-        accelerator = accelerate.Accelerator(cpu=True, dataloader_config=configuration)
-        loader = torch.utils.data.DataLoader(LoaderDataset(fresh()), batch_size=None)
-        return accelerator, accelerator.prepare(loader)
 
     accelerator, loader = prepared()
     for number, _ in enumerate((batch for _ in range(4) for batch in loader), start=1):

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from raybatch.image.augment.chance import Occasional
+from raybatch.image.augment.crop import scale_and_ratio
 from raybatch.image.augment.transform import Drawn, Paint, is_number, pair
 from raybatch.image.view import Rectangle
 
@@ -37,13 +38,8 @@ class RandomErasing(Occasional):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        low, high = scale = pair("scale", self.scale)
-        if not 0 <= low <= high <= 1:
-            raise ValueError(f"scale must be (min, max) with 0 ≤ min ≤ max ≤ 1, not {self.scale!r}")
+        scale, ratio = scale_and_ratio(self.scale, self.ratio)
         object.__setattr__(self, "scale", scale)
-        low, high = ratio = pair("ratio", self.ratio)
-        if not 0 < low <= high < math.inf:
-            raise ValueError(f"ratio must be (min, max) with 0 < min ≤ max, not {self.ratio!r}")
         object.__setattr__(self, "ratio", ratio)
         if self.value == "random":
             return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -35,13 +36,8 @@ class RandomResizedCrop(Geometric):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", height_and_width("size", self.size, or_edge=True))
-        low, high = scale = pair("scale", self.scale)
-        if not 0 <= low <= high <= 1:
-            raise ValueError(f"scale must be (min, max) with 0 ≤ min ≤ max ≤ 1, not {self.scale!r}")
+        scale, ratio = scale_and_ratio(self.scale, self.ratio)
         object.__setattr__(self, "scale", scale)
-        low, high = ratio = pair("ratio", self.ratio)
-        if not 0 < low <= high < math.inf:
-            raise ValueError(f"ratio must be (min, max) with 0 < min ≤ max, not {self.ratio!r}")
         object.__setattr__(self, "ratio", ratio)
         name = filter_name("interpolation", self.interpolation)
         object.__setattr__(self, "interpolation", name)
@@ -148,3 +144,14 @@ class CenterCrop(Geometric):
 def _middle(there: int, wanted: int) -> int:
     """Return where `wanted` pixels begin that lie in the middle of those that are `there`; below 0 if they are more."""
     return -((wanted - there) // 2) if wanted > there else round((there - wanted) / 2)
+
+
+def scale_and_ratio(scale: Any, ratio: Any) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return the shares of the area and the ratios of width to height that a random part of an image may have; ValueError for wrong ones."""
+    low, high = shares = pair("scale", scale)
+    if not 0 <= low <= high <= 1:
+        raise ValueError(f"scale must be (min, max) with 0 ≤ min ≤ max ≤ 1, not {scale!r}")
+    low, high = ratios = pair("ratio", ratio)
+    if not 0 < low <= high < math.inf:
+        raise ValueError(f"ratio must be (min, max) with 0 < min ≤ max, not {ratio!r}")
+    return shares, ratios
