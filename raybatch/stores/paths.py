@@ -46,7 +46,8 @@ def path_names(paths: pa.Array) -> list[str]:
 
 def _path_name(path: Any, position: int) -> str:
     try:
-        return os.fsdecode(path)
+        # Arrow's own arrays give scalars one by one.
+        return os.fsdecode(path.as_py() if isinstance(path, pa.Scalar) else path)
     except TypeError:
         raise TypeError(
             f"paths[{position}] must be a str or PathLike, not {type(path)}: {path!r}"

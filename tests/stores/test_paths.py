@@ -18,6 +18,7 @@ from raybatch.accessors import (
     image_folder,
 )
 from raybatch.stores.location import Locations
+from raybatch.stores.paths import as_path_array
 
 NAMES = ["/a/b.jpg", "/ü é.png", "/\udcff\udcfe.jpg"]  # the last is not valid UTF-8
 
@@ -161,3 +162,8 @@ def test_linked_folders_are_followed_and_each_folder_is_read_once(
 def test_a_slice_of_paths_does_not_take_the_others_along() -> None:
     paths = pa.array([f"/data/train/{number:09}.jpg" for number in range(100_000)])
     assert len(pickle.dumps(ImageFileAccessor(paths[500:501]))) < 2000
+
+
+def test_arrow_scalars_are_paths_as_a_list_of_an_arrow_array_has_them() -> None:
+    array = pa.array(["a.jpg", "b.jpg"])
+    assert as_path_array([*array, "c.jpg"]).to_pylist() == ["a.jpg", "b.jpg", "c.jpg"]
