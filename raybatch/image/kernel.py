@@ -9,11 +9,15 @@ import os
 import platform
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from hashlib import sha256
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+
+from raybatch.notices import tell
 
 # An image in memory: its address, bytes from row to row, bytes a pixel (1, 3 or 4), channels to write, width and height in pixels.
 Memory: TypeAlias = tuple[int, int, int, int, int, int]
@@ -28,6 +32,9 @@ _NUMBER = ctypes.c_int64
 
 # More do not write faster to memory, and a thread takes as long to start as to look up two images.
 _MOST_THREADS, _BYTES_PER_THREAD = 4, 2 << 20
+
+
+_STALE = "it was built from other sources than those beside it; install raybatch again"
 
 
 class Kernel:
@@ -169,8 +176,8 @@ def fault() -> str | None:
 def _kernels() -> tuple[str | None, Kernel | None]:
     try:
         kernel = Kernel()
-    except ImportError:
-        return "it was not built: there was no C compiler when raybatch was installed", None
+    except ImportError as error:
+        return str(error), None
     except OSError as error:
         return f"it cannot be loaded: {error}", None
     if kernel.versions == ("plain",) and platform.machine() == "x86_64":
@@ -193,10 +200,29 @@ def _single(value: float) -> float:
 
 
 def library_path() -> str:
-    """Return the file of what was compiled; ImportError if there is none."""
+    """Return the file of the compiled code; ImportError if there is none, or if the sources beside it have changed since."""
     if os.environ.get("RAYBATCH_KERNEL") == "none":
         raise ImportError("RAYBATCH_KERNEL=none")
     spec: Any = importlib.util.find_spec("raybatch.image._kernel")
     if spec is None:
-        raise ImportError("the kernel was not built")
+        raise ImportError("it was not built: there was no C compiler when raybatch was installed")
+    # An editable installation may be updated without being built again; its functions would then be called wrongly.
+    sources = sorted(Path(__file__).parent.glob("*.[ch]"))
+    if sources and _built_from(str(spec.origin)) != sha256(_joined(sources)).hexdigest():
+        tell(f"raybatch works without its compiled code, and slower: {_STALE}")
+        raise ImportError(_STALE)
     return str(spec.origin)
+
+
+def _built_from(library: str) -> str | None:
+    try:
+        built_from = ctypes.CDLL(library).built_from
+    except AttributeError:
+        return None
+    built_from.restype = ctypes.c_char_p
+    digest: bytes = built_from()
+    return digest.decode()
+
+
+def _joined(files: list[Path]) -> bytes:
+    return b"".join(file.read_bytes() for file in files)
