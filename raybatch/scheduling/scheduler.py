@@ -1,22 +1,11 @@
-"""The scheduler of one ordered stream: an event in, commands out.
+"""The scheduler of one ordered stream: it takes an event and returns commands.
 
-A batch, by its key, is in one of these states:
-
-    (not begun) ──Submit──► RUNNING ──Completed──► READY ──Deliver──► (with the consumer) ──Taken──► (gone)
-                            │     ▲
-                            │     ├─ Failed, budget left: Submit again, avoiding that worker
-                            │     └─ the consumer waits and its workers are silent: Submit one attempt more
-                            └─ Failed otherwise ──► FAILED ──Raise──► (with the consumer) ──Taken──► (gone)
-
-Laws, in every state: batches are begun in the order of their keys, delivered or raised in that order, each
-once; those begun and not taken fit the window; a batch that is RUNNING has an attempt under way; a result of
-an attempt that nobody waits for is discarded and changes nothing.
+`states.py` explains how it works, and lists all transitions of a batch in a table.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum, auto
 from typing import Any
 
 from raybatch.scheduling.lateness import Lateness
@@ -39,18 +28,13 @@ from raybatch.scheduling.messages import (
     Wanted,
 )
 from raybatch.scheduling.settings import Prefetch, Recovery
+from raybatch.scheduling.states import State
 from raybatch.scheduling.window import Window
-
-
-class _State(Enum):
-    RUNNING = auto()
-    READY = auto()
-    FAILED = auto()
 
 
 @dataclass(slots=True)
 class _Batch:
-    state: _State = _State.RUNNING
+    state: State = State.RUNNING
     under_way: set[int] = field(default_factory=lambda: {0})
     num_attempts: int = 1
     losses: int = 0
@@ -102,32 +86,37 @@ class Scheduler:
         look_at = self._looked_at + self._lateness.hedge_after_s(0) / 2
         return max(0.0, min(progress_by, look_at) - now)
 
+    def state_of(self, key: int) -> State:
+        """Return the state of batch `key`."""
+        if key in self._batches:
+            return self._batches[key].state
+        is_beyond_end = self._count is not None and key >= self._count
+        return State.GONE if key < self._head or is_beyond_end else State.NOT_BEGUN
+
     def handle(self, event: Event, now: float) -> list[Command]:
-        """Take `event`, which happened at `now` (seconds on any one clock), and return what to do."""
+        """Return what to do about `event`, which happened at `now` (seconds on any one clock)."""
+        return self._react(event, now) + self._hand_over_head() + self._fill()
+
+    def _react(self, event: Event, now: float) -> list[Command]:
         if isinstance(event, TimePassed):
             return self._look_at_clock(event.silent, now)
         self._progress_at = now
         match event:
             case Completed():
                 return self._completed(event)
-            case Taken():
-                return self._taken(event)
             case Failed():
                 return self._failed(event)
+            case Taken():
+                self._taken(event)
             case Exhausted():
                 self._count = event.count
                 self._drop_from(event.count)
-                return []
-            case Started():
-                self._looked_at = now
-                return self._fill()
             case Resized():
                 self._window.limit = event.prefetch
-                return self._fill()
-            case Wanted():
-                # What ended while the consumer was away comes first.
+            case Started() | Wanted():
+                # What ended while the consumer was away is handled before the clock is looked at.
                 self._looked_at = now
-                return []
+        return []
 
     def _completed(self, event: Completed) -> list[Command]:
         if event.seconds is not None:
@@ -137,10 +126,9 @@ class Scheduler:
             held = self._batches.get(event.key)
             is_told_twice = held is not None and held.made_by == event.attempt
             return [] if is_told_twice else [Discard(event.key, event.attempt)]
-        batch.state, batch.made_by = _State.READY, event.attempt
+        batch.state, batch.made_by = State.READY, event.attempt
         self._window.settle(event.key, event.nbytes)
-        # The size of the first batch may make room for more.
-        return (self._hand_over_head() if event.key == self._head else []) + self._fill()
+        return []
 
     def _failed(self, event: Failed) -> list[Command]:
         batch = self._awaited(event)
@@ -157,27 +145,28 @@ class Scheduler:
             batch.avoid |= {event.worker}
         if batch.under_way and (event.lost or not is_over):
             return []
-        return (
-            self._give_up(event.key, batch, event.reason) if is_over else [self._again(event.key)]
-        )
+        if not is_over:
+            return [self._again(event.key)]
+        self._give_up(event.key, event.reason)
+        return []
 
-    def _taken(self, event: Taken) -> list[Command]:
-        if event.key != self._head or self._batches[event.key].state is _State.RUNNING:
+    def _taken(self, event: Taken) -> None:
+        if self.state_of(event.key) not in (State.DELIVERED, State.RAISED):
             raise ValueError(f"batch {event.key} was not delivered, so it cannot be taken")
         del self._batches[event.key]
         self._window.release(event.key)
         self._head += 1
-        return self._hand_over_head() + self._fill()
 
     def _look_at_clock(self, silent: tuple[Silent, ...], now: float) -> list[Command]:
         self._looked_at = now
-        batch = self._batches.get(self._head)
-        if batch is None or batch.state is not _State.RUNNING:
+        if self.state_of(self._head) is not State.RUNNING:
             return self._kill_stuck(silent)
         if now >= self._progress_at + self._recovery.no_progress_timeout_s:
             self._progress_at = now
-            reason = TimeoutError(_no_progress(self._recovery, self._head, silent))
-            return self._give_up(self._head, batch, reason)
+            self._give_up(
+                self._head, TimeoutError(_no_progress(self._recovery, self._head, silent))
+            )
+            return []
         return self._hedge(silent) + self._kill_stuck(silent)
 
     def _hedge(self, silent: tuple[Silent, ...]) -> list[Command]:
@@ -194,7 +183,7 @@ class Scheduler:
         late_workers = frozenset(entry.worker for entry in silent if entry.seconds >= after_s)
         commands: list[Command] = []
         for key, batch in self._batches.items():
-            if batch.state is _State.RUNNING and self._is_late(key, batch, with_workers):
+            if batch.state is State.RUNNING and self._is_late(key, batch, with_workers):
                 batch.hedges += 1
                 batch.avoid |= late_workers
                 commands.append(self._again(key))
@@ -215,7 +204,7 @@ class Scheduler:
 
     def _awaited(self, event: Completed | Failed) -> _Batch | None:
         batch = self._batches.get(event.key)
-        if batch is None or batch.state is not _State.RUNNING:
+        if batch is None or batch.state is not State.RUNNING:
             return None
         return batch if event.attempt in batch.under_way else None
 
@@ -226,18 +215,21 @@ class Scheduler:
         batch.under_way.add(attempt)
         return Submit(key, attempt, batch.avoid)
 
-    def _give_up(self, key: int, batch: _Batch, reason: Any) -> list[Command]:
-        batch.state, batch.reason = _State.FAILED, reason
+    def _give_up(self, key: int, reason: Any) -> None:
+        batch = self._batches[key]
+        batch.state, batch.reason = State.FAILED, reason
         self._window.settle(key, 0)
-        return (self._hand_over_head() if key == self._head else []) + self._fill()
 
     def _hand_over_head(self) -> list[Command]:
-        batch = self._batches.get(self._head)
-        if batch is None or batch.state is _State.RUNNING:
-            return []
-        if batch.made_by is not None:
-            return [Deliver(self._head, batch.made_by)]
-        return [Raise(self._head, batch.reason)]
+        head = self._batches.get(self._head)
+        if head is not None and head.state is State.READY:
+            assert head.made_by is not None
+            head.state = State.DELIVERED
+            return [Deliver(self._head, head.made_by)]
+        if head is not None and head.state is State.FAILED:
+            head.state = State.RAISED
+            return [Raise(self._head, head.reason)]
+        return []
 
     def _fill(self) -> list[Command]:
         commands: list[Command] = []
