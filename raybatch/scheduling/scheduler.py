@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,6 +45,20 @@ class _Batch:
     avoid: frozenset[int] = frozenset()
     made_by: int | None = None
     reason: Any = None
+
+    def again(self, key: int) -> Submit:
+        """Add an attempt of this batch, `key`, and return its command."""
+        attempt = self.num_attempts
+        self.num_attempts += 1
+        self.under_way.add(attempt)
+        return Submit(key, attempt, self.avoid)
+
+    def is_late(self, silent_s: Mapping[int, float], after_s: float) -> bool:
+        """Return whether the worker of every attempt is silent for `after_s` seconds or longer.
+
+        `silent_s` has the seconds by attempt. An attempt that waits for a worker is not in it, and is not late.
+        """
+        return all(silent_s.get(attempt, 0.0) >= after_s for attempt in self.under_way)
 
 
 class Scheduler:
@@ -146,7 +162,7 @@ class Scheduler:
         if batch.under_way and (event.lost or not is_over):
             return []
         if not is_over:
-            return [self._again(event.key)]
+            return [batch.again(event.key)]
         self._give_up(event.key, event.reason)
         return []
 
@@ -170,29 +186,27 @@ class Scheduler:
         return self._hedge(silent) + self._kill_stuck(silent)
 
     def _hedge(self, silent: tuple[Silent, ...]) -> list[Command]:
-        """Have the head made by one worker more, if all that have it are late, and what is as late with it.
+        """If the head is late, submit it once more, and with it all other batches that are late.
 
-        One after the other, the batches of a whole host that is cut off would each hold up the consumer. An
-        attempt that waits for a place at a worker is not late.
+        The batches of a host that is cut off would otherwise hold up the consumer one after the other.
         """
-        with_workers = {(entry.key, entry.attempt): entry for entry in silent}
-        head = self._batches[self._head]
-        if not self._is_late(self._head, head, with_workers):
+        silent_s: defaultdict[int, dict[int, float]] = defaultdict(dict)
+        for entry in silent:
+            silent_s[entry.key][entry.attempt] = entry.seconds
+        late = [
+            key
+            for key, batch in self._batches.items()
+            if batch.state is State.RUNNING
+            and batch.is_late(silent_s[key], self._lateness.hedge_after_s(batch.hedges))
+        ]
+        if self._head not in late:
             return []
         after_s = self._lateness.hedge_after_s(0)
         late_workers = frozenset(entry.worker for entry in silent if entry.seconds >= after_s)
-        commands: list[Command] = []
-        for key, batch in self._batches.items():
-            if batch.state is State.RUNNING and self._is_late(key, batch, with_workers):
-                batch.hedges += 1
-                batch.avoid |= late_workers
-                commands.append(self._again(key))
-        return commands
-
-    def _is_late(self, key: int, batch: _Batch, silent: dict[tuple[int, int], Silent]) -> bool:
-        after_s = self._lateness.hedge_after_s(batch.hedges)
-        attempts = [silent.get((key, attempt)) for attempt in batch.under_way]
-        return all(entry is not None and entry.seconds >= after_s for entry in attempts)
+        for key in late:
+            self._batches[key].hedges += 1
+            self._batches[key].avoid |= late_workers
+        return [self._batches[key].again(key) for key in late]
 
     def _kill_stuck(self, silent: tuple[Silent, ...]) -> list[Command]:
         commands: list[Command] = []
@@ -207,13 +221,6 @@ class Scheduler:
         if batch is None or batch.state is not State.RUNNING:
             return None
         return batch if event.attempt in batch.under_way else None
-
-    def _again(self, key: int) -> Submit:
-        batch = self._batches[key]
-        attempt = batch.num_attempts
-        batch.num_attempts += 1
-        batch.under_way.add(attempt)
-        return Submit(key, attempt, batch.avoid)
 
     def _give_up(self, key: int, reason: Any) -> None:
         batch = self._batches[key]
