@@ -1,4 +1,7 @@
-"""What to do next: a pure state machine, without I/O, clock or randomness."""
+"""Decides what to do next: a pure state machine without I/O, clock or randomness.
+
+`states.py` explains how it works and lists its transitions.
+"""
 
 from raybatch.scheduling.messages import (
     Command,

@@ -1,4 +1,4 @@
-"""When a worker is late, and when it is stuck, from how long batches have taken so far."""
+"""Decides when a worker is late and when it is stuck, from the durations of earlier batches."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections import deque
 
 from raybatch.scheduling.settings import Recovery
 
-# Durations of so many batches are remembered, so that the limits follow what changes.
+# Only the latest durations count, so that the limits adapt when batches become slower or faster.
 _NUM_REMEMBERED = 64
 
-# The duration that all but a few of them stay below.
+# The limits are multiples of the 95th percentile.
 _QUANTILE = 0.95
 
 _HEDGE_FACTOR = 3.0
@@ -17,15 +17,15 @@ _HEDGE_FLOOR_S = 0.1
 _TIMEOUT_FACTOR = 50.0
 _TIMEOUT_FLOOR_S = 60.0
 
-# Before any batch has come, nobody knows how long one takes.
+# Used until the first batch is made, while no duration is known.
 _FIRST_HEDGE_S = 30.0
 
 
 class Lateness:
-    """Keeps the durations of the latest batches, and derives the limits that `recovery` leaves open.
+    """Computes the limits that `recovery` does not set, from the durations of the latest batches.
 
-    Hedging at a high quantile costs little more work and cuts the tail: Dean and Barroso, The Tail at Scale,
-    Communications of the ACM 56(2), 2013.
+    Hedging at a high percentile adds little work and cuts the tail latency: Dean and Barroso, The
+    Tail at Scale, Communications of the ACM 56(2), 2013.
     """
 
     def __init__(self, recovery: Recovery) -> None:
@@ -35,12 +35,15 @@ class Lateness:
         self._num_new = 0
 
     def add(self, seconds: float) -> None:
-        """Take note that a batch took `seconds`."""
+        """Record that a batch took `seconds`."""
         self._seconds.append(seconds)
         self._num_new += 1
 
     def hedge_after_s(self, hedges: int) -> float:
-        """Return how long a worker may be silent before a batch, hedged `hedges` times, is hedged."""
+        """Return how long a worker can be silent before its batch is hedged.
+
+        The time doubles with each of the `hedges` that the batch has had already.
+        """
         after_s = self._recovery.hedge_after
         if after_s is None:
             usual_s = self._usual()
@@ -50,7 +53,11 @@ class Lateness:
         return after_s * 2.0**hedges
 
     def timeout_s(self, losses: int) -> float:
-        """Return how long a worker may be silent before it is ended, with a batch lost `losses` times."""
+        """Return how long a worker can be silent before it is ended.
+
+        The time doubles with each of the `losses` of its batch. It is infinite until the first
+        batch is made, unless `recovery` sets it.
+        """
         timeout_s = self._recovery.batch_timeout_s
         if timeout_s is None:
             usual_s = self._usual()
@@ -60,7 +67,7 @@ class Lateness:
         return timeout_s * 2.0**losses
 
     def _usual(self) -> float | None:
-        # Looked up for every event, so not worked out anew for every batch.
+        # Every event asks for this, so sort only after a quarter of the durations has changed.
         if self._num_new > len(self._seconds) // 4:
             ordered = sorted(self._seconds)
             self._usual_s = ordered[int(_QUANTILE * (len(ordered) - 1))]

@@ -1,6 +1,7 @@
-"""What the scheduler is told, and what it answers.
+"""The events that the scheduler takes and the commands that it returns.
 
-A batch is named by its `key`, its number in the stream from 0; an attempt to make it by `attempt`, from 0.
+`key` is the number of a batch in its stream, from 0. `attempt` is the number of an attempt to make
+that batch, from 0.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Resized:
-    """From now on `prefetch` limits what is made ahead."""
+    """From now on, `prefetch` limits how much is made ahead."""
 
     prefetch: Prefetch
 
@@ -30,14 +31,14 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """The consumer has the batch, or the error, that was last delivered or raised."""
+    """The consumer has received the batch or the error that was last delivered or raised."""
 
     key: int
 
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """An attempt made its batch, of `nbytes` bytes; the worker took `seconds`, if that is known."""
+    """An attempt made its batch of `nbytes` bytes. The worker took `seconds`; None if unknown."""
 
     key: int
     attempt: int
@@ -47,9 +48,11 @@ class Completed:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """An attempt failed. `lost`: not the user's code failed, but its `worker`, host or result went.
+    """An attempt failed.
 
-    One that was lost before it had `begun`, waiting behind the one that did it, counts for nothing.
+    If it is `lost`, its `worker`, its host or its result is gone. Otherwise the user's code raised.
+    A lost attempt that the worker had not `begun` does not count against the batch: another batch,
+    ahead of it in the worker's queue, may have ended the worker.
     """
 
     key: int
@@ -62,17 +65,14 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Exhausted:
-    """There are `count` batches in all."""
+    """The stream has `count` batches in total."""
 
     count: int
 
 
 @dataclass(frozen=True, slots=True)
 class Silent:
-    """An attempt that is with a worker, which has not been heard of for `seconds`.
-
-    The attempts of one worker stand in the order in which it makes them.
-    """
+    """An attempt on a worker that has been silent for `seconds`."""
 
     key: int
     attempt: int
@@ -82,7 +82,11 @@ class Silent:
 
 @dataclass(frozen=True, slots=True)
 class TimePassed:
-    """Time to look at the clock; `silent` are all attempts that are with a worker and have not ended."""
+    """The time that `Scheduler.patience_s` gave is over.
+
+    `silent` lists all attempts that are on a worker and have not ended. The attempts of one worker
+    are in the order in which it makes them.
+    """
 
     silent: tuple[Silent, ...] = ()
 
@@ -92,7 +96,7 @@ Event: TypeAlias = Started | Resized | Wanted | Taken | Completed | Failed | Exh
 
 @dataclass(frozen=True, slots=True)
 class Submit:
-    """Have the batch made, if it can be on none of the workers in `avoid`."""
+    """Make the batch, if possible on a worker that is not in `avoid`."""
 
     key: int
     attempt: int
@@ -101,7 +105,7 @@ class Submit:
 
 @dataclass(frozen=True, slots=True)
 class Deliver:
-    """The consumer may have this attempt's batch."""
+    """Give the consumer the batch that this attempt made."""
 
     key: int
     attempt: int
@@ -109,7 +113,7 @@ class Deliver:
 
 @dataclass(frozen=True, slots=True)
 class Raise:
-    """The consumer gets `reason`, that of the last attempt, in place of the batch."""
+    """Give the consumer `reason`, the error of the last attempt, instead of the batch."""
 
     key: int
     reason: Any
@@ -117,7 +121,7 @@ class Raise:
 
 @dataclass(frozen=True, slots=True)
 class Discard:
-    """Nobody needs the result of this attempt; free it."""
+    """Free the result of this attempt; nobody needs it."""
 
     key: int
     attempt: int
@@ -125,7 +129,7 @@ class Discard:
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """The worker is stuck: end it, and start another."""
+    """End the worker, which is stuck, and start a new one."""
 
     worker: int
 

@@ -1,8 +1,8 @@
-"""Where an attempt goes: to the least loaded worker that has no other attempt of its batch.
+"""Chooses the worker for an attempt: the least loaded one without another attempt of the batch.
 
-    Attempt ──add──► waits for a place ──places, took──► with a worker ──ended──► (gone)
+    Attempt ──add──► waiting ──places, took_up──► running on a worker ──ended──► (gone)
 
-Nobody reads a clock here: `now` is in seconds on any one clock.
+No function here reads a clock: `now` is passed in, in seconds on any one clock.
 """
 
 from __future__ import annotations
@@ -15,26 +15,27 @@ from typing import Any, Generic, TypeVar
 
 from raybatch.scheduling.messages import Silent
 
-# A worker has the next attempt at hand, and a slow one holds few.
+# Two attempts keep a worker busy between batches, and do not pile up on a slow one.
 _MIN_QUEUE_LENGTH = 2
 
-# A worker that takes so many times as long as the fastest, and so many seconds at least, is a laggard: a batch
-# that it is given is waited for longer than another worker would take to get round to it. It rests for so many
-# times as long as its last batch took, and then is tried again.
+# A worker is a laggard if its batches take at least 8 times as long as those of the fastest worker,
+# and at least 0.1 s. A laggard rests: the other workers, even busy ones, finish a batch sooner.
+# After 4 times the duration of its last batch it is tried again.
 _LAGGARD_FACTOR = 8.0
 _MIN_LAGGARD_S = 0.1
 _LAGGARD_REST = 4.0
 
-# For so long it is known which worker is the fastest, before all are looked at again.
+# Finding the fastest worker looks at all of them, so the result is kept for this long.
 _FASTEST_FOR_S = 0.1
 
 
 @dataclass(eq=False)
 class Worker:
-    """One worker, and in its `queue` what it was asked and is not known to have answered, oldest first.
+    """One worker of a pool.
 
-    `heard_at` is when it last took up or answered anything; `seconds` is what its latest batch took. Its host is to go
-    when it `is_leaving`.
+    `queue` holds what the worker was asked and has not answered yet, oldest first. `heard_at` is
+    the time of its last answer, or of the first request after it was idle. `seconds` is the
+    duration of its latest batch. If it `is_leaving`, its host will leave the cluster.
     """
 
     number: int
@@ -44,17 +45,17 @@ class Worker:
     queue: dict[Any, None] = field(default_factory=dict)
 
     def silent_s(self, now: float) -> float:
-        """Return for how long nothing was heard of it."""
+        """Return the seconds since `heard_at`."""
         return now - self.heard_at
 
     def is_laggard(self, fastest_s: float, now: float) -> bool:
-        """Return whether it is to rest, where another worker makes a batch in `fastest_s`."""
+        """Return whether it must rest because another worker makes a batch in `fastest_s`."""
         if self.seconds is None or self.seconds < max(_MIN_LAGGARD_S, _LAGGARD_FACTOR * fastest_s):
             return False
         return bool(self.queue) or self.silent_s(now) < _LAGGARD_REST * self.seconds
 
     def is_stuck(self, now: float) -> bool:
-        """Return whether it is at work for so long that its `seconds` say nothing about it any more."""
+        """Return whether its current batch takes so long that `seconds` is out of date."""
         if self.seconds is None or not self.queue:
             return False
         return self.silent_s(now) >= _LAGGARD_FACTOR * self.seconds
@@ -64,13 +65,13 @@ W = TypeVar("W", bound=Worker)
 
 
 class Workers(Generic[W]):
-    """The workers of a pool that can be given batches, by their load, for all of its streams.
+    """The workers of a pool that are up, sorted by load. All streams of the pool share them.
 
-    Those that leave are given some only if there are no others.
+    Workers that are leaving get batches only if there are no others.
     """
 
     def __init__(self) -> None:
-        # By the length of their queues, each in the order in which they came to it.
+        # One dict for each queue length, in the order in which workers reached that length.
         self._levels: list[dict[int, W]] = [{}]
         self._num_workers = self._num_leaving = 0
         self._fastest_s = self._fastest_until = float("-inf")
@@ -82,7 +83,7 @@ class Workers(Generic[W]):
         return worker.number in self._level(worker)
 
     def __iter__(self) -> Iterator[W]:
-        """Iterate over those to give batches to, from the least loaded on."""
+        """Iterate over the workers that can get batches, the least loaded first."""
         some_stay = self._num_leaving < self._num_workers
         for level in self._levels:
             for worker in level.values():
@@ -95,19 +96,19 @@ class Workers(Generic[W]):
         self._num_leaving += worker.is_leaving
 
     def remove(self, worker: W) -> None:
-        """Forget `worker`, if it is here."""
+        """Remove `worker`, if it is here."""
         if self._level(worker).pop(worker.number, None) is not None:
             self._num_workers -= 1
             self._num_leaving -= worker.is_leaving
 
     def leave(self, worker: W) -> None:
-        """Take note that the host of `worker` is to go."""
+        """Record that the host of `worker` will leave the cluster."""
         if not worker.is_leaving:
             worker.is_leaving = True
             self._num_leaving += worker in self
 
     def took_up(self, worker: W, what: Any, now: float) -> None:
-        """Take note that `worker` was asked for `what`."""
+        """Record that `worker` was asked for `what`."""
         if not worker.queue:
             worker.heard_at = now
         level = self._level(worker)
@@ -115,9 +116,9 @@ class Workers(Generic[W]):
         self._move(worker, level)
 
     def answered(self, worker: W, what: Any, now: float, seconds: float | None = None) -> None:
-        """Take note that the answer to `what` is here, or that nobody waits for it any more.
+        """Record that `worker` has answered `what`, or that nobody waits for the answer any more.
 
-        `seconds` is what `worker` took for it, None if it did not say.
+        `seconds` is how long `worker` took; None if unknown.
         """
         level = self._level(worker)
         del worker.queue[what]
@@ -127,7 +128,7 @@ class Workers(Generic[W]):
         self._move(worker, level)
 
     def is_laggard(self, worker: W, now: float) -> bool:
-        """Return whether `worker` is so much slower than the fastest that it is to rest."""
+        """Return whether `worker` is so much slower than the fastest that it must rest."""
         if now >= self._fastest_until:
             able = (own.seconds for own in self if not own.is_stuck(now))
             known = (seconds for seconds in able if seconds is not None)
@@ -141,13 +142,13 @@ class Workers(Generic[W]):
         return self._levels[len(worker.queue)]
 
     def _move(self, worker: W, level: dict[int, W]) -> None:
-        if level.pop(worker.number, None) is not None:  # or it is one that is gone
+        if level.pop(worker.number, None) is not None:  # None: the worker was removed
             self._level(worker)[worker.number] = worker
 
 
 @dataclass(order=True, slots=True)
 class Attempt:
-    """An attempt that waits for a place; the earliest batch goes first."""
+    """An attempt that waits for a worker. It sorts by batch, so the earliest batch goes first."""
 
     key: int
     attempt: int
@@ -157,7 +158,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Placed(Generic[W]):
-    """An attempt that is with `worker`."""
+    """An attempt that runs on `worker`, or waits in its queue."""
 
     key: int
     attempt: int
@@ -166,23 +167,28 @@ class Placed(Generic[W]):
 
 @dataclass(slots=True)
 class _Share:
-    """What one stream has of one worker: so many attempts, and how long it had listened when it last heard of it."""
+    """What one stream has on one worker.
+
+    `num_attempts` counts its attempts there. `heard_at_s` is the stream's `listened_s` when the
+    worker last answered.
+    """
 
     num_attempts: int = 0
     heard_at_s: float = 0.0
 
 
 class Placement(Generic[W]):
-    """The attempts of one stream: those that wait for a place at one of `workers`, and those `running` there.
+    """The attempts of one stream: those waiting for one of `workers`, and those `running` on one.
 
-    Each that runs has a name, which the session chooses. If the workers have users elsewhere (`is_shared`), this stream
-    keeps few attempts at each: a worker makes batches in the order in which it is asked, so users whose queues at it are
-    equally long get equal shares of it, whatever their windows.
+    The session gives each running attempt a name, the key in `running`. If other processes use the
+    workers too (`is_shared`), this stream queues few attempts on each worker. A worker makes
+    batches in the order in which it is asked, so users with equally long queues get equal shares of
+    it, whatever their windows.
     """
 
     def __init__(self, workers: Workers[W], *, is_shared: bool = False) -> None:
         self.running: dict[Any, Placed[W]] = {}
-        # For how long the consumer waited for results, in seconds.
+        # How long the consumer has waited for results so far, in seconds.
         self.listened_s = 0.0
         self._workers = workers
         self._is_shared = is_shared
@@ -191,20 +197,21 @@ class Placement(Generic[W]):
 
     @property
     def is_waiting(self) -> bool:
-        """Whether an attempt waits for a place."""
+        """Whether an attempt waits for a worker."""
         return bool(self._waiting)
 
     def add(self, attempt: Attempt) -> None:
         heapq.heappush(self._waiting, attempt)
 
     def places(self, num_workers: int, now: float) -> Iterator[tuple[Attempt, W]]:
-        """Iterate over attempts that wait, each with the worker that is to have it, of which there are to be `num_workers`.
+        """Iterate over waiting attempts, each with the worker chosen for it.
 
-        Say that it `took_up` the attempt before going on; one that none takes up is forgotten.
+        Call `took_up` for each pair before the next one; an attempt without that call is dropped.
+        `num_workers` counts the workers of the pool, including those that are still starting.
         """
         limit = _MIN_QUEUE_LENGTH
         if not self._is_shared:
-            # Workers that are not up yet keep their share, or the first one up would be given everything.
+            # Keep a share for workers that are still starting; the first one up must not get all.
             limit = max(limit, -(-(len(self._waiting) + len(self.running)) // num_workers))
         held_back = []
         while self._waiting:
@@ -220,7 +227,7 @@ class Placement(Generic[W]):
             heapq.heappush(self._waiting, attempt)
 
     def took_up(self, attempt: Attempt, worker: W, name: Any, now: float) -> None:
-        """Take note that `attempt` is with `worker`, and is called `name` from now on."""
+        """Record that `worker` has `attempt`, which is called `name` from now on."""
         self._workers.took_up(worker, name, now)
         self.running[name] = Placed(attempt.key, attempt.attempt, worker)
         share = self._shares[worker.number]
@@ -229,11 +236,11 @@ class Placement(Generic[W]):
         share.num_attempts += 1
 
     def ended(self, name: Any, now: float, seconds: float | None = None) -> float:
-        """Take note that an attempt is over, which took its worker `seconds` if that is known.
+        """Record that the attempt `name` ended; return how long its worker was silent before.
 
-        Return how long nothing was heard of that worker before, while the consumer waited. What is late is judged by
-        that: results may take longer to come over a slow link than to make, and what the consumer does in between is no
-        silence.
+        `seconds` is how long the worker took; None if unknown. The silence counts only the time in
+        which the consumer waited for results, not the time between. `Lateness` uses the silence and
+        not `seconds`: over a slow link, a result can take longer to arrive than to make.
         """
         worker = self.running.pop(name).worker
         self._workers.answered(worker, name, now, seconds)
@@ -244,7 +251,7 @@ class Placement(Generic[W]):
         return silent_s
 
     def silent(self, now: float, heard: Collection[Worker] = ()) -> tuple[Silent, ...]:
-        """Return the attempts that run, but those at the workers in `heard`, which have just said something."""
+        """Return the running attempts, except those on the workers in `heard`, which just answered."""
         return tuple(
             Silent(placed.key, placed.attempt, placed.worker.number, placed.worker.silent_s(now))
             for placed in self.running.values()
@@ -252,15 +259,20 @@ class Placement(Generic[W]):
         )
 
     def close(self, now: float) -> None:
-        """Forget all attempts."""
+        """Drop all attempts."""
         for name in list(self.running):
             self.ended(name, now)
         self._waiting.clear()
 
     def _choose(self, attempt: Attempt, limit: int, now: float) -> W | None:
-        """Return the least loaded worker that is fit for `attempt`: if possible none in its `avoid`, and no laggard."""
+        """Return the least loaded worker for `attempt`; None if it must wait.
+
+        A worker with `limit` attempts of this stream, or with the same batch, is out of the
+        question. A worker in `attempt.avoid` and a laggard are the last resort, and the first
+        attempt of a batch never goes to a laggard.
+        """
         is_first = attempt.attempt == 0
-        # Another attempt of a batch helps only elsewhere.
+        # A second attempt on the same worker would wait behind the first.
         holders = set() if is_first else self._holders(attempt.key)
         best: tuple[bool, bool, W] | None = None
         for worker in self._workers:
@@ -268,7 +280,7 @@ class Placement(Generic[W]):
                 continue
             is_laggard = self._workers.is_laggard(worker, now)
             if is_first and is_laggard:
-                continue  # it can wait for a place at another
+                continue  # the attempt waits for another worker
             is_avoided = worker.number in attempt.avoid
             if not (is_avoided or is_laggard):
                 return worker

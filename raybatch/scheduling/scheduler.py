@@ -47,7 +47,7 @@ class _Batch:
     reason: Any = None
 
     def again(self, key: int) -> Submit:
-        """Add an attempt of this batch, `key`, and return its command."""
+        """Begin a new attempt of this batch, `key`, and return the command."""
         attempt = self.num_attempts
         self.num_attempts += 1
         self.under_way.add(attempt)
@@ -56,13 +56,17 @@ class _Batch:
     def is_late(self, silent_s: Mapping[int, float], after_s: float) -> bool:
         """Return whether the worker of every attempt is silent for `after_s` seconds or longer.
 
-        `silent_s` has the seconds by attempt. An attempt that waits for a worker is not in it, and is not late.
+        `silent_s` maps attempts to seconds. An attempt that waits for a worker is not in it, and
+        not late.
         """
         return all(silent_s.get(attempt, 0.0) >= after_s for attempt in self.under_way)
 
 
 class Scheduler:
-    """Decides when each batch of a stream is begun, begun again, delivered or given up."""
+    """Decides when each batch of a stream is begun, begun again, delivered or given up.
+
+    `largest_bytes` is the expected size of the largest batch; 0 if unknown.
+    """
 
     def __init__(self, prefetch: Prefetch, recovery: Recovery, largest_bytes: int = 0) -> None:
         self._window = Window(prefetch, largest_bytes)
@@ -77,17 +81,17 @@ class Scheduler:
 
     @property
     def largest_bytes(self) -> int:
-        """The size of the largest batch so far, which a later stream of the same batches begins with."""
+        """The size of the largest batch so far. Pass it to the next stream of the same batches."""
         return self._window.largest_bytes
 
     @property
     def made_ahead(self) -> int:
-        """How many batches are made, or given up, and wait for the consumer."""
+        """The number of batches that are made or given up, and wait for the consumer."""
         return self._window.made
 
     @property
     def window(self) -> int:
-        """How many batches may be under way and made ahead."""
+        """The number of batches that can be under way or waiting for the consumer."""
         return self._window.room
 
     @property
@@ -96,9 +100,9 @@ class Scheduler:
         return self._head == self._count
 
     def patience_s(self, now: float) -> float:
-        """Return for how many seconds from `now` to wait for an event before `TimePassed` is due."""
+        """Return how many seconds to wait for an event; after them, `TimePassed` is due."""
         progress_by = self._progress_at + self._recovery.no_progress_timeout_s
-        # Twice in the time after which a batch is hedged, so that it is at most half of that late.
+        # Look twice in the time after which a batch is hedged: a hedge is at most half of it late.
         look_at = self._looked_at + self._lateness.hedge_after_s(0) / 2
         return max(0.0, min(progress_by, look_at) - now)
 
@@ -110,7 +114,7 @@ class Scheduler:
         return State.GONE if key < self._head or is_beyond_end else State.NOT_BEGUN
 
     def handle(self, event: Event, now: float) -> list[Command]:
-        """Return what to do about `event`, which happened at `now` (seconds on any one clock)."""
+        """Return what to do about `event`, which happened at `now`, in seconds on any one clock."""
         return self._react(event, now) + self._hand_over_head() + self._fill()
 
     def _react(self, event: Event, now: float) -> list[Command]:
@@ -130,7 +134,7 @@ class Scheduler:
             case Resized():
                 self._window.limit = event.prefetch
             case Started() | Wanted():
-                # What ended while the consumer was away is handled before the clock is looked at.
+                # Attempts that ended while the consumer was away are handled before TimePassed.
                 self._looked_at = now
         return []
 
@@ -188,7 +192,8 @@ class Scheduler:
     def _hedge(self, silent: tuple[Silent, ...]) -> list[Command]:
         """If the head is late, submit it once more, and with it all other batches that are late.
 
-        The batches of a host that is cut off would otherwise hold up the consumer one after the other.
+        The batches of a host that is cut off would otherwise hold up the consumer one after the
+        other.
         """
         silent_s: defaultdict[int, dict[int, float]] = defaultdict(dict)
         for entry in silent:
@@ -248,7 +253,7 @@ class Scheduler:
         return commands
 
     def _drop_from(self, count: int) -> None:
-        """Forget the batches that were begun before it was known that there are only `count`."""
+        """Drop the batches from key `count` on, which were begun before the length was known."""
         for key in range(count, self._next):
             del self._batches[key]
             self._window.settle(key, 0)
@@ -258,8 +263,8 @@ class Scheduler:
 
 def _no_progress(recovery: Recovery, key: int, silent: tuple[Silent, ...]) -> str:
     workers = sorted({entry.worker for entry in silent if entry.key == key})
-    where = f"is with worker {', '.join(map(str, workers))}" if workers else "is with no worker yet"
+    where = f"is on worker {', '.join(map(str, workers))}" if workers else "is on no worker yet"
     return (
-        f"nothing happened for {recovery.no_progress_timeout_s:g} s, and the batch {where}; if a batch may "
-        "take longer, set Recovery(no_progress_timeout_s=...)"
+        f"no progress for {recovery.no_progress_timeout_s:g} s, and the batch {where}; if a batch "
+        "can take longer, set Recovery(no_progress_timeout_s=...)"
     )

@@ -1,4 +1,4 @@
-"""Settings of a stream: frozen values, checked when they are made."""
+"""The settings of a stream, checked when they are constructed."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from raybatch.checks import positive_int
 
 @dataclass(frozen=True)
 class Prefetch:
-    """How much is made ahead of the consumer: at most `batches`, and at most `bytes` (None: no limit).
+    """How much to make ahead of the consumer: at most `batches`, and at most `bytes`.
 
-    The batch that the consumer waits for is always made, however large.
+    None sets no limit on the bytes. The batch that the consumer waits for is always made, however
+    large it is.
     """
 
     batches: int
@@ -24,25 +25,28 @@ class Prefetch:
 
     @classmethod
     def for_workers(cls, count: int, nbytes: int | None = None) -> Prefetch:
-        """Return how much to make ahead by `count` workers, in `nbytes` bytes, where the user does not say."""
+        """Return the default for `count` workers, limited to `nbytes` bytes (None: no limit)."""
         return cls(2 * count + 2, nbytes)
 
 
 @dataclass(frozen=True)
 class Recovery:
-    """What to do when batches do not come.
+    """What to do when a batch fails or does not arrive.
 
-    A batch whose worker, host or result is lost is made again, `max_attempts` times in all; one at which the
-    user's code raises, `max_error_attempts` times.
+    `hedge_after` and `batch_timeout_s` have no effect on threads, which cannot be ended.
 
-    Where the consumer waits for a batch, and the worker that has it gives no sign of life for `hedge_after`
-    seconds, another worker makes it too, and the first result counts. None stands for three times what nearly
-    all batches so far took, and at least 0.1 s. A worker that gives none for `batch_timeout_s` seconds is
-    ended and replaced, and its batches are made again; each further time a batch may take twice as long. None
-    stands for 50 times what nearly all batches took, and at least 60 s. Both are for workers that are
-    processes; threads cannot be ended.
-
-    If the consumer waits and nothing at all happens for `no_progress_timeout_s` seconds, it gets an error.
+    Args:
+        max_attempts: How often a batch is tried if each time its worker, its host or its result is
+            lost.
+        no_progress_timeout_s: If the consumer waits this long and nothing happens at all, it gets
+            an error.
+        max_error_attempts: How often a batch is tried if each time the user's code raises.
+        hedge_after: If the consumer waits for a batch, and the worker that has it is silent for
+            this many seconds, another worker makes it too, and the first result counts. None: 3
+            times the 95th percentile of the latest durations, and at least 0.1 s.
+        batch_timeout_s: A worker that is silent for this many seconds is ended and replaced, and
+            its batches are made again. The timeout doubles with each loss of a batch. None: 50
+            times the 95th percentile of the latest durations, and at least 60 s.
     """
 
     max_attempts: int = 3

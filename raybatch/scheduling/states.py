@@ -3,13 +3,14 @@
 How the scheduler works
 =======================
 
-The scheduler turns a stream of batches into an ordered one. It takes an event and returns commands. It
-does no I/O, reads no clock and draws no random numbers: the caller carries out the commands, and passes
-the time in with each event.
+The scheduler decides when each batch of an ordered stream is begun, begun again, delivered or given
+up. It takes an event and returns commands. It does no I/O, reads no clock and draws no random
+numbers: the caller carries out the commands, and passes the time in with each event.
 
-Batches have keys 0, 1, 2, ... The **head** is the batch that the consumer gets next. The **window** limits
-how many batches, and how many bytes, are begun and not yet taken. An **attempt** is one try of one worker
-to make a batch. A batch can have several attempts under way at the same time, and the first result counts.
+Batches have keys 0, 1, 2, ... The **head** is the batch that the consumer gets next. The **window**
+limits how many batches, and how many bytes, are begun and not yet taken. An **attempt** is one try
+of one worker to make a batch. A batch can have several attempts under way at the same time, and the
+first result counts.
 
 Each batch is a small state machine:
 
@@ -19,34 +20,40 @@ Each batch is a small state machine:
 
 There are two kinds of transitions, and `TRANSITIONS` lists all of both:
 
-- An event triggers a transition: an attempt completed or failed, the consumer took a batch, time passed.
+- An event triggers a transition: an attempt completed or failed, the consumer took a batch, time
+  passed.
 - A condition triggers a transition (`event` is None in the table). After every event, the scheduler
-  delivers the head if it is READY, raises its error if it is FAILED, and begins batches while the window
-  has room. It does not matter which event made the condition true.
+  delivers the head if it is READY, raises its error if it is FAILED, and begins batches while the
+  window has room. It does not matter which event made the condition true.
 
-An event that the table does not list for a state changes nothing and returns no command for that batch.
-So a result that arrives twice, or an attempt that fails after another has made the batch, does no harm.
+An event that the table does not list for a state changes nothing and returns no command for that
+batch. So a result that arrives twice, or an attempt that fails after another has made the batch,
+does no harm.
 
-Whether a failed batch is made again depends on its budget. `Recovery.max_attempts` limits how often its
-worker, its host or its result can be lost. `Recovery.max_error_attempts` limits how often the user's code
-can raise. While another attempt is under way, a lost attempt is not replaced, and the batch does not fail
-over it: the other attempt may still succeed.
+Whether a failed batch is made again depends on its budget. `Recovery.max_attempts` limits how often
+its worker, its host or its result can be lost. `Recovery.max_error_attempts` limits how often the
+user's code can raise. While another attempt is under way, a lost attempt is not replaced, and the
+batch does not fail over it: the other attempt may still succeed.
 
-Three deadlines keep the stream going; `lateness.py` computes the first two from the durations so far:
+Three deadlines keep the stream going; `lateness.py` computes the first two from the durations so
+far:
 
-1. **Late.** The consumer waits for the head, and all workers that have it are silent for too long. Another
-   worker makes it too (a hedge). Later batches that are just as late are hedged at the same time: the
-   batches of a host that is cut off would otherwise hold up the consumer one after the other.
-2. **Stuck.** A worker is silent for much longer than that. `Kill` ends it. This changes no batch by itself:
-   the pool then reports the worker's attempts as `Failed`.
+1. **Late.** The consumer waits for the head, and all workers that have it are silent for too long.
+   Another worker makes it too (a hedge). Later batches that are just as late are hedged at the same
+   time: the batches of a host that is cut off would otherwise hold up the consumer one after the
+   other.
+2. **Stuck.** A worker is silent for much longer than that. `Kill` ends it. This changes no batch by
+   itself: the pool then reports the worker's attempts as `Failed`.
 3. **No progress.** The consumer waits for the head, and no event arrives at all. The head fails.
 
 These laws hold after every event:
 
-- Batches are begun in the order of their keys. They are delivered or raised in that order, each once.
-- The batches that are begun and not yet taken fit the window. The head is always admitted, however large.
+- Batches are begun in the order of their keys. They are delivered or raised in that order, each
+  once.
+- The batches that are begun and not yet taken fit the window. The head is always admitted, however
+  large.
 - A batch that is RUNNING has an attempt under way.
-- An attempt ends in at most one of Deliver and Discard, so every result is used or freed.
+- Each result is either delivered or discarded, never both.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How much may be held or under way at once."""
+"""Limits how many batches, and how many bytes, are held or under way at the same time."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from raybatch.scheduling.settings import Prefetch
 
 
 class Window:
-    """Counts batches, and their bytes: known for those made, reserved for those under way.
+    """Counts batches and their bytes. A batch under way reserves the size of the largest so far.
 
-    A reservation is the size of the largest batch so far, `largest_bytes`. Where bytes are limited and no
-    size is known yet, one batch goes ahead to tell.
+    If bytes are limited and no size is known yet, the window admits one batch, whose size opens it
+    for more.
     """
 
     def __init__(self, limit: Prefetch, largest_bytes: int = 0) -> None:
@@ -21,23 +21,23 @@ class Window:
 
     @property
     def held_bytes(self) -> int:
-        """Bytes made and reserved."""
+        """The bytes of the batches that are made, and the bytes reserved for those under way."""
         return self._made_bytes + self._under_way * self.largest_bytes
 
     @property
     def made(self) -> int:
-        """Batches made and not released."""
+        """The number of batches that are made and not released."""
         return len(self._sizes) - self._under_way
 
     @property
     def room(self) -> int:
-        """How many batches of the largest size so far fit the limit, at least 1."""
+        """The number of batches of the largest size so far that fit the limit; at least 1."""
         if self.limit.bytes is None or not self.largest_bytes:
             return self.limit.batches
         return max(1, min(self.limit.batches, self.limit.bytes // self.largest_bytes))
 
     def admits_another(self) -> bool:
-        """Return whether one more batch may be begun; an empty window always admits one."""
+        """Return whether one more batch can be begun; an empty window always admits one."""
         if not self._sizes:
             return True
         if len(self._sizes) >= self.limit.batches:
@@ -55,12 +55,12 @@ class Window:
         self._under_way += 1
 
     def settle(self, key: int, nbytes: int) -> None:
-        """Put the true size of a batch, 0 if there will be none, in the place of its reservation."""
+        """Replace the reservation of a batch by its true size; 0 if the batch failed."""
         self._sizes[key] = nbytes
         self._under_way -= 1
         self._made_bytes += nbytes
         self.largest_bytes = max(self.largest_bytes, nbytes)
 
     def release(self, key: int) -> None:
-        """Forget a batch whose size is settled."""
+        """Stop counting a batch whose size is settled."""
         self._made_bytes -= self._sizes.pop(key) or 0

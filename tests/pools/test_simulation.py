@@ -159,7 +159,7 @@ def test_a_slow_worker_costs_little() -> None:
 def test_with_no_host_left_the_error_says_what_was_waited_for() -> None:
     pool = SimulatedPool(2, faults=[HostDies(0.5, 0)])
     loader = rb.Loader(source(300), 2, pool=pool)
-    with pytest.raises(rb.errors.BatchError, match=r"with no worker yet.*no_progress_timeout_s"):
+    with pytest.raises(rb.errors.BatchError, match=r"on no worker yet.*no_progress_timeout_s"):
         list(loader)
     assert pool.elapsed_s == pytest.approx(600, abs=20)
 
