@@ -1,4 +1,4 @@
-"""All that a worker runs: `make(source, request)` → result."""
+"""What a worker runs: `make(source, request)` → result."""
 
 from raybatch.making.bad_rows import Trouble, bad_sample
 from raybatch.making.make import make

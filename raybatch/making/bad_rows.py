@@ -1,4 +1,4 @@
-"""Which samples of a batch that cannot be read are the bad ones."""
+"""Finds the bad samples of a batch that cannot be read."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from raybatch.sources import BadSample, DataSource, MapDataSource, unmapped
 
 
 class Trouble(NamedTuple):
-    """What goes wrong with a sample: the kind and the message of an exception, and whose fault it is.
+    """Why a sample cannot be read: the type and the message of an exception, and its fault.
 
-    The exception itself would keep all frames that it came through, and what they hold.
+    The exception itself is not kept: its traceback would keep all frames and their variables.
     """
 
     error: str
@@ -23,37 +23,37 @@ class Trouble(NamedTuple):
 
     @classmethod
     def of(cls, error: BaseException) -> Trouble:
-        """Return what `error` says."""
+        """Return the trouble that `error` describes."""
         return cls(type(error).__name__, str(error), fault_of(error))
 
     @property
     def is_of_place(self) -> bool:
-        """Whether it is not about this sample, but about the place where it is."""
+        """Whether the cause is not the sample but the place where it is stored."""
         return self.fault in (Fault.PLACE, Fault.PASSING)
 
 
 class BadRow(NamedTuple):
-    """A sample that cannot be read, and whose fault that is."""
+    """A sample that cannot be read, and the fault behind it."""
 
     sample: BadSample
     fault: Fault
 
 
-# Returns what goes wrong when a row is read, None if nothing does.
+# Reads a row, and returns why it cannot be read; None if it can.
 Failing: TypeAlias = Callable[[DataSource, Rows], "Trouble | None"]
 
-# How often a sample is read in vain before it is bad.
+# A sample is bad if this many reads of it fail.
 _READS = 2
 
 
 def bad_rows(source: DataSource, rows: Rows, keys: RandomKeys) -> dict[int, BadRow]:
     """Read the samples one by one; return those that cannot be read, by their row.
 
-    What fails once and then reads well is none of them. Trouble with the place is the last, since whatever follows would
-    have it too.
+    A sample that fails once and then reads well is not bad. After the first trouble with the place
+    the search stops, since all further samples would have it too.
 
-    If not a single one of several can, that may be a function of batches that cannot do with one row. Then
-    what is under it decides.
+    If every sample fails, the cause may be a function of `map` that cannot handle a batch of one
+    row. Then the source below that function decides.
     """
     troubles: dict[int, Trouble] = {}
     for row in range(len(rows)):
@@ -71,7 +71,7 @@ def bad_rows(source: DataSource, rows: Rows, keys: RandomKeys) -> dict[int, BadR
 
 
 def known_rows(rows: Rows, known: Mapping[Place, BadSample]) -> dict[int, BadSample]:
-    """Return those of `known` that are among `rows`, by their row."""
+    """Return the samples in `known` that are among `rows`, by their row."""
     return {row: known[place] for row, place in rows.places() if place in known}
 
 
@@ -82,10 +82,10 @@ def _failing(source: DataSource, one: Rows) -> Trouble | None:
 def bad_sample(
     source: DataSource, one: Rows, trouble: Trouble, failing: Failing = _failing
 ) -> BadSample:
-    """Return the record of the sample at `one`, a single row, which has that `trouble`.
+    """Return the record of the bad sample at `one`, a single row with this `trouble`.
 
-    In a row of several leaves it is the sample of the first one that cannot be read by itself: for which
-    `failing(source, row)` is not None.
+    If the row comes from several sources, the record is that of the first source whose part of the
+    row cannot be read by itself: `failing(source, part)` is not None.
     """
     source = unmapped(source)
     numbers = dict.fromkeys(path[0] for path, _, _ in one.parts if path)
@@ -104,7 +104,7 @@ def bad_sample(
 
 
 def _trouble(source: DataSource, one: Rows, keys: RandomKeys) -> Trouble | None:
-    """Return what goes wrong whenever the row `one` is read; None if it can be read."""
+    """Return why the row `one` cannot be read; None if it can."""
     trouble = None
     for _ in range(_READS):
         try:

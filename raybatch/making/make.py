@@ -1,11 +1,12 @@
-"""Making a batch: the whole of what a worker runs, wherever the worker is.
+"""Makes a batch. Every worker runs this, on every pool.
 
-rows ─► source.read ─► batch
-│ error
-▼
-each row alone ─► the bad ones ─► skipped, replaced, or named ─► the rest is read again
+    rows ─► source.read ─► batch
+                │ error
+                ▼
+    read each row alone ─► skip, replace or name the bad ones ─► read the rest again
 
-Whose fault an error is decides: what may pass is tried again, and only a sample's own is skipped or replaced.
+The fault behind an error decides what happens: an error that can pass is retried, and only a sample
+that is itself at fault is skipped or replaced.
 """
 
 from __future__ import annotations
@@ -24,19 +25,20 @@ from raybatch.retries import Retries
 from raybatch.sources import BadSample, Batch, DataSource
 from raybatch.stages import StageTimes, collecting
 
-# A replacement that is bad too is replaced in turn, this often.
+# A replacement can be bad too, so this many are tried.
 _MAX_DRAWS = 20
 
-# How often samples that can each be read alone are read together.
+# How often a batch is read again if it fails although each of its samples can be read alone.
 _MAX_ATTEMPTS = 10
 
 
 def make(
     source: DataSource, request: Request, passing: tuple[type[BaseException], ...] = ()
 ) -> Result:
-    """Return the batch that `request` asks of `source`, or the error that it raises; `passing` are raised on.
+    """Return a result with the batch that `request` asks for, or with the error that it raised.
 
-    What would end a worker, or the consumer, such as SystemExit, becomes an error.
+    Exceptions that would end a worker or the consumer, such as SystemExit, become a RemoteError.
+    Only exceptions of the types in `passing` are raised.
     """
     times, begun_at = StageTimes(), time.perf_counter()
     with collecting(times):
@@ -45,7 +47,8 @@ def make(
         except passing:
             raise
         except BaseException as error:
-            # Without a name: the traceback of the error leads to this frame, which would keep it.
+            # No variable for the result: the error's traceback holds this frame, which would hold
+            # the error in turn.
             return Result(
                 error=_as_exception(error),
                 bad=_culprit(source, request, error),
@@ -65,11 +68,11 @@ def _made(source: DataSource, request: Request) -> Result:
 
 
 class _Tolerant:
-    """A batch without its bad samples, or with others in their place.
+    """Makes a batch without its bad samples, or with other samples in their place.
 
-    The batch is read as a whole. If that fails, each of its samples is read alone, which tells the bad ones,
-    whatever kind of array or accessor they come from; and the rest is read again as a whole. An error that `setting` does not
-    tolerate is raised.
+    First it reads the batch as a whole. If that fails, it reads each sample alone to find the bad
+    ones; this works for any kind of array or accessor. Then it reads the rest as a whole. An error
+    that `setting` does not tolerate is raised.
     """
 
     def __init__(self, source: DataSource, request: Request, setting: BadSamples) -> None:
@@ -91,12 +94,13 @@ class _Tolerant:
                 raise  # no sample is at fault
             except (Exception, SystemExit) as error:
                 fault = fault_of(error)
-                # Of what may pass, the samples one by one say whether it does: one read in some hundred may fail.
+                # An error that can pass may hit one read in a hundred. Reading the samples one by
+                # one, with retries, shows whether it does pass.
                 if fault is not Fault.PASSING and not self._setting.tolerates(fault):
                     raise
                 found = self._bad_rows()
-                # Samples that can all be read one by one are read together again, or a place at which one read in some
-                # hundred fails would end every run.
+                # If each sample can be read alone, read the batch again: at a place where one read
+                # in a hundred fails, a large batch rarely succeeds the first time.
                 attempts = 0 if found else attempts + 1
                 if attempts == _MAX_ATTEMPTS:
                     raise
@@ -104,13 +108,16 @@ class _Tolerant:
         return Result(bad=tuple(self._bad), is_empty=True)
 
     def _bad_rows(self) -> dict[int, BadSample]:
-        """Return which of those that are left cannot be read, by their number; what is not tolerated is raised."""
+        """Return the remaining samples that cannot be read, by their position among the remaining.
+
+        An error that is not tolerated is raised.
+        """
         rows, keys, found = self._rows.take(self._left), self._request.keys, {}
         for number, bad in bad_rows(self._source, rows, keys).items():
             if self._setting.tolerates(bad.fault):
                 found[number] = bad.sample
             else:
-                self._source.read(rows.take([number]), keys)  # raises it again
+                self._source.read(rows.take([number]), keys)  # raises the original error again
         return found
 
     def _read(self) -> Batch:
@@ -122,7 +129,7 @@ class _Tolerant:
         return self._source.read(self._rows.take(left), self._request.keys)
 
     def _drop(self, found: Mapping[int, BadSample]) -> None:
-        """Take the rows `found` out, or put other samples there."""
+        """Remove the rows `found` from the batch, or replace them by other samples."""
         for row, sample in sorted(found.items()):
             self._bad.append(sample)
             if self._setting.policy == "replace":
@@ -131,9 +138,9 @@ class _Tolerant:
                 self._left.remove(row)
 
     def _replacement(self, row: int) -> Rows:
-        """Return a sample to take the place of `row`.
+        """Return a sample to replace `row`.
 
-        Whether it can be read shows when the batch is read again; if not, this is called again.
+        It may be bad too. Reading the batch again shows that, and then this is called again.
         """
         if row not in self._draws:
             self._draws[row] = self._drawn_for(row)
@@ -143,8 +150,8 @@ class _Tolerant:
                 return drawn
             self._bad.extend(bad.values())
         raise BadSamplesError(
-            f"{_MAX_DRAWS} samples were drawn to replace a bad one, and none can be read; the last: "
-            f"{self._bad[-1].message}"
+            f"{_MAX_DRAWS} samples were drawn to replace a bad one, and none of them can be read; "
+            f"the last error: {self._bad[-1].message}"
         )
 
     def _drawn_for(self, row: int) -> Iterator[Rows]:
@@ -154,14 +161,14 @@ class _Tolerant:
 
 
 def _culprit(source: DataSource, request: Request, error: BaseException) -> tuple[BadSample, ...]:
-    """Return the first sample that the error is about, if there is a setting for bad samples and such a sample."""
+    """Return the first sample that causes `error`; () without one, or without `bad_samples`."""
     setting = request.bad_samples
     if setting is None or not isinstance(error, Exception) or isinstance(error, ReturnError):
         return ()
     try:
         found = bad_rows(source, request.rows, request.keys)
     except Exception:
-        return ()  # the indices of a source of the user's own may have any structure
+        return ()  # a user's own source may have indices that cannot be split into rows
     culprits = (
         bad.sample
         for _, bad in sorted(found.items())
@@ -176,8 +183,7 @@ def _as_exception(error: BaseException) -> Exception:
     if isinstance(error, SystemExit):
         substitute = RemoteError(f"the code that makes a batch called sys.exit({error.code!r})")
     else:
-        substitute = RemoteError(
-            f"the code that makes a batch raised {type(error).__name__}: {error}"
-        )
+        name = type(error).__name__
+        substitute = RemoteError(f"the code that makes a batch raised {name}: {error}")
     substitute.__cause__ = error
     return substitute

@@ -1,4 +1,4 @@
-"""What is done about samples that cannot be read."""
+"""The setting for samples that cannot be read."""
 
 from __future__ import annotations
 
@@ -13,24 +13,28 @@ from raybatch.sources import DataSource, has_equal_lengths
 
 POLICIES = ("raise", "skip", "replace")
 
-# The limit "auto".
+# limit="auto" allows 1 % of the samples, and at least 10 samples.
 _AUTO_COUNT, _AUTO_FRACTION = 10, 0.01
 
 
 @dataclass(frozen=True)
 class BadSamples:
-    """What to do about a sample that cannot be read.
+    """What to do about samples that cannot be read.
 
-    `policy`: "raise" the error; "skip" the sample, so that every array of its batch is one row shorter; or
-    "replace" it, in every array, by another sample of the source, drawn by the seed, the epoch and the sample.
+    A sample is bad only if it is itself at fault. If credentials are refused, a folder or a host is
+    missing, or a disk or a network fails, that is an error under every policy.
 
-    If an epoch has more than `limit` bad samples, a count or a fraction of its samples below 1, that is an error. "auto":
-    one in a hundred, but ten in any case and never all, since collections from the web have some broken files in a thousand, and what
-    takes more has a cause in common. None: no limit. Of several ranks, each counts its own.
-
-    A sample is not bad where credentials are refused, a folder or a host is gone, or a disk or a network fails: that is an
-    error whatever the policy. Nor is it where the program's own code is wrong (NameError, TypeError, AttributeError,
-    AssertionError, KeyError, IndexError, ImportError and their like), unless `program_errors` is true.
+    Args:
+        policy: "raise" raises the error. "skip" leaves the sample out, so every array of its batch
+            is one row shorter. "replace" puts another sample of the source in its place, in every
+            array; the seed, the epoch and the sample determine which one.
+        limit: How many bad samples an epoch can have before that is an error: a count (int), a
+            fraction of its samples (float below 1), or None for no limit. "auto" allows 1 %, at
+            least 10, but never all samples: web data sets have a few broken files in a thousand,
+            and more than that has a common cause. Each rank counts its own bad samples.
+        program_errors: Whether a sample is also bad if the program's own code raises an error such
+            as NameError, TypeError, AttributeError, AssertionError, KeyError, IndexError or
+            ImportError.
     """
 
     policy: str = "raise"
@@ -50,14 +54,15 @@ class BadSamples:
             )
         if isinstance(self.limit, (float, np.floating)) and not 0 <= self.limit < 1:
             raise ValueError(
-                f"BadSamples.limit must be a count (an int), or a fraction from 0 to below 1, not {self.limit}"
+                "BadSamples.limit must be a count (an int), or a fraction from 0 to below 1, not "
+                f"{self.limit}"
             )
         if self.limit < 0:
             raise ValueError(f"BadSamples.limit must be 0 or more, not {self.limit}")
 
     @classmethod
     def of(cls, setting: Any) -> BadSamples:
-        """Return `setting`, which may also be the policy alone."""
+        """Return `setting` as a BadSamples; a str is its policy. TypeError for anything else."""
         if isinstance(setting, str):
             return cls(setting)
         if not isinstance(setting, BadSamples):
@@ -67,15 +72,18 @@ class BadSamples:
         return setting
 
     def check_limit(self, num_samples: int | float | None) -> None:
-        """Raise ValueError if the limit is a fraction of a number of samples that is not known or endless."""
+        """Raise ValueError if the limit is a fraction and `num_samples` is unknown or infinite."""
         if isinstance(self.limit, (float, np.floating)) and num_samples in (None, np.inf):
             raise ValueError(
-                f"BadSamples.limit is the fraction {self.limit}, but the source has no known number of "
-                "samples: give a count"
+                f"BadSamples.limit is the fraction {self.limit}, but the number of samples is "
+                "unknown or infinite: set limit to a count"
             )
 
     def allowed(self, num_samples: int | float, *, is_all: bool = True) -> int | float:
-        """Return how many of `num_samples` may be bad: of an epoch or, unless it `is_all`, of as much of it as has come."""
+        """Return how many of `num_samples` can be bad.
+
+        Unless `is_all`, they are not the whole epoch but its samples so far.
+        """
         if self.limit is None:
             return np.inf
         if isinstance(self.limit, str):
@@ -86,7 +94,7 @@ class BadSamples:
         return operator.index(self.limit)
 
     def tolerates(self, fault: Fault) -> bool:
-        """Return whether a sample with an error of such a fault is skipped or replaced."""
+        """Return whether a sample with this fault can be skipped or replaced."""
         return fault is Fault.SAMPLE or (fault is Fault.PROGRAM and self.program_errors)
 
 
@@ -94,6 +102,7 @@ def check_tolerable(source: DataSource, setting: BadSamples) -> None:
     """Raise ValueError if samples of `source` cannot be skipped or replaced one by one."""
     if setting.policy != "raise" and not has_equal_lengths(source):
         raise ValueError(
-            "the arrays of a composite with trim=False may differ in length, so a sample of it cannot be "
-            f'skipped or replaced: let it trim, or use bad_samples="raise", not {setting.policy!r}'
+            "a composite with trim=False can have arrays of different lengths, so its samples "
+            f'cannot be skipped or replaced: use trim=True, or bad_samples="raise", not '
+            f"{setting.policy!r}"
         )

@@ -1,4 +1,4 @@
-"""What a worker is asked for, and what it answers: the only envelopes between the driver and a worker."""
+"""The two messages between the driver and a worker: the request and its result."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ _START = Position()
 
 
 class Request(NamedTuple):
-    """A batch to make: the first `valid` of `rows` are its samples, and `keys` what its random numbers derive from.
+    """A batch to make. Its samples are the first `valid` of `rows`; `keys` seed its random numbers.
 
-    If it `is_padded`, the last of the valid rows is repeated up to the full length. `bad_samples` says what is done
-    about samples that cannot be read; None: the error is passed on as it is, and nothing is tried again. The samples in
-    `known` are bad, and are not tried: they end the worker that reads them.
+    If it `is_padded`, the last valid row is repeated up to the full length. `bad_samples` is the
+    setting for samples that cannot be read. If it is None, the error is passed on as it is, and
+    nothing is retried. The samples in `known` end the worker that reads them, so they are bad and
+    never read.
 
-    `position` is where a consumer is that has received it, and `is_last` says that its epoch has no more for this rank; making it
-    does not depend on them.
+    Two fields have no effect on the batch. `position` is the consumer's position after this batch.
+    `is_last` is true for the last batch of this rank's epoch.
     """
 
     rows: Rows
@@ -36,30 +37,31 @@ class Request(NamedTuple):
 
     @property
     def epoch(self) -> int:
-        """The number of its epoch, from 0."""
+        """The number of the epoch, from 0."""
         return self.position.epoch
 
     @property
     def step(self) -> int:
-        """The number of its global batch in the epoch, from 0."""
+        """The number of the global batch in the epoch, from 0."""
         return max(0, self.position.batches - 1)
 
     @classmethod
     def plain(cls, rows: Rows, keys: RandomKeys) -> Request:
-        """Return the request for all of `rows`, whose errors are passed on as they are."""
+        """Return a request for all of `rows`, which passes errors on as they are."""
         return cls(rows, keys, len(rows))
 
     def row(self, number: int) -> Request:
-        """Return the request for sample `number` of the batch alone."""
+        """Return a request for a single sample: the one at position `number` of this batch."""
         return Request.plain(self.rows.take([number]), self.keys)
 
 
 class Result(NamedTuple):
-    """What became of a request: the batch, or the `error` in its place.
+    """The result of a request: the batch, or the `error`.
 
-    `valid` rows of the batch are samples; there is none if it `is_empty`: all its samples are bad. `bad` are the samples that could not be read:
-    those that were skipped or replaced, or the one that the error is about. `seconds` has the time that each stage
-    took; "other" is what belongs to none. `notices` are what a worker has to tell.
+    `valid` rows of the batch are samples. It `is_empty` if all its samples are bad. `bad` lists the
+    samples that cannot be read: those that were skipped or replaced, or the one that causes the
+    error. `seconds` maps each stage to its duration; "other" is the time outside all stages.
+    `notices` are messages of the worker for the user.
     """
 
     batch: Any = None

@@ -251,7 +251,7 @@ class Placement(Generic[W]):
         return silent_s
 
     def silent(self, now: float, heard: Collection[Worker] = ()) -> tuple[Silent, ...]:
-        """Return the running attempts, except those on the workers in `heard`, which just answered."""
+        """Return the running attempts. Leave out the workers in `heard`, which just answered."""
         return tuple(
             Silent(placed.key, placed.attempt, placed.worker.number, placed.worker.silent_s(now))
             for placed in self.running.values()
@@ -267,9 +267,8 @@ class Placement(Generic[W]):
     def _choose(self, attempt: Attempt, limit: int, now: float) -> W | None:
         """Return the least loaded worker for `attempt`; None if it must wait.
 
-        A worker with `limit` attempts of this stream, or with the same batch, is out of the
-        question. A worker in `attempt.avoid` and a laggard are the last resort, and the first
-        attempt of a batch never goes to a laggard.
+        Never a worker with `limit` attempts of this stream or with the same batch, and for a first
+        attempt never a laggard. A worker in `attempt.avoid` and a laggard are the last resort.
         """
         is_first = attempt.attempt == 0
         # A second attempt on the same worker would wait behind the first.
