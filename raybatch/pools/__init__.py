@@ -1,6 +1,6 @@
-"""Where batches are made: in line, on threads, or by Ray actors.
+"""The pools, which make batches: in line, on threads, or by Ray actors.
 
-Only the folder `ray` imports ray, and it is loaded when one of its names is first used.
+Only the folder `ray` imports ray. It is loaded when one of its names is used for the first time.
 """
 
 from typing import TYPE_CHECKING, Any

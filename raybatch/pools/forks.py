@@ -1,4 +1,4 @@
-"""Processes forked off one in which Ray runs: Ray does not come along, and whoever calls it waits for ever."""
+"""Detects processes that were forked from one that runs Ray. A call of Ray there hangs forever."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ _was_forked = False
 
 
 def is_without_its_ray() -> bool:
-    """Return whether Ray runs not in this process but in the one that it was forked off, though Ray itself does not see that."""
+    """Return whether this process was forked from one that runs Ray. Ray itself does not notice."""
     return _was_forked
 
 
 def without_ray() -> PoolError:
-    """Return the error of a pool of actors in such a process."""
+    """Return the error for using a pool of actors in a forked process."""
     return PoolError(
-        "this process was forked off one in which Ray runs, and Ray does not work in it. Loop over the loader in the "
-        "process that made its pool (with num_workers=0 of PyTorch's DataLoader: the actors work ahead), or give the loader "
-        "a ThreadPool, which works in forked processes"
+        "this process was forked from one that runs Ray, and Ray does not work after a fork. Loop "
+        "over the loader in the process that made its pool (with num_workers=0 for PyTorch's "
+        "DataLoader: the actors work ahead anyway), or give the loader a ThreadPool, which works "
+        "in forked processes"
     )
 
 
@@ -30,6 +31,6 @@ def _note() -> None:
     _was_forked = ray is not None and ray.is_initialized()
 
 
-# As early as raybatch is imported, since the process may be forked before Ray is asked for anything here.
-if hasattr(os, "register_at_fork"):  # no system without it forks
+# Registered when raybatch is imported: the process may be forked before this package calls Ray.
+if hasattr(os, "register_at_fork"):  # systems without it cannot fork
     os.register_at_fork(after_in_child=_note)

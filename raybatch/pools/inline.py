@@ -1,4 +1,4 @@
-"""The pool that is no pool: batches are made by whoever waits for them."""
+"""The pool without workers: the consumer makes each batch while it waits for it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ONE = Prefetch(batches=1)
 
 
 class InlinePool(WorkerPool):
-    """Makes each batch in the consumer's thread, when it is asked for."""
+    """Makes each batch in the consumer's thread when the consumer asks for it."""
 
     def open(self, source: Any) -> InlineSession:
         return InlineSession(source)
@@ -47,8 +47,8 @@ class InlineSession:
 
     def wait(self, timeout_s: float) -> list[Completed | Failed]:
         key, attempt, request = self._submitted.popleft()
-        # A Ctrl-C here is the consumer's own. No name for the result: an error's traceback leads back to this
-        # frame, and would be kept by it.
+        # Ctrl-C is passed on, since it is meant for the consumer. No variable for the result: the
+        # traceback of an error in it holds this frame, which would hold the error in turn.
         with batches_in(self._memory):
             return [
                 self._results.settle(
@@ -57,7 +57,7 @@ class InlineSession:
             ]
 
     def silent(self) -> tuple[Silent, ...]:
-        return ()  # nothing can be done about the consumer
+        return ()  # the only worker is the consumer, which cannot be ended
 
     def kill(self, worker: int) -> None:
         raise NotImplementedError("the consumer cannot be ended")

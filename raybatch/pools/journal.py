@@ -1,4 +1,4 @@
-"""What a stream does beside making each batch once: counted, and logged."""
+"""Counts and logs the retries, hedges and stuck workers of a stream."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _log = logging.getLogger(__name__)
 
 
 class Journal:
-    """Counts `retries` (attempts in place of failed ones) and `hedges` (attempts beside late ones), and logs them.
+    """Counts and logs `retries` (new attempts after failed ones) and `hedges` (beside late ones).
 
-    `loader` is the name of the loader whose batches they are, None for the tasks of a work stream. A journal may serve
-    several streams, one after the other.
+    `loader` is the name of the loader that the batches belong to; None for the tasks of a work
+    stream. A journal can serve several streams, one after the other.
     """
 
     def __init__(self, loader: str | None = None) -> None:
@@ -24,21 +24,21 @@ class Journal:
         self.hedges = 0
 
     def note(self, event: Event, command: Command, request: Request | None) -> None:
-        """Enter that `event` led to `command`, which is about `request`, None if it is about none."""
+        """Record that `event` led to `command`, for `request`; None if it is about no request."""
         match event, command:
             case Failed(), Submit() if command.attempt > 0:
                 self.retries += 1
-                # Text, since the traceback of an error would be kept by the log.
+                # Log the text only: a log record that holds the error would keep its traceback.
                 error = f"{type(event.reason.error).__name__}: {event.reason.error}"
                 what = f"is made again: {error}"
                 self._write(logging.WARNING, what, request, command, error=error)
             case TimePassed(), Submit() if command.attempt > 0:
                 self.hedges += 1
-                what = "is late, and is made by another worker too"
+                what = "is late, so another worker makes it too"
                 self._write(logging.INFO, what, request, command)
             case _, Kill():
                 extra = {"worker": command.worker}
-                _log.warning("worker %d is stuck, and is ended", command.worker, extra=extra)
+                _log.warning("worker %d is stuck and is ended", command.worker, extra=extra)
 
     def _write(
         self, level: int, what: str, request: Request | None, command: Submit, **more: Any

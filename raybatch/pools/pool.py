@@ -1,4 +1,4 @@
-"""What every pool offers to the driver."""
+"""The interface of a pool."""
 
 from __future__ import annotations
 
@@ -14,40 +14,40 @@ Pool = TypeVar("Pool", bound="WorkerPool")
 
 
 class WorkerPool:
-    """Workers that make batches, shared by any number of streams.
+    """Workers that make batches. Any number of streams can share them.
 
     A subclass implements `open`, `default_prefetch` and `close`.
     """
 
-    # Whether workers may be on other hosts than this process.
+    # Whether workers can be on other hosts than this process.
     spans_hosts = False
 
     def open(self, source: Any) -> Session:
-        """Return a session whose workers make batches of `source`, which may be a `shared_constant`."""
+        """Return a session that makes batches of `source`, which can be a `shared_constant`."""
         raise NotImplementedError(f"abstract for type {type(self)}")
 
     def default_prefetch(self) -> Prefetch:
-        """Return how much to make ahead where the user does not say."""
+        """Return how much to make ahead if the user does not set it."""
         raise NotImplementedError(f"abstract for type {type(self)}")
 
     def close(self) -> None:
-        """End the workers; streams that still use them get a PoolError."""
+        """End the workers. Streams that still use them raise PoolError."""
         raise NotImplementedError(f"abstract for type {type(self)}")
 
     def metrics(self, name: str) -> Watcher | None:
-        """Return what takes the figures of the loader `name` to where the pool keeps metrics; None: nowhere."""
+        """Return a watcher that exports the figures of the loader `name`; None if there is none."""
         return None
 
     def on_each_host(self, source: Any, request: Request) -> dict[str, Result]:
-        """Return what a worker on each host makes of `request`, by the host's address."""
+        """Make `request` on one worker of each host; return the results by the host's address."""
         return {}
 
     def shared_constant(self, x: Any) -> Any:
-        """Return what stands for `x` in what is sent to workers, so that it travels to each of them once."""
+        """Return a handle for `x`. Requests with the handle send `x` to each worker only once."""
         return x
 
     def is_current(self, constant: Any) -> bool:
-        """Return whether workers have a shared constant as it is now; if not, the next `open` sends it anew."""
+        """Return whether `constant` is unchanged since it was sent. If not, `open` resends it."""
         return True
 
     def __enter__(self: Pool) -> Pool:

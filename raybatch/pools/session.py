@@ -1,4 +1,4 @@
-"""The seam between the driver and a pool."""
+"""The interface between the driver and a pool."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from raybatch.sources import batch_nbytes
 
 @dataclass(frozen=True)
 class HandOver:
-    """Seconds that results took: to be stored by the workers that made them, and to be brought to the driver."""
+    """Seconds that workers took to store results, and the driver took to fetch them."""
 
     store_s: float = 0.0
     transfer_s: float = 0.0
@@ -22,38 +22,39 @@ class HandOver:
 
 
 class Session(Protocol):
-    """One source on one pool: `make(source, request)` for every request submitted, in any order, on any worker.
+    """Runs `make(source, request)` for each submitted request, in any order, on any worker.
 
-    A pool makes it with `open(source)`. It is used from one thread. Attempts are named by (key, attempt), each
-    pair at most once. `wait` reports each attempt at most once; a lost one may never be reported.
+    `WorkerPool.open(source)` returns a session. Only one thread uses it. (key, attempt) names an
+    attempt, and is submitted at most once. `wait` reports each attempt at most once, and a lost one
+    maybe never.
     """
 
     @property
     def hand_over(self) -> HandOver:
-        """What it took so far to hand results over."""
+        """The seconds that storing and fetching results took so far."""
         ...
 
     def clock(self) -> float:
-        """Return the time in seconds, from any start, by which it is judged what is late."""
+        """Return the time in seconds, from any start; the scheduler's deadlines use it."""
         ...
 
     def submit(self, key: int, attempt: int, request: Request, avoid: frozenset[int]) -> None:
-        """Have `request` made, on a worker that is not in `avoid` if there is one; do not wait."""
+        """Start to make `request`, if possible on a worker that is not in `avoid`; do not wait."""
         ...
 
     def wait(self, timeout_s: float) -> list[Completed | Failed]:
-        """Wait until attempts end, and return what became of them; [] if none did in `timeout_s`.
+        """Wait until attempts end, and return their events; [] if none ended within `timeout_s`.
 
-        The reason in a `Failed` is a `Result` with an error. PoolError if no worker is left to wait for.
+        The reason in a `Failed` is a `Result` with an error. Raise PoolError if no worker is left.
         """
         ...
 
     def silent(self) -> tuple[Silent, ...]:
-        """Return the attempts that are with a worker, for pools that can do without a worker; else ()."""
+        """Return the attempts that are on a worker; () if the pool cannot end its workers."""
         ...
 
     def kill(self, worker: int) -> None:
-        """End a worker and start another; its attempts fail, and are reported as lost."""
+        """End a worker and start a new one. Its attempts are reported as lost."""
         ...
 
     def fetch(self, key: int, attempt: int) -> Result:
@@ -65,22 +66,22 @@ class Session(Protocol):
         ...
 
     def close(self) -> None:
-        """Free everything that the session holds, its hold on the pool too; may be called twice.
+        """Free everything that the session holds, and the pool; can be called twice.
 
-        What is under way ends unseen.
+        Attempts under way run to their end, and nobody gets their results.
         """
         ...
 
 
 class SharedConstant:
-    """A value that travels to each worker once, however many requests refer to it."""
+    """A value that is sent to each worker once, however many requests refer to it."""
 
     def __init__(self, value: Any) -> None:
         self.value = value
 
 
 class Results:
-    """The results that wait in a session for the consumer."""
+    """The results of a session that wait for the consumer."""
 
     def __init__(self) -> None:
         self._values: dict[tuple[int, int], Result] = {}
@@ -88,7 +89,7 @@ class Results:
     def settle(
         self, key: int, attempt: int, result: Result, seconds: float | None = None
     ) -> Completed | Failed:
-        """Keep `result`, unless it has an error, and return the event that tells of it."""
+        """Keep `result` unless it has an error, and return its event."""
         if result.error is not None:
             return Failed(key, attempt, result)
         self._values[key, attempt] = result

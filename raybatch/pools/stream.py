@@ -1,4 +1,4 @@
-"""The loop that drives a session with the scheduler: requests in, results out, in the order of the requests."""
+"""The loop between scheduler and session: requests in, results out, in the same order."""
 
 from __future__ import annotations
 
@@ -31,12 +31,20 @@ from raybatch.scheduling import (
 
 
 class OrderedStream:
-    """An iterator over `requests` and their results, made ahead by `session`, in order.
+    """An iterator over pairs (request, result), in the order of the requests.
 
-    Work begins at once. `limit()` is asked before each batch how much may be made ahead. An error is one result, and
-    the next is that of the next request; an error of `requests` itself is the last, and raised. `largest_bytes` is the
-    size that a batch may be expected to have, 0 if unknown. `journal` takes note of what is done again; `waiting` is
-    called with the stream, now and then while it waits. Close the stream, or let go of it.
+    Work begins when the stream is constructed. A failed batch gives a result with an error, and the
+    stream goes on. If `requests` itself raises, the stream raises that error at its end. Close the
+    stream, or drop all references to it.
+
+    Args:
+        session: Makes the results.
+        requests: The requests, read as far ahead as `limit` allows.
+        limit: Returns how much to make ahead; called before each batch.
+        recovery: What to do about batches that fail or are late.
+        largest_bytes: The expected size of the largest batch; 0 if unknown.
+        journal: Counts and logs retries and hedges.
+        waiting: Called with the stream from time to time while it waits.
     """
 
     def __init__(
@@ -81,7 +89,7 @@ class OrderedStream:
                 event: Event | None = None
                 for event in self._session.wait(self._scheduler.patience_s(self._clock())):
                     self._tell(event)
-                del event  # in line, the traceback of an error leads back to this frame
+                del event  # with an InlinePool, the traceback of an error in it holds this frame
                 if self._scheduler.patience_s(self._clock()) == 0.0:
                     self._tell(TimePassed(self._session.silent()))
                 if self._waiting is not None:
@@ -90,7 +98,7 @@ class OrderedStream:
         except StopIteration:
             raise
         except BaseException:
-            # A Ctrl-C may have fallen between two steps that belong together.
+            # After a Ctrl-C between two steps, the scheduler and the session may disagree.
             self.close()
             raise
 
@@ -101,30 +109,30 @@ class OrderedStream:
 
     @property
     def under_way(self) -> Collection[Request]:
-        """The requests whose results were not taken yet."""
+        """The requests whose results are not taken yet."""
         return self._under_way.values()
 
     @property
     def made_ahead(self) -> int:
-        """How many batches are made and wait to be taken."""
+        """The number of batches that are made and wait to be taken."""
         return self._scheduler.made_ahead
 
     @property
     def window(self) -> int:
-        """How many batches may be under way and made ahead."""
+        """The number of batches that can be under way or waiting to be taken."""
         return self._scheduler.window
 
     @property
     def hand_over(self) -> HandOver:
-        """What it took so far to hand results over from those who made them."""
+        """The seconds that storing and fetching results took so far."""
         return self._session.hand_over
 
     def close(self) -> None:
-        """Drop all that was made ahead."""
+        """Drop all batches that were made ahead."""
         if not self._closed:
             self._under_way.clear()
             self._session.close()
-            self._limit = None  # it holds the pool
+            self._limit = None  # it has a reference to the pool
             self._closed = True
 
     def __del__(self) -> None:
@@ -138,7 +146,7 @@ class OrderedStream:
             self._tell(Taken(head.key))
             return request, result
         self._tell(Taken(head.key))
-        # Without a name: in line, the traceback of the error leads to the frames that made it.
+        # No variable for the error: with an InlinePool, its traceback holds this frame.
         return request, head.reason if isinstance(head.reason, Result) else Result(
             error=head.reason
         )
@@ -150,11 +158,11 @@ class OrderedStream:
             try:
                 raise error
             finally:
-                del error  # its traceback holds this frame
+                del error  # the traceback holds this frame, so this breaks a reference cycle
         raise StopIteration
 
     def _tell(self, event: Event) -> None:
-        """Hand `event` to the scheduler, and do what it answers, and so on."""
+        """Pass `event` to the scheduler and carry out its commands; then the events they cause."""
         events = deque([event])
         while events:
             event = events.popleft()

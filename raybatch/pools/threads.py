@@ -1,4 +1,4 @@
-"""Threads of this process as workers: Pillow decodes and resizes without the interpreter's lock."""
+"""Threads of this process as workers. Pillow releases the GIL while it decodes and resizes."""
 
 from __future__ import annotations
 
@@ -24,13 +24,16 @@ from raybatch.sources import DataSource
 class ThreadPool(WorkerPool):
     """Makes batches on `num_threads` threads (None: one for each CPU of this machine).
 
-    Sources are used by several threads at once, so their accessors and functions must allow that. Close the
-    pool, use it in a `with`, or let go of it: the threads end with it. A process that is forked off has threads of its own.
+    Several threads use a source at the same time, so its accessors and functions must be
+    thread-safe. The threads end when the pool is closed, its `with` block is left, or its last
+    reference is gone. A forked process starts threads of its own.
 
-    All threads of a process draw from one `random`, one `np.random` and one torch. So functions of `map` and `map_samples`, items of an
-    `ItemAccessor` and functions in `transform=` run one call at a time, unless `seed_globals=False` says that they draw from none of
-    them; raybatch's own transforms run side by side. Whatever else the program itself draws from them while they run
-    is drawn from their numbers. Actors of a `RayActorPool` have each their own.
+    All threads share the global generators of `random`, `np.random` and torch. So functions of
+    `map` and `map_samples`, items of an `ItemAccessor` and functions in `transform=` run one call
+    at a time, unless `seed_globals=False` says that they do not use these generators. raybatch's
+    own transforms run in parallel. If the program draws from the global generators while such a
+    function runs, it gets numbers seeded for the sample. Actors of a `RayActorPool` have generators
+    of their own.
     """
 
     def __init__(self, num_threads: int | None = None) -> None:
@@ -44,7 +47,10 @@ class ThreadPool(WorkerPool):
         return ThreadSession(self, source)
 
     def tasks(self) -> TaskQueue:
-        """Return the queue of the threads; in a process that was forked off theirs, of new ones: threads do not come along."""
+        """Return the queue of the threads. In a forked process, start new threads first.
+
+        A fork does not copy threads.
+        """
         if self._process != os.getpid() and self._end.alive:
             self._end.detach()
             self._start()
@@ -54,7 +60,7 @@ class ThreadPool(WorkerPool):
         return Prefetch.for_workers(self.num_threads)
 
     def close(self) -> None:
-        """Let the threads end after the batches that they have been asked for."""
+        """End the threads after they have made the batches in the queue."""
         self._end()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -71,7 +77,7 @@ class ThreadPool(WorkerPool):
 
 
 class _Inbox:
-    """What a session shares with the threads, so that they do not keep the session itself."""
+    """What a session shares with the threads. They do not hold the session itself."""
 
     def __init__(self, source: DataSource | None) -> None:
         self.source = source
@@ -90,13 +96,13 @@ class _Task:
 
 
 class TaskQueue:
-    """The one queue that all threads take from; None tells a thread to end."""
+    """The queue that all threads take tasks from. None tells one thread to end."""
 
     def __init__(self, threads: int) -> None:
         self._threads = threads
         self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self._is_closed = False
-        # Reentrant, since the garbage collector may close the pool while this thread is in here.
+        # Reentrant: the garbage collector can close the pool while this thread holds the lock.
         self._lock = threading.RLock()
 
     def put(self, task: _Task) -> None:
@@ -117,13 +123,13 @@ class TaskQueue:
 
 
 class ThreadSession:
-    """A `Session` whose tasks go through the queue of a `ThreadPool`."""
+    """A `Session` that puts its tasks into the queue of a `ThreadPool`."""
 
     hand_over = HandOver()
     clock = staticmethod(time.monotonic)
 
     def __init__(self, pool: ThreadPool, source: DataSource) -> None:
-        self._pool: ThreadPool | None = pool  # the threads live while the pool does
+        self._pool: ThreadPool | None = pool  # keeps the threads running
         self._tasks = pool.tasks()
         self._inbox = _Inbox(source)
         self._under_way: set[tuple[int, int]] = set()
@@ -142,7 +148,7 @@ class ThreadSession:
             lost, self._lost = self._lost, []
             return lost
         try:
-            # The longest wait that a lock can be asked for.
+            # TIMEOUT_MAX is the longest timeout that a lock accepts.
             with suspended():
                 ended = self._inbox.results.get(timeout=min(timeout_s, threading.TIMEOUT_MAX))
         except queue.Empty:
@@ -151,13 +157,16 @@ class ThreadSession:
         return [self._results.settle(*ended)]
 
     def _leave_parent(self) -> None:
-        """If this process was forked off since, take note that what was under way stayed with the threads of the other."""
+        """If this process was forked since, report the attempts under way as lost.
+
+        They are on threads of the parent process.
+        """
         assert self._pool is not None
         tasks = self._pool.tasks()
         if tasks is self._tasks:
             return
         self._tasks, self._inbox = tasks, _Inbox(self._inbox.source)
-        error = WorkerLostError("the thread that made it is one of the parent process")
+        error = WorkerLostError("this process was forked from the one whose thread made the batch")
         self._lost += [
             Failed(*attempt, Result(error=error), lost=True, begun=False)
             for attempt in sorted(self._under_way)
@@ -165,7 +174,7 @@ class ThreadSession:
         self._under_way.clear()
 
     def silent(self) -> tuple[Silent, ...]:
-        return ()  # nothing can be done about a thread
+        return ()  # a thread cannot be ended
 
     def kill(self, worker: int) -> None:
         raise NotImplementedError("a thread cannot be ended")
@@ -183,4 +192,4 @@ def _work(tasks: TaskQueue) -> None:
         if source is not None:
             with batches_in(task.inbox.memory):
                 task.inbox.results.put((task.key, task.attempt, make(source, task.request)))
-        del task, source  # while this thread waits it holds nobody's data
+        del task, source  # hold no data while waiting for the next task

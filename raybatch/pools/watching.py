@@ -1,4 +1,4 @@
-"""What may be watched of a loader while it loads, and who watches."""
+"""The figures of a loader while it loads, and the interface of a watcher that shows them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class Figures:
-    """What a loader has done since it was made, and its window as it is now.
+    """The totals of a loader since it was constructed, and the current state of its window.
 
-    `images`, `batches` and `nbytes` were delivered; `waited_s` includes the wait that is going on. `stages` has the
-    workers' seconds by stage. `made_ahead` of at most `window` batches are made and wait for the consumer.
+    `images`, `batches` and `nbytes` count what was delivered. `waited_s` includes a wait that is
+    still going on. `stages` maps each stage to the workers' seconds. `made_ahead` is the number of
+    batches, of at most `window`, that are made and wait for the consumer.
     """
 
     images: int
@@ -28,21 +29,24 @@ class Figures:
 
 
 class Watcher(Protocol):
-    """Is shown the figures of a loader, about every `every_s` seconds while a loop over it runs.
+    """Gets the figures of a loader about every `every_s` seconds while a loop over it runs.
 
-    It is called in the consumer's thread, and by one loader only.
+    Its methods are called in the consumer's thread, and by one loader only.
     """
 
     every_s: float
 
     def begin(self, epoch: int, num_batches: Callable[[], int | None], figures: Figures) -> None:
-        """Take note that a loop begins over `num_batches()` batches, which may take a while; None: without end."""
+        """Record that a loop over an epoch begins.
+
+        `num_batches()` returns the number of its batches, or None if it has no end. It can be slow.
+        """
         ...
 
     def show(self, figures: Figures) -> None:
-        """Show the figures as they are now."""
+        """Show the current figures."""
         ...
 
     def end(self, figures: Figures) -> None:
-        """Take note that the loop is left, however; called once after each `begin`."""
+        """Record that the loop has ended, for any reason; called once after each `begin`."""
         ...

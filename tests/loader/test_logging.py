@@ -66,7 +66,7 @@ def test_a_late_batch(ray_cluster: None, caplog: pytest.LogCaptureFixture) -> No
         for number, _ in enumerate(loader):
             if number == 10:
                 an_actor().suspend()
-    hedged = records(caplog, "is made by another worker too")
+    hedged = records(caplog, "so another worker makes it too")
     assert len(hedged) == loader._journal.hedges >= 1
     assert (hedged[0].levelname, hedged[0].loader, hedged[0].attempt) == ("INFO", "loader", 1)
     wait_for(lambda: not actor_processes(), "all actors have ended", 30)
@@ -80,7 +80,7 @@ def test_a_stuck_worker(ray_cluster: None, caplog: pytest.LogCaptureFixture) -> 
         next(iterator)
         an_actor().suspend()
         list(iterator)
-    (stuck,) = records(caplog, "is stuck, and is ended")
+    (stuck,) = records(caplog, "is stuck and is ended")
     assert (stuck.levelname, stuck.worker) == ("WARNING", 0)
     wait_for(lambda: not actor_processes(), "all actors have ended", 30)
 
