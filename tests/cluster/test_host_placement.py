@@ -107,7 +107,7 @@ def test_where_no_host_has_the_label_the_error_says_so(ray_cluster: None) -> Non
 
 
 def test_a_strategy_of_the_users_own_needs_a_number_of_actors(ray_cluster: None) -> None:
-    with pytest.raises(ValueError, match="num_actors must be given"):
+    with pytest.raises(ValueError, match="set num_actors with scheduling_strategy"):
         rb.RayActorPool(scheduling_strategy="DEFAULT")
 
 

@@ -61,7 +61,7 @@ def test_nobody_is_there(capsys: pytest.CaptureFixture[str]) -> None:
             wait_for_ray(address, 1)
     assert 1 <= time.monotonic() - begun < 10
     port = address.split(":")[1]
-    assert f":{port}: Connection refused, for 1 s. Is Ray up there" in str(raised.value)
+    assert f":{port}: Connection refused, for 1 s. Is Ray running there" in str(raised.value)
     told = capsys.readouterr().err
     assert told.count("\n") == 1
     assert f":{port} (Connection refused); trying for 1 s" in told
@@ -71,8 +71,8 @@ def test_nobody_is_there(capsys: pytest.CaptureFixture[str]) -> None:
     ("answer", "fault"),
     [
         (None, "no answer within 2 s"),
-        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "something else than Ray is there"),
-        (b"", "something else than Ray is there"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "another program than Ray is there"),
+        (b"", "another program than Ray is there"),
     ],
 )
 def test_something_else_is_there(answer: bytes | None, fault: str) -> None:

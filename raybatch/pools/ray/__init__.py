@@ -1,7 +1,9 @@
-"""Ray actors as workers: the one folder of the package, adapters apart, that imports ray.
+"""Ray actors as workers. Only this folder and the adapters import ray.
 
-    pool ─► crew (actors that start, are up, leave, are replaced) ─► roster (its own, or one shared by name: keeper)
-      └► session (placement says which actor) ─► actor ─► worker: make(source, request)
+    pool ─► crew: starts, watches and replaces actors ─► roster: the list of actors, the pool's own
+     │                                                          or shared by name (keeper)
+     └────► session: submits to an actor ─► worker: runs make(source, request) in the actor
 
-`hosts.py` knows the hosts of the cluster, and `failures.py` what each of Ray's errors means.
+`hosts.py` asks Ray about the hosts of the cluster. `failures.py` maps Ray's errors to what they
+mean.
 """

@@ -1,4 +1,4 @@
-"""Ray actors as workers, on this machine or all over a cluster."""
+"""The pool of Ray actors, on this machine or on the hosts of a cluster."""
 
 from __future__ import annotations
 
@@ -36,37 +36,51 @@ from raybatch.scheduling import Prefetch
 _log = logging.getLogger(__name__)
 
 _SHARED_WITH_NOBODY = (
-    "the pool {!r} is on a Ray that this process started for itself, so no other process shares it: one that makes a pool "
-    "of that name has a Ray and actors of its own. To share it, start one Ray (`ray start --head`), and set "
-    "RAY_ADDRESS=auto or give address="
+    "the pool {!r} runs on a Ray that this process started for itself, so no other process can "
+    "share it: another process with a pool of that name starts its own Ray and actors. To share "
+    "the pool, start one Ray (`ray start --head`), and set RAY_ADDRESS=auto or address="
 )
 
 Pool = TypeVar("Pool", bound="RayActorPool")
 
 
 class RayActorPool(WorkerPool):
-    """Makes batches in `num_actors` Ray actors.
+    """Makes batches in Ray actors. Each actor makes one batch at a time.
 
-    None stands for as many as the hosts of the cluster have room for; it follows hosts that join and leave. The
-    pool joins the cluster at `address`, or in the environment's RAY_ADDRESS; uses a Ray that the program has started; and
-    otherwise starts one on this machine that ends with the pool. Each actor makes one batch at a time, its
-    rows on `threads_per_actor` threads. Where no Ray answers at the address within `start_timeout_s` seconds, that is
-    PoolError; where Ray cannot start a single actor within as many, iterating raises it.
+    The actors end when the pool is closed, its `with` block is left, or its last reference is gone.
+    A loader holds a reference to its pool.
 
-    Each actor asks Ray for `num_cpus_per_actor` CPUs and for `resources`, on a host whose labels are those of
-    `label_selector`, such as `{"role": "loader"}` or `{"ray.io/node-id": "!" + node_id}`.
-    They are spread over the hosts, or placed by another `scheduling_strategy` of Ray's, for which `num_actors`
-    must be given. In a placement group that takes in what its members start, such as that of a trial of Ray Tune, they
-    use its bundles if these have room, and else start outside of it, as a pool with a name does. The actors of a host that is drained get no more batches, and others take their place, as soon as the
-    pool is used.
+    A process inside a placement group that captures child tasks, such as a trial of Ray Tune,
+    starts its actors in the bundles of that group if they have room. Otherwise the actors start
+    outside the group, as those of a named pool always do. When Ray drains a host, its actors get no
+    more batches, and the pool replaces them the next time it is used.
 
-    `setup` is a function without arguments that each actor calls once, before it gets a source: to register a decoder with Pillow, limit the
-    threads of a library, or set a seed. If it raises, iterating raises PoolError. Pillow's settings, the filters of warnings and reloaded modules reach actors
-    without it, when an iteration begins; on a Ray that the pool started, `sys.path` and changes of `os.environ` too.
+    Actors take over Pillow's settings, the warning filters and reloaded modules of the program when
+    an iteration begins; on a Ray that the pool started, also `sys.path` and changes to
+    `os.environ`.
 
-    Close the pool, use it in a `with`, or let go of it: the actors end with it. Loaders that use it keep it.
-    With a `name` it is one pool of the cluster: whoever makes a pool of that name gets the same actors, with
-    the settings of the first, and they end when the last of them is closed or its process gone.
+    Args:
+        num_actors: The number of actors. None: as many as the hosts have room for, adjusted as
+            hosts join and leave the cluster.
+        threads_per_actor: The number of threads on which an actor makes the rows of a batch.
+        num_cpus_per_actor: The CPUs that each actor requests from Ray.
+        resources: Ray's custom resources that each actor requests, by name.
+        label_selector: The labels that an actor's host must have, such as `{"role": "loader"}` or
+            `{"ray.io/node-id": "!" + node_id}`.
+        scheduling_strategy: A scheduling strategy of Ray. The default spreads the actors over the
+            hosts; any other one needs `num_actors`.
+        address: The address of the Ray cluster to join. None: RAY_ADDRESS from the environment, or
+            else the Ray that the program has started, or else a new one on this machine, which ends
+            with the pool.
+        start_timeout_s: How long to wait for Ray and for the first actor. If Ray does not answer in
+            time, the constructor raises PoolError. If no actor is up in time, iterating raises
+            PoolError.
+        name: The name of a pool that processes of the cluster share. Each process that makes a pool
+            of this name gets the same actors, with the settings of the first. The actors end when
+            the last of these pools is closed or its process has ended.
+        setup: A function without arguments that each actor calls once, before it gets a source: to
+            register a decoder with Pillow, limit the threads of a library, or set a seed. If it
+            raises, iterating raises PoolError.
     """
 
     def __init__(
@@ -89,8 +103,8 @@ class RayActorPool(WorkerPool):
         threads_per_actor = positive_int("threads_per_actor", threads_per_actor)
         if num_actors is None and scheduling_strategy != SPREAD:
             raise ValueError(
-                f"num_actors must be given where scheduling_strategy is {scheduling_strategy!r}: how many it has "
-                "room for is not known"
+                f"set num_actors with scheduling_strategy={scheduling_strategy!r}: the pool cannot "
+                "know how many actors this strategy has room for"
             )
         if not start_timeout_s > 0:
             raise ValueError(f"start_timeout_s must be above 0, not {start_timeout_s}")
@@ -110,7 +124,8 @@ class RayActorPool(WorkerPool):
             if name is None:
                 options = in_own_group(options)
             if connection.is_own_cluster:
-                # A Ray of our own serves nobody else, so its CPU count need not limit the actors.
+                # Nobody else uses a Ray that this pool started, so its CPU count need not limit the
+                # actors.
                 num_actors = num_actors or capacity(options).room
                 options = replace(options, num_actors=num_actors, num_cpus=0)
                 if name is not None:
@@ -123,11 +138,11 @@ class RayActorPool(WorkerPool):
         self._connection = connection
         self._end = weakref.finalize(self, _end, self._crew, connection)
         _log.info(
-            "a pool of %d actors is started", self.num_actors, extra={"num_actors": self.num_actors}
+            "started a pool of %d actors", self.num_actors, extra={"num_actors": self.num_actors}
         )
 
     def open(self, source: Any) -> RaySession:
-        """As `WorkerPool.open`; what has changed since a shared constant was made is sent again."""
+        """Open a session as `WorkerPool.open` does; resend a shared constant that has changed."""
         if isinstance(source, RayConstant):
             source.renew(self._program())
         else:
@@ -135,7 +150,7 @@ class RayActorPool(WorkerPool):
         return RaySession(self, self._crew, source)
 
     def shared_constant(self, x: Any) -> RayConstant:
-        """Put `x` into the object store, from which each actor gets it once."""
+        """Put `x` into the object store and return a handle. Each actor gets `x` once."""
         self._crew.check_open()
         return RayConstant(x, self._program(), self._crew.roster.user, self._crew.forget)
 
@@ -147,7 +162,7 @@ class RayActorPool(WorkerPool):
 
     @property
     def num_actors(self) -> int:
-        """How many actors there are, or are to be when those that start are up."""
+        """The number of actors, including those that are still starting."""
         return self._crew.size
 
     def default_prefetch(self) -> Prefetch:
@@ -156,13 +171,13 @@ class RayActorPool(WorkerPool):
     def wait_until_up(self: Pool) -> Pool:
         """Wait until every actor is up, and return the pool; PoolError after `start_timeout_s`.
 
-        There is no need to: batches are made as soon as the first actor is up.
+        This is optional: batches are made as soon as the first actor is up.
         """
         self._crew.wait_until_up()
         return self
 
     def close(self) -> None:
-        """End the actors, and the Ray that the pool started."""
+        """End the actors, and the Ray if the pool started it."""
         self._end()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -171,9 +186,9 @@ class RayActorPool(WorkerPool):
     spans_hosts = True
 
     def on_each_host(self, source: Any, request: Request) -> dict[str, Result]:
-        """Return what a worker on each host makes of `request`, by the host's address.
+        """Make `request` on one worker of each host; return the results by the host's address.
 
-        A host that gives no answer in time is left out, and logged.
+        A host that does not answer in time is logged and left out.
         """
         constant, crew = self.shared_constant(source), self._crew
         with crew.lock:
@@ -187,7 +202,7 @@ class RayActorPool(WorkerPool):
                 crew.workers.answered(actor, refs[host], time.monotonic())
         silent = sorted(host for host, answer in made.items() if isinstance(answer, RayError))
         if silent:
-            _log.warning("no answer came from the hosts %s", ", ".join(silent))
+            _log.warning("these hosts did not answer: %s", ", ".join(silent))
         return {host: with_error_unpacked(made[host][0]) for host in made if host not in silent}
 
     def _program(self) -> Program:
@@ -209,13 +224,13 @@ def _pickled_setup(setup: Callable[[], object] | None) -> bytes | None:
 
 
 def on_this_host() -> Any:
-    """Return the scheduling strategy that places actors on the host of this process; Ray must have been started."""
+    """Return a scheduling strategy that places actors on this process's host. Ray must be running."""
     this_node = ray.get_runtime_context().get_node_id()
     return NodeAffinitySchedulingStrategy(this_node, soft=False)
 
 
 def _end(crew: Crew, connection: RayConnection) -> None:
-    _log.info("a pool of %d actors is ended", crew.size, extra={"num_actors": crew.size})
+    _log.info("ended a pool of %d actors", crew.size, extra={"num_actors": crew.size})
     try:
         crew.close()
     finally:

@@ -1,4 +1,4 @@
-"""A session whose attempts are calls of Ray actors, and whose results lie in Ray's object store."""
+"""A session whose attempts are calls of Ray actors. The results are in Ray's object store."""
 
 from __future__ import annotations
 
@@ -20,20 +20,23 @@ from raybatch.pools.ray.small_members import with_small_members_copied
 from raybatch.pools.session import HandOver
 from raybatch.scheduling import Attempt, Completed, Failed, Placed, Placement, Silent
 
-# A result that is ready is here already, unless it was lost just then.
+# Fetching a result that is ready takes no time, unless the result has just been lost.
 _GET_TIMEOUT_S = 5.0
 
 
 class RaySession:
-    """A `Session` on a crew of actors. A result is mapped from the object store, and only its small members are copied."""
+    """A `Session` on a crew of actors.
+
+    A result is mapped from the object store without a copy. Only its small members are copied.
+    """
 
     clock = staticmethod(time.monotonic)
 
     def __init__(self, pool: object, crew: Crew, source: RayConstant) -> None:
-        self._pool: object | None = pool  # the actors live while the pool does
+        self._pool: object | None = pool  # keeps the actors running
         self._crew = crew
         self._source: RayConstant | None = source
-        # What runs is named by the reference to its result.
+        # The name of a running attempt is the reference to its result.
         self._placement = Placement(crew.workers, is_shared=crew.roster.is_shared)
         self._refused: list[Completed | Failed] = []
         self._results = FinishedResults()
@@ -68,7 +71,8 @@ class RaySession:
         ended, _ = (
             ray.wait(list(running), num_returns=len(running), timeout=0) if running else ([], [])
         )
-        # Who has a result that was not looked at yet is not silent.
+        # A worker whose result has arrived is not silent, even if `wait` has not seen the result
+        # yet.
         heard = {running[ref].worker for ref in ended}
         return self._placement.silent(time.monotonic(), heard)
 
@@ -78,9 +82,9 @@ class RaySession:
                 self._crew.replace(actor)
 
     def close(self) -> None:
-        # Attempts under way run to their end: `ray.cancel` leaves a gap in an actor's sequence of calls, for
-        # which the actor then waits 30 s (Ray 2.60). The garbage collector may close a session in the middle of
-        # anything.
+        # Attempts under way run to their end: `ray.cancel` leaves a gap in an actor's sequence of
+        # calls, and the actor waits 30 s for the missing call (Ray 2.60). The garbage collector can
+        # close a session while this thread holds the lock, so the lock defers the rest.
         self._crew.lock.call_later(self._abandon)
         self._results.clear()
         self._crew.store.streams.discard(self)
@@ -101,21 +105,21 @@ class RaySession:
         try:
             ref = actor.make(self._source, attempt.request)
         except Exception as error:
-            # What cannot be pickled, most of all.
+            # Most often the request cannot be pickled.
             self._refused.append(Failed(attempt.key, attempt.attempt, Result(error=error)))
             return
         self._placement.took_up(attempt, actor, ref, time.monotonic())
 
     def _take_back(self) -> list[Completed | Failed]:
-        """Return the attempts of actors that are gone: what they answered before, and as lost the rest.
+        """Return the events of the attempts on actors that are gone: last results, and losses.
 
-        The calls of an actor that cannot be reached do not fail by themselves for a long time.
+        Without this, the calls of an actor that cannot be reached would not fail for a long time.
         """
         refs = [ref for ref, placed in self._placement.running.items() if placed.worker.is_gone]
         if not refs:
             return []
         answered, _ = ray.wait(refs, num_returns=len(refs), timeout=0)
-        error = RuntimeError("the actor was ended, or cannot be reached")
+        error = RuntimeError("the actor was ended or cannot be reached")
         return [
             self._finish(ref) if ref in answered else self._failed(ref, Kind.WORKER_LOST, error)
             for ref in refs
@@ -133,7 +137,7 @@ class RaySession:
             tell(*notice)
         self.hand_over += HandOver(store_s, time.perf_counter() - start)
         placed, silent_s = self._end(ref, seconds)
-        # That a worker loads the source is no silence.
+        # Loading the source is not part of making a batch.
         seconds = max(seconds, silent_s - loading_s)
         event = self._results.settle(
             placed.key, placed.attempt, with_error_unpacked(result), seconds
@@ -157,7 +161,7 @@ class RaySession:
         )
 
     def _end(self, ref: Any, seconds: float | None = None) -> tuple[Placed[RayActor], float]:
-        """Forget an attempt that is over, and return it, and for how long nothing was heard of its worker before."""
+        """Remove an attempt that has ended; return it and the silence of its worker, in seconds."""
         placed = self._placement.running[ref]
         with self._crew.lock:
             return placed, self._placement.ended(ref, time.monotonic(), seconds)

@@ -1,4 +1,4 @@
-"""One actor: how it is started, what it was asked, and what it has."""
+"""One actor: how it is started, what it was asked, and which constants it holds."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from raybatch.scheduling import Worker
 
 
 def starter(options: ActorOptions) -> Callable[[int], Any]:
-    """Return what starts an actor each time it is called with the number of one, and returns Ray's handle of it."""
-    # A Ray that knows no labels does not know the option either.
+    """Return a function that starts the actor with a given number and returns Ray's handle."""
+    # Releases of Ray without labels refuse this option, so pass it only if it is set.
     labels = {"label_selector": options.label_selector} if options.label_selector else {}
     actor_class = ray.remote(BatchWorker).options(
         num_cpus=options.num_cpus,
         resources=options.resources,
         scheduling_strategy=options.scheduling_strategy,
         **labels,
-        # Ray's own restarts and retries are off: a retry would go to the actor that failed.
+        # Ray's own retry would go to the actor that failed; the scheduler tries another one.
         max_restarts=0,
         max_task_retries=0,
     )
@@ -34,10 +34,11 @@ def starter(options: ActorOptions) -> Callable[[int], Any]:
 
 @dataclass(eq=False, kw_only=True)
 class RayActor(Worker):
-    """One actor; its queue has the references to results.
+    """One actor. Its `queue` holds the references to the results that it has not returned yet.
 
-    `ready` is the one to its `facts`, which say where it runs and are None until it is up. When it `is_gone`, `died_on`
-    is what it was busy with. `constants` are the keys of those that it has.
+    `ready` is the reference to its `facts`, which are None until the actor is up. When it
+    `is_gone`, `died_on` is the reference to the result that it was making. `constants` are the keys
+    of the constants that it holds.
     """
 
     handle: Any
@@ -52,9 +53,10 @@ class RayActor(Worker):
         return self.facts is not None
 
     def make(self, source: RayConstant, request: Request) -> Any:
-        """Ask for `make(source, request)`, and return the reference to what it answers.
+        """Call `make(source, request)` on the actor, and return the reference to its result.
 
-        Calls reach an actor in the order in which they are made, so a constant it lacks is sent before.
+        An actor gets calls in the order in which they are made, so the constants that it lacks are
+        sent first.
         """
         data, constants = packed(request)
         for constant in (source, *constants):
@@ -64,16 +66,17 @@ class RayActor(Worker):
         return self.handle.make.remote(source.key, data)
 
     def forget(self, key: str) -> None:
-        """Have it forget the constant `key`, if it has it."""
+        """Make the actor drop the constant `key`, if it has it."""
         if key in self.constants:
             self.constants.discard(key)
             self.handle.forget.remote(key)
 
     def hold_until_answered(self, refs: list[Any]) -> None:
-        """Hold the references to results that nobody waits for any more, until the actor has caught up or has died.
+        """Hold the references to results that nobody needs, until the actor has answered or died.
 
-        Ray 2.60 tells an actor's host to free a result as soon as it hears of one whose reference is gone. The actor tells
-        the host to keep its result; if it does so later than that, the host keeps it for as long as this process lives.
+        This avoids a leak in Ray 2.60. If the reference is gone when the result is made, the driver
+        tells the actor's host to free the result, while the actor tells the host to keep it. If the
+        actor's message comes last, the host keeps the result for as long as this process lives.
         """
         caught_up = self.handle.catch_up.remote().future()
         caught_up.add_done_callback(lambda _: refs.clear())

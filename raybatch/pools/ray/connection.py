@@ -17,29 +17,31 @@ from raybatch.pools.ray.signals import exit_on_sigterm, signal_handlers_kept
 
 _SAME_SESSION_S = 0.2
 
-# Ray deletes objects that nobody refers to any more a hundred at a time, or each second. So late, a batch is written to
-# memory that was never touched before, at a fraction of the speed, and gigabytes of the store hold what is gone. A
-# deletion goes to each host, so this is for a Ray of one.
+# By default, Ray deletes unreferenced objects in groups of a hundred, or once a second. Until then,
+# gigabytes of the store hold dead objects, and new batches go to memory that was never used before,
+# which is several times slower. Each deletion is sent to every host, so this is for a Ray of one
+# host.
 _DELETE_AT_ONCE = ("RAY_free_objects_batch_size", "8")
 
-# A socket's path may have 107 bytes, of which Ray adds some 70 to the folder.
+# The path of a socket has at most 107 bytes, and Ray appends about 70 to the folder.
 _MAX_FOLDER_BYTES = 36
 _SHORT_FOLDER = "/tmp/ray"
 
-# Reentrant, since the garbage collector may let a pool go while this thread connects another.
+# Reentrant: the garbage collector can close a pool while this thread connects another one.
 _lock = threading.RLock()
-# The connection that raybatch made last; it has ended if nobody holds it.
+# The latest connection that raybatch made. It has ended if it has no holders.
 _own: _OwnConnection | None = None
 
 
 class RayConnection:
-    """A pool's hold on Ray; a connection that raybatch itself made ends when the last pool lets go of it.
+    """A pool's share in the connection to Ray.
 
-    A Ray that the program itself has started or joined is used, and left alone.
+    A connection that raybatch made ends when the last pool releases it. A Ray that the program
+    itself has started or joined is used, and never shut down.
     """
 
     def __init__(self, address: str | None, timeout_s: float) -> None:
-        """Connect to the Ray at `address`, which may take `timeout_s` to answer; PoolError if that cannot be done."""
+        """Connect to the Ray at `address`; raise PoolError if it does not answer in `timeout_s`."""
         with _lock:
             self._own = _join(address, timeout_s)
             if self._own is not None:
@@ -50,23 +52,23 @@ class RayConnection:
 
     @property
     def environ_at_start(self) -> dict[str, str] | None:
-        """The environment of this process when it started a Ray on this machine; None if it did not."""
+        """The environment of this process when raybatch started Ray here; None if it did not."""
         return self._own.environ if self._own is not None and self._own.is_local else None
 
     def is_alive(self) -> bool:
-        """Return whether this process is still connected to the Ray that it was connected to."""
+        """Return whether this process is still connected to the same Ray."""
         if is_without_its_ray() or not ray.is_initialized():
             return False
         now = time.monotonic()
         if now >= self._look_again_at:
             if _session() != self._session:
                 return False
-            # To connect to another takes Ray longer.
+            # A new connection takes longer than this, so no change of the Ray is missed.
             self._look_again_at = now + _SAME_SESSION_S
         return True
 
     def release(self) -> None:
-        """Let go; may be called twice."""
+        """Release the connection; can be called twice."""
         with _lock:
             if self._own is None or id(self) not in self._own.holders:
                 return
@@ -77,9 +79,9 @@ class RayConnection:
 
 
 class _OwnConnection:
-    """A connection that raybatch made, and the pools that hold it.
+    """A connection that raybatch made, and the ids of the `RayConnection`s that hold it.
 
-    They are counted, not left to Python: Ray may keep an error of its own whose traceback leads here.
+    Garbage collection would not do: Ray can keep an exception whose traceback holds this object.
     """
 
     def __init__(self, address: str | None, timeout_s: float) -> None:
@@ -97,7 +99,7 @@ class _OwnConnection:
 
 
 def _join(address: str | None, timeout_s: float) -> _OwnConnection | None:
-    """Make sure that this process is connected, and return the connection if it is raybatch's own."""
+    """Connect this process if it is not yet; return the connection if raybatch made it."""
     global _own
     joining = address or os.environ.get("RAY_ADDRESS") or None
     check_not_of_client(joining)
@@ -113,9 +115,9 @@ def _join(address: str | None, timeout_s: float) -> _OwnConnection | None:
 
 def _init(address: str | None, timeout_s: float) -> None:
     if address in (None, "local"):
-        # By the environment, since a Ray that does not know an option of `_system_config` does not start.
+        # Not by `_system_config`: a release of Ray that does not know the option would not start.
         os.environ.setdefault(*_DELETE_AT_ONCE)
-        # Without "local" Ray would join the cluster of a stale address file, or fail over it.
+        # Without "local", Ray would try the cluster that a stale address file names.
         ray.init(
             address="local",
             include_dashboard=False,
@@ -128,12 +130,12 @@ def _init(address: str | None, timeout_s: float) -> None:
 
 
 def _short_folder() -> str | None:
-    """Return a folder for Ray's sockets if Ray's own is none for them."""
+    """Return a folder with a short path if the path of Ray's own folder is too long for sockets."""
     return _SHORT_FOLDER if too_long_folder() else None
 
 
 def too_long_folder() -> str:
-    """Return the folder that the environment names for Ray, if its path is too long for sockets; else ""."""
+    """Return Ray's folder from the environment if its path is too long for sockets; else ""."""
     folder = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or ""
     return folder if len(os.fsencode(folder)) > _MAX_FOLDER_BYTES else ""
 
@@ -149,8 +151,8 @@ def _check_same_cluster(address: str | None, joined_as: str | None) -> None:
     connected = ray.get_runtime_context().gcs_address
     if not _is_same_address(str(address), connected):
         raise PoolError(
-            f"the pool is to use the cluster at {address}, but this process is connected to the one at "
-            f"{connected}; a process can use only one"
+            f"the pool needs the cluster at {address}, but this process is connected to the one at "
+            f"{connected}; a process can use only one cluster"
         )
 
 
@@ -161,7 +163,7 @@ def _is_same_address(one: str, other: str) -> bool:
 
 
 def _addresses(host: str) -> set[str]:
-    """Return the addresses of `host`; every name of this machine stands for all of its addresses."""
+    """Return the addresses of `host`; for any name of this machine, all of its addresses."""
     try:
         found = {str(entry[4][0]) for entry in socket.getaddrinfo(host, None)}
     except OSError:

@@ -59,8 +59,8 @@ def drop(key: str) -> None:
 def packed(item: Any) -> tuple[Any, list[RayConstant]]:
     """Return `item` as bytes, which Ray sends as they are, and the constants in it.
 
-    Where only Ray's own pickler knows how, it is `item` itself. That calls back into Python for each object, and takes
-    several times as long over a batch's indices.
+    Where only Ray's own pickler knows how, it is `item` itself. That calls back into Python for
+    each object, and takes several times as long over a batch's indices.
     """
     found: list[RayConstant] = []
     _pickled_constants.found = found
@@ -163,7 +163,8 @@ def _put(value: Any) -> Any:
         raise unpicklable("source", value, error) from None
 
 
-# Who draws from one that is not seeded draws in each actor the same as in the others, and something else than without a pool.
+# Who draws from one that is not seeded draws in each actor the same as in the others, and something
+# else than without a pool.
 _TOLD_OF_GENERATORS = (
     "{} is a random generator: each actor draws from a copy of its own, so samples of different actors get the same numbers. Take a "
     "generator from raybatch, which has numbers of the sample's own: `fn(..., rng=rng)` in map_samples and in transforms, `rng=True` in map; "
@@ -190,7 +191,8 @@ class _Pickler(cloudpickle.Pickler):
 def _content(value: Any) -> tuple[bytes, tuple[tuple[int, int], ...]] | None:
     """Return what tells whether `value` has changed: a digest of all but its arrays, and where those are in memory.
 
-    None if it cannot be pickled. It is told if there is a random generator in it that is not seeded.
+    None if it cannot be pickled. It is told if there is a random generator in it that is not
+    seeded.
     """
     buffers: list[pickle.PickleBuffer] = []
     file = io.BytesIO()

@@ -104,8 +104,8 @@ class Crew:
 
         PoolError if an actor `is_awaited`, and the first has taken too long to start.
 
-        Actors that are too many since a host left are let go of if they are not up yet, unless that is for others to say;
-        and those on a host that leaves when they have answered.
+        Actors that are too many since a host left are let go of if they are not up yet, unless that
+        is for others to say; and those on a host that leaves when they have answered.
         """
         with self.lock:
             if self._is_closed:

@@ -21,7 +21,8 @@ class Kind(Enum):
     UNEXPECTED = auto()  # not to be met here; reported as it is
 
 
-# By name, since releases of Ray differ in what they have. A class that is not here counts as its nearest base.
+# By name, since releases of Ray differ in what they have. A class that is not here counts as its
+# nearest base.
 _NAMES = {
     # Of actors and hosts; with `AsyncioActorExit` the user's code has ended its actor.
     Kind.WORKER_LOST: """
@@ -40,7 +41,8 @@ _NAMES = {
         OufOfBandObjectRefSerializationException
     """,
     Kind.OUT_OF_ROOM: "ObjectStoreFullError OutOfDiskError",
-    # Of what raybatch does not do: named actors, placement groups, cancelling, streaming, compiled graphs.
+    # Of what raybatch does not do: named actors, placement groups, cancelling, streaming, compiled
+    # graphs.
     Kind.UNEXPECTED: """
         RayError ActorAlreadyExistsError ActorHandleNotFoundError AuthenticationError ObjectRefStreamEndOfStreamError
         PendingCallsLimitExceeded RayCgraphCapacityExceeded RayChannelError RayChannelTimeoutError
@@ -54,7 +56,8 @@ KINDS = {name: kind for kind, names in _NAMES.items() for name in names.split()}
 def kind_of(error: BaseException) -> Kind:
     """Return what `error`, raised by `ray.get`, means.
 
-    Where a worker passes on an exception of Ray's own, such as an argument that was lost, that one counts.
+    Where a worker passes on an exception of Ray's own, such as an argument that was lost, that one
+    counts.
     """
     if isinstance(error, ray_errors.RayTaskError):
         cause = error.cause

@@ -29,7 +29,8 @@ SPREAD = "SPREAD"
 class ActorOptions:
     """How many actors there are to be (None: as many as there is room for), and what Ray is asked for, for each.
 
-    Each makes the rows of a batch on `threads` threads. It begins with what `program` has set, and calls the pickled function `setup`.
+    Each makes the rows of a batch on `threads` threads. It begins with what `program` has set, and
+    calls the pickled function `setup`.
     """
 
     num_actors: int | None
@@ -53,7 +54,8 @@ class ActorOptions:
         for name, condition in self.label_selector.items():
             if not isinstance(condition, str):
                 raise TypeError(f"label_selector[{name!r}] must be a str, not {condition!r}")
-            # Ray's documentation has spaces in `in(a, b)`, and Ray takes them for a part of the label.
+            # Ray's documentation has spaces in `in(a, b)`, and Ray takes them for a part of the
+            # label.
             self.label_selector[name] = condition.replace(" ", "")
 
 
@@ -61,7 +63,8 @@ class ActorOptions:
 class Capacity:
     """The hosts that stay have `room` for so many actors; the smallest object store of all has `store_bytes`.
 
-    `leaving` are the ids of the nodes that are drained: their hosts go soon, and no actor starts there.
+    `leaving` are the ids of the nodes that are drained: their hosts go soon, and no actor starts
+    there.
     """
 
     room: int
@@ -91,7 +94,8 @@ def capacity(options: ActorOptions) -> Capacity:
 def is_selected(labels: Mapping[str, str], selector: Mapping[str, str]) -> bool:
     """Return whether a node with `labels` is one that `selector` admits, by Ray's rules.
 
-    A condition is a value, `in(a, b)`, or either with `!` before it, which a label that is missing fulfils.
+    A condition is a value, `in(a, b)`, or either with `!` before it, which a label that is missing
+    fulfils.
     """
     return all(_fulfils(labels.get(key), condition) for key, condition in selector.items())
 
@@ -123,8 +127,9 @@ def on_every_host(
 ) -> dict[str, tuple[Any, int]]:
     """Return what `function` answers on each live host of the cluster at `address`, and how large the store there is.
 
-    By the host's IP address. Instead of an answer there may be a text that says why there is none. The function travels
-    with its module, which the host need not have. PoolError if the cluster cannot be joined.
+    By the host's IP address. Instead of an answer there may be a text that says why there is none.
+    The function travels with its module, which the host need not have. PoolError if the cluster
+    cannot be joined.
     """
     connection = RayConnection(address, timeout_s=0)
     module = importlib.import_module(function.__module__)

@@ -3,10 +3,11 @@
     user ──lease()──► keeper     a call that does not return while the user stays
     user ──join(lease)──► keeper     the workers; from here on the keeper waits for the lease to end
 
-The lease ends when the user leaves, and also when its process dies: the reference to the result of `lease` is
-owned by the user, and Ray tells whoever waits for it that the owner is gone. No clock is involved. When the
-last user has gone the keeper ends the workers and itself. It is detached, so it does not end with the
-process that made it. How many workers there are to be is the keeper's to say: users have different settings.
+The lease ends when the user leaves, and also when its process dies: the reference to the result of
+`lease` is owned by the user, and Ray tells whoever waits for it that the owner is gone. No clock is
+involved. When the last user has gone the keeper ends the workers and itself. It is detached, so it
+does not end with the process that made it. How many workers there are to be is the keeper's to say:
+users have different settings.
 """
 
 from __future__ import annotations
@@ -167,7 +168,8 @@ class SharedRoster:
                     get_if_exists=True,
                     num_cpus=0,
                     max_concurrency=1000,
-                    # The cluster ends with its head anyway; no user's host is to take the others' workers with it.
+                    # The cluster ends with its head anyway; no user's host is to take the others'
+                    # workers with it.
                     resources={"node:__internal_head__": 0.001},
                     # It is in nobody's placement group: it outlives who made it, and serves others.
                     scheduling_strategy=SPREAD,

@@ -1,6 +1,7 @@
 """Figures of loaders as metrics of Ray, which each host's Ray offers to Prometheus.
 
-Ray adds the host (`NodeAddress`), and `ray_` before a name; a counter's name there ends in `_total`.
+Ray adds the host (`NodeAddress`), and `ray_` before a name; a counter's name there ends in
+`_total`.
 """
 
 from __future__ import annotations

@@ -17,7 +17,8 @@ _MIN_STREAMS = 2
 class StoreShare:
     """The share of each stream of a pool, so that Ray writes no batch to disk.
 
-    `store_bytes` is the size of the smallest object store; the `streams` are those that use it, for as long as they exist.
+    `store_bytes` is the size of the smallest object store; the `streams` are those that use it, for
+    as long as they exist.
     """
 
     def __init__(self) -> None:

@@ -17,8 +17,8 @@ from raybatch.pools.ray.hosts import address
 class PackedError:
     """An exception on its way to the driver, in a form that always arrives.
 
-    `chain` holds the exception and its causes, each pickled on its own beside its type and message; `text` the
-    host and the traceback.
+    `chain` holds the exception and its causes, each pickled on its own beside its type and message;
+    `text` the host and the traceback.
     """
 
     chain: tuple[tuple[bytes | None, str], ...]

@@ -28,8 +28,9 @@ _PILLOW = (
 class Program(NamedTuple):
     """What is set at one time; `sys_path` is empty, and `environ` too, on a Ray that is not of the program's own.
 
-    `reloads` has the modules that were reloaded since they were first seen, and how often. `environ` has the variables that have changed since
-    Ray was started, with None for those that are gone.
+    `reloads` has the modules that were reloaded since they were first seen, and how often.
+    `environ` has the variables that have changed since Ray was started, with None for those that
+    are gone.
     """
 
     filters: tuple[bytes, ...] = ()
@@ -85,7 +86,8 @@ class Program(NamedTuple):
 class _Reloads:
     """How often each module was reloaded: each time it has another spec.
 
-    A function is sent as the name of its module, so an actor that has imported that would go on with the old one.
+    A function is sent as the name of its module, so an actor that has imported that would go on
+    with the old one.
     """
 
     def __init__(self) -> None:

@@ -16,7 +16,8 @@ from raybatch.pools.ray.hosts import ActorOptions, Capacity
 class Roster(Protocol):
     """The list of the actors, which starts and ends them.
 
-    `user` is who uses them here; the keys of constants begin with it. They may have other users if it `is_shared`.
+    `user` is who uses them here; the keys of constants begin with it. They may have other users if
+    it `is_shared`.
     """
 
     is_shared: bool
@@ -25,8 +26,8 @@ class Roster(Protocol):
     def fill_up(self, found: Capacity, num_staying: int | None) -> tuple[int, dict[int, Any]]:
         """Return how many actors there are to be on the hosts `found`, and the handles of new ones by number.
 
-        `num_staying` are known and go on; None: it is too early to start others. Those that are known may be among the
-        new.
+        `num_staying` are known and go on; None: it is too early to start others. Those that are
+        known may be among the new.
         """
         ...
 

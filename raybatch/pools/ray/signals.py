@@ -9,7 +9,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# What Ray 2.60 handles by itself in the process of a driver. `faulthandler` handles all but the first two.
+# What Ray 2.60 handles by itself in the process of a driver. `faulthandler` handles all but the
+# first two.
 _RAYS = (
     signal.SIGTERM,
     signal.SIGTRAP,
@@ -28,8 +29,9 @@ _ACTION_BYTES = 256
 def signal_handlers_kept() -> Iterator[None]:
     """Give the program the signal handlers back that it has now, whatever Ray does to them in the `with`.
 
-    `ray.init` sets a handler for SIGTERM in Python, and others for SIGTERM and for crashes below Python, where they
-    come first; `ray.shutdown` leaves none at all. A program that saves a checkpoint on SIGTERM would die without it.
+    `ray.init` sets a handler for SIGTERM in Python, and others for SIGTERM and for crashes below
+    Python, where they come first; `ray.shutdown` leaves none at all. A program that saves a
+    checkpoint on SIGTERM would die without it.
     """
     in_python = signal.getsignal(signal.SIGTERM)
     if in_python is _exit:

@@ -10,10 +10,11 @@ from raybatch.ragged import RaggedArray
 from raybatch.sources import batch_nbytes
 from raybatch.structure import is_container, members, with_members
 
-# An array from the store is a view of its whole batch, and keeps that there: who collects labels beside images would fill the store with
-# images. So a member that is at most this part of the batch is copied, and one that is kept holds no more than 16 times its own size. A
-# list counts as one member, since it may have an array for each sample. The copies cost little beside the 2 ms that Ray takes over 10 MB
-# of images: 64 labels 4 µs, 0.6 MB of masks 25 µs.
+# An array from the store is a view of its whole batch, and keeps that there: who collects labels
+# beside images would fill the store with images. So a member that is at most this part of the batch
+# is copied, and one that is kept holds no more than 16 times its own size. A list counts as one
+# member, since it may have an array for each sample. The copies cost little beside the 2 ms that
+# Ray takes over 10 MB of images: 64 labels 4 µs, 0.6 MB of masks 25 µs.
 _SHARE = 1 / 16
 
 

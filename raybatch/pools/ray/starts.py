@@ -12,8 +12,8 @@ from raybatch.pools.ray.hosts import ActorOptions, SetupError, why_not_started
 
 _log = logging.getLogger(__name__)
 
-# After so many actors that died while they started, one after the other, the next one is started later and
-# later; and if no other is there for so many seconds, that is an error.
+# After so many actors that died while they started, one after the other, the next one is started
+# later and later; and if no other is there for so many seconds, that is an error.
 _MAX_FAILED_STARTS = 3
 _MAX_DYING_S = 5.0
 _MAX_START_DELAY_S = 30.0

@@ -16,7 +16,8 @@ def with_tensors_viewed(batch: Any) -> Any:
 def viewed(leaf: Any) -> Any:
     """Return `leaf`, or if it is such a tensor a `_Viewed` of it; torch must be loaded."""
     torch: Any = sys.modules["torch"]
-    # torch writes these in a form that it does not read: https://github.com/pytorch/pytorch, `_rebuild_tensor_v3`.
+    # torch writes these in a form that it does not read: https://github.com/pytorch/pytorch,
+    # `_rebuild_tensor_v3`.
     is_new = type(leaf) is torch.Tensor and leaf.dtype in torch.storage._new_dtypes()
     return _Viewed(leaf) if is_new else leaf
 

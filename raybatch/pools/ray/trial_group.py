@@ -15,7 +15,8 @@ from raybatch.pools.ray.hosts import SPREAD, ActorOptions
 
 _log = logging.getLogger(__name__)
 
-# How long it may take until Ray tells that a group is there, and what this process takes of it; usually it is a tenth of a second.
+# How long it may take until Ray tells that a group is there, and what this process takes of it;
+# usually it is a tenth of a second.
 _REPORTED_WITHIN_S = 5.0
 _LOOK_EVERY_S = 0.05
 
@@ -23,8 +24,9 @@ _LOOK_EVERY_S = 0.05
 def in_own_group(options: ActorOptions) -> ActorOptions:
     """Return `options` with the placement group of this process as strategy, if it takes in what its members start.
 
-    As they are, and said so, if its bundles have no room for the actors; without a word if they ask for nothing, or say
-    themselves where they are to run. Where no number of actors is given, it is as many as there is room for.
+    As they are, and said so, if its bundles have no room for the actors; without a word if they ask
+    for nothing, or say themselves where they are to run. Where no number of actors is given, it is
+    as many as there is room for.
     """
     demands = {"CPU": options.num_cpus, **options.resources}
     is_placed = options.scheduling_strategy != SPREAD or options.label_selector

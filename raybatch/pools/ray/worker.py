@@ -37,7 +37,8 @@ class BatchWorker:
         self._executor = ThreadPoolExecutor(threads) if threads > 1 else None
         # Ray has copied a batch into its store before it asks for the next.
         self._memory = ReusedMemory()
-        # This thread's CPU time when the last result was returned, or None if more has happened since.
+        # This thread's CPU time when the last result was returned, or None if more has happened
+        # since.
         self._returned_at: float | None = None
         self._loading_s = 0.0
         self._programs: dict[str, Program] = {}
@@ -70,8 +71,9 @@ class BatchWorker:
     def make(self, key: str, item: Any) -> tuple[Result, float, float, float]:
         """Return the result of the request in `item` to the source `key`, and three numbers of seconds.
 
-        They are those of making it, of storing the result before, and of `load` since then. Ray stores a result when this has returned, so it is known at the next call. It is work of this thread; what
-        the actor waits for its next call is not.
+        They are those of making it, of storing the result before, and of `load` since then. Ray
+        stores a result when this has returned, so it is known at the next call. It is work of this
+        thread; what the actor waits for its next call is not.
         """
         stored_s = 0.0 if self._returned_at is None else time.thread_time() - self._returned_at
         self._returned_at = None
