@@ -45,7 +45,7 @@ def test_a_pool_that_starts_loses_an_actor_and_ends(
     (started,) = records(caplog, "a pool of 2 actors is started")
     (ended,) = records(caplog, "a pool of 2 actors is ended")
     assert started.num_actors == ended.num_actors == 2
-    (lost,) = records(caplog, "is lost; another is started")
+    (lost,) = records(caplog, "is lost; a new one is started")
     assert (lost.levelname, lost.worker in (0, 1)) == ("WARNING", True)
     again = records(caplog, "is made again")
     assert len(again) == retries >= 1

@@ -69,9 +69,9 @@ class RayActorPool(WorkerPool):
             `{"ray.io/node-id": "!" + node_id}`.
         scheduling_strategy: A scheduling strategy of Ray. The default spreads the actors over the
             hosts; any other one needs `num_actors`.
-        address: The address of the Ray cluster to join. None: RAY_ADDRESS from the environment, or
-            else the Ray that the program has started, or else a new one on this machine, which ends
-            with the pool.
+        address: The address of the Ray cluster to join. None: the Ray that this process is already
+            connected to, or else the cluster at RAY_ADDRESS of the environment, or else a new Ray
+            on this machine, which ends with the pool.
         start_timeout_s: How long to wait for Ray and for the first actor. If Ray does not answer in
             time, the constructor raises PoolError. If no actor is up in time, iterating raises
             PoolError.
@@ -224,7 +224,7 @@ def _pickled_setup(setup: Callable[[], object] | None) -> bytes | None:
 
 
 def on_this_host() -> Any:
-    """Return a scheduling strategy that places actors on this process's host. Ray must be running."""
+    """Return a strategy that places actors on the host of this process. Ray must be running."""
     this_node = ray.get_runtime_context().get_node_id()
     return NodeAffinitySchedulingStrategy(this_node, soft=False)
 

@@ -1,4 +1,4 @@
-"""Sends a list of small arrays as one array, since Ray spends as long on a small as on a large one."""
+"""Sends a list of small arrays as one array, since Ray spends a fixed time on each array."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What travels to each actor once, however many tasks refer to it: the source above all. Both sides of the way."""
+"""Constants, such as the source. Each actor gets them once. Both sides are here."""
 
 from __future__ import annotations
 
@@ -30,17 +30,20 @@ from raybatch.pools.session import SharedConstant
 
 @dataclass(frozen=True)
 class _Unloaded:
-    """Stands for a constant that could not be loaded, because of `error`."""
+    """Takes the place of a constant that could not be loaded because of `error`."""
 
     error: Exception
 
 
-# The constants of this process, by key. An actor is the only user of its process.
+# The constants of this process, by key. A process runs at most one actor.
 _constants: dict[str, Any] = {}
 
 
 def keep(key: str, ref: Any, program: Program) -> None:
-    """Get the constant behind `ref`, which is of `program`, in this actor; what goes wrong is raised where it is used."""
+    """Load the constant behind `ref`, which belongs to `program`, into this actor.
+
+    If that fails, `constant` raises the error later.
+    """
     try:
         program.take_over()
         _constants[key] = ray.get(ref)
@@ -52,21 +55,21 @@ def keep(key: str, ref: Any, program: Program) -> None:
 
 
 def drop(key: str) -> None:
-    """Let go of a constant."""
+    """Drop a constant."""
     _constants.pop(key, None)
 
 
 def packed(item: Any) -> tuple[Any, list[RayConstant]]:
-    """Return `item` as bytes, which Ray sends as they are, and the constants in it.
+    """Return `item` as bytes, and the constants in it.
 
-    Where only Ray's own pickler knows how, it is `item` itself. That calls back into Python for
-    each object, and takes several times as long over a batch's indices.
+    If only Ray's own pickler can handle `item`, it is returned as it is. That pickler calls back
+    into Python for each object, and takes several times as long for the indices of a batch.
     """
     found: list[RayConstant] = []
     _pickled_constants.found = found
     try:
         data = pickle.dumps(item, protocol=5)
-        # What the program itself defines is not there for a worker to import.
+        # Workers cannot import the main module of the program. Ray's pickler sends it by value.
         if b"__main__" in data:
             raise pickle.PicklingError
     except Exception:
@@ -81,14 +84,14 @@ def packed(item: Any) -> tuple[Any, list[RayConstant]]:
 
 
 def unpacked(item: Any) -> Any:
-    """Return the item that was `packed`."""
+    """Return the item that `packed` was called with."""
     return pickle.loads(item) if isinstance(item, bytes) else item
 
 
 def constant(key: str) -> Any:
-    """Return a constant that this worker was given; what went wrong when it came is raised."""
+    """Return a constant of this worker; RemoteError if loading it failed."""
     if key not in _constants:
-        raise RemoteError(f"this worker was not sent what it is to work with (constant {key})")
+        raise RemoteError(f"this worker did not get the constant {key}")
     value = _constants[key]
     if isinstance(value, _Unloaded):
         raised = f"{type(value.error).__name__}: {value.error}"
@@ -102,7 +105,7 @@ def constant(key: str) -> Any:
 
 
 class _PickledConstants(threading.local):
-    """The constants that this thread has pickled since it began a request."""
+    """The constants that this thread has pickled as parts of the current request."""
 
     def __init__(self) -> None:
         self.found: list[RayConstant] = []
@@ -112,9 +115,10 @@ _pickled_constants = _PickledConstants()
 
 
 class RayConstant(SharedConstant):
-    """A constant in the object store, with what its program has set; tasks refer to it by its key.
+    """A constant in the object store, and the settings of its program. Requests refer to it by key.
 
-    Its keys begin with `user`; `forget` is called with each of them when it is of no use any more.
+    It gets a new key each time it is sent. The keys begin with `user`. `forget` is called with each
+    key when it is no longer in use.
     """
 
     def __init__(
@@ -129,13 +133,13 @@ class RayConstant(SharedConstant):
         self._name()
 
     def is_current(self, program: Program) -> bool:
-        """Return whether neither the value has changed, nor what its program has set."""
+        """Return whether the value and the settings of its program are unchanged."""
         return program == self.program and _content(self.value) == self._content
 
     def renew(self, program: Program) -> None:
-        """Have tasks from now on refer to what the value and its program are now, if one of them has changed.
+        """If the value or its program has changed, send both again with later requests.
 
-        Arrays are known by their memory, so one that is changed in place is not sent again.
+        An array is compared by its address, so one that is changed in place is not sent again.
         """
         content = _content(self.value)
         if (content, program) == (self._content, self.program):
@@ -163,17 +167,18 @@ def _put(value: Any) -> Any:
         raise unpicklable("source", value, error) from None
 
 
-# Who draws from one that is not seeded draws in each actor the same as in the others, and something
-# else than without a pool.
+# A generator that is not seeded for each sample gives the same numbers in every actor, and other
+# numbers than without a pool.
 _TOLD_OF_GENERATORS = (
-    "{} is a random generator: each actor draws from a copy of its own, so samples of different actors get the same numbers. Take a "
-    "generator from raybatch, which has numbers of the sample's own: `fn(..., rng=rng)` in map_samples and in transforms, `rng=True` in map; "
-    "or let it be seeded, with seed_globals=True of map, map_samples or ItemAccessor"
+    "{} is a random generator: each actor draws from its own copy, so samples of different actors "
+    "get the same numbers. Use raybatch's generator, which is seeded for each sample: "
+    "`fn(..., rng=rng)` in map_samples and in transforms, `rng=True` in map. Or have this one "
+    "seeded, with seed_globals=True of map, map_samples or ItemAccessor"
 )
 
 
 class _Pickler(cloudpickle.Pickler):
-    """Pickles an object, and notes the random generators in it, and those that are seeded for each sample."""
+    """Pickles an object, and collects its random generators, and which of them raybatch seeds."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)  # type: ignore[no-untyped-call]
@@ -189,10 +194,10 @@ class _Pickler(cloudpickle.Pickler):
 
 
 def _content(value: Any) -> tuple[bytes, tuple[tuple[int, int], ...]] | None:
-    """Return what tells whether `value` has changed: a digest of all but its arrays, and where those are in memory.
+    """Return a digest of `value` without its arrays, and the addresses and sizes of the arrays.
 
-    None if it cannot be pickled. It is told if there is a random generator in it that is not
-    seeded.
+    They differ once `value` has changed. Return None if `value` cannot be pickled. Warn the user if
+    `value` holds a random generator that raybatch does not seed.
     """
     buffers: list[pickle.PickleBuffer] = []
     file = io.BytesIO()

@@ -1,4 +1,4 @@
-"""The actors that this process works with: those that start, are up, leave, or are to be replaced."""
+"""The actors that this process uses. The crew starts them, and replaces those that are lost."""
 
 from __future__ import annotations
 
@@ -32,15 +32,19 @@ from raybatch.scheduling import Placed, Workers
 
 _log = logging.getLogger(__name__)
 
-# How often to ask Ray which hosts there are; it takes a millisecond.
+# How often to ask Ray for the hosts. It takes a millisecond.
 _LOOK_EVERY_S = 1.0
 
-# Ray takes no longer, let alone an endless, wait.
+# `ray.wait` does not accept an infinite timeout.
 _MAX_WAIT_S = 3600.0
 
 
 class DeferringLock:
-    """A reentrant lock; what the garbage collector does in the middle of what it guards is put off until that is done."""
+    """A reentrant lock that defers actions of the garbage collector until the lock is free.
+
+    The garbage collector can run in a thread that holds the lock, between any two instructions. Its
+    actions must not see the guarded state half changed.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
@@ -60,15 +64,15 @@ class DeferringLock:
             self._lock.release()
 
     def call_later(self, action: Callable[[], None]) -> None:
-        """Call `action` with the lock: now, or if this thread has it, just before it lets go."""
+        """Call `action` with the lock: now, or just before this thread releases it."""
         with self:
             self._actions.append(action)
 
 
 class Crew:
-    """The actors on `roster`, each replaced when it is lost; `workers` are those that are up.
+    """The actors on `roster`. A lost actor is replaced. `workers` holds those that are up.
 
-    Methods may be called from any thread; who uses `workers` does so `with crew.lock`.
+    Any thread can call the methods. Use `workers` only `with crew.lock`.
     """
 
     def __init__(
@@ -91,7 +95,7 @@ class Crew:
         self.fill_up()
 
     def check_open(self) -> None:
-        """Raise PoolError if the pool is closed, or its Ray is gone."""
+        """Raise PoolError if the pool is closed or its Ray has ended."""
         if self._is_closed:
             raise PoolError("the pool is closed")
         if is_without_its_ray():
@@ -100,12 +104,12 @@ class Crew:
             raise PoolError("the Ray that the pool used was shut down by the program")
 
     def fill_up(self, *, is_awaited: bool = False) -> float:
-        """Start the actors that are missing, and return in how many seconds to call this again.
+        """Start missing actors, and return after how many seconds to call this again.
 
-        PoolError if an actor `is_awaited`, and the first has taken too long to start.
+        If an actor `is_awaited`, raise PoolError when none has started in time.
 
-        Actors that are too many since a host left are let go of if they are not up yet, unless that
-        is for others to say; and those on a host that leaves when they have answered.
+        Also remove actors: those on a leaving host that have answered everything; and, since a host
+        left, surplus ones that are still starting, unless the keeper of a shared roster decides.
         """
         with self.lock:
             if self._is_closed:
@@ -133,7 +137,7 @@ class Crew:
         return min(due_s, left_s)
 
     def wait_until_up(self) -> None:
-        """Wait until every actor is up; PoolError if one is not within the time to start."""
+        """Wait until every actor is up; raise PoolError if one is not up in time."""
         deadline = time.monotonic() + self._starts.timeout_s
         while True:
             self.check_open()
@@ -148,12 +152,12 @@ class Crew:
                 raise self._starts.timeout(missing, self.size)
 
     def wait_for_any(self, refs: Iterable[Any], timeout_s: float) -> list[Any]:
-        """Return those of `refs` that have ended, waiting until there is one or an actor is up; [] after `timeout_s`."""
+        """Return those of `refs` that have ended. Wait for one, or a new actor, up to `timeout_s`."""
         starting = self._starting()
         waited_for = [*refs, *starting]
         timeout_s = max(0.0, min(timeout_s, _MAX_WAIT_S))
         if not waited_for:
-            time.sleep(timeout_s)  # `ray.wait` would not wait for nothing
+            time.sleep(timeout_s)  # `ray.wait` refuses an empty list
             return []
         ended, _ = ray.wait(waited_for, num_returns=1, timeout=timeout_s)
         for ref in ended:
@@ -162,12 +166,12 @@ class Crew:
         return [ref for ref in ended if ref not in starting]
 
     def replace(self, actor: RayActor) -> None:
-        """End `actor`, if it is still one of the crew, and start another in its place."""
+        """End `actor`, if it is still in the crew, and start a new one in its place."""
         with self.lock:
             if actor not in self._actors or self._is_closed:
                 return
             _log.warning(
-                "actor %d of the pool is lost; another is started",
+                "actor %d of the pool is lost; a new one is started",
                 actor.number,
                 extra={"worker": actor.number},
             )
@@ -178,18 +182,21 @@ class Crew:
             self.fill_up()
 
     def forget(self, key: str) -> None:
-        """Let every actor that has the constant `key` forget it."""
+        """Make every actor that has the constant `key` drop it."""
 
         def tell() -> None:
             if not self._is_closed and self._connection.is_alive():
                 for actor in self._actors:
                     actor.forget(key)
 
-        # The garbage collector may say so in the middle of anything.
+        # The garbage collector can call this while this thread holds the lock.
         self.lock.call_later(tell)
 
     def abandon(self, running: dict[Any, Placed[RayActor]]) -> None:
-        """Take note that nobody waits for what is `running` any more, by the references to its results."""
+        """Record that nobody waits for the `running` attempts any more.
+
+        `running` maps the references to their results to the attempts.
+        """
         if self._is_closed or not self._connection.is_alive():
             return
         refs: defaultdict[RayActor, list[Any]] = defaultdict(list)
@@ -199,7 +206,7 @@ class Crew:
             actor.hold_until_answered(its_refs)
 
     def close(self) -> None:
-        """End all actors, or let go of them; may be called twice."""
+        """End all actors, or leave them to the other users of the pool; can be called twice."""
         with self.lock:
             if not self._is_closed and self._connection.is_alive():
                 self.roster.close(self._actors)
@@ -207,12 +214,12 @@ class Crew:
             self._actors.clear()
 
     def _starting(self) -> dict[Any, RayActor]:
-        """Return the actors that are not up yet, by the reference that tells when they are."""
+        """Return the actors that are not up yet, by their `ready` reference."""
         with self.lock:
             return {actor.ready: actor for actor in self._actors if not actor.is_up}
 
     def _settle_start(self, actor: RayActor) -> None:
-        """Take note that `actor.ready` has an answer: it is up, or it died, or is not fit to work with."""
+        """Handle the answer of `actor.ready`: the actor is up, has died, or cannot be used."""
         answer: WorkerFacts | Exception
         try:
             answer = WorkerFacts.checked(ray.get(actor.ready))
@@ -232,14 +239,14 @@ class Crew:
             self.fill_up()
 
     def _look(self) -> None:
-        """Ask which hosts there are."""
+        """Ask Ray for the hosts of the cluster."""
         self._found = capacity(self._options)
         self.store.store_bytes = self._found.store_bytes
         self._mark_leaving()
         self._look_at = time.monotonic() + _LOOK_EVERY_S
 
     def _take_over(self, num_staying: int | None) -> None:
-        """Take over what is on the roster, which starts others if `num_staying` says how many there are."""
+        """Add the new actors of the roster. Unless `num_staying` is None, it starts missing ones."""
         self.size, handles = self.roster.fill_up(self._found, num_staying)
         known = {actor.number for actor in self._actors}
         for number, handle in handles.items():
@@ -252,7 +259,7 @@ class Crew:
                 self.workers.leave(actor)
                 self.roster.retire(actor)
                 _log.info(
-                    "host %s is to leave: actor %d gets no more batches",
+                    "host %s is leaving: actor %d gets no more batches",
                     actor.facts.host,
                     actor.number,
                     extra={"worker": actor.number},

@@ -1,4 +1,4 @@
-"""What each exception of Ray means for the batch that was being made, and what is said of it."""
+"""Maps each exception of Ray to what it means for a batch, and to the error that the user gets."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ from raybatch.errors import RemoteError, WorkerLostError
 
 
 class Kind(Enum):
-    """What failed, and so what is done."""
+    """What failed, which decides what happens next."""
 
-    WORKER_LOST = auto()  # it, or its host, is gone: another is started, and the batch made again
-    RESULT_LOST = auto()  # the worker is there, its result is not: the batch is made again
-    USER_ERROR = auto()  # the code that makes a batch raised, or its result cannot travel
-    OUT_OF_ROOM = auto()  # the result found no room
-    UNEXPECTED = auto()  # not to be met here; reported as it is
+    WORKER_LOST = auto()  # worker or host is gone: start a new worker, make the batch again
+    RESULT_LOST = auto()  # the worker is up, its result is gone: make the batch again
+    USER_ERROR = auto()  # the user's code raised, or its result cannot be sent
+    OUT_OF_ROOM = auto()  # the object store had no room for the result
+    UNEXPECTED = auto()  # does not occur in raybatch's use of Ray; reported as it is
 
 
-# By name, since releases of Ray differ in what they have. A class that is not here counts as its
-# nearest base.
+# By name, since releases of Ray have different classes. A class that is not here counts as its
+# nearest base class.
 _NAMES = {
-    # Of actors and hosts; with `AsyncioActorExit` the user's code has ended its actor.
+    # Actors and hosts. `AsyncioActorExit` means that the user's code ended its actor.
     Kind.WORKER_LOST: """
         RayActorError ActorDiedError ActorUnavailableError ActorUnschedulableError ActorPlacementGroupRemoved
         WorkerCrashedError NodeDiedError LocalRayletDiedError OutOfMemoryError RuntimeEnvSetupError AsyncioActorExit
     """,
-    # Of results on their way.
+    # Results on their way to the driver.
     Kind.RESULT_LOST: """
         ObjectLostError ObjectFetchTimedOutError ObjectFreedError ObjectReconstructionFailedError
         ObjectReconstructionFailedMaxAttemptsExceededError ObjectReconstructionFailedLineageEvictedError
         OwnerDiedError ReferenceCountingAssertionError PlasmaObjectNotAvailable GetTimeoutError RpcError
     """,
-    # Of what the user gave.
+    # The user's code and values.
     Kind.USER_ERROR: """
         RayTaskError UserCodeException UnserializableException CrossLanguageError
         OufOfBandObjectRefSerializationException
     """,
     Kind.OUT_OF_ROOM: "ObjectStoreFullError OutOfDiskError",
-    # Of what raybatch does not do: named actors, placement groups, cancelling, streaming, compiled
-    # graphs.
+    # Features that batches do not use: named actors, placement groups, cancelling, streaming,
+    # compiled graphs.
     Kind.UNEXPECTED: """
         RayError ActorAlreadyExistsError ActorHandleNotFoundError AuthenticationError ObjectRefStreamEndOfStreamError
         PendingCallsLimitExceeded RayCgraphCapacityExceeded RayChannelError RayChannelTimeoutError
@@ -54,10 +54,10 @@ KINDS = {name: kind for kind, names in _NAMES.items() for name in names.split()}
 
 
 def kind_of(error: BaseException) -> Kind:
-    """Return what `error`, raised by `ray.get`, means.
+    """Return the kind of `error`, which `ray.get` raised.
 
-    Where a worker passes on an exception of Ray's own, such as an argument that was lost, that one
-    counts.
+    If a worker passes on an exception of Ray, such as one about a lost argument, the kind is that
+    of the inner exception.
     """
     if isinstance(error, ray_errors.RayTaskError):
         cause = error.cause
@@ -67,7 +67,7 @@ def kind_of(error: BaseException) -> Kind:
 
 
 def is_lost(ref: Any) -> bool:
-    """Return whether there is no result of `ref`, wherever it lies."""
+    """Return whether `ref` has no result, neither on this host nor on another."""
     ready, _ = ray.wait([ref], timeout=0, fetch_local=False)
     if not ready:
         return True
@@ -79,7 +79,7 @@ def is_lost(ref: Any) -> bool:
 
 
 def explained(kind: Kind, cause: BaseException) -> RemoteError | WorkerLostError:
-    """Return the error that the consumer gets, whose cause is `cause`, of that `kind`."""
+    """Return the error that the consumer gets for `cause`, which is of this `kind`."""
     error_class: type[RemoteError | WorkerLostError] = RemoteError
     what = "Ray failed"
     match kind:
@@ -87,11 +87,11 @@ def explained(kind: Kind, cause: BaseException) -> RemoteError | WorkerLostError
             error_class, what = WorkerLostError, "the actor, its host or its result was lost"
         case Kind.USER_ERROR if isinstance(cause, ray_errors.RayTaskError):
             cause = cause.cause
-            what = "a worker could not send its result, or get what it was sent"
+            what = "a worker could not send its result, or could not load what it got"
         case Kind.OUT_OF_ROOM:
             what = (
-                "the batch found no room in Ray's object store; make smaller batches, or start Ray with a larger "
-                "object_store_memory"
+                "Ray's object store has no room for the batch; make smaller batches, or start Ray "
+                "with a larger object_store_memory"
             )
     error = error_class(f"{what}: {cause}")
     error.__cause__ = cause

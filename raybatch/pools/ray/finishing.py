@@ -1,4 +1,4 @@
-"""Images that come from an actor as bytes, and are floats for the consumer."""
+"""Converts images, which actors send as bytes, to the floats that the consumer gets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from raybatch.structure import map_leaves
 
 
 class FinishedResults(Results):
-    """Results whose images get their layout when they are fetched, in memory that is used again when the consumer lets go of them."""
+    """Results whose images get their layout when they are fetched.
+
+    The memory of the images is used again when the consumer has dropped them.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -28,7 +31,7 @@ class FinishedResults(Results):
             if not isinstance(leaf, UnfinishedImages):
                 return leaf
             images = leaf.finished(self._memory[number])
-            images.flags.writeable = False  # as all arrays from an actor are
+            images.flags.writeable = False  # like all arrays from an actor
             return images
 
         return result._replace(batch=map_leaves(finished, result.batch))
