@@ -120,7 +120,9 @@ def test_the_part_is_named_with_the_reason_and_the_cure(kind: str) -> None:
     assert isinstance(error, TypeError)
     with pytest.raises(TypeError, match=rf"the thing cannot be sent .*{culprit}"):
         raise error
-    with pytest.raises(TypeError, match=r"\(cannot pickle '.*' object\)\. Make it in each process"):
+    with pytest.raises(
+        TypeError, match=r"\(cannot pickle '.*' object\)\. Create it in each process"
+    ):
         raise error
     assert len(str(error).splitlines()) == 1
     assert "cannot pickle" in str(error.__cause__)

@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 # How often to ask Ray for the hosts. It takes a millisecond.
 _LOOK_EVERY_S = 1.0
 
-# `ray.wait` does not accept an infinite timeout.
+# `ray.wait` refuses an infinite timeout, so this is the longest single wait.
 _MAX_WAIT_S = 3600.0
 
 
@@ -152,12 +152,15 @@ class Crew:
                 raise self._starts.timeout(missing, self.size)
 
     def wait_for_any(self, refs: Iterable[Any], timeout_s: float) -> list[Any]:
-        """Return those of `refs` that have ended. Wait for one, or a new actor, up to `timeout_s`."""
+        """Return those of `refs` that have ended.
+
+        Wait until there is one, or until an actor is up, but no longer than `timeout_s`.
+        """
         starting = self._starting()
         waited_for = [*refs, *starting]
         timeout_s = max(0.0, min(timeout_s, _MAX_WAIT_S))
         if not waited_for:
-            time.sleep(timeout_s)  # `ray.wait` refuses an empty list
+            time.sleep(timeout_s)  # `ray.wait` returns at once for an empty list
             return []
         ended, _ = ray.wait(waited_for, num_returns=1, timeout=timeout_s)
         for ref in ended:
@@ -246,7 +249,7 @@ class Crew:
         self._look_at = time.monotonic() + _LOOK_EVERY_S
 
     def _take_over(self, num_staying: int | None) -> None:
-        """Add the new actors of the roster. Unless `num_staying` is None, it starts missing ones."""
+        """Add the roster's new actors. It starts missing ones unless `num_staying` is None."""
         self.size, handles = self.roster.fill_up(self._found, num_staying)
         known = {actor.number for actor in self._actors}
         for number, handle in handles.items():

@@ -26,14 +26,16 @@ class Kind(Enum):
 _NAMES = {
     # Actors and hosts. `AsyncioActorExit` means that the user's code ended its actor.
     Kind.WORKER_LOST: """
-        RayActorError ActorDiedError ActorUnavailableError ActorUnschedulableError ActorPlacementGroupRemoved
-        WorkerCrashedError NodeDiedError LocalRayletDiedError OutOfMemoryError RuntimeEnvSetupError AsyncioActorExit
+        RayActorError ActorDiedError ActorUnavailableError ActorUnschedulableError
+        ActorPlacementGroupRemoved WorkerCrashedError NodeDiedError LocalRayletDiedError
+        OutOfMemoryError RuntimeEnvSetupError AsyncioActorExit
     """,
     # Results on their way to the driver.
     Kind.RESULT_LOST: """
         ObjectLostError ObjectFetchTimedOutError ObjectFreedError ObjectReconstructionFailedError
-        ObjectReconstructionFailedMaxAttemptsExceededError ObjectReconstructionFailedLineageEvictedError
-        OwnerDiedError ReferenceCountingAssertionError PlasmaObjectNotAvailable GetTimeoutError RpcError
+        ObjectReconstructionFailedMaxAttemptsExceededError
+        ObjectReconstructionFailedLineageEvictedError OwnerDiedError ReferenceCountingAssertionError
+        PlasmaObjectNotAvailable GetTimeoutError RpcError
     """,
     # The user's code and values.
     Kind.USER_ERROR: """
@@ -44,10 +46,11 @@ _NAMES = {
     # Features that batches do not use: named actors, placement groups, cancelling, streaming,
     # compiled graphs.
     Kind.UNEXPECTED: """
-        RayError ActorAlreadyExistsError ActorHandleNotFoundError AuthenticationError ObjectRefStreamEndOfStreamError
-        PendingCallsLimitExceeded RayCgraphCapacityExceeded RayChannelError RayChannelTimeoutError
-        RayDirectTransportError RaySystemError StreamingGeneratorReplayInconsistentError TaskCancelledError
-        TaskPlacementGroupRemoved TaskUnschedulableError
+        RayError ActorAlreadyExistsError ActorHandleNotFoundError AuthenticationError
+        ObjectRefStreamEndOfStreamError PendingCallsLimitExceeded RayCgraphCapacityExceeded
+        RayChannelError RayChannelTimeoutError RayDirectTransportError RaySystemError
+        StreamingGeneratorReplayInconsistentError TaskCancelledError TaskPlacementGroupRemoved
+        TaskUnschedulableError
     """,
 }
 KINDS = {name: kind for kind, names in _NAMES.items() for name in names.split()}

@@ -1,4 +1,4 @@
-"""The hosts of a cluster: what they have room for, who leaves, what runs there, and what each of them answers."""
+"""The hosts of a cluster: their capacity, which of them are leaving, and functions run on each."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from raybatch.faults import advice
 from raybatch.pools.ray.connection import RayConnection
 from raybatch.pools.ray.program import Program
 
-# How long a host may take to answer what each of them is asked.
+# How long to wait for an answer when all hosts are asked.
 ANSWER_TIMEOUT_S = 60.0
 
 SPREAD = "SPREAD"
@@ -27,10 +27,11 @@ SPREAD = "SPREAD"
 
 @dataclass(frozen=True)
 class ActorOptions:
-    """How many actors there are to be (None: as many as there is room for), and what Ray is asked for, for each.
+    """The number of actors (None: as many as there is room for), and the options of each.
 
-    Each makes the rows of a batch on `threads` threads. It begins with what `program` has set, and
-    calls the pickled function `setup`.
+    An actor makes the rows of a batch on `threads` threads. It requests `num_cpus` and `resources`
+    from Ray. When it starts, it takes over the settings of `program` and calls the pickled function
+    `setup`.
     """
 
     num_actors: int | None
@@ -38,7 +39,7 @@ class ActorOptions:
     num_cpus: float
     resources: dict[str, float] = field(default_factory=dict)
     label_selector: dict[str, str] = field(default_factory=dict)
-    # Ray's default would fill one host before it uses the next.
+    # Ray's default strategy would fill one host before it uses the next.
     scheduling_strategy: Any = SPREAD
     program: Program = field(default_factory=Program)
     setup: bytes | None = None
@@ -48,23 +49,24 @@ class ActorOptions:
             raise ValueError(f"num_cpus_per_actor must be 0 or more, not {self.num_cpus}")
         for name, amount in self.resources.items():
             if name in ("CPU", "GPU", "memory"):
-                raise ValueError(f"resources must be of the user's own, not {name!r}")
+                raise ValueError(f"resources must be custom resources of Ray, not {name!r}")
             if not 0 < amount < float("inf"):
                 raise ValueError(f"resources[{name!r}] must be above 0, not {amount}")
         for name, condition in self.label_selector.items():
             if not isinstance(condition, str):
                 raise TypeError(f"label_selector[{name!r}] must be a str, not {condition!r}")
-            # Ray's documentation has spaces in `in(a, b)`, and Ray takes them for a part of the
+            # Ray's documentation writes `in(a, b)` with a space, but Ray treats it as part of the
             # label.
             self.label_selector[name] = condition.replace(" ", "")
 
 
 @dataclass(frozen=True)
 class Capacity:
-    """The hosts that stay have `room` for so many actors; the smallest object store of all has `store_bytes`.
+    """What a cluster has room for.
 
-    `leaving` are the ids of the nodes that are drained: their hosts go soon, and no actor starts
-    there.
+    `room` is the number of actors that fit the hosts that stay. `store_bytes` is the size of the
+    smallest object store. `leaving` has the ids of the nodes that Ray drains: they shut down soon,
+    and no actor starts there.
     """
 
     room: int
@@ -73,7 +75,7 @@ class Capacity:
 
 
 def capacity(options: ActorOptions) -> Capacity:
-    """Ask Ray which hosts are alive, and how many such actors they could run in all."""
+    """Return the capacity of the live hosts for actors with these options."""
     nodes = _live_nodes()
     leaving = frozenset(state.get_draining_nodes())
     hosts = [
@@ -81,7 +83,7 @@ def capacity(options: ActorOptions) -> Capacity:
         for node in nodes
         if node["NodeID"] not in leaving and is_selected(node["Labels"], options.label_selector)
     ]
-    # An actor that asks for nothing uses a CPU all the same.
+    # An actor that requests no CPU uses one all the same.
     demands = {"CPU": options.num_cpus or 1.0, **options.resources}
     actors = sum(
         min(int(host.get(name, 0.0) / amount) for name, amount in demands.items() if amount)
@@ -92,10 +94,10 @@ def capacity(options: ActorOptions) -> Capacity:
 
 
 def is_selected(labels: Mapping[str, str], selector: Mapping[str, str]) -> bool:
-    """Return whether a node with `labels` is one that `selector` admits, by Ray's rules.
+    """Return whether `selector` admits a node with `labels`, by Ray's rules.
 
-    A condition is a value, `in(a, b)`, or either with `!` before it, which a label that is missing
-    fulfils.
+    A condition is a value or `in(a, b)`, or one of them negated with `!`. A missing label fulfils a
+    negated condition.
     """
     return all(_fulfils(labels.get(key), condition) for key, condition in selector.items())
 
@@ -108,7 +110,10 @@ def _fulfils(value: str | None, condition: str) -> bool:
 
 
 def answers(asked: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the hosts answer, each by a reference in `asked`; RayError where there is no answer in time."""
+    """Return the answer of each host, or a RayError if it does not answer in time.
+
+    `asked` maps each host to the reference to its answer.
+    """
     if not asked:
         return {}
     ray.wait(list(asked.values()), num_returns=len(asked), timeout=ANSWER_TIMEOUT_S)
@@ -125,11 +130,12 @@ def _answer(ref: Any) -> Any:
 def on_every_host(
     address: str, function: Callable[..., Any], *arguments: Any
 ) -> dict[str, tuple[Any, int]]:
-    """Return what `function` answers on each live host of the cluster at `address`, and how large the store there is.
+    """Call `function` on each live host of the cluster at `address`.
 
-    By the host's IP address. Instead of an answer there may be a text that says why there is none.
-    The function travels with its module, which the host need not have. PoolError if the cluster
-    cannot be joined.
+    Return a dict from the host's IP address to the function's result and the size of the host's
+    object store in bytes. If a host gives no result, a text in its place says why. The module of
+    the function is sent along, so the hosts need not have it. Raise PoolError if the cluster cannot
+    be joined.
     """
     connection = RayConnection(address, timeout_s=0)
     module = importlib.import_module(function.__module__)
@@ -157,7 +163,7 @@ def _start_at(node: Any, function: Callable[..., Any], arguments: tuple[Any, ...
 
 def _text(error: ray_errors.RayError) -> str:
     if isinstance(error, ray_errors.GetTimeoutError):
-        return f"it gave no answer in {ANSWER_TIMEOUT_S:g} s"
+        return f"no answer within {ANSWER_TIMEOUT_S:g} s"
     return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
@@ -171,7 +177,10 @@ def _store_bytes(node: Any) -> int:
 
 @dataclass(frozen=True)
 class WorkerFacts:
-    """Where a worker runs: its host's address and Ray's id of that, the raybatch it has, and what `setup` raised there, if anything."""
+    """Facts about a worker: its host's address, Ray's node id, its version of raybatch.
+
+    `setup_error` is the error that the program's `setup` raised there; None if it raised none.
+    """
 
     host: str
     node_id: str
@@ -180,9 +189,13 @@ class WorkerFacts:
 
     @classmethod
     def checked(cls, facts: object) -> WorkerFacts:
-        """Return `facts`, which a worker gave; OtherVersionError if it has another raybatch than this process, or a PoolError."""
+        """Return `facts`, which a worker sent, if the worker can be used.
+
+        Raise OtherVersionError if its version of raybatch differs from this process's, or
+        SetupError if its `setup` failed.
+        """
         if not isinstance(facts, WorkerFacts):
-            raise OtherVersionError("?", "of a time before they told their version")
+            raise OtherVersionError("?", "of an older, unknown version")
         if facts.version != own_version():
             raise OtherVersionError(facts.host, facts.version)
         if facts.setup_error is not None:
@@ -191,40 +204,41 @@ class WorkerFacts:
 
     @classmethod
     def here(cls, setup_error: str | None = None) -> WorkerFacts:
-        """Return those of this process."""
+        """Return the facts about this process."""
         node_id = ray.get_runtime_context().get_node_id()
         return cls(address(), node_id, own_version(), setup_error)
 
 
 class SetupError(PoolError):
-    """The program's `setup` raised in an actor, as it would in each that is started in its place."""
+    """The program's `setup` raised in an actor. It would raise again in a new actor."""
 
 
 class OtherVersionError(RuntimeError):
-    """A host has another raybatch than this process, which may make other batches."""
+    """A host has a different version of raybatch, which may make different batches."""
 
     def __init__(self, host: str, version: str) -> None:
         here = own_version()
         super().__init__(
-            f"host {host} has raybatch {version}, and this one {here}: install raybatch {here} there"
+            f"host {host} has raybatch {version}, but this process has {here}: install raybatch "
+            f"{here} on that host"
         )
 
 
 def own_version() -> str:
-    """Return the version of this process's raybatch."""
-    # The package's face stands above all layers; only what it is called is asked for here.
+    """Return the version of raybatch in this process."""
+    # The top-level module is above all layers, so it is imported only when this is called.
     return str(importlib.import_module("raybatch").__version__)
 
 
 def address() -> str:
-    """Return the address of this host in its cluster."""
+    """Return the IP address of this host in its cluster."""
     return str(ray.util.get_node_ip_address())
 
 
 def why_not_started(error: BaseException) -> str:
-    """Return why an actor could not be used, in one line, and what to do about it."""
+    """Return one line that says why an actor could not be used and what to do."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    # What the actor's process raised comes as text: its address first, and the exception last.
+    # An exception in the actor's process arrives as text: first the address, last the exception.
     host = re.search(r"creation task.*\bip=([^,\s]+)", lines[0])
     if host is None:
         return lines[0]

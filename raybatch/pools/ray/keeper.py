@@ -1,13 +1,13 @@
-"""A pool that has a name: an actor that keeps the workers for as long as somebody uses them.
+"""A named pool, which several processes share. An actor, the keeper, keeps its workers running.
 
-    user ──lease()──► keeper     a call that does not return while the user stays
-    user ──join(lease)──► keeper     the workers; from here on the keeper waits for the lease to end
+    user ──lease()─────► keeper     a call that returns when the user leaves
+    user ──join(lease)─► keeper     returns the workers; then the keeper waits for the lease to end
 
-The lease ends when the user leaves, and also when its process dies: the reference to the result of
-`lease` is owned by the user, and Ray tells whoever waits for it that the owner is gone. No clock is
-involved. When the last user has gone the keeper ends the workers and itself. It is detached, so it
-does not end with the process that made it. How many workers there are to be is the keeper's to say:
-users have different settings.
+The lease ends when the user leaves, and also when its process dies: the user owns the reference to
+the result of `lease`, and Ray reports the death of an owner to those who wait for its references.
+So no timeout is needed. When the last user is gone, the keeper ends the workers and itself. It is a
+detached actor, so it does not end with the process that started it. Users can have different
+settings, so the keeper alone decides the number of workers.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ from raybatch.pools.ray.hosts import (
 
 NAMESPACE = "raybatch"
 
-# A keeper may be ending just when it is asked; then another one is made.
+# A keeper can end just when it is asked. Then a new one is started.
 _MAX_JOIN_ATTEMPTS = 5
 
-# A keeper that cannot be reached for so long is asked again later.
+# If the keeper does not answer within this time, it is asked again later.
 _KEEPER_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True)
 class RosterState:
-    """The actors that a keeper has, by number, how many there are to be, and the raybatch that they are of."""
+    """The workers of a keeper by number, how many it wants, and its version of raybatch."""
 
     size: int
     actors: dict[int, Any]
@@ -52,14 +52,14 @@ class RosterState:
 
 
 class PoolKeeper:
-    """The class of the keeping actor."""
+    """The class of the keeper."""
 
     def __init__(self, options: ActorOptions) -> None:
         self._options = options
         self._start = starter(options)
         self._next_number = 0
         self._actors: dict[int, Any] = {}
-        # Each with the users that may still wait for its batches.
+        # Retired workers, each with the users that may still wait for its batches.
         self._retired: dict[int, tuple[Any, set[str]]] = {}
         self._users: dict[str, asyncio.Event] = {}
         self._watches: set[asyncio.Task[None]] = set()
@@ -69,7 +69,7 @@ class PoolKeeper:
         await self._users.setdefault(user, asyncio.Event()).wait()
 
     async def join(self, user: str, lease: list[Any]) -> RosterState:
-        """Return the workers, and keep them while the one reference in `lease` is open."""
+        """Return the workers, and keep them until the one reference in `lease` ends."""
         self._users.setdefault(user, asyncio.Event())
         watch = asyncio.create_task(self._watch(user, lease[0]))
         self._watches.add(watch)
@@ -81,18 +81,18 @@ class PoolKeeper:
             self._users[user].set()
 
     async def end(self, number: int) -> None:
-        """End worker `number`, unless another user has said so before."""
+        """End worker `number`, unless it has ended already for another user."""
         actor = self._actors.pop(number, None)
         if actor is not None:
             ray.kill(actor)
 
     async def retire(self, number: int) -> None:
-        """Count no longer on worker `number`, whose host is to leave; its users may still wait for its batches."""
+        """Stop counting worker `number`, whose host is leaving; users may wait for its batches."""
         if number in self._actors:
             self._retired[number] = self._actors.pop(number), set(self._users)
 
     async def done_with(self, user: str, number: int) -> None:
-        """Take note that `user` waits for nothing more from worker `number`, which has retired."""
+        """Record that `user` no longer waits for worker `number`, which has retired."""
         if number in self._retired:
             actor, users = self._retired[number]
             users.discard(user)
@@ -101,7 +101,7 @@ class PoolKeeper:
                 ray.kill(actor)
 
     async def fill_up(self) -> RosterState:
-        """Start a worker for each that is missing; return all that there are."""
+        """Start the missing workers; return all of them."""
         size = self._options.num_actors or capacity(self._options).room
         while len(self._actors) < size:
             self._actors[self._next_number] = self._start(self._next_number)
@@ -109,7 +109,7 @@ class PoolKeeper:
         return RosterState(size, self._actors, own_version())
 
     async def _watch(self, user: str, lease: Any) -> None:
-        with contextlib.suppress(ray_errors.RayError):  # it says so when the user's process is gone
+        with contextlib.suppress(ray_errors.RayError):  # raised when the user's process is gone
             await lease
         del self._users[user]
         for number in list(self._retired):
@@ -123,7 +123,7 @@ class PoolKeeper:
 
 
 class SharedRoster:
-    """A `Roster` of the workers of the pool `name`; another user's attempts are not seen."""
+    """A `Roster` of the workers of the pool `name`, without sight of other users' attempts."""
 
     is_shared = True
 
@@ -133,13 +133,13 @@ class SharedRoster:
         self._size = self._join(options)
 
     def fill_up(self, found: Capacity, num_staying: int | None) -> tuple[int, dict[int, Any]]:
-        """Return what the keeper has, which starts those that are missing, and counts the hosts itself."""
+        """Return the keeper's workers. The keeper starts missing ones, and ignores `found`."""
         actors = {}
         try:
             state: RosterState = ray.get(self._keeper.fill_up.remote(), timeout=_KEEPER_TIMEOUT_S)
             self._size, actors = state.size, state.actors
         except (ray_errors.GetTimeoutError, ray_errors.ActorUnavailableError):
-            pass  # it is asked again later
+            pass  # ask again later
         except ray_errors.RayActorError as error:
             raise PoolError(f"the pool {self._name!r} has ended: {error}") from error
         return self._size, actors
@@ -157,7 +157,7 @@ class SharedRoster:
         self._keeper.leave.remote(self.user)
 
     def _join(self, options: ActorOptions) -> int:
-        """Become a user of the pool, which is made if there is none, and return how many actors it is to have."""
+        """Join the pool, or start it if there is none; return how many workers it wants."""
         for _ in range(_MAX_JOIN_ATTEMPTS):
             self._keeper = (
                 ray.remote(PoolKeeper)
@@ -168,10 +168,11 @@ class SharedRoster:
                     get_if_exists=True,
                     num_cpus=0,
                     max_concurrency=1000,
-                    # The cluster ends with its head anyway; no user's host is to take the others'
-                    # workers with it.
+                    # On the head node, so that no user's host takes the workers of others with it.
+                    # The cluster ends with its head node anyway.
                     resources={"node:__internal_head__": 0.001},
-                    # It is in nobody's placement group: it outlives who made it, and serves others.
+                    # Outside any placement group: the keeper serves others and outlives its
+                    # creator.
                     scheduling_strategy=SPREAD,
                 )
                 .remote(options)
@@ -186,10 +187,11 @@ class SharedRoster:
             if state.version != own_version():
                 self._keeper.leave.remote(self.user)
                 raise PoolError(
-                    f"the pool {self._name!r} is one of raybatch {state.version}, and this process has {own_version()}: "
-                    "install the same on both, or use another name"
+                    f"the pool {self._name!r} runs raybatch {state.version}, but this process has "
+                    f"{own_version()}: install the same version on both sides, or use another name"
                 )
             return state.size
         raise PoolError(
-            f"the pool {self._name!r} cannot be joined, it ended each time it was asked: {why_not_started(why)}"
+            f"cannot join the pool {self._name!r}, which ended at each of {_MAX_JOIN_ATTEMPTS} "
+            f"attempts: {why_not_started(why)}"
         ) from why

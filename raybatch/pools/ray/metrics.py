@@ -1,7 +1,6 @@
-"""Figures of loaders as metrics of Ray, which each host's Ray offers to Prometheus.
+"""Exports the figures of loaders as metrics of Ray, which Prometheus can scrape on each host.
 
-Ray adds the host (`NodeAddress`), and `ray_` before a name; a counter's name there ends in
-`_total`.
+Ray adds the label `NodeAddress`, the prefix `ray_` and, for counters, the suffix `_total`.
 """
 
 from __future__ import annotations
@@ -14,19 +13,22 @@ from ray.util.metrics import Counter, Gauge
 
 from raybatch.pools.watching import Figures
 
-# By the name of the metric: the field of `Figures`, and what it is.
+# Maps the name of a metric to a field of `Figures` and a description.
 COUNTERS = {
     "raybatch_images": ("images", "Images that the loop over a loader received"),
     "raybatch_batches": ("batches", "Batches that the loop over a loader received"),
     "raybatch_bytes": ("nbytes", "Bytes of the arrays that the loop over a loader received"),
     "raybatch_wait_seconds": ("waited_s", "Seconds that the loop waited for batches"),
-    "raybatch_retries": ("retries", "Batches made again, since an attempt failed or was lost"),
-    "raybatch_hedges": ("hedges", "Batches made by a second worker too, since the first was late"),
+    "raybatch_retries": ("retries", "Batches made again because an attempt failed or was lost"),
+    "raybatch_hedges": (
+        "hedges",
+        "Batches also made by a second worker because the first was late",
+    ),
     "raybatch_bad_samples": ("bad_samples", "Samples skipped or replaced, each counted once"),
 }
 GAUGES = {
     "raybatch_made_ahead_batches": ("made_ahead", "Batches made that wait for the loop"),
-    "raybatch_window_batches": ("window", "Batches that may be under way and made ahead"),
+    "raybatch_window_batches": ("window", "Batches that can be under way or waiting for the loop"),
 }
 STAGE_SECONDS = "raybatch_stage_seconds"
 WORKER_DEATHS = "raybatch_worker_deaths"
@@ -35,7 +37,7 @@ _EVERY_S = 1.0
 
 
 class RayMetrics:
-    """A `Watcher` that hands the figures of the loader `name` to Ray, as much as they have grown."""
+    """A `Watcher` that adds the growth of the figures of the loader `name` to Ray's counters."""
 
     every_s = _EVERY_S
 
@@ -67,7 +69,7 @@ class RayMetrics:
 
 
 def count_worker_death() -> None:
-    """Count one lost actor; it was the pool's, so it has no loader."""
+    """Count one lost actor. It belongs to the pool, so the metric has no loader."""
     _counter(
         WORKER_DEATHS, "Actors that died, were ended as stuck, or lost with their host", ()
     ).inc()

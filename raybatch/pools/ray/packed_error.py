@@ -1,4 +1,4 @@
-"""An exception on its way from a worker to the driver."""
+"""Sends an exception from a worker to the driver."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from raybatch.pools.ray.hosts import address
 
 @dataclass(frozen=True)
 class PackedError:
-    """An exception on its way to the driver, in a form that always arrives.
+    """An exception in a form that can always be sent and unpickled.
 
-    `chain` holds the exception and its causes, each pickled on its own beside its type and message;
-    `text` the host and the traceback.
+    `chain` holds the exception and its causes, each pickled separately (None if that failed), with
+    its type and message as text. `text` holds the host and the traceback.
     """
 
     chain: tuple[tuple[bytes | None, str], ...]
@@ -31,7 +31,7 @@ class PackedError:
         return cls(tuple(chain), text)
 
     def unpack(self) -> Exception:
-        """Return the exception, its causes restored, and last among them the worker's traceback."""
+        """Return the exception with its causes. The last cause has the worker's traceback."""
         origin: BaseException = RemoteError(f"the traceback in the worker {self.text}")
         for packed, summary in reversed(self.chain):
             link = _unpickled(packed)
@@ -45,14 +45,14 @@ class PackedError:
 
 
 def with_error_packed(result: Result) -> Result:
-    """Return `result` with its error, if it has one, in a form that always arrives."""
+    """Return `result` with its error, if any, as a PackedError."""
     if result.error is None:
         return result
     return result._replace(error=PackedError.pack(result.error))
 
 
 def with_error_unpacked(result: Result) -> Result:
-    """Return `result` with the error as it was raised by the worker."""
+    """Return `result` with its error, if any, as the worker raised it."""
     if result.error is None:
         return result
     return result._replace(error=result.error.unpack())

@@ -1,6 +1,6 @@
-"""What a program has set for itself, and its actors need as well: filters of warnings, settings of Pillow, reloaded modules.
+"""The program's settings that its actors need: warning filters, Pillow's settings, reloaded modules.
 
-On a Ray of the program's own also where it finds modules, and its environment.
+If raybatch started Ray for the program, also `sys.path` and the environment variables.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from raybatch.warned import filtered_as_by, filters_here
 
-# What changes how Pillow reads images, by module.
+# The settings that change how Pillow reads images, by module.
 _PILLOW = (
     ("PIL.Image", ("MAX_IMAGE_PIXELS",)),
     ("PIL.ImageFile", ("LOAD_TRUNCATED_IMAGES",)),
@@ -26,11 +26,11 @@ _PILLOW = (
 
 
 class Program(NamedTuple):
-    """What is set at one time; `sys_path` is empty, and `environ` too, on a Ray that is not of the program's own.
+    """The settings of a program at one time.
 
     `reloads` has the modules that were reloaded since they were first seen, and how often.
     `environ` has the variables that have changed since Ray was started, with None for those that
-    are gone.
+    are gone. `sys_path` and `environ` are empty if raybatch did not start Ray.
     """
 
     filters: tuple[bytes, ...] = ()
@@ -41,12 +41,15 @@ class Program(NamedTuple):
 
     @classmethod
     def here(cls, environ_at_start: Mapping[str, str] | None) -> Program:
-        """Return what is set in this process, which started Ray with that environment; None: others did."""
+        """Return the settings of this process.
+
+        `environ_at_start` is its environment when it started Ray; None if it did not start Ray.
+        """
         pillow = tuple(
             (module, name, getattr(importlib.import_module(module), name))
             for module, names in _PILLOW
             for name in names
-            # Another release of Pillow may lack one.
+            # Some releases of Pillow lack some of them.
             if hasattr(importlib.import_module(module), name)
         )
         found = cls(filters_here(), pillow, _reloads.seen())
@@ -61,7 +64,7 @@ class Program(NamedTuple):
         return found._replace(sys_path=tuple(map(os.path.abspath, sys.path)), environ=changed)
 
     def take_over(self) -> None:
-        """Have in this process from now on what a source needs to be unpickled: paths, variables, modules."""
+        """Apply what unpickling a source needs to this process: paths, variables, modules."""
         for name, value in self.environ:
             if value is None:
                 os.environ.pop(name, None)
@@ -76,7 +79,10 @@ class Program(NamedTuple):
 
     @contextmanager
     def ruling(self) -> Iterator[None]:
-        """Have in the block what decides how images are read; for a process that reads for one program at a time."""
+        """Apply the settings for reading images while the `with` block runs.
+
+        They hold for the whole process, so it must not read for another program at the same time.
+        """
         for module, name, value in self.pillow:
             setattr(importlib.import_module(module), name, value)
         with filtered_as_by(self.filters):
@@ -84,10 +90,10 @@ class Program(NamedTuple):
 
 
 class _Reloads:
-    """How often each module was reloaded: each time it has another spec.
+    """Counts how often each module was reloaded. A reload gives a module a new spec.
 
-    A function is sent as the name of its module, so an actor that has imported that would go on
-    with the old one.
+    A function is sent as a reference to its module. An actor that has imported the module before
+    would go on with the old code.
     """
 
     def __init__(self) -> None:
@@ -95,7 +101,7 @@ class _Reloads:
         self._counts: dict[str, int] = {}
 
     def seen(self) -> tuple[tuple[str, int], ...]:
-        """Look at all modules, and return those that were reloaded, in the order in which they were imported."""
+        """Look at all modules; return those that were reloaded, in the order of their import."""
         for name, module in list(sys.modules.items()):
             spec = getattr(module, "__spec__", None)
             if self._specs.setdefault(name, spec) is not spec:
@@ -104,7 +110,7 @@ class _Reloads:
         return tuple((name, self._counts[name]) for name in self._specs if name in self._counts)
 
     def catch_up(self, reloads: tuple[tuple[str, int], ...]) -> None:
-        """Reload those of the modules that were reloaded elsewhere more often than here, and are imported here."""
+        """Reload the modules here that were reloaded more often in the program than here."""
         for name, count in reloads:
             if self._counts.get(name, 0) < count:
                 self._counts[name] = count

@@ -1,4 +1,4 @@
-"""Which actors a pool has: those of its own, or those of a pool that has a name, which it shares."""
+"""The list of a pool's actors: its own, or those of a named pool, which it shares."""
 
 from __future__ import annotations
 
@@ -14,33 +14,34 @@ from raybatch.pools.ray.hosts import ActorOptions, Capacity
 
 
 class Roster(Protocol):
-    """The list of the actors, which starts and ends them.
+    """Lists, starts and ends actors.
 
-    `user` is who uses them here; the keys of constants begin with it. They may have other users if
-    it `is_shared`.
+    `user` identifies this process's use of them; the keys of its constants begin with it. If the
+    roster `is_shared`, the actors can have other users.
     """
 
     is_shared: bool
     user: str
 
     def fill_up(self, found: Capacity, num_staying: int | None) -> tuple[int, dict[int, Any]]:
-        """Return how many actors there are to be on the hosts `found`, and the handles of new ones by number.
+        """Start missing actors; return how many there should be, and handles of actors by number.
 
-        `num_staying` are known and go on; None: it is too early to start others. Those that are
-        known may be among the new.
+        `found` is the capacity of the hosts. `num_staying` is the number of actors that the caller
+        has and keeps; None if it is too early to start new ones. The handles include all new
+        actors, and perhaps others.
         """
         ...
 
     def retire(self, actor: RayActor) -> None:
-        """Take note that another is to start in the place of `actor`, which stays for as long as it is busy."""
+        """Stop counting `actor`, so that a new one starts. It stays up while it is busy."""
         ...
 
     def end(self, actor: RayActor) -> None:
-        """End `actor`, which is of no more use here."""
+        """End `actor`, which this process no longer needs."""
         ...
 
     def close(self, actors: Iterable[RayActor]) -> None:
-        """Let go of all `actors`."""
+        """Stop using all `actors`; end those that nobody else uses."""
         ...
 
 
@@ -62,7 +63,7 @@ class PrivateRoster:
         return size, {number: self._start(number) for number in numbers}
 
     def retire(self, actor: RayActor) -> None:
-        """Do nothing: one that leaves does not count as staying."""
+        """Do nothing: `num_staying` does not count an actor on a leaving host."""
 
     def end(self, actor: RayActor) -> None:
         ray.kill(actor.handle)

@@ -1,4 +1,4 @@
-"""The signal handlers of the program, which Ray takes away both when it starts and when it ends."""
+"""Keeps the program's signal handlers, which Ray replaces at its start and removes at its end."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# What Ray 2.60 handles by itself in the process of a driver. `faulthandler` handles all but the
-# first two.
+# The signals that Ray 2.60 handles in a driver. `faulthandler` handles all but the first two.
 _RAYS = (
     signal.SIGTERM,
     signal.SIGTRAP,
@@ -21,17 +20,17 @@ _RAYS = (
     signal.SIGSEGV,
 )
 
-# A `struct sigaction` takes no more bytes on any system.
+# A `struct sigaction` has at most this many bytes on any system.
 _ACTION_BYTES = 256
 
 
 @contextmanager
 def signal_handlers_kept() -> Iterator[None]:
-    """Give the program the signal handlers back that it has now, whatever Ray does to them in the `with`.
+    """Restore the current signal handlers of the program when the `with` block ends.
 
-    `ray.init` sets a handler for SIGTERM in Python, and others for SIGTERM and for crashes below
-    Python, where they come first; `ray.shutdown` leaves none at all. A program that saves a
-    checkpoint on SIGTERM would die without it.
+    `ray.init` sets a handler for SIGTERM in Python, and C handlers for SIGTERM and for crashes,
+    which run first. `ray.shutdown` removes them all. Without this, a program that saves a
+    checkpoint on SIGTERM would die instead.
     """
     in_python = signal.getsignal(signal.SIGTERM)
     if in_python is _exit:
@@ -42,31 +41,31 @@ def signal_handlers_kept() -> Iterator[None]:
     finally:
         for number, action in below_python.items():
             _libc().sigaction(number, action, None)
-        # None: it was set by other than Python.
+        # None: the handler was not set from Python.
         if _may_set_handlers() and in_python is not None:
             signal.signal(signal.SIGTERM, in_python)
 
 
 def exit_on_sigterm() -> None:
-    """Have SIGTERM end the program by `SystemExit`, if nothing is set up for it, as `ray.init` does.
+    """Make SIGTERM raise `SystemExit`, as `ray.init` does, unless the program has its own handler.
 
-    A Ray whose driver dies without that leaves processes behind for a while.
+    If a driver dies without that, its Ray leaves processes behind for a while.
     """
     if _may_set_handlers() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _exit)
 
 
 def _exit(number: int, frame: object) -> None:
-    sys.exit(128 + number)  # the status that a shell gives a program that a signal has ended
+    sys.exit(128 + number)  # the status that a shell reports for a program ended by a signal
 
 
 def _may_set_handlers() -> bool:
-    """Return whether this is the main thread: no other may change Python's handlers, so Ray does not either."""
+    """Return whether this is the main thread. Only there can Python, and so Ray, set handlers."""
     return threading.current_thread() is threading.main_thread()
 
 
 def _action(number: int) -> bytes:
-    """Return what the process does on a signal, in the form of the system."""
+    """Return the action of the process on a signal, as the bytes of a `struct sigaction`."""
     action = ctypes.create_string_buffer(_ACTION_BYTES)
     _libc().sigaction(number, None, action)
     return action.raw

@@ -1,4 +1,4 @@
-"""Tensors of dtypes that torch cannot unpickle, such as uint16 and float8: they travel as integers of as many bytes."""
+"""Sends tensors of dtypes that torch cannot unpickle, such as uint16 and float8, as integers."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from raybatch.structure import map_arrays
 
 
 def with_tensors_viewed(batch: Any) -> Any:
-    """Return `batch` with what can be pickled in place of such tensors; unpickled, they are tensors again."""
+    """Return `batch` with a picklable object for each such tensor. It unpickles as the tensor."""
     return map_arrays(viewed, batch) if "torch" in sys.modules else batch
 
 
 def viewed(leaf: Any) -> Any:
-    """Return `leaf`, or if it is such a tensor a `_Viewed` of it; torch must be loaded."""
+    """Return `leaf`, or a `_Viewed` if it is such a tensor. torch must be loaded."""
     torch: Any = sys.modules["torch"]
-    # torch writes these in a form that it does not read: https://github.com/pytorch/pytorch,
-    # `_rebuild_tensor_v3`.
+    # torch pickles these dtypes in a form that it cannot unpickle, by
+    # `torch._utils._rebuild_tensor_v3`.
     is_new = type(leaf) is torch.Tensor and leaf.dtype in torch.storage._new_dtypes()
     return _Viewed(leaf) if is_new else leaf
 
 
 class _Viewed:
-    """A tensor that is pickled as a tensor of integers, and its dtype."""
+    """A tensor that is pickled as its dtype and a tensor of integers of the same size."""
 
     def __init__(self, tensor: Any) -> None:
         self.tensor = tensor

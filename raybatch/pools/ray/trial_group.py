@@ -1,4 +1,4 @@
-"""The placement group that this process runs in, such as that of a trial of Ray Tune, and what room it has for actors."""
+"""Starts actors in the placement group of this process, such as that of a Ray Tune trial."""
 
 from __future__ import annotations
 
@@ -15,18 +15,17 @@ from raybatch.pools.ray.hosts import SPREAD, ActorOptions
 
 _log = logging.getLogger(__name__)
 
-# How long it may take until Ray tells that a group is there, and what this process takes of it;
-# usually it is a tenth of a second.
+# Ray reports a new group, and this process's share of it, with a delay, usually of 0.1 s.
 _REPORTED_WITHIN_S = 5.0
 _LOOK_EVERY_S = 0.05
 
 
 def in_own_group(options: ActorOptions) -> ActorOptions:
-    """Return `options` with the placement group of this process as strategy, if it takes in what its members start.
+    """Return `options` with the placement group of this process as their scheduling strategy.
 
-    As they are, and said so, if its bundles have no room for the actors; without a word if they ask
-    for nothing, or say themselves where they are to run. Where no number of actors is given, it is
-    as many as there is room for.
+    Return `options` unchanged if the group does not capture child tasks, if the actors request no
+    resources, or if the options already say where the actors run; also, with a notice to the user,
+    if the group has no room for the actors. If `num_actors` is None, use all the room in the group.
     """
     demands = {"CPU": options.num_cpus, **options.resources}
     is_placed = options.scheduling_strategy != SPREAD or options.label_selector
@@ -38,9 +37,9 @@ def in_own_group(options: ActorOptions) -> ActorOptions:
         bundle = {name: amount for name, amount in demands.items() if amount}
         say(
             _log,
-            f"the placement group that this process runs in has room for {room} of {wanted} actors, so they start "
-            f"outside of it. To have them in it, add {wanted} bundles of {bundle} to it (of Ray Tune, by "
-            "tune.with_resources and tune.PlacementGroupFactory)",
+            f"the placement group of this process has room for {room} of {wanted} actors, so they "
+            f"start outside of it. To start them inside, add {wanted} bundles of {bundle} to it "
+            "(for Ray Tune, with tune.with_resources and tune.PlacementGroupFactory)",
         )
         return options
     strategy = PlacementGroupSchedulingStrategy(group)
@@ -54,7 +53,7 @@ def _capturing_group() -> Any:
 
 
 def _room(group: Any, demands: dict[str, float]) -> int:
-    """Return how many actors fit into what is free of the bundles of `group`."""
+    """Return how many actors the free resources in the bundles of `group` have room for."""
     deadline = time.monotonic() + _REPORTED_WITHIN_S
     while not _is_reported(group) and time.monotonic() < deadline:
         time.sleep(_LOOK_EVERY_S)
@@ -70,7 +69,7 @@ def _room(group: Any, demands: dict[str, float]) -> int:
 
 
 def _is_reported(group: Any) -> bool:
-    """Return whether Ray's figures have all of `group`, and what this process takes of it."""
+    """Return whether Ray's figures include all of `group`, and this process's share of it."""
     own = ray.get_runtime_context().get_assigned_resources()
     total, free = ray.cluster_resources(), ray.available_resources()
     for name in {name for bundle in group.bundle_specs for name in bundle}:

@@ -1,4 +1,4 @@
-"""Which part of an object cannot be pickled, and what to do about it."""
+"""Finds the part of an object that cannot be pickled, and says what to do about it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from ray import cloudpickle
 
 from raybatch.object_graph import Part, structural_parts
 
-# A part of a part of a part ...: what is deeper is named by its outer part.
+# The maximum depth of the search. A deeper part is not named; the message names the part around it.
 _MOST_PARTS = 50
 
 
 def unpicklable(what: str, value: Any, error: Exception) -> Exception:
-    """Return the error to raise where `value`, called `what`, was to be sent to an actor, and that raised `error`.
+    """Return the exception to raise when `value`, called `what`, cannot be pickled due to `error`.
 
-    It is a TypeError that names the part that cannot be pickled; `error` if all can.
+    It is a TypeError that names the part that cannot be pickled, or `error` if all parts can be.
     """
     path, reason = what, _refusal(value)
     if reason is None:
@@ -30,16 +30,16 @@ def unpicklable(what: str, value: Any, error: Exception) -> Exception:
             break
         path, value, reason = path + culprit[0], culprit[1], culprit[2]
     made = TypeError(
-        f"the {what} cannot be sent to Ray's actors: {path} is a {_kind(type(value))} ({reason}). {_cure(value)}; or use "
-        "a ThreadPool, whose threads share it with the program"
+        f"the {what} cannot be sent to Ray's actors: {path} is a {_kind(type(value))} ({reason}). "
+        f"{_cure(value)}; or use a ThreadPool, whose threads share it with the program"
     )
     made.__cause__ = reason
     return made
 
 
 def _refusal(value: Any) -> Exception | None:
-    """Return what goes wrong when `value` is pickled, None if nothing does."""
-    # The content of a large array need not be looked at.
+    """Return the exception that pickling `value` raises; None if it raises none."""
+    # Arrays without objects can always be pickled; do not copy large ones to find out.
     if (isinstance(value, np.ndarray) and not value.dtype.hasobject) or isinstance(
         value, ray.ObjectRef
     ):
@@ -52,7 +52,7 @@ def _refusal(value: Any) -> Exception | None:
 
 
 def parts_in_pickle(value: Any) -> Iterator[Part]:
-    """Iterate over what is pickled with `value`, each with how it is reached from there."""
+    """Iterate over the parts that are pickled with `value`, each with its path, such as ".fn"."""
     found = structural_parts(value)
     return _parts_of_object(value) if found is None else found
 
@@ -65,7 +65,7 @@ def _parts_of_object(value: Any) -> Iterator[Part]:
     if isinstance(reduced, str):
         return
     _, arguments, state, *items = (*reduced, None, None)[:5]
-    # With slots it is a pair of such dicts.
+    # The state of an object with slots is a pair of dicts.
     for names in state if isinstance(state, tuple) else (state,):
         if isinstance(names, dict):
             yield from ((f".{name}", part) for name, part in names.items())
@@ -86,8 +86,9 @@ def _kind(kind: type) -> str:
 
 def _cure(value: Any) -> str:
     if isinstance(value, Iterator):
-        return "Make a list or an array of what it gives"
+        return "Make a list or an array of its items"
     return (
-        "Make it in each process, where it is first used, and leave it out of what is pickled: by a `__getstate__` that "
-        "returns the other attributes, or with a function that makes it in place of a variable"
+        "Create it in each process when it is first used, and do not pickle it: define a "
+        "`__getstate__` that returns the other attributes, or replace the variable by a function "
+        "that creates it"
     )

@@ -1,4 +1,4 @@
-"""What runs in a Ray actor: batches made of the constants that it has."""
+"""The code that runs in a Ray actor: it makes batches from the constants that it was sent."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _number = 0
 
 
 def worker_number() -> int:
-    """Return the number of this actor among those that its pool has started, from 0."""
+    """Return the number of this actor in its pool, from 0."""
     return _number
 
 
 class BatchWorker:
-    """The class of the actors: one batch at a time, its rows on `threads` threads."""
+    """The class of the actors. It makes one batch at a time, with its rows on `threads` threads."""
 
     def __init__(self, threads: int, program: Program, setup: bytes | None, number: int) -> None:
         global _number
@@ -35,23 +35,22 @@ class BatchWorker:
         hold()
         self._setup_error = _error_of_setup(program, setup)
         self._executor = ThreadPoolExecutor(threads) if threads > 1 else None
-        # Ray has copied a batch into its store before it asks for the next.
+        # Safe to use again: Ray copies a batch into its store before it calls `make` again.
         self._memory = ReusedMemory()
-        # This thread's CPU time when the last result was returned, or None if more has happened
-        # since.
+        # This thread's CPU time when `make` returned last; None if `load` has run since.
         self._returned_at: float | None = None
         self._loading_s = 0.0
         self._programs: dict[str, Program] = {}
 
     def ready(self) -> WorkerFacts:
-        """Return where this worker is, once its process is up and the program's `setup` has run."""
+        """Return the facts of this worker, once its process is up and `setup` has run."""
         return WorkerFacts.here(self._setup_error)
 
     def catch_up(self) -> None:
-        """Return when all that was asked before is answered."""
+        """Return after all earlier calls have been answered."""
 
     def load(self, key: str, refs: list[Any], program: Program) -> None:
-        """Get the one constant in `refs`, of `program`; a failure to unpickle it is raised where it is used."""
+        """Load the one constant in `refs`, of `program`; if that fails, `make` returns the error."""
         self._programs[key] = program
         self._returned_at = None
         start = time.perf_counter()
@@ -59,21 +58,22 @@ class BatchWorker:
         self._loading_s += time.perf_counter() - start
 
     def forget(self, key: str) -> None:
-        """Let go of a constant."""
+        """Drop a constant."""
         drop(key)
         self._programs.pop(key, None)
 
     def forget_user(self, user: str) -> None:
-        """Let go of all constants of `user`, whose name their keys begin with."""
+        """Drop all constants of `user`; their keys begin with its name."""
         for key in [key for key in self._programs if key.startswith(user)]:
             self.forget(key)
 
     def make(self, key: str, item: Any) -> tuple[Result, float, float, float]:
-        """Return the result of the request in `item` to the source `key`, and three numbers of seconds.
+        """Make the request in `item` with the source `key`.
 
-        They are those of making it, of storing the result before, and of `load` since then. Ray
-        stores a result when this has returned, so it is known at the next call. It is work of this
-        thread; what the actor waits for its next call is not.
+        Return the result and three durations in seconds: of making it, of storing the previous
+        result, and of `load` since then. Ray stores a result after this method returns, so only the
+        next call can report that. It is measured as CPU time, which leaves out the wait for the
+        next call.
         """
         stored_s = 0.0 if self._returned_at is None else time.thread_time() - self._returned_at
         self._returned_at = None
@@ -98,7 +98,7 @@ class BatchWorker:
 
 
 def _error_of_setup(program: Program, setup: bytes | None) -> str | None:
-    """Run the program's `setup`, and return what it raised, if anything."""
+    """Run the program's `setup`; return its error as text, or None."""
     program.take_over()
     if setup is None:
         return None
