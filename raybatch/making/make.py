@@ -108,7 +108,7 @@ class _Tolerant:
         return Result(bad=tuple(self._bad), is_empty=True)
 
     def _bad_rows(self) -> dict[int, BadSample]:
-        """Return the remaining samples that cannot be read, by their position among the remaining.
+        """Return the bad samples among those in `_left`, by their position there.
 
         An error that is not tolerated is raised.
         """

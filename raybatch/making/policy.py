@@ -82,7 +82,7 @@ class BadSamples:
     def allowed(self, num_samples: int | float, *, is_all: bool = True) -> int | float:
         """Return how many of `num_samples` can be bad.
 
-        Unless `is_all`, they are not the whole epoch but its samples so far.
+        `is_all` is true for a whole epoch, and false for the samples of an epoch so far.
         """
         if self.limit is None:
             return np.inf

@@ -17,10 +17,10 @@ _START = Position()
 class Request(NamedTuple):
     """A batch to make. Its samples are the first `valid` of `rows`; `keys` seed its random numbers.
 
-    If it `is_padded`, the last valid row is repeated up to the full length. `bad_samples` is the
-    setting for samples that cannot be read. If it is None, the error is passed on as it is, and
-    nothing is retried. The samples in `known` end the worker that reads them, so they are bad and
-    never read.
+    If `is_padded`, the last valid row is repeated up to the full length. `bad_samples` is the
+    setting for samples that cannot be read. If it is None, errors are passed on as they are, and
+    nothing is retried. The samples in `known` are bad and never read: they end the worker that
+    reads them.
 
     Two fields have no effect on the batch. `position` is the consumer's position after this batch.
     `is_last` is true for the last batch of this rank's epoch.
@@ -58,10 +58,10 @@ class Request(NamedTuple):
 class Result(NamedTuple):
     """The result of a request: the batch, or the `error`.
 
-    `valid` rows of the batch are samples. It `is_empty` if all its samples are bad. `bad` lists the
-    samples that cannot be read: those that were skipped or replaced, or the one that causes the
-    error. `seconds` maps each stage to its duration; "other" is the time outside all stages.
-    `notices` are messages of the worker for the user.
+    The first `valid` rows of the batch are samples. `is_empty` is true if all its samples are bad;
+    then there is no batch. `bad` lists the samples that cannot be read: those that were skipped or
+    replaced, or the one that causes the error. `seconds` maps each stage to its duration; "other"
+    is the time outside all stages. `notices` are messages of the worker for the user.
     """
 
     batch: Any = None

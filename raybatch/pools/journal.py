@@ -12,7 +12,7 @@ _log = logging.getLogger(__name__)
 
 
 class Journal:
-    """Counts and logs `retries` (new attempts after failed ones) and `hedges` (beside late ones).
+    """Counts and logs `retries` after failed attempts, and `hedges` beside late ones.
 
     `loader` is the name of the loader that the batches belong to; None for the tasks of a work
     stream. A journal can serve several streams, one after the other.
@@ -24,7 +24,7 @@ class Journal:
         self.hedges = 0
 
     def note(self, event: Event, command: Command, request: Request | None) -> None:
-        """Record that `event` led to `command`, for `request`; None if it is about no request."""
+        """Record that `event` led to `command`; `request` is None unless that is a Submit."""
         match event, command:
             case Failed(), Submit() if command.attempt > 0:
                 self.retries += 1

@@ -24,9 +24,9 @@ class HandOver:
 class Session(Protocol):
     """Runs `make(source, request)` for each submitted request, in any order, on any worker.
 
-    `WorkerPool.open(source)` returns a session. Only one thread uses it. (key, attempt) names an
-    attempt, and is submitted at most once. `wait` reports each attempt at most once, and a lost one
-    maybe never.
+    `WorkerPool.open(source)` returns a session. Only one thread uses it. Each pair (key, attempt)
+    is submitted at most once. `wait` reports each attempt at most once. It may never report a lost
+    one.
     """
 
     @property
@@ -66,7 +66,7 @@ class Session(Protocol):
         ...
 
     def close(self) -> None:
-        """Free everything that the session holds, and the pool; can be called twice.
+        """Free all results, the source and the reference to the pool; can be called twice.
 
         Attempts under way run to their end, and nobody gets their results.
         """

@@ -162,7 +162,7 @@ class OrderedStream:
         raise StopIteration
 
     def _tell(self, event: Event) -> None:
-        """Pass `event` to the scheduler and carry out its commands; then the events they cause."""
+        """Pass `event` to the scheduler, and carry out its commands. They can cause more events."""
         events = deque([event])
         while events:
             event = events.popleft()

@@ -77,7 +77,7 @@ class ThreadPool(WorkerPool):
 
 
 class _Inbox:
-    """What a session shares with the threads. They do not hold the session itself."""
+    """The part of a session that the threads hold, so that they do not hold the session itself."""
 
     def __init__(self, source: DataSource | None) -> None:
         self.source = source
@@ -166,7 +166,7 @@ class ThreadSession:
         if tasks is self._tasks:
             return
         self._tasks, self._inbox = tasks, _Inbox(self._inbox.source)
-        error = WorkerLostError("this process was forked from the one whose thread made the batch")
+        error = WorkerLostError("the batch was made by a thread of the parent, which a fork loses")
         self._lost += [
             Failed(*attempt, Result(error=error), lost=True, begun=False)
             for attempt in sorted(self._under_way)

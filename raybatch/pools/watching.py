@@ -39,7 +39,8 @@ class Watcher(Protocol):
     def begin(self, epoch: int, num_batches: Callable[[], int | None], figures: Figures) -> None:
         """Record that a loop over an epoch begins.
 
-        `num_batches()` returns the number of its batches, or None if it has no end. It can be slow.
+        `num_batches()` returns the number of its batches, or None if it has no end. The call can be
+        slow.
         """
         ...
 

@@ -50,9 +50,9 @@ class Completed:
 class Failed:
     """An attempt failed.
 
-    If it is `lost`, its `worker`, its host or its result is gone. Otherwise the user's code raised.
-    A lost attempt that the worker had not `begun` does not count against the batch: another batch,
-    ahead of it in the worker's queue, may have ended the worker.
+    `lost` is true if its `worker`, its host or its result is gone, and false if the user's code
+    raised. If the worker had not `begun` a lost attempt, the loss does not count against the batch:
+    a batch ahead of it in the worker's queue may have ended the worker.
     """
 
     key: int
@@ -82,7 +82,7 @@ class Silent:
 
 @dataclass(frozen=True, slots=True)
 class TimePassed:
-    """The time that `Scheduler.patience_s` gave is over.
+    """The wait that `Scheduler.patience_s` returned is over.
 
     `silent` lists all attempts that are on a worker and have not ended. The attempts of one worker
     are in the order in which it makes them.

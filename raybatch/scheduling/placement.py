@@ -35,7 +35,7 @@ class Worker:
 
     `queue` holds what the worker was asked and has not answered yet, oldest first. `heard_at` is
     the time of its last answer, or of the first request after it was idle. `seconds` is the
-    duration of its latest batch. If it `is_leaving`, its host will leave the cluster.
+    duration of its latest batch. `is_leaving` is true if its host will leave the cluster.
     """
 
     number: int
@@ -49,7 +49,7 @@ class Worker:
         return now - self.heard_at
 
     def is_laggard(self, fastest_s: float, now: float) -> bool:
-        """Return whether it must rest because another worker makes a batch in `fastest_s`."""
+        """Return whether this worker must rest, given that another makes a batch in `fastest_s`."""
         if self.seconds is None or self.seconds < max(_MIN_LAGGARD_S, _LAGGARD_FACTOR * fastest_s):
             return False
         return bool(self.queue) or self.silent_s(now) < _LAGGARD_REST * self.seconds
@@ -180,10 +180,10 @@ class _Share:
 class Placement(Generic[W]):
     """The attempts of one stream: those waiting for one of `workers`, and those `running` on one.
 
-    The session gives each running attempt a name, the key in `running`. If other processes use the
-    workers too (`is_shared`), this stream queues few attempts on each worker. A worker makes
-    batches in the order in which it is asked, so users with equally long queues get equal shares of
-    it, whatever their windows.
+    The session gives each running attempt a name, the key in `running`. `is_shared` is true if
+    other processes use the workers too. Then this stream queues few attempts on each worker. A
+    worker makes batches in the order in which it is asked, so users with equally long queues get
+    equal shares of it, whatever their windows.
     """
 
     def __init__(self, workers: Workers[W], *, is_shared: bool = False) -> None:
@@ -251,7 +251,7 @@ class Placement(Generic[W]):
         return silent_s
 
     def silent(self, now: float, heard: Collection[Worker] = ()) -> tuple[Silent, ...]:
-        """Return the running attempts. Leave out the workers in `heard`, which just answered."""
+        """Return the running attempts, except on workers in `heard`, which have just answered."""
         return tuple(
             Silent(placed.key, placed.attempt, placed.worker.number, placed.worker.silent_s(now))
             for placed in self.running.values()
@@ -267,8 +267,9 @@ class Placement(Generic[W]):
     def _choose(self, attempt: Attempt, limit: int, now: float) -> W | None:
         """Return the least loaded worker for `attempt`; None if it must wait.
 
-        Never a worker with `limit` attempts of this stream or with the same batch, and for a first
-        attempt never a laggard. A worker in `attempt.avoid` and a laggard are the last resort.
+        The worker has fewer than `limit` attempts of this stream, and none of the same batch. It is
+        in `attempt.avoid` or a laggard only if there is no other, and never a laggard for a first
+        attempt.
         """
         is_first = attempt.attempt == 0
         # A second attempt on the same worker would wait behind the first.

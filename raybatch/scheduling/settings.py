@@ -36,11 +36,11 @@ class Recovery:
     `hedge_after` and `batch_timeout_s` have no effect on threads, which cannot be ended.
 
     Args:
-        max_attempts: How often a batch is tried if each time its worker, its host or its result is
-            lost.
-        no_progress_timeout_s: If the consumer waits this long and nothing happens at all, it gets
-            an error.
-        max_error_attempts: How often a batch is tried if each time the user's code raises.
+        max_attempts: The number of attempts for a batch whose worker, host or result is lost each
+            time.
+        no_progress_timeout_s: If the consumer waits and nothing at all happens for this many
+            seconds, it gets an error.
+        max_error_attempts: The number of attempts for a batch that raises an error each time.
         hedge_after: If the consumer waits for a batch, and the worker that has it is silent for
             this many seconds, another worker makes it too, and the first result counts. None: 3
             times the 95th percentile of the latest durations, and at least 0.1 s.

@@ -8,8 +8,8 @@ from raybatch.scheduling.settings import Prefetch
 class Window:
     """Counts batches and their bytes. A batch under way reserves the size of the largest so far.
 
-    If bytes are limited and no size is known yet, the window admits one batch, whose size opens it
-    for more.
+    If bytes are limited and no size is known yet, the window admits only one batch. Once that is
+    made, its size is known, and the window admits more.
     """
 
     def __init__(self, limit: Prefetch, largest_bytes: int = 0) -> None:

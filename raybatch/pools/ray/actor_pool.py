@@ -50,10 +50,10 @@ class RayActorPool(WorkerPool):
     The actors end when the pool is closed, its `with` block is left, or its last reference is gone.
     A loader holds a reference to its pool.
 
-    A process inside a placement group that captures child tasks, such as a trial of Ray Tune,
-    starts its actors in the bundles of that group if they have room. Otherwise the actors start
-    outside the group, as those of a named pool always do. When Ray drains a host, its actors get no
-    more batches, and the pool replaces them the next time it is used.
+    If this process runs inside a placement group that captures child tasks, such as that of a trial
+    of Ray Tune, the actors start in the bundles of that group. If the bundles have no room, or the
+    pool has a name, they start outside. When Ray drains a host, its actors get no more batches, and
+    the pool replaces them the next time it is used.
 
     Actors take over Pillow's settings, the warning filters and reloaded modules of the program when
     an iteration begins; on a Ray that the pool started, also `sys.path` and changes to
@@ -70,8 +70,8 @@ class RayActorPool(WorkerPool):
         scheduling_strategy: A scheduling strategy of Ray. The default spreads the actors over the
             hosts; any other one needs `num_actors`.
         address: The address of the Ray cluster to join. None: the Ray that this process is already
-            connected to, or else the cluster at RAY_ADDRESS of the environment, or else a new Ray
-            on this machine, which ends with the pool.
+            connected to, or else the cluster that the environment variable RAY_ADDRESS names, or
+            else a new Ray on this machine, which ends with the pool.
         start_timeout_s: How long to wait for Ray and for the first actor. If Ray does not answer in
             time, the constructor raises PoolError. If no actor is up in time, iterating raises
             PoolError.

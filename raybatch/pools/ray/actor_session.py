@@ -20,7 +20,7 @@ from raybatch.pools.ray.small_members import with_small_members_copied
 from raybatch.pools.session import HandOver
 from raybatch.scheduling import Attempt, Completed, Failed, Placed, Placement, Silent
 
-# Fetching a result that is ready takes no time, unless the result has just been lost.
+# A result that is ready is already on this host, unless it has just been lost.
 _GET_TIMEOUT_S = 5.0
 
 
@@ -111,7 +111,7 @@ class RaySession:
         self._placement.took_up(attempt, actor, ref, time.monotonic())
 
     def _take_back(self) -> list[Completed | Failed]:
-        """Return the events of the attempts on actors that are gone: last results, and losses.
+        """Return the events of the attempts on actors that are gone: completed or lost.
 
         Without this, the calls of an actor that cannot be reached would not fail for a long time.
         """
@@ -137,7 +137,7 @@ class RaySession:
             tell(*notice)
         self.hand_over += HandOver(store_s, time.perf_counter() - start)
         placed, silent_s = self._end(ref, seconds)
-        # Loading the source is not part of making a batch.
+        # The worker was also silent while it loaded the source, which is no part of the batch.
         seconds = max(seconds, silent_s - loading_s)
         event = self._results.settle(
             placed.key, placed.attempt, with_error_unpacked(result), seconds
@@ -161,7 +161,7 @@ class RaySession:
         )
 
     def _end(self, ref: Any, seconds: float | None = None) -> tuple[Placed[RayActor], float]:
-        """Remove an attempt that has ended; return it and the silence of its worker, in seconds."""
+        """Remove an attempt that has ended; return it, and how long its worker was silent."""
         placed = self._placement.running[ref]
         with self._crew.lock:
             return placed, self._placement.ended(ref, time.monotonic(), seconds)

@@ -1,4 +1,7 @@
-"""Checks whether Ray runs at an address. `ray.init` takes ten minutes, and no signal stops it."""
+"""Checks whether Ray runs at an address before `ray.init` connects to it.
+
+`ray.init` would take ten minutes to fail, and no signal would interrupt it.
+"""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ class RayConnection:
         if now >= self._look_again_at:
             if _session() != self._session:
                 return False
-            # A new connection takes longer than this, so no change of the Ray is missed.
+            # To connect to another Ray takes longer than this, so no such change is missed.
             self._look_again_at = now + _SAME_SESSION_S
         return True
 
@@ -81,7 +81,8 @@ class RayConnection:
 class _OwnConnection:
     """A connection that raybatch made, and the ids of the `RayConnection`s that hold it.
 
-    Garbage collection would not do: Ray can keep an exception whose traceback holds this object.
+    The ids are counted, since the garbage collector may be late: Ray can keep an exception whose
+    traceback holds a connection.
     """
 
     def __init__(self, address: str | None, timeout_s: float) -> None:

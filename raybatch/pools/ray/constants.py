@@ -1,4 +1,4 @@
-"""Constants, such as the source. Each actor gets them once. Both sides are here."""
+"""Constants such as the source, which each actor gets once, and the functions of both sides."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ _TOLD_OF_GENERATORS = (
 
 
 class _Pickler(cloudpickle.Pickler):
-    """Pickles an object, and collects its random generators, and which of them raybatch seeds."""
+    """Pickles an object. `generators` collects its random ones, `seeded` those raybatch seeds."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)  # type: ignore[no-untyped-call]

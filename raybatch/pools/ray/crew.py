@@ -108,8 +108,9 @@ class Crew:
 
         If an actor `is_awaited`, raise PoolError when none has started in time.
 
-        Also remove actors: those on a leaving host that have answered everything; and, since a host
-        left, surplus ones that are still starting, unless the keeper of a shared roster decides.
+        Also end actors that are not needed any more: those on a leaving host once they have
+        answered everything, and surplus ones that are still starting. The latter are left to the
+        keeper if the roster is shared.
         """
         with self.lock:
             if self._is_closed:
@@ -198,7 +199,7 @@ class Crew:
     def abandon(self, running: dict[Any, Placed[RayActor]]) -> None:
         """Record that nobody waits for the `running` attempts any more.
 
-        `running` maps the references to their results to the attempts.
+        The keys of `running` are the references to their results.
         """
         if self._is_closed or not self._connection.is_alive():
             return

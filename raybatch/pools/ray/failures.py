@@ -82,7 +82,7 @@ def is_lost(ref: Any) -> bool:
 
 
 def explained(kind: Kind, cause: BaseException) -> RemoteError | WorkerLostError:
-    """Return the error that the consumer gets for `cause`, which is of this `kind`."""
+    """Return the error that the consumer gets; `cause` is Ray's exception, and `kind` its kind."""
     error_class: type[RemoteError | WorkerLostError] = RemoteError
     what = "Ray failed"
     match kind:

@@ -1,4 +1,4 @@
-"""The hosts of a cluster: their capacity, which of them are leaving, and functions run on each."""
+"""The hosts of a cluster: their capacity, which of them are leaving, and calls on each of them."""
 
 from __future__ import annotations
 
@@ -132,10 +132,10 @@ def on_every_host(
 ) -> dict[str, tuple[Any, int]]:
     """Call `function` on each live host of the cluster at `address`.
 
-    Return a dict from the host's IP address to the function's result and the size of the host's
-    object store in bytes. If a host gives no result, a text in its place says why. The module of
-    the function is sent along, so the hosts need not have it. Raise PoolError if the cluster cannot
-    be joined.
+    Return a dict. Its keys are the hosts' IP addresses. Its values are pairs of the function's
+    result and the size of the host's object store in bytes. If a host returns no result, a str with
+    the reason takes its place. The module of the function is sent along, so the hosts need not have
+    it. Raise PoolError if the cluster cannot be joined.
     """
     connection = RayConnection(address, timeout_s=0)
     module = importlib.import_module(function.__module__)

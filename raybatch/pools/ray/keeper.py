@@ -35,7 +35,7 @@ from raybatch.pools.ray.hosts import (
 
 NAMESPACE = "raybatch"
 
-# A keeper can end just when it is asked. Then a new one is started.
+# A keeper can end just when a process joins. Then the process tries again with a new keeper.
 _MAX_JOIN_ATTEMPTS = 5
 
 # If the keeper does not answer within this time, it is asked again later.
@@ -123,7 +123,7 @@ class PoolKeeper:
 
 
 class SharedRoster:
-    """A `Roster` of the workers of the pool `name`, without sight of other users' attempts."""
+    """A `Roster` of the workers of the pool `name`. It does not know other users' attempts."""
 
     is_shared = True
 
@@ -133,7 +133,7 @@ class SharedRoster:
         self._size = self._join(options)
 
     def fill_up(self, found: Capacity, num_staying: int | None) -> tuple[int, dict[int, Any]]:
-        """Return the keeper's workers. The keeper starts missing ones, and ignores `found`."""
+        """Return the keeper's workers. It starts missing ones, by its own view of the hosts."""
         actors = {}
         try:
             state: RosterState = ray.get(self._keeper.fill_up.remote(), timeout=_KEEPER_TIMEOUT_S)

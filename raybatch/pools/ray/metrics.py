@@ -37,7 +37,7 @@ _EVERY_S = 1.0
 
 
 class RayMetrics:
-    """A `Watcher` that adds the growth of the figures of the loader `name` to Ray's counters."""
+    """A `Watcher` that passes the figures of the loader `name` to Ray's counters and gauges."""
 
     every_s = _EVERY_S
 

@@ -1,6 +1,7 @@
-"""The program's settings that its actors need: warning filters, Pillow's settings, reloaded modules.
+"""The settings of the program that its actors need.
 
-If raybatch started Ray for the program, also `sys.path` and the environment variables.
+They are the warning filters, Pillow's settings and the reloaded modules. If raybatch started Ray
+for the program, they include `sys.path` and the environment variables.
 """
 
 from __future__ import annotations

@@ -16,8 +16,8 @@ from raybatch.pools.ray.hosts import ActorOptions, Capacity
 class Roster(Protocol):
     """Lists, starts and ends actors.
 
-    `user` identifies this process's use of them; the keys of its constants begin with it. If the
-    roster `is_shared`, the actors can have other users.
+    `user` is a unique name for this pool object; the keys of its constants begin with it.
+    `is_shared` is true if the actors can have other users.
     """
 
     is_shared: bool

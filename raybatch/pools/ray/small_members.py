@@ -1,4 +1,4 @@
-"""Copies small members of a batch out of the object store, so that keeping one is cheap."""
+"""Copies small members out of the object store, so that keeping one does not keep its batch."""
 
 from __future__ import annotations
 

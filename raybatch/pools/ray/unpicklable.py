@@ -11,7 +11,7 @@ from ray import cloudpickle
 
 from raybatch.object_graph import Part, structural_parts
 
-# The maximum depth of the search. A deeper part is not named; the message names the part around it.
+# The maximum depth of the search. For a deeper part, the message names the part around it.
 _MOST_PARTS = 50
 
 
