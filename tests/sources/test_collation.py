@@ -289,7 +289,7 @@ BAD: dict[str, tuple[Callable[[int], Any], Any, str]] = {
     "padded text": (
         lambda i: ("a",),
         {0: rb.Pad()},
-        "field 0 .*sample 0 of the batch is not an array of numbers",
+        "sample 0 of the batch, a str, is not an array of numbers",
     ),
     "padded number": (
         lambda i: (i,),
