@@ -1,4 +1,4 @@
-"""Arrays of other libraries: how to index them in any order, and how to send them to another process."""
+"""Arrays of other libraries: indexed in any order, and sent to other processes."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import numpy as np
 def gather(array: Any, indices: Any) -> Any:
     """Return `array[indices]`, rows in the order of `indices`, for h5py data sets too.
 
-    The strings and objects of a pandas column become an array of objects `(n,)`. So does a list that
-    a Hugging Face column returns; lists of numbers in it become arrays.
+    The strings and objects of a pandas column become an array of objects `(n,)`. So does a list
+    that a Hugging Face column returns; lists of numbers in it become arrays.
     """
     if _is_hdf5(array):
         return _hdf5_rows(array, indices)
@@ -46,23 +46,30 @@ def _objects(samples: list[Any]) -> Any:
 
 
 def sample_count(array: Any) -> int:
-    """Return the number of samples in an array-like; TypeError if it has neither `len()` nor a shape."""
+    """Return the number of samples in an array-like.
+
+    TypeError if it has neither `len()` nor a shape.
+    """
     # A zarr array has a shape, but no `len()`.
     shape = getattr(array, "shape", None)
     return int(shape[0]) if shape and not hasattr(array, "__len__") else len(array)
 
 
 def is_array_like(x: Any) -> bool:
-    """Return whether `x` can be indexed and has a length; a whole Hugging Face `Dataset` does not count."""
+    """Return whether `x` can be indexed and has a length.
+
+    A whole Hugging Face `Dataset` does not count.
+    """
     if _is_table(x):
         return False
     return hasattr(x, "__getitem__") and (hasattr(x, "__len__") or bool(getattr(x, "shape", None)))
 
 
 def as_numpy(value: Any) -> Any:
-    """Return a tensor or an array of another library as a NumPy array; return anything else as it is.
+    """Return a tensor or an array of another library as a NumPy array.
 
-    A tensor of a dtype that NumPy lacks, such as bfloat16, stays a tensor, on the CPU.
+    Return anything else as it is. A tensor of a dtype that NumPy lacks, such as bfloat16, stays a
+    tensor, on the CPU.
     """
     if isinstance(value, np.ndarray) or not hasattr(value, "__dlpack__"):
         return value
@@ -75,14 +82,14 @@ def as_numpy(value: Any) -> Any:
 
 
 def takes_only_ints(array: Any) -> bool:
-    """Return whether `array` is a map-style data set of PyTorch or a whole Hugging Face data set."""
+    """Return whether `array` is a map-style PyTorch data set or a whole Hugging Face one."""
     return _is_table(array) or any(
         _module_is_of(kind, "torch.utils.data.") for kind in type(array).__mro__
     )
 
 
 def portable(array: Any) -> Any:
-    """Return `array`, or for an h5py data set or a memory map an object that unpickles as the reopened file.
+    """Return `array` in a form that pickles: an h5py data set or a memory map is reopened.
 
     An h5py data set cannot be pickled. A memory map would travel as a copy of its whole content.
     """
@@ -113,7 +120,7 @@ def _open_hdf5(filename: str, name: str) -> Any:
 
 
 def _hdf5_rows(dataset: Any, indices: Any) -> Any:
-    """Return rows of an h5py data set, which itself takes only increasing indices without repeats."""
+    """Return rows of an h5py data set, which only takes increasing indices without repeats."""
     if not isinstance(indices, np.ndarray):
         return dataset[indices]
     positions = np.where(indices < 0, indices + len(dataset), indices)
@@ -140,6 +147,7 @@ def _module_is_of(kind: type, library: str) -> bool:
 def _is_whole_map(array: Any) -> bool:
     if not isinstance(array, np.memmap) or array.filename is None:
         return False
-    # The base of a view is not the map itself. A map in mode "c" may hold changes that its file lacks.
+    # The base of a view is not the map itself. A map in mode "c" may hold changes that its file
+    # lacks.
     is_contiguous = array.flags.c_contiguous or array.flags.f_contiguous
     return isinstance(array.base, mmap.mmap) and array.mode != "c" and is_contiguous

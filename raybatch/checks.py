@@ -38,5 +38,5 @@ def height_and_width(name: str, value: Any, *, or_edge: bool = False) -> tuple[i
         wanted = "an integer or (height, width)" if or_edge else "(height, width), two integers"
         raise TypeError(f"{name} must be {wanted}, not {value!r}") from None
     if height < 1 or width < 1:
-        raise ValueError(f"{name} must be 1 pixel or more in each direction, not {value!r}")
+        raise ValueError(f"{name} must have 1 or more pixels, not {value!r}")
     return height, width

@@ -29,15 +29,15 @@ class Padded(NamedTuple):
 class Pad:
     """Collates arrays `(length, ...)` of unequal lengths into one array `(n, longest, ...)`.
 
-    `value` fills the rest of each row. `longest` is the greatest length of the batch, rounded up to a
-    multiple of `multiple_of`. If `lengths` is true the field becomes a `Padded` of the values and their
-    lengths, int64 `(n,)`; otherwise it is the array alone.
+    `value` fills the rest of each row. `longest` is the greatest length of the batch, rounded up to
+    a multiple of `multiple_of`. If `lengths` is true the field becomes a `Padded` of the values and
+    their lengths, int64 `(n,)`; otherwise it is the array alone.
 
-    With `axes=2` the first two axes may differ, as in images `(height, width, channels)`. Both are then
-    padded, each to a multiple of `multiple_of`, and the lengths are `(n, 2)`.
+    With `axes=2` the first two axes may differ, as in images `(height, width, channels)`. Both are
+    then padded, each to a multiple of `multiple_of`, and the lengths are `(n, 2)`.
 
-    The array has the given `dtype`, or by default that of the samples. `inner_shape` is the shape after
-    the padded axes. Only empty lists need it: a batch of them becomes `(n, 0)`, and with
+    The array has the given `dtype`, or by default that of the samples. `inner_shape` is the shape
+    after the padded axes. Only empty lists need it: a batch of them becomes `(n, 0)`, and with
     `inner_shape=(4,)` it becomes `(n, 0, 4)`.
     """
 
@@ -60,8 +60,8 @@ class Pad:
 class Ragged:
     """Collates arrays `(length, *inner_shape)` of unequal lengths into a `RaggedArray`.
 
-    `dtype` and `inner_shape` are the arguments of `RaggedArray`. Empty lists need them, since nothing in
-    them shows what they would hold.
+    `dtype` and `inner_shape` are the arguments of `RaggedArray`. Empty lists need them, since
+    nothing in them shows what they would hold.
     """
 
     dtype: npt.DTypeLike | None = None
@@ -98,14 +98,16 @@ def collated(
     """Return the batch of `samples`, which are the field at `path` of each sample.
 
     Tuples, NamedTuples, dataclasses and mappings keep their type, at any depth, and each member is
-    collated by itself. A list becomes a tuple, because in a batch a list has one entry for each sample.
-    `setting` applies to all members; a dict applies to the members that it names, and stacks the others.
+    collated by itself. A list becomes a tuple, because in a batch a list has one entry for each
+    sample. `setting` applies to all members; a dict applies to the members that it names, and
+    stacks the others.
 
-    - "stack": arrays and tensors of one shape become one array `(n, ...)`, numbers one array `(n,)`.
-      Tensors of a dtype that NumPy lacks, such as bfloat16, become a tensor. Strings, bytes, None, Pillow
-      images and other objects stay in a list.
+    - "stack": arrays and tensors of one shape become one array `(n, ...)`, numbers one array
+      `(n,)`. Tensors of a dtype that NumPy lacks, such as bfloat16, become a tensor. Strings,
+      bytes, None, Pillow images and other objects stay in a list.
     - "list": a list of the samples, whatever they are; tensors in them become NumPy arrays.
-    - `Pad(...)`: one padded array. `Ragged()`: a `RaggedArray`. Both take a list of numbers as an array.
+    - `Pad(...)`: one padded array. `Ragged()`: a `RaggedArray`. Both take a list of numbers as an
+      array.
 
     Without samples the result is an empty padded or ragged array, or else an empty list.
 
@@ -184,7 +186,7 @@ def _parts(sample: Any) -> dict[Any, Any]:
 
 
 def _is_numbers(value: Any) -> bool:
-    """Return whether `value`, a list at any depth, holds only numbers or arrays, which can be padded."""
+    """Return whether `value`, a list at any depth, holds only numbers and arrays."""
     if isinstance(value, list):
         return all(map(_is_numbers, value))
     return _kind(value) in (np.ndarray, "tensor")

@@ -4,15 +4,14 @@
     ├── SampleReadError (OSError)     one sample of the user's data cannot be read
     ├── ImageReadError (OSError)      an encoded image cannot be decoded
     ├── TransformError (RuntimeError) a transform of images failed; the cause says why
-    ├── StorageError (OSError)        the place of the samples is gone, refuses, or cannot be reached
+    ├── StorageError (OSError)        the place of samples is gone, refuses, or cannot be reached
     ├── BatchError (RuntimeError)     a batch cannot be made; the cause says why
     ├── HostError (OSError)           another host cannot read a sample that this process can
     ├── BadSamplesError (RuntimeError) more samples are bad than the limit allows
-    ├── ReturnError (TypeError)       a function or array-like of the program returned something else
-    │                                 than a batch
+    ├── ReturnError (TypeError)       a function or array-like of the program returned no batch
     ├── RemoteError (RuntimeError)    takes the place of an error that cannot travel from a worker
     ├── WorkerLostError (RuntimeError) a worker died, or its host or its result was lost
-    ├── PackError (OSError)           packed files are unfinished, damaged, or made by other settings
+    ├── PackError (OSError)           packed files are unfinished or damaged, or differ in settings
     ├── PoolError (RuntimeError)      the pool is closed, or has no worker
     └── StateError (ValueError)       a saved state does not fit this loader
 
@@ -29,8 +28,8 @@ class RaybatchError(Exception):
 class SampleReadError(RaybatchError, OSError):
     """A sample cannot be read.
 
-    `path` names its file, `index` is its index in the accessor, `reason` says why, and `format` is the
-    image format or None. `is_broken` is true if its bytes could be read but not decoded.
+    `path` names its file, `index` is its index in the accessor, `reason` says why, and `format` is
+    the image format or None. `is_broken` is true if its bytes could be read but not decoded.
     """
 
     def __init__(
@@ -75,8 +74,8 @@ class TransformError(RaybatchError, RuntimeError):
 class StorageError(RaybatchError, OSError):
     """The place of the samples is at fault, not a sample.
 
-    For example, a folder, host or bucket is gone, credentials are refused, or a disk fails. It never
-    counts as a bad sample.
+    For example, a folder, host or bucket is gone, credentials are refused, or a disk fails. It
+    never counts as a bad sample.
     """
 
 
@@ -132,7 +131,7 @@ class RemoteError(RaybatchError, RuntimeError):
 
 
 class WorkerLostError(RaybatchError, RuntimeError):
-    """Workers that made a batch died, or their hosts or results were lost, more often than allowed."""
+    """A batch was lost more often than allowed: its worker or host died, or its result is gone."""
 
 
 class PackError(RaybatchError, OSError):

@@ -1,4 +1,4 @@
-"""Whose fault an error is: the sample's, the program's or the storage's, and whether it is transient.
+"""Whose fault an error is: the sample's, the program's or the storage's; and if it may pass.
 
 Retries, bad samples and the advice in messages all follow this file.
 """
@@ -52,8 +52,8 @@ _PASSING_ERRNOS = _errnos(
 _PLACE_ERRNOS = _errnos(
     "ENODEV ENXIO ENOMEDIUM EROFS ENOSPC EDQUOT ENOKEY EKEYEXPIRED EKEYREVOKED EKEYREJECTED"
 )
-# Errors of libraries that are not imported here are known by name. Before Python 3.11 the timeouts of
-# asyncio and concurrent.futures were not `TimeoutError` either.
+# Errors of libraries that are not imported here are known by name. Before Python 3.11 the timeouts
+# of asyncio and concurrent.futures were not `TimeoutError` either.
 _PASSING_NAMES = {
     *("TimeoutError", "Timeout", "gaierror", "URLError", "IncompleteRead", "ProtocolError"),
     *("ConnectionError", "ConnectError", "ReadError", "EndpointConnectionError"),
@@ -123,7 +123,8 @@ def _is_of_place(error: BaseException) -> bool:
     if _status(error) in _REFUSED_STATUS or _REFUSED_NAMES & _names(error):
         return True
     if isinstance(error, PermissionError):
-        # With a file name it is the fault of that file: that its folder can be read was checked before.
+        # With a file name it is the fault of that file: that its folder can be read was checked
+        # before.
         return error.filename is None
     if isinstance(error, FileNotFoundError):
         return _NO_BUCKET.search(str(error)) is not None
@@ -154,8 +155,8 @@ def _status(error: BaseException) -> int | None:
 
 
 _MOUNT = "Mount or copy the data on every host under the same path, or keep actors off the hosts without it"
-# What to do about an error that a host raises and the program's own process does not. The first pattern
-# that matches the error's text decides.
+# What to do about an error that a host raises and the program's own process does not. The first
+# pattern that matches the error's text decides.
 _ADVICE = (
     (
         r"ImportError|ModuleNotFoundError|Can't get attribute|AttributeError: module",
@@ -193,7 +194,10 @@ _ADVICE = (
 
 
 def advice(*errors: str) -> str:
-    """Return what to do about `errors`, texts such as "TypeError: ..." that only hosts raise; "" if unknown."""
+    """Return what to do about `errors`, texts such as "TypeError: ..." that only hosts raise.
+
+    "" if unknown.
+    """
     found = dict.fromkeys(filter(None, map(_advice_on, errors)))
     return ". ".join(found)
 

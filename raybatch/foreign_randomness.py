@@ -1,4 +1,4 @@
-"""Seeds random generators that are not raybatch's for each sample: global ones, and those in user code."""
+"""Seeds the random generators of other libraries and of user code for each sample."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from raybatch.object_graph import names_in, reached
 
 KINDS = (random.Random, np.random.RandomState, np.random.Generator)
 
-# A key gives a sequence of words. raybatch's own generator takes the first ones, the global generators
-# of the process take the next.
+# A key gives a sequence of words. raybatch's own generator takes the first ones, the global
+# generators of the process take the next.
 _OWN_WORDS, _GLOBAL_WORDS = 2, 3
 
 # An odd 128-bit number without a pattern.
@@ -47,8 +47,8 @@ _MADE_LATE = (
 class ForeignRandomness:
     """All generators that `code`, a function or an object of the program, may draw from.
 
-    These are the global generators `random`, `np.random` and, if torch is imported, torch's for the CPU;
-    and the generators of these three kinds in the attributes and variables of `code`. With
+    These are the global generators `random`, `np.random` and, if torch is imported, torch's for the
+    CPU; and the generators of these three kinds in the attributes and variables of `code`. With
     `seed_globals=False` there are none.
 
     A process has one of each global generator, so only one thread at a time may be in a block of
@@ -97,7 +97,7 @@ class ForeignRandomness:
 
     @contextmanager
     def seeded_once(self, rng: np.random.Generator | None) -> Iterator[Callable[[], None]]:
-        """Give a function whose first call begins a block of `seeded(rng)`, which ends with this block."""
+        """Give a function whose first call begins a `seeded(rng)` that ends with this block."""
         with ExitStack() as stack:
             begun: list[None] = []
 
@@ -124,7 +124,7 @@ class ForeignRandomness:
         return self._held
 
     def _look_again(self, before: list[Any]) -> None:
-        """Find the generators that the code made in its first call, and report that they were not seeded."""
+        """Report the generators that the code made in its first call: they were not seeded."""
         self._held = None
         known = set(map(id, before))
         made = [generator for generator in self.held() if id(generator) not in known]
@@ -162,7 +162,7 @@ def _handle(generator: Any) -> _Handle:
 
 
 def _pcg64(word: int) -> dict[str, Any]:
-    """Return a state of `default_rng`'s bit generator for a seed, whose increment may be any odd number.
+    """Return a state for `default_rng`'s bit generator; any odd increment is valid.
 
     Making a new bit generator takes ten times as long.
     """
@@ -195,7 +195,7 @@ def _kinds() -> tuple[type, ...]:
 
 
 def _import_torch_for(parts: list[Any]) -> None:
-    """Import torch if a function among `parts` uses it, so that its generator is seeded from the first sample."""
+    """Import torch if a function among `parts` uses it, to seed it from the first sample on."""
     if "torch" in sys.modules:
         return
     functions = (part for part in parts if isinstance(part, types.FunctionType))
@@ -230,20 +230,26 @@ _turn = threading.Lock()
 
 
 class Seeding:
-    """A block in which only this thread may draw from the generators; it restores them at its end."""
+    """A block in which only this thread may draw from the generators.
+
+    It restores them at its end.
+    """
 
     def __init__(self, of_process: list[Any], held: list[Any]) -> None:
         self._generators = [_handle(generator) for generator in (*of_process, *held)]
-        # Each generator gets a word of its own, since two with one seed would give the same numbers. The
-        # words of the global generators depend neither on torch nor on `held`, so two accessors of one
-        # sample draw the same.
+        # Each generator gets a word of its own, since two with one seed would give the same
+        # numbers. The words of the global generators depend neither on torch nor on `held`, so two
+        # accessors of one sample draw the same.
         last = _GLOBAL_WORDS + len(held)
         self._words = [*range(len(of_process)), *range(_GLOBAL_WORDS, last)]
         self._count = last
         self._states: list[Any] = []
 
     def __call__(self, rng: np.random.Generator) -> None:
-        """Seed the generators with the key of `rng`, a generator of raybatch; nothing is drawn from it."""
+        """Seed the generators with the key of `rng`, a generator of raybatch.
+
+        Nothing is drawn from it.
+        """
         if not self._generators:
             return
         words = _words(rng, self._count)
@@ -251,7 +257,7 @@ class Seeding:
             generator.seed(words[number])
 
     def swap(self) -> None:
-        """Exchange the states of the generators with the stored ones: those before the block, or of the last call."""
+        """Swap the states of the generators with the stored ones, first those before the block."""
         states = [generator.get() for generator in self._generators]
         for generator, state in zip(self._generators, self._states, strict=True):
             generator.set(state)

@@ -44,10 +44,10 @@ def empty_batch(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any
 class ReusedMemory:
     """Gives arrays, and reuses the memory of an array once nothing refers to it any more.
 
-    Views of an array, and tensors that share its memory, count as references, so nothing that a caller
-    keeps is overwritten. New memory is slow, because the system clears each page at its first use, which
-    takes longer than writing floats into it. At most `most_spare` pieces are kept for reuse. A pickled
-    instance starts without any.
+    Views of an array, and tensors that share its memory, count as references, so nothing that a
+    caller keeps is overwritten. New memory is slow, because the system clears each page at its
+    first use, which takes longer than writing floats into it. At most `most_spare` pieces are kept
+    for reuse. A pickled instance starts without any.
     """
 
     def __init__(self, most_spare: int = 2) -> None:
@@ -61,7 +61,8 @@ class ReusedMemory:
         return np.ndarray(shape, dtype, memory, -memory.ctypes.data % _ALIGNMENT)
 
     def _piece(self, size: int) -> npt.NDArray[np.uint8]:
-        # Larger pieces are fine: the last batch of an epoch is small, and the next one is large again.
+        # Larger pieces are fine: the last batch of an epoch is small, and the next one is large
+        # again.
         with suppress(IndexError):  # no piece is left, perhaps because another thread took it
             while True:
                 piece = self._spare.popleft()
@@ -74,7 +75,10 @@ class ReusedMemory:
 
 
 class _Lease:
-    """The owner of a piece of memory for all arrays over it; when it is collected, the piece is spare."""
+    """The owner of a piece of memory for all arrays over it.
+
+    When it is collected, the piece is spare.
+    """
 
     def __init__(self, piece: npt.NDArray[np.uint8], spare: deque[npt.NDArray[np.uint8]]) -> None:
         self._piece = piece

@@ -87,7 +87,10 @@ def taken() -> tuple[Notice, ...]:
 
 
 def say(log: logging.Logger, words: str, **facts: Any) -> None:
-    """Log `words` as a warning with the fields `facts`; write it to the standard error if the log does not."""
+    """Log `words` as a warning with the fields `facts`.
+
+    Write it to the standard error if the log does not.
+    """
     log.warning(words, extra=facts, stacklevel=2)
     if sys.stderr is not None and not _is_on_stderr(log):
         sys.stderr.write(f"raybatch: {words}\n")

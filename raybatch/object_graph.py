@@ -1,4 +1,4 @@
-"""The objects that an object refers to: its attributes and elements, and the variables of its functions."""
+"""The objects that an object refers to: attributes, elements, variables of functions."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _LEAVES = (str, bytes, int, float, complex, type(None), np.ndarray, types.Module
 def reached(
     name: str, value: Any, parts: Callable[[Any], Iterator[Part]] | None = None
 ) -> Iterator[Part]:
-    """Iterate over `value`, called `name`, and all objects that it refers to, nearest first, each once.
+    """Iterate over `value`, called `name`, and all it refers to, nearest first, each once.
 
-    `parts(object)` gives the objects that one object refers to; by default it is `parts_in_use`. Classes
-    come last, since they refer to very much.
+    `parts(object)` gives the objects that one object refers to; by default it is `parts_in_use`.
+    Classes come last, since they refer to very much.
     """
     parts = parts_in_use if parts is None else parts
     seen: set[int] = set()
@@ -68,7 +68,10 @@ def parts_in_use(value: Any) -> Iterator[Part]:
 
 
 def structural_parts(value: Any) -> Iterator[Part] | None:
-    """Iterate over the parts of a container, function, method, partial or class; None for other objects."""
+    """Iterate over the parts of a container, function, method, partial or class.
+
+    None for other objects.
+    """
     if type(value) is dict:
         return _entries(value)
     if type(value) in (list, set, frozenset) or isinstance(value, tuple):
@@ -90,7 +93,7 @@ def structural_parts(value: Any) -> Iterator[Part] | None:
 
 
 def names_in(code: types.CodeType) -> Iterator[str]:
-    """Iterate over the names of variables, attributes and modules in `code` and the functions inside it."""
+    """Iterate over the names of variables, attributes and modules in `code`, at any depth."""
     yield from code.co_names
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):

@@ -18,10 +18,11 @@ _KINDS = "biufcmM"  # booleans, numbers, times
 class RaggedArray:
     """An array of `n` rows of unequal lengths, such as the boxes `(k, 4)` of images.
 
-    Row i has shape `(length_i, *inner_shape)`. `rows` are arrays or lists of numbers, or an Arrow array of
-    lists, such as a column of Parquet. All rows must have the same inner shape and the same kind of
-    numbers; an empty row fits any other. `dtype` and `inner_shape` may be given; if all rows are empty,
-    only `inner_shape` tells the shape. ValueError or TypeError names a row that does not fit or is null.
+    Row i has shape `(length_i, *inner_shape)`. `rows` are arrays or lists of numbers, or an Arrow
+    array of lists, such as a column of Parquet. All rows must have the same inner shape and the
+    same kind of numbers; an empty row fits any other. `dtype` and `inner_shape` may be given; if
+    all rows are empty, only `inner_shape` tells the shape. ValueError or TypeError names a row that
+    does not fit or is null.
 
         boxes = RaggedArray([np.zeros((3, 4), np.float32), np.zeros((0, 4), np.float32)])
         boxes[0]            # a view of the first row, (3, 4)
@@ -29,8 +30,8 @@ class RaggedArray:
         boxes.values, boxes.offsets
 
     All rows lie in one array, `values`, of shape `(total, *inner_shape)`. Row i is
-    `values[offsets[i] : offsets[i + 1]]`, with `offsets` int64 `(n + 1,)`. So a RaggedArray goes to other
-    processes without a copy of its values.
+    `values[offsets[i] : offsets[i + 1]]`, with `offsets` int64 `(n + 1,)`. So a RaggedArray goes to
+    other processes without a copy of its values.
     """
 
     def __init__(
@@ -59,9 +60,10 @@ class RaggedArray:
 
     @classmethod
     def from_offsets(cls, values: npt.ArrayLike, offsets: npt.ArrayLike) -> RaggedArray:
-        """Return the array whose row i is `values[offsets[i] : offsets[i + 1]]`; it shares the memory of `values`.
+        """Return the array whose row i is `values[offsets[i] : offsets[i + 1]]`.
 
-        ValueError unless `offsets` are integers `(n + 1,)` that never decrease and lie in `values`.
+        It shares the memory of `values`. ValueError unless `offsets` are integers `(n + 1,)` that
+        never decrease and lie in `values`.
         """
         values, offsets = np.asanyarray(values), np.asarray(offsets)
         if offsets.ndim != 1 or not len(offsets) or offsets.dtype.kind not in "iu":
@@ -110,7 +112,10 @@ class RaggedArray:
         return len(self.offsets) - 1
 
     def __getitem__(self, index: Any) -> Any:
-        """Return the row at an int, a view; of a slice, integers or a mask `(n,)` the RaggedArray of those rows."""
+        """Return the row at an int, a view.
+
+        Of a slice, integers or a mask `(n,)` the RaggedArray of those rows.
+        """
         starts, stops = self.offsets[:-1][index], self.offsets[1:][index]
         if np.ndim(starts) == 0:
             return self.values[starts:stops]
@@ -133,7 +138,10 @@ class RaggedArray:
 
 
 class FittingRows(NamedTuple):
-    """Arrays of shape `(*lengths, *inner_shape)`; their lengths may differ, and their dtypes fit `dtype`."""
+    """Arrays of shape `(*lengths, *inner_shape)`.
+
+    Their lengths may differ, and their dtypes fit `dtype`.
+    """
 
     rows: list[npt.NDArray[Any]]
     dtype: np.dtype[Any]
@@ -147,7 +155,7 @@ def fitting_rows(
     axes: int = 1,
     name_of: Callable[[int], str] = "row {}".format,
 ) -> FittingRows:
-    """Return `rows`, arrays or lists of numbers, as arrays that differ only in their first `axes` lengths.
+    """Return `rows`, arrays or lists, as arrays that differ only in their first `axes` lengths.
 
     A row of shape `(0,)` fits any other. ValueError or TypeError names a row that does not fit by
     `name_of(row)`.
@@ -231,7 +239,7 @@ def _offsets(lengths: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
 
 
 def _arrow_parts(column: Any) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
-    """Return the values of an Arrow array of lists, `(total, *inner_shape)`, and their lengths, `(n,)`."""
+    """Return the values `(total, *inner_shape)` and lengths `(n,)` of an Arrow array of lists."""
     chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
     chunks = chunks or [pa.array([], column.type)]
     parts = []

@@ -1,8 +1,8 @@
 """Where the time of a batch goes: the seconds that each stage of making it took.
 
-Code that does the work of a stage runs in `with stage("decode"):`. A caller collects the times in `with
-collecting(StageTimes()) as times:`; if nobody does, a stage costs next to nothing. The time of a stage
-inside another counts for the inner one alone.
+Code that does the work of a stage runs in `with stage("decode"):`. A caller collects the times in
+`with collecting(StageTimes()) as times:`; if nobody does, a stage costs next to nothing. The time
+of a stage inside another counts for the inner one alone.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class StageTimes:
             self.seconds[name] += seconds
 
     def until_now(self, begun_at: float) -> dict[str, float]:
-        """Return the seconds of each stage, and as "other" the rest of the time since `begun_at`."""
+        """Return the seconds of each stage; "other" is the rest of the time since `begun_at`."""
         seconds = dict(self.seconds)
         # The stages of several threads may add up to more than the time that passed.
         seconds["other"] = max(0.0, time.perf_counter() - begun_at - sum(seconds.values()))

@@ -1,7 +1,7 @@
-"""The structure of samples and batches: tuples, NamedTuples, dataclasses and mappings, nested to any depth.
+"""The structure of samples and batches: tuples, NamedTuples, dataclasses and mappings.
 
-These are containers, and hold members. Anything else is a leaf. A list is a leaf too: in a batch an
-array or a list has one row for each sample.
+They nest to any depth. These are containers, and hold members. Anything else is a leaf. A list is a
+leaf too: in a batch an array or a list has one row for each sample.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def map_leaves(change: Callable[[Any], Any], structure: Any) -> Any:
 
 
 def map_arrays(change: Callable[[Any], Any], structure: Any) -> Any:
-    """Return `structure` with `change(leaf)` in place of each leaf, and of each element of its lists."""
+    """Return `structure` with `change` applied to each leaf and to the elements of lists."""
 
     def changed(leaf: Any) -> Any:
         return [map_arrays(change, one) for one in leaf] if isinstance(leaf, list) else change(leaf)

@@ -1,4 +1,4 @@
-"""Python warnings while samples are read: they name the file, and obey the program's filters everywhere."""
+"""Python warnings while samples are read: they name the file, and obey the program's filters."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _readers = 0
 
 @contextmanager
 def about(name: Callable[[], str]) -> Iterator[None]:
-    """Name the subject of warnings and notices in the block: `name()`, the file that this thread reads."""
+    """Name the subject of warnings and notices in the block: `name()`, the file being read."""
     global _readers
     with _lock:
         _readers += 1
@@ -52,8 +52,8 @@ class _ShowNamed:
 def filters_here() -> tuple[bytes, ...]:
     """Return the filters of this process, such as `-W error`, each pickled, if it can be pickled.
 
-    A category is sent by its name. Otherwise the filters that torch sets would import torch in every
-    process.
+    A category is sent by its name. Otherwise the filters that torch sets would import torch in
+    every process.
     """
     found = []
     category: Any
