@@ -22,7 +22,7 @@ _LEVELS = np.arange(256, dtype=np.uint8)
 
 
 class Toned:
-    """An image of mode RGB or L with a table for its levels, applied when its pixels are asked for."""
+    """An image of mode RGB or L, and a table that its levels still go through."""
 
     def __init__(self, image: Image.Image, table: Table | None = None) -> None:
         self._image = image
@@ -36,7 +36,7 @@ class Toned:
         return self._image
 
     def through(self, table: Table) -> Toned:
-        """Return this with its levels also looked up in `table`, one for all bands or one for each."""
+        """Return this followed by `table`, one for all bands or one for each."""
         bands = len(self._image.getbands())
         if self._table is None:
             return Toned(self._image, np.broadcast_to(table, (bands, 256)))

@@ -1,4 +1,4 @@
-"""Moves masks, the class of each pixel, as their image has moved, without interpolation or colour."""
+"""Moves masks, the class of each pixel, as their image has moved, without interpolation."""
 
 from __future__ import annotations
 

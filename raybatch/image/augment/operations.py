@@ -81,7 +81,7 @@ OPERATIONS: Mapping[str, Operation] = {
 
 @dataclass(frozen=True)
 class Range:
-    """Magnitudes from `start` to `end`: of either sign, in fractions of an edge, or whole numbers."""
+    """Magnitudes from `start` to `end`: signed, in fractions of an edge, or whole numbers."""
 
     start: float
     end: float
@@ -90,9 +90,7 @@ class Range:
     is_whole: bool = False
 
     def magnitude(self, number: int, count: int, size: Size) -> float:
-        """Return magnitude `number` of `count` evenly spaced ones, in torchvision's single
-        precision.
-        """
+        """Return magnitude `number` of `count` evenly spaced ones, in single precision."""
         start, end = self.start, self.end
         if self.is_whole:
             step = (count - 1) / (start - end)
@@ -179,9 +177,7 @@ def drawn(
 
 
 def joined(steps: Iterable[Step | Paint]) -> list[Step | Paint]:
-    """Return `steps` without those that change nothing, and with neighbouring changes of colour
-    joined.
-    """
+    """Return `steps` with neighbouring changes of colour joined, and idle steps left out."""
     made: list[Step | Paint] = []
     for step in steps:
         if isinstance(step, Recolored):

@@ -96,7 +96,7 @@ class Letterbox(Geometric):
 
 @dataclass(frozen=True)
 class FilledResize(Geometric):
-    """Scale the largest centred part with the shape of `size`, (height, width), as `ImageOps.fit`."""
+    """Scale the largest centred part with the shape of `size`, (height, width)."""
 
     size: tuple[int, int]
     interpolation: str | int = "bilinear"

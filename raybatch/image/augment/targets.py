@@ -55,8 +55,7 @@ class Targets:
             raise ValueError(f"min_visible must be from 0 to 1, not {self.min_visible!r}")
 
     def moved(self, given: Mapping[str, Any], steps: Sequence[Step], size: Size) -> dict[str, Any]:
-        """Return the targets `given`, by the names in KINDS, moved by `steps` in an image of
-        `size`.
+        """Return the targets `given`, named as in KINDS, moved by `steps` in an image of `size`.
 
         None stays None.
         """
@@ -130,9 +129,7 @@ class OnFields:
 
 
 def _of(sample: Mapping[str, Any], names: str | tuple[str, ...]) -> Any:
-    """Return the field `name`, or a tuple of the fields of several names; KeyError if one is
-    missing.
-    """
+    """Return the field of a name, or a tuple of several; KeyError if one is missing."""
     if isinstance(names, tuple):
         return tuple(_of(sample, name) for name in names)
     if names not in sample:

@@ -128,7 +128,7 @@ class Transform(ABC):
     def together(
         self, given: Mapping[str, Any], targets: Targets, rng: np.random.Generator
     ) -> dict[str, Any]:
-        """Return the image and its targets, `given` by the names of the arguments, after one draw."""
+        """Return the image and its targets, `given` by argument name, after one draw."""
         if is_random(self):
             check_first_use(self, rng)
         image = given["image"]
@@ -163,15 +163,12 @@ class Transform(ABC):
         """Return the changed image, or `image` itself."""
 
     def output_size(self, size: tuple[int, int] | None) -> tuple[int, int] | None:
-        """Return the (height, width) of the result of images of `size`; None if it varies or is
-        unknown.
-        """
+        """Return the (height, width) that images of `size` get; None if it varies or is unknown."""
         return size
 
 
 class Drawn(Transform):
-    """A change that is drawn first, from the size of the image alone, and then applied to all
-    targets.
+    """A change that is drawn from the size of the image alone, then applied to all targets.
 
     `steps` draws all random numbers, and returns what happens in turn. A step is one of `Scale`,
     `Crop`, `Mirror` and `Warp` of `raybatch.image.view`, which move pixels, or a `Paint`, a
@@ -180,9 +177,7 @@ class Drawn(Transform):
 
     @abstractmethod
     def steps(self, width: int, height: int, rng: np.random.Generator) -> Sequence[Step | Paint]:
-        """Return the steps for an image of `width` × `height` pixels; each starts from the result
-        before.
-        """
+        """Return the steps for an image of this size; each starts from the result before."""
 
     def on_image(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
         return changed(InMemory(image), flat(self), rng).image()
