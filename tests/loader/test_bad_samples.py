@@ -232,7 +232,7 @@ def test_a_wrong_setting_is_refused(policy: str, limit: Any, error: type[Excepti
 
 def test_a_fraction_of_an_endless_source_is_refused() -> None:
     source = rb.ArrayDataSource([np.arange(5)], repeats=-1)
-    with pytest.raises(ValueError, match="give a count"):
+    with pytest.raises(ValueError, match="set limit to a count"):
         rb.Loader(source, 2, bad_samples=rb.BadSamples("skip", 0.1))
 
 
