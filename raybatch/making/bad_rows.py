@@ -43,7 +43,7 @@ class BadRow(NamedTuple):
 Failing: TypeAlias = Callable[[DataSource, Rows], "Trouble | None"]
 
 # A sample is bad if this many reads of it fail.
-_READS = 2
+_NUM_READS = 2
 
 
 def bad_rows(source: DataSource, rows: Rows, keys: RandomKeys) -> dict[int, BadRow]:
@@ -106,7 +106,7 @@ def bad_sample(
 def _trouble(source: DataSource, one: Rows, keys: RandomKeys) -> Trouble | None:
     """Return why the row `one` cannot be read; None if it can."""
     trouble = None
-    for _ in range(_READS):
+    for _ in range(_NUM_READS):
         try:
             Retries().call(source.read, one, keys)
         except (Exception, SystemExit) as error:

@@ -26,7 +26,7 @@ _MIN_LAGGARD_S = 0.1
 _LAGGARD_REST = 4.0
 
 # Finding the fastest worker looks at all of them, so the result is kept for this long.
-_FASTEST_FOR_S = 0.1
+_FASTEST_MAX_AGE_S = 0.1
 
 
 @dataclass(eq=False)
@@ -133,7 +133,7 @@ class Workers(Generic[W]):
             able = (own.seconds for own in self if not own.is_stuck(now))
             known = (seconds for seconds in able if seconds is not None)
             self._fastest_s = min(known, default=float("inf"))
-            self._fastest_until = now + _FASTEST_FOR_S
+            self._fastest_until = now + _FASTEST_MAX_AGE_S
         return worker.is_laggard(self._fastest_s, now)
 
     def _level(self, worker: Worker) -> dict[int, W]:

@@ -144,8 +144,8 @@ class Scheduler:
         batch = self._awaited(event)
         if batch is None:
             held = self._batches.get(event.key)
-            is_told_twice = held is not None and held.made_by == event.attempt
-            return [] if is_told_twice else [Discard(event.key, event.attempt)]
+            is_duplicate = held is not None and held.made_by == event.attempt
+            return [] if is_duplicate else [Discard(event.key, event.attempt)]
         batch.state, batch.made_by = State.READY, event.attempt
         self._window.settle(event.key, event.nbytes)
         return []

@@ -35,7 +35,7 @@ from raybatch.scheduling import Prefetch
 
 _log = logging.getLogger(__name__)
 
-_SHARED_WITH_NOBODY = (
+_NOT_SHARED_WARNING = (
     "the pool {!r} runs on a Ray that this process started for itself, so no other process can "
     "share it: another process with a pool of that name starts its own Ray and actors. To share "
     "the pool, start one Ray (`ray start --head`), and set RAY_ADDRESS=auto or address="
@@ -129,7 +129,7 @@ class RayActorPool(WorkerPool):
                 num_actors = num_actors or capacity(options).room
                 options = replace(options, num_actors=num_actors, num_cpus=0)
                 if name is not None:
-                    say(_log, _SHARED_WITH_NOBODY.format(name))
+                    say(_log, _NOT_SHARED_WARNING.format(name))
             roster = PrivateRoster(options) if name is None else SharedRoster(name, options)
             self._crew = Crew(connection, roster, options, start_timeout_s)
         except BaseException:

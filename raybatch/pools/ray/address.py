@@ -32,7 +32,7 @@ _TRY_EVERY_S = 0.5
 
 # The start of an HTTP/2 connection, which gRPC uses: the preface and an empty SETTINGS frame. A
 # server answers with its own SETTINGS frame.
-_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
+_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
 _FRAME_HEAD_BYTES, _TYPE_AT, _SETTINGS = 9, 3, 4
 
 
@@ -69,7 +69,7 @@ def fault_at(place: str) -> str | None:
         ) as connection:
             if os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true"):
                 return None  # without a certificate, the answer cannot be read
-            connection.sendall(_HELLO)
+            connection.sendall(_PREFACE)
             head = connection.recv(_FRAME_HEAD_BYTES, socket.MSG_WAITALL)
     except TimeoutError:
         return f"no answer within {_ANSWER_TIMEOUT_S:g} s"

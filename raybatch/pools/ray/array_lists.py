@@ -28,10 +28,10 @@ class _Joined:
     def __reduce__(self) -> tuple[Any, ...]:
         parts = [np.ascontiguousarray(array).reshape(-1).view(np.uint8) for array in self._arrays]
         kinds = [(array.dtype, array.shape) for array in self._arrays]
-        return _apart, (np.concatenate(parts), kinds)
+        return _split, (np.concatenate(parts), kinds)
 
 
-def _apart(data: npt.NDArray[np.uint8], kinds: list[tuple[Any, Any]]) -> list[npt.NDArray[Any]]:
+def _split(data: npt.NDArray[np.uint8], kinds: list[tuple[Any, Any]]) -> list[npt.NDArray[Any]]:
     # Copy out of the object store, where one array would keep the memory of its whole batch.
     data = data.copy()
     data.flags.writeable = False

@@ -169,7 +169,7 @@ def _put(value: Any) -> Any:
 
 # A generator that is not seeded for each sample gives the same numbers in every actor, and other
 # numbers than without a pool.
-_TOLD_OF_GENERATORS = (
+_GENERATOR_WARNING = (
     "{} is a random generator: each actor draws from its own copy, so samples of different actors "
     "get the same numbers. Use raybatch's generator, which is seeded for each sample: "
     "`fn(..., rng=rng)` in map_samples and in transforms, `rng=True` in map. Or have this one "
@@ -211,7 +211,7 @@ def _content(value: Any) -> tuple[bytes, tuple[tuple[int, int], ...]] | None:
         if id(generator) not in seeded:
             within = reached("source", value, parts_in_pickle)
             path = next((path for path, part in within if part is generator), "source")
-            tell(_TOLD_OF_GENERATORS.format(path))
+            tell(_GENERATOR_WARNING.format(path))
             break
     places = []
     for buffer in buffers:

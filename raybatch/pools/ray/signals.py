@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 # The signals that Ray 2.60 handles in a driver. `faulthandler` handles all but the first two.
-_RAYS = (
+_RAY_SIGNALS = (
     signal.SIGTERM,
     signal.SIGTRAP,
     signal.SIGABRT,
@@ -35,14 +35,14 @@ def signal_handlers_kept() -> Iterator[None]:
     in_python = signal.getsignal(signal.SIGTERM)
     if in_python is _exit:
         in_python = signal.SIG_DFL
-    below_python = {number: _action(number) for number in _RAYS}
+    below_python = {number: _action(number) for number in _RAY_SIGNALS}
     try:
         yield
     finally:
         for number, action in below_python.items():
             _libc().sigaction(number, action, None)
         # None: the handler was not set from Python.
-        if _may_set_handlers() and in_python is not None:
+        if _can_set_handlers() and in_python is not None:
             signal.signal(signal.SIGTERM, in_python)
 
 
@@ -51,7 +51,7 @@ def exit_on_sigterm() -> None:
 
     If a driver dies without that, its Ray leaves processes behind for a while.
     """
-    if _may_set_handlers() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+    if _can_set_handlers() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _exit)
 
 
@@ -59,7 +59,7 @@ def _exit(number: int, frame: object) -> None:
     sys.exit(128 + number)  # the status that a shell reports for a program ended by a signal
 
 
-def _may_set_handlers() -> bool:
+def _can_set_handlers() -> bool:
     """Return whether this is the main thread. Only there can Python, and so Ray, set handlers."""
     return threading.current_thread() is threading.main_thread()
 

@@ -12,7 +12,7 @@ from ray import cloudpickle
 from raybatch.object_graph import Part, structural_parts
 
 # The maximum depth of the search. For a deeper part, the message names the part around it.
-_MOST_PARTS = 50
+_MAX_DEPTH = 50
 
 
 def unpicklable(what: str, value: Any, error: Exception) -> Exception:
@@ -20,24 +20,24 @@ def unpicklable(what: str, value: Any, error: Exception) -> Exception:
 
     It is a TypeError that names the part that cannot be pickled, or `error` if all parts can be.
     """
-    path, reason = what, _refusal(value)
+    path, reason = what, _pickling_error(value)
     if reason is None:
         return error
-    for _ in range(_MOST_PARTS):
-        found = ((name, part, _refusal(part)) for name, part in parts_in_pickle(value))
+    for _ in range(_MAX_DEPTH):
+        found = ((name, part, _pickling_error(part)) for name, part in parts_in_pickle(value))
         culprit = next((one for one in found if one[2] is not None), None)
         if culprit is None:
             break
         path, value, reason = path + culprit[0], culprit[1], culprit[2]
     made = TypeError(
         f"the {what} cannot be sent to Ray's actors: {path} is a {_kind(type(value))} ({reason}). "
-        f"{_cure(value)}; or use a ThreadPool, whose threads share it with the program"
+        f"{_advice(value)}; or use a ThreadPool, whose threads share it with the program"
     )
     made.__cause__ = reason
     return made
 
 
-def _refusal(value: Any) -> Exception | None:
+def _pickling_error(value: Any) -> Exception | None:
     """Return the exception that pickling `value` raises; None if it raises none."""
     # Arrays without objects can always be pickled; do not copy large ones to find out.
     if (isinstance(value, np.ndarray) and not value.dtype.hasobject) or isinstance(
@@ -84,7 +84,7 @@ def _kind(kind: type) -> str:
     )
 
 
-def _cure(value: Any) -> str:
+def _advice(value: Any) -> str:
     if isinstance(value, Iterator):
         return "Make a list or an array of its items"
     return (
