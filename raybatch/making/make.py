@@ -94,8 +94,8 @@ class _Tolerant:
                 raise  # no sample is at fault
             except (Exception, SystemExit) as error:
                 fault = fault_of(error)
-                # An error that can pass may hit one read in a hundred. Reading the samples one by
-                # one, with retries, shows whether it does pass.
+                # A passing error, such as that of a busy server, may hit one read in a hundred.
+                # Reading the samples one by one, with retries, shows whether it does pass.
                 if fault is not Fault.PASSING and not self._setting.tolerates(fault):
                     raise
                 found = self._bad_rows()
@@ -140,7 +140,7 @@ class _Tolerant:
     def _replacement(self, row: int) -> Rows:
         """Return a sample to replace `row`.
 
-        It may be bad too. Reading the batch again shows that, and then this is called again.
+        It may be bad too. Then the next read of the batch fails, and this is called again.
         """
         if row not in self._draws:
             self._draws[row] = self._drawn_for(row)

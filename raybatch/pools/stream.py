@@ -98,7 +98,8 @@ class OrderedStream:
         except StopIteration:
             raise
         except BaseException:
-            # After a Ctrl-C between two steps, the scheduler and the session may disagree.
+            # After a Ctrl-C between two steps, the scheduler and the session may disagree, so the
+            # stream cannot go on.
             self.close()
             raise
 

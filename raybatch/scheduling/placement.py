@@ -222,7 +222,7 @@ class Placement(Generic[W]):
                 continue
             held_back.append(attempt)
             if not attempt.attempt:
-                break
+                break  # no worker takes a first attempt, so the later batches must wait too
         for attempt in held_back:
             heapq.heappush(self._waiting, attempt)
 
@@ -267,9 +267,8 @@ class Placement(Generic[W]):
     def _choose(self, attempt: Attempt, limit: int, now: float) -> W | None:
         """Return the least loaded worker for `attempt`; None if it must wait.
 
-        The worker has fewer than `limit` attempts of this stream, and none of the same batch. It is
-        in `attempt.avoid` or a laggard only if there is no other, and never a laggard for a first
-        attempt.
+        The worker has fewer than `limit` attempts of this stream, and none of the same batch.
+        Workers in `attempt.avoid` and laggards come last. A first attempt never goes to a laggard.
         """
         is_first = attempt.attempt == 0
         # A second attempt on the same worker would wait behind the first.

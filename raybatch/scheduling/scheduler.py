@@ -36,6 +36,12 @@ from raybatch.scheduling.window import Window
 
 @dataclass(slots=True)
 class _Batch:
+    """One batch that is begun and not yet taken.
+
+    `under_way` are its attempts that have not ended, and `made_by` is the attempt that made it.
+    `losses`, `errors` and `hedges` are counts. `reason` is the error of a batch that failed.
+    """
+
     state: State = State.RUNNING
     under_way: set[int] = field(default_factory=lambda: {0})
     num_attempts: int = 1
@@ -56,8 +62,8 @@ class _Batch:
     def is_late(self, silent_s: Mapping[int, float], after_s: float) -> bool:
         """Return whether the worker of every attempt is silent for `after_s` seconds or longer.
 
-        `silent_s` maps attempts to seconds. An attempt that waits for a worker is not in it, and
-        not late.
+        `silent_s` maps attempts to seconds. It lacks attempts that wait for a worker. Those are not
+        late.
         """
         return all(silent_s.get(attempt, 0.0) >= after_s for attempt in self.under_way)
 

@@ -18,7 +18,7 @@ Each batch is a small state machine:
                   │  ▲  └───► FAILED ─► RAISED ─────► GONE
                   └──┘ again
 
-There are two kinds of transitions, and `TRANSITIONS` lists all of both:
+There are two kinds of transitions. `TRANSITIONS` is the full table of both:
 
 - An event triggers a transition: an attempt completed or failed, the consumer took a batch, time
   passed.

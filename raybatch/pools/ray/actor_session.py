@@ -71,8 +71,7 @@ class RaySession:
         ended, _ = (
             ray.wait(list(running), num_returns=len(running), timeout=0) if running else ([], [])
         )
-        # A worker whose result has arrived is not silent, even if `wait` has not seen the result
-        # yet.
+        # A worker is not silent if its result has arrived but `wait` has not returned it yet.
         heard = {running[ref].worker for ref in ended}
         return self._placement.silent(time.monotonic(), heard)
 

@@ -3,11 +3,11 @@
     user ──lease()─────► keeper     a call that returns when the user leaves
     user ──join(lease)─► keeper     returns the workers; then the keeper waits for the lease to end
 
-The lease ends when the user leaves, and also when its process dies: the user owns the reference to
-the result of `lease`, and Ray reports the death of an owner to those who wait for its references.
-So no timeout is needed. When the last user is gone, the keeper ends the workers and itself. It is a
-detached actor, so it does not end with the process that started it. Users can have different
-settings, so the keeper alone decides the number of workers.
+A user is a process with a pool of this name. Its lease ends when it leaves, and also when it dies:
+it owns the reference to the result of `lease`, and Ray reports the death of an owner to everyone
+who waits for the reference. So no timeout is needed. When the last user is gone, the keeper ends
+the workers and itself. The keeper is a detached actor, so it does not end with the process that
+started it. Users can have different settings, so the keeper alone decides the number of workers.
 """
 
 from __future__ import annotations
