@@ -71,8 +71,8 @@ def test_nobody_is_there(capsys: pytest.CaptureFixture[str]) -> None:
     ("answer", "fault"),
     [
         (None, "no answer within 2 s"),
-        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "another program than Ray is there"),
-        (b"", "another program than Ray is there"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "the server there is not Ray"),
+        (b"", "the server there is not Ray"),
     ],
 )
 def test_something_else_is_there(answer: bytes | None, fault: str) -> None:

@@ -76,7 +76,7 @@ def fault_at(place: str) -> str | None:
     except (OSError, ValueError) as error:
         return str(getattr(error, "strerror", None) or error)
     if len(head) < _FRAME_HEAD_BYTES or head[_TYPE_AT] != _SETTINGS:
-        return "another program than Ray is there"
+        return "the server there is not Ray"
     return None
 
 
