@@ -111,5 +111,5 @@ def test_actors() -> None:
     with start(ACTORS, env={**os.environ, "RAY_ADDRESS": ""}) as driver:
         for _ in ("before the first epoch", "after it", "in the middle of one", "another pool"):
             said = driver.listen()["raised"]
-            assert said == "this_process_was_forked_off_one_in_which_Ray_runs,_and_Ra"
+            assert said == "this_process_was_forked_from_one_that_runs_Ray,_and_Ray_d"
         assert driver.listen() == {"rest": "56"}

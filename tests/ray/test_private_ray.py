@@ -22,4 +22,4 @@ def test_a_long_tmpdir_is_no_hindrance_and_a_name_shares_with_nobody(tmp_path: P
         assert driver.process.wait(timeout=60) == 0
     said = log.read_text()
     assert said.count("the pool 'loaders' runs on a Ray that this process started for itself") == 1
-    assert "set RAY_ADDRESS=auto or give address=" in said
+    assert "set RAY_ADDRESS=auto or address=" in said

@@ -187,7 +187,9 @@ def test_actors_that_die_at_every_start_are_an_error(name: str | None, ray_clust
             source = rb.ArrayDataSource([Late()])
             recovery = rb.Recovery(no_progress_timeout_s=100)
             with rb.Loader(source, 5, pool=pool, recovery=recovery) as loader:
-                with pytest.raises(rb.errors.PoolError, match=r"\d actors could not be used"):
+                with pytest.raises(
+                    rb.errors.PoolError, match=r"\d actors in a row could not be used"
+                ):
                     next(iter(loader))
     finally:
         gave_up.set()

@@ -114,7 +114,7 @@ except rb.errors.PoolError as error:
     name = "test_a_user_with_another_raybatch_is_refused_and_harms_nobody"
     with start(program, {**os.environ, "RAY_ADDRESS": address}, [name]) as driver:
         text = driver.listen()["text"]
-    assert f"is_one_of_raybatch_{rb.__version__},_and_this_process_has_0.0.1" in text
+    assert f"runs_raybatch_{rb.__version__},_but_this_process_has_0.0.1" in text
     assert len(list(batches)) == 23
     assert actor_processes() == before
     loader.close()
