@@ -42,8 +42,8 @@ def test_a_pool_that_starts_loses_an_actor_and_ends(
                 if number == 10:
                     an_actor().kill()
         retries = loader._journal.retries
-    (started,) = records(caplog, "a pool of 2 actors is started")
-    (ended,) = records(caplog, "a pool of 2 actors is ended")
+    (started,) = records(caplog, "started a pool of 2 actors")
+    (ended,) = records(caplog, "ended a pool of 2 actors")
     assert started.num_actors == ended.num_actors == 2
     (lost,) = records(caplog, "is lost; a new one is started")
     assert (lost.levelname, lost.worker in (0, 1)) == ("WARNING", True)
