@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -18,19 +18,56 @@ class Part(NamedTuple):
 
     `path` has the number of the child to take at each source with several children; () is a source by itself.
     `indices` are absolute, int `(n,)`; a source of the user's own may have others. `position` is the place of the
-    first row in the order of the leaf, or an array of the places of all rows.
+    first row in the order of the leaf, or an array of the places of all rows. `rows` are those that it fills, int `(n,)`
+    and increasing; None for all rows of the batch.
     """
 
     path: tuple[int, ...]
     indices: Any
     position: int | IndexArray
+    rows: IndexArray | None = None
+
+    def cut(self, start: int, stop: int) -> Part:
+        """Return the part from `start` up to `stop` of one that fills all rows; indices that are no array stay as they are."""
+        indices, position = self.indices, self.position
+        return self._replace(
+            indices=indices[start:stop] if isinstance(indices, np.ndarray) else indices,
+            position=position[start:stop] if isinstance(position, np.ndarray) else position + start,
+        )
+
+    def padded(self, length: int) -> Part:
+        """Return the part with its last row repeated up to `length`."""
+        last = np.repeat(self.indices[-1:], length - len(self.indices))
+        return self._replace(indices=np.concatenate([self.indices, last]))
+
+    def taken(self, numbers: IndexArray) -> Part | None:
+        """Return what this part has of the rows `numbers`, in that order; None if it has none of them."""
+        rows, of = None, numbers
+        if self.rows is not None:
+            found = np.isin(numbers, self.rows)
+            rows, of = np.flatnonzero(found), np.searchsorted(self.rows, numbers[found])
+            if not len(rows):
+                return None
+        return Part(self.path, np.asarray(self.indices)[of], self.places_at(of), rows)
+
+    def places_at(self, of: IndexArray) -> IndexArray:
+        """Return the places in the order of the leaf of its rows `of`."""
+        position = self.position
+        return position[of] if isinstance(position, np.ndarray) else position + of
+
+    def number_of(self, row: int) -> int | None:
+        """Return which of its rows fills row `row` of the batch; None if another part does."""
+        if self.rows is None:
+            return row
+        number = int(np.searchsorted(self.rows, row))
+        return number if number < len(self.rows) and self.rows[number] == row else None
 
 
 class Rows:
     """The samples of a batch, as a flat tuple of parts: one for each leaf that the batch reads.
 
-    A composite source reads several leaves, and a row is one sample of each; a choice source reads one of its children.
-    All parts have one length, except those of an untrimmed composite.
+    A composite source reads several leaves, and a row is one sample of each; a row of a choice or a mixture is of one child. All parts
+    that fill all rows have one length, except those of an untrimmed composite.
     """
 
     __slots__ = ("parts",)
@@ -45,23 +82,32 @@ class Rows:
 
     @classmethod
     def joined(cls, children: Iterable[tuple[int, Rows]]) -> Rows:
-        """Return the rows of a source that reads these of its children, each given with its number."""
-        return cls(
-            tuple(
-                Part((number, *path), indices, position)
-                for number, rows in children
-                for path, indices, position in rows.parts
-            )
-        )
+        """Return the rows of a source that reads these of its children side by side, each given with its number."""
+        return cls(tuple(part for number, rows in children for part in rows.under(number).parts))
+
+    @classmethod
+    def placed(cls, pieces: Sequence[tuple[IndexArray, Rows]]) -> Rows:
+        """Return the rows of a batch that these fill together; each piece comes with the rows that it fills, increasing numbers."""
+        length = sum(len(where) for where, _ in pieces)
+        by_path: dict[tuple[int, ...], list[Part]] = {}
+        for where, rows in pieces:
+            for part in rows.parts:
+                own = where if part.rows is None else where[part.rows]
+                by_path.setdefault(part.path, []).append(part._replace(rows=own))
+        merged = map(_merged, by_path.values())
+        return cls(tuple(p._replace(rows=None) if _count(p) == length else p for p in merged))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Rows, (self.parts,)
 
     def __len__(self) -> int:
-        indices = self.parts[0].indices
-        while isinstance(indices, tuple):  # of a source of the user's own
-            indices = indices[0]
-        return len(indices)
+        for part in self.parts:
+            if part.rows is None:
+                indices = part.indices
+                while isinstance(indices, tuple):  # of a source of the user's own
+                    indices = indices[0]
+                return len(indices)
+        return 1 + max(int(part.rows[-1]) for part in self.parts if part.rows is not None)
 
     def __repr__(self) -> str:
         return f"Rows({self.parts})"
@@ -69,74 +115,92 @@ class Rows:
     @property
     def indices(self) -> Any:
         """The indices, where the source has no children."""
-        ((_, indices, _),) = self.parts
-        return indices
+        (part,) = self.parts
+        return part.indices
 
     @property
     def chosen(self) -> int:
-        """The number of the child that a choice source reads."""
+        """The number of the child that all rows are of, where a row is of one child."""
         return self.parts[0].path[0]
 
+    def under(self, number: int) -> Rows:
+        """Return these rows of child `number` as rows of its parent."""
+        return Rows(tuple(part._replace(path=(number, *part.path)) for part in self.parts))
+
     def child(self, number: int) -> Rows:
-        """Return the rows of child `number`."""
+        """Return the rows of child `number`, counted by themselves."""
+        own = [part._replace(path=part.path[1:]) for part in self.parts if part.path[0] == number]
+        if any(part.rows is None for part in own):
+            return Rows(tuple(own))
+        filled = self.filled_by(number)
+        counted = (part._replace(rows=np.searchsorted(filled, part.rows)) for part in own)
         return Rows(
-            tuple(
-                Part(path[1:], indices, position)
-                for path, indices, position in self.parts
-                if path[0] == number
-            )
+            tuple(p._replace(rows=None) if _count(p) == len(filled) else p for p in counted)
         )
+
+    def filled_by(self, number: int) -> IndexArray:
+        """Return the numbers of the rows that child `number` fills."""
+        rows = [part.rows for part in self.parts if part.path[0] == number]
+        filled = [own for own in rows if own is not None]
+        return np.arange(len(self)) if len(filled) < len(rows) else np.unique(np.concatenate(filled))
+
+    def by_child(self) -> dict[int, IndexArray]:
+        """Return the numbers of the children that fill rows, in their order, each with the rows that it fills."""
+        numbers = sorted({part.path[0] for part in self.parts})
+        return {number: self.filled_by(number) for number in numbers}
 
     def take(self, rows: Any) -> Rows:
         """Return the rows `rows`, integers `(n,)`, in that order."""
-        rows = np.asarray(rows)
-        return Rows(
-            tuple(
-                Part(
-                    path,
-                    np.asarray(indices)[rows],
-                    position[rows] if isinstance(position, np.ndarray) else position + rows,
-                )
-                for path, indices, position in self.parts
-            )
-        )
+        numbers = np.asarray(rows)
+        taken = (part.taken(numbers) for part in self.parts)
+        return Rows(tuple(part for part in taken if part is not None))
 
     def put(self, row: int, one: Rows) -> Rows:
         """Return the rows with the only row of `one` in the place of row `row`, whose position stays."""
+        others = {part.path: part.indices[0] for part in one.parts}
         changed = []
-        for (path, indices, position), (_, other, _) in zip(self.parts, one.parts, strict=True):
-            indices = np.array(indices)
-            indices[row] = other[0]
-            changed.append(Part(path, indices, position))
+        for part in self.parts:
+            number = part.number_of(row)
+            if number is not None:
+                indices = np.array(part.indices)
+                indices[number] = others[part.path]
+                part = part._replace(indices=indices)  # noqa: PLW2901 - changed or not
+            changed.append(part)
         return Rows(tuple(changed))
 
     def cut(self, start: int, stop: int) -> Rows:
         """Return the rows from `start` up to `stop`; indices that are no array stay as they are."""
-        return Rows(
-            tuple(
-                Part(
-                    path,
-                    indices[start:stop] if isinstance(indices, np.ndarray) else indices,
-                    position[start:stop] if isinstance(position, np.ndarray) else position + start,
-                )
-                for path, indices, position in self.parts
-            )
-        )
+        if any(part.rows is not None for part in self.parts):
+            return self.take(np.arange(start, min(stop, len(self))))
+        return Rows(tuple(part.cut(start, stop) for part in self.parts))
 
     def pad(self, length: int) -> Rows:
         """Return the rows with the last one repeated up to `length`."""
-        return Rows(
-            tuple(
-                Part(
-                    path,
-                    np.concatenate([indices, np.repeat(indices[-1:], length - len(indices))]),
-                    position,
-                )
-                for path, indices, position in self.parts
-            )
-        )
+        if any(part.rows is not None for part in self.parts):
+            return self.take(np.minimum(np.arange(length), len(self) - 1))
+        return Rows(tuple(part.padded(length) for part in self.parts))
+
+    def later(self, by: int) -> Rows:
+        """Return the rows as of places that are `by` further on in the orders of their leaves."""
+        return Rows(tuple(part._replace(position=part.position + by) for part in self.parts))
 
     def places(self) -> Iterator[tuple[int, Place]]:
         """Iterate over all samples, each with its row."""
-        for path, indices, _ in self.parts:
-            yield from ((row, (path, int(index))) for row, index in enumerate(indices))
+        for path, indices, _, rows in self.parts:
+            numbers = range(len(indices)) if rows is None else rows.tolist()
+            yield from ((row, (path, int(index))) for row, index in zip(numbers, indices, strict=True))
+
+
+def _count(part: Part) -> int:
+    return 0 if part.rows is None else len(part.rows)
+
+
+def _merged(parts: list[Part]) -> Part:
+    """Return one part for several of one leaf, which fill different rows."""
+    if len(parts) == 1:
+        return parts[0]
+    rows = np.concatenate([part.rows for part in parts if part.rows is not None])
+    order = np.argsort(rows)
+    indices = np.concatenate([part.indices for part in parts])
+    places = np.concatenate([part.places_at(np.arange(len(part.indices))) for part in parts])
+    return Part(parts[0].path, indices[order], places[order], rows[order])

@@ -85,11 +85,12 @@ def cursor(kind: str, shuffle: str) -> Cursor:
 
 
 def lists(rows: Rows) -> list[Any]:
-    return [(path, indices.tolist()) for path, indices, _ in rows.parts]
+    filled = [None if part.rows is None else part.rows.tolist() for part in rows.parts]
+    return [(part.path, part.indices.tolist(), own) for part, own in zip(rows.parts, filled, strict=True)]
 
 
 def positions(rows: Rows) -> Any:
-    places = tuple(position for _, _, position in rows.parts)
+    places = tuple(part.position for part in rows.parts)
     return places if len(places) > 1 else places[0]
 
 
