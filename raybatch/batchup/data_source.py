@@ -13,6 +13,7 @@ from raybatch.batchup.tree import (
     ChoiceDataSource,
     CompositeDataSource,
     MapDataSource,
+    MixDataSource,
     RandomAccessDataSource,
     SampleMapDataSource,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "CompositeDataSource",
     "IteratorDataSource",
     "MapDataSource",
+    "MixDataSource",
     "RandomAccessDataSource",
     "SampleMapDataSource",
     "StreamDigest",

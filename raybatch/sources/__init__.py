@@ -13,6 +13,7 @@ from raybatch.sources.batch import (
 from raybatch.sources.digest import StreamDigest, stream_digest
 from raybatch.sources.ledger import BadSample, BadSampleLedger, excluded
 from raybatch.sources.mapped import MapDataSource, SampleMapDataSource, unmapped
+from raybatch.sources.mix import MixDataSource
 from raybatch.sources.several import ChoiceDataSource, CompositeDataSource
 from raybatch.sources.source import DataSource, check_source, has_equal_lengths, nodes
 
@@ -25,6 +26,7 @@ __all__ = [
     "CompositeDataSource",
     "DataSource",
     "MapDataSource",
+    "MixDataSource",
     "RandomAccessDataSource",
     "SampleMapDataSource",
     "StreamDigest",

@@ -67,6 +67,17 @@ def kinds() -> dict[str, Callable[[], AbstractDataSource]]:
             ],
             stratified=True,
         ),
+        "mixture up to the first end": lambda: rb.MixDataSource([more(), few()], [2, 1]),
+        "mixture without end": lambda: rb.MixDataSource([few(), more()], [0.1, 0.9], stop="never"),
+        "mixture of others": lambda: rb.MixDataSource(
+            [
+                rb.MixDataSource([few(), more()]),
+                rb.ChoiceDataSource([numbers(300, 5), numbers(400, 12)]),
+                rb.CompositeDataSource([numbers(500, 7), numbers(600, 8)]),
+            ],
+            [3, 2, 1],
+            num_samples=70,
+        ),
         "source that only iterates": Mine,
     }
 
