@@ -132,9 +132,7 @@ class MixtureCursor(Cursor):
 class MixtureRun:
     """The places from `start` on, `size` of them; `runs` has the samples that each member gives."""
 
-    def __init__(
-        self, runs: dict[int, Run], shares: MemberShares, start: int, size: int
-    ) -> None:
+    def __init__(self, runs: dict[int, Run], shares: MemberShares, start: int, size: int) -> None:
         self._runs = runs
         self._shares = shares
         self._start = start

@@ -142,7 +142,9 @@ class Rows:
         """Return the numbers of the rows that child `number` fills."""
         rows = [part.rows for part in self.parts if part.path[0] == number]
         filled = [own for own in rows if own is not None]
-        return np.arange(len(self)) if len(filled) < len(rows) else np.unique(np.concatenate(filled))
+        return (
+            np.arange(len(self)) if len(filled) < len(rows) else np.unique(np.concatenate(filled))
+        )
 
     def by_child(self) -> dict[int, IndexArray]:
         """Return the numbers of the children that fill rows, in their order, each with the rows that it fills."""
@@ -188,7 +190,9 @@ class Rows:
         """Iterate over all samples, each with its row."""
         for path, indices, _, rows in self.parts:
             numbers = range(len(indices)) if rows is None else rows.tolist()
-            yield from ((row, (path, int(index))) for row, index in zip(numbers, indices, strict=True))
+            yield from (
+                (row, (path, int(index))) for row, index in zip(numbers, indices, strict=True)
+            )
 
 
 def _count(part: Part) -> int:

@@ -46,7 +46,9 @@ class _Shares:
 
     def __init__(self, weights: Sequence[float]) -> None:
         heap: list[tuple[Fraction, int, _Tree]] = [
-            (Fraction(weight), number, number) for number, weight in enumerate(weights) if weight > 0
+            (Fraction(weight), number, number)
+            for number, weight in enumerate(weights)
+            if weight > 0
         ]
         heapq.heapify(heap)
         for number in range(len(weights), len(weights) + len(heap) - 1):

@@ -110,7 +110,9 @@ class MixDataSource(OneOfSeveralDataSource):
         """Return how many samples of each member, by name, are among the first `samples` of an order."""
         end = self._end([ahead.get(name, 0) for name in self.names])
         counts = self.shares.counts(int(min(samples, end)))
-        return {name: own + ahead.get(name, 0) for name, own in zip(self.names, counts, strict=True)}
+        return {
+            name: own + ahead.get(name, 0) for name, own in zip(self.names, counts, strict=True)
+        }
 
     def read(self, rows: Rows, keys: RandomKeys) -> Batch:
         batch = super().read(rows, keys)

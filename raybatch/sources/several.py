@@ -80,9 +80,7 @@ class OneOfSeveralDataSource(_SeveralDataSource):
                 Piece(
                     self.name_of(number),
                     own,
-                    self.children[number].read(
-                        rows.child(number), keys.child(self.key_of(number))
-                    ),
+                    self.children[number].read(rows.child(number), keys.child(self.key_of(number))),
                 )
                 for number, own in rows.by_child().items()
             ]
@@ -91,7 +89,10 @@ class OneOfSeveralDataSource(_SeveralDataSource):
     def sample_numbers(self, rows: Rows) -> list[tuple[int, ...]]:
         numbers: list[tuple[int, ...]] = [()] * len(rows)
         for number, own in rows.by_child().items():
-            key, below = self.key_of(number), self.children[number].sample_numbers(rows.child(number))
+            key, below = (
+                self.key_of(number),
+                self.children[number].sample_numbers(rows.child(number)),
+            )
             for row, inner in zip(own.tolist(), below, strict=True):
                 numbers[row] = (key, *inner)
         return numbers
