@@ -6,7 +6,7 @@ from raybatch.batchup.foreign import (
     IteratorDataSource,
     coerce_data_source,
 )
-from raybatch.batchup.nested import ChoiceBatch
+from raybatch.batchup.nested import ChoiceBatch, MixBatch
 from raybatch.batchup.tree import (
     AbstractDataSource,
     ArrayDataSource,
@@ -38,6 +38,7 @@ __all__ = [
     "CompositeDataSource",
     "IteratorDataSource",
     "MapDataSource",
+    "MixBatch",
     "MixDataSource",
     "RandomAccessDataSource",
     "SampleMapDataSource",

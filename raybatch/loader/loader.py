@@ -220,7 +220,7 @@ class Loader:
 
     def __len__(self) -> int:
         """Return the number of batches of the current epoch for this rank; TypeError if it has no end."""
-        return self._plan.num_batches(self.epoch)
+        return self._plan.num_batches(self._course.begin)
 
     def __iter__(self) -> Iterator[Batch]:
         """Iterate over the next epoch; a loop over one before ends, and raises RuntimeError if it goes on."""

@@ -6,7 +6,7 @@ from raybatch.order.indices import check_batch_size, num_batches
 from raybatch.order.members import ChoiceCursor, CompositeCursor
 from raybatch.order.mixture import MixtureCursor, PassesCursor
 from raybatch.order.permutation import KeyedPermutation, permutation
-from raybatch.order.position import Position
+from raybatch.order.position import Ahead, Position
 from raybatch.order.quality import ShuffleQuality, shuffle_quality
 from raybatch.order.rows import Place, Rows
 from raybatch.order.sampler import AbstractSampler, order_of
@@ -29,6 +29,7 @@ from raybatch.order.weighted import WeightedSampler, WeightedSubsetSampler
 __all__ = [
     "NO_KEYS",
     "AbstractSampler",
+    "Ahead",
     "BlockShuffleSampler",
     "ChoiceCursor",
     "CompositeCursor",

@@ -95,7 +95,7 @@ class MixtureCursor(Cursor):
     def __init__(
         self, members: list[PassesCursor], shares: MemberShares, end: float, ahead: list[int]
     ) -> None:
-        self._members = members
+        self.members = members
         self._shares = shares
         self._ahead = ahead
         self.end = end
@@ -108,7 +108,7 @@ class MixtureCursor(Cursor):
             return None
         before, after = self._shares.counts(start), self._shares.counts(start + size)
         runs: dict[int, Run] = {}
-        for number, member in enumerate(self._members):
+        for number, member in enumerate(self.members):
             count = after[number] - before[number]
             if count == 0:
                 continue

@@ -50,6 +50,12 @@ class Part(NamedTuple):
                 return None
         return Part(self.path, np.asarray(self.indices)[of], self.places_at(of), rows)
 
+    def counted_in(self, filled: IndexArray) -> Part:
+        """Return the part of a batch that has only the rows `filled` of this one's, among them all of this part's."""
+        if self.rows is None or len(self.rows) == len(filled):
+            return self._replace(rows=None)
+        return self._replace(rows=np.searchsorted(filled, self.rows))
+
     def places_at(self, of: IndexArray) -> IndexArray:
         """Return the places in the order of the leaf of its rows `of`."""
         position = self.position
@@ -88,14 +94,13 @@ class Rows:
     @classmethod
     def placed(cls, pieces: Sequence[tuple[IndexArray, Rows]]) -> Rows:
         """Return the rows of a batch that these fill together; each piece comes with the rows that it fills, increasing numbers."""
-        length = sum(len(where) for where, _ in pieces)
+        filled = np.arange(sum(len(where) for where, _ in pieces))
         by_path: dict[tuple[int, ...], list[Part]] = {}
         for where, rows in pieces:
             for part in rows.parts:
                 own = where if part.rows is None else where[part.rows]
                 by_path.setdefault(part.path, []).append(part._replace(rows=own))
-        merged = map(_merged, by_path.values())
-        return cls(tuple(p._replace(rows=None) if _count(p) == length else p for p in merged))
+        return cls(tuple(_merged(parts).counted_in(filled) for parts in by_path.values()))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Rows, (self.parts,)
@@ -130,13 +135,8 @@ class Rows:
     def child(self, number: int) -> Rows:
         """Return the rows of child `number`, counted by themselves."""
         own = [part._replace(path=part.path[1:]) for part in self.parts if part.path[0] == number]
-        if any(part.rows is None for part in own):
-            return Rows(tuple(own))
         filled = self.filled_by(number)
-        counted = (part._replace(rows=np.searchsorted(filled, part.rows)) for part in own)
-        return Rows(
-            tuple(p._replace(rows=None) if _count(p) == len(filled) else p for p in counted)
-        )
+        return Rows(tuple(part.counted_in(filled) for part in own))
 
     def filled_by(self, number: int) -> IndexArray:
         """Return the numbers of the rows that child `number` fills."""
@@ -166,7 +166,7 @@ class Rows:
             if number is not None:
                 indices = np.array(part.indices)
                 indices[number] = others[part.path]
-                part = part._replace(indices=indices)  # noqa: PLW2901 - changed or not
+                part = part._replace(indices=indices)
             changed.append(part)
         return Rows(tuple(changed))
 
@@ -193,10 +193,6 @@ class Rows:
             yield from (
                 (row, (path, int(index))) for row, index in zip(numbers, indices, strict=True)
             )
-
-
-def _count(part: Part) -> int:
-    return 0 if part.rows is None else len(part.rows)
 
 
 def _merged(parts: list[Part]) -> Part:

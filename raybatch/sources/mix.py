@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -114,6 +115,10 @@ class MixDataSource(OneOfSeveralDataSource):
             name: own + ahead.get(name, 0) for name, own in zip(self.names, counts, strict=True)
         }
 
+    def can_go_to(self, name: str) -> bool:
+        """Return whether a member can go on at any sample: not so one whose batches follow from the sizes of those before."""
+        return self.cursor_ahead(0, {}).members[self.names.index(name)].is_even
+
     def read(self, rows: Rows, keys: RandomKeys) -> Batch:
         batch = super().read(rows, keys)
         if not self.include_member:
@@ -193,7 +198,7 @@ def _stages(weights: Any, names: list[str]) -> list[tuple[int, list[float]]]:
     is_staged = isinstance(weights, Sequence) and len(weights) and isinstance(weights[0], Sequence)
     stages = [(int(place), own) for place, own in weights] if is_staged else [(0, weights)]
     places = [place for place, _ in stages]
-    if places[0] != 0 or any(b <= a for a, b in zip(places, places[1:], strict=False)):
+    if places[0] != 0 or any(b <= a for a, b in pairwise(places)):
         raise ValueError(f"stages must begin at 0, and go on at increasing places, not {places}")
     return [(place, _weights(own, names)) for place, own in stages]
 

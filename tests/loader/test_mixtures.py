@@ -1,0 +1,313 @@
+"""Mixtures by weight: shares at any point, members that go on, and a batch of rows of several sources."""
+
+from __future__ import annotations
+
+import json
+import time
+import tracemalloc
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import raybatch as rb
+from raybatch.order import MemberShares
+from tests.sample_sources import Faulty, numbers
+
+WEIGHTS = {"a": 0.7, "b": 0.2, "c": 0.1}
+
+
+def named(**lengths: int) -> dict[str, rb.ArrayDataSource]:
+    """Sources of numbers: those of the member at place i begin at 1,000,000 i."""
+    starts = {name: 1_000_000 * place for place, name in enumerate("abcdef")}
+    return {name: numbers(starts[name], length) for name, length in lengths.items()}
+
+
+def samples(batches: Any) -> list[int]:
+    return [int(number) for batch in batches for number in batch[0]]
+
+
+def of_member(place: int, delivered: Sequence[int]) -> list[int]:
+    return [number for number in delivered if number // 1_000_000 == place]
+
+
+def fresh(source: rb.MixDataSource, batch_size: int = 10, **options: Any) -> rb.Loader:
+    return rb.Loader(source, batch_size, **{"shuffle": 3, **options})
+
+
+def resumed(loader: rb.Loader, state: dict[str, Any]) -> rb.Loader:
+    loader.load_state_dict(json.loads(json.dumps(state)))
+    return loader
+
+
+def test_the_shares_are_those_of_the_weights_after_every_batch() -> None:
+    source = rb.MixDataSource(named(a=9_000, b=9_000, c=9_000), WEIGHTS, num_samples=10_000)
+    delivered = samples(fresh(source))
+    for count in range(10, 10_001, 10):
+        of = np.bincount(np.array(delivered[:count]) // 1_000_000, minlength=3)
+        assert of.tolist() == [0.7 * count, 0.2 * count, 0.1 * count]
+
+
+@settings(derandomize=True, max_examples=60, deadline=None)
+@given(st.lists(st.floats(0.001, 1), min_size=1, max_size=9), st.integers(0, 10**12))
+def test_no_count_is_far_from_its_weight_and_each_place_is_known_by_itself(
+    weights: list[float], start: int
+) -> None:
+    shares, total = MemberShares([(0, weights)]), sum(weights)
+    of = shares.members(start, start + 500)
+    counts = np.array(shares.counts(start))
+    for offset, member in enumerate(of):
+        assert shares.counts(start + offset) == counts.tolist()
+        assert shares.place_of(member, int(counts[member])) == start + offset
+        counts[member] += 1
+        off = counts - np.array(weights) / total * (start + offset + 1)
+        assert np.abs(off).max() < (1.0001 if len(weights) <= 3 else 1.7)
+
+
+def test_weights_change_at_their_place_whatever_the_batch_size() -> None:
+    stages = [(0, {"a": 1, "b": 0}), (15, {"a": 0, "b": 1}), (20, {"a": 1, "b": 1})]
+    source = rb.MixDataSource(named(a=50, b=50), stages)
+    for size in (1, 4, 10):
+        members = [number // 1_000_000 for number in samples(fresh(source, size))]
+        assert members[:20] == [0] * 15 + [1] * 5
+        assert sum(members[20:40]) == 10
+
+
+def test_a_mixture_ends_when_it_was_told_to() -> None:
+    members, weights = named(a=60, b=20, c=50), {"a": 0.5, "b": 0.3, "c": 0.2}
+
+    def counts(**options: Any) -> list[list[int]]:
+        loader = fresh(rb.MixDataSource(members, weights, **options))
+        of = [samples(loader) for _ in range(2)]
+        assert [len(delivered) for delivered in of] == [
+            rb.MixDataSource(members, weights, **options).num_samples()
+        ] * 2
+        assert sorted(of[0]) != sorted(of[1])  # each epoch begins all members anew
+        return [
+            [len(of_member(place, of[0])), len(set(of_member(place, of[0])))] for place in range(3)
+        ]
+
+    first = counts()
+    assert first[1] == [20, 20]  # and its next sample was due
+    assert all(given == distinct for given, distinct in first)
+    every = counts(stop="all")
+    assert [distinct for _, distinct in every] == [60, 20, 50]
+    assert (every[2][0], every[1][0] > 60) == (50, True)
+    assert sum(given for given, _ in counts(num_samples=333)) == 333
+
+
+def test_members_go_on_over_epochs_where_it_never_stops() -> None:
+    source = rb.MixDataSource(named(a=70, b=30), {"a": 1, "b": 1}, stop="never")
+    loader = fresh(source, batches_per_epoch=7)
+    delivered = [number for _ in range(4) for number in samples(loader)]
+    for place, length in ((0, 70), (1, 30)):
+        own = of_member(place, delivered)
+        passes = [own[start : start + length] for start in range(0, len(own) - length + 1, length)]
+        assert len(passes) == 140 // length
+        assert all(len(set(one)) == length for one in passes)
+        assert len(set(map(tuple, passes))) == len(passes)
+
+
+SHAPES: dict[str, Any] = {
+    "all": {"stop": "all"},
+    "first": {},
+    "stages": {"weights": [(0, [1, 1, 1]), (30, [6, 3, 1])], "stop": "all"},
+    "number": {"num_samples": 77},
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_rest_is_the_same_from_every_batch_of_two_epochs_at_other_sizes_and_ranks(
+    shape: str,
+) -> None:
+    options = {"weights": WEIGHTS} | SHAPES[shape] if shape != "stages" else SHAPES[shape]
+    weighted = rb.ArrayDataSource(
+        [np.arange(1_000_000, 1_000_030)], sampler=rb.WeightedSampler(np.arange(1, 31), 40)
+    )
+    blocks = numbers(2_000_000, 12, sampler=rb.BlockShuffleSampler([3, 4, 5], window=2))
+
+    def mixture() -> Any:
+        source = rb.MixDataSource({"a": numbers(0, 60), "b": weighted, "c": blocks}, **options)
+        return source.map_samples(lambda number, rng: (number, rng.integers(2**40)))
+
+    def rest(loaders: list[rb.Loader]) -> list[list[tuple[int, int]]]:
+        """What is left of the epoch, and the next epoch: the global batches of the loaders together."""
+        epochs = []
+        for _ in range(2):
+            parts = zip(*(list(loader) for loader in loaders), strict=False)
+            of = [list(zip(*batch, strict=True)) for step in parts for batch in step]
+            epochs.append([pair for one in of for pair in one])
+        return epochs
+
+    loader = fresh(mixture(), 6, last_batch="keep")
+    whole = rest([fresh(mixture(), 6)])
+    for state in [loader.state_dict()] + [loader.state_dict() for _ in loader]:
+        count = min(6 * sum(steps for _, steps in state["received"]), len(whole[0]))
+        left = whole[0][count:] if state["epoch"] == 0 else whole[1]
+        for size, ranks in ((6, 1), (5, 1), (2, 3)):
+            loaders = [
+                resumed(
+                    fresh(mixture(), size, split=rb.RankSplit(r, ranks), last_batch="keep"), state
+                )
+                for r in range(ranks)
+            ]
+            expected = [left, whole[1]] if state["epoch"] == 0 and left else [whole[1]]
+            assert sorted(rest(loaders)[0]) == sorted(expected[0])
+            if ranks == 1:
+                assert rest([resumed(fresh(mixture(), size), state)])[: len(expected)] == expected
+
+
+def test_members_come_and_go_and_those_that_stay_go_on() -> None:
+    old = fresh(
+        rb.MixDataSource(named(a=500, b=300), {"a": 3, "b": 1}, stop="never"), batches_per_epoch=9
+    )
+    before = samples(islice(old, 8))
+    changed = rb.MixDataSource(
+        {"c": numbers(2_000_000, 40), **named(a=500)}, {"a": 1, "c": 1}, stop="never"
+    )
+    loader = resumed(fresh(changed, 8, batches_per_epoch=9), old.state_dict())
+    middle = samples(islice(loader, 5))
+    assert (len(of_member(0, middle)), len(of_member(2, middle))) == (20, 20)
+    back = rb.MixDataSource(named(a=500, b=300), {"a": 1, "b": 9}, stop="never")
+    loader = resumed(fresh(back, 20, batches_per_epoch=20), loader.state_dict())
+    after = samples(islice(loader, 20))
+    plain = fresh(rb.MixDataSource(named(a=500, b=300), stop="never"), batches_per_epoch=100)
+    alone = samples(plain)
+    for place in (0, 1):
+        own = of_member(place, before + middle + after)
+        assert own == of_member(place, alone)[: len(own)]
+    assert len(of_member(1, after)) == 360
+
+
+def test_a_state_is_refused_where_a_member_has_other_data() -> None:
+    state = fresh(rb.MixDataSource(named(a=50, b=30))).state_dict()
+    with pytest.raises(rb.errors.StateError, match=r"members\.b\.samples is 30, here it is 31"):
+        fresh(rb.MixDataSource(named(a=50, b=31))).load_state_dict(state)
+    with pytest.raises(rb.errors.StateError, match="source"):
+        fresh(numbers(0, 50)).load_state_dict(state)
+    choice = rb.ChoiceDataSource([numbers(0, 50), numbers(100, 50)])
+
+    def chosen(weights: list[int]) -> rb.Loader:
+        return fresh(rb.MixDataSource({"a": numbers(0, 50), "b": choice}, weights))
+
+    loader = chosen([1, 1])
+    next(iter(loader))
+    resumed(chosen([1, 1]), loader.state_dict())
+    with pytest.raises(rb.errors.StateError, match=r"members\.b\.position"):
+        chosen([1, 3]).load_state_dict(loader.state_dict())
+
+
+class Endless:
+    """An array-like of 10**9 samples in no memory."""
+
+    def __len__(self) -> int:
+        return 10**9
+
+    def __getitem__(self, index: Any) -> Any:
+        return np.asarray(index)
+
+
+def test_a_mixture_of_a_billion_samples_seeks_at_once_and_in_little_memory() -> None:
+    members = [rb.ArrayDataSource([Endless()]) for _ in range(3)]
+    source = rb.MixDataSource(members, [0.7, 0.2, 0.1], stop="never")
+    loader = fresh(source, 256, batches_per_epoch=10**9)
+    loader.skip(4_000_000)
+    state = loader.state_dict()
+    fastest = float("inf")
+    for _ in range(3):
+        loader = fresh(source, 256, batches_per_epoch=10**9)
+        begun = time.perf_counter()
+        resumed(loader, state)
+        next(iter(loader))
+        fastest = min(fastest, time.perf_counter() - begun)
+    assert fastest < 0.05
+    tracemalloc.start()
+    try:
+        next(iter(resumed(fresh(source, 256, batches_per_epoch=10**9), state)))
+        assert tracemalloc.get_traced_memory()[1] < 20e6
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_row_is_of_its_member_in_every_kind_of_field() -> None:
+    def member(start: int, count: int) -> rb.ArrayDataSource:
+        rows = [np.arange(start, start + i % 3) for i in range(count)]
+        fields = {
+            "x": np.arange(start, start + count, dtype=np.float32).reshape(-1, 1),
+            "boxes": rb.RaggedArray(rows, np.int64),
+            "text": rb.ItemAccessor([str(start + i) for i in range(count)]),
+        }
+        return rb.ArrayDataSource(fields, include_indices=True)
+
+    source = rb.MixDataSource(
+        {"a": member(0, 40), "b": member(1000, 40)}, [2, 1], include_member=True
+    )
+    for batch in source.batch_iterator(7, shuffle=1):
+        assert list(batch) == ["member", "index", "x", "boxes", "text"]
+        for row, (number, index) in enumerate(zip(batch["member"], batch["index"], strict=True)):
+            start = 1000 * number
+            assert batch["x"][row].tolist() == [start + index]
+            assert batch["boxes"][row].tolist() == list(range(start, start + index % 3))
+            assert batch["text"][row] == str(start + index)
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ({"x": np.arange(9)}, r"'x' is .*int64.* of member 'b'"),
+        ({"x": np.zeros((9, 2), np.float32)}, r"'x' is .*\[.*, 2\] of member 'b'"),
+        ({"y": np.zeros(9, np.float32)}, r"a batch is .*'x'.*'y'.* of member 'b'"),
+    ],
+)
+def test_members_with_other_fields_are_an_error_that_names_them(other: Any, message: str) -> None:
+    ours = rb.ArrayDataSource({"x": np.zeros(9, np.float32)})
+    loader = fresh(rb.MixDataSource({"a": ours, "b": rb.ArrayDataSource(other)}), 4)
+    with pytest.raises(rb.errors.BatchError, match=message):
+        next(iter(loader))
+
+
+@pytest.mark.parametrize("policy", ["skip", "replace"])
+@pytest.mark.parametrize("last_batch", ["keep", "pad"])
+def test_bad_samples_of_a_member_are_told_by_their_place(policy: str, last_batch: str) -> None:
+    good = numbers(0, 30)
+    bad = rb.ArrayDataSource([Faulty(1_000_000, 10, (4, 7))])
+    source = rb.MixDataSource({"a": good, "b": bad}, [3, 1], stop="all")
+    loader = rb.Loader(source, 9, shuffle=1, bad_samples=policy, last_batch=last_batch)
+    delivered = []
+    for batch in loader:
+        valid = batch[-1] if last_batch == "pad" else np.ones(len(batch[0]), bool)
+        delivered += batch[0][valid].tolist()
+    assert {sample.place for sample in loader.bad_samples} == {((1,), 4), ((1,), 7)}
+    own = of_member(1, delivered)
+    assert len(own) == (8 if policy == "skip" else 10)
+    assert not {1_000_004, 1_000_007} & {*own}
+    without = rb.Loader(source, 9, shuffle=1, exclude=loader.bad_samples)
+    assert set(of_member(1, samples(without))) == {*range(1_000_000, 1_000_010)} - {
+        1_000_004,
+        1_000_007,
+    }
+
+
+def test_arguments_that_make_no_mixture_are_refused() -> None:
+    members = named(a=5, b=5)
+    empty = {**members, "c": numbers(0, 0)}
+    for arguments, message in [
+        ((members, {"a": 1}), "weights are of"),
+        ((members, [1, 2, 3]), "3 weights for 2 members"),
+        ((members, {"a": -1, "b": 1}), "the weight of 'a'"),
+        ((members, [0, 0]), "above 0"),
+        ((members, [(1, [1, 1])]), "begin at 0"),
+        ((members, [1, 1], "last"), "stop must be"),
+        ((members, [1, 0], "all"), "never reached: member 'b'"),
+        ((empty,), "'c' has no samples"),
+        (({"a": rb.CompositeDataSource([*members.values()], trim=False)},), "trim=False"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            rb.MixDataSource(*arguments)
+    endless = rb.CallableDataSource(lambda size: iter(()), 10)
+    with pytest.raises(TypeError, match="random access"):
+        rb.MixDataSource([endless])
