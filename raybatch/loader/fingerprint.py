@@ -44,8 +44,8 @@ def _fixed(source: DataSource) -> dict[str, Any]:
         if isinstance(node, RandomAccessDataSource)
     ]
     return {
-        "samples": "endless" if samples == np.inf else samples,
         "source": _short(_structure(source)),
+        "samples": "endless" if samples == np.inf else samples,
         "sampler": _short("; ".join(samplers)),
     }
 
