@@ -114,10 +114,9 @@ def test_members_go_on_over_epochs_where_it_never_stops() -> None:
 
 
 SHAPES: dict[str, Any] = {
-    "all": {"stop": "all"},
-    "first": {},
-    "stages": {"weights": [(0, [1, 1, 1]), (30, [6, 3, 1])], "stop": "all"},
-    "number": {"num_samples": 77},
+    "first": {"weights": WEIGHTS},
+    "all, in stages": {"weights": [(0, [1, 1, 1]), (9, [6, 3, 1])], "stop": "all"},
+    "number": {"weights": WEIGHTS, "num_samples": 50},
 }
 
 
@@ -125,39 +124,42 @@ SHAPES: dict[str, Any] = {
 def test_the_rest_is_the_same_from_every_batch_of_two_epochs_at_other_sizes_and_ranks(
     shape: str,
 ) -> None:
-    options = {"weights": WEIGHTS} | SHAPES[shape] if shape != "stages" else SHAPES[shape]
-    weighted = rb.ArrayDataSource(
-        [np.arange(1_000_000, 1_000_030)], sampler=rb.WeightedSampler(np.arange(1, 31), 40)
-    )
-    blocks = numbers(2_000_000, 12, sampler=rb.BlockShuffleSampler([3, 4, 5], window=2))
+    weighted = rb.WeightedSampler(np.arange(1, 11), 12)
+    blocks = rb.BlockShuffleSampler([1, 2, 3], window=2)
+    members = {
+        "a": numbers(0, 20),
+        "b": numbers(1_000_000, 10, sampler=weighted),
+        "c": numbers(2_000_000, 6, sampler=blocks),
+    }
 
-    def mixture() -> Any:
-        source = rb.MixDataSource({"a": numbers(0, 60), "b": weighted, "c": blocks}, **options)
-        return source.map_samples(lambda number, rng: (number, rng.integers(2**40)))
+    def epochs(state: Any, size: int, ranks: int) -> list[list[tuple[int, int]]]:
+        """The samples that are left of three epochs, with a random number each; of all ranks."""
+        source = rb.MixDataSource(members, **SHAPES[shape]).map_samples(
+            lambda number, rng: (number, rng.integers(2**40))
+        )
+        left: list[list[tuple[int, int]]] = [[], [], []]
+        for rank in range(ranks):
+            loader = fresh(source, size, split=rb.RankSplit(rank, ranks), last_batch="keep")
+            resumed(loader, state)
+            while loader.epoch < len(left):
+                own = left[loader.epoch]
+                own += [
+                    pair
+                    for batch in loader
+                    for pair in zip(*map(np.ndarray.tolist, batch), strict=True)
+                ]
+        return left
 
-    def rest(loaders: list[rb.Loader]) -> list[list[tuple[int, int]]]:
-        """The samples that are left of the epoch, and those of the next; of all ranks."""
-        epochs = []
-        for _ in range(2):
-            batches = [batch for loader in loaders for batch in loader]
-            epochs.append([pair for batch in batches for pair in zip(*batch, strict=True)])
-        return epochs
-
-    loader = fresh(mixture(), 6, last_batch="keep")
-    whole = rest([fresh(mixture(), 6)])
-    for state in [loader.state_dict()] + [loader.state_dict() for _ in loader]:
-        count = min(6 * sum(steps for _, steps in state["received"]), len(whole[0]))
-        left = whole[0][count:] if state["epoch"] == 0 else whole[1]
-        for size, ranks in ((6, 1), (5, 1), (2, 3)):
-            loaders = [
-                resumed(
-                    fresh(mixture(), size, split=rb.RankSplit(r, ranks), last_batch="keep"), state
-                )
-                for r in range(ranks)
-            ]
-            assert [sorted(epoch) for epoch in rest(loaders)] == [sorted(left), sorted(whole[1])]
-            if ranks == 1:
-                assert rest([resumed(fresh(mixture(), size), state)]) == [left, whole[1]]
+    loader = fresh(rb.MixDataSource(members, **SHAPES[shape]), 8)
+    states = [loader.state_dict(), *(loader.state_dict() for _ in range(2) for _ in loader)]
+    whole = epochs(states[0], 8, 1)
+    assert len(set(map(tuple, map(sorted, whole)))) == 3
+    for state in states[1:]:
+        left = [[], *whole[1:]] if state["epoch"] else whole.copy()
+        left[state["epoch"]] = whole[state["epoch"]][8 * state["received"][0][1] :]
+        assert epochs(state, 5, 1) == left
+        for own, expected in zip(epochs(state, 2, 3), left, strict=True):
+            assert sorted(own) == sorted(expected)
 
 
 def test_members_come_and_go_and_those_that_stay_go_on() -> None:
