@@ -4,7 +4,7 @@ from raybatch.order.blocks import BlockShuffleSampler
 from raybatch.order.cursor import Cursor, IteratorCursor, Run, overrides, runs
 from raybatch.order.indices import check_batch_size, num_batches
 from raybatch.order.members import ChoiceCursor, CompositeCursor
-from raybatch.order.mixture import MixtureCursor, PassesCursor
+from raybatch.order.mixture import MemberCursor, MixtureCursor
 from raybatch.order.permutation import KeyedPermutation, permutation
 from raybatch.order.position import Ahead, Position
 from raybatch.order.quality import ShuffleQuality, shuffle_quality
@@ -20,7 +20,7 @@ from raybatch.order.shuffle import (
     child_shuffles,
     draws_in_turn,
     is_drawn_here,
-    one_seed,
+    seeded_by,
 )
 from raybatch.order.standard import StandardSampler, SubsetSampler
 from raybatch.order.turns import Rounds, Stratified, Turns
@@ -36,9 +36,9 @@ __all__ = [
     "Cursor",
     "IteratorCursor",
     "KeyedPermutation",
+    "MemberCursor",
     "MemberShares",
     "MixtureCursor",
-    "PassesCursor",
     "Place",
     "Position",
     "RandomKeys",
@@ -61,11 +61,11 @@ __all__ = [
     "draws_in_turn",
     "is_drawn_here",
     "num_batches",
-    "one_seed",
     "order_of",
     "overrides",
     "permutation",
     "runs",
     "seed_of",
+    "seeded_by",
     "shuffle_quality",
 ]

@@ -17,10 +17,11 @@ from raybatch.order.shares import MemberShares
 _PASS = 2**40
 
 
-class PassesCursor(Cursor):
-    """The orders of `pass_of(0)`, `pass_of(1)`, ... one after the other, up to `most` of them; only the very last run is short.
+class MemberCursor(Cursor):
+    """The samples of one member, one by one: its passes `pass_of(0)`, `pass_of(1)`, ... one after the other, up to `most` of them.
 
-    Each has `length` samples, if that is known.
+    Each pass has `length` samples, if that is known. They come as they would in batches of one, so their order does not depend on how many are
+    taken at a time.
     """
 
     def __init__(
@@ -31,13 +32,13 @@ class PassesCursor(Cursor):
         self._most = most
         self._number = 0
         self._cursor = pass_of(0)
-        self.is_even = self._cursor.is_even and length is not None
+        self.is_even = length is not None
 
     def step(self, size: int) -> Run | None:
         runs: list[tuple[Run, int]] = []
         missing = size
         while missing:
-            run = self._cursor.step(missing)
+            run = self._cursor.step(missing if self._cursor.is_even else 1)
             if run is not None:
                 runs.append((run, self._number * _PASS))
                 missing -= len(run)
@@ -49,18 +50,17 @@ class PassesCursor(Cursor):
         return JoinedRun(runs) if runs else None
 
     def skip(self, size: int, steps: int) -> None:
-        if not self.is_even or not self._length:
+        if self._length is None:
             super().skip(size, steps)
             return
-        number, rest = self._number, self.position + size * steps
+        self.position = int(min(self.position + size * steps, self._most * self._length))
+        number, there = 0, self.position
         if self._length != math.inf:
-            rest = int(min(rest, self._most * self._length))
-            number = int(min(rest // self._length, self._most - 1))
-            rest -= number * int(self._length)
+            number = int(min(there // self._length, self._most - 1))
+            there -= number * int(self._length)
         if number != self._number:
             self._begin(number)
-        self._cursor.skip(1, rest - self._cursor.position)
-        self.position = rest + (number * int(self._length) if number else 0)
+        self._cursor.skip(1, there - self._cursor.position)
 
     def _begin(self, number: int) -> None:
         self._number, self._cursor = number, self._pass_of(number)
@@ -93,7 +93,7 @@ class MixtureCursor(Cursor):
     """
 
     def __init__(
-        self, members: list[PassesCursor], shares: MemberShares, end: float, ahead: list[int]
+        self, members: list[MemberCursor], shares: MemberShares, end: float, ahead: list[int]
     ) -> None:
         self.members = members
         self._shares = shares

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from types import ModuleType
 from typing import Any, Protocol, TypeAlias, cast
 
@@ -122,6 +121,13 @@ def as_shuffle_rng(shuffle: Any) -> ShuffleRNG | None:
     )
 
 
+def seeded_by(rng: ShuffleRNG) -> SeededShuffle:
+    """Return `rng` if it is of a seed, else a shuffle whose seed is drawn from it."""
+    if isinstance(rng, SeededShuffle):
+        return rng
+    return SeededShuffle(int.from_bytes(bytes(rng.permutation(256)[:16].tolist()), "little"))
+
+
 def is_drawn_here(shuffle: Any) -> bool:
     """Return whether another process that says the same would get another order.
 
@@ -142,12 +148,6 @@ def draws_in_turn(shuffle: Any) -> bool:
     """Return whether each draw depends on those before it: so for a generator, not for a seed."""
     rng = as_shuffle_rng(shuffle)
     return rng is not None and not isinstance(rng, SeededShuffle)
-
-
-def one_seed(rng: ShuffleRNG) -> int:
-    """Return a seed that is drawn from a generator of any kind, by one permutation."""
-    drawn = np.asarray(rng.permutation(256), np.uint8)
-    return int.from_bytes(hashlib.sha256(drawn.tobytes()).digest()[:16], "little")
 
 
 def child_shuffles(shuffle: Any, count: int) -> list[Any]:

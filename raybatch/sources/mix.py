@@ -13,19 +13,19 @@ import numpy as np
 from raybatch.checks import positive_int
 from raybatch.order import (
     Cursor,
+    MemberCursor,
     MemberShares,
     MixtureCursor,
-    PassesCursor,
     RandomKeys,
     Rows,
     SeededShuffle,
     Shuffle,
     as_shuffle_rng,
-    one_seed,
+    seeded_by,
 )
 from raybatch.sources.batch import Batch, extended
-from raybatch.sources.several import ChoiceDataSource, OneOfSeveralDataSource
-from raybatch.sources.source import DataSource, has_equal_lengths, nodes
+from raybatch.sources.several import OneOfSeveralDataSource
+from raybatch.sources.source import DataSource, has_equal_lengths
 
 # The weight of each member: by its name, or in the order of the members; None for the same weight each.
 Weights: TypeAlias = "Mapping[str, float] | Sequence[float] | None"
@@ -82,42 +82,39 @@ class MixDataSource(OneOfSeveralDataSource):
         self.include_member = bool(include_member)
         for name, child in zip(self.names, self.children, strict=True):
             _check_member(name, child)
-        if stop == "all" and num_samples is None:
-            self._check_that_all_end()
+        self._end(self._lengths(None), {})  # which may be never, and then is refused
 
-    def num_samples(self, **kwargs: Any) -> int | float | None:
+    def num_samples(self, shuffle: Shuffle = None, **kwargs: Any) -> int | float | None:
         """Return the number of samples in one iteration: an int, `np.inf`, or None if a member does not say how many it has."""
-        end = self._end([0] * len(self.children))
-        is_known = self.length is not None or self.stop == "never" or None not in self._lengths()
-        return end if is_known else None
+        lengths = self._lengths(shuffle)
+        is_known = self.length is not None or self.stop == "never" or None not in lengths
+        return self._end(lengths, {}) if is_known else None
 
     def cursor(self, shuffle: Shuffle = None) -> Cursor:
         return self.cursor_ahead(shuffle, {})
 
     def cursor_ahead(self, shuffle: Shuffle, ahead: Mapping[str, int]) -> MixtureCursor:
-        """Return the start of an order in which members, by name, are ahead by a number of samples, or behind."""
+        """Return the start of an order in which members, by name, are ahead by a number of samples, or behind.
+
+        ValueError if it is to stop when all members have ended, and it is not known when one does.
+        """
         rng = as_shuffle_rng(shuffle)
-        if rng is not None and not isinstance(rng, SeededShuffle):
-            rng = SeededShuffle(one_seed(rng))
-        by = [ahead.get(name, 0) for name in self.names]
-        is_one_pass = self.stop == "first" and self.length is None
+        lengths = self._lengths(shuffle)
+        end = self._end(lengths, ahead)
+        own = None if rng is None else seeded_by(rng)
+        most = 1 if self.stop == "first" and self.length is None else math.inf
         members = [
-            PassesCursor(self._pass_of(number, rng), length, 1 if is_one_pass else math.inf)
-            for number, length in enumerate(self._lengths())
+            MemberCursor(self._pass_of(number, own), length, most)
+            for number, length in enumerate(lengths)
         ]
-        return MixtureCursor(members, self.shares, self._end(by), by)
+        return MixtureCursor(members, self.shares, end, [ahead.get(name, 0) for name in self.names])
 
     def positions(self, samples: int, ahead: Mapping[str, int]) -> dict[str, int]:
         """Return how many samples of each member, by name, are among the first `samples` of an order."""
-        end = self._end([ahead.get(name, 0) for name in self.names])
-        counts = self.shares.counts(int(min(samples, end)))
+        counts = self.shares.counts(samples)
         return {
             name: own + ahead.get(name, 0) for name, own in zip(self.names, counts, strict=True)
         }
-
-    def can_go_to(self, name: str) -> bool:
-        """Return whether a member can go on at any sample: not so one whose batches follow from the sizes of those before."""
-        return self.cursor_ahead(0, {}).members[self.names.index(name)].is_even
 
     def read(self, rows: Rows, keys: RandomKeys) -> Batch:
         batch = super().read(rows, keys)
@@ -140,43 +137,40 @@ class MixDataSource(OneOfSeveralDataSource):
         child = self.children[number]
         return lambda count: child.order(None if own is None else own.child(count))
 
-    def _lengths(self) -> list[int | float | None]:
-        """Return how many samples each member has in a pass; None if that is not known."""
-        # A choice says how many its members have, and may end before.
-        return [
-            None
-            if any(isinstance(node, ChoiceDataSource) for node in nodes(child))
-            else child.num_samples()
-            for child in self.children
-        ]
+    def _lengths(self, shuffle: Shuffle) -> list[int | float | None]:
+        """Return how many samples each member gives in a pass; None if that is not known."""
+        return [child.num_batches(1, shuffle=shuffle) for child in self.children]
 
-    def _end(self, ahead: list[int]) -> int | float:
+    def _end(self, lengths: Sequence[float | None], ahead: Mapping[str, int]) -> int | float:
         """Return the place where the order ends, `np.inf` if that is never, or at a member that does not say when."""
         if self.length is not None:
             return self.length
-        known = [
-            (number, int(length) - ahead[number])
-            for number, length in enumerate(self._lengths())
-            if length is not None and length != math.inf
-        ]
-        if self.stop == "first":
-            return min((self.shares.place_of(*left) for left in known), default=math.inf)
-        if self.stop == "never" or len(known) < len(self.children):
+        if self.stop == "never":
             return math.inf
-        return max(self.shares.place_of(number, left - 1) + 1 for number, left in known)
+        left = [
+            None if length is None else length - ahead.get(name, 0)
+            for name, length in zip(self.names, lengths, strict=True)
+        ]
+        if self.stop == "all":
+            return max(self._end_of(number, own) for number, own in enumerate(left))
+        known = [
+            (number, int(own)) for number, own in enumerate(left) if own not in (None, math.inf)
+        ]
+        return min((self.shares.place_of(*one) for one in known), default=math.inf)
 
-    def _check_that_all_end(self) -> None:
-        for number, length in enumerate(self._lengths()):
-            name = self.names[number]
-            if length is None:
-                raise ValueError(
-                    f'stop="all" must know how many samples each member has, and {name!r} does not say: give num_samples='
-                )
-            if length != math.inf and self.shares.place_of(number, int(length) - 1) == math.inf:
-                raise ValueError(
-                    f'stop="all" is never reached: member {name!r} has weight 0 in the end, before it has given all of its '
-                    f"{length} samples"
-                )
+    def _end_of(self, number: int, left: int | float | None) -> int | float:
+        """Return the place by which a member has given what is `left` of its pass; ValueError if there is none."""
+        name = self.names[number]
+        if left is None:
+            raise ValueError(
+                f'stop="all" must know how many samples each member gives, and {name!r} does not say: give num_samples='
+            )
+        last = left - 1 if left == math.inf else self.shares.place_of(number, int(left) - 1)
+        if last == math.inf > left:
+            raise ValueError(
+                f'stop="all" is never reached: member {name!r} has weight 0 in the end, and samples left'
+            )
+        return last + 1
 
 
 def _check_member(name: str, source: DataSource) -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import raybatch as rb
 from raybatch.order import MemberShares
-from tests.sample_sources import Faulty, numbers
+from tests.sample_sources import Backwards, Faulty, numbers
 
 WEIGHTS = {"a": 0.7, "b": 0.2, "c": 0.1}
 
@@ -190,16 +190,26 @@ def test_a_state_is_refused_where_a_member_has_other_data() -> None:
         fresh(rb.MixDataSource(named(a=50, b=31))).load_state_dict(state)
     with pytest.raises(rb.errors.StateError, match="source"):
         fresh(numbers(0, 50)).load_state_dict(state)
-    choice = rb.ChoiceDataSource([numbers(0, 50), numbers(100, 50)])
 
-    def chosen(weights: list[int]) -> rb.Loader:
-        return fresh(rb.MixDataSource({"a": numbers(0, 50), "b": choice}, weights))
 
-    loader = chosen([1, 1])
-    next(iter(loader))
-    resumed(chosen([1, 1]), loader.state_dict())
-    with pytest.raises(rb.errors.StateError, match=r"members\.b\.position"):
-        chosen([1, 3]).load_state_dict(loader.state_dict())
+def test_a_member_that_is_a_choice_or_only_iterates_goes_on_too() -> None:
+    """Its samples come in one order, whatever the sizes of batches and the weights."""
+
+    def mixture(weights: list[int]) -> rb.MixDataSource:
+        choice = rb.ChoiceDataSource([numbers(1_000_000, 50), numbers(1_100_000, 50)])
+        backwards = numbers(2_000_000, 23, sampler=Backwards(23))
+        members = {"a": numbers(0, 70), "b": choice, "c": backwards}
+        return rb.MixDataSource(members, weights, num_samples=400)
+
+    alone = samples(fresh(mixture([2, 5, 1]), 16))
+    loader = fresh(mixture([2, 1, 4]), 7)
+    before = samples(islice(loader, 20))
+    delivered = before + samples(resumed(fresh(mixture([1, 1, 1]), 9), loader.state_dict()))
+    assert len(delivered) == 400
+    for place in range(3):
+        pairs = list(zip(of_member(place, delivered), of_member(place, alone), strict=False))
+        assert len(pairs) > 40
+        assert all(one == other for one, other in pairs)
 
 
 class Endless:
