@@ -212,6 +212,15 @@ def test_a_member_that_is_a_choice_or_only_iterates_goes_on_too() -> None:
         assert all(one == other for one, other in pairs)
 
 
+def test_a_list_of_batches_without_end_is_refused() -> None:
+    for source in (numbers(0, 9, repeats=-1), rb.MixDataSource(named(a=5), stop="never")):
+        for everything in (list, tuple, sorted):
+            with pytest.raises(ValueError, match="has no end.* batches_per_epoch="):
+                everything(fresh(source))
+        assert len(list(islice(fresh(source), 3))) == 3
+        assert len(list(fresh(source, batches_per_epoch=2))) == 2
+
+
 class Endless:
     """An array-like of 10**9 samples in no memory."""
 
