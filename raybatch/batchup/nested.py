@@ -85,7 +85,8 @@ def to_indices(source: DataSource, rows: Rows) -> Any:
         filled = rows.by_child()
         nested = {n: to_indices(source.children[n], rows.child(n)) for n in filled}
         if len(filled) == 1 and not isinstance(source, MixDataSource):
-            return ChoiceBatch(nested[rows.chosen], rows.chosen)
+            ((number, own),) = nested.items()
+            return ChoiceBatch(own, number)
         members = np.empty(len(rows), np.int64)
         for number, own in filled.items():
             members[own] = number

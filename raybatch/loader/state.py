@@ -55,7 +55,7 @@ def position_in(state: dict[str, Any], plan: Plan, fingerprint: dict[str, Any]) 
 
 
 def _positions(mixture: MixDataSource, position: Position) -> dict[str, int]:
-    return mixture.positions(position.samples, dict(position.ahead))
+    return mixture.moved(dict(position.ahead)).positions(position.samples)
 
 
 def _ahead(

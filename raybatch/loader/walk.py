@@ -10,7 +10,7 @@ from itertools import islice
 import numpy as np
 
 from raybatch.loader.shuffles import PassShuffles
-from raybatch.order import Ahead, Cursor, MixtureCursor, Position, Run
+from raybatch.order import Ahead, Cursor, Position, Run
 from raybatch.sources import DataSource, MixDataSource, unmapped
 
 # A global batch, and where a consumer is that has received it.
@@ -39,22 +39,22 @@ class Walk:
         self._only_full = only_full
 
     def cursor(self, pass_number: int, ahead: Ahead = ()) -> Cursor:
-        """Return the start of a pass; of a mixture whose members are `ahead` by so many samples, as `Position` has it."""
-        if ahead:
-            return self._mixture_cursor(pass_number, ahead)
-        return self._source.order(self.shuffles.rng(pass_number))
+        """Return the start of a pass; members of a mixture are `ahead` in it as `Position` has it."""
+        return _moved(self._source, ahead).order(self.shuffles.rng(pass_number))
 
     def samples(self, pass_number: int, ahead: Ahead = ()) -> int | float | None:
         """Return the number of samples of a pass, `np.inf` if it has no end; None where it does not tell the batches."""
-        if ahead:
-            return self._mixture_cursor(pass_number, ahead).end
-        rng = self.shuffles.rng(pass_number)
-        samples = self._source.num_samples(shuffle=rng)
+        source, rng = _moved(self._source, ahead), self.shuffles.rng(pass_number)
+        samples = source.num_samples(shuffle=rng)
         if samples == np.inf:
             # Some members may be endless where others end the pass.
-            is_endless = self._source.num_batches(self.size, shuffle=rng) == np.inf
+            is_endless = source.num_batches(self.size, shuffle=rng) == np.inf
             return samples if is_endless else None
-        return samples if isinstance(samples, int) and self.cursor(pass_number).is_even else None
+        return (
+            samples
+            if isinstance(samples, int) and self.cursor(pass_number, ahead).is_even
+            else None
+        )
 
     def epochs(self, position: Position) -> Iterator[Iterator[Step]]:
         """Iterate over what is left of the epoch at `position`, and over all epochs that follow; each iterates over its steps."""
@@ -107,11 +107,6 @@ class Walk:
             return Position.of_pass(epoch)
         return self.after(Position(), epoch * self.batches_per_epoch)
 
-    def _mixture_cursor(self, pass_number: int, ahead: Ahead) -> MixtureCursor:
-        mixture = unmapped(self._source)
-        assert isinstance(mixture, MixDataSource)
-        return mixture.cursor_ahead(self.shuffles.rng(pass_number), dict(ahead))
-
     def _steps(self, position: Position) -> Iterator[Step]:
         """Iterate over the steps from `position` on, of all passes, up to one that has none."""
         while True:
@@ -161,3 +156,8 @@ class Walk:
         if next(self.rest_of_pass(position), None) is None:
             return self._next_pass(position)
         return position
+
+
+def _moved(source: DataSource, ahead: Ahead) -> DataSource:
+    mixture = unmapped(source)
+    return mixture.moved(dict(ahead)) if isinstance(mixture, MixDataSource) else source

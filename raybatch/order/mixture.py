@@ -82,7 +82,8 @@ class JoinedRun:
             first, last = max(start, end - len(run)), min(stop, end)
             if first < last:
                 rows = run.part(first - end + len(run), last - end + len(run))
-                pieces.append((np.arange(first - start, last - start), rows.later(later)))
+                moved = Rows(tuple(part.later(later) for part in rows.parts))
+                pieces.append((np.arange(first - start, last - start), moved))
         return pieces[0][1] if len(pieces) == 1 else Rows.placed(pieces)
 
 

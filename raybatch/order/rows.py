@@ -50,6 +50,10 @@ class Part(NamedTuple):
                 return None
         return Part(self.path, np.asarray(self.indices)[of], self.places_at(of), rows)
 
+    def later(self, by: int) -> Part:
+        """Return the part as of places that are `by` further on in the order of the leaf."""
+        return self._replace(position=self.position + by)
+
     def counted_in(self, filled: IndexArray) -> Part:
         """Return the part of a batch that has only the rows `filled` of this one's, among them all of this part's."""
         if self.rows is None or len(self.rows) == len(filled):
@@ -123,11 +127,6 @@ class Rows:
         (part,) = self.parts
         return part.indices
 
-    @property
-    def chosen(self) -> int:
-        """The number of the child that all rows are of, where a row is of one child."""
-        return self.parts[0].path[0]
-
     def under(self, number: int) -> Rows:
         """Return these rows of child `number` as rows of its parent."""
         return Rows(tuple(part._replace(path=(number, *part.path)) for part in self.parts))
@@ -135,21 +134,18 @@ class Rows:
     def child(self, number: int) -> Rows:
         """Return the rows of child `number`, counted by themselves."""
         own = [part._replace(path=part.path[1:]) for part in self.parts if part.path[0] == number]
-        filled = self.filled_by(number)
+        if all(part.rows is None for part in own):
+            return Rows(tuple(own))
+        filled = self.by_child()[number]
         return Rows(tuple(part.counted_in(filled) for part in own))
 
-    def filled_by(self, number: int) -> IndexArray:
-        """Return the numbers of the rows that child `number` fills."""
-        rows = [part.rows for part in self.parts if part.path[0] == number]
-        filled = [own for own in rows if own is not None]
-        return (
-            np.arange(len(self)) if len(filled) < len(rows) else np.unique(np.concatenate(filled))
-        )
-
     def by_child(self) -> dict[int, IndexArray]:
-        """Return the numbers of the children that fill rows, in their order, each with the rows that it fills."""
-        numbers = sorted({part.path[0] for part in self.parts})
-        return {number: self.filled_by(number) for number in numbers}
+        """Return the numbers of the children that fill rows, in their order, and the rows that each of them fills."""
+        filled: dict[int, list[IndexArray]] = {}
+        for part in self.parts:
+            rows = np.arange(len(self)) if part.rows is None else part.rows
+            filled.setdefault(part.path[0], []).append(rows)
+        return {number: np.unique(np.concatenate(filled[number])) for number in sorted(filled)}
 
     def take(self, rows: Any) -> Rows:
         """Return the rows `rows`, integers `(n,)`, in that order."""
@@ -181,10 +177,6 @@ class Rows:
         if any(part.rows is not None for part in self.parts):
             return self.take(np.minimum(np.arange(length), len(self) - 1))
         return Rows(tuple(part.padded(length) for part in self.parts))
-
-    def later(self, by: int) -> Rows:
-        """Return the rows as of places that are `by` further on in the orders of their leaves."""
-        return Rows(tuple(part._replace(position=part.position + by) for part in self.parts))
 
     def places(self) -> Iterator[tuple[int, Place]]:
         """Iterate over all samples, each with its row."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
@@ -36,31 +37,33 @@ STOPS = ("first", "all", "never")
 
 
 class MixDataSource(OneOfSeveralDataSource):
-    """Mixes the samples of several sources in each batch, by weight.
+    """Mixes the samples of several sources in every batch, by weight.
 
         source = rb.MixDataSource({"photos": photos, "scans": scans}, weights={"photos": 0.8, "scans": 0.2})
 
-    `datasets` are sources by name, or a list of them, whose names are "0", "1", ... `weights` are numbers under the same names or in
-    the same order, of any sum; None for the same weight each. At every place of the order the number of samples that a
-    member has given is its weight times the place, rounded (for more than three members, less than 1.7 samples from it): chance has no
-    part in it, and a batch of 10 of the above has 8 photos and 2 scans. Weights that change on the way are pairs of a place, in
-    samples of the pass, and the weights from there on: `[(0, {...}), (10_000, {...})]`.
+    `datasets` are sources by name, or a list of sources, whose names are "0", "1" and so on. `weights` are numbers, under the same
+    names or in the same order, whatever their sum; None for equal weights. At place p of the order a member of weight w has
+    given w × p samples, rounded. With up to three members the number is less than 1 off, with more members less than 1.7. Chance has no part
+    in it: a batch of 10 of the above has 8 photos and 2 scans.
 
-    Each member has its samples in an order of its own, shuffled as the loader says, and begins its next pass, shuffled anew, where
-    it has given all. `stop` says when the mixture ends: at the "first" member that has no sample left, when "all" members
-    have given each sample at least once, or "never". With `num_samples` it ends after so many samples, whatever `stop` says.
-    Each epoch begins all members anew. So that large members go on where they were, let it stop "never", and
-    give the loader `batches_per_epoch`. A member that is a choice is mixed by samples too, and not by batches.
+    Weights can change on the way. Then `weights` is a list of places, in samples of the pass, and the weights from there on:
+    `[(0, {...}), (10_000, {...})]`.
 
-    Members must have the same fields, of the same dtypes and shapes; ReturnError at the first batch that mixes others. With
-    `include_member` a batch begins with the numbers of the members that its samples are of, int64 `(n,)`; in a dict they are
-    under the key "member", and `names` has their names.
+    Each member gives its samples in an order of its own, shuffled as the loader says. A member that has given all of them begins again,
+    shuffled anew. `stop` says when the mixture ends: when the "first" member has no sample left, when "all" members have
+    given each of their samples, or "never". With `num_samples` it ends after that number of samples, whatever `stop` says. Each pass
+    begins all members anew. To see all samples of large members, use `stop="never"` and `Loader(..., batches_per_epoch=n)`:
+    then the members go on from epoch to epoch.
 
-    A saved state has the position of each member under its name. So it may be loaded where weights are others, or members were
-    added or are gone: those that are left go on where they were, and new ones begin.
+    Members must have the same fields, of the same dtypes and shapes; otherwise the first batch that mixes them raises a ReturnError.
+    `include_member` adds the number of the member of each sample, int64 `(n,)`, as the first field of a batch, or under the key
+    "member" of a dict; `names` has the names of the members. In a member that is a choice, the members of the choice take turns sample by sample.
 
-    ValueError for weights that are negative, or not those of the members, for members that have no samples, and for a `stop` that is
-    never reached; TypeError for members without random access.
+    A saved state has the position of each member under its name. Another loader can load it whose mixture has other weights or other
+    members: those that are in both go on where they were.
+
+    ValueError for weights that are negative or do not fit the members, for a member without samples, and for a `stop` that never
+    comes; TypeError for a member without random access.
     """
 
     def __init__(
@@ -80,41 +83,39 @@ class MixDataSource(OneOfSeveralDataSource):
         self.stop = stop
         self.length = None if num_samples is None else positive_int("num_samples", num_samples)
         self.include_member = bool(include_member)
+        self.ahead: dict[str, int] = {}
         for name, child in zip(self.names, self.children, strict=True):
             _check_member(name, child)
-        self._end(self._lengths(None), {})  # which may be never, and then is refused
+        self._end(self._lengths(None))  # which may be never, and then is refused
+
+    def moved(self, ahead: Mapping[str, int]) -> MixDataSource:
+        """Return this source with members, by name, ahead by a number of samples of where their weights have them, or behind."""
+        changed = copy.copy(self)
+        changed.ahead = dict(ahead)
+        return changed
 
     def num_samples(self, shuffle: Shuffle = None, **kwargs: Any) -> int | float | None:
         """Return the number of samples in one iteration: an int, `np.inf`, or None if a member does not say how many it has."""
         lengths = self._lengths(shuffle)
         is_known = self.length is not None or self.stop == "never" or None not in lengths
-        return self._end(lengths, {}) if is_known else None
+        return self._end(lengths) if is_known else None
 
     def cursor(self, shuffle: Shuffle = None) -> Cursor:
-        return self.cursor_ahead(shuffle, {})
-
-    def cursor_ahead(self, shuffle: Shuffle, ahead: Mapping[str, int]) -> MixtureCursor:
-        """Return the start of an order in which members, by name, are ahead by a number of samples, or behind.
-
-        ValueError if it is to stop when all members have ended, and it is not known when one does.
-        """
-        rng = as_shuffle_rng(shuffle)
-        lengths = self._lengths(shuffle)
-        end = self._end(lengths, ahead)
+        """Return the start of an order; ValueError if it is to stop when all have ended, and a member does not say when it does."""
+        lengths, rng = self._lengths(shuffle), as_shuffle_rng(shuffle)
+        end, ahead = self._end(lengths), [self.ahead.get(name, 0) for name in self.names]
         own = None if rng is None else seeded_by(rng)
         most = 1 if self.stop == "first" and self.length is None else math.inf
         members = [
             MemberCursor(self._pass_of(number, own), length, most)
             for number, length in enumerate(lengths)
         ]
-        return MixtureCursor(members, self.shares, end, [ahead.get(name, 0) for name in self.names])
+        return MixtureCursor(members, self.shares, end, ahead)
 
-    def positions(self, samples: int, ahead: Mapping[str, int]) -> dict[str, int]:
+    def positions(self, samples: int) -> dict[str, int]:
         """Return how many samples of each member, by name, are among the first `samples` of an order."""
-        counts = self.shares.counts(samples)
-        return {
-            name: own + ahead.get(name, 0) for name, own in zip(self.names, counts, strict=True)
-        }
+        counts = zip(self.names, self.shares.counts(samples), strict=True)
+        return {name: count + self.ahead.get(name, 0) for name, count in counts}
 
     def read(self, rows: Rows, keys: RandomKeys) -> Batch:
         batch = super().read(rows, keys)
@@ -141,14 +142,14 @@ class MixDataSource(OneOfSeveralDataSource):
         """Return how many samples each member gives in a pass; None if that is not known."""
         return [child.num_batches(1, shuffle=shuffle) for child in self.children]
 
-    def _end(self, lengths: Sequence[float | None], ahead: Mapping[str, int]) -> int | float:
+    def _end(self, lengths: Sequence[float | None]) -> int | float:
         """Return the place where the order ends, `np.inf` if that is never, or at a member that does not say when."""
         if self.length is not None:
             return self.length
         if self.stop == "never":
             return math.inf
         left = [
-            None if length is None else length - ahead.get(name, 0)
+            None if length is None else length - self.ahead.get(name, 0)
             for name, length in zip(self.names, lengths, strict=True)
         ]
         if self.stop == "all":

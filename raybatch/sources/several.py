@@ -98,7 +98,7 @@ class OneOfSeveralDataSource(_SeveralDataSource):
         return numbers
 
     def draw(self, one: Rows, rng: np.random.Generator) -> Rows:
-        number = one.chosen
+        (number,) = one.by_child()
         return self.children[number].draw(one.child(number), rng).under(number)
 
 

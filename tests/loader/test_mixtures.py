@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import raybatch as rb
+from raybatch.batchup.data_source import AbstractDataSource
 from raybatch.order import MemberShares
 from tests.sample_sources import Backwards, Faulty, numbers
 
@@ -35,7 +36,7 @@ def of_member(place: int, delivered: Sequence[int]) -> list[int]:
     return [number for number in delivered if number // 1_000_000 == place]
 
 
-def fresh(source: rb.MixDataSource, batch_size: int = 10, **options: Any) -> rb.Loader:
+def fresh(source: AbstractDataSource, batch_size: int = 10, **options: Any) -> rb.Loader:
     return rb.Loader(source, batch_size, **{"shuffle": 3, **options})
 
 
@@ -186,7 +187,7 @@ def test_members_come_and_go_and_those_that_stay_go_on() -> None:
 
 def test_a_state_is_refused_where_a_member_has_other_data() -> None:
     state = fresh(rb.MixDataSource(named(a=50, b=30))).state_dict()
-    with pytest.raises(rb.errors.StateError, match=r"members\.b\.samples is 30, here it is 31"):
+    with pytest.raises(rb.errors.StateError, match=r"members\.b\.samples is 30, .* 31"):
         fresh(rb.MixDataSource(named(a=50, b=31))).load_state_dict(state)
     with pytest.raises(rb.errors.StateError, match="source"):
         fresh(numbers(0, 50)).load_state_dict(state)
@@ -215,7 +216,7 @@ def test_a_member_that_is_a_choice_or_only_iterates_goes_on_too() -> None:
 def test_a_list_of_batches_without_end_is_refused() -> None:
     for source in (numbers(0, 9, repeats=-1), rb.MixDataSource(named(a=5), stop="never")):
         for everything in (list, tuple, sorted):
-            with pytest.raises(ValueError, match="has no end.* batches_per_epoch="):
+            with pytest.raises(ValueError, match=r"has no end.* batches_per_epoch="):
                 everything(fresh(source))
         assert len(list(islice(fresh(source), 3))) == 3
         assert len(list(fresh(source, batches_per_epoch=2))) == 2
@@ -315,7 +316,7 @@ def test_bad_samples_of_a_member_are_told_by_their_place(policy: str, last_batch
 def test_arguments_that_make_no_mixture_are_refused() -> None:
     members = named(a=5, b=5)
     empty = {**members, "c": numbers(0, 0)}
-    for arguments, message in [
+    cases: list[tuple[tuple[Any, ...], str]] = [
         ((members, {"a": 1}), "weights are of"),
         ((members, [1, 2, 3]), "3 weights for 2 members"),
         ((members, {"a": -1, "b": 1}), "the weight of 'a'"),
@@ -325,7 +326,8 @@ def test_arguments_that_make_no_mixture_are_refused() -> None:
         ((members, [1, 0], "all"), "never reached: member 'b'"),
         ((empty,), "'c' has no samples"),
         (({"a": rb.CompositeDataSource([*members.values()], trim=False)},), "trim=False"),
-    ]:
+    ]
+    for arguments, message in cases:
         with pytest.raises(ValueError, match=message):
             rb.MixDataSource(*arguments)
     endless = rb.CallableDataSource(lambda size: iter(()), 10)
