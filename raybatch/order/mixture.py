@@ -119,7 +119,8 @@ class MixtureCursor(Cursor):
             if run is not None:
                 runs[number] = run
             if got < count:  # it has ended, and so does the mixture
-                size = min(size, int(self._shares.place_of(number, before[number] + got)) - start)
+                self.end = self._shares.place_of(number, before[number] + got)
+                size = min(size, int(self.end) - start)
         self.position += size
         return MixtureRun(runs, self._shares, start, size) if size else None
 

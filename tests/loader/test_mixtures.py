@@ -70,6 +70,12 @@ def test_no_count_is_far_from_its_weight_and_each_place_is_known_by_itself(
         assert np.abs(off).max() < (1.0001 if len(weights) <= 3 else 1.7)
 
 
+def test_many_members_of_one_weight_stay_close_to_it() -> None:
+    of = MemberShares([(0, [1] * 32)]).members(0, 3200)
+    counts = (of[:, None] == np.arange(32)).cumsum(axis=0)
+    assert np.abs(counts - np.arange(1, 3201)[:, None] / 32).max() < 1.2
+
+
 def test_weights_change_at_their_place_whatever_the_batch_size() -> None:
     stages = [(0, {"a": 1, "b": 0}), (15, {"a": 0, "b": 1}), (20, {"a": 1, "b": 1})]
     source = rb.MixDataSource(named(a=50, b=50), stages)
@@ -100,6 +106,30 @@ def test_a_mixture_ends_when_it_was_told_to() -> None:
     assert [distinct for _, distinct in every] == [60, 20, 50]
     assert (every[2][0], every[1][0] > 60) == (50, True)
     assert sum(given for given, _ in counts(num_samples=333)) == 333
+
+
+def test_it_ends_where_a_member_does_that_does_not_say_when() -> None:
+    """Which member of a shuffled choice ends it depends on the draw."""
+    choice = rb.ChoiceDataSource([numbers(1_000_000, 9), numbers(1_100_000, 7)])
+    source = rb.MixDataSource([numbers(0, 200), choice], [2, 1])
+    whole = samples(fresh(source, 1))
+    assert len(of_member(1, whole)) in (14, 15)
+    of = source.shares.members(0, len(whole) + 1)
+    assert of.tolist()[-1] == 1  # the next would be one more of the choice
+    for size in (4, 50):
+        assert samples(fresh(source, size)) == whole
+
+
+def test_a_sample_has_other_random_numbers_each_time_and_in_each_member() -> None:
+    same = numbers(0, 5)
+    source = rb.MixDataSource({"a": same, "b": same}, num_samples=40)
+    drawn = [
+        number
+        for mapped in (source, rb.MixDataSource([same, same], num_samples=40))
+        for batch in fresh(mapped.map_samples(lambda x, rng: (x, rng.integers(2**60))))
+        for number in batch[1].tolist()
+    ]
+    assert len(set(drawn)) == 80
 
 
 def test_members_go_on_over_epochs_where_it_never_stops() -> None:
@@ -183,6 +213,15 @@ def test_members_come_and_go_and_those_that_stay_go_on() -> None:
         own = of_member(place, before + middle + after)
         assert own == of_member(place, alone)[: len(own)]
     assert len(of_member(1, after)) == 360
+
+
+def test_the_length_is_that_of_the_epoch_with_its_new_weights() -> None:
+    loader = fresh(rb.MixDataSource(named(a=90, b=60), [9, 1]), 6)
+    received = len(list(islice(loader, 4)))
+    loader = resumed(fresh(rb.MixDataSource(named(a=90, b=60), [1, 2]), 6), loader.state_dict())
+    here, after = len(loader), len(fresh(rb.MixDataSource(named(a=90, b=60), [1, 2]), 6))
+    assert here != after
+    assert [received + len(list(loader)), len(loader), len(list(loader))] == [here, after, after]
 
 
 def test_a_state_is_refused_where_a_member_has_other_data() -> None:
@@ -301,6 +340,7 @@ def test_bad_samples_of_a_member_are_told_by_their_place(policy: str, last_batch
     delivered = []
     for batch in loader:
         valid = batch[-1] if last_batch == "pad" else np.ones(len(batch[0]), bool)
+        assert last_batch == "keep" or len(batch[0]) == 9
         delivered += batch[0][valid].tolist()
     assert {sample.place for sample in loader.bad_samples} == {((1,), 4), ((1,), 7)}
     own = of_member(1, delivered)
