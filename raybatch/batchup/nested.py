@@ -28,7 +28,8 @@ class ChoiceBatch(NamedTuple):
 class MixBatch(NamedTuple):
     """The indices of one batch that mixes the members of a source.
 
-    `ds_indices`, int `(n,)`, has the member of each row, and `sample_indices` the indices of each member that it has, in their order.
+    `ds_indices`, int `(n,)`, has the member of each row. `sample_indices` has the indices of each
+    member in the batch, in the order of its rows.
     """
 
     sample_indices: dict[int, Any]

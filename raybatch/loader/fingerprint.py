@@ -25,8 +25,8 @@ _MAX_LENGTH = 200
 def fingerprint(source: DataSource) -> dict[str, Any]:
     """Return the number of samples, the structure and the samplers of `source`, small enough for JSON.
 
-    Of a mixture it is that of each member, by name, since weights and members may change. Paths and pixels are no part of it: a data
-    set may move.
+    For a mixture it is that of each member, by name, because weights and members may change. Paths
+    and pixels are not part of it: a data set may move.
     """
     mixture = unmapped(source)
     if isinstance(mixture, MixDataSource):

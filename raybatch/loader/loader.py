@@ -223,7 +223,7 @@ class Loader:
         return self._plan.num_batches(self._course.begin)
 
     def __length_hint__(self) -> int:
-        """Return `len()`; ValueError if there is none: `list()` asks for this, and would fill the memory."""
+        """Return `len()`; ValueError if there is no end, since `list()` would fill the memory."""
         try:
             return len(self)
         except TypeError as error:

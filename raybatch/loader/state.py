@@ -24,7 +24,7 @@ def state_of(plan: Plan, position: Position, fingerprint: dict[str, Any]) -> dic
     }
     mixture = unmapped(plan.source)
     if isinstance(mixture, MixDataSource):
-        # Also of members that were here once: they may come back.
+        # Former members are included, because they may come back.
         positions = dict(position.ahead) | _positions(mixture, position)
         known = fingerprint["members"]
         state["members"] = {
@@ -61,11 +61,11 @@ def _positions(mixture: MixDataSource, position: Position) -> dict[str, int]:
 def _ahead(
     mixture: MixDataSource, position: Position, state: dict[str, Any], known: dict[str, Any]
 ) -> Ahead:
-    """Return by how much the saved positions of members are ahead of where the weights of today have them."""
+    """Return how far the saved positions of members are ahead of those by the current weights."""
     saved: dict[str, Any] = state["members"]
     for name in known.keys() & saved.keys():
         for field, value in known[name].items():
-            # What had gone when the state was saved has no more than its position.
+            # Only the position is known of a member that was gone when the state was saved.
             if saved[name].get(field, value) != value:
                 raise StateError(f"members.{name}.{field}", saved[name][field], value)
     here = _positions(mixture, position)

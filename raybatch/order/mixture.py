@@ -13,15 +13,16 @@ from raybatch.order.indices import IndexArray
 from raybatch.order.rows import Rows
 from raybatch.order.shares import MemberShares
 
-# What the places in each further pass of a member begin at: a sample has another place in each, and so other random numbers.
+# Where the places of pass i of a member begin, times i. A sample that comes again has another place,
+# and so other random numbers.
 _PASS = 2**40
 
 
 class MemberCursor(Cursor):
-    """The samples of one member, one by one: its passes `pass_of(0)`, `pass_of(1)`, ... one after the other, up to `most` of them.
+    """The samples of one member: `pass_of(0)`, `pass_of(1)` and so on, up to `most` passes.
 
-    Each pass has `length` samples, if that is known. They come as they would in batches of one, so their order does not depend on how many are
-    taken at a time.
+    Each pass has `length` samples; None if that is unknown. The samples are in the order that
+    batches of one sample would have, so it does not matter how many are taken at a time.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class MemberCursor(Cursor):
 
 
 class JoinedRun:
-    """Runs one after the other, each with the number that is added to its places."""
+    """Runs one after the other; each comes with a number to add to its places."""
 
     def __init__(self, runs: list[tuple[Run, int]]) -> None:
         self._runs = runs
@@ -88,9 +89,9 @@ class JoinedRun:
 
 
 class MixtureCursor(Cursor):
-    """Members that take the places that `shares` gives them, up to place `end`.
+    """Samples of `members` at the places that `shares` gives them, up to place `end`.
 
-    A member may be `ahead` by a number of samples of where its shares have it, or behind.
+    Member i is `ahead[i]` samples ahead of its share, or behind it if that is negative.
     """
 
     def __init__(
@@ -118,21 +119,21 @@ class MixtureCursor(Cursor):
             got = 0 if run is None else len(run)
             if run is not None:
                 runs[number] = run
-            if got < count:  # it has ended, and so does the mixture
+            if got < count:  # the member has ended, and so does the mixture
                 self.end = self._shares.place_of(number, before[number] + got)
                 size = min(size, int(self.end) - start)
         self.position += size
         return MixtureRun(runs, self._shares, start, size) if size else None
 
     def skip(self, size: int, steps: int) -> None:
-        if self.is_even:  # members follow when they are next due
+        if self.is_even:  # each member is moved at its next step
             self.position = int(min(self.position + size * steps, self.end))
         else:
             super().skip(size, steps)
 
 
 class MixtureRun:
-    """The places from `start` on, `size` of them; `runs` has the samples that each member gives."""
+    """Places `start` up to `start + size`; `runs` has the samples of each member."""
 
     def __init__(self, runs: dict[int, Run], shares: MemberShares, start: int, size: int) -> None:
         self._runs = runs

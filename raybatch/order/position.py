@@ -7,7 +7,7 @@ from typing import Any
 
 # The way through a pass: (size of the global batches, how many steps of it), oldest first.
 Way = tuple[tuple[int, int], ...]
-# The names of members of a mixture, and by how many samples each is ahead of where its weights have it.
+# The names of members of a mixture, and how many samples each is ahead of its weights.
 Ahead = tuple[tuple[str, int], ...]
 
 
@@ -16,8 +16,9 @@ class Position:
     """Where a consumer is: in epoch `epoch`, from 0, of which it has received `batches` global batches.
 
     The order is a row of passes over the source. This is in pass `pass_number`, from 0, after the steps in `received`. An
-    epoch is a pass, unless epochs have a number of batches of their own. In this pass members of a mixture, by name, are `ahead`
-    by a number of samples of where its weights have them, or behind, since they were other weights before.
+    epoch is a pass, unless epochs have a number of batches of their own. `ahead` has by how many
+    samples members of a mixture are ahead of their weights in this pass, because the weights were
+    others before.
     """
 
     epoch: int = 0

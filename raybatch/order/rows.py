@@ -16,10 +16,10 @@ Place: TypeAlias = tuple[tuple[int, ...], int]
 class Part(NamedTuple):
     """The rows of one leaf of a tree of sources.
 
-    `path` has the number of the child to take at each source with several children; () is a source by itself.
-    `indices` are absolute, int `(n,)`; a source of the user's own may have others. `position` is the place of the
-    first row in the order of the leaf, or an array of the places of all rows. `rows` are those that it fills, int `(n,)`
-    and increasing; None for all rows of the batch.
+    `path` has the number of the child to take at each source with several children; () is a source
+    by itself. `indices` are absolute, int `(n,)`; a source of the user's own may have others.
+    `position` is the place of the first row in the order of the leaf, or an array of the places of
+    all rows. `rows` are the rows of the batch that it fills, int `(n,)`, increasing; None for all.
     """
 
     path: tuple[int, ...]
@@ -28,7 +28,7 @@ class Part(NamedTuple):
     rows: IndexArray | None = None
 
     def cut(self, start: int, stop: int) -> Part:
-        """Return the part from `start` up to `stop` of one that fills all rows; indices that are no array stay as they are."""
+        """Return `start` up to `stop` of a part that fills all rows; what is no array stays as it is."""
         indices, position = self.indices, self.position
         return self._replace(
             indices=indices[start:stop] if isinstance(indices, np.ndarray) else indices,
@@ -41,7 +41,7 @@ class Part(NamedTuple):
         return self._replace(indices=np.concatenate([self.indices, last]))
 
     def taken(self, numbers: IndexArray) -> Part | None:
-        """Return what this part has of the rows `numbers`, in that order; None if it has none of them."""
+        """Return this part of the rows `numbers` of the batch, in that order; None if it has none."""
         rows, of = None, numbers
         if self.rows is not None:
             found = np.isin(numbers, self.rows)
@@ -51,11 +51,11 @@ class Part(NamedTuple):
         return Part(self.path, np.asarray(self.indices)[of], self.places_at(of), rows)
 
     def later(self, by: int) -> Part:
-        """Return the part as of places that are `by` further on in the order of the leaf."""
+        """Return the part with places that are `by` further on in the order of the leaf."""
         return self._replace(position=self.position + by)
 
     def counted_in(self, filled: IndexArray) -> Part:
-        """Return the part of a batch that has only the rows `filled` of this one's, among them all of this part's."""
+        """Return the part in a batch of the rows `filled` alone, which include all of this part's."""
         if self.rows is None or len(self.rows) == len(filled):
             return self._replace(rows=None)
         return self._replace(rows=np.searchsorted(filled, self.rows))
@@ -66,7 +66,7 @@ class Part(NamedTuple):
         return position[of] if isinstance(position, np.ndarray) else position + of
 
     def number_of(self, row: int) -> int | None:
-        """Return which of its rows fills row `row` of the batch; None if another part does."""
+        """Return the number within this part of row `row` of the batch; None if it is in another."""
         if self.rows is None:
             return row
         number = int(np.searchsorted(self.rows, row))
@@ -76,8 +76,9 @@ class Part(NamedTuple):
 class Rows:
     """The samples of a batch, as a flat tuple of parts: one for each leaf that the batch reads.
 
-    A composite source reads several leaves, and a row is one sample of each; a row of a choice or a mixture is of one child. All parts
-    that fill all rows have one length, except those of an untrimmed composite.
+    A row of a composite source is one sample of each child; a row of a choice or a mixture is a
+    sample of one child. All parts that fill all rows have one length, except those of an untrimmed
+    composite.
     """
 
     __slots__ = ("parts",)
@@ -92,12 +93,15 @@ class Rows:
 
     @classmethod
     def joined(cls, children: Iterable[tuple[int, Rows]]) -> Rows:
-        """Return the rows of a source that reads these of its children side by side, each given with its number."""
+        """Return the rows of a composite from those of its children, given with their numbers."""
         return cls(tuple(part for number, rows in children for part in rows.under(number).parts))
 
     @classmethod
     def placed(cls, pieces: Sequence[tuple[IndexArray, Rows]]) -> Rows:
-        """Return the rows of a batch that these fill together; each piece comes with the rows that it fills, increasing numbers."""
+        """Return the rows that `pieces` fill together.
+
+        Each piece comes with the numbers of the rows that it fills, increasing.
+        """
         filled = np.arange(sum(len(where) for where, _ in pieces))
         by_path: dict[tuple[int, ...], list[Part]] = {}
         for where, rows in pieces:
@@ -140,7 +144,7 @@ class Rows:
         return Rows(tuple(part.counted_in(filled) for part in own))
 
     def by_child(self) -> dict[int, IndexArray]:
-        """Return the numbers of the children that fill rows, in their order, and the rows that each of them fills."""
+        """Return which rows each child fills, by its number; children without rows are left out."""
         filled: dict[int, list[IndexArray]] = {}
         for part in self.parts:
             rows = np.arange(len(self)) if part.rows is None else part.rows
@@ -188,7 +192,7 @@ class Rows:
 
 
 def _merged(parts: list[Part]) -> Part:
-    """Return one part for several of one leaf, which fill different rows."""
+    """Return one part instead of several of the same leaf, which fill different rows."""
     if len(parts) == 1:
         return parts[0]
     rows = np.concatenate([part.rows for part in parts if part.rows is not None])

@@ -19,14 +19,17 @@ _MOST_DENOMINATOR = 2**30
 
 
 class _Fork(NamedTuple):
-    """A group of members in two halves, of which the first has `share` of the places of both: as many as rounding says."""
+    """A group of members in two halves; the first half has `share` of the places, rounded."""
 
     first: Any
     second: Any
     share: Fraction
 
     def of_first(self, places: Any) -> Any:
-        """Return how many of the first `places` places are of the first half: `round(share * places)`, exact for int64 arrays too."""
+        """Return how many of the first `places` places the first half has: `round(share * places)`.
+
+        `places` is an int or an int64 array; the result is exact for both.
+        """
         top, bottom = self.share.numerator, self.share.denominator
         whole, rest = places // bottom, places % bottom
         return top * whole + (2 * top * rest + bottom) // (2 * bottom)
@@ -38,10 +41,12 @@ _Tree: TypeAlias = "_Fork | int"
 class _Shares:
     """Places shared out by fixed weights.
 
-    The members are the leaves of a tree. At each fork one half has its share of the places there, rounded, and the other half
-    has the rest. So a place is known without those before it. The tree is Huffman's: the two lightest go together first. Then
-    a rounding counts ever less further down, and the count of a member is never 1.7 samples from its weight, and less than 1 for up to
-    three members.
+    The members are the leaves of a tree. At each fork, the first half gets its share of the places,
+    rounded, and the second half gets the rest. So the member of a place can be computed without the
+    places before it. The tree is Huffman's, which joins the two lightest groups first. In it, the
+    rounding at a fork is shared out among ever lighter groups below, at least as fast as Fibonacci
+    numbers grow. So the count of a member is less than 1.7 off, half the sum of their reciprocals,
+    and less than 1 with up to three members.
     """
 
     def __init__(self, weights: Sequence[float]) -> None:
@@ -97,10 +102,11 @@ def _ways(tree: _Tree, way: tuple[tuple[_Fork, bool], ...] = ()) -> Iterator[tup
 class MemberShares:
     """Which member each place of a mixture is of.
 
-    `stages` are pairs of a place and the weights from there on, in order, the first at place 0; a weight of 0 is none. Within a
-    stage the count of each member at every place is next to its weight times the number of places, so any number of samples one
-    after the other, such as a batch or a rank's part of it, has nearly the shares that the weights ask for. Chance has no part
-    in it: with a draw at each place a share would be off by the square root of the number of samples.
+    `stages` are pairs of a place and the weights from there on, in increasing order from place 0.
+    Within a stage, the count of each member is close to its weight times the number of places. So
+    any run of samples, such as a batch or a rank's part of it, has almost the shares that were asked
+    for. If the member of each place were drawn at random, the counts after n samples would be off by
+    about the square root of n.
     """
 
     def __init__(self, stages: Sequence[tuple[int, Sequence[float]]]) -> None:

@@ -1,4 +1,4 @@
-"""Batches of several sources → one batch that has their rows, in any order."""
+"""Batches of several sources → one batch with their rows, in any order."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from raybatch.structure import described, is_container, members, with_members
 
 
 class Piece(NamedTuple):
-    """What a source, `name` in messages, gives for the rows `rows` of a batch."""
+    """The batch of one source, and the rows of a larger batch that it fills; `name` is for messages."""
 
     name: str
     rows: IndexArray
@@ -28,8 +28,9 @@ class Piece(NamedTuple):
 def joined(pieces: Sequence[Piece]) -> Batch:
     """Return the batch that `pieces` fill together.
 
-    They must have the same structure: the same fields, each an array of one dtype and of one shape but for the number of rows, a
-    list, or a RaggedArray. What has no rows, as a number, must be equal in all. ReturnError names the field that differs.
+    All must have the same fields. A field is an array, a tensor, a list or a RaggedArray, with the
+    same dtype and row shape in each piece. A field without rows, such as a number, must be equal in
+    all. ReturnError names the field that differs.
     """
     return pieces[0].batch if len(pieces) == 1 else _joined(pieces, ())
 
@@ -50,7 +51,7 @@ def _joined(pieces: Sequence[Piece], field: tuple[Any, ...]) -> Any:
 
 
 def _kind(value: Any) -> Any:
-    """Return what must be the same for values to be joined."""
+    """Return what must be the same in all values that are joined."""
     if is_container(value):
         # Dicts may have their keys in another order.
         return type(value), frozenset(members(value))
@@ -85,17 +86,17 @@ def _joined_leaves(pieces: Sequence[Piece], field: tuple[Any, ...]) -> Any:
     arrays = [as_numpy(piece.batch) for piece in pieces]
     if not isinstance(arrays[0], np.ndarray):
         raise ReturnError(
-            f"{_name(field)} is {described(first)}, and batches that mix sources can only hold arrays, tensors, lists and "
-            "RaggedArrays: convert it with map or map_samples"
+            f"{_name(field)} is {described(first)}, but a batch that mixes sources can only hold arrays, "
+            "tensors, lists and RaggedArrays: convert it with map or map_samples"
         )
     return np.concatenate(arrays)[order]
 
 
 def _unlike(first: Piece, other: Piece, field: tuple[Any, ...]) -> ReturnError:
     return ReturnError(
-        f"{_name(field)} is {described(first.batch)} of {first.name}, and {described(other.batch)} of {other.name}. A batch mixes "
-        "samples of both, so their fields must have the same names, dtypes and shapes: make them alike with map or map_samples "
-        "of these sources"
+        f"{_name(field)} is {described(first.batch)} of {first.name}, and {described(other.batch)} of "
+        f"{other.name}. A batch mixes samples of both, so their fields must have the same names, dtypes "
+        "and shapes: make them equal with map or map_samples of these sources"
     )
 
 

@@ -28,7 +28,7 @@ from raybatch.sources.batch import Batch, extended
 from raybatch.sources.several import OneOfSeveralDataSource
 from raybatch.sources.source import DataSource, has_equal_lengths
 
-# The weight of each member: by its name, or in the order of the members; None for the same weight each.
+# The weight of each member, by name or in the order of the members; None for equal weights.
 Weights: TypeAlias = "Mapping[str, float] | Sequence[float] | None"
 # Weights, or pairs of a place in the order and the weights from there on.
 Stages: TypeAlias = "Weights | Sequence[tuple[int, Weights]]"
@@ -39,31 +39,36 @@ STOPS = ("first", "all", "never")
 class MixDataSource(OneOfSeveralDataSource):
     """Mixes the samples of several sources in every batch, by weight.
 
-        source = rb.MixDataSource({"photos": photos, "scans": scans}, weights={"photos": 0.8, "scans": 0.2})
+        source = rb.MixDataSource(
+            {"photos": photos, "scans": scans}, weights={"photos": 0.8, "scans": 0.2}
+        )
 
-    `datasets` are sources by name, or a list of sources, whose names are "0", "1" and so on. `weights` are numbers, under the same
-    names or in the same order, whatever their sum; None for equal weights. At place p of the order a member of weight w has
-    given w × p samples, rounded. With up to three members the number is less than 1 off, with more members less than 1.7. Chance has no part
-    in it: a batch of 10 of the above has 8 photos and 2 scans.
+    `datasets` are sources by name, or a list of sources, which are named "0", "1" and so on.
+    `weights` are numbers under the same names or in the same order, with any sum; None for equal
+    weights. At place p of the order, a member of weight w has given w × p samples, rounded. The
+    number is less than 1 off for up to three members, and less than 1.7 for more. Nothing is drawn
+    at random for this: a batch of 10 from the example has 8 photos and 2 scans.
 
-    Weights can change on the way. Then `weights` is a list of places, in samples of the pass, and the weights from there on:
-    `[(0, {...}), (10_000, {...})]`.
+    Weights can change along the way. `weights` is then a list of places, in samples of the pass, and
+    the weights from there on: `[(0, {...}), (10_000, {...})]`.
 
-    Each member gives its samples in an order of its own, shuffled as the loader says. A member that has given all of them begins again,
-    shuffled anew. `stop` says when the mixture ends: when the "first" member has no sample left, when "all" members have
-    given each of their samples, or "never". With `num_samples` it ends after that number of samples, whatever `stop` says. Each pass
-    begins all members anew. To see all samples of large members, use `stop="never"` and `Loader(..., batches_per_epoch=n)`:
-    then the members go on from epoch to epoch.
+    Each member gives its samples in its own order, shuffled as the loader says. A member that has
+    given all of them begins again in a new order. `stop` says when the mixture ends: when the
+    "first" member has no sample left, when "all" members have given each of their samples, or
+    "never". With `num_samples` it ends after that number of samples, whatever `stop` says. Each pass
+    begins all members again. To see all samples of large members, use `stop="never"` and
+    `Loader(..., batches_per_epoch=n)`: the members then continue from epoch to epoch.
 
-    Members must have the same fields, of the same dtypes and shapes; otherwise the first batch that mixes them raises a ReturnError.
-    `include_member` adds the number of the member of each sample, int64 `(n,)`, as the first field of a batch, or under the key
-    "member" of a dict; `names` has the names of the members. In a member that is a choice, the members of the choice take turns sample by sample.
+    The members must have the same fields, with the same dtypes and shapes. Otherwise the first batch
+    that mixes them raises a ReturnError. `include_member` adds the number of each sample's member,
+    int64 `(n,)`, as the first field of a batch, or under the key "member" of a dict. `names` has the
+    names of the members. If a member is a choice, its own members take turns sample by sample.
 
-    A saved state has the position of each member under its name. Another loader can load it whose mixture has other weights or other
-    members: those that are in both go on where they were.
+    A saved state has the position of each member under its name. It can be loaded where the mixture
+    has other weights or other members; the members that are in both continue where they were.
 
-    ValueError for weights that are negative or do not fit the members, for a member without samples, and for a `stop` that never
-    comes; TypeError for a member without random access.
+    ValueError for weights that are negative or do not fit the members, for a member without samples,
+    and for a `stop` that is never reached. TypeError for a member without random access.
     """
 
     def __init__(
@@ -89,19 +94,22 @@ class MixDataSource(OneOfSeveralDataSource):
         self._end(self._lengths(None))  # which may be never, and then is refused
 
     def moved(self, ahead: Mapping[str, int]) -> MixDataSource:
-        """Return this source with members, by name, ahead by a number of samples of where their weights have them, or behind."""
+        """Return this source with members that are ahead of their weights.
+
+        `ahead` has the number of samples by name; it is negative for a member that is behind.
+        """
         changed = copy.copy(self)
         changed.ahead = dict(ahead)
         return changed
 
     def num_samples(self, shuffle: Shuffle = None, **kwargs: Any) -> int | float | None:
-        """Return the number of samples in one iteration: an int, `np.inf`, or None if a member does not say how many it has."""
+        """Return the number of samples in a pass: an int, `np.inf`, or None if a member's is unknown."""
         lengths = self._lengths(shuffle)
         is_known = self.length is not None or self.stop == "never" or None not in lengths
         return self._end(lengths) if is_known else None
 
     def cursor(self, shuffle: Shuffle = None) -> Cursor:
-        """Return the start of an order; ValueError if it is to stop when all have ended, and a member does not say when it does."""
+        """Return the start of an order; ValueError if `stop` cannot tell when all members have ended."""
         lengths, rng = self._lengths(shuffle), as_shuffle_rng(shuffle)
         end, ahead = self._end(lengths), [self.ahead.get(name, 0) for name in self.names]
         own = None if rng is None else seeded_by(rng)
@@ -113,7 +121,7 @@ class MixDataSource(OneOfSeveralDataSource):
         return MixtureCursor(members, self.shares, end, ahead)
 
     def positions(self, samples: int) -> dict[str, int]:
-        """Return how many samples of each member, by name, are among the first `samples` of an order."""
+        """Return how many of the first `samples` samples each member has given, by name."""
         counts = zip(self.names, self.shares.counts(samples), strict=True)
         return {name: count + self.ahead.get(name, 0) for name, count in counts}
 
@@ -127,7 +135,7 @@ class MixDataSource(OneOfSeveralDataSource):
         return extended(batch, "member", numbers, first=True)
 
     def key_of(self, number: int) -> int:
-        # By its name, so that a member keeps its order and its random numbers when others come and go.
+        # By its name: a member keeps its order and random numbers when others come and go.
         return int.from_bytes(hashlib.sha256(self.names[number].encode()).digest()[:4], "little")
 
     def name_of(self, number: int) -> str:
@@ -143,7 +151,7 @@ class MixDataSource(OneOfSeveralDataSource):
         return [child.num_batches(1, shuffle=shuffle) for child in self.children]
 
     def _end(self, lengths: Sequence[float | None]) -> int | float:
-        """Return the place where the order ends, `np.inf` if that is never, or at a member that does not say when."""
+        """Return the place where the order ends, `np.inf` if it has no end or the end is unknown."""
         if self.length is not None:
             return self.length
         if self.stop == "never":
@@ -160,16 +168,21 @@ class MixDataSource(OneOfSeveralDataSource):
         return min((self.shares.place_of(*one) for one in known), default=math.inf)
 
     def _end_of(self, number: int, left: int | float | None) -> int | float:
-        """Return the place by which a member has given what is `left` of its pass; ValueError if there is none."""
+        """Return the place where member `number` has given its last `left` samples.
+
+        ValueError if there is no such place.
+        """
         name = self.names[number]
         if left is None:
             raise ValueError(
-                f'stop="all" must know how many samples each member gives, and {name!r} does not say: give num_samples='
+                f'stop="all" must know the number of samples of each member, and that of {name!r} is '
+                "unknown: give num_samples="
             )
         last = left - 1 if left == math.inf else self.shares.place_of(number, int(left) - 1)
         if last == math.inf > left:
             raise ValueError(
-                f'stop="all" is never reached: member {name!r} has weight 0 in the end, and samples left'
+                f'stop="all" is never reached: member {name!r} has weight 0 in the end, and still has '
+                "samples"
             )
         return last + 1
 
@@ -177,19 +190,20 @@ class MixDataSource(OneOfSeveralDataSource):
 def _check_member(name: str, source: DataSource) -> None:
     if not source.is_random_access:
         raise TypeError(
-            f"member {name!r} must have random access, and this {type(source).__name__} has not: batches of callables and "
-            "iterators cannot be made by index"
+            f"member {name!r} must have random access, and a {type(source).__name__} does not have it: "
+            "batches of callables and iterators cannot be made by index"
         )
     if not has_equal_lengths(source):
         raise ValueError(
-            f"member {name!r} is a composite with trim=False, whose arrays may differ in length: let it trim"
+            f"member {name!r} is a composite with trim=False, whose arrays may differ in length: "
+            "use trim=True"
         )
     if source.num_samples() == 0:
         raise ValueError(f"member {name!r} has no samples: leave it out")
 
 
 def _stages(weights: Any, names: list[str]) -> list[tuple[int, list[float]]]:
-    """Return the stages in `weights`, with the weights in the order of `names`; ValueError for what are none."""
+    """Return the stages in `weights`, in the order of `names`; ValueError if they are not valid."""
     is_staged = isinstance(weights, Sequence) and len(weights) and isinstance(weights[0], Sequence)
     stages = [(int(place), own) for place, own in weights] if is_staged else [(0, weights)]
     places = [place for place, _ in stages]
