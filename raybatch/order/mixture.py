@@ -97,20 +97,20 @@ class MixtureCursor(Cursor):
     def __init__(
         self, members: list[MemberCursor], shares: MemberShares, end: float, ahead: list[int]
     ) -> None:
-        self.members = members
+        self._members = members
         self._shares = shares
         self._ahead = ahead
-        self.end = end
+        self._end = end
         self.is_even = all(member.is_even for member in members)
 
     def step(self, size: int) -> Run | None:
         start = self.position
-        size = int(min(size, self.end - start))
+        size = int(min(size, self._end - start))
         if size <= 0:
             return None
         before, after = self._shares.counts(start), self._shares.counts(start + size)
         runs: dict[int, Run] = {}
-        for number, member in enumerate(self.members):
+        for number, member in enumerate(self._members):
             count = after[number] - before[number]
             if count == 0:
                 continue
@@ -120,14 +120,14 @@ class MixtureCursor(Cursor):
             if run is not None:
                 runs[number] = run
             if got < count:  # the member has ended, and so does the mixture
-                self.end = self._shares.place_of(number, before[number] + got)
-                size = min(size, int(self.end) - start)
+                self._end = self._shares.place_of(number, before[number] + got)
+                size = min(size, int(self._end) - start)
         self.position += size
         return MixtureRun(runs, self._shares, start, size) if size else None
 
     def skip(self, size: int, steps: int) -> None:
         if self.is_even:  # each member is moved at its next step
-            self.position = int(min(self.position + size * steps, self.end))
+            self.position = int(min(self.position + size * steps, self._end))
         else:
             super().skip(size, steps)
 
