@@ -38,6 +38,7 @@ from raybatch.batchup.data_source import (
     CompositeDataSource,
     IteratorDataSource,
     MapDataSource,
+    MixDataSource,
 )
 from raybatch.batchup.work_pool import ThreadPool
 from raybatch.collation import Pad, Padded, Ragged
@@ -84,6 +85,7 @@ __all__ = [
     "IteratorDataSource",
     "Loader",
     "MapDataSource",
+    "MixDataSource",
     "NonUniformImageFileAccessor",
     "PackedAccessor",
     "Pad",

@@ -88,6 +88,11 @@ def all_sources() -> dict[str, Callable[[], AbstractDataSource]]:
         ),
         "weighted, 19 draws": lambda: numbers(0, 23, sampler=rb.WeightedSampler(weights, 19)),
         "sampler that only iterates": lambda: numbers(0, 23, sampler=Backwards(23)),
+        "mixture": lambda: rb.MixDataSource(
+            [numbers(0, 23), numbers(100, 5, repeats=2), numbers(200, 3)],
+            [(0, [5, 2, 1]), (17, [1, 1, 1])],
+            stop="all",
+        ),
     }
 
 

@@ -6,13 +6,14 @@ from raybatch.batchup.foreign import (
     IteratorDataSource,
     coerce_data_source,
 )
-from raybatch.batchup.nested import ChoiceBatch
+from raybatch.batchup.nested import ChoiceBatch, MixBatch
 from raybatch.batchup.tree import (
     AbstractDataSource,
     ArrayDataSource,
     ChoiceDataSource,
     CompositeDataSource,
     MapDataSource,
+    MixDataSource,
     RandomAccessDataSource,
     SampleMapDataSource,
 )
@@ -37,6 +38,8 @@ __all__ = [
     "CompositeDataSource",
     "IteratorDataSource",
     "MapDataSource",
+    "MixBatch",
+    "MixDataSource",
     "RandomAccessDataSource",
     "SampleMapDataSource",
     "StreamDigest",

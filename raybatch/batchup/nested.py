@@ -5,8 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
 from raybatch.order import Rows
-from raybatch.sources import ChoiceDataSource, CompositeDataSource, DataSource, unmapped
+from raybatch.sources import (
+    CompositeDataSource,
+    DataSource,
+    MixDataSource,
+    OneOfSeveralDataSource,
+    unmapped,
+)
 
 
 class ChoiceBatch(NamedTuple):
@@ -14,6 +23,17 @@ class ChoiceBatch(NamedTuple):
 
     sample_indices: Any
     ds_index: int
+
+
+class MixBatch(NamedTuple):
+    """The indices of one batch that mixes the members of a source.
+
+    `ds_indices`, int `(n,)`, has the member of each row. `sample_indices` has the indices of each
+    member in the batch, in the order of its rows.
+    """
+
+    sample_indices: dict[int, Any]
+    ds_indices: npt.NDArray[np.int64]
 
 
 def to_rows(
@@ -29,12 +49,8 @@ def to_rows(
     leaf. ValueError or TypeError if the structure is not that of `source`.
     """
     source = unmapped(source)
-    if isinstance(source, ChoiceDataSource):
-        if not isinstance(indices, ChoiceBatch):
-            raise TypeError(f"indices should be a ChoiceBatch, not a {type(indices)}")
-        number = indices.ds_index
-        child = to_rows(source.children[number], indices.sample_indices, position, absolute)
-        return Rows.joined([(number, child)])
+    if isinstance(source, OneOfSeveralDataSource):
+        return _placed(source, indices, position, absolute)
     if isinstance(source, CompositeDataSource):
         if len(indices) != len(source.children):
             raise ValueError(
@@ -47,12 +63,36 @@ def to_rows(
     return Rows.of(absolute(source, indices), position)
 
 
+def _placed(
+    source: DataSource, indices: Any, position: int, absolute: Callable[[DataSource, Any], Any]
+) -> Rows:
+    if not isinstance(indices, (ChoiceBatch, MixBatch)):
+        raise TypeError(f"indices should be a ChoiceBatch or a MixBatch, not a {type(indices)}")
+    if isinstance(indices, ChoiceBatch):
+        number = indices.ds_index
+        child = source.children[number]
+        return to_rows(child, indices.sample_indices, position, absolute).under(number)
+    pieces = []
+    for number, own in indices.sample_indices.items():
+        rows = np.flatnonzero(np.asarray(indices.ds_indices) == number)
+        child_rows = to_rows(source.children[number], own, position, absolute)
+        pieces.append((rows, child_rows.under(number)))
+    return Rows.placed(pieces)
+
+
 def to_indices(source: DataSource, rows: Rows) -> Any:
     """Return the nested indices of `rows`."""
     source = unmapped(source)
-    if isinstance(source, ChoiceDataSource):
-        number = rows.chosen
-        return ChoiceBatch(to_indices(source.children[number], rows.child(number)), number)
+    if isinstance(source, OneOfSeveralDataSource):
+        filled = rows.by_child()
+        nested = {n: to_indices(source.children[n], rows.child(n)) for n in filled}
+        if len(filled) == 1 and not isinstance(source, MixDataSource):
+            ((number, own),) = nested.items()
+            return ChoiceBatch(own, number)
+        members = np.empty(len(rows), np.int64)
+        for number, own in filled.items():
+            members[own] = number
+        return MixBatch(nested, members)
     if isinstance(source, CompositeDataSource):
         numbered = enumerate(source.children)
         return tuple(to_indices(child, rows.child(number)) for number, child in numbered)

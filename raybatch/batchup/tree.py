@@ -33,7 +33,7 @@ from raybatch.order import (
     runs,
     seed_of,
 )
-from raybatch.sources import Batch, DataSource, array, mapped, several
+from raybatch.sources import Batch, DataSource, array, mapped, mix, several
 
 
 class AbstractDataSource(DataSource):
@@ -273,6 +273,10 @@ class ChoiceDataSource(several.ChoiceDataSource, AbstractDataSource):
             return super().batch_iterator(batch_size, shuffle=shuffle, **kwargs)
         iterators = _iterators(self, batch_size, {"shuffle": shuffle, **kwargs})
         return _take_turns(batch_size, iterators, self.turns(as_shuffle_rng(shuffle), **kwargs))
+
+
+class MixDataSource(mix.MixDataSource, AbstractDataSource):
+    __doc__ = f"{mix.MixDataSource.__doc__} The indices of a batch are a `MixBatch`."
 
 
 def _iterators(

@@ -12,6 +12,7 @@ from raybatch.sources import (
     ChoiceDataSource,
     CompositeDataSource,
     DataSource,
+    MixDataSource,
     RandomAccessDataSource,
     nodes,
     unmapped,
@@ -24,8 +25,18 @@ _MAX_LENGTH = 200
 def fingerprint(source: DataSource) -> dict[str, Any]:
     """Return the number of samples, the structure and the samplers of `source`, small enough for JSON.
 
-    Paths and pixels are no part of it: a data set may move.
+    For a mixture it is that of each member, by name, because weights and members may change. Paths
+    and pixels are not part of it: a data set may move.
     """
+    mixture = unmapped(source)
+    if isinstance(mixture, MixDataSource):
+        named = zip(mixture.names, mixture.children, strict=True)
+        return {"source": "mixture", "members": {name: _fixed(own) for name, own in named}}
+    return _fixed(source)
+
+
+def _fixed(source: DataSource) -> dict[str, Any]:
+    """Return what of `source` may not change."""
     samples = source.num_samples()
     samplers = [
         _describe(node.sampler)
@@ -33,8 +44,8 @@ def fingerprint(source: DataSource) -> dict[str, Any]:
         if isinstance(node, RandomAccessDataSource)
     ]
     return {
-        "samples": "endless" if samples == np.inf else samples,
         "source": _short(_structure(source)),
+        "samples": "endless" if samples == np.inf else samples,
         "sampler": _short("; ".join(samplers)),
     }
 
@@ -47,6 +58,9 @@ def _structure(source: DataSource) -> str:
         return f"composite({members})"
     if isinstance(source, ChoiceDataSource):
         return f"{'stratified ' if source.stratified else ''}choice({members})"
+    if isinstance(source, MixDataSource):
+        rule = f"{source.names}, {source.shares.stages}, {source.stop}, {source.length}"
+        return f"mixture({members}; {rule})"
     return type(source).__name__
 
 

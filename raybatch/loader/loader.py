@@ -220,7 +220,15 @@ class Loader:
 
     def __len__(self) -> int:
         """Return the number of batches of the current epoch for this rank; TypeError if it has no end."""
-        return self._plan.num_batches(self.epoch)
+        return self._plan.num_batches(self._course.begin)
+
+    def __length_hint__(self) -> int:
+        """Return `len()`; ValueError if there is no end, since `list()` would fill the memory."""
+        try:
+            return len(self)
+        except TypeError as error:
+            # A TypeError would be passed over.
+            raise ValueError(f"a list of all batches cannot be made: {error}") from None
 
     def __iter__(self) -> Iterator[Batch]:
         """Iterate over the next epoch; a loop over one before ends, and raises RuntimeError if it goes on."""

@@ -13,7 +13,7 @@ from raybatch.loader.ranks import RankSplit
 from raybatch.loader.shuffles import PassShuffles, check_same_on_all_ranks
 from raybatch.loader.walk import Walk
 from raybatch.making import BadSamples, Request
-from raybatch.order import Place, Position, RandomKeys, Run, Shuffle, check_batch_size
+from raybatch.order import Ahead, Place, Position, RandomKeys, Run, Shuffle, check_batch_size
 from raybatch.sources import BadSample, DataSource, has_equal_lengths
 
 LAST_BATCH = ("keep", "drop", "pad")
@@ -60,7 +60,7 @@ class Plan:
             batches_per_epoch = positive_int("batches_per_epoch", batches_per_epoch)
         self.batches_per_epoch = batches_per_epoch
         self.shuffles = PassShuffles(shuffle, source, self.global_batch_size)
-        self._lengths: dict[int, int] = {}
+        self._lengths: dict[tuple[int, Ahead], int] = {}
         # What the source will not take is an error here, not at the first batch.
         self.walk.cursor(0)
         self.check_ranks(Position())
@@ -102,7 +102,7 @@ class Plan:
         """
         if self.split.world_size == 1 or self.last_batch is not None:
             return
-        samples = self.walk.samples(position.pass_number)
+        samples = self.walk.samples(position.pass_number, position.ahead)
         if isinstance(samples, int):
             self._gives_batch(max(0, samples - position.samples) % self.global_batch_size)
         elif samples is None:
@@ -123,18 +123,19 @@ class Plan:
             if last is None:
                 return
 
-    def num_batches(self, epoch: int) -> int:
-        """Return the number of batches of `epoch` for this rank; TypeError if it has no end."""
+    def num_batches(self, position: Position) -> int:
+        """Return the number of batches of the epoch at `position` for this rank; TypeError if it has no end."""
         if self.batches_per_epoch is not None:
             return self.batches_per_epoch
-        if epoch not in self._lengths:
-            self._lengths = {epoch: self._count_batches(epoch)}
-        return self._lengths[epoch]
+        which = position.epoch, position.ahead
+        if which not in self._lengths:
+            self._lengths = {which: self._count_batches(*which)}
+        return self._lengths[which]
 
     def num_batches_left(self, position: Position) -> int | None:
         """Return the number of batches of the epoch from `position` on, None if there is no end."""
         try:
-            count = self.num_batches(position.epoch)
+            count = self.num_batches(position)
         except TypeError:
             return None
         is_pass = self.batches_per_epoch is None
@@ -169,8 +170,8 @@ class Plan:
     def _gives_batch(self, length: int) -> bool:
         return self.split.gives_batch(length, self.global_batch_size, self.last_batch)
 
-    def _count_batches(self, epoch: int) -> int:
-        samples = self.walk.samples(epoch)
+    def _count_batches(self, epoch: int, ahead: Ahead) -> int:
+        samples = self.walk.samples(epoch, ahead)
         if samples == np.inf:
             raise TypeError(
                 f"this {type(self.source).__name__} has no end, so an epoch has no len(), and a `for` loop over it does not stop: "

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from raybatch.errors import StateError
 from raybatch.loader.plan import Plan
-from raybatch.order import Position
+from raybatch.order import Ahead, Position
+from raybatch.sources import MixDataSource, unmapped
 
 # The second is that of loaders with `batches_per_epoch`.
 _VERSIONS = (1, 2)
@@ -20,6 +22,14 @@ def state_of(plan: Plan, position: Position, fingerprint: dict[str, Any]) -> dic
         "shuffle": plan.shuffles.to_state(position.pass_number),
         **fingerprint,
     }
+    mixture = unmapped(plan.source)
+    if isinstance(mixture, MixDataSource):
+        # Former members are included, because they may come back.
+        positions = dict(position.ahead) | _positions(mixture, position)
+        known = fingerprint["members"]
+        state["members"] = {
+            name: {"position": own, **known.get(name, {})} for name, own in positions.items()
+        }
     if plan.batches_per_epoch is not None:
         state |= {"version": _VERSIONS[1], "batches_per_epoch": plan.batches_per_epoch}
     return state
@@ -30,11 +40,37 @@ def position_in(state: dict[str, Any], plan: Plan, fingerprint: dict[str, Any]) 
     if state.get("version") not in _VERSIONS:
         raise StateError("version", state.get("version"), _VERSIONS)
     for field, value in fingerprint.items():
-        if state.get(field) != value:
+        if field != "members" and state.get(field) != value:
             raise StateError(field, state.get(field), value)
     for field in ("epoch", "received", "shuffle"):
         if field not in state:
             raise StateError(field, "missing", "needed")
     if state.get("batches_per_epoch") is not None and plan.batches_per_epoch is None:
         raise StateError("batches_per_epoch", state["batches_per_epoch"], None)
-    return Position.of_state(state)
+    position = Position.of_state(state)
+    mixture = unmapped(plan.source)
+    if not isinstance(mixture, MixDataSource):
+        return position
+    return replace(position, ahead=_ahead(mixture, position, state, fingerprint["members"]))
+
+
+def _positions(mixture: MixDataSource, position: Position) -> dict[str, int]:
+    return mixture.moved(dict(position.ahead)).positions(position.samples)
+
+
+def _ahead(
+    mixture: MixDataSource, position: Position, state: dict[str, Any], known: dict[str, Any]
+) -> Ahead:
+    """Return how far the saved positions of members are ahead of those by the current weights."""
+    saved: dict[str, Any] = state["members"]
+    for name in known.keys() & saved.keys():
+        for field, value in known[name].items():
+            # Only the position is known of a member that was gone when the state was saved.
+            if saved[name].get(field, value) != value:
+                raise StateError(f"members.{name}.{field}", saved[name][field], value)
+    here = _positions(mixture, position)
+    ahead = {
+        name: saved.get(name, {"position": 0})["position"] - here.get(name, 0)
+        for name in here.keys() | saved.keys()
+    }
+    return tuple(sorted((name, by) for name, by in ahead.items() if by))

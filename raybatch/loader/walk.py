@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
 
 from raybatch.loader.shuffles import PassShuffles
-from raybatch.order import Cursor, Position, Run
-from raybatch.sources import DataSource
+from raybatch.order import Ahead, Cursor, Position, Run
+from raybatch.sources import DataSource, MixDataSource, unmapped
 
 # A global batch, and where a consumer is that has received it.
 Step = tuple[Position, Run]
@@ -37,19 +38,23 @@ class Walk:
         self._source = source
         self._only_full = only_full
 
-    def cursor(self, pass_number: int) -> Cursor:
-        """Return the start of a pass."""
-        return self._source.order(self.shuffles.rng(pass_number))
+    def cursor(self, pass_number: int, ahead: Ahead = ()) -> Cursor:
+        """Return the start of a pass; members of a mixture are `ahead` in it as `Position` has it."""
+        return _moved(self._source, ahead).order(self.shuffles.rng(pass_number))
 
-    def samples(self, pass_number: int) -> int | float | None:
+    def samples(self, pass_number: int, ahead: Ahead = ()) -> int | float | None:
         """Return the number of samples of a pass, `np.inf` if it has no end; None where it does not tell the batches."""
-        rng = self.shuffles.rng(pass_number)
-        samples = self._source.num_samples(shuffle=rng)
+        source, rng = _moved(self._source, ahead), self.shuffles.rng(pass_number)
+        samples = source.num_samples(shuffle=rng)
         if samples == np.inf:
             # Some members may be endless where others end the pass.
-            is_endless = self._source.num_batches(self.size, shuffle=rng) == np.inf
+            is_endless = source.num_batches(self.size, shuffle=rng) == np.inf
             return samples if is_endless else None
-        return samples if isinstance(samples, int) and self.cursor(pass_number).is_even else None
+        return (
+            samples
+            if isinstance(samples, int) and self.cursor(pass_number, ahead).is_even
+            else None
+        )
 
     def epochs(self, position: Position) -> Iterator[Iterator[Step]]:
         """Iterate over what is left of the epoch at `position`, and over all epochs that follow; each iterates over its steps."""
@@ -65,13 +70,14 @@ class Walk:
 
     def rest_of_pass(self, position: Position) -> Iterator[Step]:
         """Iterate over the steps from `position` to the end of its pass."""
-        cursor, most = self.cursor(position.pass_number), self.batches_per_epoch
+        cursor = self.cursor(position.pass_number, position.ahead)
+        most = self.batches_per_epoch
         for size, steps in position.received:
             cursor.skip(size, steps)
         while (run := cursor.step(self.size)) is not None:
             counts = not self._only_full or len(run) == self.size
             if most is not None and position.batches >= most:
-                position = Position(position.epoch + 1, 0, position.pass_number, position.received)
+                position = replace(position, epoch=position.epoch + 1, batches=0)
             position = position.moved(self.size, 1, counts if most is not None else 1)
             if counts:
                 yield position, run
@@ -85,7 +91,7 @@ class Walk:
         if self.batches_per_epoch is None:
             return there
         epochs, batches = divmod(position.batches + count, self.batches_per_epoch)
-        return Position(position.epoch + epochs, batches, there.pass_number, there.received)
+        return replace(there, epoch=position.epoch + epochs, batches=batches)
 
     def next_epoch(self, position: Position) -> Position:
         """Return where the epoch begins that follows that of `position`."""
@@ -93,7 +99,7 @@ class Walk:
         if most is None:
             return Position.of_pass(position.pass_number + 1)
         there = self._further(position, max(0, most - position.batches))
-        return Position(position.epoch + 1, 0, there.pass_number, there.received)
+        return replace(there, epoch=position.epoch + 1, batches=0)
 
     def start_of(self, epoch: int) -> Position:
         """Return where `epoch` begins, if nothing but batches of this size was received before."""
@@ -123,9 +129,10 @@ class Walk:
         if count == 0:
             return position
         samples = self.samples(self.shuffles.first)
-        if samples is None:
+        here = self.samples(position.pass_number, position.ahead) if position.ahead else samples
+        if samples is None or here is None:
             return self._walked(position, count)
-        left = self._num_batches(samples - position.samples)
+        left = self._num_batches(here - position.samples)
         if count < left:
             return position.moved(self.size, count, count)
         a_pass = self._num_batches(samples)
@@ -149,3 +156,8 @@ class Walk:
         if next(self.rest_of_pass(position), None) is None:
             return self._next_pass(position)
         return position
+
+
+def _moved(source: DataSource, ahead: Ahead) -> DataSource:
+    mixture = unmapped(source)
+    return mixture.moved(dict(ahead)) if isinstance(mixture, MixDataSource) else source

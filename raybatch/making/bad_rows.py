@@ -88,7 +88,7 @@ def bad_sample(
     row cannot be read by itself: `failing(source, part)` is not None.
     """
     source = unmapped(source)
-    numbers = dict.fromkeys(path[0] for path, _, _ in one.parts if path)
+    numbers = dict.fromkeys(path[0] for path, *_ in one.parts if path)
     if not numbers:
         index = int(one.indices[0])
         return BadSample(index, trouble.error, trouble.message, source.path_of(index))

@@ -4,12 +4,14 @@ from raybatch.order.blocks import BlockShuffleSampler
 from raybatch.order.cursor import Cursor, IteratorCursor, Run, overrides, runs
 from raybatch.order.indices import check_batch_size, num_batches
 from raybatch.order.members import ChoiceCursor, CompositeCursor
+from raybatch.order.mixture import MemberCursor, MixtureCursor
 from raybatch.order.permutation import KeyedPermutation, permutation
-from raybatch.order.position import Position
+from raybatch.order.position import Ahead, Position
 from raybatch.order.quality import ShuffleQuality, shuffle_quality
 from raybatch.order.rows import Place, Rows
 from raybatch.order.sampler import AbstractSampler, order_of
 from raybatch.order.seeds import NO_KEYS, RandomKeys, seed_of
+from raybatch.order.shares import MemberShares
 from raybatch.order.shuffle import (
     SeededShuffle,
     Shuffle,
@@ -18,6 +20,7 @@ from raybatch.order.shuffle import (
     child_shuffles,
     draws_in_turn,
     is_drawn_here,
+    seeded_by,
 )
 from raybatch.order.standard import StandardSampler, SubsetSampler
 from raybatch.order.turns import Rounds, Stratified, Turns
@@ -26,12 +29,16 @@ from raybatch.order.weighted import WeightedSampler, WeightedSubsetSampler
 __all__ = [
     "NO_KEYS",
     "AbstractSampler",
+    "Ahead",
     "BlockShuffleSampler",
     "ChoiceCursor",
     "CompositeCursor",
     "Cursor",
     "IteratorCursor",
     "KeyedPermutation",
+    "MemberCursor",
+    "MemberShares",
+    "MixtureCursor",
     "Place",
     "Position",
     "RandomKeys",
@@ -59,5 +66,6 @@ __all__ = [
     "permutation",
     "runs",
     "seed_of",
+    "seeded_by",
     "shuffle_quality",
 ]

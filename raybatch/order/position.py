@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 # The way through a pass: (size of the global batches, how many steps of it), oldest first.
 Way = tuple[tuple[int, int], ...]
+# The names of members of a mixture, and how many samples each is ahead of its weights.
+Ahead = tuple[tuple[str, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,13 +16,16 @@ class Position:
     """Where a consumer is: in epoch `epoch`, from 0, of which it has received `batches` global batches.
 
     The order is a row of passes over the source. This is in pass `pass_number`, from 0, after the steps in `received`. An
-    epoch is a pass, unless epochs have a number of batches of their own.
+    epoch is a pass, unless epochs have a number of batches of their own. `ahead` has by how many
+    samples members of a mixture are ahead of their weights in this pass, because the weights were
+    others before.
     """
 
     epoch: int = 0
     batches: int = 0
     pass_number: int = 0
     received: Way = ()
+    ahead: Ahead = ()
 
     @classmethod
     def of_pass(cls, number: int) -> Position:
@@ -44,7 +49,7 @@ class Position:
         if earlier and earlier[-1][0] == size:  # one part, however often it was resumed
             earlier, steps = earlier[:-1], earlier[-1][1] + steps
         received = (*earlier, (size, steps)) if steps else earlier
-        return Position(self.epoch, batches, self.pass_number, received)
+        return replace(self, batches=batches, received=received)
 
     def to_state(self, *, is_plain: bool) -> dict[str, Any]:
         """Return the position in a form that JSON can hold; if it `is_plain`, each epoch is a pass, and it says no more."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -16,21 +16,69 @@ Place: TypeAlias = tuple[tuple[int, ...], int]
 class Part(NamedTuple):
     """The rows of one leaf of a tree of sources.
 
-    `path` has the number of the child to take at each source with several children; () is a source by itself.
-    `indices` are absolute, int `(n,)`; a source of the user's own may have others. `position` is the place of the
-    first row in the order of the leaf, or an array of the places of all rows.
+    `path` has the number of the child to take at each source with several children; () is a source
+    by itself. `indices` are absolute, int `(n,)`; a source of the user's own may have others.
+    `position` is the place of the first row in the order of the leaf, or an array of the places of
+    all rows. `rows` are the rows of the batch that it fills, int `(n,)`, increasing; None for all.
     """
 
     path: tuple[int, ...]
     indices: Any
     position: int | IndexArray
+    rows: IndexArray | None = None
+
+    def cut(self, start: int, stop: int) -> Part:
+        """Return `start` up to `stop` of a part that fills all rows; what is no array stays as it is."""
+        indices, position = self.indices, self.position
+        return self._replace(
+            indices=indices[start:stop] if isinstance(indices, np.ndarray) else indices,
+            position=position[start:stop] if isinstance(position, np.ndarray) else position + start,
+        )
+
+    def padded(self, length: int) -> Part:
+        """Return the part with its last row repeated up to `length`."""
+        last = np.repeat(self.indices[-1:], length - len(self.indices))
+        return self._replace(indices=np.concatenate([self.indices, last]))
+
+    def taken(self, numbers: IndexArray) -> Part | None:
+        """Return this part of the rows `numbers` of the batch, in that order; None if it has none."""
+        rows, of = None, numbers
+        if self.rows is not None:
+            found = np.isin(numbers, self.rows)
+            rows, of = np.flatnonzero(found), np.searchsorted(self.rows, numbers[found])
+            if not len(rows):
+                return None
+        return Part(self.path, np.asarray(self.indices)[of], self.places_at(of), rows)
+
+    def later(self, by: int) -> Part:
+        """Return the part with places that are `by` further on in the order of the leaf."""
+        return self._replace(position=self.position + by)
+
+    def counted_in(self, filled: IndexArray) -> Part:
+        """Return the part in a batch of the rows `filled` alone, which include all of this part's."""
+        if self.rows is None or len(self.rows) == len(filled):
+            return self._replace(rows=None)
+        return self._replace(rows=np.searchsorted(filled, self.rows))
+
+    def places_at(self, of: IndexArray) -> IndexArray:
+        """Return the places in the order of the leaf of its rows `of`."""
+        position = self.position
+        return position[of] if isinstance(position, np.ndarray) else position + of
+
+    def number_of(self, row: int) -> int | None:
+        """Return the number within this part of row `row` of the batch; None if it is in another."""
+        if self.rows is None:
+            return row
+        number = int(np.searchsorted(self.rows, row))
+        return number if number < len(self.rows) and self.rows[number] == row else None
 
 
 class Rows:
     """The samples of a batch, as a flat tuple of parts: one for each leaf that the batch reads.
 
-    A composite source reads several leaves, and a row is one sample of each; a choice source reads one of its children.
-    All parts have one length, except those of an untrimmed composite.
+    A row of a composite source is one sample of each child; a row of a choice or a mixture is a
+    sample of one child. All parts that fill all rows have one length, except those of an untrimmed
+    composite.
     """
 
     __slots__ = ("parts",)
@@ -45,23 +93,34 @@ class Rows:
 
     @classmethod
     def joined(cls, children: Iterable[tuple[int, Rows]]) -> Rows:
-        """Return the rows of a source that reads these of its children, each given with its number."""
-        return cls(
-            tuple(
-                Part((number, *path), indices, position)
-                for number, rows in children
-                for path, indices, position in rows.parts
-            )
-        )
+        """Return the rows of a composite from those of its children, given with their numbers."""
+        return cls(tuple(part for number, rows in children for part in rows.under(number).parts))
+
+    @classmethod
+    def placed(cls, pieces: Sequence[tuple[IndexArray, Rows]]) -> Rows:
+        """Return the rows that `pieces` fill together.
+
+        Each piece comes with the numbers of the rows that it fills, increasing.
+        """
+        filled = np.arange(sum(len(where) for where, _ in pieces))
+        by_path: dict[tuple[int, ...], list[Part]] = {}
+        for where, rows in pieces:
+            for part in rows.parts:
+                own = where if part.rows is None else where[part.rows]
+                by_path.setdefault(part.path, []).append(part._replace(rows=own))
+        return cls(tuple(_merged(parts).counted_in(filled) for parts in by_path.values()))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Rows, (self.parts,)
 
     def __len__(self) -> int:
-        indices = self.parts[0].indices
-        while isinstance(indices, tuple):  # of a source of the user's own
-            indices = indices[0]
-        return len(indices)
+        for part in self.parts:
+            if part.rows is None:
+                indices = part.indices
+                while isinstance(indices, tuple):  # of a source of the user's own
+                    indices = indices[0]
+                return len(indices)
+        return 1 + max(int(part.rows[-1]) for part in self.parts if part.rows is not None)
 
     def __repr__(self) -> str:
         return f"Rows({self.parts})"
@@ -69,74 +128,75 @@ class Rows:
     @property
     def indices(self) -> Any:
         """The indices, where the source has no children."""
-        ((_, indices, _),) = self.parts
-        return indices
+        (part,) = self.parts
+        return part.indices
 
-    @property
-    def chosen(self) -> int:
-        """The number of the child that a choice source reads."""
-        return self.parts[0].path[0]
+    def under(self, number: int) -> Rows:
+        """Return these rows of child `number` as rows of its parent."""
+        return Rows(tuple(part._replace(path=(number, *part.path)) for part in self.parts))
 
     def child(self, number: int) -> Rows:
-        """Return the rows of child `number`."""
-        return Rows(
-            tuple(
-                Part(path[1:], indices, position)
-                for path, indices, position in self.parts
-                if path[0] == number
-            )
-        )
+        """Return the rows of child `number`, counted by themselves."""
+        own = [part._replace(path=part.path[1:]) for part in self.parts if part.path[0] == number]
+        if all(part.rows is None for part in own):
+            return Rows(tuple(own))
+        filled = self.by_child()[number]
+        return Rows(tuple(part.counted_in(filled) for part in own))
+
+    def by_child(self) -> dict[int, IndexArray]:
+        """Return which rows each child fills, by its number; children without rows are left out."""
+        filled: dict[int, list[IndexArray]] = {}
+        for part in self.parts:
+            rows = np.arange(len(self)) if part.rows is None else part.rows
+            filled.setdefault(part.path[0], []).append(rows)
+        return {number: np.unique(np.concatenate(filled[number])) for number in sorted(filled)}
 
     def take(self, rows: Any) -> Rows:
         """Return the rows `rows`, integers `(n,)`, in that order."""
-        rows = np.asarray(rows)
-        return Rows(
-            tuple(
-                Part(
-                    path,
-                    np.asarray(indices)[rows],
-                    position[rows] if isinstance(position, np.ndarray) else position + rows,
-                )
-                for path, indices, position in self.parts
-            )
-        )
+        numbers = np.asarray(rows)
+        taken = (part.taken(numbers) for part in self.parts)
+        return Rows(tuple(part for part in taken if part is not None))
 
     def put(self, row: int, one: Rows) -> Rows:
         """Return the rows with the only row of `one` in the place of row `row`, whose position stays."""
+        others = {part.path: part.indices[0] for part in one.parts}
         changed = []
-        for (path, indices, position), (_, other, _) in zip(self.parts, one.parts, strict=True):
-            indices = np.array(indices)
-            indices[row] = other[0]
-            changed.append(Part(path, indices, position))
+        for part in self.parts:
+            number = part.number_of(row)
+            if number is not None:
+                indices = np.array(part.indices)
+                indices[number] = others[part.path]
+                part = part._replace(indices=indices)
+            changed.append(part)
         return Rows(tuple(changed))
 
     def cut(self, start: int, stop: int) -> Rows:
         """Return the rows from `start` up to `stop`; indices that are no array stay as they are."""
-        return Rows(
-            tuple(
-                Part(
-                    path,
-                    indices[start:stop] if isinstance(indices, np.ndarray) else indices,
-                    position[start:stop] if isinstance(position, np.ndarray) else position + start,
-                )
-                for path, indices, position in self.parts
-            )
-        )
+        if any(part.rows is not None for part in self.parts):
+            return self.take(np.arange(start, min(stop, len(self))))
+        return Rows(tuple(part.cut(start, stop) for part in self.parts))
 
     def pad(self, length: int) -> Rows:
         """Return the rows with the last one repeated up to `length`."""
-        return Rows(
-            tuple(
-                Part(
-                    path,
-                    np.concatenate([indices, np.repeat(indices[-1:], length - len(indices))]),
-                    position,
-                )
-                for path, indices, position in self.parts
-            )
-        )
+        if any(part.rows is not None for part in self.parts):
+            return self.take(np.minimum(np.arange(length), len(self) - 1))
+        return Rows(tuple(part.padded(length) for part in self.parts))
 
     def places(self) -> Iterator[tuple[int, Place]]:
         """Iterate over all samples, each with its row."""
-        for path, indices, _ in self.parts:
-            yield from ((row, (path, int(index))) for row, index in enumerate(indices))
+        for path, indices, _, rows in self.parts:
+            numbers = range(len(indices)) if rows is None else rows.tolist()
+            yield from (
+                (row, (path, int(index))) for row, index in zip(numbers, indices, strict=True)
+            )
+
+
+def _merged(parts: list[Part]) -> Part:
+    """Return one part instead of several of the same leaf, which fill different rows."""
+    if len(parts) == 1:
+        return parts[0]
+    rows = np.concatenate([part.rows for part in parts if part.rows is not None])
+    order = np.argsort(rows)
+    indices = np.concatenate([part.indices for part in parts])
+    places = np.concatenate([part.places_at(np.arange(len(part.indices))) for part in parts])
+    return Part(parts[0].path, indices[order], places[order], rows[order])

@@ -13,7 +13,8 @@ from raybatch.sources.batch import (
 from raybatch.sources.digest import StreamDigest, stream_digest
 from raybatch.sources.ledger import BadSample, BadSampleLedger, excluded
 from raybatch.sources.mapped import MapDataSource, SampleMapDataSource, unmapped
-from raybatch.sources.several import ChoiceDataSource, CompositeDataSource
+from raybatch.sources.mix import MixDataSource
+from raybatch.sources.several import ChoiceDataSource, CompositeDataSource, OneOfSeveralDataSource
 from raybatch.sources.source import DataSource, check_source, has_equal_lengths, nodes
 
 __all__ = [
@@ -25,6 +26,8 @@ __all__ = [
     "CompositeDataSource",
     "DataSource",
     "MapDataSource",
+    "MixDataSource",
+    "OneOfSeveralDataSource",
     "RandomAccessDataSource",
     "SampleMapDataSource",
     "StreamDigest",

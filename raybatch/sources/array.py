@@ -91,7 +91,7 @@ class RandomAccessDataSource(DataSource):
         return self.samples_by_indices_nomapping(rows.indices)
 
     def sample_numbers(self, rows: Rows) -> list[tuple[int, ...]]:
-        ((_, indices, position),) = rows.parts
+        ((_, indices, position, _),) = rows.parts
         if isinstance(position, np.ndarray):  # rows that need not follow each other
             draws = np.concatenate([self.sampler.draw_numbers(int(p), 1) for p in position])
         else:

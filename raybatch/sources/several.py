@@ -25,6 +25,7 @@ from raybatch.order import (
     draws_in_turn,
 )
 from raybatch.sources.batch import Batch, flattened, trim_to_shortest
+from raybatch.sources.joining import Piece, joined
 from raybatch.sources.ledger import BadSample
 from raybatch.sources.source import DataSource, check_source, nodes
 
@@ -60,6 +61,45 @@ class _SeveralDataSource(DataSource):
     def _cursors(self, shuffle: Shuffle) -> list[Cursor]:
         shuffles = child_shuffles(shuffle, len(self.children))
         return [child.order(own) for child, own in zip(self.children, shuffles, strict=True)]
+
+
+class OneOfSeveralDataSource(_SeveralDataSource):
+    """The base of sources of which each sample is one of one member."""
+
+    def key_of(self, number: int) -> int:
+        """Return what the random numbers of member `number` are derived from."""
+        return number
+
+    def name_of(self, number: int) -> str:
+        """Return what tells member `number` from others in a message."""
+        return f"member {number}"
+
+    def read(self, rows: Rows, keys: RandomKeys) -> Batch:
+        return joined(
+            [
+                Piece(
+                    self.name_of(number),
+                    own,
+                    self.children[number].read(rows.child(number), keys.child(self.key_of(number))),
+                )
+                for number, own in rows.by_child().items()
+            ]
+        )
+
+    def sample_numbers(self, rows: Rows) -> list[tuple[int, ...]]:
+        numbers: list[tuple[int, ...]] = [()] * len(rows)
+        for number, own in rows.by_child().items():
+            key, below = (
+                self.key_of(number),
+                self.children[number].sample_numbers(rows.child(number)),
+            )
+            for row, inner in zip(own.tolist(), below, strict=True):
+                numbers[row] = (key, *inner)
+        return numbers
+
+    def draw(self, one: Rows, rng: np.random.Generator) -> Rows:
+        (number,) = one.by_child()
+        return self.children[number].draw(one.child(number), rng).under(number)
 
 
 class CompositeDataSource(_SeveralDataSource):
@@ -121,7 +161,7 @@ def _smallest(counts: list[int | float | None]) -> int | float | None:
     return min(known) if len(known) == len(counts) else None
 
 
-class ChoiceDataSource(_SeveralDataSource):
+class ChoiceDataSource(OneOfSeveralDataSource):
     """Draws each batch from one member, such as one of several domains.
 
     Members take turns (shuffled: in a new random order each round) until one of them ends. With `stratified`,
@@ -155,19 +195,6 @@ class ChoiceDataSource(_SeveralDataSource):
     def cursor(self, shuffle: Shuffle = None) -> Cursor:
         rng = as_shuffle_rng(shuffle)
         return ChoiceCursor(self._cursors(shuffle), self.turns(rng), draws_in_turn(rng))
-
-    def read(self, rows: Rows, keys: RandomKeys) -> Batch:
-        number = rows.chosen
-        return self.children[number].read(rows.child(number), keys.child(number))
-
-    def sample_numbers(self, rows: Rows) -> list[tuple[int, ...]]:
-        number = rows.chosen
-        numbers = self.children[number].sample_numbers(rows.child(number))
-        return [(number, *row) for row in numbers]
-
-    def draw(self, one: Rows, rng: np.random.Generator) -> Rows:
-        number = one.chosen
-        return Rows.joined([(number, self.children[number].draw(one.child(number), rng))])
 
     def turns(self, rng: ShuffleRNG | None, **kwargs: Any) -> Turns:
         """Return whose turn it is, in one iteration; ValueError if that takes a size that is not known."""

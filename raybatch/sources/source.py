@@ -107,7 +107,7 @@ def has_equal_lengths(source: DataSource) -> bool:
 
 def sample_name(source: DataSource, rows: Rows, row: int) -> str:
     """Return what tells the sample in a row from others in a message: its index in the first leaf, and its path."""
-    member, indices, _ = rows.parts[0]
+    member, indices, *_ = rows.parts[0]
     if not isinstance(indices, np.ndarray):
         return f"sample {row} of the batch"
     index = int(indices[row])

@@ -49,7 +49,7 @@ class MapStyleSource(DataSource):
 
     def _samples(self, rows: Rows, keys: RandomKeys) -> Any:
         """Return the samples at the indices in `rows`, read as PyTorch's fetcher reads them."""
-        ((_, indices, position),) = rows.parts
+        ((_, indices, position, _),) = rows.parts
         is_whole = not self.is_batched or getattr(self.dataset, "__getitems__", None)
         if is_whole:
             self._seed(keys, position)

@@ -1,0 +1,232 @@
+"""A source whose batches mix the samples of several others, by weight."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from raybatch.checks import positive_int
+from raybatch.order import (
+    Cursor,
+    MemberCursor,
+    MemberShares,
+    MixtureCursor,
+    RandomKeys,
+    Rows,
+    SeededShuffle,
+    Shuffle,
+    as_shuffle_rng,
+    seeded_by,
+)
+from raybatch.sources.batch import Batch, extended
+from raybatch.sources.several import OneOfSeveralDataSource
+from raybatch.sources.source import DataSource, has_equal_lengths
+
+# The weight of each member, by name or in the order of the members; None for equal weights.
+Weights: TypeAlias = "Mapping[str, float] | Sequence[float] | None"
+# Weights, or pairs of a place in the order and the weights from there on.
+Stages: TypeAlias = "Weights | Sequence[tuple[int, Weights]]"
+
+STOPS = ("first", "all", "never")
+
+
+class MixDataSource(OneOfSeveralDataSource):
+    """Mixes the samples of several sources in every batch, by weight.
+
+        source = rb.MixDataSource(
+            {"photos": photos, "scans": scans}, weights={"photos": 0.8, "scans": 0.2}
+        )
+
+    `datasets` are sources by name, or a list of sources, which are named "0", "1" and so on.
+    `weights` are numbers under the same names or in the same order, with any sum; None for equal
+    weights. At place p of the order, a member of weight w has given w × p samples, rounded. The
+    number is less than 1 off for up to three members, and less than 1.7 for more. Nothing is drawn
+    at random for this: a batch of 10 from the example has 8 photos and 2 scans.
+
+    Weights can change along the way. `weights` is then a list of places, in samples of the pass, and
+    the weights from there on: `[(0, {...}), (10_000, {...})]`.
+
+    Each member gives its samples in its own order, shuffled as the loader says. A member that has
+    given all of them begins again in a new order. `stop` says when the mixture ends: when the
+    "first" member has no sample left, when "all" members have given each of their samples, or
+    "never". With `num_samples` it ends after that number of samples, whatever `stop` says. Each pass
+    begins all members again. To see all samples of large members, use `stop="never"` and
+    `Loader(..., batches_per_epoch=n)`: the members then continue from epoch to epoch.
+
+    The members must have the same fields, with the same dtypes and shapes. Otherwise the first batch
+    that mixes them raises a ReturnError. `include_member` adds the number of each sample's member,
+    int64 `(n,)`, as the first field of a batch, or under the key "member" of a dict. `names` has the
+    names of the members. If a member is a choice, its own members take turns sample by sample.
+
+    A saved state has the position of each member under its name. It can be loaded where the mixture
+    has other weights or other members; the members that are in both continue where they were.
+
+    ValueError for weights that are negative or do not fit the members, for a member without samples,
+    and for a `stop` that is never reached. TypeError for a member without random access.
+    """
+
+    def __init__(
+        self,
+        datasets: Sequence[DataSource] | Mapping[str, DataSource],
+        weights: Stages = None,
+        stop: str = "first",
+        num_samples: int | None = None,
+        include_member: bool = False,
+    ) -> None:
+        is_named = isinstance(datasets, Mapping)
+        self.names = list(map(str, datasets if is_named else range(len(datasets))))
+        super().__init__(list(datasets.values()) if isinstance(datasets, Mapping) else datasets)
+        if stop not in STOPS:
+            raise ValueError(f"stop must be one of {STOPS}, not {stop!r}")
+        self.shares = MemberShares(_stages(weights, self.names))
+        self.stop = stop
+        self.length = None if num_samples is None else positive_int("num_samples", num_samples)
+        self.include_member = bool(include_member)
+        self.ahead: dict[str, int] = {}
+        for name, child in zip(self.names, self.children, strict=True):
+            _check_member(name, child)
+        self._end(self._lengths(None))  # which may be never, and then is refused
+
+    def moved(self, ahead: Mapping[str, int]) -> MixDataSource:
+        """Return this source with members that are ahead of their weights.
+
+        `ahead` has the number of samples by name; it is negative for a member that is behind.
+        """
+        changed = copy.copy(self)
+        changed.ahead = dict(ahead)
+        return changed
+
+    def num_samples(self, shuffle: Shuffle = None, **kwargs: Any) -> int | float | None:
+        """Return the number of samples in a pass: an int, `np.inf`, or None if a member's is unknown."""
+        lengths = self._lengths(shuffle)
+        is_known = self.length is not None or self.stop == "never" or None not in lengths
+        return self._end(lengths) if is_known else None
+
+    def cursor(self, shuffle: Shuffle = None) -> Cursor:
+        """Return the start of an order; ValueError if `stop` cannot tell when all members have ended."""
+        lengths, rng = self._lengths(shuffle), as_shuffle_rng(shuffle)
+        end, ahead = self._end(lengths), [self.ahead.get(name, 0) for name in self.names]
+        own = None if rng is None else seeded_by(rng)
+        most = 1 if self.stop == "first" and self.length is None else math.inf
+        members = [
+            MemberCursor(self._pass_of(number, own), length, most)
+            for number, length in enumerate(lengths)
+        ]
+        return MixtureCursor(members, self.shares, end, ahead)
+
+    def positions(self, samples: int) -> dict[str, int]:
+        """Return how many of the first `samples` samples each member has given, by name."""
+        counts = zip(self.names, self.shares.counts(samples), strict=True)
+        return {name: count + self.ahead.get(name, 0) for name, count in counts}
+
+    def read(self, rows: Rows, keys: RandomKeys) -> Batch:
+        batch = super().read(rows, keys)
+        if not self.include_member:
+            return batch
+        numbers = np.empty(len(rows), np.int64)
+        for number, own in rows.by_child().items():
+            numbers[own] = number
+        return extended(batch, "member", numbers, first=True)
+
+    def key_of(self, number: int) -> int:
+        # By its name: a member keeps its order and random numbers when others come and go.
+        return int.from_bytes(hashlib.sha256(self.names[number].encode()).digest()[:4], "little")
+
+    def name_of(self, number: int) -> str:
+        return f"member {self.names[number]!r}"
+
+    def _pass_of(self, number: int, rng: SeededShuffle | None) -> Any:
+        own = None if rng is None else rng.child(self.key_of(number))
+        child = self.children[number]
+        return lambda count: child.order(None if own is None else own.child(count))
+
+    def _lengths(self, shuffle: Shuffle) -> list[int | float | None]:
+        """Return how many samples each member gives in a pass; None if that is not known."""
+        return [child.num_batches(1, shuffle=shuffle) for child in self.children]
+
+    def _end(self, lengths: Sequence[float | None]) -> int | float:
+        """Return the place where the order ends, `np.inf` if it has no end or the end is unknown."""
+        if self.length is not None:
+            return self.length
+        if self.stop == "never":
+            return math.inf
+        left = [
+            None if length is None else length - self.ahead.get(name, 0)
+            for name, length in zip(self.names, lengths, strict=True)
+        ]
+        if self.stop == "all":
+            return max(self._end_of(number, own) for number, own in enumerate(left))
+        known = [
+            (number, int(own)) for number, own in enumerate(left) if own not in (None, math.inf)
+        ]
+        return min((self.shares.place_of(*one) for one in known), default=math.inf)
+
+    def _end_of(self, number: int, left: int | float | None) -> int | float:
+        """Return the place where member `number` has given its last `left` samples.
+
+        ValueError if there is no such place.
+        """
+        name = self.names[number]
+        if left is None:
+            raise ValueError(
+                f'stop="all" must know the number of samples of each member, and that of {name!r} is '
+                "unknown: give num_samples="
+            )
+        last = left - 1 if left == math.inf else self.shares.place_of(number, int(left) - 1)
+        if last == math.inf > left:
+            raise ValueError(
+                f'stop="all" is never reached: member {name!r} has weight 0 in the end, and still has '
+                "samples"
+            )
+        return last + 1
+
+
+def _check_member(name: str, source: DataSource) -> None:
+    if not source.is_random_access:
+        raise TypeError(
+            f"member {name!r} must have random access, and a {type(source).__name__} does not have it: "
+            "batches of callables and iterators cannot be made by index"
+        )
+    if not has_equal_lengths(source):
+        raise ValueError(
+            f"member {name!r} is a composite with trim=False, whose arrays may differ in length: "
+            "use trim=True"
+        )
+    if source.num_samples() == 0:
+        raise ValueError(f"member {name!r} has no samples: leave it out")
+
+
+def _stages(weights: Any, names: list[str]) -> list[tuple[int, list[float]]]:
+    """Return the stages in `weights`, in the order of `names`; ValueError if they are not valid."""
+    is_staged = isinstance(weights, Sequence) and len(weights) and isinstance(weights[0], Sequence)
+    stages = [(int(place), own) for place, own in weights] if is_staged else [(0, weights)]
+    places = [place for place, _ in stages]
+    if places[0] != 0 or any(b <= a for a, b in pairwise(places)):
+        raise ValueError(f"stages must begin at 0, and go on at increasing places, not {places}")
+    return [(place, _weights(own, names)) for place, own in stages]
+
+
+def _weights(weights: Any, names: list[str]) -> list[float]:
+    if weights is None:
+        return [1.0] * len(names)
+    if isinstance(weights, Mapping):
+        given = {str(name): weight for name, weight in weights.items()}
+        if given.keys() != set(names):
+            raise ValueError(f"weights are of {sorted(given)}, and the members are {sorted(names)}")
+        numbers = [float(given[name]) for name in names]
+    else:
+        numbers = [float(weight) for weight in weights]
+        if len(numbers) != len(names):
+            raise ValueError(f"there are {len(numbers)} weights for {len(names)} members")
+    for name, number in zip(names, numbers, strict=True):
+        if not 0 <= number < math.inf:
+            raise ValueError(f"the weight of {name!r} must be 0 or more, not {number}")
+    if not any(numbers):
+        raise ValueError("one weight at least must be above 0")
+    return numbers
