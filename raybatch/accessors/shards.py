@@ -20,6 +20,7 @@ from raybatch.checks import one_of
 from raybatch.notices import tell
 from raybatch.ragged import RaggedArray
 from raybatch.stores.braces import shard_paths
+from raybatch.stores.disk_cache import DiskCache
 from raybatch.stores.location import Locations
 from raybatch.stores.shard_index import Lister, index_of
 from raybatch.stores.shard_members import Members
@@ -45,7 +46,8 @@ class TarShards:
 
     The headers of all members are read once, on several threads, and saved in the file `index`, by default beside the shards if these are
     files of this machine; of shards on a server, that takes most of their bytes once. It is compared with the sizes and times of the shards whenever it is opened, and those that have changed are read again.
-    In an epoch, a member is read by itself: by its offset here, by a request for that range elsewhere.
+    In an epoch, a member is read by itself: by its offset here, by a request for that range elsewhere. A `cache`, a `DiskCache`, keeps those
+    from elsewhere on the disk of each host.
 
     `members` are those that each sample must have, such as `("jpg;png", "cls")`. With `missing="drop"`, samples that lack one are left out,
     and how many is told; with "error" they are an error.
@@ -65,6 +67,7 @@ class TarShards:
         missing: str = "error",
         index: str | os.PathLike[str] | None = None,
         filesystem: Any = None,
+        cache: DiskCache | None = None,
     ) -> None:
         one_of("missing", missing, ("error", "drop"))
         if isinstance(members, str) or (missing == "drop" and not members):
@@ -72,7 +75,8 @@ class TarShards:
                 f'members must say what each sample must have, as in ("jpg;png", "cls"), and not be {members!r}'
             )
         suffix, members_of = self._kind
-        self._shards = Locations(shard_paths(shards, suffix, filesystem), filesystem=filesystem)
+        paths = shard_paths(shards, suffix, filesystem)
+        self._shards = Locations(paths, filesystem=filesystem, cache=cache)
         self._shards.check_can_open()
         found = index_of(self._shards, members_of, index)
         self._versions = [shard.version for shard in found]

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
+import pickle
 from collections.abc import Callable, Iterator
 from functools import cached_property, partial
 from typing import IO, Any, TypeVar
 
 import pyarrow.compute as pc
 
+from raybatch.notices import tell
+from raybatch.stores.disk_cache import DiskCache
 from raybatch.stores.local_files import FileVersion
 from raybatch.stores.paths import as_path_array, path_names
 from raybatch.stores.range_file import range_file
 from raybatch.stores.roots import check_folders, common_folder
-from raybatch.stores.secrets import hold_credentials, redacted, without_secrets
-from raybatch.stores.url_files import UrlFiles, check_urls, is_quoted, is_url, open_store, split_url
+from raybatch.stores.secrets import hold_credentials, redacted, without_secrets, without_user
+from raybatch.stores.url_files import (
+    UrlFiles,
+    check_urls,
+    is_quoted,
+    is_remote,
+    is_url,
+    open_store,
+    split_url,
+)
 
 T = TypeVar("T")
 
@@ -85,10 +97,21 @@ class Locations:
     `folder`, or is one in `filesystem`. A URL stays as it is.
     """
 
-    def __init__(self, paths: Any, folder: str | None = None, *, filesystem: Any = None) -> None:
+    def __init__(
+        self,
+        paths: Any,
+        folder: str | None = None,
+        *,
+        filesystem: Any = None,
+        cache: DiskCache | None = None,
+    ) -> None:
         self.array = as_path_array(paths)
         self._store = open_store(filesystem)
         self._are_urls = isinstance(self._store, UrlFiles)
+        self._cache = cache
+        self._store_key = ""
+        if cache is not None:
+            self._check_cache(cache, filesystem)
         if folder is None:
             folder = os.getcwd() if self._are_urls else ""
         self._folder = folder
@@ -105,7 +128,27 @@ class Locations:
 
     def open(self, position: int) -> IO[bytes]:
         """Return the file at `position`, as `Location.open`; StorageError if the folder of all of them is gone."""
-        return self._ask(self._store.open, position)
+        return self._ask(self._store.open if self._cache is None else self._open_kept, position)
+
+    def _open_kept(self, path: str) -> IO[bytes]:
+        if self._cache is None or not self._is_remote(path):
+            return self._store.open(path)
+        version_of, read = partial(self._store.stamp, path), partial(self._store.read_stamped, path)
+        return io.BytesIO(self._cache.get_newest(self._key(path), version_of, read))
+
+    def _check_cache(self, cache: Any, filesystem: Any) -> None:
+        if not isinstance(cache, DiskCache):
+            raise TypeError(f"cache must be a raybatch.DiskCache, not a {type(cache)}")
+        if not self._are_urls:
+            self._store_key = hashlib.sha256(pickle.dumps(filesystem)).hexdigest()
+        elif not pc.any(pc.match_substring(self.array, "://")).as_py():
+            tell("cache= has no effect here: the files are on this machine")
+
+    def _is_remote(self, path: str) -> bool:
+        return not self._are_urls or is_remote(path)
+
+    def _key(self, path: str) -> str:
+        return f"{self._store_key}|{without_user(path)}"
 
     @cached_property
     def _root(self) -> str:
@@ -125,7 +168,11 @@ class Locations:
 
     def read_range(self, position: int, version: FileVersion, offset: int, length: int) -> bytes:
         """Return a part of the file at `position`, as `LocalFiles.read_range`."""
-        return self._store.read_range(self[position], version, offset, length)
+        path = self[position]
+        read = partial(self._store.read_range, path, version, offset, length)
+        if self._cache is None or not self._is_remote(path):
+            return read()
+        return self._cache.get(f"{self._key(path)}|{offset}+{length}", read, repr(version))
 
     def open_to_seek(self, position: int, version: FileVersion) -> IO[bytes]:
         """Return the file at `position`, of `version`, of which no more is read than is asked for, and what is near."""

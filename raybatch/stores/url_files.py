@@ -70,15 +70,31 @@ class ArrowFiles(RemoteFiles):
         if end is not None:
             part: bytes = self._opened(path).read_at(end - start, start)
             return part
+        with self._stream(path) as stream:
+            data: bytes = stream.read()
+        return data
+
+    def _stamp(self, path: str) -> str:
+        if self.filesystem.type_name != "s3":
+            return super()._stamp(path)
+        with self._stream(path) as stream:
+            return _tag_of(stream)
+
+    def _read_stamped(self, path: str) -> tuple[str, bytes]:
+        if self.filesystem.type_name != "s3":
+            return super()._read_stamped(path)
+        # To open a stream is a request, whose answer has the tag.
+        with self._stream(path) as stream:
+            return _tag_of(stream), stream.read()
+
+    def _stream(self, path: str) -> Any:
         try:
-            with self.filesystem.open_input_stream(path) as stream:
-                data: bytes = stream.read()
+            return self.filesystem.open_input_stream(path)
         except FileNotFoundError:
             bucket = path.strip("/").partition("/")[0]
             if not self._is_there(bucket):
                 raise StorageError(f"there is no {bucket!r} in this store") from None
             raise
-        return data
 
     def _is_there(self, bucket: str) -> bool:
         try:
@@ -120,10 +136,20 @@ class UrlFiles:
 
     def signature(self, path: str) -> tuple[int, ...]:
         """Return what `LocalFiles.signature` does for a file of this machine, () for any other."""
-        if is_url(path) and not path.startswith("file://"):
+        if is_remote(path):
             return ()  # to connect would cost more than what is signed
         store, own_path = self._store_of(path)
         return store.signature(own_path)
+
+    def stamp(self, path: str) -> str:
+        """Return what is another when the file has changed, as `RemoteFiles.stamp`."""
+        store, own_path = self._remote_of(path)
+        return store.stamp(own_path)
+
+    def read_stamped(self, path: str) -> tuple[str, bytes]:
+        """Return the `stamp` of a file and its bytes, as `RemoteFiles.read_stamped`."""
+        store, own_path = self._remote_of(path)
+        return store.read_stamped(own_path)
 
     def version(self, path: str) -> FileVersion:
         """Return which version of the file there is."""
@@ -136,12 +162,14 @@ class UrlFiles:
         return store.read_range(own_path, version, offset, length)
 
     def _store_of(self, path: str) -> tuple[LocalFiles | RemoteFiles, str]:
+        if is_remote(path):
+            return self._remote_of(path)
         if not is_url(path):
             return self._local, path
-        scheme, _, rest = path.partition("://")
-        if scheme == "file":
-            return self._local, unquote(rest.removeprefix("localhost"))
-        if scheme in _ARROW_SCHEMES:
+        return self._local, unquote(path.removeprefix("file://").removeprefix("localhost"))
+
+    def _remote_of(self, path: str) -> tuple[RemoteFiles, str]:
+        if path.partition("://")[0] in _ARROW_SCHEMES:
             return call_without_secrets(lambda: self.locate(path), path)
         files_of_url = _fsspec_files().files_of_url
         found: tuple[RemoteFiles, str] = call_without_secrets(
@@ -184,10 +212,20 @@ class UrlFiles:
         return store, folder + unquote(parts.path)
 
 
+def _tag_of(stream: Any) -> str:
+    metadata = stream.metadata()
+    return " ".join(metadata.get(name, b"").decode() for name in ("ETag", "Content-Length"))
+
+
 def is_url(path: str) -> bool:
     """Return whether `path` is a URL, `::` between several of fsspec's included."""
     scheme, mark, _ = path.partition("://")
     return bool(mark) and scheme[:1].isalpha() and all(c.isalnum() or c in "+-.:_" for c in scheme)
+
+
+def is_remote(path: str) -> bool:
+    """Return whether `path` is a URL of what is not on this machine's own paths."""
+    return is_url(path) and not path.startswith("file://")
 
 
 def split_url(url: str) -> tuple[str, str]:
