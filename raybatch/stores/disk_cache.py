@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from raybatch.checks import positive_int
 from raybatch.notices import tell
 from raybatch.stores.aside import written_aside
+from raybatch.stores.local_files import FileVersion
 from raybatch.stores.local_path import local_path
 
 # What is before the bytes: a mark, their checksum and length, and the digest of their version.
@@ -31,6 +32,9 @@ _FREED_PART = 8
 _MOST_BYTES = 2**30
 # A use is written down again after this long.
 _USE_NS = 60 * 10**9
+
+
+_UNKNOWN = FileVersion(0, "")
 
 
 class Entry(NamedTuple):
@@ -83,8 +87,8 @@ class DiskCache:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self._folder)!r}, {self._max_bytes})"
 
-    def get(self, key: str, make: Callable[[], bytes], version: str = "") -> bytes:
-        """Return the bytes of this `version` that are kept under `key`, or else those that `make()` returns, and keep them."""
+    def get(self, key: str, make: Callable[[], bytes], version: FileVersion = _UNKNOWN) -> bytes:
+        """Return the bytes that are kept under `key`, of this `version`, or else those that `make()` returns, and keep them."""
         wanted = _digest(version)
         path = self._path(key)
         entry = self._entry(path)
@@ -95,11 +99,14 @@ class DiskCache:
         return data
 
     def get_newest(
-        self, key: str, version_of: Callable[[], str], read: Callable[[], tuple[str, bytes]]
+        self,
+        key: str,
+        version_of: Callable[[], FileVersion],
+        read: Callable[[], tuple[FileVersion, bytes]],
     ) -> bytes:
         """Return the bytes under `key` of the version that there is now, from here or by `read()`, the version and the bytes.
 
-        What is kept is compared with `version_of()` once after this object was made. The version "" is equal to no other.
+        What is kept is compared with `version_of()` once after this object was made. A version without a stamp is equal to no other.
         """
         path = self._path(key)
         entry = self._entry(path)
@@ -108,7 +115,7 @@ class DiskCache:
             if entry.compared_ns >= self._since_ns:
                 return entry.data
             version = version_of()
-            if version and entry.version == _digest(version):
+            if version.stamp and entry.version == _digest(version):
                 with suppress(OSError):
                     os.utime(path, ns=(now_ns, now_ns))
                 return entry.data
@@ -229,5 +236,5 @@ def _files(folder: str) -> Iterator[tuple[int, int, str]]:
         return
 
 
-def _digest(version: str) -> bytes:
-    return hashlib.blake2b(version.encode(), digest_size=16).digest()
+def _digest(version: FileVersion) -> bytes:
+    return hashlib.blake2b(repr(version).encode(), digest_size=16).digest()

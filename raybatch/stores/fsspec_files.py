@@ -36,7 +36,8 @@ class FsspecFiles(RemoteFiles):
     def _version(self, path: str) -> FileVersion:
         info = self.filesystem.info(path)
         stamp = next((str(info[name]) for name in _STAMPS if info.get(name)), "")
-        return FileVersion(int(info["size"]), stamp)
+        size = info.get("size")  # web servers need not say it
+        return FileVersion(-1 if size is None else int(size), stamp)
 
     def _names(self, root: str, depth: int | None) -> list[str]:
         if _has_own_find(self.filesystem):

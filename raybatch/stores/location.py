@@ -12,6 +12,7 @@ from typing import IO, Any, TypeVar
 
 import pyarrow.compute as pc
 
+from raybatch.errors import StorageError
 from raybatch.notices import tell
 from raybatch.stores.disk_cache import DiskCache
 from raybatch.stores.local_files import FileVersion
@@ -133,7 +134,8 @@ class Locations:
     def _open_kept(self, path: str) -> IO[bytes]:
         if self._cache is None or not self._is_remote(path):
             return self._store.open(path)
-        version_of, read = partial(self._store.stamp, path), partial(self._store.read_stamped, path)
+        version_of = partial(self._store.version, path)
+        read = partial(self._store.read_versioned, path)
         return io.BytesIO(self._cache.get_newest(self._key(path), version_of, read))
 
     def _check_cache(self, cache: Any, filesystem: Any) -> None:
@@ -172,10 +174,12 @@ class Locations:
         read = partial(self._store.read_range, path, version, offset, length)
         if self._cache is None or not self._is_remote(path):
             return read()
-        return self._cache.get(f"{self._key(path)}|{offset}+{length}", read, repr(version))
+        return self._cache.get(f"{self._key(path)}|{offset}+{length}", read, version)
 
     def open_to_seek(self, position: int, version: FileVersion) -> IO[bytes]:
         """Return the file at `position`, of `version`, of which no more is read than is asked for, and what is near."""
+        if version.size < 0:
+            raise StorageError("the server does not say how large it is")
         read = partial(self._store.read_range, self[position], version)
         at_once = _SCANNED_BYTES if self.are_local else _SCANNED_REMOTE_BYTES
         return range_file(read, version.size, at_once)

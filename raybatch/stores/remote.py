@@ -34,13 +34,9 @@ class RemoteFiles:
         """Return the size of a file, and when it was written or the store's tag of it."""
         return self._call(self._version, path)
 
-    def stamp(self, path: str) -> str:
-        """Return what is another when the file has changed, "" if the store does not say."""
-        return self._call(self._stamp, path)
-
-    def read_stamped(self, path: str) -> tuple[str, bytes]:
-        """Return the `stamp` of a file, which is no newer than its bytes, and these."""
-        return self._call(self._read_stamped, path)
+    def read_versioned(self, path: str) -> tuple[FileVersion, bytes]:
+        """Return the version of a file, which is no newer than its bytes, and these."""
+        return self._call(self._read_versioned, path)
 
     def read_range(self, path: str, version: FileVersion, offset: int, length: int) -> bytes:
         """Return the bytes from `offset` on, fewer than `length` at the end of a file of `version`, by one request."""
@@ -76,12 +72,8 @@ class RemoteFiles:
         """Return the bytes of a file from `start` up to `end`, by default all."""
         raise NotImplementedError
 
-    def _stamp(self, path: str) -> str:
-        version = self._version(path)
-        return f"{version.size} {version.stamp}" if version.stamp else ""
-
-    def _read_stamped(self, path: str) -> tuple[str, bytes]:
-        return self._stamp(path), self._read(path)
+    def _read_versioned(self, path: str) -> tuple[FileVersion, bytes]:
+        return self._version(path), self._read(path)
 
     def _version(self, path: str) -> FileVersion:
         """Return which version of a file there is."""

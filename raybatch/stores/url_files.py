@@ -61,6 +61,10 @@ class ArrowFiles(RemoteFiles):
         return ArrowFiles, (self.filesystem, self._retries)
 
     def _version(self, path: str) -> FileVersion:
+        if self.filesystem.type_name == "s3":
+            # The time that S3 tells is in whole seconds; it is the tag that tells two writes within one apart.
+            with self._stream(path) as stream:
+                return _tagged(stream)
         info = self.filesystem.get_file_info(path)
         if info.type != pa.fs.FileType.File:
             raise FileNotFoundError(f"no such file: {path!r}")
@@ -74,18 +78,12 @@ class ArrowFiles(RemoteFiles):
             data: bytes = stream.read()
         return data
 
-    def _stamp(self, path: str) -> str:
+    def _read_versioned(self, path: str) -> tuple[FileVersion, bytes]:
         if self.filesystem.type_name != "s3":
-            return super()._stamp(path)
-        with self._stream(path) as stream:
-            return _tag_of(stream)
-
-    def _read_stamped(self, path: str) -> tuple[str, bytes]:
-        if self.filesystem.type_name != "s3":
-            return super()._read_stamped(path)
+            return super()._read_versioned(path)
         # To open a stream is a request, whose answer has the tag.
         with self._stream(path) as stream:
-            return _tag_of(stream), stream.read()
+            return _tagged(stream), stream.read()
 
     def _stream(self, path: str) -> Any:
         try:
@@ -141,15 +139,10 @@ class UrlFiles:
         store, own_path = self._store_of(path)
         return store.signature(own_path)
 
-    def stamp(self, path: str) -> str:
-        """Return what is another when the file has changed, as `RemoteFiles.stamp`."""
+    def read_versioned(self, path: str) -> tuple[FileVersion, bytes]:
+        """Return the version of a remote file and its bytes, as `RemoteFiles.read_versioned`."""
         store, own_path = self._remote_of(path)
-        return store.stamp(own_path)
-
-    def read_stamped(self, path: str) -> tuple[str, bytes]:
-        """Return the `stamp` of a file and its bytes, as `RemoteFiles.read_stamped`."""
-        store, own_path = self._remote_of(path)
-        return store.read_stamped(own_path)
+        return store.read_versioned(own_path)
 
     def version(self, path: str) -> FileVersion:
         """Return which version of the file there is."""
@@ -212,9 +205,9 @@ class UrlFiles:
         return store, folder + unquote(parts.path)
 
 
-def _tag_of(stream: Any) -> str:
-    metadata = stream.metadata()
-    return " ".join(metadata.get(name, b"").decode() for name in ("ETag", "Content-Length"))
+def _tagged(stream: Any) -> FileVersion:
+    facts = stream.metadata()
+    return FileVersion(int(facts["Content-Length"]), facts.get("ETag", b"").decode())
 
 
 def is_url(path: str) -> bool:
