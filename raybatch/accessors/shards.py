@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -99,9 +100,9 @@ class TarShards:
         return f"{type(self).__name__}({len(self)} samples in {len(self._shards)} shards, {self._shards.name_of(0)!r}, ...)"
 
     @property
-    def keys(self) -> pa.Array:
-        """The names of the samples, an Arrow array of strings `(len(self),)`."""
-        return self._keys
+    def keys(self) -> Texts:
+        """The names of the samples: an int gives one, a str, and an index array a list of them; `keys.array` is an Arrow array."""
+        return Texts(self._keys)
 
     @property
     def shard_lengths(self) -> npt.NDArray[np.int64]:
@@ -134,7 +135,7 @@ class TarShards:
         all else, which are a list of str in a batch. ValueError for samples that have none, or one that is no such number.
         """
         if dtype is None and extension not in _INTS:
-            return Texts(self._parsed(extension, lambda data: data.decode()))
+            return Texts(self._parsed(extension, partial(_text, extension=extension)))
         kind = np.dtype(dtype or np.int64)
         return np.array(
             self._parsed(extension, lambda data: kind.type(data.decode().strip())), kind
@@ -236,6 +237,15 @@ def _completed(contents: list[bytes | None], read: Callable[[int], bytes]) -> It
             ahead = executor.map(read, absent)
             for data in run:
                 yield next(ahead) if data is None else data
+
+
+def _text(data: bytes, extension: str) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise ValueError(
+            f"it is no text: shards.images({extension!r}) decodes images, shards.bytes({extension!r}) gives bytes as they are"
+        ) from None
 
 
 def _field(value: Any, field: str | None) -> Any:

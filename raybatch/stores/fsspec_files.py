@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import partial
-from typing import Any
+from typing import IO, Any
 
 import fsspec
 import fsspec.core
@@ -85,6 +85,12 @@ def files_of_url(url: str, retries: Retries) -> tuple[FsspecFiles, str]:
     """Return the file system that `url` is about, which fsspec keeps for the process, and the path in it."""
     filesystem, path = fsspec.core.url_to_fs(url)
     return FsspecFiles(filesystem, retries), path
+
+
+def files_of_archive(scheme: str, file: IO[bytes], retries: Retries) -> FsspecFiles:
+    """Return the files in the open archive `file`, of the kind that `scheme` names, such as zip."""
+    filesystem = fsspec.filesystem(scheme, fo=file, skip_instance_cache=True)
+    return FsspecFiles(filesystem, retries)
 
 
 def check_scheme(scheme: str) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from types import ModuleType
 from typing import IO, Any, TypeAlias, TypeVar
 from urllib.parse import quote, unquote, urlsplit
@@ -16,6 +17,7 @@ import pyarrow.fs
 from raybatch.errors import StorageError
 from raybatch.retries import Retries
 from raybatch.stores.local_files import FileVersion, LocalFiles
+from raybatch.stores.range_file import RangeFile
 from raybatch.stores.remote import RemoteFiles
 from raybatch.stores.secrets import (
     call_without_secrets,
@@ -28,6 +30,9 @@ _ARROW_SCHEMES = ("s3", "gs", "gcs", "hdfs", "viewfs")
 
 # Of one store, in one process.
 _MOST_OPEN = 256
+
+# Of an archive on a server, this much is asked for at a time: the header of a member, and most of its bytes.
+_ARCHIVE_BYTES = 2**17
 
 Store: TypeAlias = "UrlFiles | RemoteFiles"
 
@@ -123,9 +128,10 @@ class UrlFiles:
         self._retries = retries or Retries()
         self._local = LocalFiles(self._retries)
         self._arrow: dict[str, tuple[ArrowFiles, str]] = {}
+        self._archives: dict[str, RemoteFiles] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_arrow": {}}
+        return {**self.__dict__, "_arrow": {}, "_archives": {}}
 
     def open(self, path: str) -> IO[bytes]:
         """Return the file, open or in memory; OSError if it cannot be read, remote ones after some retries."""
@@ -164,10 +170,26 @@ class UrlFiles:
     def _remote_of(self, path: str) -> tuple[RemoteFiles, str]:
         if path.partition("://")[0] in _ARROW_SCHEMES:
             return call_without_secrets(lambda: self.locate(path), path)
+        name, mark, archive = path.partition("::")
+        if mark and archive.partition("://")[0] in _ARROW_SCHEMES:
+            return self._archive(name.partition("://")[0], archive), name.partition("://")[2]
         files_of_url = _fsspec_files().files_of_url
         found: tuple[RemoteFiles, str] = call_without_secrets(
             lambda: files_of_url(path, self._retries), path
         )
+        return found
+
+    def _archive(self, scheme: str, url: str) -> RemoteFiles:
+        """Return the files in the archive at `url`, which Arrow reads by parts; what lies where in it is read once in each process."""
+        found = self._archives.get(url)
+        if found is None:
+            store, path = self._remote_of(url)
+            version = store.version(path)
+            file = RangeFile(partial(store.read_range, path, version), version.size)
+            opened = io.BufferedReader(file, _ARCHIVE_BYTES)
+            found = self._archives[url] = _fsspec_files().files_of_archive(
+                scheme, opened, self._retries
+            )
         return found
 
     def below(
