@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import os
-import pickle
 from collections.abc import Callable, Iterator
 from functools import cached_property, partial
 from typing import IO, Any, TypeVar
@@ -15,16 +13,16 @@ import pyarrow.compute as pc
 from raybatch.errors import StorageError
 from raybatch.notices import tell
 from raybatch.stores.disk_cache import DiskCache
+from raybatch.stores.kept_files import KeptFiles
 from raybatch.stores.local_files import FileVersion
 from raybatch.stores.paths import as_path_array, path_names
 from raybatch.stores.range_file import range_file
 from raybatch.stores.roots import check_folders, common_folder
-from raybatch.stores.secrets import hold_credentials, redacted, without_secrets, without_user
+from raybatch.stores.secrets import hold_credentials, redacted, without_secrets
 from raybatch.stores.url_files import (
     UrlFiles,
     check_urls,
     is_quoted,
-    is_remote,
     is_url,
     open_store,
     split_url,
@@ -109,10 +107,10 @@ class Locations:
         self.array = as_path_array(paths)
         self._store = open_store(filesystem)
         self._are_urls = isinstance(self._store, UrlFiles)
-        self._cache = cache
-        self._store_key = ""
-        if cache is not None:
-            self._check_cache(cache, filesystem)
+        # Those that samples are in; what is looked for in them, once, is not kept.
+        self._files = self._store if cache is None else KeptFiles(self._store, cache, filesystem)
+        if cache is not None and self.are_local:
+            tell("cache= has no effect here: the files are on this machine")
         if folder is None:
             folder = os.getcwd() if self._are_urls else ""
         self._folder = folder
@@ -129,28 +127,7 @@ class Locations:
 
     def open(self, position: int) -> IO[bytes]:
         """Return the file at `position`, as `Location.open`; StorageError if the folder of all of them is gone."""
-        return self._ask(self._store.open if self._cache is None else self._open_kept, position)
-
-    def _open_kept(self, path: str) -> IO[bytes]:
-        if self._cache is None or not self._is_remote(path):
-            return self._store.open(path)
-        version_of = partial(self._store.version, path)
-        read = partial(self._store.read_versioned, path)
-        return io.BytesIO(self._cache.get_newest(self._key(path), version_of, read))
-
-    def _check_cache(self, cache: Any, filesystem: Any) -> None:
-        if not isinstance(cache, DiskCache):
-            raise TypeError(f"cache must be a raybatch.DiskCache, not a {type(cache)}")
-        if not self._are_urls:
-            self._store_key = hashlib.sha256(pickle.dumps(filesystem)).hexdigest()
-        elif not pc.any(pc.match_substring(self.array, "://")).as_py():
-            tell("cache= has no effect here: the files are on this machine")
-
-    def _is_remote(self, path: str) -> bool:
-        return not self._are_urls or is_remote(path)
-
-    def _key(self, path: str) -> str:
-        return f"{self._store_key}|{without_user(path)}"
+        return self._ask(self._files.open, position)
 
     @cached_property
     def _root(self) -> str:
@@ -162,6 +139,9 @@ class Locations:
 
     def signature(self, position: int) -> tuple[int, ...]:
         """Return what `LocalFiles.signature` does for a file of this machine, () for any other."""
+        # To ask a store costs about as much as to read the file.
+        if not isinstance(self._store, UrlFiles):
+            return ()
         return self._ask(self._store.signature, position)
 
     def version(self, position: int) -> FileVersion:
@@ -170,11 +150,7 @@ class Locations:
 
     def read_range(self, position: int, version: FileVersion, offset: int, length: int) -> bytes:
         """Return a part of the file at `position`, as `LocalFiles.read_range`."""
-        path = self[position]
-        read = partial(self._store.read_range, path, version, offset, length)
-        if self._cache is None or not self._is_remote(path):
-            return read()
-        return self._cache.get(f"{self._key(path)}|{offset}+{length}", read, version)
+        return self._files.read_range(self[position], version, offset, length)
 
     def open_to_seek(self, position: int, version: FileVersion) -> IO[bytes]:
         """Return the file at `position`, of `version`, of which no more is read than is asked for, and what is near."""

@@ -26,17 +26,13 @@ class RemoteFiles:
         """Return all of the file in memory; OSError if it cannot be read, after some retries."""
         return io.BytesIO(self._call(self._read, path))
 
-    def signature(self, path: str) -> tuple[int, ...]:
-        """Return (): to ask a store costs about as much as to read the file."""
-        return ()
-
     def version(self, path: str) -> FileVersion:
         """Return the size of a file, and when it was written or the store's tag of it."""
         return self._call(self._version, path)
 
     def read_versioned(self, path: str) -> tuple[FileVersion, bytes]:
         """Return the version of a file, which is no newer than its bytes, and these."""
-        return self._call(self._read_versioned, path)
+        return self._call(lambda one: (self._version(one), self._read(one)), path)
 
     def read_range(self, path: str, version: FileVersion, offset: int, length: int) -> bytes:
         """Return the bytes from `offset` on, fewer than `length` at the end of a file of `version`, by one request."""
@@ -71,9 +67,6 @@ class RemoteFiles:
     def _read(self, path: str, start: int = 0, end: int | None = None) -> bytes:
         """Return the bytes of a file from `start` up to `end`, by default all."""
         raise NotImplementedError
-
-    def _read_versioned(self, path: str) -> tuple[FileVersion, bytes]:
-        return self._version(path), self._read(path)
 
     def _version(self, path: str) -> FileVersion:
         """Return which version of a file there is."""

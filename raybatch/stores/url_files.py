@@ -59,14 +59,24 @@ class ArrowFiles(RemoteFiles):
 
     def __init__(self, filesystem: Any, retries: Retries | None = None) -> None:
         super().__init__(filesystem, retries)
+        self._is_s3 = filesystem.type_name == "s3"
         # To open a file is a request, which asks for its size.
         self._opened = lru_cache(_MOST_OPEN)(filesystem.open_input_file)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return ArrowFiles, (self.filesystem, self._retries)
 
+    def read_versioned(self, path: str) -> tuple[FileVersion, bytes]:
+        """Return the version of a file and its bytes, as `RemoteFiles` does; of S3 by as many requests as the bytes alone."""
+
+        def read(path: str) -> tuple[FileVersion, bytes]:
+            with self._stream(path) as stream:
+                return _tagged(stream), stream.read()
+
+        return self._call(read, path) if self._is_s3 else super().read_versioned(path)
+
     def _version(self, path: str) -> FileVersion:
-        if self.filesystem.type_name == "s3":
+        if self._is_s3:
             # The time that S3 tells is in whole seconds; it is the tag that tells two writes within one apart.
             with self._stream(path) as stream:
                 return _tagged(stream)
@@ -82,13 +92,6 @@ class ArrowFiles(RemoteFiles):
         with self._stream(path) as stream:
             data: bytes = stream.read()
         return data
-
-    def _read_versioned(self, path: str) -> tuple[FileVersion, bytes]:
-        if self.filesystem.type_name != "s3":
-            return super()._read_versioned(path)
-        # To open a stream is a request, whose answer has the tag.
-        with self._stream(path) as stream:
-            return _tagged(stream), stream.read()
 
     def _stream(self, path: str) -> Any:
         try:
@@ -142,8 +145,7 @@ class UrlFiles:
         """Return what `LocalFiles.signature` does for a file of this machine, () for any other."""
         if is_remote(path):
             return ()  # to connect would cost more than what is signed
-        store, own_path = self._store_of(path)
-        return store.signature(own_path)
+        return self._local.signature(_local_path(path))
 
     def read_versioned(self, path: str) -> tuple[FileVersion, bytes]:
         """Return the version of a remote file and its bytes, as `RemoteFiles.read_versioned`."""
@@ -161,11 +163,7 @@ class UrlFiles:
         return store.read_range(own_path, version, offset, length)
 
     def _store_of(self, path: str) -> tuple[LocalFiles | RemoteFiles, str]:
-        if is_remote(path):
-            return self._remote_of(path)
-        if not is_url(path):
-            return self._local, path
-        return self._local, unquote(path.removeprefix("file://").removeprefix("localhost"))
+        return self._remote_of(path) if is_remote(path) else (self._local, _local_path(path))
 
     def _remote_of(self, path: str) -> tuple[RemoteFiles, str]:
         if path.partition("://")[0] in _ARROW_SCHEMES:
@@ -238,8 +236,15 @@ def is_url(path: str) -> bool:
     return bool(mark) and scheme[:1].isalpha() and all(c.isalnum() or c in "+-.:_" for c in scheme)
 
 
+def _local_path(path: str) -> str:
+    """Return a path of this machine, which may be a `file:` URL."""
+    if not is_url(path):
+        return path
+    return unquote(path.removeprefix("file://").removeprefix("localhost"))
+
+
 def is_remote(path: str) -> bool:
-    """Return whether `path` is a URL of what is not on this machine's own paths."""
+    """Return whether `path` is a URL, and none of a path of this machine."""
     return is_url(path) and not path.startswith("file://")
 
 
