@@ -6,16 +6,17 @@ import fcntl
 import hashlib
 import os
 import struct
+import threading
 import time
 import zlib
 from array import array
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from io import FileIO
 from typing import Any, NamedTuple
 
 from raybatch.checks import positive_int
 from raybatch.notices import tell
-from raybatch.stores.aside import written_aside
 from raybatch.stores.local_files import FileVersion
 from raybatch.stores.local_path import local_path
 
@@ -158,33 +159,41 @@ class DiskCache:
         size = _HEADER.size + len(data)
         if not self._adds or size > min(self._max_bytes, _MOST_BYTES):
             return
+        header = _HEADER.pack(_MARK, zlib.crc32(data), len(data), version)
+        folder, _, name = path.rpartition("/")
+        aside = f"{folder}/.{os.getpid()}.{threading.get_ident()}.{name}"
         try:
-            if not self._has_place(path, size):
+            os.makedirs(folder, exist_ok=True)
+            file = self._begun(aside, size)
+            if file is None:
                 return
-            header = _HEADER.pack(_MARK, zlib.crc32(data), len(data), version)
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            with written_aside(path) as aside:
-                with open(aside, "wb", buffering=0) as file:
-                    if file.write(header) + file.write(data) != size:
-                        raise OSError(
-                            f"only a part of {size} bytes was written: the disk may be full"
-                        )
-                os.utime(aside, ns=(time.time_ns(), compared_ns))
+            with file:
+                if file.write(header) + file.write(data) != size:
+                    raise OSError(f"only a part of {size} bytes was written: the disk may be full")
+                os.utime(file.fileno(), ns=(time.time_ns(), compared_ns))
+            os.rename(aside, path)
         except FileNotFoundError:
             return  # the directory was removed, and is made again the next time
         except OSError as error:
+            with suppress(OSError):
+                os.unlink(aside)
             self._adds = False
             tell(f"nothing more is added to the cache in {str(self._folder)!r}: {error}")
 
-    def _has_place(self, path: str, size: int) -> bool:
-        """Return whether `size` more bytes may lie at `path`, and count them; others may have to go for that."""
+    def _begun(self, aside: str, size: int) -> FileIO | None:
+        """Return the new file `aside`, or None if there is no place for `size` bytes; others may have to go for that.
+
+        It has its length from the start, so whoever counts what lies in the folder counts it.
+        """
         with self._sizes() as sizes:
             if sum(sizes) + size > self._max_bytes:
                 self._make_place(sizes, size)
             if sum(sizes) + size > self._max_bytes:
-                return False
-            sizes[int(path.split("/")[-2], 16)] += size
-            return True
+                return None
+            file = FileIO(aside, "w")
+            file.truncate(size)
+            sizes[int(aside.split("/")[-2], 16)] += size
+            return file
 
     def _make_place(self, sizes: array[int], size: int) -> None:
         """Remove `size` bytes or more from one folder, if as many were not used since this object was made."""
