@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from raybatch import errors, image, packing
 from raybatch.accessors import (
     CachedAccessor,
+    DiskCache,
     EncodedImageAccessor,
     ImageFileAccessor,
     ImageList,
@@ -78,6 +79,7 @@ __all__ = [
     "CallableDataSource",
     "ChoiceDataSource",
     "CompositeDataSource",
+    "DiskCache",
     "EncodedImageAccessor",
     "ImageFileAccessor",
     "ImageList",

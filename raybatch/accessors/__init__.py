@@ -9,12 +9,14 @@ from raybatch.accessors.parquet import ParquetImageAccessor
 from raybatch.accessors.parquet_writer import to_parquet
 from raybatch.accessors.reading import SeededAccessor, row_executor
 from raybatch.accessors.shards import TarShards, ZipShards
+from raybatch.stores.disk_cache import DiskCache
 from raybatch.stores.image_list import ImageList
 from raybatch.stores.listing import find_images, image_folder
 from raybatch.stores.patterns import image_glob
 
 __all__ = [
     "CachedAccessor",
+    "DiskCache",
     "EncodedImageAccessor",
     "ImageFileAccessor",
     "ImageList",

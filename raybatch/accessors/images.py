@@ -34,6 +34,7 @@ from raybatch.image.pixels import BoundLayout, UnfinishedImages
 from raybatch.image.reader import Begun
 from raybatch.memory import empty_batch
 from raybatch.stages import stage
+from raybatch.stores.disk_cache import DiskCache
 from raybatch.stores.location import Locations
 from raybatch.warned import about
 
@@ -299,9 +300,15 @@ class ImageFiles(EncodedImages):
     """Encoded images in files of their own."""
 
     def __init__(
-        self, reader: ImageReader, paths: Paths, filesystem: Any, io_threads: int, **more: Any
+        self,
+        reader: ImageReader,
+        paths: Paths,
+        filesystem: Any,
+        io_threads: int,
+        cache: DiskCache | None = None,
+        **more: Any,
     ) -> None:
-        self._files = Locations(paths, filesystem=filesystem)
+        self._files = Locations(paths, filesystem=filesystem, cache=cache)
         self._files.check_can_open()
         ahead = ReadAhead(self._files, io_threads)
         super().__init__(reader, self._files, ahead.openers, **more)
@@ -332,7 +339,8 @@ class ImageFileAccessor(ImageFiles, ImageArrays):
     A path may be a URL: file, s3, gs and hdfs are opened by `pyarrow.fs`, others such as https by fsspec, of the
     extra `remote`. Or all are paths in `filesystem`, one of `pyarrow.fs` or fsspec. A connection that is lost, a
     timeout, a busy server, and EIO or ESTALE on a mounted file system are tried again a few times. `io_threads` files of a batch are read at the same time,
-    ahead of their decoding, which pays where a read waits for a server. The user, password and query of a URL appear
+    ahead of their decoding, which pays where a read waits for a server. A `cache`, a `DiskCache`, keeps the bytes of remote files on
+    the disk of each host. The user, password and query of a URL appear
     in no message and in no ledger.
 
     Raises IndexError for an index out of range, TypeError or ValueError for one that is no int and no 1-D
@@ -349,10 +357,11 @@ class ImageFileAccessor(ImageFiles, ImageArrays):
         layout: PixelLayout | None = None,
         filesystem: Any = None,
         io_threads: int = 1,
+        cache: DiskCache | None = None,
         **reading: Any,
     ) -> None:
         reader = ImageReader(size, **reading)
-        super().__init__(reader, paths, filesystem, io_threads, layout=layout)
+        super().__init__(reader, paths, filesystem, io_threads, cache, layout=layout)
 
 
 class NonUniformImageFileAccessor(ImageFiles, ImageObjects):
@@ -369,6 +378,7 @@ class NonUniformImageFileAccessor(ImageFiles, ImageObjects):
         *,
         filesystem: Any = None,
         io_threads: int = 1,
+        cache: DiskCache | None = None,
         **reading: Any,
     ) -> None:
-        super().__init__(ImageReader(size, **reading), paths, filesystem, io_threads)
+        super().__init__(ImageReader(size, **reading), paths, filesystem, io_threads, cache)

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,6 +21,7 @@ from raybatch.checks import one_of
 from raybatch.notices import tell
 from raybatch.ragged import RaggedArray
 from raybatch.stores.braces import shard_paths
+from raybatch.stores.disk_cache import DiskCache
 from raybatch.stores.location import Locations
 from raybatch.stores.shard_index import Lister, index_of
 from raybatch.stores.shard_members import Members
@@ -45,7 +47,8 @@ class TarShards:
 
     The headers of all members are read once, on several threads, and saved in the file `index`, by default beside the shards if these are
     files of this machine; of shards on a server, that takes most of their bytes once. It is compared with the sizes and times of the shards whenever it is opened, and those that have changed are read again.
-    In an epoch, a member is read by itself: by its offset here, by a request for that range elsewhere.
+    In an epoch, a member is read by itself: by its offset here, by a request for that range elsewhere. A `cache`, a `DiskCache`, keeps those
+    from elsewhere on the disk of each host.
 
     `members` are those that each sample must have, such as `("jpg;png", "cls")`. With `missing="drop"`, samples that lack one are left out,
     and how many is told; with "error" they are an error.
@@ -65,6 +68,7 @@ class TarShards:
         missing: str = "error",
         index: str | os.PathLike[str] | None = None,
         filesystem: Any = None,
+        cache: DiskCache | None = None,
     ) -> None:
         one_of("missing", missing, ("error", "drop"))
         if isinstance(members, str) or (missing == "drop" and not members):
@@ -72,7 +76,8 @@ class TarShards:
                 f'members must say what each sample must have, as in ("jpg;png", "cls"), and not be {members!r}'
             )
         suffix, members_of = self._kind
-        self._shards = Locations(shard_paths(shards, suffix, filesystem), filesystem=filesystem)
+        paths = shard_paths(shards, suffix, filesystem)
+        self._shards = Locations(paths, filesystem=filesystem, cache=cache)
         self._shards.check_can_open()
         found = index_of(self._shards, members_of, index)
         self._versions = [shard.version for shard in found]
@@ -95,9 +100,9 @@ class TarShards:
         return f"{type(self).__name__}({len(self)} samples in {len(self._shards)} shards, {self._shards.name_of(0)!r}, ...)"
 
     @property
-    def keys(self) -> pa.Array:
-        """The names of the samples, an Arrow array of strings `(len(self),)`."""
-        return self._keys
+    def keys(self) -> Texts:
+        """The names of the samples: an int gives one, a str, and an index array a list of them; `keys.array` is an Arrow array."""
+        return Texts(self._keys)
 
     @property
     def shard_lengths(self) -> npt.NDArray[np.int64]:
@@ -130,7 +135,7 @@ class TarShards:
         all else, which are a list of str in a batch. ValueError for samples that have none, or one that is no such number.
         """
         if dtype is None and extension not in _INTS:
-            return Texts(self._parsed(extension, lambda data: data.decode()))
+            return Texts(self._parsed(extension, partial(_text, extension=extension)))
         kind = np.dtype(dtype or np.int64)
         return np.array(
             self._parsed(extension, lambda data: kind.type(data.decode().strip())), kind
@@ -232,6 +237,15 @@ def _completed(contents: list[bytes | None], read: Callable[[int], bytes]) -> It
             ahead = executor.map(read, absent)
             for data in run:
                 yield next(ahead) if data is None else data
+
+
+def _text(data: bytes, extension: str) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise ValueError(
+            f"it is no text: shards.images({extension!r}) decodes images, shards.bytes({extension!r}) gives bytes as they are"
+        ) from None
 
 
 def _field(value: Any, field: str | None) -> Any:

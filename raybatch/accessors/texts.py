@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -15,11 +16,14 @@ class Texts:
     They lie in one Arrow array, so the longest does not set the room that each takes, and actors share it.
     """
 
-    def __init__(self, texts: list[str]) -> None:
-        self.array = pa.array(texts, pa.large_string())
+    def __init__(self, texts: list[str] | pa.Array) -> None:
+        self.array = texts if isinstance(texts, pa.Array) else pa.array(texts, pa.large_string())
 
     def __len__(self) -> int:
         return len(self.array)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.array.to_pylist())
 
     def __getitem__(self, index: Any) -> Any:
         positions = sample_positions(index, len(self))

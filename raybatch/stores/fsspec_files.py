@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import partial
-from typing import Any
+from typing import IO, Any
 
 import fsspec
 import fsspec.core
@@ -36,7 +36,8 @@ class FsspecFiles(RemoteFiles):
     def _version(self, path: str) -> FileVersion:
         info = self.filesystem.info(path)
         stamp = next((str(info[name]) for name in _STAMPS if info.get(name)), "")
-        return FileVersion(int(info["size"]), stamp)
+        size = info.get("size")  # web servers need not say it
+        return FileVersion(-1 if size is None else int(size), stamp)
 
     def _names(self, root: str, depth: int | None) -> list[str]:
         if _has_own_find(self.filesystem):
@@ -84,6 +85,12 @@ def files_of_url(url: str, retries: Retries) -> tuple[FsspecFiles, str]:
     """Return the file system that `url` is about, which fsspec keeps for the process, and the path in it."""
     filesystem, path = fsspec.core.url_to_fs(url)
     return FsspecFiles(filesystem, retries), path
+
+
+def files_of_archive(scheme: str, file: IO[bytes], retries: Retries) -> FsspecFiles:
+    """Return the files in the open archive `file`, of the kind that `scheme` names, such as zip."""
+    filesystem = fsspec.filesystem(scheme, fo=file, skip_instance_cache=True)
+    return FsspecFiles(filesystem, retries)
 
 
 def check_scheme(scheme: str) -> None:

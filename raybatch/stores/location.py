@@ -10,12 +10,23 @@ from typing import IO, Any, TypeVar
 
 import pyarrow.compute as pc
 
+from raybatch.errors import StorageError
+from raybatch.notices import tell
+from raybatch.stores.disk_cache import DiskCache
+from raybatch.stores.kept_files import KeptFiles
 from raybatch.stores.local_files import FileVersion
 from raybatch.stores.paths import as_path_array, path_names
 from raybatch.stores.range_file import range_file
 from raybatch.stores.roots import check_folders, common_folder
 from raybatch.stores.secrets import hold_credentials, redacted, without_secrets
-from raybatch.stores.url_files import UrlFiles, check_urls, is_quoted, is_url, open_store, split_url
+from raybatch.stores.url_files import (
+    UrlFiles,
+    check_urls,
+    is_quoted,
+    is_url,
+    open_store,
+    split_url,
+)
 
 T = TypeVar("T")
 
@@ -85,10 +96,21 @@ class Locations:
     `folder`, or is one in `filesystem`. A URL stays as it is.
     """
 
-    def __init__(self, paths: Any, folder: str | None = None, *, filesystem: Any = None) -> None:
+    def __init__(
+        self,
+        paths: Any,
+        folder: str | None = None,
+        *,
+        filesystem: Any = None,
+        cache: DiskCache | None = None,
+    ) -> None:
         self.array = as_path_array(paths)
         self._store = open_store(filesystem)
         self._are_urls = isinstance(self._store, UrlFiles)
+        # Those that samples are in; what is looked for in them, once, is not kept.
+        self._files = self._store if cache is None else KeptFiles(self._store, cache, filesystem)
+        if cache is not None and self.are_local:
+            tell("cache= has no effect here: the files are on this machine")
         if folder is None:
             folder = os.getcwd() if self._are_urls else ""
         self._folder = folder
@@ -105,7 +127,7 @@ class Locations:
 
     def open(self, position: int) -> IO[bytes]:
         """Return the file at `position`, as `Location.open`; StorageError if the folder of all of them is gone."""
-        return self._ask(self._store.open, position)
+        return self._ask(self._files.open, position)
 
     @cached_property
     def _root(self) -> str:
@@ -117,6 +139,9 @@ class Locations:
 
     def signature(self, position: int) -> tuple[int, ...]:
         """Return what `LocalFiles.signature` does for a file of this machine, () for any other."""
+        # To ask a store costs about as much as to read the file.
+        if not isinstance(self._store, UrlFiles):
+            return ()
         return self._ask(self._store.signature, position)
 
     def version(self, position: int) -> FileVersion:
@@ -125,10 +150,12 @@ class Locations:
 
     def read_range(self, position: int, version: FileVersion, offset: int, length: int) -> bytes:
         """Return a part of the file at `position`, as `LocalFiles.read_range`."""
-        return self._store.read_range(self[position], version, offset, length)
+        return self._files.read_range(self[position], version, offset, length)
 
     def open_to_seek(self, position: int, version: FileVersion) -> IO[bytes]:
         """Return the file at `position`, of `version`, of which no more is read than is asked for, and what is near."""
+        if version.size < 0:
+            raise StorageError("the server does not say how large it is")
         read = partial(self._store.read_range, self[position], version)
         at_once = _SCANNED_BYTES if self.are_local else _SCANNED_REMOTE_BYTES
         return range_file(read, version.size, at_once)

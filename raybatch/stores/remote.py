@@ -26,13 +26,13 @@ class RemoteFiles:
         """Return all of the file in memory; OSError if it cannot be read, after some retries."""
         return io.BytesIO(self._call(self._read, path))
 
-    def signature(self, path: str) -> tuple[int, ...]:
-        """Return (): to ask a store costs about as much as to read the file."""
-        return ()
-
     def version(self, path: str) -> FileVersion:
         """Return the size of a file, and when it was written or the store's tag of it."""
         return self._call(self._version, path)
+
+    def read_versioned(self, path: str) -> tuple[FileVersion, bytes]:
+        """Return the version of a file, which is no newer than its bytes, and these."""
+        return self._call(lambda one: (self._version(one), self._read(one)), path)
 
     def read_range(self, path: str, version: FileVersion, offset: int, length: int) -> bytes:
         """Return the bytes from `offset` on, fewer than `length` at the end of a file of `version`, by one request."""

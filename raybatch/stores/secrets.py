@@ -36,6 +36,12 @@ def redacted(path: str) -> str:
     return f"{head}{mark}{_HIDDEN}" if mark else head
 
 
+def without_user(path: str) -> str:
+    """Return `path` without the user and the password in it, if it is a URL: where a file is, whoever reads it."""
+    head, mark, query = path.partition("?")
+    return _USER.sub("://", head) + mark + query
+
+
 def without_secrets(text: str, path: str) -> str:
     """Return the message `text` without the credentials in any URL, and without those of `path` anywhere."""
     if "://" in path:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from types import ModuleType
 from typing import IO, Any, TypeAlias, TypeVar
 from urllib.parse import quote, unquote, urlsplit
@@ -16,6 +17,7 @@ import pyarrow.fs
 from raybatch.errors import StorageError
 from raybatch.retries import Retries
 from raybatch.stores.local_files import FileVersion, LocalFiles
+from raybatch.stores.range_file import RangeFile
 from raybatch.stores.remote import RemoteFiles
 from raybatch.stores.secrets import (
     call_without_secrets,
@@ -28,6 +30,9 @@ _ARROW_SCHEMES = ("s3", "gs", "gcs", "hdfs", "viewfs")
 
 # Of one store, in one process.
 _MOST_OPEN = 256
+
+# Of an archive on a server, this much is asked for at a time: the header of a member, and most of its bytes.
+_ARCHIVE_BYTES = 2**17
 
 Store: TypeAlias = "UrlFiles | RemoteFiles"
 
@@ -54,13 +59,27 @@ class ArrowFiles(RemoteFiles):
 
     def __init__(self, filesystem: Any, retries: Retries | None = None) -> None:
         super().__init__(filesystem, retries)
+        self._is_s3 = filesystem.type_name == "s3"
         # To open a file is a request, which asks for its size.
         self._opened = lru_cache(_MOST_OPEN)(filesystem.open_input_file)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return ArrowFiles, (self.filesystem, self._retries)
 
+    def read_versioned(self, path: str) -> tuple[FileVersion, bytes]:
+        """Return the version of a file and its bytes, as `RemoteFiles` does; of S3 by as many requests as the bytes alone."""
+
+        def read(path: str) -> tuple[FileVersion, bytes]:
+            with self._stream(path) as stream:
+                return _tagged(stream), stream.read()
+
+        return self._call(read, path) if self._is_s3 else super().read_versioned(path)
+
     def _version(self, path: str) -> FileVersion:
+        if self._is_s3:
+            # The time that S3 tells is in whole seconds; it is the tag that tells two writes within one apart.
+            with self._stream(path) as stream:
+                return _tagged(stream)
         info = self.filesystem.get_file_info(path)
         if info.type != pa.fs.FileType.File:
             raise FileNotFoundError(f"no such file: {path!r}")
@@ -70,15 +89,18 @@ class ArrowFiles(RemoteFiles):
         if end is not None:
             part: bytes = self._opened(path).read_at(end - start, start)
             return part
+        with self._stream(path) as stream:
+            data: bytes = stream.read()
+        return data
+
+    def _stream(self, path: str) -> Any:
         try:
-            with self.filesystem.open_input_stream(path) as stream:
-                data: bytes = stream.read()
+            return self.filesystem.open_input_stream(path)
         except FileNotFoundError:
             bucket = path.strip("/").partition("/")[0]
             if not self._is_there(bucket):
                 raise StorageError(f"there is no {bucket!r} in this store") from None
             raise
-        return data
 
     def _is_there(self, bucket: str) -> bool:
         try:
@@ -109,9 +131,10 @@ class UrlFiles:
         self._retries = retries or Retries()
         self._local = LocalFiles(self._retries)
         self._arrow: dict[str, tuple[ArrowFiles, str]] = {}
+        self._archives: dict[str, RemoteFiles] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_arrow": {}}
+        return {**self.__dict__, "_arrow": {}, "_archives": {}}
 
     def open(self, path: str) -> IO[bytes]:
         """Return the file, open or in memory; OSError if it cannot be read, remote ones after some retries."""
@@ -120,10 +143,14 @@ class UrlFiles:
 
     def signature(self, path: str) -> tuple[int, ...]:
         """Return what `LocalFiles.signature` does for a file of this machine, () for any other."""
-        if is_url(path) and not path.startswith("file://"):
+        if is_remote(path):
             return ()  # to connect would cost more than what is signed
-        store, own_path = self._store_of(path)
-        return store.signature(own_path)
+        return self._local.signature(_local_path(path))
+
+    def read_versioned(self, path: str) -> tuple[FileVersion, bytes]:
+        """Return the version of a remote file and its bytes, as `RemoteFiles.read_versioned`."""
+        store, own_path = self._remote_of(path)
+        return store.read_versioned(own_path)
 
     def version(self, path: str) -> FileVersion:
         """Return which version of the file there is."""
@@ -136,17 +163,31 @@ class UrlFiles:
         return store.read_range(own_path, version, offset, length)
 
     def _store_of(self, path: str) -> tuple[LocalFiles | RemoteFiles, str]:
-        if not is_url(path):
-            return self._local, path
-        scheme, _, rest = path.partition("://")
-        if scheme == "file":
-            return self._local, unquote(rest.removeprefix("localhost"))
-        if scheme in _ARROW_SCHEMES:
+        return self._remote_of(path) if is_remote(path) else (self._local, _local_path(path))
+
+    def _remote_of(self, path: str) -> tuple[RemoteFiles, str]:
+        if path.partition("://")[0] in _ARROW_SCHEMES:
             return call_without_secrets(lambda: self.locate(path), path)
+        name, mark, archive = path.partition("::")
+        if mark and archive.partition("://")[0] in _ARROW_SCHEMES:
+            return self._archive(name.partition("://")[0], archive), name.partition("://")[2]
         files_of_url = _fsspec_files().files_of_url
         found: tuple[RemoteFiles, str] = call_without_secrets(
             lambda: files_of_url(path, self._retries), path
         )
+        return found
+
+    def _archive(self, scheme: str, url: str) -> RemoteFiles:
+        """Return the files in the archive at `url`, which Arrow reads by parts; what lies where in it is read once in each process."""
+        found = self._archives.get(url)
+        if found is None:
+            store, path = self._remote_of(url)
+            version = store.version(path)
+            file = RangeFile(partial(store.read_range, path, version), version.size)
+            opened = io.BufferedReader(file, _ARCHIVE_BYTES)
+            found = self._archives[url] = _fsspec_files().files_of_archive(
+                scheme, opened, self._retries
+            )
         return found
 
     def below(
@@ -184,10 +225,27 @@ class UrlFiles:
         return store, folder + unquote(parts.path)
 
 
+def _tagged(stream: Any) -> FileVersion:
+    facts = stream.metadata()
+    return FileVersion(int(facts["Content-Length"]), facts.get("ETag", b"").decode())
+
+
 def is_url(path: str) -> bool:
     """Return whether `path` is a URL, `::` between several of fsspec's included."""
     scheme, mark, _ = path.partition("://")
     return bool(mark) and scheme[:1].isalpha() and all(c.isalnum() or c in "+-.:_" for c in scheme)
+
+
+def _local_path(path: str) -> str:
+    """Return a path of this machine, which may be a `file:` URL."""
+    if not is_url(path):
+        return path
+    return unquote(path.removeprefix("file://").removeprefix("localhost"))
+
+
+def is_remote(path: str) -> bool:
+    """Return whether `path` is a URL, and none of a path of this machine."""
+    return is_url(path) and not path.startswith("file://")
 
 
 def split_url(url: str) -> tuple[str, str]:

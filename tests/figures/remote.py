@@ -1,6 +1,10 @@
 """Images a second over S3 whose every request takes 30 ms longer, beside those of the same files here.
 
-usage: python -m tests.figures.remote DIR [--images 2000] [--size 224] [--delay-ms 30] [--io-threads 1,16,64]
+usage: python -m tests.figures.remote DIR [--images 2000] [--size 224] [--delay-ms 30] [--io-threads 1,16,64] [--cache]
+
+With --cache, also those of the epochs with a `DiskCache`: two that begin with nothing in it, two of the next program, and the same with
+a cache that holds half of the files.
+
 
 nginx answers Arrow's S3 client, which asks twice for each image (HEAD, GET), and waits before each answer. It runs on
 this machine, so what it takes is missing where images are decoded; so does what Arrow's client itself takes.
@@ -10,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import tempfile
 import time
 from pathlib import Path
@@ -24,16 +29,31 @@ from tests.servers import http_server
 BUCKET = "images"
 
 
-def rate(paths: list[str], size: int, pool: rb.RayActorPool, **where: Any) -> float:
-    """Return the images a second of one epoch of a pool that is up."""
+def rates(
+    paths: list[str], size: int, pool: rb.RayActorPool, epochs: int = 1, **where: Any
+) -> list[float]:
+    """Return the images a second of each of some epochs of a pool that is up."""
     source = rb.ArrayDataSource([rb.ImageFileAccessor(paths, (size, size), **where)])
-    with rb.Loader(source, 64, pool=pool) as loader:
-        batches = iter(loader)
-        images = len(next(batches)[0])  # the actors have connected
-        start = time.perf_counter()
-        taken = sum(len(x) for (x,) in batches)
-        assert images + taken == len(paths)
-        return taken / (time.perf_counter() - start)
+    found = []
+    with rb.Loader(source, 64, shuffle=0, pool=pool) as loader:
+        for _ in range(epochs):
+            batches = iter(loader)
+            images = len(next(batches)[0])  # the actors have connected
+            start = time.perf_counter()
+            taken = sum(len(x) for (x,) in batches)
+            assert images + taken == len(paths)
+            found.append(taken / (time.perf_counter() - start))
+    return found
+
+
+def with_cache(folder: str, total_bytes: int, **epoch: Any) -> None:
+    """Print the images a second with a cache in `folder`, made anew."""
+    for name, part in (("a cache", 1.1), ("a cache of half", 0.5)):
+        shutil.rmtree(folder, ignore_errors=True)
+        for program in ("first", "next"):
+            cache = rb.DiskCache(folder, int(total_bytes * part))
+            found = rates(epochs=2, cache=cache, **epoch)
+            print(f"; {name}, {program} program {found[0]:.0f}, {found[1]:.0f}", end="", flush=True)
 
 
 def main() -> None:
@@ -44,8 +64,10 @@ def main() -> None:
     parser.add_argument("--delay-ms", type=float, default=30)
     parser.add_argument("--io-threads", default="1,16,64")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--cache", action="store_true")
     arguments = parser.parse_args()
     paths = find_images(arguments.folder)[: arguments.images]
+    total_bytes = sum(map(os.path.getsize, paths))
     with tempfile.TemporaryDirectory() as state, rb.RayActorPool(2, address="local") as pool:
         root = Path(state, "root")
         (root / BUCKET).mkdir(parents=True)
@@ -60,15 +82,25 @@ def main() -> None:
             )
             keys = [f"{BUCKET}/{Path(path).name}" for path in paths]
             for _ in range(arguments.rounds):
-                here = rate(paths, arguments.size, pool)
+                (here,) = rates(paths, arguments.size, pool)
                 print(f"local files {here:.0f} images/s", end="", flush=True)
                 for threads in map(int, arguments.io_threads.split(",")):
-                    there = rate(keys, arguments.size, pool, filesystem=s3, io_threads=threads)
+                    (there,) = rates(keys, arguments.size, pool, filesystem=s3, io_threads=threads)
                     print(
                         f"; {threads} io_threads {there:.0f} ({there / here:.2f})",
                         end="",
                         flush=True,
                     )
+                    if arguments.cache:
+                        with_cache(
+                            f"{state}/cache",
+                            total_bytes,
+                            paths=keys,
+                            size=arguments.size,
+                            pool=pool,
+                            filesystem=s3,
+                            io_threads=threads,
+                        )
                 print()
 
 

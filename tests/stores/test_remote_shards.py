@@ -159,6 +159,30 @@ def test_a_folder_in_a_zip_file_in_a_url(
         np.testing.assert_array_equal(stack, rb.ImageFileAccessor(wanted, SIZE)[ALL])
 
 
+def test_a_folder_in_a_zip_file_in_s3(
+    folder: Path, s3: int, photos: list[str], tmp_path: Path, actors: rb.RayActorPool
+) -> None:
+    with s3_filesystem(s3).open_output_stream("images/all pets.zip") as stream:
+        stream.write((folder / "pets.zip").read_bytes())
+    place = s3_url(s3, "all pets.zip")
+    listed = rb.image_folder(f"zip://::{place}")
+    assert listed.paths[0].as_py() == f"zip://cat/cat_01.jpg::{place}"
+    assert listed.labels.tolist() == [0] * 20 + [1] * 20
+    dogs = rb.image_glob(f"zip://dog/*.jpg::{place}")
+    assert dogs.to_pylist() == listed.paths[20:].to_pylist()
+    wanted = rb.ImageFileAccessor(sorted(photos, key=lambda path: Path(path).name), SIZE)
+    cache = rb.DiskCache(tmp_path, 10**9)
+    images = rb.ImageFileAccessor(listed.paths, SIZE, io_threads=4, cache=cache)
+    with rb.Loader(rb.ArrayDataSource([images]), 10, pool=actors) as loader:
+        for _ in range(2):
+            (stack,) = (np.concatenate(column) for column in zip(*loader, strict=True))
+            np.testing.assert_array_equal(stack, wanted[ALL])
+    assert SECRET not in images.name_of(0)
+    with pytest.raises(SampleReadError, match="FileNotFoundError") as caught:
+        rb.ImageFileAccessor([f"zip://none.jpg::{place}"], SIZE)[0]
+    assert SECRET not in str(caught.value)
+
+
 def test_a_zip_file_as_a_file_system(folder: Path, photos: list[str]) -> None:
     filesystem = fsspec.filesystem("zip", fo=str(folder / "pets.zip"))
     listed = rb.image_folder("", filesystem=filesystem)

@@ -131,7 +131,7 @@ def test_tars_of_webdatasets_writer(photos: list[str], tmp_path: Path) -> None:
             writer.write({"__key__": f"a.b/{number}", **fields})
     theirs = list(webdataset.WebDataset(path, shardshuffle=False))
     shards = rb.TarShards(path)
-    assert shards.keys.to_pylist() == [sample["__key__"] for sample in theirs]
+    assert list(shards.keys) == [sample["__key__"] for sample in theirs]
     assert shards.bytes("jpg")[ALL] == [sample["jpg"] for sample in theirs]
     assert shards.column("cls").tolist() == [int(sample["cls"]) for sample in theirs]
     assert shards.json("caption")[ALL] == ["Tür"] * 40
@@ -141,7 +141,7 @@ def test_keys_are_those_of_webdataset(tmp_path: Path) -> None:
     names = ["./v1.0/a.seg.PNG", "./v1.0/a.jpg", "b.jpg", "b.seg.png", "__meta__", "README"]
     path = write_tar(tmp_path / "a.tar", dict.fromkeys([*names, "._b.jpg"], b"x"))
     shards = rb.TarShards(path)
-    assert shards.keys.to_pylist() == ["./v1.0/a", "b"]
+    assert list(shards.keys) == ["./v1.0/a", "b"]
     assert shards.extensions == {"seg.png": 2, "jpg": 2}
 
 
@@ -156,7 +156,7 @@ def test_sparse_files_and_links_are_left_out_and_told(
     names = "hole.jpg whole.jpg"
     assert os.system(f"cd {tmp_path} && tar --sparse -cf all.tar {names}") == 0
     shards = rb.TarShards(tmp_path / "all.tar")
-    assert (shards.keys.to_pylist(), shards.bytes("jpg")[0]) == (["whole"], b"whole")
+    assert (list(shards.keys), shards.bytes("jpg")[0]) == (["whole"], b"whole")
     assert "1 files that are links or sparse" in capsys.readouterr().err
 
 
@@ -198,7 +198,7 @@ def test_the_index_is_made_once_and_mended_where_a_shard_has_changed(
     assert sorted(scans) == ["000000.jpg", "000014.jpg", "000028.jpg"]
     again = rb.TarShards(pattern)
     assert len(scans) == 3
-    assert again.keys.equals(first.keys)
+    assert list(again.keys) == list(first.keys)
     moved = tmp_path.rename(tmp_path.with_name("moved"))
     pattern = pattern.replace(str(tmp_path), str(moved))
     rb.TarShards(pattern)
@@ -246,6 +246,15 @@ def test_a_shard_that_changes_after_it_was_listed_is_no_bad_sample(
     assert isinstance(caught.value.__cause__, StorageError)
 
 
+def test_a_column_of_images_says_what_to_use(photos: list[str], tmp_path: Path) -> None:
+    shards = rb.TarShards(write_shards(tmp_path, photos))
+    assert (shards.keys[0], shards.keys[np.array([2, 1])]) == ("000000", ["000002", "000001"])
+    with pytest.raises(
+        ValueError, match=r"no text: shards\.images\('jpg'\) decodes images, shards\.bytes"
+    ):
+        shards.column("jpg")
+
+
 def test_samples_that_lack_a_member(
     photos: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -268,7 +277,7 @@ def test_samples_that_lack_a_member(
     )
     left = [number for number in range(40) if number not in (3, 30, 31)]
     assert whole.column("cls").tolist() == left
-    assert [int(key) for key in whole.keys.to_pylist()] == left
+    assert [int(key) for key in whole.keys] == left
     assert (len(whole), whole.shard_lengths.tolist()) == (37, [37])
     wanted = rb.ImageFileAccessor([photos[number] for number in left], SIZE)
     np.testing.assert_array_equal(whole.images("jpg", SIZE)[np.arange(37)], wanted[np.arange(37)])
