@@ -39,7 +39,7 @@ def coco_boxes(below: Sequence[str], root: str, file: str) -> tuple[RaggedArray,
         raise CannotRunError(f"{file!r} holds no boxes as COCO writes them: {error!r}") from error
     found = [np.array(rows.get(name, []), np.float32).reshape(-1, 5) for name in below]
     if not any(map(len, found)):
-        raise CannotRunError(f"{file!r} holds no box of an image in {root!r}")
+        raise CannotRunError(f"{file!r} holds no box of an image below {root!r}")
     boxes = RaggedArray([each[:, 1:] for each in found], np.float32, (4,))
     return boxes, RaggedArray([each[:, 0] for each in found], np.int64, ())
 

@@ -124,11 +124,21 @@ def images_argument(command: Command) -> Command:
 
 def images_named(given: str) -> NamedImages:
     """Return the images that `given` names; CannotRunError where there are none, which says what there is instead."""
-    given = given if is_url(given) else os.path.normpath(given)
+    given = given if is_url(given) else _normal(given)
     try:
         return _of_folder(given) if _is_folder(given) else _of_files(given)
     except (ImportError, TypeError, ValueError) as error:
         raise CannotRunError(str(error)) from error
+
+
+def _normal(path: str) -> str:
+    """Return `path` without parts such as `./` and `x/../`, where that names the same."""
+    short = os.path.normpath(path)
+    if os.pardir not in Path(path).parts:
+        return short
+    # Behind a link to a folder, `..` leads elsewhere.
+    is_same = os.path.exists(path) and os.path.exists(short) and os.path.samefile(path, short)
+    return short if is_same else path
 
 
 def _is_folder(given: str) -> bool:
@@ -179,7 +189,8 @@ def _of_shards(given: str, suffix: str, paths: list[str]) -> NamedImages:
     if suffix == _PARQUET:
         return _saved_list(given) if _is_saved_list(paths) else _parquet(given, paths)
     shards = _SHARDS[suffix](paths)
-    labels, classes = None, []
+    labels: npt.NDArray[np.int32] | None = None
+    classes: list[str] = []
     if shards.extensions.get("cls") == len(shards):
         texts = shards.column("cls", "str")
         labels, classes = _own_labels(
@@ -209,7 +220,8 @@ def image_files(given: str, root: Location, paths: list[str]) -> NamedImages:
 def _is_saved_list(paths: list[str]) -> bool:
     if len(paths) > 1 or is_url(paths[0]):
         return False
-    return pyarrow.parquet.read_schema(paths[0]).names == ["path", "label"]
+    names: list[str] = pyarrow.parquet.read_schema(paths[0]).names
+    return names == ["path", "label"]
 
 
 def _saved_list(given: str) -> NamedImages:

@@ -144,7 +144,7 @@ def preview(
         source, images, shuffle=shuffle, bad_samples=BadSamples("skip", limit=None)
     ) as loader:
         loader.set_epoch(epoch)
-        indices, shown, labels = next(iter(loader), ([], [], []))
+        indices, shown, labels = next(iter(loader), (np.empty(0, np.intp), [], []))
         bad = loader.bad_samples
     for sample in bad:
         output.console.print(Text(sample.message, "red"), soft_wrap=True)
@@ -178,4 +178,7 @@ def preview(
 def _spread(length: int, left_out: list[int], count: int) -> npt.NDArray[np.intp]:
     """Return `count` of the numbers below `length`, or all, that are not `left_out`, evenly spread."""
     kept = np.setdiff1d(np.arange(length), left_out)
-    return kept[np.linspace(0, len(kept) - 1, min(count, len(kept))).astype(int)]
+    chosen: npt.NDArray[np.intp] = kept[
+        np.linspace(0, len(kept) - 1, min(count, len(kept))).astype(int)
+    ]
+    return chosen

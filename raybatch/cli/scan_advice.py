@@ -71,7 +71,7 @@ def advice(report: ScanReport, size: tuple[int, int]) -> Iterator[Advice]:
         )
     if empty := [name for name, count in found["classes"].items() if count == 0]:
         yield Advice(
-            f"There are no images that can be read of {', '.join(empty)}",
+            f"There are no readable images of {', '.join(empty)}",
             "give the splits of a data set the same numbers",
             'rb.image_folder("validation", classes=training.classes)',
         )

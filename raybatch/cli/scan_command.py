@@ -76,12 +76,12 @@ def scan(
         raise click.UsageError("--exclude-duplicates needs --exclude-list FILE to write them to")
     images = images_named(given)
     if images.packed_size is not None:
-        for option, given in (
+        for option, value in (
             ("--exclude-list", exclude_list),
             ("--html", page_path),
             ("--classes", classes),
         ):
-            if given is not None:
+            if value is not None:
                 raise click.UsageError(f"{option} is for image files, and these are packed")
         is_bad = _scan_packed(output, images.given)
     else:

@@ -30,7 +30,7 @@ class Thumbnail(NamedTuple):
     """A small square out of the middle of an image, as a data URI, and what it shows."""
 
     uri: str
-    index: int
+    number: int
     path: str
     name: str
     class_name: str

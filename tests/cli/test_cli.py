@@ -67,9 +67,10 @@ def test_load_prints_figures_as_json(photos: list[str], tmp_path: Path) -> None:
 def test_the_digest_is_that_of_the_library(photos: list[str], tmp_path: Path) -> None:
     folder = Path(photos[0]).parent
     result = run("load", str(folder), "--size", "24", "--actors", "0", "--json", folder=tmp_path)
-    from raybatch.cli.labelled_folder import folder_source
+    from raybatch.cli.labelled_source import labelled_source
+    from raybatch.cli.named_images import images_named
 
-    source, names = folder_source(folder, (24, 24))
+    source, names = labelled_source(images_named(str(folder)), (24, 24))
     assert names == ["cat", "dog"]
     with rb.Loader(source, 64) as loader:
         digest = rb.stream_digest(loader)
@@ -98,13 +99,14 @@ def test_load_prints_a_table(photos: list[str], tmp_path: Path) -> None:
 
 
 def test_class_folders_give_the_labels(photos: list[str], tmp_path: Path) -> None:
-    from raybatch.cli.labelled_folder import folder_source
+    from raybatch.cli.labelled_source import labelled_source
+    from raybatch.cli.named_images import images_named
 
     for number, path in enumerate(photos):
         target = tmp_path / ("owl", "elk")[number % 2] / Path(path).name
         target.parent.mkdir(exist_ok=True)
         os.link(path, target)
-    source, names = folder_source(tmp_path, (8, 8))
+    source, names = labelled_source(images_named(str(tmp_path)), (8, 8))
     assert names == ["elk", "owl"]
     assert source.data[1].tolist() == [0] * 20 + [1] * 20
 
