@@ -51,7 +51,8 @@ _MAGIC = re.compile(r"[*?\[{]")
 _MOST_CLASSES = 100_000
 _DEFAULT_SIZE = (224, 224)
 _DEFAULTS = {each.name: each.default for each in dataclasses.fields(ImageReader)} | {
-    "io_threads": 1
+    "io_threads": 1,
+    "truncated": "error",
 }
 
 
@@ -182,7 +183,7 @@ def _of_files(given: str) -> NamedImages:
     if len(suffixes) > 1 or not suffixes <= {*_SHARDS, _PARQUET}:
         there = ", ".join(sorted(suffix or "no suffix" for suffix in suffixes))
         raise CannotRunError(f"{str(Location(given))!r} names files of {there}. {FORMS}")
-    return _of_shards(given, *suffixes, paths)
+    return _of_shards(given, suffixes.pop(), paths)
 
 
 def _of_shards(given: str, suffix: str, paths: list[str]) -> NamedImages:

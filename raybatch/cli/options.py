@@ -29,6 +29,8 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 SOMETHING_BAD = 1
 MODES = ("RGB", "L", "RGBA", "LA", "CMYK", "YCbCr", "HSV", "LAB", "I", "I;16", "F")
+# Each takes some 100 MB, and a third of a second of a CPU to start.
+_MOST_ACTORS_A_CPU = 16
 HTML_EXTRA = "raybatch[html]"
 
 
@@ -221,6 +223,13 @@ class ActorOptions:
     def __post_init__(self) -> None:
         if self.actors == 0 and (self.address or self.resources or self.label_selector):
             raise click.UsageError("--actors 0 loads in this process, and takes no cluster")
+        most = _MOST_ACTORS_A_CPU * len(os.sched_getaffinity(0))
+        is_here = not (self.address or os.environ.get("RAY_ADDRESS"))
+        if is_here and (self.actors or 0) > most:
+            raise click.UsageError(
+                f"--actors {self.actors} is more than {most}, which is {_MOST_ACTORS_A_CPU} for each CPU of this machine. Each "
+                "actor is a process: for storage that makes them wait, give them --io-threads; for a cluster, --address"
+            )
 
     @contextmanager
     def pool(self) -> Iterator[WorkerPool | None]:
