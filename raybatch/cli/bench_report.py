@@ -10,6 +10,7 @@ from rich import box
 from rich.console import RenderableType
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from raybatch.bench.contenders import LIMITS, RAYBATCH
 from raybatch.bench.report import (
@@ -47,6 +48,8 @@ class NumberTable(NamedTuple):
 
 def shown(report: dict[str, Any]) -> Iterator[RenderableType]:
     """Iterate over what to print: the contenders that were timed, the fastest first, and why others were not."""
+    if warning := _warning(report):
+        yield Text(warning, "bold red")
     yield f"{_subject(report)}:"
     for numbers in (_rates(report), _costs(report)):
         table = Table(box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
@@ -72,6 +75,7 @@ def write_bench_page(report: dict[str, Any], path: Path) -> None:
         path,
         "bench.html",
         subject=_subject(report),
+        warning=_warning(report),
         plots=_plots(report) if timed(report) else {},
         tables=[_rates(report), _costs(report)],
         notes=_notes(report),
@@ -98,14 +102,18 @@ def _plots(report: dict[str, Any]) -> dict[str, str]:
 
 def _notes(report: dict[str, Any]) -> list[str]:
     """Return what to know about the tables, a line each."""
-    seconds = shortest_s(report)
     return [
         *_NOTES,
         *_leads(report),
         *([] if compares_pixels(report) else [_UNCOMPARED]),
         *([_OTHER_PIXELS] if has_other_pixels(report) else []),
-        *([_TOO_SHORT.format(seconds)] if 0 < seconds < _SHORT_S else []),
     ]
+
+
+def _warning(report: dict[str, Any]) -> str:
+    """Return why the figures say nothing, "" if they do."""
+    seconds = shortest_s(report)
+    return _TOO_SHORT.format(seconds) if 0 < seconds < _SHORT_S else ""
 
 
 def _subject(report: dict[str, Any]) -> str:

@@ -19,6 +19,7 @@ import pyarrow.parquet
 from raybatch.accessors import (
     ImageFileAccessor,
     ImageList,
+    MDSShards,
     NonUniformImageFileAccessor,
     PackedAccessor,
     ParquetImageAccessor,
@@ -40,11 +41,11 @@ from raybatch.stores.url_files import is_url
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 FORMS = (
-    "IMAGES is a folder of image files; a pattern such as 'train/*/*.jpg'; tar or zip shards such as 'train-{000..099}.tar', or a "
+    "IMAGES is a folder of image files; a pattern such as 'train/*/*.jpg'; tar, zip or MDS shards such as 'train-{000..099}.tar', or a "
     "folder of them; Parquet files or a folder of them; a list that `ImageList.save` wrote; or a folder that `raybatch pack` wrote. "
     "All but the last two may be URLs."
 )
-_SHARDS = {".tar": TarShards, ".zip": ZipShards}
+_SHARDS: dict[str, Any] = {".tar": TarShards, ".zip": ZipShards, ".mds": MDSShards}
 _PARQUET = ".parquet"
 _MAGIC = re.compile(r"[*?\[{]")
 # Numbers up to this are those of classes; larger ones are names, such as the ids of customers.
@@ -192,8 +193,9 @@ def _of_shards(given: str, suffix: str, paths: list[str]) -> NamedImages:
     shards = _SHARDS[suffix](paths)
     labels: npt.NDArray[np.int32] | None = None
     classes: list[str] = []
-    if shards.extensions.get("cls") == len(shards):
-        texts = shards.column("cls", "str")
+    named = (name for name in ("cls", "label") if shards.extensions.get(name) == len(shards))
+    if column := next(named, None):
+        texts = shards.column(column, "str")
         labels, classes = _own_labels(
             texts.astype(np.int64) if np.char.isdecimal(texts).all() else texts
         )

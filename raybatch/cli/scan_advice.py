@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ from rich.text import Text
 
 from raybatch.cli.scan_report import ScanReport
 from raybatch.stores.listing import left_out_text
+from raybatch.stores.location import Location
 
 # An image this many times as high and as wide as needed is decoded for nothing, for the most part.
 _FAR_LARGER = 2
@@ -29,12 +31,12 @@ class Advice(NamedTuple):
 
 def advice(report: ScanReport, size: tuple[int, int]) -> Iterator[Advice]:
     """Iterate over what to do before training on the images at `size`, (height, width); the gravest first."""
-    found = report.as_dict()
+    found, where = report.as_dict(), _where(report)
     if count := len(found["bad"]):
         yield Advice(
             f"{_files(count)} cannot be read",
             'list them, and leave them out with Loader(..., exclude="bad.parquet")',
-            "raybatch scan IMAGES --exclude-list bad.parquet",
+            f"raybatch scan {where} --exclude-list bad.parquet",
         )
     if count := len(report.label_errors):
         yield Advice(
@@ -45,7 +47,7 @@ def advice(report: ScanReport, size: tuple[int, int]) -> Iterator[Advice]:
         yield Advice(
             f"{_files(count)} {'has' if count == 1 else 'have'} the bytes of another",
             "put them into the list too, so that none is in training and validation both",
-            "raybatch scan IMAGES --exclude-list bad.parquet --exclude-duplicates",
+            f"raybatch scan {where} --exclude-list bad.parquet --exclude-duplicates",
         )
     yield from _about_sizes(report, size)
     if count := found["exif_turned"]:
@@ -97,7 +99,7 @@ def _about_sizes(report: ScanReport, size: tuple[int, int]) -> Iterator[Advice]:
         yield Advice(
             f"{larger.mean():.0%} of the images are far larger than {target}",
             f"{shrink if jpeg.mean() > _MANY else ''}decode them once, at the size that you train at",
-            f"raybatch pack IMAGES OUT --size {height}x{width}",
+            f"raybatch pack {_where(report)} OUT --size {height}x{width}",
         )
     smaller = (facts["height"] < height) | (facts["width"] < width)
     if smaller.mean() > _MANY:
@@ -115,6 +117,10 @@ def shown(advised: list[Advice]) -> Iterator[Text]:
         yield Text(f"  {one.finding}: {one.remedy}")
         if one.code:
             yield Text(f"      {one.code}")
+
+
+def _where(report: ScanReport) -> str:
+    return shlex.quote(str(Location(report.named.given)))
 
 
 def _files(count: int) -> str:

@@ -60,10 +60,15 @@ class ScanReport:
         """Those of the `duplicates` that are in more than one class."""
         return [group for group in self.duplicates if len(set(self.labels[group].tolist())) > 1]
 
+    @property
+    def repeated(self) -> list[list[int]]:
+        """Those of the `duplicates` that are in one class."""
+        return [group for group in self.duplicates if group not in self.label_errors]
+
     def titled(self, index: int) -> str:
         """Return the name of the image at `index`, and its class where the name does not tell."""
         name, title = self.images.name_of(index), self.class_names[self.labels[index]]
-        return name if title in name else f"{name} ({title})"
+        return name if f"/{title}/" in name else f"{name} ({title})"
 
     @cached_property
     def moments(self) -> tuple[list[float], list[float]] | None:
@@ -175,7 +180,7 @@ class ScanReport:
         yield from _lines("These cannot be read:", bad)
         for title, groups in (
             ("The same picture in two classes:", self.label_errors),
-            ("Files more than once:", self.duplicates),
+            ("Files more than once in a class:", self.repeated),
         ):
             yield from _lines(
                 title, [_cut(" = ", list(map(self.titled, group))) for group in groups]
