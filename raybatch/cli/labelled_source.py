@@ -69,5 +69,7 @@ def labelled_source(
         members.extend(coco_boxes(images.names, images.given, boxes))
     try:
         return ArrayDataSource(members, sampler=sampler, exclude=exclude), names
-    except ValueError as error:  # a list of images to leave out that is one of others
-        raise CannotRunError(str(error)) from error
+    except (IndexError, ValueError) as error:
+        if exclude is None:
+            raise
+        raise CannotRunError(f"--exclude is a list of other images than these: {error}") from error

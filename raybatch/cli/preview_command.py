@@ -158,7 +158,7 @@ def preview(
     texts = [names[label] for label in labels]
     paths = [stored.path_of(index) or "" for index in indices.tolist()]
     captions = [
-        f"{index} {text}\n{PurePath(path).name}"
+        f"{index} {text}\n{PurePath(path).name}".rstrip("\n")
         for index, text, path in zip(indices.tolist(), texts, paths, strict=True)
         for _ in columns
     ]

@@ -95,6 +95,7 @@ def test_load_prints_a_table(photos: list[str], tmp_path: Path) -> None:
     result = run("load", str(Path(photos[0]).parent), "--actors", "0", folder=tmp_path)
     assert "images/s" in result.stdout
     assert "With --transform train, " in result.stdout
+    assert re.search(r"^digest of epoch 0: [0-9a-f]{64}$", result.stdout, re.MULTILINE)
     assert "\x1b" not in result.stdout
 
 
@@ -116,6 +117,7 @@ def test_class_folders_give_the_labels(photos: list[str], tmp_path: Path) -> Non
     [
         (["load", "nowhere"], 2, "nowhere"),
         (["load", "."], 2, "no image files below"),
+        (["load", ".", "--actors", "100000"], 2, "for each CPU of this machine"),
         (["load", ".", "--size", "0"], 2, "is not an edge"),
         (["load", ".", "--size", "1x2x3"], 2, "is not an edge"),
         (["load", ".", "--batch-size", "0"], 2, "--batch-size"),
@@ -136,7 +138,13 @@ def test_a_broken_image_is_named(photos: list[str], tmp_path: Path) -> None:
 
 
 def test_help_and_version(tmp_path: Path) -> None:
-    assert "demo" in run("--help", folder=tmp_path).stdout
+    shown = run_alone("--help", folder=tmp_path, COLUMNS="80").stdout
+    assert "demo" in shown
+    assert "..." not in shown  # no summary is cut
+    for command in ("load", "scan", "preview", "pack", "plan"):
+        assert "a folder that `raybatch pack` wrote" in " ".join(
+            run(command, "--help", folder=tmp_path).stdout.split()
+        )
     assert rb.__version__ in run_alone("--version", folder=tmp_path).stdout
 
 
@@ -169,7 +177,7 @@ def test_ctrl_c_ends_a_command_at_once_and_leaves_nothing(
         wait_for(lambda: process.poll() is not None, "the end", 30)
         _, errors = process.communicate()
     wait_for(lambda: not alive(below), "no process below", 30)
-    assert process.returncode != 0
+    assert process.returncode == 130
     assert errors.strip().splitlines()[-1] == "Aborted!"
     assert "Traceback" not in errors
 

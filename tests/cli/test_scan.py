@@ -148,6 +148,21 @@ def test_what_cannot_be_done_gives_status_2(
     assert message in run(*arguments, folder=tmp_path, status=2).stderr
 
 
+def test_the_same_picture_in_two_classes_is_a_label_error(mixed: Path, tmp_path: Path) -> None:
+    pytest.importorskip("jinja2")
+    found = scanned("mixed", "--actors", "0", folder=tmp_path, status=1)
+    assert found["label_errors"] == []  # a copy in one class is none
+    assert not any("in two classes" in one["finding"] for one in found["advice"])
+    (mixed / "cat" / "03.jpg").write_bytes((mixed / "dog" / "03.jpg").read_bytes())
+    found = scanned("mixed", "--actors", "0", folder=tmp_path, status=1)
+    ((one, *_),) = found["label_errors"]
+    assert (one["class"], Path(one["path"]).name) == ("cat", "03.jpg")
+    shown = run("scan", "mixed", "--actors", "0", "--html", "x.html", folder=tmp_path, status=1)
+    for text in (shown.stdout, (tmp_path / "x.html").read_text()):
+        assert "The same picture in two classes" in text
+        assert "1 picture is in two classes, so one of their labels is wrong" in text
+
+
 def captions_of(paths: list[str]) -> npt.NDArray[np.str_]:
     """Return what is below each image: its index, its class and its name."""
     names = [Path(path).name for path in paths]
