@@ -153,7 +153,7 @@ def _contenders(recipe: str, peers: list[str], decode: str) -> list[Contender]:
 @contextmanager
 def _in_files(named: NamedImages, count: int | None) -> Iterator[tuple[str, ...]]:
     """Give the paths of `count` of the images, by default all, in the order in which all read them: shuffled, as in training."""
-    if named.packed_size is not None:
+    if named.is_packed:
         raise options.CannotRunError(
             f"{named.given!r} is packed: there is nothing to decode in it. Name the images that it was packed from"
         )

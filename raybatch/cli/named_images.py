@@ -8,8 +8,9 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import click
 import numpy as np
@@ -39,6 +40,8 @@ from raybatch.stores.paths import path_names
 from raybatch.stores.url_files import is_url
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+# The number of the class of each image, and the names of the classes.
+Labels: TypeAlias = tuple[npt.NDArray[np.int32], list[str]]
 
 FORMS = (
     "IMAGES is a folder of image files; a pattern such as 'train/*/*.jpg'; tar, zip or MDS shards such as 'train-{000..099}.tar', or a "
@@ -62,25 +65,25 @@ class NamedImages:
     """The images that an argument of a command names.
 
     `form` says what they are. `open(size, transform, **reading)` returns the accessor that reads them. `names` has the name of
-    each below its folder. Where the data has labels, these are `labels`, and `classes` has their names; elsewhere the class is
-    the first folder in the name, and `folder`, if there is one, has the folders of all classes.
+    each below its folder. Where the data has labels, `own_labels()` returns them and the names of their classes; elsewhere the
+    class is the first folder in the name, and `folder`, if there is one, has the folders of all classes.
 
     `paths` are those of image files, None for other forms. `blocks` has the lengths of the runs that are read as a whole, None
     where each image is read by itself. `nbytes` is what all of them take where they are stored, None if nobody has counted.
-    `left_out` counts the files beside them that are no images, by their suffix.
+    `left_out` counts the files beside them that are no images, by their suffix. `packed_size` is the (height, width) of packed images.
     """
 
     given: str
     form: str
     open: Callable[..., Any]
     names: Sequence[str]
-    labels: npt.NDArray[np.int32] | None = None
-    classes: list[str] = field(default_factory=list)
+    own_labels: Callable[[], Labels] | None = None
     folder: Location | None = None
     paths: list[str] | None = None
     blocks: npt.NDArray[np.int64] | None = None
     nbytes: int | None = None
     left_out: dict[str, int] = field(default_factory=dict)
+    is_packed: bool = False
     packed_size: tuple[int, int] | None = None
 
     def __len__(self) -> int:
@@ -91,20 +94,19 @@ class NamedImages:
         """The (height, width) to load them at if none is given: 224 pixels, or as they are packed."""
         return self.packed_size or _DEFAULT_SIZE
 
-    def labelled(
-        self, classes: Sequence[str] | None = None
-    ) -> tuple[npt.NDArray[np.int32], list[str]]:
+    def labelled(self, classes: Sequence[str] | None = None) -> Labels:
         """Return a label for each image, and the names of the labels.
 
         `classes` fixes the numbers. Without it, a class folder without images has one too, unless there are images beside
         these folders. CannotRunError for a class that `classes` lacks.
         """
-        if self.labels is None:
+        if self.own_labels is None:
             own = list(map(_class_name, self.names))
-        elif classes is None:
-            return self.labels, self.classes
         else:
-            own = [self.classes[label] for label in self.labels]
+            labels, names = self.own_labels()
+            if classes is None:
+                return labels, names
+            own = [names[label] for label in labels]
         if classes is not None:
             try:
                 in_order = numbered(classes, set(own))
@@ -191,21 +193,18 @@ def _of_shards(given: str, suffix: str, paths: list[str]) -> NamedImages:
     if suffix == _PARQUET:
         return _saved_list(given) if _is_saved_list(paths) else _parquet(given, paths)
     shards = _SHARDS[suffix](paths)
-    labels: npt.NDArray[np.int32] | None = None
-    classes: list[str] = []
     named = (name for name in ("cls", "label") if shards.extensions.get(name) == len(shards))
-    if column := next(named, None):
+    column = next(named, None)
+
+    def labels() -> Labels:
         texts = shards.column(column, "str")
-        labels, classes = _own_labels(
-            texts.astype(np.int64) if np.char.isdecimal(texts).all() else texts
-        )
+        return _numbered(texts.astype(np.int64) if np.char.isdecimal(texts).all() else texts)
 
     def opened(size: Any, transform: str | None = None, **reading: Any) -> Any:
         return shards.images(**_sized(size, transform), **reading)
 
-    return NamedImages(
-        given, f"{suffix[1:]} shards", opened, shards.keys.to_pylist(), labels, classes
-    )
+    own = None if column is None else cache(labels)
+    return NamedImages(given, f"{suffix[1:]} shards", opened, shards.keys.to_pylist(), own)
 
 
 def image_files(given: str, root: Location, paths: list[str]) -> NamedImages:
@@ -230,19 +229,19 @@ def _is_saved_list(paths: list[str]) -> bool:
 def _saved_list(given: str) -> NamedImages:
     images = ImageList.load(given)
     named = image_files(given, Location(""), path_names(images.paths))
-    labels = images.labels.astype(np.int32)
-    return dataclasses.replace(
-        named, form="a list of images", labels=labels, classes=images.classes
-    )
+    labels = images.labels.astype(np.int32), images.classes
+    return dataclasses.replace(named, form="a list of images", own_labels=lambda: labels)
 
 
 def _parquet(given: str, paths: list[str]) -> NamedImages:
     images = ParquetImageAccessor(paths, size=_DEFAULT_SIZE)
-    try:
-        labels, classes = _own_labels(images.column("label"), _class_names_in(paths[0]))
-    except (TypeError, ValueError):  # there are none, or what they are is no class
-        labels, classes = np.zeros(len(images), np.int32), ["image"]
     files = Locations(paths)
+
+    def labels() -> Labels:
+        try:
+            return _numbered(images.column("label"), _class_names_in(paths[0]))
+        except (TypeError, ValueError):  # there are none, or what they are is no class
+            return np.zeros(len(images), np.int32), ["image"]
 
     def opened(size: Any, transform: str | None = None, row_groups: int = 4, **reading: Any) -> Any:
         _refuse({"io_threads": reading.pop("io_threads", 1)}, "row groups are read as a whole")
@@ -254,8 +253,7 @@ def _parquet(given: str, paths: list[str]) -> NamedImages:
         "Parquet files",
         opened,
         [images.name_of(0)] * len(images),
-        labels,
-        classes,
+        cache(labels),
         blocks=images.row_group_lengths,
         nbytes=sum(files.version(number).size for number in range(len(files))),
     )
@@ -276,34 +274,34 @@ def _class_names_in(path: str) -> list[str] | None:
 def _packed(given: str) -> NamedImages:
     manifest = load_manifest(Path(given))
     image, *others = manifest.columns
-    labels = next((each.name for each in others if not each.shape and each.dtype[1] in "iu"), None)
-    if len(image.shape) < 2:
-        raise ValueError(
-            f"{given!r} holds packed samples, and its first column {image.name!r} has no images"
-        )
-    stored = (image.shape[0], image.shape[1])
+    column = next((each.name for each in others if not each.shape and each.dtype[1] in "iu"), None)
+    stored = (image.shape[0], image.shape[1]) if len(image.shape) > 1 else None
 
     def opened(size: Any, transform: str | None = None, **reading: Any) -> Any:
+        if stored is None:
+            raise CannotRunError(
+                f"{given!r} is packed, and its first column {image.name!r} has no images"
+            )
         _refuse(reading, "packed images are decoded already")
         if transform is not None:
             return PackedAccessor(given, transform=PRESETS[transform](size or stored))
         change = None if size in (None, stored) else Resize(size)
         return PackedAccessor(given, transform=change)
 
-    count = manifest.rows
-    if labels is None:
-        own, classes = np.zeros(count, np.int32), ["image"]
-    else:
+    def labels() -> Labels:
+        if column is None:
+            return np.zeros(manifest.rows, np.int32), ["image"]
         names = None if manifest.classes is None else list(manifest.classes)
-        own, classes = _own_labels(PackedAccessor(given).column(labels), names)
+        return _numbered(PackedAccessor(given).column(column), names)
+
     return NamedImages(
         given,
         "packed files",
         opened,
-        [given] * count,
-        own,
-        classes,
+        [given] * manifest.rows,
+        cache(labels),
         nbytes=sum(file.nbytes for file in manifest.files),
+        is_packed=True,
         packed_size=stored,
     )
 
@@ -320,9 +318,7 @@ def _refuse(reading: dict[str, Any], why: str) -> None:
         raise CannotRunError(f"{option} has no effect here: {why}")
 
 
-def _own_labels(
-    values: Any, names: list[str] | None = None
-) -> tuple[npt.NDArray[np.int32], list[str]]:
+def _numbered(values: Any, names: list[str] | None = None) -> Labels:
     """Return labels and the names of their classes for the `values` that the data has: numbers stay as they are."""
     values = np.asarray(values)
     if values.dtype.kind in "iu" and len(values) and values.min() >= 0:

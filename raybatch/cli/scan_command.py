@@ -75,7 +75,7 @@ def scan(
     if exclude_duplicates and exclude_list is None:
         raise click.UsageError("--exclude-duplicates needs --exclude-list FILE to write them to")
     images = images_named(given)
-    if images.packed_size is not None:
+    if images.is_packed:
         for option, value in (
             ("--exclude-list", exclude_list),
             ("--html", page_path),

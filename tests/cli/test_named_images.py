@@ -110,7 +110,7 @@ def test_packed_images_have_the_size_that_they_have_or_the_one_that_is_asked_for
         ({"size": (8, 12)}, (8, 12)),
         ({"size": (8, 8), "transform": "train"}, (8, 8)),
     ):
-        source, _ = labelled_source(images, **options)  # type: ignore[arg-type]
+        source, _ = labelled_source(images, **options)
         assert source.data[0][np.array([3])].shape == (1, *wanted, 3)
     said = run("load", "packed", "--mode", "L", folder=forms, status=2).stderr
     assert "--mode has no effect here: packed images are decoded already" in said
