@@ -205,6 +205,9 @@ static void widen_one(const uint8_t *const *rows, int64_t x, int64_t width, int6
 #include "kernel.c"
 #endif
 
+/* The digest of the sources that this was compiled from, as setup.py computes it. */
+const char *built_from(void) { return SOURCES; }
+
 /* What this processor can run: the number of the last version, from 0, in the order of `run`. */
 int best_version(void) {
 #ifdef IS_X86

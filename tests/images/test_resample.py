@@ -361,6 +361,16 @@ def test_a_kernel_that_was_not_built_is_told(monkeypatch: pytest.MonkeyPatch) ->
     assert made is None
 
 
+def test_a_kernel_of_other_sources_is_told_and_not_called(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(kernel, "_joined", lambda files: b"int resample(void);")
+    fault, made = kernel._kernels.__wrapped__()
+    assert "install raybatch again" in str(fault)
+    assert made is None
+    assert "install raybatch again" in caplog.text
+
+
 def test_where_pillow_is_faster_it_does_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
     monkeypatch.setattr(kernel.Kernel, "versions", ("plain",))
