@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from raybatch.cli.drawn_targets import coco_boxes, mask_paths
-from raybatch.cli.named_images import NamedImages, image_files, images_named
+from raybatch.cli.image_forms import image_files, images_named
+from raybatch.cli.named_images import NamedImages
 from raybatch.cli.options import CannotRunError
 from raybatch.cli.output import Output
 from raybatch.cli.photos import make_photos

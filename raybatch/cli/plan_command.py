@@ -16,8 +16,9 @@ from rich.table import Table
 from raybatch.accessors.image_facts import ImageFacts
 from raybatch.bench.needs import BatchCosts, Needs, measure_costs, needs_for
 from raybatch.cli import options
+from raybatch.cli.image_forms import images_argument, images_named
 from raybatch.cli.labelled_source import labelled_source
-from raybatch.cli.named_images import NamedImages, images_argument, images_named
+from raybatch.cli.named_images import NamedImages
 from raybatch.cli.options import ActorOptions
 from raybatch.cli.output import Output
 from raybatch.order import BlockShuffleSampler, ShuffleQuality

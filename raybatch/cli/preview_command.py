@@ -18,8 +18,8 @@ from rich.text import Text
 from raybatch.cli import options
 from raybatch.cli.class_names import classes_option
 from raybatch.cli.drawn_targets import Shown
+from raybatch.cli.image_forms import images_argument, images_named
 from raybatch.cli.labelled_source import labelled_source
-from raybatch.cli.named_images import images_argument, images_named
 from raybatch.cli.out_paths import picture
 from raybatch.cli.output import Output, listed
 from raybatch.image import contact_sheet

@@ -15,7 +15,8 @@ from raybatch.accessors.image_facts import FACTS, ImageFacts
 from raybatch.accessors.packed import load_manifest
 from raybatch.cli import options
 from raybatch.cli.class_names import classes_option
-from raybatch.cli.named_images import NamedImages, images_argument, images_named
+from raybatch.cli.image_forms import images_argument, images_named
+from raybatch.cli.named_images import NamedImages
 from raybatch.cli.options import ActorOptions
 from raybatch.cli.out_paths import OutFile
 from raybatch.cli.output import Output

@@ -67,8 +67,8 @@ def test_load_prints_figures_as_json(photos: list[str], tmp_path: Path) -> None:
 def test_the_digest_is_that_of_the_library(photos: list[str], tmp_path: Path) -> None:
     folder = Path(photos[0]).parent
     result = run("load", str(folder), "--size", "24", "--actors", "0", "--json", folder=tmp_path)
+    from raybatch.cli.image_forms import images_named
     from raybatch.cli.labelled_source import labelled_source
-    from raybatch.cli.named_images import images_named
 
     source, names = labelled_source(images_named(str(folder)), (24, 24))
     assert names == ["cat", "dog"]
@@ -100,8 +100,8 @@ def test_load_prints_a_table(photos: list[str], tmp_path: Path) -> None:
 
 
 def test_class_folders_give_the_labels(photos: list[str], tmp_path: Path) -> None:
+    from raybatch.cli.image_forms import images_named
     from raybatch.cli.labelled_source import labelled_source
-    from raybatch.cli.named_images import images_named
 
     for number, path in enumerate(photos):
         target = tmp_path / ("owl", "elk")[number % 2] / Path(path).name

@@ -16,8 +16,8 @@ import pyarrow.parquet
 import pytest
 
 import raybatch as rb
+from raybatch.cli.image_forms import images_named
 from raybatch.cli.labelled_source import labelled_source
-from raybatch.cli.named_images import images_named
 from tests.cli.commands import run
 
 SIZE = ["--size", "16", "--actors", "0", "--json"]

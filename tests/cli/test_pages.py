@@ -24,7 +24,7 @@ from raybatch.bench.report import report
 from raybatch.bench.work import Work
 from raybatch.cli import main
 from raybatch.cli.bench_report import write_bench_page
-from raybatch.cli.named_images import images_named
+from raybatch.cli.image_forms import images_named
 from raybatch.cli.options import ActorOptions
 from raybatch.cli.output import Output
 from raybatch.cli.scan_advice import advice
