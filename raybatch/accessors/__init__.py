@@ -4,6 +4,7 @@ from raybatch.accessors.cache import CachedAccessor
 from raybatch.accessors.encoded import EncodedImageAccessor
 from raybatch.accessors.images import ImageFileAccessor, NonUniformImageFileAccessor
 from raybatch.accessors.items import ItemAccessor
+from raybatch.accessors.mds_shards import MDSShards
 from raybatch.accessors.packed import PackedAccessor, is_packed
 from raybatch.accessors.parquet import ParquetImageAccessor
 from raybatch.accessors.parquet_writer import to_parquet
@@ -21,6 +22,7 @@ __all__ = [
     "ImageFileAccessor",
     "ImageList",
     "ItemAccessor",
+    "MDSShards",
     "NonUniformImageFileAccessor",
     "PackedAccessor",
     "ParquetImageAccessor",

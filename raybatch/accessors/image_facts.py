@@ -8,7 +8,7 @@ from typing import IO, Any
 import numpy as np
 from PIL import Image, ImageMode
 
-from raybatch.accessors.images import ImageFiles, Paths
+from raybatch.accessors.images import EncodedImages
 from raybatch.accessors.reading import sample_positions
 from raybatch.image import ImageReader
 from raybatch.image.decoding import converted, orientation_of
@@ -31,20 +31,17 @@ _LEVELS = np.arange(256) / 255
 _CHUNK_BYTES = 2**20
 
 
-class ImageFacts(ImageFiles):
-    """The facts about image files, as an array of dtype `FACTS`: an int gives one, an index array `(n,)`.
+class ImageFacts(EncodedImages):
+    """The facts about the stored images that `images`, an accessor, reads, as an array of dtype `FACTS`: an int gives one, an index array `(n,)`.
 
     `digest` is the BLAKE2b of the file's bytes, so equal files have equal ones; `format`, `mode`, `height`, `width` and
     the EXIF `orientation` are as they are stored. `mean` and `square` are the means of the pixels of each of red, green
     and blue, from 0 to 1, and of their squares; NaN for images of more than 8 bits, whose range is not known. All of
-    an image is decoded, so what cannot be decoded is a `SampleReadError`, as it is for `ImageFileAccessor`, whose
-    arguments these are.
+    an image is decoded, so what cannot be decoded is a `SampleReadError`, as it is for that accessor.
     """
 
-    def __init__(
-        self, paths: Paths, *, filesystem: Any = None, io_threads: int = 1, **reading: Any
-    ) -> None:
-        super().__init__(ImageReader(mode=None, **reading), paths, filesystem, io_threads)
+    def __init__(self, images: EncodedImages) -> None:
+        super().__init__(ImageReader(mode=None), images._store, images._openers)
 
     def __getitem__(self, index: Any) -> Any:
         positions = sample_positions(index, len(self))

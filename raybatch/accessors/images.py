@@ -67,6 +67,11 @@ class EncodedImages:
         """Return where the image at `position` lies, for messages: its path."""
         return self._store.name_of(position)
 
+    def encoded(self, position: int) -> bytes:
+        """Return the bytes of the stored image at `position`; OSError if they cannot be read."""
+        with self._store.open(position) as file:
+            return file.read()
+
     def signature(self, position: int) -> tuple[int, ...]:
         """Return what is another when the stored image at `position` has changed, as `LocalFiles.signature`.
 

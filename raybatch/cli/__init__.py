@@ -1,5 +1,8 @@
 """The command line: `raybatch demo`, and the others that `raybatch --help` lists."""
 
+import signal
+from typing import Any
+
 import click
 
 from raybatch.cli.bench_command import bench
@@ -12,7 +15,18 @@ from raybatch.cli.preview_command import preview
 from raybatch.cli.scan_command import scan
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    """The commands; one that Ctrl-C ends has the status that a shell gives it."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("Aborted!", err=True)
+            ctx.exit(128 + signal.SIGINT)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="raybatch")
 def main() -> None:
     """Batches of images for training, loaded by Ray actors and delivered in order.

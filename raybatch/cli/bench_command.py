@@ -5,20 +5,23 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
 
-from raybatch.accessors import find_images
 from raybatch.bench.contenders import CONTENDERS, EXTRA, RAYBATCH, SCALED, Contender, peers_of
 from raybatch.bench.recipes import RECIPES, STRETCH
 from raybatch.bench.report import report
 from raybatch.bench.work import Work
 from raybatch.cli import options
 from raybatch.cli.bench_report import shown, write_bench_page
-from raybatch.cli.labelled_folder import given_or_made
+from raybatch.cli.labelled_source import given_or_made
+from raybatch.cli.named_images import NamedImages
 from raybatch.cli.out_paths import OutFile
 from raybatch.cli.output import Output
 
@@ -46,7 +49,7 @@ def _plot_path(context: click.Context, option: click.Parameter, path: Path | Non
 
 
 @click.command()
-@click.argument("directory", type=options.directory, required=False)
+@click.argument("given", metavar="[IMAGES]", required=False)
 @click.option(
     "--recipe",
     "--transform",
@@ -83,9 +86,9 @@ def _plot_path(context: click.Context, option: click.Parameter, path: Path | Non
 )
 @options.html
 def bench(
-    directory: str | None,
+    given: str | None,
     recipe: str,
-    size: tuple[int, int],
+    size: tuple[int, int] | None,
     batch_size: int,
     workers: int | None,
     rounds: int,
@@ -98,9 +101,10 @@ def bench(
     plot_path: Path | None,
     page_path: Path | None,
 ) -> None:
-    """Load the images below DIRECTORY through raybatch and through other libraries, and compare.
+    """Compare raybatch with other libraries on the same images.
 
-    Without DIRECTORY, pictures are made in a temporary folder. With --recipe stretch or eval all contenders read the
+    IMAGES is whatever `raybatch load` takes, but for packed files. What is not in files of its own is copied to such, in a
+    temporary folder; without IMAGES, pictures are made there. With --recipe stretch or eval all contenders read the
     same files in the same shuffled order, and must give the pixels of a plain Pillow loop, bit for bit, before they
     are timed.
 
@@ -122,9 +126,12 @@ def bench(
         options.check_installed("matplotlib", options.HTML_EXTRA)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     workers = workers or len(os.sched_getaffinity(0))
-    with given_or_made(output, directory, images or _MADE_IMAGES) as folder:
-        paths, doing = _shuffled(folder, images), RECIPES[recipe]
-        work = Work(paths, size, batch_size, workers, epochs, scale_margin, doing)
+    with (
+        given_or_made(output, given, images or _MADE_IMAGES) as named,
+        _in_files(named, images) as paths,
+    ):
+        size = size or named.default_size
+        work = Work(paths, size, batch_size, workers, epochs, scale_margin, RECIPES[recipe])
         figures = _race(output, work, _contenders(recipe, peers, decode), rounds)
     output.show(figures, shown(figures))
     with options.every_write() as write:
@@ -143,11 +150,23 @@ def _contenders(recipe: str, peers: list[str], decode: str) -> list[Contender]:
     return [*chosen, SCALED] if decode == "scaled" else chosen
 
 
-def _shuffled(folder: str, images: int | None) -> tuple[str, ...]:
-    """Return the paths in the order in which all read them: shuffled, as in training."""
-    paths = find_images(os.path.abspath(folder))
-    order = np.random.default_rng(_SEED).permutation(len(paths))[:images]
-    return tuple(paths[position] for position in order)
+@contextmanager
+def _in_files(named: NamedImages, count: int | None) -> Iterator[tuple[str, ...]]:
+    """Give the paths of `count` of the images, by default all, in the order in which all read them: shuffled, as in training."""
+    if named.is_packed:
+        raise options.CannotRunError(
+            f"{named.given!r} is packed: there is nothing to decode in it. Name the images that it was packed from"
+        )
+    order = np.random.default_rng(_SEED).permutation(len(named))[:count].tolist()
+    if named.paths is not None:
+        yield tuple(os.path.abspath(named.paths[position]) for position in order)
+        return
+    images = named.open(named.default_size)
+    with tempfile.TemporaryDirectory(prefix="raybatch-") as folder:
+        paths = [os.path.join(folder, f"{number:08}") for number in range(len(order))]
+        for path, position in zip(paths, order, strict=True):
+            Path(path).write_bytes(images.encoded(position))
+        yield tuple(paths)
 
 
 def _race(output: Output, work: Work, contenders: list[Contender], rounds: int) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from rich import box
 from rich.console import RenderableType
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from raybatch.bench.contenders import LIMITS, RAYBATCH
 from raybatch.bench.report import (
@@ -44,15 +45,24 @@ class NumberTable(NamedTuple):
     heads: list[str]
     rows: list[list[str]]
 
+    def part(self, start: int, end: int | None) -> NumberTable:
+        """Return the table of the columns of numbers from `start` up to `end`."""
+        rows = [[title, *numbers[start:end]] for title, *numbers in self.rows]
+        return NumberTable(self.heads[start:end], rows)
+
 
 def shown(report: dict[str, Any]) -> Iterator[RenderableType]:
     """Iterate over what to print: the contenders that were timed, the fastest first, and why others were not."""
+    if warning := _warning(report):
+        yield Text(warning, "bold red")
     yield f"{_subject(report)}:"
-    for numbers in (_rates(report), _costs(report)):
+    rates = _rates(report)
+    # Beside the rates, the ratios would not fit on a terminal of 80 columns.
+    for numbers in (rates.part(0, 1), rates.part(1, None), _costs(report)):
         table = Table(box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
         table.add_column("", no_wrap=True)
         for head in numbers.heads:
-            table.add_column(head, justify="right")
+            table.add_column(head, justify="right", no_wrap=True)
         for row in numbers.rows:
             table.add_row(*row)
         yield table
@@ -72,6 +82,7 @@ def write_bench_page(report: dict[str, Any], path: Path) -> None:
         path,
         "bench.html",
         subject=_subject(report),
+        warning=_warning(report),
         plots=_plots(report) if timed(report) else {},
         tables=[_rates(report), _costs(report)],
         notes=_notes(report),
@@ -98,14 +109,18 @@ def _plots(report: dict[str, Any]) -> dict[str, str]:
 
 def _notes(report: dict[str, Any]) -> list[str]:
     """Return what to know about the tables, a line each."""
-    seconds = shortest_s(report)
     return [
         *_NOTES,
         *_leads(report),
         *([] if compares_pixels(report) else [_UNCOMPARED]),
         *([_OTHER_PIXELS] if has_other_pixels(report) else []),
-        *([_TOO_SHORT.format(seconds)] if 0 < seconds < _SHORT_S else []),
     ]
+
+
+def _warning(report: dict[str, Any]) -> str:
+    """Return why the figures say nothing, "" if they do."""
+    seconds = shortest_s(report)
+    return _TOO_SHORT.format(seconds) if 0 < seconds < _SHORT_S else ""
 
 
 def _subject(report: dict[str, Any]) -> str:
@@ -150,7 +165,8 @@ def _leads(report: dict[str, Any]) -> Iterator[str]:
     others = [row for row in timed(report) if row["peer"] not in (RAYBATCH, *LIMITS)]
     for row in _own(report) if others else []:
         ratio = others[0]["ratios"][row["name"]]
-        times = _spread(ratio["median"], ratio["rounds"], ".2f")
+        low, high = min(ratio["rounds"]), max(ratio["rounds"])
+        times = f"{ratio['median']:.2f} ({low:.2f}–{high:.2f})"
         yield f"{row['title']}: {times} times {others[0]['title']}, the fastest of the others."
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from raybatch.cli import options
-from raybatch.cli.labelled_folder import folder_source, given_or_made
+from raybatch.cli.labelled_source import given_or_made, labelled_source
 from raybatch.cli.load_command import time_epoch, training_images_per_s
 from raybatch.cli.options import ActorOptions
 from raybatch.cli.out_paths import picture
@@ -25,7 +25,7 @@ _SEED = 12345
 
 
 @click.command()
-@click.argument("directory", type=options.folder, required=False)
+@click.argument("given", metavar="[IMAGES]", required=False)
 @options.size
 @options.batch_size
 @options.count("--actors", "Ray actors that load.  [default: one for each CPU]")
@@ -39,24 +39,25 @@ _SEED = 12345
 )
 @options.output
 def demo(
-    directory: str | None,
-    size: tuple[int, int],
+    given: str | None,
+    size: tuple[int, int] | None,
     batch_size: int,
     actors: int | None,
     sheet_path: Path,
     output: Output,
 ) -> None:
-    """Load the images below DIRECTORY with Ray actors, then without, and show that both give the same.
+    """Show that images come the same with Ray actors and without.
 
-    The random crops are those that most image models are trained with, and the picture shows some.
-    Without DIRECTORY, 1,000 pictures are made in a temporary folder.
+    IMAGES is whatever `raybatch load` takes. Without it, 1,000 pictures are made in a temporary folder.
+        The random crops are those that most image models are trained with, and the picture shows some.
     """
     streams = {}
-    with given_or_made(output, directory) as folder:
-        source, names = folder_source(folder, size)
+    with given_or_made(output, given) as named:
+        size = size or named.default_size
+        source, names = labelled_source(named, size)
         images = source.num_samples()
         output.console.print(f"{images} images, classes: {', '.join(names)}")
-        trained, _ = folder_source(folder, size, transform="train")
+        trained, _ = labelled_source(named, size, transform="train")
         for title, count in (("Ray actors", actors), ("this process", 0)):
             with ActorOptions(count).pool() as pool:
                 with Loader(source, batch_size, shuffle=_SEED, pool=pool) as loader:

@@ -13,6 +13,7 @@ from raybatch.cli import diagnosis, options
 from raybatch.cli.diagnosis import PROBLEM, Finding
 from raybatch.cli.host_facts import HostFacts, look
 from raybatch.cli.output import Output
+from raybatch.errors import RaybatchError
 
 _STYLES = {"ok": "green", "warning": "yellow", "problem": "red"}
 
@@ -26,7 +27,9 @@ _STYLES = {"ok": "green", "warning": "yellow", "problem": "red"}
 )
 @options.output
 def doctor(paths: tuple[str, ...], address: str | None, output: Output) -> None:
-    """Look at this machine, and at every host of a cluster, and say what is in the way of loading.
+    """Say what is in the way of loading, here and in a cluster.
+
+    It looks at this machine, and with --address at every host of that cluster.
 
     PATHS are files, folders or URLs that every host is to read.
 
@@ -47,6 +50,15 @@ def _findings(paths: list[str], address: str | None) -> Iterator[Finding]:
     from raybatch.pools.ray.hosts import on_every_host  # loads ray
 
     cluster = diagnosis.of_address(address)
+    answers = {}
+    if address is not None and cluster.status != PROBLEM:
+        try:
+            answers = on_every_host(address, look, paths)
+        except (RaybatchError, OSError):
+            yield replace(
+                cluster, status=PROBLEM, seen=f"{address} cannot be joined, as is said below"
+            )
+            raise
     yield cluster
     yield diagnosis.of_address_file()
     yield diagnosis.of_ray_folder()
@@ -55,7 +67,7 @@ def _findings(paths: list[str], address: str | None) -> Iterator[Finding]:
     if address is None or cluster.status == PROBLEM:
         hosts["this machine"] = here
     else:
-        for where, (answer, store_bytes) in on_every_host(address, look, paths).items():
+        for where, (answer, store_bytes) in answers.items():
             if isinstance(answer, str):
                 advice = "see the logs of Ray there, and that its Python has what the program needs"
                 yield Finding(f"host {where}", PROBLEM, answer, advice)

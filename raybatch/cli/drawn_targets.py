@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
@@ -14,19 +14,15 @@ import numpy as np
 from raybatch.cli.options import CannotRunError
 from raybatch.image.overlay import overlay
 from raybatch.ragged import RaggedArray
-from raybatch.stores.location import Location
 
 
-def mask_paths(images: list[str], root: str | os.PathLike[str], masks: str) -> list[str]:
-    """Return the paths of PNG files below `masks` that have the names of `images` below `root`."""
-    below = [Location(path).name_below(Location(root)) for path in images]
-    return [os.path.join(masks, PurePath(name).with_suffix(".png")) for name in below]
+def mask_paths(names: Sequence[str], masks: str) -> list[str]:
+    """Return the paths of PNG files below `masks` that have the `names` of images."""
+    return [os.path.join(masks, PurePath(name).with_suffix(".png")) for name in names]
 
 
-def coco_boxes(
-    images: list[str], root: str | os.PathLike[str], file: str
-) -> tuple[RaggedArray, RaggedArray]:
-    """Return the boxes of `images`, (k, 4) of left, top, right and bottom in pixels, and their classes, out of COCO's JSON.
+def coco_boxes(below: Sequence[str], root: str, file: str) -> tuple[RaggedArray, RaggedArray]:
+    """Return the boxes of the images that are called as `below`, (k, 4) of left, top, right and bottom in pixels, and their classes, out of COCO's JSON.
 
     An image that is not in the file has none. CannotRunError for a file of another kind, or without any box of these images.
     """
@@ -41,10 +37,9 @@ def coco_boxes(
             rows.setdefault(names[each["image_id"]], []).append(row)
     except (ValueError, TypeError, KeyError) as error:
         raise CannotRunError(f"{file!r} holds no boxes as COCO writes them: {error!r}") from error
-    below = [Location(path).name_below(Location(root)) for path in images]
     found = [np.array(rows.get(name, []), np.float32).reshape(-1, 5) for name in below]
     if not any(map(len, found)):
-        raise CannotRunError(f"{file!r} holds no box of an image below {str(root)!r}")
+        raise CannotRunError(f"{file!r} holds no box of an image below {root!r}")
     boxes = RaggedArray([each[:, 1:] for each in found], np.float32, (4,))
     return boxes, RaggedArray([each[:, 0] for each in found], np.int64, ())
 

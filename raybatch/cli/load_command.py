@@ -1,4 +1,4 @@
-"""`raybatch load`: the images of a folder through the loader, timed."""
+"""`raybatch load`: images through the loader, timed."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from typing import Any
 import click
 from rich.console import RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from raybatch.cli import options
 from raybatch.cli.class_names import classes_option
-from raybatch.cli.labelled_folder import folder_source
+from raybatch.cli.image_forms import images_argument, images_named
+from raybatch.cli.labelled_source import labelled_source
 from raybatch.cli.options import ActorOptions
-from raybatch.cli.output import Output
+from raybatch.cli.output import Output, listed
 from raybatch.loader import Loader
 from raybatch.sources import StreamDigest
 
@@ -22,50 +24,71 @@ _TRAINING_BATCHES = 20
 
 
 @click.command()
-@click.argument("directory", type=options.folder)
+@images_argument
 @options.size
 @options.batch_size
 @options.count("--epochs", default=1)
 @options.shuffle
 @options.workers
+@options.bad_samples
 @options.transform
 @classes_option
 @options.reading
 @options.output
 def load(
-    directory: str,
-    size: tuple[int, int],
+    given: str,
+    size: tuple[int, int] | None,
     batch_size: int,
     epochs: int,
     shuffle: int | None,
     workers: ActorOptions,
+    bad_samples: str,
     transform: str | None,
     output: Output,
     **reading: Any,
 ) -> None:
-    """Load the images below DIRECTORY, and say how fast they came, and how fast a few come as training takes them.
+    """Load images, and say how fast they came.
+
+    A few batches more are loaded as training takes them: a random part of each image, flipped at random.
 
     The digest of an epoch covers every pixel and label in their order: the same images, size, batch size, seed,
     transform and ways of reading give the same digest, with any number of actors.
+
+    The exit status is 0 if all images were loaded, 1 if some were left out, 2 if loading has not ended.
     """
-    source, _ = folder_source(directory, size, transform=transform, **reading)
+    images = images_named(given)
+    size = size or images.default_size
+    source, _ = labelled_source(images, size, transform=transform, **reading)
     training_rate = None
     with workers.pool() as pool:
-        with Loader(source, batch_size, shuffle=shuffle, pool=pool) as loader:
+        with Loader(
+            source, batch_size, shuffle=shuffle, pool=pool, bad_samples=bad_samples
+        ) as loader:
             epoch_figures = [time_epoch(output, loader, epoch) for epoch in range(epochs)]
+            bad = loader.bad_samples
         if transform is None:
-            trained, _ = folder_source(directory, size, transform="train", **reading)
-            with Loader(trained, batch_size, shuffle=shuffle, pool=pool) as loader:
+            trained, _ = labelled_source(images, size, transform="train", **reading)
+            with Loader(
+                trained, batch_size, shuffle=shuffle, pool=pool, bad_samples=bad_samples
+            ) as loader:
                 training_rate = training_images_per_s(loader)
     figures = {
         "images": source.num_samples(),
         "epochs": epoch_figures,
         "training_images_per_s": training_rate,
+        "bad_samples": listed(bad, "index", "path", "message"),
     }
-    shown: list[RenderableType] = [_table(epoch_figures)]
+    shown: list[RenderableType] = [
+        f"{images.form}, {size[0]}×{size[1]} pixels",
+        _table(epoch_figures),
+    ]
+    shown += [Text(f"digest of epoch {row['epoch']}: {row['digest']}") for row in epoch_figures]
+    shown += [Text(f"left out: {sample.message}") for sample in bad]
     if training_rate is not None:
         shown.append(f"With --transform train, {training_rate:.0f} images/s.")
     output.show(figures, shown)
+    if len(bad):
+        raise SystemExit(options.SOMETHING_BAD)
 
 
 def training_images_per_s(loader: Loader) -> float:
@@ -99,13 +122,12 @@ def time_epoch(output: Output, loader: Loader, epoch: int) -> dict[str, Any]:
 
 
 def _table(figures: list[dict[str, Any]]) -> Table:
-    table = Table("epoch", "images", "batches", "seconds", "first batch", "images/s", "digest")
+    table = Table("epoch", "images", "batches", "seconds", "first batch", "images/s")
     for row in figures:
         table.add_row(
             *(str(row[name]) for name in ("epoch", "images", "batches")),
             f"{row['seconds']:.2f}",
             f"{row['first_batch_s']:.3f} s",
             f"{row['images_per_s']:.0f}",
-            row["digest"][:16],
         )
     return table

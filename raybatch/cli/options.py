@@ -28,6 +28,9 @@ from raybatch.sources import BadSampleLedger
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 SOMETHING_BAD = 1
+MODES = ("RGB", "L", "RGBA", "LA", "CMYK", "YCbCr", "HSV", "LAB", "I", "I;16", "F")
+# Each takes some 100 MB, and a third of a second of a CPU to start.
+_MOST_ACTORS_A_CPU = 16
 HTML_EXTRA = "raybatch[html]"
 
 
@@ -67,9 +70,6 @@ def parse_size(text: str) -> tuple[int, int]:
     return int(edges[0]), int(edges[-1])
 
 
-directory = click.Path(exists=True, file_okay=False)
-
-
 @contextmanager
 def every_write() -> Iterator[Callable[..., bool]]:
     """Give `write(fn, *args)`, which says whether it could; one that could not ends the command when all have been tried."""
@@ -88,15 +88,12 @@ def every_write() -> Iterator[Callable[..., bool]]:
         raise CannotRunError("; ".join(failed))
 
 
-def folder(root: str) -> str:
-    """Return the path of a folder that is there, or a URL."""
-    if "://" not in root and not os.path.isdir(root):
-        raise click.BadParameter(f"{root!r} is no directory")
-    return root
-
-
 def sample_list(path: str) -> BadSampleLedger:
     """Return the ledger in the file `path`."""
+    if not os.path.exists(path):
+        raise click.BadParameter(
+            f"there is no file {path!r}; `raybatch scan --exclude-list` writes one"
+        )
     try:
         return BadSampleLedger.load(path)
     except (OSError, ValueError, TypeError, KeyError) as error:
@@ -123,7 +120,7 @@ def pixels(what: str, default: str | None) -> Callable[[Command], Command]:
     )
 
 
-size = pixels("Pixels: one edge, or height and width.", default="224")
+size = pixels("Pixels: one edge, or height and width.  [default: 224, or as packed]", default=None)
 batch_size = count("--batch-size", "Images a batch.", default=64)
 shuffle = click.option(
     "--shuffle", type=click.IntRange(min=0), metavar="SEED", help="Shuffle with this seed."
@@ -133,6 +130,15 @@ transform = click.option(
     type=click.Choice(list(PRESETS)),
     help="Instead of stretching images to --size: `train`, a random part, flipped at random; `eval`, the middle.",
 )
+bad_samples = click.option(
+    "--bad-samples",
+    type=click.Choice(["raise", "skip"]),
+    default="raise",
+    show_default=True,
+    help="What to do about images that cannot be read: stop at the first, or leave them out.",
+)
+
+
 io_threads = count(
     "--io-threads",
     "Files that an actor reads at the same time, for storage that makes it wait.",
@@ -171,7 +177,7 @@ html = click.option(
 
 
 def reading(command: Command) -> Command:
-    """Add the options that say what of a folder is read and how; they arrive as arguments of `folder_source`."""
+    """Add the options that say which images are read and how; they arrive as arguments of `labelled_source`."""
     for option in (
         io_threads,
         click.option(
@@ -185,6 +191,13 @@ def reading(command: Command) -> Command:
             default="error",
             show_default=True,
             help="What becomes of files whose end is missing: `fill` makes the rest grey or black.",
+        ),
+        click.option(
+            "--mode",
+            type=click.Choice(MODES),
+            default="RGB",
+            show_default=True,
+            help="Pillow's mode of the pixels: L is grey, I;16 and F keep the values of deep images.",
         ),
         click.option("--fit", type=click.Choice(FITS), default="stretch", show_default=True),
         click.option(
@@ -210,6 +223,13 @@ class ActorOptions:
     def __post_init__(self) -> None:
         if self.actors == 0 and (self.address or self.resources or self.label_selector):
             raise click.UsageError("--actors 0 loads in this process, and takes no cluster")
+        most = _MOST_ACTORS_A_CPU * len(os.sched_getaffinity(0))
+        is_here = not (self.address or os.environ.get("RAY_ADDRESS"))
+        if is_here and (self.actors or 0) > most:
+            raise click.UsageError(
+                f"--actors {self.actors} is more than {most}, which is {_MOST_ACTORS_A_CPU} for each CPU of this machine. Each "
+                "actor is a process: for storage that makes them wait, give them --io-threads; for a cluster, --address"
+            )
 
     @contextmanager
     def pool(self) -> Iterator[WorkerPool | None]:

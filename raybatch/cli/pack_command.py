@@ -1,4 +1,4 @@
-"""`raybatch pack`: the images of a folder, decoded once, into Arrow files."""
+"""`raybatch pack`: images, decoded once, into Arrow files."""
 
 from __future__ import annotations
 
@@ -14,38 +14,34 @@ from rich.text import Text
 
 from raybatch.cli import options
 from raybatch.cli.class_names import classes_option
-from raybatch.cli.labelled_folder import folder_source
+from raybatch.cli.image_forms import images_argument, images_named
+from raybatch.cli.labelled_source import labelled_source
 from raybatch.cli.options import ActorOptions
 from raybatch.cli.out_paths import out_folder
 from raybatch.cli.output import Output, listed
 from raybatch.packing import Packed
 from raybatch.packing import pack as pack_source
 from raybatch.sources import Batch
+from raybatch.stores.url_files import is_url
 
 
 @click.command()
-@click.argument("src", type=options.folder)
+@images_argument
 @click.argument("out", type=out_folder)
 @options.size
 @options.batch_size
 @options.count(
     "--rows-per-file", "Images a file, rounded up to whole batches.  [default: about 256 MB]"
 )
-@click.option(
-    "--bad-samples",
-    type=click.Choice(["raise", "skip"]),
-    default="raise",
-    show_default=True,
-    help="What to do about images that cannot be read: stop at the first, or leave them out.",
-)
+@options.bad_samples
 @options.workers
 @classes_option
 @options.reading
 @options.output
 def pack(
-    src: str,
+    given: str,
     out: Path,
-    size: tuple[int, int],
+    size: tuple[int, int] | None,
     batch_size: int,
     rows_per_file: int | None,
     bad_samples: str,
@@ -53,15 +49,17 @@ def pack(
     output: Output,
     **reading: Any,
 ) -> None:
-    """Decode the images below SRC once, into Arrow files in the folder OUT, for `PackedAccessor(OUT)`.
+    """Decode images once, into Arrow files that load fast.
+
+    They are written to the folder OUT, for `PackedAccessor(OUT)`.
 
     When it was interrupted, the same command goes on where it stopped. `raybatch scan OUT` compares the checksums.
 
     The exit status is 0 if all images are packed, 1 if some were left out, 2 if the packing has not ended.
     """
     # From wherever the command is given again, the paths are the same.
-    root = src if "://" in src else os.path.abspath(src)
-    source, classes = folder_source(root, size, **reading)
+    images = images_named(given if is_url(given) else os.path.abspath(given))
+    source, classes = labelled_source(images, size or images.default_size, **reading)
 
     def progress(batches: Iterable[Batch], total: int, leave: bool) -> Iterable[Batch]:
         return output.batches("pack", batches, total * batch_size)

@@ -16,15 +16,12 @@ from rich.table import Table
 from raybatch.accessors.image_facts import ImageFacts
 from raybatch.bench.needs import BatchCosts, Needs, measure_costs, needs_for
 from raybatch.cli import options
-from raybatch.cli.labelled_folder import folder_source
+from raybatch.cli.image_forms import images_argument, images_named
+from raybatch.cli.labelled_source import labelled_source
+from raybatch.cli.named_images import NamedImages
 from raybatch.cli.options import ActorOptions
 from raybatch.cli.output import Output
-from raybatch.cli.parquet_folder import (
-    is_parquet_folder,
-    mean_row_bytes,
-    mixing,
-    parquet_source,
-)
+from raybatch.order import BlockShuffleSampler, ShuffleQuality
 from raybatch.sources import BadSampleLedger
 
 _SAMPLED_FILES = 64
@@ -44,7 +41,7 @@ def _rate(text: str) -> float:
 
 
 @click.command()
-@click.argument("directory", type=options.folder)
+@images_argument
 @click.option(
     "--rate",
     type=_rate,
@@ -63,9 +60,9 @@ def _rate(text: str) -> float:
 @options.reading
 @options.output
 def plan(
-    directory: str,
+    given: str,
     rate: float,
-    size: tuple[int, int],
+    size: tuple[int, int] | None,
     batch_size: int,
     batches: int,
     row_groups: int,
@@ -75,9 +72,9 @@ def plan(
     output: Output,
     **reading: Any,
 ) -> None:
-    """Measure a few batches of the images below DIRECTORY, and reckon what --rate images a second need.
+    """Measure a few batches, and say what a wanted rate needs.
 
-    They are image files, or in the column `image` of Parquet files, of which it says how well the samples are mixed.
+    Of Parquet files, it says how well the samples are mixed too.
 
     Actors and CPU cores, object store memory on the consumer's host, and the network from the actors to it and from
     the storage to the actors. With --address the batches are made in that cluster, whose processors count then.
@@ -87,43 +84,49 @@ def plan(
 
     The exit status is 0, 1 if one consumer cannot receive so much, or 2 if nothing was measured.
     """
-    try:
-        source, _ = folder_source(directory, size, exclude, transform, **reading)
-        in_groups = None
-    except FileNotFoundError:
-        if not is_parquet_folder(directory):
-            raise
-        in_groups = parquet_source(directory, size, row_groups, exclude, transform, **reading)
-        source = in_groups
+    images = images_named(given)
+    size = size or images.default_size
+    source, _ = labelled_source(images, size, exclude, transform, row_groups=row_groups, **reading)
+    kept = np.setdiff1d(np.arange(len(images)), [bad.index for bad in exclude or ()])
     with workers.pool() as pool:
         assert pool is not None
         try:
-            if in_groups is None:
-                paths = source.data[0].paths
-                kept = np.setdiff1d(np.arange(len(paths)), [bad.index for bad in exclude or ()])
-                file_bytes = _mean_file_bytes(paths, kept, reading["io_threads"])
-            else:
-                file_bytes = mean_row_bytes(directory, in_groups)
+            file_bytes = _mean_file_bytes(images, kept, reading)
             costs = measure_costs(source, batch_size, pool, batches, file_bytes)
         except ValueError as error:
             raise options.CannotRunError(str(error)) from error
     needs = needs_for(costs, rate)
     figures = {"batch": asdict(costs), "needs": asdict(needs), "warning": needs.warning}
     lines = [*_shown(costs, needs)]
-    if in_groups is not None:
-        quality, line = mixing(in_groups)
+    if isinstance(source.sampler, BlockShuffleSampler):
+        quality = source.sampler.quality()
         figures["shuffle"] = quality._asdict()
-        lines.append(line)
+        lines.append(_mixing(source.sampler, quality))
     output.show(figures, lines)
     if needs.warning is not None:
         raise SystemExit(options.SOMETHING_BAD)
 
 
-def _mean_file_bytes(paths: Any, kept: npt.NDArray[np.intp], io_threads: int) -> float:
-    """Return the mean size of a sample of the files at the positions `kept`."""
+def _mean_file_bytes(
+    images: NamedImages, kept: npt.NDArray[np.intp], reading: dict[str, Any]
+) -> float:
+    """Return the mean size of what is stored of an image: by that of all of them, or of a sample of those at `kept`."""
+    if images.nbytes is not None:
+        return images.nbytes / len(images)
     count = min(len(kept), _SAMPLED_FILES)
     sample = np.random.default_rng(0).choice(kept, count, replace=False)
-    return float(ImageFacts(paths, io_threads=io_threads)[sample]["file_bytes"].mean())
+    facts = ImageFacts(images.open(images.default_size, io_threads=reading["io_threads"]))
+    return float(facts[sample]["file_bytes"].mean())
+
+
+def _mixing(sampler: BlockShuffleSampler, quality: ShuffleQuality) -> str:
+    """Return how well the samples are shuffled, in words."""
+    count = len(sampler.block_lengths)
+    return (
+        f"The samples are shuffled by row groups, {min(sampler.window, count)} of {count} at a time: {quality.same_block:.1%} of them "
+        f"follow one of their own group, in a full shuffle {quality.same_block_if_full:.1%}, and those of a group come "
+        f"{quality.spread:.1%} as far apart as in a full one."
+    )
 
 
 def _shown(costs: BatchCosts, needs: Needs) -> Iterator[RenderableType]:

@@ -6,23 +6,26 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePath
 from types import ModuleType
 from typing import Any
 
 import click
+import numpy as np
+import numpy.typing as npt
 from rich.text import Text
 
 from raybatch.cli import options
 from raybatch.cli.class_names import classes_option
 from raybatch.cli.drawn_targets import Shown
-from raybatch.cli.labelled_folder import folder_source
+from raybatch.cli.image_forms import images_argument, images_named
+from raybatch.cli.labelled_source import labelled_source
 from raybatch.cli.out_paths import picture
 from raybatch.cli.output import Output, listed
 from raybatch.image import contact_sheet
 from raybatch.loader import Loader
 from raybatch.making import BadSamples
-from raybatch.order import RandomKeys, Rows
+from raybatch.order import RandomKeys, Rows, SubsetSampler
 from raybatch.order.seeds import seed_of
 from raybatch.sources import DataSource, SampleMapDataSource
 from raybatch.stores.aside import written_aside
@@ -58,7 +61,7 @@ def _module(where: str) -> ModuleType:
 
 
 @click.command()
-@click.argument("directory", type=options.folder)
+@images_argument
 @click.option(
     "--out",
     type=picture,
@@ -83,7 +86,7 @@ def _module(where: str) -> ModuleType:
 @options.transform
 @click.option(
     "--masks",
-    type=options.folder,
+    type=click.Path(exists=True, file_okay=False),
     metavar="DIR",
     help="Draw in the masks: PNG files of classes that have the names of the images. --augment is called as (image, mask=, rng=), and "
     "returns (image, mask).",
@@ -99,7 +102,7 @@ def _module(where: str) -> ModuleType:
 @options.reading
 @options.output
 def preview(
-    directory: str,
+    given: str,
     out: Path,
     images: int,
     size: tuple[int, int] | None,
@@ -113,19 +116,25 @@ def preview(
     output: Output,
     **reading: Any,
 ) -> None:
-    """Write a contact sheet of the first images that the loader would deliver of DIRECTORY, with their labels.
+    """Draw some images on one picture, as the loader gives them.
 
-    With --draws, each is followed by what it would be in the next epochs. What cannot be read is left out, and named.
+    With --shuffle, they are the first of that epoch; without it they are evenly spread over all images, and so over the classes.
+    Below each is its index, its class and its name. With --draws, each is followed by what it would be in the next epochs. What
+    cannot be read is left out, and named.
     """
+    named = images_named(given)
     if boxes is not None and (size or transform):
         raise click.UsageError(
             "--boxes are those of the images as stored: --augment moves them, --size and --transform do not"
         )
-    if augment is None and boxes is None:
-        size = size or (224, 224)
-    stored, names = folder_source(
-        directory, size, transform=transform, masks=masks, boxes=boxes, **reading
+    if (augment is None and boxes is None) or transform is not None:
+        size = size or named.default_size
+    stored, names = labelled_source(
+        named, size, transform=transform, masks=masks, boxes=boxes, **reading
     )
+    if shuffle is None:
+        left_out = [sample.index for sample in reading["exclude"] or ()]
+        stored.sampler = SubsetSampler(_spread(len(named), left_out, images))
     stored.include_indices = True
     targets = ("mask",) * bool(masks) + ("boxes", "labels") * bool(boxes)
     source: DataSource = stored
@@ -135,7 +144,7 @@ def preview(
         source, images, shuffle=shuffle, bad_samples=BadSamples("skip", limit=None)
     ) as loader:
         loader.set_epoch(epoch)
-        indices, shown, labels = next(iter(loader), ([], [], []))
+        indices, shown, labels = next(iter(loader), (np.empty(0, np.intp), [], []))
         bad = loader.bad_samples
     for sample in bad:
         output.console.print(Text(sample.message, "red"), soft_wrap=True)
@@ -147,10 +156,29 @@ def preview(
         columns.append(source.read(Rows.of(indices), keys)[1])
     rows = [image for row in zip(*columns, strict=True) for image in row]
     texts = [names[label] for label in labels]
-    captions = [text for text in texts for _ in columns]
+    paths = [stored.path_of(index) or "" for index in indices.tolist()]
+    captions = [
+        f"{index} {text}\n{PurePath(path).name}".rstrip("\n")
+        for index, text, path in zip(indices.tolist(), texts, paths, strict=True)
+        for _ in columns
+    ]
     sheet = contact_sheet(rows, captions, draws if draws > 1 else None, _LARGEST_EDGE)
     with written_aside(out) as aside:
         sheet.save(aside)
-    left_out = listed(bad, "index", "path", "message")
-    figures = {"out": str(out), "labels": texts, "left_out": left_out}
+    figures = {
+        "out": str(out),
+        "indices": indices.tolist(),
+        "labels": texts,
+        "paths": paths,
+        "left_out": listed(bad, "index", "path", "message"),
+    }
     output.show(figures, [Text(f"{len(shown)} images are in {out}")])
+
+
+def _spread(length: int, left_out: list[int], count: int) -> npt.NDArray[np.intp]:
+    """Return `count` of the numbers below `length`, or all, that are not `left_out`, evenly spread."""
+    kept = np.setdiff1d(np.arange(length), left_out)
+    chosen: npt.NDArray[np.intp] = kept[
+        np.linspace(0, len(kept) - 1, min(count, len(kept))).astype(int)
+    ]
+    return chosen

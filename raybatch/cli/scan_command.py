@@ -1,4 +1,4 @@
-"""`raybatch scan`: what is in a folder of images, and what is wrong with it."""
+"""`raybatch scan`: what images there are, and what is wrong with them."""
 
 from __future__ import annotations
 
@@ -11,23 +11,22 @@ import numpy as np
 from rich.console import RenderableType
 from rich.text import Text
 
-from raybatch.accessors import is_packed
 from raybatch.accessors.image_facts import FACTS, ImageFacts
 from raybatch.accessors.packed import load_manifest
 from raybatch.cli import options
 from raybatch.cli.class_names import classes_option
-from raybatch.cli.labelled_folder import name_labels
+from raybatch.cli.image_forms import images_argument, images_named
+from raybatch.cli.named_images import NamedImages
 from raybatch.cli.options import ActorOptions
 from raybatch.cli.out_paths import OutFile
 from raybatch.cli.output import Output
+from raybatch.cli.scan_advice import advice, shown
 from raybatch.cli.scan_page import write_scan_page
 from raybatch.cli.scan_report import ScanReport
 from raybatch.loader import Loader
 from raybatch.making import BadSamples
 from raybatch.packing import verify
 from raybatch.sources import ArrayDataSource
-from raybatch.stores.listing import Search
-from raybatch.stores.location import Location
 
 _BATCH_SIZE = 32
 
@@ -35,7 +34,7 @@ _EVERY_BAD_SAMPLE = BadSamples("skip", limit=None)
 
 
 @click.command()
-@click.argument("directory", type=options.folder)
+@images_argument
 @options.workers
 @options.io_threads
 @classes_option
@@ -52,11 +51,9 @@ _EVERY_BAD_SAMPLE = BadSamples("skip", limit=None)
 )
 @options.output
 @options.html
-@options.pixels(
-    "The pixels that you train at, for the advice on the page of --html.", default="224"
-)
+@options.pixels("The pixels that you train at, for the advice.", default="224")
 def scan(
-    directory: str,
+    given: str,
     workers: ActorOptions,
     io_threads: int,
     classes: list[str] | None,
@@ -66,7 +63,7 @@ def scan(
     page_path: Path | None,
     size: tuple[int, int],
 ) -> None:
-    """Decode every image below DIRECTORY; say what there is, and which ones cannot be read.
+    """Decode every image, and say which cannot be read.
 
     Sizes, modes, formats, classes, files of the same bytes, and the mean and standard deviation of each channel, as
     `Normalize` takes them: each image counts the same, its pixels are from 0 to 1. And how many files were left out, by
@@ -78,41 +75,42 @@ def scan(
     """
     if exclude_duplicates and exclude_list is None:
         raise click.UsageError("--exclude-duplicates needs --exclude-list FILE to write them to")
-    if "://" not in directory and is_packed(directory):
-        for option, given in (
+    images = images_named(given)
+    if images.is_packed:
+        for option, value in (
             ("--exclude-list", exclude_list),
             ("--html", page_path),
             ("--classes", classes),
         ):
-            if given is not None:
+            if value is not None:
                 raise click.UsageError(f"{option} is for image files, and these are packed")
-        is_bad = _scan_packed(output, directory)
+        is_bad = _scan_packed(output, images.given)
     else:
-        report = scan_folder(output, directory, workers, io_threads, classes)
-        output.show(report.as_dict(), report.tables())
+        report = scan_images(output, images, workers, io_threads, classes)
+        advised = list(advice(report, size))
+        figures = report.as_dict() | {"advice": [one._asdict() for one in advised]}
+        output.show(figures, [*report.shown(), *shown(advised)])
         with options.every_write() as write:
             if exclude_list is not None:
                 write(report.exclusions(duplicates=exclude_duplicates).save, exclude_list)
             if page_path is not None:
-                write(write_scan_page, report, size, page_path)
+                write(write_scan_page, report, advised, page_path)
         is_bad = len(report.bad) > 0
     if is_bad:
         raise SystemExit(options.SOMETHING_BAD)
 
 
-def scan_folder(
+def scan_images(
     output: Output,
-    root: str,
+    images: NamedImages,
     workers: ActorOptions,
     io_threads: int = 1,
     classes: list[str] | None = None,
 ) -> ScanReport:
-    """Return what is in the images below `root`, with a progress bar."""
-    search = Search(Location(root))
-    paths = search.paths()
-    labels, class_names = name_labels(paths, root, classes)
-    images = ImageFacts(paths, io_threads=io_threads)
-    source = ArrayDataSource([images], include_indices=True)
+    """Return what there is in `images`, with a progress bar."""
+    labels, class_names = images.labelled(classes)
+    looked_at = ImageFacts(images.open(images.default_size, io_threads=io_threads))
+    source = ArrayDataSource([looked_at], include_indices=True)
     indices, facts = [np.empty(0, np.int64)], [np.empty(0, FACTS)]
     with (
         workers.pool() as pool,
@@ -120,19 +118,18 @@ def scan_folder(
             source, _BATCH_SIZE, pool=pool, bad_samples=_EVERY_BAD_SAMPLE, name="scan"
         ) as loader,
     ):
-        for batch in output.batches("scan", loader, len(paths)):
+        for batch in output.batches("scan", loader, len(images)):
             indices.append(batch[0])
             facts.append(batch[1])
         bad = loader.bad_samples
     return ScanReport(
-        root=root,
-        images=images,
+        named=images,
+        images=looked_at,
         labels=labels,
         class_names=class_names,
         indices=np.concatenate(indices),
         facts=np.concatenate(facts),
         bad=bad,
-        left_out=dict(search.left_out.most_common()),
     )
 
 

@@ -1,4 +1,4 @@
-"""What a scan found, as a table, as JSON, and as a list of what to leave out."""
+"""What a scan found: as a table, as JSON, and as a list of images to leave out."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from rich.console import RenderableType
 from rich.filesize import decimal
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from raybatch.accessors.image_facts import ImageFacts
+from raybatch.cli.named_images import NamedImages
 from raybatch.cli.output import listed
 from raybatch.sources import BadSample, BadSampleLedger
 from raybatch.stores.listing import left_out_text
@@ -25,20 +28,18 @@ _MOST_SHOWN = 20
 
 @dataclass(frozen=True)
 class ScanReport:
-    """The `facts` (of `accessors.image_facts.FACTS`) of the images at `indices` below `root`, and the `bad` ones.
+    """The `facts` (of `accessors.image_facts.FACTS`) of those of the images `named` that are at `indices`, and the `bad` ones.
 
-    `images` has all of them; `labels` has the number of each one's class in `class_names`. `left_out` counts the files that
-    are no images by their suffix, by that.
+    `images` has the names of all of them; `labels` has the number of each one's class in `class_names`.
     """
 
-    root: str
+    named: NamedImages
     images: ImageFacts
     labels: npt.NDArray[np.int32]
     class_names: list[str]
     indices: npt.NDArray[np.int64]
     facts: npt.NDArray[Any]
     bad: BadSampleLedger
-    left_out: dict[str, int]
 
     @cached_property
     def duplicates(self) -> list[list[int]]:
@@ -53,6 +54,21 @@ class ScanReport:
         starts = np.flatnonzero(np.diff(codes[order])) + 1
         groups = np.split(self.indices[order], starts)
         return [group.tolist() for group in groups if len(group) > 1]
+
+    @property
+    def label_errors(self) -> list[list[int]]:
+        """Those of the `duplicates` that are in more than one class."""
+        return [group for group in self.duplicates if len(set(self.labels[group].tolist())) > 1]
+
+    @property
+    def repeated(self) -> list[list[int]]:
+        """Those of the `duplicates` that are in one class."""
+        return [group for group in self.duplicates if group not in self.label_errors]
+
+    def titled(self, index: int) -> str:
+        """Return the name of the image at `index`, and its class where the name does not tell."""
+        name, title = self.images.name_of(index), self.class_names[self.labels[index]]
+        return name if f"/{title}/" in name else f"{name} ({title})"
 
     @cached_property
     def moments(self) -> tuple[list[float], list[float]] | None:
@@ -88,7 +104,8 @@ class ScanReport:
         """Return all of it, for JSON."""
         mean, std = self.moments or (None, None)
         return {
-            "root": str(Location(self.root)),
+            "root": str(Location(self.named.given)),
+            "form": self.named.form,
             "images": len(self.labels),
             "readable": len(self.facts),
             "bytes": int(self.facts["file_bytes"].sum()),
@@ -99,15 +116,26 @@ class ScanReport:
             "classes": dict(zip(self.class_names, self._class_sizes(), strict=True)),
             "mean": mean,
             "std": std,
-            "left_out": self.left_out,
+            "left_out": self.named.left_out,
             "bad": listed(self.bad, "index", "path", "error", "message"),
             "duplicates": [
                 [self.images.name_of(index) for index in group] for group in self.duplicates
             ],
+            "label_errors": [
+                [
+                    {
+                        "path": self.images.name_of(index),
+                        "class": self.class_names[self.labels[index]],
+                    }
+                    for index in group
+                ]
+                for group in self.label_errors
+            ],
         }
 
     def _class_sizes(self) -> list[int]:
-        counts: list[int] = np.bincount(self.labels, minlength=len(self.class_names)).tolist()
+        own = self.labels[self.indices]
+        counts: list[int] = np.bincount(own, minlength=len(self.class_names)).tolist()
         return counts
 
     def _sizes(self) -> dict[str, Any]:
@@ -123,14 +151,17 @@ class ScanReport:
             "distinct": len(np.unique(edges, axis=0)),
         }
 
-    def tables(self) -> Iterator[Table]:
-        """Iterate over the tables to show."""
+    def shown(self) -> Iterator[RenderableType]:
+        """Iterate over what to print: a table of the facts, and a line for each image that is not as it should be."""
         found = self.as_dict()
         table = Table("what", "", title=escape(found["root"]), show_header=False)
         table.add_row("images", f"{found['images']:,}")
         table.add_row("cannot be read", f"{len(found['bad']):,}")
-        if self.left_out:
-            table.add_row("left out, by suffix", escape(left_out_text(self.left_out)))
+        if found["left_out"]:
+            table.add_row("left out, by suffix", escape(left_out_text(found["left_out"])))
+        if found["bad"]:
+            table.add_section()
+            table.add_row(f"the {found['readable']:,} that can be read", "")
         table.add_row("bytes", decimal(found["bytes"]))
         table.add_row("formats", _listed(found["formats"]))
         table.add_row("modes", _listed(found["modes"]))
@@ -143,23 +174,28 @@ class ScanReport:
             table.add_row("mean (red, green, blue)", _numbers(found["mean"]))
             table.add_row("standard deviation", _numbers(found["std"]))
         table.add_row("copies of other files", f"{self.copies:,}")
+        table.add_row("the same picture in two classes", f"{len(self.label_errors):,}")
         yield table
-        if found["bad"]:
-            rows = [(str(sample["index"]), sample["message"]) for sample in found["bad"]]
-            yield _cut_table("These cannot be read", "index", "error", rows)
-        if found["duplicates"]:
-            rows = [(first, _cut("\n", copies)) for first, *copies in found["duplicates"]]
-            yield _cut_table("Files more than once", "file", "the same bytes", rows)
+        bad = [f"{sample['index']}: {sample['message']}" for sample in found["bad"]]
+        yield from _lines("These cannot be read:", bad)
+        for title, groups in (
+            ("The same picture in two classes:", self.label_errors),
+            ("Files more than once in a class:", self.repeated),
+        ):
+            yield from _lines(
+                title, [_cut(" = ", list(map(self.titled, group))) for group in groups]
+            )
 
 
-def _cut_table(title: str, head: str, other: str, rows: list[tuple[str, str]]) -> Table:
-    """Return a table of the first of `rows`, which says how many more there are."""
-    more = len(rows) - _MOST_SHOWN
-    table = Table(head, other, title=title)
-    table.caption = f"and {more} more: see --json" if more > 0 else None
-    for one, another in rows[:_MOST_SHOWN]:
-        table.add_row(escape(one), escape(another))
-    return table
+def _lines(title: str, lines: list[str]) -> Iterator[Text]:
+    """Iterate over the first of `lines` under their title, and how many more there are."""
+    if not lines:
+        return
+    yield Text(f"\n{title}", "bold")
+    for line in lines[:_MOST_SHOWN]:
+        yield Text(f"  {line}")
+    if (more := len(lines) - _MOST_SHOWN) > 0:
+        yield Text(f"  and {more:,} more: see --json")
 
 
 def _cut(separator: str, texts: list[str]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from raybatch.image.loss import is_deep
 
@@ -22,7 +22,7 @@ def contact_sheet(
     columns: int | None = None,
     largest_edge: int | None = None,
 ) -> Image.Image:
-    """Return one image that shows `images` in rows, each above its label.
+    """Return one image that shows `images` in rows, each above its label, of which only the first line is never cut.
 
     `images` is a batch: an array `(n, H, W)`, `(n, H, W, C)` or `(n, C, H, W)`, or a sequence of
     such images or of Pillow images, which may differ in size. Pixels other than 8-bit integers are
@@ -35,17 +35,26 @@ def contact_sheet(
     cells = [shown(image, largest_edge) for image in images]
     columns = columns or max(1, math.ceil(math.sqrt(len(cells))))
     rows = math.ceil(len(cells) / columns)
-    cell_width = max((image.width for image in cells), default=0) + _MARGIN
-    cell_height = max((image.height for image in cells), default=0) + _CAPTION + _MARGIN
+    captions = [str(label).split("\n") for label in labels]
+    font = ImageFont.load_default()
+    widths = [
+        max(image.width, math.ceil(font.getlength(lines[0])))
+        for image, lines in zip(cells, captions, strict=True)
+    ]
+    caption_height = _CAPTION * max(map(len, captions), default=1)
+    cell_width = max(widths, default=0) + _MARGIN
+    cell_height = max((image.height for image in cells), default=0) + caption_height + _MARGIN
     sheet = Image.new(
         "RGB", (columns * cell_width + _MARGIN, rows * cell_height + _MARGIN), "white"
     )
-    draw = ImageDraw.Draw(sheet)
-    for position, (image, label) in enumerate(zip(cells, labels, strict=True)):
+    for position, (image, lines) in enumerate(zip(cells, captions, strict=True)):
         row, column = divmod(position, columns)
         left, top = _MARGIN + column * cell_width, _MARGIN + row * cell_height
         sheet.paste(image, (left, top))
-        draw.text((left, top + image.height + 1), str(label), fill="black")
+        caption = Image.new("RGB", (cell_width - _MARGIN, caption_height), "white")
+        for number, line in enumerate(lines):
+            ImageDraw.Draw(caption).text((0, 1 + number * _CAPTION), line, fill="black", font=font)
+        sheet.paste(caption, (left, top + image.height))
     return sheet
 
 

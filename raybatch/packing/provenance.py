@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from raybatch.accessors.fingerprints import fingerprint_of, pickle_digest
@@ -13,6 +14,9 @@ from raybatch.sources import (
     DataSource,
     MapDataSource,
 )
+
+# Where a setting of an accessor is: the number or the name of its column, and its own name.
+_OF_COLUMN = re.compile(r"source\.data\.arrays(?:\[(\d+)\]|\.(\w+))\.(?:reader\.)?(.+)")
 
 
 def provenance(source: DataSource) -> dict[str, Any]:
@@ -61,11 +65,25 @@ def check_same(earlier: Any, now: Any, where: str, field: str = "") -> None:
         for name in [*now, *(name for name in earlier if name not in now)]:
             inner = f"{field}.{name}" if field else name
             check_same(earlier.get(name), now.get(name), where, inner)
-    elif isinstance(earlier, list) and isinstance(now, list) and len(earlier) == len(now):
+    elif _are_parts(earlier) and _are_parts(now) and len(earlier) == len(now):
         for number, (one, other) in enumerate(zip(earlier, now, strict=True)):
             check_same(one, other, where, f"{field}[{number}]")
     elif earlier != now:
         raise PackError(
-            f"{where!r} was packed with {field} {earlier!r}, and now it is {now!r}: pack into another folder, or "
+            f"{where!r} was packed with {_in_words(field, earlier)}, and now it is {now!r}: pack into another folder, or "
             "remove this one"
         )
+
+
+def _are_parts(value: Any) -> bool:
+    """Return whether `value` is a list of settings, and no single setting such as a height and a width."""
+    return isinstance(value, list) and any(isinstance(each, (dict, list)) for each in value)
+
+
+def _in_words(field: str, value: Any) -> str:
+    """Return the name of a setting and its value: of one of an image, its name alone and the column."""
+    of_column = _OF_COLUMN.fullmatch(field)
+    if of_column is None:
+        return f"{field} {value!r}"
+    number, name, setting = of_column.groups()
+    return f"{setting} {value!r} in column {number or repr(name)}"

@@ -132,6 +132,11 @@ def image_folder(
     return ImageList(joined(paths), as_given[np.concatenate(labels)], in_order)
 
 
+def is_image_name(name: str) -> bool:
+    """Return whether the suffix of the file `name` is that of an image."""
+    return _IMAGE.search(name) is not None
+
+
 def class_of(name: str) -> str:
     """Return the first folder on the way to the file `name` below a folder: its class; "" if it lies in none."""
     first, mark, _ = name.partition("/")

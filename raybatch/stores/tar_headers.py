@@ -42,7 +42,7 @@ def tar_members(file: IO[bytes]) -> Iterator[Member | str]:
     """
     size = file.seek(0, 2)
     file.seek(0)
-    _refuse_compressed(file.read(_BLOCK))
+    refuse_compressed(file.read(_BLOCK))
     file.seek(0)
     try:
         # Reads what is not plain; for all the rest it would take three times as long.
@@ -116,7 +116,8 @@ def _odd(reader: tarfile.TarFile, position: int) -> tarfile.TarInfo:
         ) from error
 
 
-def _refuse_compressed(head: bytes) -> None:
+def refuse_compressed(head: bytes) -> None:
+    """Raise StorageError if a file that begins with `head` is compressed."""
     for mark, (kind, cure) in _COMPRESSED.items():
         if head.startswith(mark):
             raise StorageError(

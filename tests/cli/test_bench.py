@@ -276,7 +276,7 @@ def test_the_lead_over_the_fastest_of_the_others_is_told() -> None:
     assert [row["same_pixels"] for row in figures["contenders"]] == [None] * 4
     printed = [line for line in shown(figures) if isinstance(line, str)]
     lead = (
-        "raybatch (Ray actors): 2.00  2.00–2.00 times DALI on the CPU, the fastest of the others."
+        "raybatch (Ray actors): 2.00 (2.00–2.00) times DALI on the CPU, the fastest of the others."
     )
     assert lead in printed
     assert any(line.startswith("Pixels are not compared") for line in printed)

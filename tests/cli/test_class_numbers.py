@@ -76,7 +76,7 @@ def test_the_page_of_a_scan_says_what_to_do(splits: Path) -> None:
     run("scan", "val", "--actors", "0", "--html", "scan.html")
     page = Path("scan.html").read_text()
     assert "Left out as no images by their suffix: 1 .heic" in page
-    assert "There are no images of new" in page
+    assert "There are no readable images of new" in page
     assert "images of a and 0" not in page
 
 

@@ -67,9 +67,10 @@ def test_load_prints_figures_as_json(photos: list[str], tmp_path: Path) -> None:
 def test_the_digest_is_that_of_the_library(photos: list[str], tmp_path: Path) -> None:
     folder = Path(photos[0]).parent
     result = run("load", str(folder), "--size", "24", "--actors", "0", "--json", folder=tmp_path)
-    from raybatch.cli.labelled_folder import folder_source
+    from raybatch.cli.image_forms import images_named
+    from raybatch.cli.labelled_source import labelled_source
 
-    source, names = folder_source(folder, (24, 24))
+    source, names = labelled_source(images_named(str(folder)), (24, 24))
     assert names == ["cat", "dog"]
     with rb.Loader(source, 64) as loader:
         digest = rb.stream_digest(loader)
@@ -94,17 +95,19 @@ def test_load_prints_a_table(photos: list[str], tmp_path: Path) -> None:
     result = run("load", str(Path(photos[0]).parent), "--actors", "0", folder=tmp_path)
     assert "images/s" in result.stdout
     assert "With --transform train, " in result.stdout
+    assert re.search(r"^digest of epoch 0: [0-9a-f]{64}$", result.stdout, re.MULTILINE)
     assert "\x1b" not in result.stdout
 
 
 def test_class_folders_give_the_labels(photos: list[str], tmp_path: Path) -> None:
-    from raybatch.cli.labelled_folder import folder_source
+    from raybatch.cli.image_forms import images_named
+    from raybatch.cli.labelled_source import labelled_source
 
     for number, path in enumerate(photos):
         target = tmp_path / ("owl", "elk")[number % 2] / Path(path).name
         target.parent.mkdir(exist_ok=True)
         os.link(path, target)
-    source, names = folder_source(tmp_path, (8, 8))
+    source, names = labelled_source(images_named(str(tmp_path)), (8, 8))
     assert names == ["elk", "owl"]
     assert source.data[1].tolist() == [0] * 20 + [1] * 20
 
@@ -114,6 +117,7 @@ def test_class_folders_give_the_labels(photos: list[str], tmp_path: Path) -> Non
     [
         (["load", "nowhere"], 2, "nowhere"),
         (["load", "."], 2, "no image files below"),
+        (["load", ".", "--actors", "100000"], 2, "for each CPU of this machine"),
         (["load", ".", "--size", "0"], 2, "is not an edge"),
         (["load", ".", "--size", "1x2x3"], 2, "is not an edge"),
         (["load", ".", "--batch-size", "0"], 2, "--batch-size"),
@@ -134,7 +138,13 @@ def test_a_broken_image_is_named(photos: list[str], tmp_path: Path) -> None:
 
 
 def test_help_and_version(tmp_path: Path) -> None:
-    assert "demo" in run("--help", folder=tmp_path).stdout
+    shown = run_alone("--help", folder=tmp_path, COLUMNS="80").stdout
+    assert "demo" in shown
+    assert "..." not in shown.partition("Commands:")[2]  # no summary is cut
+    for command in ("load", "scan", "preview", "pack", "plan"):
+        assert "a folder that `raybatch pack` wrote" in " ".join(
+            run(command, "--help", folder=tmp_path).stdout.split()
+        )
     assert rb.__version__ in run_alone("--version", folder=tmp_path).stdout
 
 
@@ -167,7 +177,7 @@ def test_ctrl_c_ends_a_command_at_once_and_leaves_nothing(
         wait_for(lambda: process.poll() is not None, "the end", 30)
         _, errors = process.communicate()
     wait_for(lambda: not alive(below), "no process below", 30)
-    assert process.returncode != 0
+    assert process.returncode == 130
     assert errors.strip().splitlines()[-1] == "Aborted!"
     assert "Traceback" not in errors
 

@@ -96,7 +96,7 @@ def test_names_that_are_not_valid_utf_8_end_in_no_traceback(folder: Path) -> Non
         return done.stdout
 
     shown = alone("scan", "noisy", "--actors", "0", status=1)
-    assert r"\udcfe 4" in shown
+    assert r"\udcfe 3" in shown
     for suffix in ("parquet", "jsonl"):
         outputs = ["--exclude-list", f"bad.{suffix}", "--json"]
         found = json.loads(alone("scan", "noisy", "--actors", "0", *outputs, status=1))

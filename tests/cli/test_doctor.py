@@ -138,7 +138,7 @@ def test_a_cluster_that_cannot_be_looked_at(tmp_path: Path) -> None:
         done = run("--address", address, status=2, RAY_TMPDIR=str(tmp_path))
     assert f"cannot connect to Ray at '{address}': no Ray answers at" in done.stderr
     assert "Traceback" not in done.stderr
-    assert "ok      address file" in done.stdout  # what was seen before
+    assert f"problem cluster: {address} cannot be joined" in done.stdout
 
 
 def test_ray_client(tmp_path: Path) -> None:

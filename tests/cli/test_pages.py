@@ -24,10 +24,11 @@ from raybatch.bench.report import report
 from raybatch.bench.work import Work
 from raybatch.cli import main
 from raybatch.cli.bench_report import write_bench_page
+from raybatch.cli.image_forms import images_named
 from raybatch.cli.options import ActorOptions
 from raybatch.cli.output import Output
-from raybatch.cli.scan_command import scan_folder
-from raybatch.cli.scan_page import advice
+from raybatch.cli.scan_advice import advice
+from raybatch.cli.scan_command import scan_images
 
 pytestmark = pytest.mark.slow
 
@@ -206,7 +207,9 @@ def made(root: Path, kinds: dict[str, tuple[int, str, tuple[int, int]]]) -> Path
 
 
 def findings(root: Path, size: tuple[int, int]) -> list[str]:
-    found = advice(scan_folder(Output(as_json=True), str(root), ActorOptions(0)), size)
+    found = advice(
+        scan_images(Output(as_json=True), images_named(str(root)), ActorOptions(0)), size
+    )
     return [f"{one.finding}: {one.remedy} {one.code}" for one in found]
 
 

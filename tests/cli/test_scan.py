@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from PIL import Image
 
@@ -47,7 +48,7 @@ def test_scan_finds_what_there_is(
     assert (found["images"], found["readable"]) == (15, 13)
     assert found["formats"] == {"JPEG": 11, "PNG": 2}
     assert found["modes"] == {"RGB": 11, "L": 1, "I;16": 1}
-    assert found["classes"] == {"cat": 7, "dog": 8}
+    assert found["classes"] == {"cat": 6, "dog": 7}  # of those that can be read
     assert found["sizes"]["smallest"] == [8, 9]
     assert [Path(sample["path"]).name for sample in found["bad"]] == ["text.jpg", "short.jpg"]
     assert "UnidentifiedImageError" in found["bad"][0]["message"]
@@ -107,7 +108,7 @@ def test_scan_reads_urls(http: str, tmp_path: Path) -> None:
 
 
 def test_facts_of_one_image_are_those_of_the_stack(photos: list[str]) -> None:
-    facts = ImageFacts(photos)
+    facts = ImageFacts(rb.ImageFileAccessor(photos))
     stack = facts[np.array([3, 1])]
     assert stack.shape == (2,)
     assert stack[1] == facts[1]
@@ -130,11 +131,11 @@ def test_names_with_markup_are_shown_as_they_are(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["scan", "nowhere"], "'nowhere' is no directory"),
+        (["scan", "nowhere"], "there is no 'nowhere'"),
         (["scan", "."], "no image files below"),
         (["scan", ".", "--exclude-list", "x.txt"], "ends neither in .parquet nor in .jsonl"),
         (["scan", ".", "--exclude-duplicates"], "needs --exclude-list"),
-        (["load", ".", "--exclude", "nowhere.jsonl"], "is no list of images to leave out"),
+        (["load", ".", "--exclude", "nowhere.jsonl"], "there is no file 'nowhere.jsonl'"),
         (["preview", ".", "--augment", "nothing"], "neither FILE.py:NAME nor"),
         (["preview", ".", "--augment", "no_module:x"], "cannot be imported"),
         (["preview", ".", "--augment", "os:sep"], "is a str, not a function"),
@@ -147,12 +148,33 @@ def test_what_cannot_be_done_gives_status_2(
     assert message in run(*arguments, folder=tmp_path, status=2).stderr
 
 
+def test_the_same_picture_in_two_classes_is_a_label_error(mixed: Path, tmp_path: Path) -> None:
+    pytest.importorskip("jinja2")
+    found = scanned("mixed", "--actors", "0", folder=tmp_path, status=1)
+    assert found["label_errors"] == []  # a copy in one class is none
+    assert not any("in two classes" in one["finding"] for one in found["advice"])
+    (mixed / "cat" / "03.jpg").write_bytes((mixed / "dog" / "03.jpg").read_bytes())
+    found = scanned("mixed", "--actors", "0", folder=tmp_path, status=1)
+    ((one, *_),) = found["label_errors"]
+    assert (one["class"], Path(one["path"]).name) == ("cat", "03.jpg")
+    shown = run("scan", "mixed", "--actors", "0", "--html", "x.html", folder=tmp_path, status=1)
+    for text in (shown.stdout, (tmp_path / "x.html").read_text()):
+        assert "The same picture in two classes" in text
+        assert "1 picture is in two classes, so one of their labels is wrong" in text
+
+
+def captions_of(paths: list[str]) -> npt.NDArray[np.str_]:
+    """Return what is below each image: its index, its class and its name."""
+    names = [Path(path).name for path in paths]
+    return np.array([f"{index} {name[:3]}\n{name}" for index, name in enumerate(names)])
+
+
 def test_preview_shows_what_the_loader_delivers(photos: list[str], tmp_path: Path) -> None:
     folder = str(Path(photos[0]).parent)
     options = ["--images", "9", "--shuffle", "3", "--epoch", "2", "--size", "20x30"]
     run("preview", folder, *options, "--fit", "crop", folder=tmp_path)
     images = rb.ImageFileAccessor(sorted(photos), (20, 30), fit="crop")
-    labels = np.array([Path(path).name[:3] for path in sorted(photos)])
+    labels = captions_of(sorted(photos))
     with rb.Loader(rb.ArrayDataSource([images, labels]), 9, shuffle=3) as loader:
         loader.set_epoch(2)
         wanted = contact_sheet(*next(iter(loader)))
@@ -174,8 +196,9 @@ def test_preview_shows_augmentation(photos: list[str], tmp_path: Path) -> None:
         return augment.RandomResizedCrop(24)(image, rng=rng), label
 
     stored = rb.NonUniformImageFileAccessor(sorted(photos))
-    labels = np.array([Path(path).name[:3] for path in sorted(photos)])
-    source = rb.ArrayDataSource([stored, labels]).map_samples(changed)
+    labels = captions_of(sorted(photos))
+    spread = np.linspace(0, 39, 4).astype(int)
+    source = rb.ArrayDataSource([stored, labels], indices=spread).map_samples(changed)
     with rb.Loader(source, 4) as loader:
         wanted = contact_sheet(*next(iter(loader)))
     for name in ("preview.png", "b.png"):
@@ -201,7 +224,8 @@ def test_preview_shows_several_draws(photos: list[str], tmp_path: Path) -> None:
             }
             drawn.append([epoch_of[int(index)] for index in indices])
     rows = [image for row in zip(*drawn, strict=True) for image in row]
-    labels = [Path(sorted(photos)[int(index)]).name[:3] for index in indices for _ in range(4)]
+    captions = captions_of(sorted(photos))
+    labels = [captions[int(index)] for index in indices for _ in range(4)]
     wanted = contact_sheet(rows, labels, 4)
     with Image.open(tmp_path / "preview.png") as sheet:
         assert sheet.tobytes() == wanted.tobytes()

@@ -157,15 +157,21 @@ class Unreadable(rb.ImageFileAccessor):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"size": (12, 17)}, r"source\.data\.arrays\[0\]\.reader\.size\[1\] 16, and now it is 17"),
-        ({"decode": "scaled"}, r"reader\.decode 'exact', and now it is 'scaled'"),
-        ({"layout": rb.PixelLayout(channels_first=True)}, r"layout\.channels_first False"),
-        ({"photos": slice(None, None, -1)}, r"arrays\[0\]\.paths"),
-        ({"labels": LABELS + 1}, r"arrays\[1\]\.values"),
+        ({"size": (12, 17)}, r"with size \[12, 16\] in column 0, and now it is \[12, 17\]"),
+        ({"decode": "scaled"}, r"with decode 'exact' in column 0, and now it is 'scaled'"),
+        (
+            {"layout": rb.PixelLayout(channels_first=True)},
+            r"with layout\.channels_first False in column 0",
+        ),
+        ({"photos": slice(None, None, -1)}, r"with paths .* in column 0"),
+        ({"labels": LABELS + 1}, r"with values .* in column 1"),
         ({"photos": slice(0, 39)}, r"with batches|samples 40, and now it is 39"),
         ({"batch_size": 4}, "with batches 5, and now it is 10"),
         ({"rows_per_file": 16}, "with rows_per_file 8, and now it is 16"),
-        ({"names": ["image", "class"]}, r"names\[1\] 'label', and now it is 'class'"),
+        (
+            {"names": ["image", "class"]},
+            r"with names \['image', 'label'\], and now it is \['image', 'class'\]",
+        ),
         ({"classes": ["a", "b"]}, "with classes None"),
         ({"map": negative}, r"source\.data\.function None, and now it is '.*\.negative'"),
     ],

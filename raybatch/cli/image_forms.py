@@ -1,0 +1,266 @@
+"""What the argument IMAGES of a command may be: image files, shards, Parquet files, a saved list or packed files."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeVar
+
+import click
+import numpy as np
+import pyarrow.parquet
+
+from raybatch.accessors import (
+    ImageFileAccessor,
+    ImageList,
+    MDSShards,
+    NonUniformImageFileAccessor,
+    PackedAccessor,
+    ParquetImageAccessor,
+    TarShards,
+    ZipShards,
+    is_packed,
+)
+from raybatch.accessors.packed import load_manifest
+from raybatch.cli.named_images import DEFAULT_SIZE, Labels, NamedImages
+from raybatch.cli.options import CannotRunError
+from raybatch.image import ImageReader
+from raybatch.image.augment.presets import PRESETS
+from raybatch.image.augment.resize import Resize
+from raybatch.stores.braces import shard_paths
+from raybatch.stores.listing import Search, is_image_name
+from raybatch.stores.location import Location, Locations
+from raybatch.stores.paths import path_names
+from raybatch.stores.url_files import is_url
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+FORMS = (
+    "IMAGES is a folder of image files; a pattern such as 'train/*/*.jpg'; tar, zip or MDS shards such as 'train-{000..099}.tar', or a "
+    "folder of them; Parquet files or a folder of them; a list that `ImageList.save` wrote; or a folder that `raybatch pack` wrote. "
+    "All but the last two may be URLs."
+)
+_SHARDS: dict[str, Any] = {".tar": TarShards, ".zip": ZipShards, ".mds": MDSShards}
+_PARQUET = ".parquet"
+_MAGIC = re.compile(r"[*?\[{]")
+# Numbers up to this are those of classes; larger ones are names, such as the ids of customers.
+_MOST_CLASSES = 100_000
+_DEFAULTS = {each.name: each.default for each in dataclasses.fields(ImageReader)} | {
+    "io_threads": 1,
+    "truncated": "error",
+}
+
+
+def images_argument(command: Command) -> Command:
+    """Add the argument IMAGES, which arrives as `given` for `images_named`, and say in the help what it may be."""
+    command.__doc__ = f"{command.__doc__}\n\n    {FORMS}\n    "
+    return click.argument("given", metavar="IMAGES")(command)
+
+
+def images_named(given: str) -> NamedImages:
+    """Return the images that `given` names; CannotRunError where there are none, which says what there is instead."""
+    given = given if is_url(given) else _normal(given)
+    try:
+        return _of_folder(given) if _is_folder(given) else _of_files(given)
+    except (ImportError, TypeError, ValueError) as error:
+        raise CannotRunError(str(error)) from error
+
+
+def _normal(path: str) -> str:
+    """Return `path` without parts such as `./` and `x/../`, where that names the same."""
+    short = os.path.normpath(path)
+    if os.pardir not in Path(path).parts:
+        return short
+    # Behind a link to a folder, `..` leads elsewhere.
+    is_same = os.path.exists(path) and os.path.exists(short) and os.path.samefile(path, short)
+    return short if is_same else path
+
+
+def _is_folder(given: str) -> bool:
+    path, _ = Location(given).split_query()
+    if is_url(given):
+        return not _MAGIC.search(path) and PurePosixPath(path).suffix.lower() not in {
+            *_SHARDS,
+            _PARQUET,
+        }
+    return os.path.isdir(given)
+
+
+def _of_folder(given: str) -> NamedImages:
+    if not is_url(given) and is_packed(given):
+        return _packed(given)
+    search = Search(Location(given))
+    try:
+        paths = search.paths()
+    except FileNotFoundError as error:
+        for suffix in (*_SHARDS, _PARQUET):
+            if search.left_out[suffix]:
+                # Of this machine the folder itself, whose name may look like a pattern.
+                where = search.folder.join([f"*{suffix}"])[0] if is_url(given) else given
+                return _of_shards(given, suffix, shard_paths(where, suffix))
+        raise CannotRunError(f"{error}. {FORMS}") from error
+    named = image_files(given, search.folder, paths)
+    left_out = dict(search.left_out.most_common())
+    return dataclasses.replace(named, folder=search.folder, left_out=left_out)
+
+
+def _of_files(given: str) -> NamedImages:
+    path, query = Location(given).split_query()
+    magic = _MAGIC.search(path)
+    if magic is None and not is_url(given) and not os.path.exists(given):
+        raise CannotRunError(f"there is no {given!r}. {FORMS}")
+    paths = shard_paths(given, "")
+    suffixes = {PurePosixPath(Location(one).split_query()[0]).suffix.lower() for one in paths}
+    if all(is_image_name(Location(one).split_query()[0]) for one in paths):
+        start = path.rfind("/", 0, magic.start() if magic else None) + 1
+        return image_files(given, Location(path[:start] + query), paths)
+    if len(suffixes) > 1 or not suffixes <= {*_SHARDS, _PARQUET}:
+        there = ", ".join(sorted(suffix or "no suffix" for suffix in suffixes))
+        raise CannotRunError(f"{str(Location(given))!r} names files of {there}. {FORMS}")
+    return _of_shards(given, suffixes.pop(), paths)
+
+
+def _of_shards(given: str, suffix: str, paths: list[str]) -> NamedImages:
+    if suffix == _PARQUET:
+        return _saved_list(given) if _is_saved_list(paths) else _parquet(given, paths)
+    shards = _SHARDS[suffix](paths)
+    named = (name for name in ("cls", "label") if shards.extensions.get(name) == len(shards))
+    column = next(named, None)
+
+    def labels() -> Labels:
+        texts = shards.column(column, "str")
+        return _numbered(texts.astype(np.int64) if np.char.isdecimal(texts).all() else texts)
+
+    def opened(size: Any, transform: str | None = None, **reading: Any) -> Any:
+        return shards.images(**_sized(size, transform), **reading)
+
+    own = None if column is None else cache(labels)
+    return NamedImages(given, f"{suffix[1:]} shards", opened, shards.keys.to_pylist(), own)
+
+
+def image_files(given: str, root: Location, paths: list[str]) -> NamedImages:
+    """Return the image files at `paths`, which are called as they are below `root`."""
+
+    def opened(size: Any, transform: str | None = None, **reading: Any) -> Any:
+        if size is None:
+            return NonUniformImageFileAccessor(paths, **reading)
+        return ImageFileAccessor(paths, **_sized(size, transform), **reading)
+
+    names = [Location(path).name_below(root) for path in paths]
+    return NamedImages(given, "image files", opened, names, paths=paths)
+
+
+def _is_saved_list(paths: list[str]) -> bool:
+    if len(paths) > 1 or is_url(paths[0]):
+        return False
+    names: list[str] = pyarrow.parquet.read_schema(paths[0]).names
+    return names == ["path", "label"]
+
+
+def _saved_list(given: str) -> NamedImages:
+    images = ImageList.load(given)
+    named = image_files(given, Location(""), path_names(images.paths))
+    labels = images.labels.astype(np.int32), images.classes
+    return dataclasses.replace(named, form="a list of images", own_labels=lambda: labels)
+
+
+def _parquet(given: str, paths: list[str]) -> NamedImages:
+    images = ParquetImageAccessor(paths, size=DEFAULT_SIZE)
+    files = Locations(paths)
+
+    def labels() -> Labels:
+        try:
+            return _numbered(images.column("label"), _class_names_in(paths[0]))
+        except (TypeError, ValueError):  # there are none, or what they are is no class
+            return np.zeros(len(images), np.int32), ["image"]
+
+    def opened(size: Any, transform: str | None = None, row_groups: int = 4, **reading: Any) -> Any:
+        _refuse({"io_threads": reading.pop("io_threads", 1)}, "row groups are read as a whole")
+        sized = _sized(size, transform)
+        return ParquetImageAccessor(paths, cached_row_groups=row_groups, **sized, **reading)
+
+    return NamedImages(
+        given,
+        "Parquet files",
+        opened,
+        [images.name_of(0)] * len(images),
+        cache(labels),
+        blocks=images.row_group_lengths,
+        nbytes=sum(files.version(number).size for number in range(len(files))),
+    )
+
+
+def _class_names_in(path: str) -> list[str] | None:
+    """Return the names of the classes that a data set of Hugging Face has in the metadata of its files."""
+    if is_url(path):
+        return None
+    about = (pyarrow.parquet.read_schema(path).metadata or {}).get(b"huggingface", b"{}")
+    try:
+        names: list[str] = json.loads(about)["info"]["features"]["label"]["names"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return names
+
+
+def _packed(given: str) -> NamedImages:
+    manifest = load_manifest(Path(given))
+    image, *others = manifest.columns
+    column = next((each.name for each in others if not each.shape and each.dtype[1] in "iu"), None)
+    stored = (image.shape[0], image.shape[1]) if len(image.shape) > 1 else None
+
+    def opened(size: Any, transform: str | None = None, **reading: Any) -> Any:
+        if stored is None:
+            raise CannotRunError(
+                f"{given!r} is packed, and its first column {image.name!r} has no images"
+            )
+        _refuse(reading, "packed images are decoded already")
+        if transform is not None:
+            return PackedAccessor(given, transform=PRESETS[transform](size or stored))
+        change = None if size in (None, stored) else Resize(size)
+        return PackedAccessor(given, transform=change)
+
+    def labels() -> Labels:
+        if column is None:
+            return np.zeros(manifest.rows, np.int32), ["image"]
+        names = None if manifest.classes is None else list(manifest.classes)
+        return _numbered(PackedAccessor(given).column(column), names)
+
+    return NamedImages(
+        given,
+        "packed files",
+        opened,
+        [given] * manifest.rows,
+        cache(labels),
+        nbytes=sum(file.nbytes for file in manifest.files),
+        is_packed=True,
+        packed_size=stored,
+    )
+
+
+def _sized(size: Any, transform: str | None) -> dict[str, Any]:
+    """Return the arguments of an accessor for images of `size`, by the `transform` of that name if there is one."""
+    return {"size": size} if transform is None else {"transform": PRESETS[transform](size)}
+
+
+def _refuse(reading: dict[str, Any], why: str) -> None:
+    """Raise CannotRunError if one of the settings in `reading` differs from its default: it would have no effect."""
+    if given := [name for name, value in reading.items() if value != _DEFAULTS[name]]:
+        option = "--" + given[0].replace("_", "-")
+        raise CannotRunError(f"{option} has no effect here: {why}")
+
+
+def _numbered(values: Any, names: list[str] | None = None) -> Labels:
+    """Return labels and the names of their classes for the `values` that the data has: numbers stay as they are."""
+    values = np.asarray(values)
+    if values.dtype.kind in "iu" and len(values) and values.min() >= 0:
+        most = len(names) if names else _MOST_CLASSES
+        if values.max() < most:
+            count = int(values.max()) + 1
+            return values.astype(np.int32), names or [str(number) for number in range(count)]
+    found, labels = np.unique(values, return_inverse=True)
+    return labels.astype(np.int32), [str(value) for value in found]

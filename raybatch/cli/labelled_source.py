@@ -1,0 +1,76 @@
+"""The images that a command was given as a source with labels; or pictures that are made for it."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from raybatch.cli.drawn_targets import coco_boxes, mask_paths
+from raybatch.cli.image_forms import image_files, images_named
+from raybatch.cli.named_images import NamedImages
+from raybatch.cli.options import CannotRunError
+from raybatch.cli.output import Output
+from raybatch.cli.photos import make_photos
+from raybatch.order import BlockShuffleSampler
+from raybatch.sources import ArrayDataSource
+from raybatch.stores.location import Location
+
+_MADE_IMAGES = 1000
+
+
+@contextmanager
+def given_or_made(
+    output: Output, given: str | None, count: int = _MADE_IMAGES
+) -> Iterator[NamedImages]:
+    """Give the images that `given` names, or for None `count` pictures that are made now, in a temporary folder."""
+    if given is not None:
+        yield images_named(given)
+        return
+    with tempfile.TemporaryDirectory(prefix="raybatch-") as folder:
+        started = time.perf_counter()
+        make_photos(Path(folder), count)
+        seconds = time.perf_counter() - started
+        output.console.print(f"made {count} pictures in {seconds:.1f} s")
+        yield images_named(folder)
+
+
+def labelled_source(
+    images: NamedImages,
+    size: tuple[int, int] | None,
+    exclude: Any = None,
+    transform: str | None = None,
+    classes: Sequence[str] | None = None,
+    masks: str | None = None,
+    boxes: str | None = None,
+    row_groups: int = 4,
+    **reading: Any,
+) -> tuple[ArrayDataSource, list[str]]:
+    """Return a source of (image, label) over `images`, and the names of the labels: `classes`, if given.
+
+    `size` None is for images as they are stored. With the name of a `transform` they come to the size that way. A folder of
+    `masks` adds that of each image to its sample, and a file of `boxes` adds boxes and their classes. Images in row groups are
+    shuffled by these, `row_groups` at a time.
+    """
+    sampler = None
+    if images.blocks is not None:
+        reading["row_groups"] = row_groups
+        sampler = BlockShuffleSampler(images.blocks, row_groups)
+    labels, names = images.labelled(classes)
+    members = [images.open(size, transform, **reading), labels]
+    if masks is not None:
+        below = mask_paths(images.names, masks)
+        members.append(
+            image_files(masks, Location(masks), below).open(size, transform, mask=True, **reading)
+        )
+    if boxes is not None:
+        members.extend(coco_boxes(images.names, images.given, boxes))
+    try:
+        return ArrayDataSource(members, sampler=sampler, exclude=exclude), names
+    except (IndexError, ValueError) as error:
+        if exclude is None:
+            raise
+        raise CannotRunError(f"--exclude is a list of other images than these: {error}") from error

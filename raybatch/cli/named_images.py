@@ -1,0 +1,84 @@
+"""The images that the argument IMAGES of a command names, whatever their form."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from raybatch.cli.options import CannotRunError
+from raybatch.stores.listing import all_classes, class_of, numbered
+from raybatch.stores.location import Location
+
+DEFAULT_SIZE = (224, 224)
+# The number of the class of each image, and the names of the classes.
+Labels: TypeAlias = tuple[npt.NDArray[np.int32], list[str]]
+
+
+@dataclass(frozen=True)
+class NamedImages:
+    """The images that an argument of a command names.
+
+    `form` says what they are. `open(size, transform, **reading)` returns the accessor that reads them. `names` has the name of
+    each below its folder. Where the data has labels, `own_labels()` returns them and the names of their classes; elsewhere the
+    class is the first folder in the name, and `folder`, if there is one, has the folders of all classes.
+
+    `paths` are those of image files, None for other forms. `blocks` has the lengths of the runs that are read as a whole, None
+    where each image is read by itself. `nbytes` is what all of them take where they are stored, None if nobody has counted.
+    `left_out` counts the files beside them that are no images, by their suffix. `packed_size` is the (height, width) of packed images.
+    """
+
+    given: str
+    form: str
+    open: Callable[..., Any]
+    names: Sequence[str]
+    own_labels: Callable[[], Labels] | None = None
+    folder: Location | None = None
+    paths: list[str] | None = None
+    blocks: npt.NDArray[np.int64] | None = None
+    nbytes: int | None = None
+    left_out: dict[str, int] = field(default_factory=dict)
+    is_packed: bool = False
+    packed_size: tuple[int, int] | None = None
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def default_size(self) -> tuple[int, int]:
+        """The (height, width) to load them at if none is given: 224 pixels, or as they are packed."""
+        return self.packed_size or DEFAULT_SIZE
+
+    def labelled(self, classes: Sequence[str] | None = None) -> Labels:
+        """Return a label for each image, and the names of the labels.
+
+        `classes` fixes the numbers. Without it, a class folder without images has one too, unless there are images beside
+        these folders. CannotRunError for a class that `classes` lacks.
+        """
+        if self.own_labels is None:
+            own = list(map(_class_name, self.names))
+        else:
+            labels, names = self.own_labels()
+            if classes is None:
+                return labels, names
+            own = [names[label] for label in labels]
+        if classes is not None:
+            try:
+                in_order = numbered(classes, set(own))
+            except ValueError as error:
+                raise CannotRunError(str(error)) from error
+        elif self.folder is not None and all(map(class_of, self.names)):
+            in_order = all_classes(self.folder, set(own))
+        else:
+            in_order = sorted(set(own))
+        label_of = {name: label for label, name in enumerate(in_order)}
+        return np.array([label_of[name] for name in own], np.int32), in_order
+
+
+def _class_name(name: str) -> str:
+    prefix = re.match(r"[^\W\d_]+", name)
+    return class_of(name) or (prefix.group() if prefix else "image")
