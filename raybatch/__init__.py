@@ -46,6 +46,7 @@ from raybatch.loader import Loader, RankSplit
 from raybatch.making import BadSamples
 from raybatch.order import (
     BlockShuffleSampler,
+    GroupedSampler,
     StandardSampler,
     SubsetSampler,
     WeightedSampler,
@@ -78,6 +79,7 @@ __all__ = [
     "ChoiceDataSource",
     "CompositeDataSource",
     "EncodedImageAccessor",
+    "GroupedSampler",
     "ImageFileAccessor",
     "ImageList",
     "ItemAccessor",

@@ -13,8 +13,25 @@ from raybatch.loader.ranks import RankSplit
 from raybatch.loader.shuffles import PassShuffles, check_same_on_all_ranks
 from raybatch.loader.walk import Walk
 from raybatch.making import BadSamples, Request
-from raybatch.order import Place, Position, RandomKeys, Run, Shuffle, check_batch_size
-from raybatch.sources import BadSample, DataSource, has_equal_lengths
+from raybatch.order import (
+    Cursor,
+    GroupedCursor,
+    GroupedSampler,
+    Place,
+    Position,
+    RandomKeys,
+    Run,
+    Shuffle,
+    check_batch_size,
+    full_length,
+)
+from raybatch.sources import (
+    BadSample,
+    DataSource,
+    RandomAccessDataSource,
+    has_equal_lengths,
+    nodes,
+)
 
 LAST_BATCH = ("keep", "drop", "pad")
 
@@ -62,13 +79,26 @@ class Plan:
         self.shuffles = PassShuffles(shuffle, source, self.global_batch_size)
         self._lengths: dict[int, int] = {}
         # What the source will not take is an error here, not at the first batch.
-        self.walk.cursor(0)
+        self._check_samplers(self.walk.cursor(0))
         self.check_ranks(Position())
         if batches_per_epoch is not None and next(self.walk.rest_of_pass(Position()), None) is None:
             raise ValueError(
                 f"batches_per_epoch is {batches_per_epoch}, and the source has no batch: it has {source.num_samples()} samples, "
                 f"with batch_size={batch_size}, {split} and last_batch={last_batch!r}"
             )
+
+    def _check_samplers(self, cursor: Cursor) -> None:
+        """Raise ValueError if a sampler cannot give batches of this size, or not in a source such as this."""
+        for node in nodes(self.source):
+            if not isinstance(node, RandomAccessDataSource):
+                continue
+            node.sampler.check_batch_size(self.batch_size)
+            own_sizes = isinstance(node.sampler, GroupedSampler) and node.sampler.has_batch_sizes
+            if own_sizes and not isinstance(cursor, GroupedCursor):
+                raise ValueError(
+                    f"the batches of a {type(self.source).__name__} have one size, and a GroupedSampler in it has batch_sizes: "
+                    "leave them out, or give its source to a loader of its own"
+                )
 
     @property
     def walk(self) -> Walk:
@@ -102,12 +132,7 @@ class Plan:
         """
         if self.split.world_size == 1 or self.last_batch is not None:
             return
-        samples = self.walk.samples(position.pass_number)
-        if isinstance(samples, int):
-            self._gives_batch(max(0, samples - position.samples) % self.global_batch_size)
-        elif samples is None:
-            for _, run in self.walk.rest_of_pass(position):
-                self._gives_batch(len(run))
+        self._count(position)
 
     def requests(self, position: Position) -> Iterator[Request]:
         """Iterate over the requests of an epoch from `position` on, and of all epochs that follow.
@@ -116,9 +141,7 @@ class Plan:
         """
         for steps in self.walk.epochs(position):
             last: Request | None = None
-            for last in _last_marked(
-                self._request(*s) for s in steps if self._gives_batch(len(s[1]))
-            ):
+            for last in _last_marked(self._request(*s) for s in steps if self._gives_part(s[1])):
                 yield last
             if last is None:
                 return
@@ -154,7 +177,7 @@ class Plan:
         start, stop = self.split.share(len(run))
         rows = run.part(start, stop) if start < stop else run.part(0, 1)
         if is_padded:
-            rows = rows.pad(self.batch_size)
+            rows = rows.pad(full_length(run, self.global_batch_size) // self.split.world_size)
         number = (position.steps - 1) * self.split.world_size + self.split.rank
         return Request(
             rows,
@@ -166,21 +189,27 @@ class Plan:
             position,
         )
 
-    def _gives_batch(self, length: int) -> bool:
-        return self.split.gives_batch(length, self.global_batch_size, self.last_batch)
+    def _gives_part(self, run: Run) -> bool:
+        return self._gives_batch(len(run), full_length(run, self.global_batch_size))
+
+    def _gives_batch(self, length: int, full: int) -> bool:
+        return self.split.gives_batch(length, full, self.last_batch)
 
     def _count_batches(self, epoch: int) -> int:
-        samples = self.walk.samples(epoch)
-        if samples == np.inf:
+        count = self._count(Position.of_pass(epoch))
+        if count == np.inf:
             raise TypeError(
                 f"this {type(self.source).__name__} has no end, so an epoch has no len(), and a `for` loop over it does not stop: "
                 "give the loader batches_per_epoch=, a WeightedSampler num_samples=, or a source repeats= of 1 or more"
             )
-        if samples is not None:
-            full, rest = divmod(int(samples), self.global_batch_size)
-            return full + (rest > 0 and self._gives_batch(rest))
-        steps = self.walk.rest_of_pass(Position.of_pass(epoch))
-        return sum(self._gives_batch(len(run)) for _, run in steps)
+        return int(count)
+
+    def _count(self, position: Position) -> int | float:
+        """Return how many batches this rank gets of what is left of a pass; `gives_batch` may refuse one."""
+        left = self.walk.left(position)
+        if left is None:
+            return sum(self._gives_part(run) for _, run in self.walk.rest_of_pass(position))
+        return left.full + sum(self._gives_batch(*short) for short in left.short)
 
 
 def _last_marked(requests: Iterator[Request]) -> Iterator[Request]:

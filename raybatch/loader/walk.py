@@ -9,7 +9,7 @@ from itertools import islice
 import numpy as np
 
 from raybatch.loader.shuffles import PassShuffles
-from raybatch.order import Cursor, Position, Run
+from raybatch.order import Cursor, Position, Run, Tally, full_length
 from raybatch.sources import DataSource
 
 # A global batch, and where a consumer is that has received it.
@@ -51,6 +51,19 @@ class Walk:
             return samples if is_endless else None
         return samples if isinstance(samples, int) and self.cursor(pass_number).is_even else None
 
+    def left(self, position: Position) -> Tally | None:
+        """Return which batches are left of the pass at `position`; None where only walking tells."""
+        samples = self.samples(position.pass_number)
+        if samples == np.inf:
+            return Tally(np.inf)
+        if samples is not None:
+            full, rest = divmod(max(0, int(samples) - position.samples), self.size)
+            return Tally(full, ((rest, self.size),) if rest else ())
+        cursor = self.cursor(position.pass_number)
+        for size, steps in position.received:
+            cursor.skip(size, steps)
+        return cursor.tally(self.size)
+
     def epochs(self, position: Position) -> Iterator[Iterator[Step]]:
         """Iterate over what is left of the epoch at `position`, and over all epochs that follow; each iterates over its steps."""
         if self.batches_per_epoch is None:
@@ -69,7 +82,7 @@ class Walk:
         for size, steps in position.received:
             cursor.skip(size, steps)
         while (run := cursor.step(self.size)) is not None:
-            counts = not self._only_full or len(run) == self.size
+            counts = not self._only_full or len(run) == full_length(run, self.size)
             if most is not None and position.batches >= most:
                 position = Position(position.epoch + 1, 0, position.pass_number, position.received)
             position = position.moved(self.size, 1, counts if most is not None else 1)
@@ -122,23 +135,30 @@ class Walk:
         """Return a position in the pass that holds the next batch after `count` more; its epoch is that of plain passes."""
         if count == 0:
             return position
-        samples = self.samples(self.shuffles.first)
-        if samples is None:
+        left, a_pass = (
+            self._steps_left(position),
+            self._steps_left(Position.of_pass(self.shuffles.first)),
+        )
+        if left is None or a_pass is None:
             return self._walked(position, count)
-        left = self._num_batches(samples - position.samples)
         if count < left:
             return position.moved(self.size, count, count)
-        a_pass = self._num_batches(samples)
         if a_pass == 0:
             raise ValueError(f"there are not {count} more batches: no epoch has any")
         passes, rest = divmod(count - int(left), int(a_pass))
         return Position.of_pass(position.pass_number + 1 + passes).moved(self.size, rest, rest)
 
-    def _num_batches(self, samples: int | float) -> int | float:
-        if samples == np.inf:
-            return samples
-        full, rest = divmod(max(0, int(samples)), self.size)
-        return full + (rest > 0 and not self._only_full)
+    def _steps_left(self, position: Position) -> int | float | None:
+        """Return how many steps are left of a pass, each of them a batch; None where only walking tells."""
+        left = self.left(position)
+        if left is None or not self._only_full:
+            return None if left is None else left.steps
+        # The last of an even order is short; other short ones may come at any step.
+        return (
+            left.full
+            if len(left.short) <= 1 and self.cursor(position.pass_number).is_even
+            else None
+        )
 
     def _walked(self, position: Position, count: int) -> Position:
         """As `_further`, step by step, where a pass does not tell how many batches it has."""

@@ -1,7 +1,8 @@
 """Which samples, in which order: NumPy only, no data and no I/O."""
 
 from raybatch.order.blocks import BlockShuffleSampler
-from raybatch.order.cursor import Cursor, IteratorCursor, Run, overrides, runs
+from raybatch.order.cursor import Cursor, IteratorCursor, Run, Tally, overrides, runs
+from raybatch.order.grouped import GroupedCursor, GroupedSampler, full_length
 from raybatch.order.indices import check_batch_size, num_batches
 from raybatch.order.members import ChoiceCursor, CompositeCursor
 from raybatch.order.permutation import KeyedPermutation, permutation
@@ -30,6 +31,8 @@ __all__ = [
     "ChoiceCursor",
     "CompositeCursor",
     "Cursor",
+    "GroupedCursor",
+    "GroupedSampler",
     "IteratorCursor",
     "KeyedPermutation",
     "Place",
@@ -45,6 +48,7 @@ __all__ = [
     "StandardSampler",
     "Stratified",
     "SubsetSampler",
+    "Tally",
     "Turns",
     "WeightedSampler",
     "WeightedSubsetSampler",
@@ -52,6 +56,7 @@ __all__ = [
     "check_batch_size",
     "child_shuffles",
     "draws_in_turn",
+    "full_length",
     "is_drawn_here",
     "num_batches",
     "order_of",

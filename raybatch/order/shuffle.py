@@ -121,6 +121,13 @@ def as_shuffle_rng(shuffle: Any) -> ShuffleRNG | None:
     )
 
 
+def seeded_by(rng: ShuffleRNG) -> SeededShuffle:
+    """Return `rng` if it is of a seed, else a shuffle whose seed is drawn from it."""
+    if isinstance(rng, SeededShuffle):
+        return rng
+    return SeededShuffle(int.from_bytes(bytes(rng.permutation(256)[:16].tolist()), "little"))
+
+
 def is_drawn_here(shuffle: Any) -> bool:
     """Return whether another process that says the same would get another order.
 

@@ -1,0 +1,262 @@
+"""All samples of a data set in batches of one group each, such as images of one aspect ratio."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from raybatch.order.cursor import Cursor, Run, Tally
+from raybatch.order.indices import IndexArray, as_index_array, check_covers, check_index_range
+from raybatch.order.passes import ArrayRun, InOrder
+from raybatch.order.sampler import AbstractSampler
+from raybatch.order.shuffle import SeededShuffle, ShuffleRNG, seeded_by
+from raybatch.order.weighted import class_numbers
+
+IntArray = npt.NDArray[np.int64]
+
+# So many groups keep their permutation at hand; one of few samples is a table.
+_MOST_PERMUTATIONS = 256
+
+
+class GroupedSampler(AbstractSampler):
+    """Draws each sample once a pass, in batches of samples that are all of one group.
+
+    `groups`, shape `(n,)`, has the group of each sample: integers or strings. Shuffled, the samples of a group come in a random
+    order, and so do the batches. All ranks have the same group at the same time. The last batch of each group may be short;
+    `last_batch` of the loader says what becomes of it.
+
+    `batch_sizes`, integers `(number of groups,)`, gives some groups smaller batches than others; then groups are numbers from 0. The
+    `batch_size` of the loader is that of the largest; with `batch_sizes=[64, 48, 16]` and `Loader(source, 64)` they are as given, and
+    with `Loader(source, 8)` they are 8, 6 and 2.
+
+    `indices`, a 1-D integer array of absolute indices, are the samples to draw from, None for all.
+
+    TypeError or ValueError for what are no groups, or a batch size below 1; IndexError for a group without a batch size.
+    """
+
+    def __init__(
+        self,
+        groups: npt.ArrayLike,
+        batch_sizes: npt.ArrayLike | None = None,
+        indices: npt.ArrayLike | None = None,
+    ) -> None:
+        self.groups = class_numbers(groups) if batch_sizes is None else as_index_array(groups)
+        count = int(self.groups.max(initial=-1)) + 1
+        sizes = np.ones(count, np.int64)
+        if batch_sizes is not None:
+            sizes = as_index_array(batch_sizes).astype(np.int64)
+            if (sizes < 1).any():
+                raise ValueError(f"batch_sizes must be 1 or more, not {sizes.min()}")
+            check_index_range(self.groups, len(sizes))
+            if (self.groups < 0).any():
+                raise ValueError(f"groups must be 0 or more, not {self.groups.min()}")
+        self._shares = sizes // max(1, np.gcd.reduce(sizes))
+        self.indices: IndexArray | None = None
+        own: IndexArray = np.arange(len(self.groups))
+        if indices is not None:
+            given = as_index_array(indices)
+            check_index_range(given, len(self.groups))
+            own = self.indices = own[np.unique(np.where(given < 0, given + len(own), given))]
+        in_groups = self.groups[own]
+        self._members = own[np.argsort(in_groups, kind="stable")]
+        lengths = np.bincount(in_groups, minlength=len(sizes))
+        self._starts = np.concatenate([np.zeros(1, np.int64), lengths.cumsum()])
+
+    @property
+    def has_batch_sizes(self) -> bool:
+        """Whether some groups have smaller batches than others."""
+        return bool((self._shares != self._shares[:1]).any())
+
+    def num_indices_generated(self) -> int:
+        return len(self._members)
+
+    def num_batches(self, batch_size: int) -> int:
+        return self.cursor(None).tally(batch_size).steps
+
+    def map_indices(self, indices: Any) -> Any:
+        return indices if self.indices is None else self.indices[indices]
+
+    def check_length(self, length: int) -> None:
+        check_covers(
+            f"there are {len(self.groups)} groups, one for each sample", len(self.groups), length
+        )
+
+    def check_batch_size(self, batch_size: int) -> None:
+        _sizes(self._shares, batch_size)
+
+    def cursor(self, shuffle_rng: ShuffleRNG | None) -> GroupedCursor:
+        """Return the start of the order; a generator draws a seed for all of it when its first batch is due."""
+        return GroupedCursor(self._members, self._starts, self._shares, shuffle_rng)
+
+    def draw(self, rng: np.random.Generator) -> int:
+        return int(rng.choice(self._members))
+
+    def draw_instead(self, index: int, rng: np.random.Generator) -> int:
+        group = int(self.groups[index])
+        return int(self._members[rng.integers(self._starts[group], self._starts[group + 1])])
+
+    def without(self, indices: IndexArray) -> GroupedSampler:
+        check_index_range(indices, len(self.groups))
+        stays = self._members[~np.isin(self._members, indices)]
+        shares = self._shares if self.has_batch_sizes else None
+        return GroupedSampler(self.groups, shares, stays)
+
+
+def _sizes(shares: IntArray, batch_size: int) -> IntArray:
+    """Return the batch size of each group where the largest has `batch_size`; ValueError if one is no whole number."""
+    most = int(shares.max(initial=1))
+    if batch_size % most:
+        raise ValueError(
+            f"the batch sizes of the groups are as {':'.join(map(str, np.unique(shares)))}, so batch_size, which is that of the "
+            f"largest, must be a multiple of {most}, not {batch_size}"
+        )
+    return shares * (batch_size // most)
+
+
+class GroupedRun(ArrayRun):
+    """A batch of one group, of at most `full_length` samples."""
+
+    def __init__(self, order: Any, start: int, stop: int, full_length: int) -> None:
+        super().__init__([(order, start, stop)], start)
+        self.full_length = full_length
+
+
+def full_length(run: Run, size: int) -> int:
+    """Return how many samples `run` has if it is not short: `size`, or fewer of a group with smaller batches."""
+    return run.full_length if isinstance(run, GroupedRun) else size
+
+
+class GroupedCursor(Cursor):
+    """The batches of groups; `members[starts[g] : starts[g + 1]]` are the samples of group g, and `shares` their batch sizes in proportion.
+
+    For a batch size, what is left of each group is cut into numbered batches, and these come in the order of a permutation. If the
+    size changes, what has not been taken is cut anew.
+    """
+
+    def __init__(
+        self, members: IndexArray, starts: IntArray, shares: IntArray, rng: ShuffleRNG | None
+    ) -> None:
+        self._members, self._starts, self._shares, self._rng = members, starts, shares, rng
+        self._left: Any = None
+        self._bounds = starts  # where each group begins in what is left
+        self._size: int | None = None
+        self._next = 0
+        self._counted, self._samples = 0, 0
+
+    def step(self, size: int) -> GroupedRun | None:
+        self._cut(size)
+        if self._next == self._total:
+            return None
+        begins, ends, full = self._ranges(self._next, self._next + 1)
+        self._next += 1
+        return GroupedRun(self._left, int(begins[0]), int(ends[0]), int(full[0]))
+
+    def skip(self, size: int, steps: int) -> None:
+        if steps:
+            self._cut(size)
+            self._next = min(self._next + steps, self._total)
+
+    def tally(self, size: int) -> Tally:
+        self._cut(size)
+        lengths = np.diff(self._bounds)
+        if self._next == 0:
+            full, rest = lengths // self._sizes, lengths % self._sizes
+            short = rest > 0
+            return Tally(
+                int(full.sum()),
+                tuple(zip(rest[short].tolist(), self._sizes[short].tolist(), strict=True)),
+            )
+        begins, ends, wanted = self._ranges(self._next, self._total)
+        short = ends - begins < wanted
+        pairs = zip((ends - begins)[short].tolist(), wanted[short].tolist(), strict=True)
+        return Tally(int((~short).sum()), tuple(pairs))
+
+    @property
+    def position(self) -> int:  # type: ignore[override]
+        """The number of samples passed; counted when somebody asks."""
+        if self._counted < self._next:
+            begins, ends, _ = self._ranges(self._counted, self._next)
+            self._samples += int((ends - begins).sum())
+            self._counted = self._next
+        return self._samples
+
+    def _ranges(self, start: int, stop: int) -> tuple[IntArray, IntArray, IntArray]:
+        """Return where batches `start` up to `stop` begin and end in what is left, and how long they are if they are not short."""
+        numbers = self._order[start:stop]
+        groups = np.searchsorted(self._firsts, numbers, side="right") - 1
+        sizes = self._sizes[groups]
+        begins = self._bounds[groups] + (numbers - self._firsts[groups]) * sizes
+        return begins, np.minimum(begins + sizes, self._bounds[groups + 1]), sizes
+
+    def _cut(self, size: int) -> None:
+        """Cut what is left into batches of `size`, if it is not."""
+        if size == self._size:
+            return
+        sizes = _sizes(self._shares, size)
+        if self._left is None:
+            self._shuffle = None if self._rng is None else seeded_by(self._rng)
+            self._left = _GroupOrders(self._members, self._starts, self._shuffle)
+        else:
+            self._take()
+        counts = -(-np.diff(self._bounds) // sizes)
+        self._size, self._sizes, self._next, self._counted = size, sizes, 0, 0
+        self._firsts = np.concatenate([np.zeros(1, np.int64), counts.cumsum()])
+        self._total = int(self._firsts[-1])
+        self._order: Any = InOrder(self._total)
+        if self._shuffle is not None:
+            self._order = self._shuffle.permutation(self._total)
+
+    def _take(self) -> None:
+        """Take the batches that have been passed out of what is left."""
+        _ = self.position
+        begins, ends, _ = self._ranges(self._next, self._total)
+        by_place = np.argsort(begins)
+        begins, ends = begins[by_place], ends[by_place]
+        before = np.concatenate([np.zeros(1, np.int64), (ends - begins).cumsum()])
+        self._bounds = before[np.searchsorted(begins, self._bounds)]
+        self._left = _Remaining(self._left, begins, before)
+
+
+class _GroupOrders:
+    """The samples of all groups, one group after the other, each in its own order; a slice is of one group."""
+
+    def __init__(
+        self, members: IndexArray, starts: IntArray, shuffle: SeededShuffle | None
+    ) -> None:
+        self._members, self._starts = members, starts
+        self._shuffle = shuffle
+        self._permutation = lru_cache(_MOST_PERMUTATIONS)(self._permuted)
+
+    def __getitem__(self, places: slice) -> IndexArray:
+        if self._shuffle is None:
+            return self._members[places]
+        group = int(np.searchsorted(self._starts, places.start, side="right")) - 1
+        first = int(self._starts[group])
+        return self._members[
+            first + self._permutation(group)[places.start - first : places.stop - first]
+        ]
+
+    def _permuted(self, group: int) -> Any:
+        assert self._shuffle is not None
+        length = int(self._starts[group + 1] - self._starts[group])
+        return self._shuffle.child(group).permutation(length)
+
+
+class _Remaining:
+    """What is left of `whole`: the pieces that begin at `begins`; piece i is `before[i + 1] - before[i]` long."""
+
+    def __init__(self, whole: Any, begins: IntArray, before: IntArray) -> None:
+        self._whole, self._begins, self._before = whole, begins, before
+
+    def __getitem__(self, places: slice) -> IndexArray:
+        start, parts = places.start, [np.arange(0)]
+        piece = int(np.searchsorted(self._before, start, side="right")) - 1
+        while start < places.stop:
+            stop = min(places.stop, int(self._before[piece + 1]))
+            at = int(self._begins[piece] - self._before[piece])
+            parts.append(self._whole[at + start : at + stop])
+            start, piece = stop, piece + 1
+        return np.concatenate(parts)
