@@ -13,6 +13,7 @@ from raybatch.loader.ranks import RankSplit
 from raybatch.loader.shuffles import PassShuffles, check_same_on_all_ranks
 from raybatch.loader.walk import Walk
 from raybatch.making import BadSamples, Request
+from raybatch.notices import tell
 from raybatch.order import (
     Cursor,
     GroupedCursor,
@@ -93,12 +94,21 @@ class Plan:
             if not isinstance(node, RandomAccessDataSource):
                 continue
             node.sampler.check_batch_size(self.batch_size)
-            own_sizes = isinstance(node.sampler, GroupedSampler) and node.sampler.has_batch_sizes
-            if own_sizes and not isinstance(cursor, GroupedCursor):
-                raise ValueError(
-                    f"the batches of a {type(self.source).__name__} have one size, and a GroupedSampler in it has batch_sizes: "
-                    "leave them out, or give its source to a loader of its own"
-                )
+            if isinstance(node.sampler, GroupedSampler):
+                self._check_grouped(node.sampler, cursor)
+
+    def _check_grouped(self, sampler: GroupedSampler, cursor: Cursor) -> None:
+        if sampler.has_batch_sizes and not isinstance(cursor, GroupedCursor):
+            raise ValueError(
+                f"the batches of a {type(self.source).__name__} have one size, and a GroupedSampler in it has batch_sizes: "
+                "leave them out, or give its source to a loader of its own"
+            )
+        few, groups = sampler.small_groups(self.global_batch_size)
+        if few and self.last_batch == "drop":
+            tell(
+                f'{few} of {groups} groups have fewer samples than a batch, and are never drawn with last_batch="drop": '
+                'join them with others, or give last_batch="keep" or "pad"'
+            )
 
     @property
     def walk(self) -> Walk:
@@ -160,8 +170,9 @@ class Plan:
             count = self.num_batches(position.epoch)
         except TypeError:
             return None
-        is_pass = self.batches_per_epoch is None
-        return count - (position.samples // self.global_batch_size if is_pass else position.batches)
+        if self.batches_per_epoch is not None:
+            return count - position.batches
+        return int(self._count(position)) if position.received else count
 
     def num_samples(self) -> int | float | None:
         """Return the most samples of an epoch for this rank: an int, `np.inf`, or None if unknown."""

@@ -74,7 +74,7 @@ class GroupedSampler(AbstractSampler):
         return len(self._members)
 
     def num_batches(self, batch_size: int) -> int:
-        return self.cursor(None).tally(batch_size).steps
+        return int(self.cursor(None).tally(batch_size).steps)
 
     def map_indices(self, indices: Any) -> Any:
         return indices if self.indices is None else self.indices[indices]
@@ -86,6 +86,12 @@ class GroupedSampler(AbstractSampler):
 
     def check_batch_size(self, batch_size: int) -> None:
         _sizes(self._shares, batch_size)
+
+    def small_groups(self, batch_size: int) -> tuple[int, int]:
+        """Return how many groups have fewer samples than one of their batches, and how many have any."""
+        lengths = np.diff(self._starts)
+        is_small = (lengths > 0) & (lengths < _sizes(self._shares, batch_size))
+        return int(is_small.sum()), int((lengths > 0).sum())
 
     def cursor(self, shuffle_rng: ShuffleRNG | None) -> GroupedCursor:
         """Return the start of the order; a generator draws a seed for all of it when its first batch is due."""
@@ -227,22 +233,21 @@ class _GroupOrders:
         self, members: IndexArray, starts: IntArray, shuffle: SeededShuffle | None
     ) -> None:
         self._members, self._starts = members, starts
-        self._shuffle = shuffle
-        self._permutation = lru_cache(_MOST_PERMUTATIONS)(self._permuted)
+        self._permutation: Any = None
+        if shuffle is not None:
+            lengths = np.diff(starts)
+            self._permutation = lru_cache(_MOST_PERMUTATIONS)(
+                lambda group: shuffle.child(group).permutation(int(lengths[group]))
+            )
 
     def __getitem__(self, places: slice) -> IndexArray:
-        if self._shuffle is None:
+        if self._permutation is None:
             return self._members[places]
         group = int(np.searchsorted(self._starts, places.start, side="right")) - 1
         first = int(self._starts[group])
-        return self._members[
-            first + self._permutation(group)[places.start - first : places.stop - first]
-        ]
-
-    def _permuted(self, group: int) -> Any:
-        assert self._shuffle is not None
-        length = int(self._starts[group + 1] - self._starts[group])
-        return self._shuffle.child(group).permutation(length)
+        within = self._permutation(group)[places.start - first : places.stop - first]
+        members: IndexArray = self._members[first + within]
+        return members
 
 
 class _Remaining:
