@@ -10,14 +10,11 @@ import numpy as np
 
 from raybatch.checks import positive_int
 from raybatch.loader.ranks import RankSplit
+from raybatch.loader.sampler_checks import check_samplers
 from raybatch.loader.shuffles import PassShuffles, check_same_on_all_ranks
 from raybatch.loader.walk import Walk
 from raybatch.making import BadSamples, Request
-from raybatch.notices import tell
 from raybatch.order import (
-    Cursor,
-    GroupedCursor,
-    GroupedSampler,
     Place,
     Position,
     RandomKeys,
@@ -26,13 +23,7 @@ from raybatch.order import (
     check_batch_size,
     full_length,
 )
-from raybatch.sources import (
-    BadSample,
-    DataSource,
-    RandomAccessDataSource,
-    has_equal_lengths,
-    nodes,
-)
+from raybatch.sources import BadSample, DataSource, has_equal_lengths
 
 LAST_BATCH = ("keep", "drop", "pad")
 
@@ -80,34 +71,13 @@ class Plan:
         self.shuffles = PassShuffles(shuffle, source, self.global_batch_size)
         self._lengths: dict[int, int] = {}
         # What the source will not take is an error here, not at the first batch.
-        self._check_samplers(self.walk.cursor(0))
+        self.walk.cursor(0)
+        check_samplers(source, self.batch_size, split.world_size, drops=last_batch == "drop")
         self.check_ranks(Position())
         if batches_per_epoch is not None and next(self.walk.rest_of_pass(Position()), None) is None:
             raise ValueError(
                 f"batches_per_epoch is {batches_per_epoch}, and the source has no batch: it has {source.num_samples()} samples, "
                 f"with batch_size={batch_size}, {split} and last_batch={last_batch!r}"
-            )
-
-    def _check_samplers(self, cursor: Cursor) -> None:
-        """Raise ValueError if a sampler cannot give batches of this size, or not in a source such as this."""
-        for node in nodes(self.source):
-            if not isinstance(node, RandomAccessDataSource):
-                continue
-            node.sampler.check_batch_size(self.batch_size)
-            if isinstance(node.sampler, GroupedSampler):
-                self._check_grouped(node.sampler, cursor)
-
-    def _check_grouped(self, sampler: GroupedSampler, cursor: Cursor) -> None:
-        if sampler.has_batch_sizes and not isinstance(cursor, GroupedCursor):
-            raise ValueError(
-                f"the batches of a {type(self.source).__name__} have one size, and a GroupedSampler in it has batch_sizes: "
-                "leave them out, or give its source to a loader of its own"
-            )
-        few, groups = sampler.small_groups(self.global_batch_size)
-        if few and self.last_batch == "drop":
-            tell(
-                f'{few} of {groups} groups have fewer samples than a batch, and are never drawn with last_batch="drop": '
-                'join them with others, or give last_batch="keep" or "pad"'
             )
 
     @property
@@ -151,7 +121,8 @@ class Plan:
         """
         for steps in self.walk.epochs(position):
             last: Request | None = None
-            for last in _last_marked(self._request(*s) for s in steps if self._gives_part(s[1])):
+            own = (self._request(*step) for step in steps if self._gives_batch(step[1]))
+            for last in _last_marked(own):
                 yield last
             if last is None:
                 return
@@ -161,7 +132,13 @@ class Plan:
         if self.batches_per_epoch is not None:
             return self.batches_per_epoch
         if epoch not in self._lengths:
-            self._lengths = {epoch: self._count_batches(epoch)}
+            count = self._count(Position.of_pass(epoch))
+            if count == np.inf:
+                raise TypeError(
+                    f"this {type(self.source).__name__} has no end, so an epoch has no len(), and a `for` loop over it does not stop: "
+                    "give the loader batches_per_epoch=, a WeightedSampler num_samples=, or a source repeats= of 1 or more"
+                )
+            self._lengths = {epoch: int(count)}
         return self._lengths[epoch]
 
     def num_batches_left(self, position: Position) -> int | None:
@@ -200,27 +177,18 @@ class Plan:
             position,
         )
 
-    def _gives_part(self, run: Run) -> bool:
-        return self._gives_batch(len(run), full_length(run, self.global_batch_size))
+    def _gives_batch(self, run: Run) -> bool:
+        return self._gives(len(run), full_length(run, self.global_batch_size))
 
-    def _gives_batch(self, length: int, full: int) -> bool:
+    def _gives(self, length: int, full: int) -> bool:
         return self.split.gives_batch(length, full, self.last_batch)
 
-    def _count_batches(self, epoch: int) -> int:
-        count = self._count(Position.of_pass(epoch))
-        if count == np.inf:
-            raise TypeError(
-                f"this {type(self.source).__name__} has no end, so an epoch has no len(), and a `for` loop over it does not stop: "
-                "give the loader batches_per_epoch=, a WeightedSampler num_samples=, or a source repeats= of 1 or more"
-            )
-        return int(count)
-
     def _count(self, position: Position) -> int | float:
-        """Return how many batches this rank gets of what is left of a pass; `gives_batch` may refuse one."""
+        """Return how many batches this rank gets of what is left of a pass; ValueError as of `gives_batch`."""
         left = self.walk.left(position)
         if left is None:
-            return sum(self._gives_part(run) for _, run in self.walk.rest_of_pass(position))
-        return left.full + sum(self._gives_batch(*short) for short in left.short)
+            return sum(self._gives_batch(run) for _, run in self.walk.rest_of_pass(position))
+        return left.full + sum(self._gives(*short) for short in left.short)
 
 
 def _last_marked(requests: Iterator[Request]) -> Iterator[Request]:

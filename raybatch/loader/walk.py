@@ -41,25 +41,16 @@ class Walk:
         """Return the start of a pass."""
         return self._source.order(self.shuffles.rng(pass_number))
 
-    def samples(self, pass_number: int) -> int | float | None:
-        """Return the number of samples of a pass, `np.inf` if it has no end; None where it does not tell the batches."""
-        rng = self.shuffles.rng(pass_number)
-        samples = self._source.num_samples(shuffle=rng)
-        if samples == np.inf:
-            # Some members may be endless where others end the pass.
-            is_endless = self._source.num_batches(self.size, shuffle=rng) == np.inf
-            return samples if is_endless else None
-        return samples if isinstance(samples, int) and self.cursor(pass_number).is_even else None
-
     def left(self, position: Position) -> Tally | None:
         """Return which batches are left of the pass at `position`; None where only walking tells."""
-        samples = self.samples(position.pass_number)
-        if samples == np.inf:
+        rng, cursor = self.shuffles.rng(position.pass_number), self.cursor(position.pass_number)
+        samples = self._source.num_samples(shuffle=rng)
+        # Some members may be endless where others end the pass.
+        if samples == np.inf and self._source.num_batches(self.size, shuffle=rng) == np.inf:
             return Tally(np.inf)
-        if samples is not None:
-            full, rest = divmod(max(0, int(samples) - position.samples), self.size)
+        if isinstance(samples, int) and cursor.is_even:
+            full, rest = divmod(max(0, samples - position.samples), self.size)
             return Tally(full, ((rest, self.size),) if rest else ())
-        cursor = self.cursor(position.pass_number)
         for size, steps in position.received:
             cursor.skip(size, steps)
         return cursor.tally(self.size)
@@ -135,30 +126,23 @@ class Walk:
         """Return a position in the pass that holds the next batch after `count` more; its epoch is that of plain passes."""
         if count == 0:
             return position
-        left, a_pass = (
-            self._steps_left(position),
-            self._steps_left(Position.of_pass(self.shuffles.first)),
-        )
-        if left is None or a_pass is None:
+        first = Position.of_pass(self.shuffles.first)
+        tallies = self.left(position), self.left(first)
+        if None in tallies:
             return self._walked(position, count)
+        left, a_pass = (
+            tally.full if self._only_full else tally.steps for tally in tallies if tally
+        )
+        if self._only_full and not self.cursor(first.pass_number).is_even:
+            return self._walked(
+                position, count
+            )  # short ones, which are left out, may come before the end
         if count < left:
             return position.moved(self.size, count, count)
         if a_pass == 0:
             raise ValueError(f"there are not {count} more batches: no epoch has any")
         passes, rest = divmod(count - int(left), int(a_pass))
         return Position.of_pass(position.pass_number + 1 + passes).moved(self.size, rest, rest)
-
-    def _steps_left(self, position: Position) -> int | float | None:
-        """Return how many steps are left of a pass, each of them a batch; None where only walking tells."""
-        left = self.left(position)
-        if left is None or not self._only_full:
-            return None if left is None else left.steps
-        # The last of an even order is short; other short ones may come at any step.
-        return (
-            left.full
-            if len(left.short) <= 1 and self.cursor(position.pass_number).is_even
-            else None
-        )
 
     def _walked(self, position: Position, count: int) -> Position:
         """As `_further`, step by step, where a pass does not tell how many batches it has."""
