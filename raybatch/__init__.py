@@ -51,6 +51,7 @@ from raybatch.order import (
     SubsetSampler,
     WeightedSampler,
     WeightedSubsetSampler,
+    aspect_ratio_buckets,
 )
 from raybatch.packing import pack
 from raybatch.ragged import RaggedArray
@@ -106,6 +107,7 @@ __all__ = [
     "WeightedSampler",
     "WeightedSubsetSampler",
     "ZipShards",
+    "aspect_ratio_buckets",
     "data_source",
     "errors",
     "image",

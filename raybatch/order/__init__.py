@@ -1,5 +1,6 @@
 """Which samples, in which order: NumPy only, no data and no I/O."""
 
+from raybatch.order.aspect_ratio import AspectRatioBuckets, aspect_ratio_buckets
 from raybatch.order.blocks import BlockShuffleSampler
 from raybatch.order.cursor import Cursor, IteratorCursor, Run, Tally, overrides, runs
 from raybatch.order.grouped import GroupedCursor, GroupedSampler, full_length
@@ -27,6 +28,7 @@ from raybatch.order.weighted import WeightedSampler, WeightedSubsetSampler
 __all__ = [
     "NO_KEYS",
     "AbstractSampler",
+    "AspectRatioBuckets",
     "BlockShuffleSampler",
     "ChoiceCursor",
     "CompositeCursor",
@@ -53,6 +55,7 @@ __all__ = [
     "WeightedSampler",
     "WeightedSubsetSampler",
     "as_shuffle_rng",
+    "aspect_ratio_buckets",
     "check_batch_size",
     "child_shuffles",
     "draws_in_turn",

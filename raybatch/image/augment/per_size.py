@@ -1,0 +1,20 @@
+"""A transform for each size of images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class PerSize:
+    """The transform that `make((height, width))` returns for the `size` of an accessor.
+
+    It makes the image of that size itself, so the accessor scales nothing before. That is for accessors whose images have several sizes:
+
+        crop = augment.PerSize(lambda size: augment.RandomResizedCrop(size))
+        images = rb.ImageFileAccessor(paths, size=buckets.sizes, transform=crop)
+    """
+
+    make: Callable[[tuple[int, int]], Any]
