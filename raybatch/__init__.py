@@ -19,6 +19,7 @@ from raybatch.accessors import (
     EncodedImageAccessor,
     ImageFileAccessor,
     ImageList,
+    ImageSizes,
     ItemAccessor,
     NonUniformImageFileAccessor,
     PackedAccessor,
@@ -45,8 +46,10 @@ from raybatch.image import PixelLayout
 from raybatch.loader import Loader, RankSplit
 from raybatch.making import BadSamples
 from raybatch.order import (
+    AspectRatioBuckets,
     BlockShuffleSampler,
     GroupedSampler,
+    PKSampler,
     StandardSampler,
     SubsetSampler,
     WeightedSampler,
@@ -72,6 +75,7 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 __all__ = [
     "ArrayDataSource",
+    "AspectRatioBuckets",
     "BadSampleLedger",
     "BadSamples",
     "BlockShuffleSampler",
@@ -83,11 +87,13 @@ __all__ = [
     "GroupedSampler",
     "ImageFileAccessor",
     "ImageList",
+    "ImageSizes",
     "ItemAccessor",
     "IteratorDataSource",
     "Loader",
     "MapDataSource",
     "NonUniformImageFileAccessor",
+    "PKSampler",
     "PackedAccessor",
     "Pad",
     "Padded",

@@ -179,6 +179,12 @@ class ImageReader:
             viewed.write(layout, out)
         return None
 
+    def size_of(self, file: IO[bytes]) -> tuple[int, int]:
+        """Return the height and width of the stored image, of which only the header is read; errors as of `read`."""
+        with opened(file, self._decoding, as_array=False) as source:
+            width, height = source.size
+        return height, width
+
     @contextmanager
     def _viewed(
         self, file: IO[bytes], rng: np.random.Generator | None, *, as_array: bool

@@ -7,6 +7,7 @@ from raybatch.order.grouped import GroupedCursor, GroupedSampler, full_length
 from raybatch.order.indices import check_batch_size, num_batches
 from raybatch.order.members import ChoiceCursor, CompositeCursor
 from raybatch.order.permutation import KeyedPermutation, permutation
+from raybatch.order.pk import PKSampler
 from raybatch.order.position import Position
 from raybatch.order.quality import ShuffleQuality, shuffle_quality
 from raybatch.order.rows import Place, Rows
@@ -37,6 +38,7 @@ __all__ = [
     "GroupedSampler",
     "IteratorCursor",
     "KeyedPermutation",
+    "PKSampler",
     "Place",
     "Position",
     "RandomKeys",

@@ -43,8 +43,8 @@ def aspect_ratio_buckets(
 ) -> AspectRatioBuckets:
     """Return the bucket of each of n images, whose aspect ratio is next to that of the image, and the size of each bucket.
 
-    `heights` and `widths`, integers `(n,)`, are those of the images. The buckets are those of NovelAI, kohya's scripts and SDXL: the
-    edges are multiples of `multiple_of` from `min_size` to `max_size` pixels, and the area is at most `size` × `size`. Only
+    `heights` and `widths`, integers `(n,)`, are those of the images. The buckets are made as NovelAI, kohya's scripts and SDXL make
+    them: the edges are multiples of `multiple_of` from `min_size` to `max_size` pixels, and the area is at most `size` × `size`. Only
     buckets that have an image are returned, from the tallest to the widest. With `fit="crop"` an accessor cuts off the little that is too much.
 
         buckets = rb.aspect_ratio_buckets(heights, widths, size=1024, min_size=512, max_size=2048)

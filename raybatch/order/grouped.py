@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from raybatch.order.cursor import Cursor, Run, Tally
-from raybatch.order.indices import IndexArray, as_index_array, check_covers, check_index_range
+from raybatch.order.groups import GroupsSampler
+from raybatch.order.indices import IndexArray, as_index_array, check_index_range
 from raybatch.order.passes import ArrayRun, InOrder
-from raybatch.order.sampler import AbstractSampler
 from raybatch.order.shuffle import SeededShuffle, ShuffleRNG, seeded_by
 from raybatch.order.weighted import class_numbers
 
@@ -21,7 +21,7 @@ IntArray = npt.NDArray[np.int64]
 _MOST_PERMUTATIONS = 256
 
 
-class GroupedSampler(AbstractSampler):
+class GroupedSampler(GroupsSampler):
     """Draws each sample once a pass, in batches of samples that are all of one group.
 
     `groups`, shape `(n,)`, has the group of each sample: integers or strings. Shuffled, the samples of a group come in a random
@@ -43,27 +43,17 @@ class GroupedSampler(AbstractSampler):
         batch_sizes: npt.ArrayLike | None = None,
         indices: npt.ArrayLike | None = None,
     ) -> None:
-        self.groups = class_numbers(groups) if batch_sizes is None else as_index_array(groups)
-        count = int(self.groups.max(initial=-1)) + 1
-        sizes = np.ones(count, np.int64)
+        numbers = class_numbers(groups) if batch_sizes is None else as_index_array(groups)
+        sizes = np.ones(int(numbers.max(initial=-1)) + 1, np.int64)
         if batch_sizes is not None:
             sizes = as_index_array(batch_sizes).astype(np.int64)
             if (sizes < 1).any():
                 raise ValueError(f"batch_sizes must be 1 or more, not {sizes.min()}")
-            check_index_range(self.groups, len(sizes))
-            if (self.groups < 0).any():
-                raise ValueError(f"groups must be 0 or more, not {self.groups.min()}")
+            check_index_range(numbers, len(sizes))
+            if (numbers < 0).any():
+                raise ValueError(f"groups must be 0 or more, not {numbers.min()}")
+        super().__init__(numbers, len(sizes), indices)
         self._shares = sizes // max(1, np.gcd.reduce(sizes))
-        self.indices: IndexArray | None = None
-        own: IndexArray = np.arange(len(self.groups))
-        if indices is not None:
-            given = as_index_array(indices)
-            check_index_range(given, len(self.groups))
-            own = self.indices = own[np.unique(np.where(given < 0, given + len(own), given))]
-        in_groups = self.groups[own]
-        self._members = own[np.argsort(in_groups, kind="stable")]
-        lengths = np.bincount(in_groups, minlength=len(sizes))
-        self._starts = np.concatenate([np.zeros(1, np.int64), lengths.cumsum()])
 
     @property
     def has_batch_sizes(self) -> bool:
@@ -75,14 +65,6 @@ class GroupedSampler(AbstractSampler):
 
     def num_batches(self, batch_size: int) -> int:
         return int(self.cursor(None).tally(batch_size).steps)
-
-    def map_indices(self, indices: Any) -> Any:
-        return indices if self.indices is None else self.indices[indices]
-
-    def check_length(self, length: int) -> None:
-        check_covers(
-            f"there are {len(self.groups)} groups, one for each sample", len(self.groups), length
-        )
 
     def check_batch_size(self, batch_size: int) -> None:
         _sizes(self._shares, batch_size)
@@ -97,18 +79,9 @@ class GroupedSampler(AbstractSampler):
         """Return the start of the order; a generator draws a seed for all of it when its first batch is due."""
         return GroupedCursor(self._members, self._starts, self._shares, shuffle_rng)
 
-    def draw(self, rng: np.random.Generator) -> int:
-        return int(rng.choice(self._members))
-
-    def draw_instead(self, index: int, rng: np.random.Generator) -> int:
-        group = int(self.groups[index])
-        return int(self._members[rng.integers(self._starts[group], self._starts[group + 1])])
-
     def without(self, indices: IndexArray) -> GroupedSampler:
-        check_index_range(indices, len(self.groups))
-        stays = self._members[~np.isin(self._members, indices)]
         shares = self._shares if self.has_batch_sizes else None
-        return GroupedSampler(self.groups, shares, stays)
+        return GroupedSampler(self.groups, shares, self._members_without(indices))
 
 
 def _sizes(shares: IntArray, batch_size: int) -> IntArray:
