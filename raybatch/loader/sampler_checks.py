@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from raybatch.notices import tell
-from raybatch.order import GroupedSampler
+from raybatch.order import GroupedSampler, GroupsSampler
 from raybatch.sources import (
     ChoiceDataSource,
     CompositeDataSource,
@@ -18,6 +18,8 @@ def check_samplers(source: DataSource, batch_size: int, world_size: int, *, drop
 
     Tell of groups that are never drawn, if the plan `drops` short batches.
     """
+    for node in nodes(source):
+        _check_keeps_groups(node)
     several = [n for n in nodes(source) if isinstance(n, (ChoiceDataSource, CompositeDataSource))]
     for node in nodes(source):
         if not isinstance(node, RandomAccessDataSource):
@@ -36,4 +38,18 @@ def check_samplers(source: DataSource, batch_size: int, world_size: int, *, drop
             tell(
                 f'{few} of {groups} groups have fewer samples than a batch, and are never drawn with last_batch="drop": '
                 'join them with others, or give last_batch="keep" or "pad"'
+            )
+
+
+def _check_keeps_groups(node: DataSource) -> None:
+    """Raise ValueError if a batch of `node` has samples of several children, and one of these makes batches of groups."""
+    if len(node.children) < 2 or isinstance(node, (ChoiceDataSource, CompositeDataSource)):
+        return
+    for below in nodes(node):
+        sampler = getattr(below, "sampler", None)
+        if isinstance(sampler, GroupsSampler):
+            name = type(sampler).__name__
+            raise ValueError(
+                f"the batches of a {type(node).__name__} have samples of all its members, so those of a {name} in it would not be of its "
+                f"groups: give one {name} the groups of all samples, or take a ChoiceDataSource, each batch of which is of one member"
             )

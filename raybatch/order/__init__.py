@@ -4,6 +4,7 @@ from raybatch.order.aspect_ratio import AspectRatioBuckets, aspect_ratio_buckets
 from raybatch.order.blocks import BlockShuffleSampler
 from raybatch.order.cursor import Cursor, IteratorCursor, Run, Tally, overrides, runs
 from raybatch.order.grouped import GroupedCursor, GroupedSampler, full_length
+from raybatch.order.groups import GroupsSampler
 from raybatch.order.indices import check_batch_size, num_batches
 from raybatch.order.members import ChoiceCursor, CompositeCursor
 from raybatch.order.permutation import KeyedPermutation, permutation
@@ -36,6 +37,7 @@ __all__ = [
     "Cursor",
     "GroupedCursor",
     "GroupedSampler",
+    "GroupsSampler",
     "IteratorCursor",
     "KeyedPermutation",
     "PKSampler",

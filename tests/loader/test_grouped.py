@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import raybatch as rb
+from raybatch.loader.sampler_checks import check_samplers
 from raybatch.order import GroupedCursor
 from tests.sample_sources import Faulty
 
@@ -233,6 +234,23 @@ def test_a_choice_of_grouped_sources_gives_all_batches() -> None:
         assert sorted(itertools.chain(*batches)) == [*range(200), *range(1000, 1040)]
         assert all(batch[0] >= 1000 or len(set(GROUPS[batch])) == 1 for batch in batches)
         assert len(batches) == len(both) == len(rb.Loader(one, 8)) + 5
+
+
+class Mixed(rb.data_source.AbstractDataSource):
+    """A source whose batches have samples of several members."""
+
+    def __init__(self, *children: Any) -> None:
+        self.children = children
+
+
+@pytest.mark.parametrize("sampler", [rb.GroupedSampler(GROUPS), rb.PKSampler(GROUPS, 2, 4)])
+def test_a_source_that_mixes_its_members_refuses_groups(sampler: Any) -> None:
+    grouped = rb.ArrayDataSource([np.arange(200)], sampler=sampler)
+    plain = rb.ArrayDataSource([np.arange(10)])
+    for bad in (Mixed(grouped, plain), rb.ChoiceDataSource([plain, Mixed(plain, grouped)])):
+        with pytest.raises(ValueError, match="of a Mixed have samples of all its members"):
+            check_samplers(bad, 8, 1, drops=False)
+    check_samplers(rb.ChoiceDataSource([Mixed(plain, plain), grouped]), 8, 1, drops=False)
 
 
 def test_a_part_of_the_samples() -> None:
