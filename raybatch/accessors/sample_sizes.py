@@ -17,7 +17,10 @@ Size: TypeAlias = "tuple[int, int] | npt.NDArray[np.integer[Any]] | None"
 
 
 class SizedReaders:
-    """The reader of each sample: `sizes`, integers `(n, 2)`, has the height and width of each; `reading` are the other settings."""
+    """The reader of each sample.
+
+    `sizes`, integers `(n, 2)`, has the (height, width) of each; `reading` are the other settings.
+    """
 
     def __init__(self, sizes: npt.NDArray[Any], reading: dict[str, Any]) -> None:
         if sizes.shape[1:] != (2,) or not len(sizes):

@@ -185,12 +185,6 @@ class ImageReader:
             viewed.write(layout, out)
         return None
 
-    def size_of(self, file: IO[bytes]) -> tuple[int, int]:
-        """Return the height and width of the stored image, of which only the header is read; errors as of `read`."""
-        with opened(file, self._decoding, as_array=False) as source:
-            width, height = source.size
-        return height, width
-
     @contextmanager
     def _viewed(
         self, file: IO[bytes], rng: np.random.Generator | None, *, as_array: bool
@@ -266,6 +260,13 @@ class ImageReader:
             self.truncated,
             self.mask,
         )
+
+
+def stored_size(reader: ImageReader, file: IO[bytes]) -> tuple[int, int]:
+    """Return the height and width of the image in `file`, of which only the header is read; errors as of `read`."""
+    with opened(file, reader._decoding, as_array=False) as source:
+        width, height = source.size
+    return height, width
 
 
 def _as_read(reader: ImageReader, change: Change) -> Change:

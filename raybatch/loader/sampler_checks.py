@@ -50,6 +50,7 @@ def _check_keeps_groups(node: DataSource) -> None:
         if isinstance(sampler, GroupsSampler):
             name = type(sampler).__name__
             raise ValueError(
-                f"the batches of a {type(node).__name__} have samples of all its members, so those of a {name} in it would not be of its "
-                f"groups: give one {name} the groups of all samples, or take a ChoiceDataSource, each batch of which is of one member"
+                f"the batches of a {type(node).__name__} have samples of all its members, so those of a {name} "
+                f"in it would not be of its groups: give one {name} the groups of all samples, or take a "
+                "ChoiceDataSource, each batch of which is of one member"
             )

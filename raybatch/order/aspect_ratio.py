@@ -15,7 +15,11 @@ from raybatch.order.indices import as_index_array
 
 @dataclass(frozen=True)
 class AspectRatioBuckets:
-    """Images in buckets: `groups`, int64 `(n,)`, has the bucket of each, `shapes`, int64 `(buckets, 2)`, the (height, width) of each bucket."""
+    """Images in buckets of similar aspect ratio.
+
+    `groups`, int64 `(n,)`, has the bucket of each image, and `shapes`, int64 `(buckets, 2)`, the
+    (height, width) of each bucket.
+    """
 
     groups: npt.NDArray[np.int64]
     shapes: npt.NDArray[np.int64]
@@ -41,17 +45,30 @@ def aspect_ratio_buckets(
     min_size: int = 256,
     max_size: int = 1024,
 ) -> AspectRatioBuckets:
-    """Return the bucket of each of n images, whose aspect ratio is next to that of the image, and the size of each bucket.
+    """Return buckets of similar aspect ratio, each with the size that its images get.
 
-    `heights` and `widths`, integers `(n,)`, are those of the images. The buckets are made as NovelAI, kohya's scripts and SDXL make
-    them: the edges are multiples of `multiple_of` from `min_size` to `max_size` pixels, and the area is at most `size` × `size`. Only
-    buckets that have an image are returned, from the tallest to the widest. With `fit="crop"` an accessor cuts off the little that is too much.
+    They are made as NovelAI, kohya's scripts and SDXL make them. An image is in the bucket that is
+    nearest in aspect ratio. With `fit="crop"` an accessor cuts off the rest:
 
-        buckets = rb.aspect_ratio_buckets(heights, widths, size=1024, min_size=512, max_size=2048)
+        heights, widths = rb.ImageSizes(paths)[np.arange(len(paths))].T
+        buckets = rb.aspect_ratio_buckets(heights, widths, 1024, min_size=512, max_size=2048)
         images = rb.ImageFileAccessor(paths, size=buckets.sizes, fit="crop")
-        source = rb.ArrayDataSource([images, labels], sampler=rb.GroupedSampler(buckets.groups))
+        sampler = rb.GroupedSampler(buckets.groups)
+        source = rb.ArrayDataSource([images, labels], sampler=sampler)
 
-    ValueError for heights and widths of unequal number or below 1, and for edges that give no bucket.
+    Args:
+        heights: The height of each image in pixels, integers `(n,)`.
+        widths: The width of each image, as `heights`.
+        size: A bucket has at most `size * size` pixels.
+        multiple_of: The edges of all buckets are multiples of this.
+        min_size: The shortest edge of a bucket.
+        max_size: The longest edge of a bucket.
+
+    Returns:
+        The buckets that have an image, from the tallest to the widest.
+
+    Raises:
+        ValueError: If heights and widths are unequal in number or below 1, or no bucket is possible.
     """
     edges = [as_index_array(given).astype(np.int64) for given in (heights, widths)]
     if len(edges[0]) != len(edges[1]):
@@ -81,8 +98,8 @@ def _shapes(size: int, step: int, least: int, most: int) -> npt.NDArray[np.int64
             found |= {(height, width), (width, height)}
     if not found:
         raise ValueError(
-            f"no bucket has edges from min_size={least} to max_size={most} that are multiples of {step}, and at most {size} × {size} "
-            "pixels: give a smaller min_size or multiple_of"
+            f"no bucket has edges from min_size={least} to max_size={most} that are multiples of {step}, "
+            f"and at most {size} × {size} pixels: give a smaller min_size or multiple_of"
         )
     # Of two with one ratio, the larger.
     by_ratio: dict[float, Any] = {w / h: (h, w) for h, w in sorted(found)}

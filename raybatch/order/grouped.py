@@ -22,19 +22,24 @@ _MOST_PERMUTATIONS = 256
 
 
 class GroupedSampler(GroupsSampler):
-    """Draws each sample once a pass, in batches of samples that are all of one group.
+    """Draws each sample once a pass, in batches whose samples are all of one group.
 
-    `groups`, shape `(n,)`, has the group of each sample: integers or strings. Shuffled, the samples of a group come in a random
-    order, and so do the batches. All ranks have the same group at the same time. The last batch of each group may be short;
-    `last_batch` of the loader says what becomes of it.
+    Shuffled, the samples of a group come in a random order, and so do the batches. All ranks have
+    the same group at the same time. The last batch of each group may be short; `last_batch` of the
+    loader says what becomes of it.
 
-    `batch_sizes`, integers `(number of groups,)`, gives some groups smaller batches than others; then groups are numbers from 0. The
-    `batch_size` of the loader is that of the largest; with `batch_sizes=[64, 48, 16]` and `Loader(source, 64)` they are as given, and
-    with `Loader(source, 8)` they are 8, 6 and 2.
+    Args:
+        groups: The group of each sample, `(n,)`: integers or strings.
+        batch_sizes: The batch size of each group, integers `(number of groups,)`; None for equal
+            sizes. Groups are then numbers from 0. The `batch_size` of the loader is that of the
+            largest, and the others keep their proportion: `batch_sizes=[64, 48, 16]` gives these
+            with `Loader(source, 64)`, and 8, 6 and 2 with `Loader(source, 8)`.
+        indices: The absolute indices of the samples to draw from, None for all.
 
-    `indices`, a 1-D integer array of absolute indices, are the samples to draw from, None for all.
-
-    TypeError or ValueError for what are no groups, or a batch size below 1; IndexError for a group without a batch size.
+    Raises:
+        TypeError: If `groups` are neither integers nor strings.
+        ValueError: If a group or a batch size is too small a number.
+        IndexError: If a group has no batch size, or `indices` name no sample.
     """
 
     def __init__(
@@ -109,10 +114,11 @@ def full_length(run: Run, size: int) -> int:
 
 
 class GroupedCursor(Cursor):
-    """The batches of groups; `members[starts[g] : starts[g + 1]]` are the samples of group g, and `shares` their batch sizes in proportion.
+    """The batches of groups.
 
-    For a batch size, what is left of each group is cut into numbered batches, and these come in the order of a permutation. If the
-    size changes, what has not been taken is cut anew.
+    Group g has the samples `members[starts[g] : starts[g + 1]]`, and its batch size is in proportion
+    to `shares[g]`. What is left of each group is cut into numbered batches, which come in the order of
+    a permutation. If the batch size changes, what has not been taken is cut anew.
     """
 
     def __init__(
@@ -163,7 +169,7 @@ class GroupedCursor(Cursor):
         return self._samples
 
     def _ranges(self, start: int, stop: int) -> tuple[IntArray, IntArray, IntArray]:
-        """Return where batches `start` up to `stop` begin and end in what is left, and how long they are if they are not short."""
+        """Return where batches `start` up to `stop` begin and end, and how long full ones are."""
         numbers = self._order[start:stop]
         groups = np.searchsorted(self._firsts, numbers, side="right") - 1
         sizes = self._sizes[groups]

@@ -22,16 +22,24 @@ _MOST_PERMUTATIONS = 1024
 class PKSampler(GroupsSampler):
     """Draws batches of `p` groups, with `k` samples of each; cannot draw in order.
 
-    `groups`, shape `(n,)`, has the group of each sample, such as its class: integers or strings. The `batch_size` of the loader is
-    `p * k`, or a multiple of it; each rank has groups of its own. All groups come equally often, those with few samples too: in each
-    round every group has its turn, in a random order. Where p does not divide their number, the groups that are left over sit the
-    round out; they are others each time. A group draws each of its samples once before it draws one again. One with fewer
+    The `batch_size` of the loader is `p * k` or a multiple of it, and each rank has groups of its own.
+
+    All groups come equally often, small ones too. In each round every group has one turn, in a random
+    order. If `p` does not divide their number, the last few sit the round out; they are others each
+    time. A group draws all of its samples before it draws one again, in each epoch. One with fewer
     than `k` samples has some twice in a batch.
 
-    An epoch has `num_samples` draws, None for as many as there are samples, down to whole batches of `p * k`; each epoch draws anew.
-    `indices`, a 1-D integer array of absolute indices, are the samples to draw from, None for all.
+    Args:
+        groups: The group of each sample, such as its class, `(n,)`: integers or strings.
+        p: The number of groups in a batch.
+        k: The number of samples of each group in a batch.
+        num_samples: The number of draws of an epoch. None for as many as there are samples, rounded
+            down to whole batches of `p * k`.
+        indices: The absolute indices of the samples to draw from, None for all.
 
-    TypeError or ValueError for what are no groups, for numbers below 1, and if there are fewer than `p` groups.
+    Raises:
+        TypeError: If `groups` are neither integers nor strings.
+        ValueError: If a number is below 1, or there are fewer than `p` groups.
     """
 
     def __init__(
@@ -81,7 +89,10 @@ class PKSampler(GroupsSampler):
 
 
 class PKCursor(Cursor):
-    """`count` draws: turns of `k` samples, each of one of `groups`. A round has as many times `p` turns as there are groups for."""
+    """`count` draws: turns of `k` samples, each of one of `groups`.
+
+    A round has as many times `p` turns as there are groups for.
+    """
 
     is_even = True
 
