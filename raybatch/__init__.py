@@ -20,6 +20,7 @@ from raybatch.accessors import (
     EncodedImageAccessor,
     ImageFileAccessor,
     ImageList,
+    ImageSizes,
     ItemAccessor,
     MDSShards,
     NonUniformImageFileAccessor,
@@ -48,11 +49,15 @@ from raybatch.image import PixelLayout
 from raybatch.loader import Loader, RankSplit
 from raybatch.making import BadSamples
 from raybatch.order import (
+    AspectRatioBuckets,
     BlockShuffleSampler,
+    GroupedSampler,
+    PKSampler,
     StandardSampler,
     SubsetSampler,
     WeightedSampler,
     WeightedSubsetSampler,
+    aspect_ratio_buckets,
 )
 from raybatch.packing import pack
 from raybatch.ragged import RaggedArray
@@ -73,6 +78,7 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 __all__ = [
     "ArrayDataSource",
+    "AspectRatioBuckets",
     "BadSampleLedger",
     "BadSamples",
     "BlockShuffleSampler",
@@ -82,8 +88,10 @@ __all__ = [
     "CompositeDataSource",
     "DiskCache",
     "EncodedImageAccessor",
+    "GroupedSampler",
     "ImageFileAccessor",
     "ImageList",
+    "ImageSizes",
     "ItemAccessor",
     "IteratorDataSource",
     "Loader",
@@ -91,6 +99,7 @@ __all__ = [
     "MapDataSource",
     "MixDataSource",
     "NonUniformImageFileAccessor",
+    "PKSampler",
     "PackedAccessor",
     "Pad",
     "Padded",
@@ -110,6 +119,7 @@ __all__ = [
     "WeightedSampler",
     "WeightedSubsetSampler",
     "ZipShards",
+    "aspect_ratio_buckets",
     "data_source",
     "errors",
     "image",

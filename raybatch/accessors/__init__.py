@@ -2,6 +2,7 @@
 
 from raybatch.accessors.cache import CachedAccessor
 from raybatch.accessors.encoded import EncodedImageAccessor
+from raybatch.accessors.image_sizes import ImageSizes
 from raybatch.accessors.images import ImageFileAccessor, NonUniformImageFileAccessor
 from raybatch.accessors.items import ItemAccessor
 from raybatch.accessors.mds_shards import MDSShards
@@ -21,6 +22,7 @@ __all__ = [
     "EncodedImageAccessor",
     "ImageFileAccessor",
     "ImageList",
+    "ImageSizes",
     "ItemAccessor",
     "MDSShards",
     "NonUniformImageFileAccessor",

@@ -15,9 +15,10 @@ import pyarrow as pa
 from raybatch.accessors.fingerprints import fingerprint_of
 from raybatch.accessors.images import StackedIfSized
 from raybatch.accessors.reading import ByteStore, Opener, ReadAhead, map_rows, sample_positions
+from raybatch.accessors.sample_sizes import Size, readers_of
 from raybatch.arrays import is_array_like, portable, sample_count
 from raybatch.errors import SampleReadError
-from raybatch.image import ImageReader, PixelLayout
+from raybatch.image import PixelLayout
 from raybatch.stages import stage
 from raybatch.stores.location import Location
 
@@ -114,7 +115,7 @@ class EncodedImageAccessor(StackedIfSized):
     def __init__(
         self,
         items: Any,
-        size: tuple[int, int] | None = None,
+        size: Size = None,
         *,
         field: str = "bytes",
         layout: PixelLayout | None = None,
@@ -123,7 +124,7 @@ class EncodedImageAccessor(StackedIfSized):
     ) -> None:
         store: ByteStore = items if _is_store(items) else EncodedItems(items, field)
         openers = ReadAhead(store, io_threads).openers
-        super().__init__(ImageReader(size, **reading), store, openers, layout)
+        super().__init__(readers_of(size, **reading), store, openers, layout)
 
 
 class EncodedBytes:

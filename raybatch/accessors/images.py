@@ -28,8 +28,9 @@ from raybatch.accessors.reading import (
     sample_positions,
     seeded_alone,
 )
+from raybatch.accessors.sample_sizes import Readers, Size, SizedReaders, readers_of
 from raybatch.errors import ImageReadError, SampleReadError, TransformError
-from raybatch.image import ImageReader, PixelLayout
+from raybatch.image import PixelLayout
 from raybatch.image.pixels import BoundLayout, UnfinishedImages
 from raybatch.image.reader import Begun
 from raybatch.memory import empty_batch
@@ -50,8 +51,13 @@ _MOST_HELD_BYTES = 1 << 20
 class EncodedImages:
     """The images whose bytes are in `store`, which `reader` decodes; `openers` opens those of a batch."""
 
-    def __init__(self, reader: ImageReader, store: ByteStore, openers: Openers) -> None:
-        self._reader = reader
+    def __init__(self, reader: Readers, store: ByteStore, openers: Openers) -> None:
+        self._sized = reader if isinstance(reader, SizedReaders) else None
+        if self._sized is not None and len(self._sized) != len(store):
+            raise ValueError(
+                f"size has those of {len(self._sized)} images, and there are {len(store)}"
+            )
+        self._reader = reader.of(0) if isinstance(reader, SizedReaders) else reader
         self._store = store
         self._openers = openers
 
@@ -88,12 +94,15 @@ class EncodedImages:
         reader = dataclasses.asdict(dataclasses.replace(self._reader, transform=None))
         del reader["transform"]
         about = {"reader": reader, "pillow": PIL.__version__}
+        if self._sized is not None:
+            about["sized"] = self._sized.fingerprint()
         if self._reader.transform is not None:
             about["transform"] = pickle_digest(self._reader.transform)
         return about
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({len(self)} images, {self._reader})"
+        sizes = "" if self._sized is None else f"{self._sized}, as "
+        return f"{type(self).__name__}({len(self)} images, {sizes}{self._reader})"
 
     def _rngs(self, count: int, rng_of: RngOf) -> list[np.random.Generator | None]:
         """Return the generator of each row, where the images are drawn: to make one takes time."""
@@ -102,7 +111,9 @@ class EncodedImages:
     def _pillow_images(self, index: npt.NDArray[np.intp], rng_of: RngOf) -> list[Image.Image]:
         rows = np.asarray(sample_positions(index, len(self))).tolist()
         rngs = self._rngs(len(rows), rng_of)
-        return self._read(rows, [partial(self._reader.read, rng=rng) for rng in rngs])
+        readers = [self._reader if self._sized is None else self._sized.of(row) for row in rows]
+        reads = [partial(r.read, rng=rng) for r, rng in zip(readers, rngs, strict=True)]
+        return self._read(rows, reads)
 
     def _read(self, positions: Sequence[int], reads: Sequence[Read]) -> list[Any]:
         """Return what each of `reads` makes of the file of its image."""
@@ -165,8 +176,10 @@ class ImageArrays(EncodedImages):
     """Images as arrays of the layout `layout`: one `(H, W, C)`, and stacks of them `(n, H, W, C)`."""
 
     def __init__(
-        self, reader: ImageReader, store: ByteStore, openers: Openers, layout: PixelLayout | None
+        self, reader: Readers, store: ByteStore, openers: Openers, layout: PixelLayout | None
     ) -> None:
+        super().__init__(reader, store, openers)
+        reader = self._reader
         if reader.mode is None:
             raise TypeError("mode must be one of Pillow's modes, or the images would not stack")
         if reader.transform is not None and reader.output_size is None:
@@ -174,7 +187,6 @@ class ImageArrays(EncodedImages):
                 f"the images that transform={reader.transform!r} makes differ in size, and would not stack: end it with a "
                 "crop or a Resize((height, width)), give a size, or use a NonUniformImageFileAccessor"
             )
-        super().__init__(reader, store, openers)
         layout = PixelLayout() if layout is None else layout
         self._layout = layout.bound(reader.dtype, reader.channels)
         self._left_to_do: BoundLayout | None = None
@@ -211,10 +223,13 @@ class ImageArrays(EncodedImages):
 
     def _stack(self, index: npt.NDArray[np.intp], rng_of: RngOf) -> npt.NDArray[Any]:
         rows = np.asarray(sample_positions(index, len(self))).tolist()
-        if self._reader.output_size is None:
+        reader = self._reader
+        if self._sized is not None:
+            reader = self._sized.of_all(rows, self.name_of)
+        if reader.output_size is None:
             return self._stack_as_stored(rows)
-        stack = self._empty(len(rows), *self._reader.output_size)
-        read = partial(self._reader.begin, layout=self._layout)
+        stack = self._empty(len(rows), *reader.output_size)
+        read = partial(reader.begin, layout=self._layout)
         rngs = self._rngs(len(rows), rng_of)
         self._read(
             rows, [partial(read, out=row, rng=rng) for row, rng in zip(stack, rngs, strict=True)]
@@ -226,6 +241,10 @@ class ImageArrays(EncodedImages):
 
         The second is None where nothing is random. ValueError where that which comes before differs in size.
         """
+        if self._sized is not None:
+            raise ValueError(
+                f"the images have {self._sized}, and samples of one size alone can be kept: give size=(height, width)"
+            )
         reader, rest = self._reader.before_random()
         if rest is None:
             return self, None
@@ -278,9 +297,10 @@ class StackedIfSized(ImageArrays):
     """Images as arrays where a size is asked for, and else Pillow images: an int gives one, an index array a list of them."""
 
     def __init__(
-        self, reader: ImageReader, store: ByteStore, openers: Openers, layout: PixelLayout | None
+        self, reader: Readers, store: ByteStore, openers: Openers, layout: PixelLayout | None
     ) -> None:
-        if reader.output_size is not None:
+        is_sized = isinstance(reader, SizedReaders) or reader.output_size is not None
+        if is_sized:
             super().__init__(reader, store, openers, layout)
             return
         if layout is not None:
@@ -306,7 +326,7 @@ class ImageFiles(EncodedImages):
 
     def __init__(
         self,
-        reader: ImageReader,
+        reader: Readers,
         paths: Paths,
         filesystem: Any,
         io_threads: int,
@@ -329,7 +349,8 @@ class ImageFileAccessor(ImageFiles, ImageArrays):
 
     `paths` are str or PathLike, or an Arrow array of strings. An image is an array `(H, W, C)`, `(H, W)` in
     modes of one channel; its dtype is that of `mode`, uint8 for "RGB". A stack has shape `(n, H, W, C)`.
-    `layout` puts the channels first, or makes normalised floats of them. `size=(height, width)`; with None
+    `layout` puts the channels first, or makes normalised floats of them. `size=(height, width)`, or an array `(n, 2)` with
+    those of each image, for batches of one group each (`GroupedSampler`); with None
     images stay as stored, and those of one stack must have one shape. `mode`, `fit`, `resample`, `decode` and the
     rest in `reading` are the settings of `raybatch.image.ImageReader`.
 
@@ -357,7 +378,7 @@ class ImageFileAccessor(ImageFiles, ImageArrays):
     def __init__(
         self,
         paths: Paths,
-        size: tuple[int, int] | None = None,
+        size: Size = None,
         *,
         layout: PixelLayout | None = None,
         filesystem: Any = None,
@@ -365,7 +386,7 @@ class ImageFileAccessor(ImageFiles, ImageArrays):
         cache: DiskCache | None = None,
         **reading: Any,
     ) -> None:
-        reader = ImageReader(size, **reading)
+        reader = readers_of(size, **reading)
         super().__init__(reader, paths, filesystem, io_threads, cache, layout=layout)
 
 
@@ -379,11 +400,11 @@ class NonUniformImageFileAccessor(ImageFiles, ImageObjects):
     def __init__(
         self,
         paths: Paths,
-        size: tuple[int, int] | None = None,
+        size: Size = None,
         *,
         filesystem: Any = None,
         io_threads: int = 1,
         cache: DiskCache | None = None,
         **reading: Any,
     ) -> None:
-        super().__init__(ImageReader(size, **reading), paths, filesystem, io_threads, cache)
+        super().__init__(readers_of(size, **reading), paths, filesystem, io_threads, cache)

@@ -18,10 +18,11 @@ import pyarrow.parquet
 
 from raybatch.accessors.images import ImageArrays
 from raybatch.accessors.reading import Opener
+from raybatch.accessors.sample_sizes import Size, readers_of
 from raybatch.checks import positive_int
 from raybatch.errors import StorageError
 from raybatch.faults import Fault, fault_of
-from raybatch.image import ImageReader, PixelLayout
+from raybatch.image import PixelLayout
 from raybatch.retries import Retries
 from raybatch.stores.local_files import LocalFiles
 from raybatch.stores.local_path import local_path
@@ -313,7 +314,7 @@ class ParquetImageAccessor(ImageArrays):
         self,
         paths: ParquetPaths,
         column: str = "image",
-        size: tuple[int, int] | None = None,
+        size: Size = None,
         *,
         layout: PixelLayout | None = None,
         cached_row_groups: int = 4,
@@ -321,7 +322,7 @@ class ParquetImageAccessor(ImageArrays):
     ) -> None:
         self._rows = ParquetFiles(paths, column)
         cells = ParquetCells(self._rows, cached_row_groups)
-        super().__init__(ImageReader(size, **reading), cells, cells.openers, layout)
+        super().__init__(readers_of(size, **reading), cells, cells.openers, layout)
 
     @property
     def row_group_lengths(self) -> npt.NDArray[np.int64]:

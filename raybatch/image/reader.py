@@ -18,6 +18,7 @@ from raybatch.errors import TransformError
 from raybatch.foreign_randomness import ForeignRandomness
 from raybatch.image.augment.mask_transform import for_masks
 from raybatch.image.augment.masks import IGNORED, check_fill
+from raybatch.image.augment.per_size import PerSize
 from raybatch.image.augment.resize import FITS
 from raybatch.image.augment.transform import (
     Change,
@@ -118,6 +119,11 @@ class ImageReader:
                 raise ValueError("a mask is not laid on a background: give mask or background")
         if self.size is not None:
             object.__setattr__(self, "size", height_and_width("size", self.size))
+        if isinstance(self.transform, PerSize):
+            if self.size is None:
+                raise ValueError("transform is a PerSize, and there is no size: give size=")
+            object.__setattr__(self, "transform", self.transform.make(self.size))
+            object.__setattr__(self, "size", None)
         if self.mode is not None and self.mode not in Image.MODES:
             raise ValueError(f"mode must be one of Pillow's modes {Image.MODES}, not {self.mode!r}")
         one_of("fit", self.fit, FITS)
@@ -254,6 +260,13 @@ class ImageReader:
             self.truncated,
             self.mask,
         )
+
+
+def stored_size(reader: ImageReader, file: IO[bytes]) -> tuple[int, int]:
+    """Return the height and width of the image in `file`, of which only the header is read; errors as of `read`."""
+    with opened(file, reader._decoding, as_array=False) as source:
+        width, height = source.size
+    return height, width
 
 
 def _as_read(reader: ImageReader, change: Change) -> Change:

@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from raybatch.checks import positive_int
 from raybatch.loader.ranks import RankSplit
+from raybatch.loader.sampler_checks import check_samplers
 from raybatch.loader.shuffles import PassShuffles, check_same_on_all_ranks
 from raybatch.loader.walk import Walk
 from raybatch.making import BadSamples, Request
-from raybatch.order import Ahead, Place, Position, RandomKeys, Run, Shuffle, check_batch_size
+from raybatch.order import (
+    Ahead,
+    Place,
+    Position,
+    RandomKeys,
+    Run,
+    Shuffle,
+    check_batch_size,
+    full_length,
+)
 from raybatch.sources import BadSample, DataSource, has_equal_lengths
 
 LAST_BATCH = ("keep", "drop", "pad")
@@ -63,6 +74,7 @@ class Plan:
         self._lengths: dict[tuple[int, Ahead], int] = {}
         # What the source will not take is an error here, not at the first batch.
         self.walk.cursor(0)
+        check_samplers(source, self.batch_size, split.world_size, drops=last_batch == "drop")
         self.check_ranks(Position())
         if batches_per_epoch is not None and next(self.walk.rest_of_pass(Position()), None) is None:
             raise ValueError(
@@ -102,12 +114,7 @@ class Plan:
         """
         if self.split.world_size == 1 or self.last_batch is not None:
             return
-        samples = self.walk.samples(position.pass_number, position.ahead)
-        if isinstance(samples, int):
-            self._gives_batch(max(0, samples - position.samples) % self.global_batch_size)
-        elif samples is None:
-            for _, run in self.walk.rest_of_pass(position):
-                self._gives_batch(len(run))
+        self._count(position)
 
     def requests(self, position: Position) -> Iterator[Request]:
         """Iterate over the requests of an epoch from `position` on, and of all epochs that follow.
@@ -116,9 +123,8 @@ class Plan:
         """
         for steps in self.walk.epochs(position):
             last: Request | None = None
-            for last in _last_marked(
-                self._request(*s) for s in steps if self._gives_batch(len(s[1]))
-            ):
+            own = (self._request(*step) for step in steps if self._gives_batch(step[1]))
+            for last in _last_marked(own):
                 yield last
             if last is None:
                 return
@@ -129,7 +135,13 @@ class Plan:
             return self.batches_per_epoch
         which = position.epoch, position.ahead
         if which not in self._lengths:
-            self._lengths = {which: self._count_batches(*which)}
+            count = self._count(replace(Position.of_pass(position.epoch), ahead=position.ahead))
+            if count == np.inf:
+                raise TypeError(
+                    f"this {type(self.source).__name__} has no end, so an epoch has no len(), and a `for` loop over it does not stop: "
+                    "give the loader batches_per_epoch=, a WeightedSampler num_samples=, or a source repeats= of 1 or more"
+                )
+            self._lengths = {which: int(count)}
         return self._lengths[which]
 
     def num_batches_left(self, position: Position) -> int | None:
@@ -138,8 +150,9 @@ class Plan:
             count = self.num_batches(position)
         except TypeError:
             return None
-        is_pass = self.batches_per_epoch is None
-        return count - (position.samples // self.global_batch_size if is_pass else position.batches)
+        if self.batches_per_epoch is not None:
+            return count - position.batches
+        return int(self._count(position)) if position.received else count
 
     def num_samples(self) -> int | float | None:
         """Return the most samples of an epoch for this rank: an int, `np.inf`, or None if unknown."""
@@ -155,7 +168,7 @@ class Plan:
         start, stop = self.split.share(len(run))
         rows = run.part(start, stop) if start < stop else run.part(0, 1)
         if is_padded:
-            rows = rows.pad(self.batch_size)
+            rows = rows.pad(full_length(run, self.global_batch_size) // self.split.world_size)
         number = (position.steps - 1) * self.split.world_size + self.split.rank
         return Request(
             rows,
@@ -167,21 +180,18 @@ class Plan:
             position,
         )
 
-    def _gives_batch(self, length: int) -> bool:
-        return self.split.gives_batch(length, self.global_batch_size, self.last_batch)
+    def _gives_batch(self, run: Run) -> bool:
+        return self._gives(len(run), full_length(run, self.global_batch_size))
 
-    def _count_batches(self, epoch: int, ahead: Ahead) -> int:
-        samples = self.walk.samples(epoch, ahead)
-        if samples == np.inf:
-            raise TypeError(
-                f"this {type(self.source).__name__} has no end, so an epoch has no len(), and a `for` loop over it does not stop: "
-                "give the loader batches_per_epoch=, a WeightedSampler num_samples=, or a source repeats= of 1 or more"
-            )
-        if samples is not None:
-            full, rest = divmod(int(samples), self.global_batch_size)
-            return full + (rest > 0 and self._gives_batch(rest))
-        steps = self.walk.rest_of_pass(Position.of_pass(epoch))
-        return sum(self._gives_batch(len(run)) for _, run in steps)
+    def _gives(self, length: int, full: int) -> bool:
+        return self.split.gives_batch(length, full, self.last_batch)
+
+    def _count(self, position: Position) -> int | float:
+        """Return how many batches this rank gets of what is left of a pass; ValueError as of `gives_batch`."""
+        left = self.walk.left(position)
+        if left is None:
+            return sum(self._gives_batch(run) for _, run in self.walk.rest_of_pass(position))
+        return left.full + sum(self._gives(*short) for short in left.short)
 
 
 def _last_marked(requests: Iterator[Request]) -> Iterator[Request]:

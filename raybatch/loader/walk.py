@@ -10,7 +10,7 @@ from itertools import islice
 import numpy as np
 
 from raybatch.loader.shuffles import PassShuffles
-from raybatch.order import Ahead, Cursor, Position, Run
+from raybatch.order import Ahead, Cursor, Position, Run, Tally, full_length
 from raybatch.sources import DataSource, MixDataSource, unmapped
 
 # A global batch, and where a consumer is that has received it.
@@ -42,19 +42,21 @@ class Walk:
         """Return the start of a pass; members of a mixture are `ahead` in it as `Position` has it."""
         return _moved(self._source, ahead).order(self.shuffles.rng(pass_number))
 
-    def samples(self, pass_number: int, ahead: Ahead = ()) -> int | float | None:
-        """Return the number of samples of a pass, `np.inf` if it has no end; None where it does not tell the batches."""
-        source, rng = _moved(self._source, ahead), self.shuffles.rng(pass_number)
+    def left(self, position: Position) -> Tally | None:
+        """Return which batches are left of the pass at `position`; None where only walking tells."""
+        number, ahead = position.pass_number, position.ahead
+        source, rng = _moved(self._source, ahead), self.shuffles.rng(number)
+        cursor = self.cursor(number, ahead)
         samples = source.num_samples(shuffle=rng)
-        if samples == np.inf:
-            # Some members may be endless where others end the pass.
-            is_endless = source.num_batches(self.size, shuffle=rng) == np.inf
-            return samples if is_endless else None
-        return (
-            samples
-            if isinstance(samples, int) and self.cursor(pass_number, ahead).is_even
-            else None
-        )
+        # Some members may be endless where others end the pass.
+        if samples == np.inf and source.num_batches(self.size, shuffle=rng) == np.inf:
+            return Tally(np.inf)
+        if isinstance(samples, int) and cursor.is_even:
+            full, rest = divmod(max(0, samples - position.samples), self.size)
+            return Tally(full, ((rest, self.size),) if rest else ())
+        for size, steps in position.received:
+            cursor.skip(size, steps)
+        return cursor.tally(self.size)
 
     def epochs(self, position: Position) -> Iterator[Iterator[Step]]:
         """Iterate over what is left of the epoch at `position`, and over all epochs that follow; each iterates over its steps."""
@@ -75,7 +77,7 @@ class Walk:
         for size, steps in position.received:
             cursor.skip(size, steps)
         while (run := cursor.step(self.size)) is not None:
-            counts = not self._only_full or len(run) == self.size
+            counts = not self._only_full or len(run) == full_length(run, self.size)
             if most is not None and position.batches >= most:
                 position = replace(position, epoch=position.epoch + 1, batches=0)
             position = position.moved(self.size, 1, counts if most is not None else 1)
@@ -128,24 +130,23 @@ class Walk:
         """Return a position in the pass that holds the next batch after `count` more; its epoch is that of plain passes."""
         if count == 0:
             return position
-        samples = self.samples(self.shuffles.first)
-        here = self.samples(position.pass_number, position.ahead) if position.ahead else samples
-        if samples is None or here is None:
+        first = Position.of_pass(self.shuffles.first)
+        tallies = self.left(position), self.left(first)
+        if None in tallies:
             return self._walked(position, count)
-        left = self._num_batches(here - position.samples)
+        left, a_pass = (
+            tally.full if self._only_full else tally.steps for tally in tallies if tally
+        )
+        if self._only_full and not self.cursor(first.pass_number).is_even:
+            return self._walked(
+                position, count
+            )  # short ones, which are left out, may come before the end
         if count < left:
             return position.moved(self.size, count, count)
-        a_pass = self._num_batches(samples)
         if a_pass == 0:
             raise ValueError(f"there are not {count} more batches: no epoch has any")
         passes, rest = divmod(count - int(left), int(a_pass))
         return Position.of_pass(position.pass_number + 1 + passes).moved(self.size, rest, rest)
-
-    def _num_batches(self, samples: int | float) -> int | float:
-        if samples == np.inf:
-            return samples
-        full, rest = divmod(max(0, int(samples)), self.size)
-        return full + (rest > 0 and not self._only_full)
 
     def _walked(self, position: Position, count: int) -> Position:
         """As `_further`, step by step, where a pass does not tell how many batches it has."""

@@ -1,11 +1,15 @@
 """Which samples, in which order: NumPy only, no data and no I/O."""
 
+from raybatch.order.aspect_ratio import AspectRatioBuckets, aspect_ratio_buckets
 from raybatch.order.blocks import BlockShuffleSampler
-from raybatch.order.cursor import Cursor, IteratorCursor, Run, overrides, runs
+from raybatch.order.cursor import Cursor, IteratorCursor, Run, Tally, overrides, runs
+from raybatch.order.grouped import GroupedCursor, GroupedSampler, full_length
+from raybatch.order.groups import GroupsSampler
 from raybatch.order.indices import check_batch_size, num_batches
 from raybatch.order.members import ChoiceCursor, CompositeCursor
 from raybatch.order.mixture import MemberCursor, MixtureCursor
 from raybatch.order.permutation import KeyedPermutation, permutation
+from raybatch.order.pk import PKSampler
 from raybatch.order.position import Ahead, Position
 from raybatch.order.quality import ShuffleQuality, shuffle_quality
 from raybatch.order.rows import Place, Rows
@@ -30,15 +34,20 @@ __all__ = [
     "NO_KEYS",
     "AbstractSampler",
     "Ahead",
+    "AspectRatioBuckets",
     "BlockShuffleSampler",
     "ChoiceCursor",
     "CompositeCursor",
     "Cursor",
+    "GroupedCursor",
+    "GroupedSampler",
+    "GroupsSampler",
     "IteratorCursor",
     "KeyedPermutation",
     "MemberCursor",
     "MemberShares",
     "MixtureCursor",
+    "PKSampler",
     "Place",
     "Position",
     "RandomKeys",
@@ -52,13 +61,16 @@ __all__ = [
     "StandardSampler",
     "Stratified",
     "SubsetSampler",
+    "Tally",
     "Turns",
     "WeightedSampler",
     "WeightedSubsetSampler",
     "as_shuffle_rng",
+    "aspect_ratio_buckets",
     "check_batch_size",
     "child_shuffles",
     "draws_in_turn",
+    "full_length",
     "is_drawn_here",
     "num_batches",
     "order_of",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from raybatch.order.rows import Rows
 
@@ -18,6 +18,18 @@ class Run(Protocol):
     def part(self, start: int, stop: int) -> Rows:
         """Return samples `start` up to `stop` of the run."""
         ...
+
+
+class Tally(NamedTuple):
+    """How many runs there are: `full` ones, and `short` ones, each as (its length, that of a full one in its place)."""
+
+    full: int | float
+    short: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def steps(self) -> int | float:
+        """The number of all runs."""
+        return self.full + len(self.short)
 
 
 class Cursor:
@@ -39,6 +51,10 @@ class Cursor:
         for _ in range(steps):
             if self.step(size) is None:
                 return
+
+    def tally(self, size: int) -> Tally | None:
+        """Return how many runs of `size` are left; None where only stepping tells."""
+        return None
 
 
 class IteratorCursor(Cursor):

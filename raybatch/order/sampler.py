@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from raybatch.order.cursor import Cursor, IteratorCursor, overrides, runs
-from raybatch.order.indices import IndexArray, check_batch_size
+from raybatch.order.indices import IndexArray, check_batch_size, num_batches
 from raybatch.order.shuffle import SeededShuffle, ShuffleRNG
 
 
@@ -34,6 +34,14 @@ class AbstractSampler:
         ValueError if it takes the data set for a shorter one, and so would never draw the rest.
         """
 
+    def check_batch_size(self, batch_size: int) -> None:
+        """Raise ValueError if no rank can have batches of `batch_size` from this order."""
+
+    def num_batches(self, batch_size: int) -> int | float | None:
+        """Return the number of batches in one iteration: an int, `np.inf`, or None if unknown."""
+        size, samples = check_batch_size(batch_size), self.num_indices_generated()
+        return samples if samples is None or samples == np.inf else num_batches(int(samples), size)
+
     def cursor(self, shuffle_rng: ShuffleRNG | None) -> Cursor:
         """Return the start of an order drawn from `shuffle_rng`, in order for None."""
         raise NotImplementedError(f"abstract for type {type(self)}")
@@ -50,6 +58,10 @@ class AbstractSampler:
         raise NotImplementedError(
             f"a {type(self).__name__} cannot replace bad samples: it has no method `draw`"
         )
+
+    def draw_instead(self, index: int, rng: np.random.Generator) -> int:
+        """Return the absolute index of a sample to take the place of sample `index`, drawn from `rng`."""
+        return self.draw(rng)
 
     def without(self, indices: IndexArray) -> AbstractSampler:
         """Return a sampler of the other samples; `indices` are absolute."""

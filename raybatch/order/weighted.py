@@ -162,6 +162,11 @@ def _classes(y: npt.ArrayLike) -> npt.NDArray[Any]:
     return classes
 
 
+def class_numbers(y: npt.ArrayLike) -> npt.NDArray[np.int64]:
+    """Return the class of each sample as a number from 0, in the order of the sorted classes; errors as of `_classes`."""
+    return np.unique(_classes(y), return_inverse=True)[1].astype(np.int64)
+
+
 def _normalised(weights: npt.ArrayLike, name: str) -> FloatArray:
     array = np.asarray(weights).astype(np.float64)
     if array.ndim != 1:

@@ -80,6 +80,9 @@ class RandomAccessDataSource(DataSource):
     def num_samples(self, shuffle: Shuffle = None) -> int | float | None:  # type: ignore[override]
         return self.sampler.num_indices_generated()
 
+    def num_batches(self, batch_size: int, shuffle: Shuffle = None) -> int | float | None:  # type: ignore[override]
+        return self.sampler.num_batches(batch_size)
+
     def cursor(self, shuffle: Shuffle = None) -> Cursor:
         return order_of(self.sampler, as_shuffle_rng(shuffle))
 
@@ -99,7 +102,7 @@ class RandomAccessDataSource(DataSource):
         return list(zip(indices.tolist(), draws.tolist(), strict=True))
 
     def draw(self, one: Rows, rng: np.random.Generator) -> Rows:
-        return Rows.of(np.array([self.sampler.draw(rng)]))
+        return Rows.of(np.array([self.sampler.draw_instead(int(one.indices[0]), rng)]))
 
     def without(self, samples: Collection[BadSample]) -> DataSource:
         changed = copy.copy(self)

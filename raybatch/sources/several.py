@@ -13,6 +13,7 @@ from raybatch.order import (
     ChoiceCursor,
     CompositeCursor,
     Cursor,
+    GroupedSampler,
     RandomKeys,
     Rounds,
     Rows,
@@ -208,10 +209,17 @@ class ChoiceDataSource(OneOfSeveralDataSource):
                     f"datasets[{position}], a {type(self.children[position]).__name__}, "
                     "does not say"
                 )
-        # A choice may give short batches before its end.
+        # Some give short batches before their end.
         uneven = {
             number
             for number, child in enumerate(self.children)
-            if any(isinstance(node, ChoiceDataSource) for node in nodes(child))
+            if any(_has_short_batches(node) for node in nodes(child))
         }
         return Stratified([int(size or 0) for size in sizes], uneven, rng)
+
+
+def _has_short_batches(node: DataSource) -> bool:
+    """Return whether `node` may give short batches before its end."""
+    return isinstance(node, ChoiceDataSource) or isinstance(
+        getattr(node, "sampler", None), GroupedSampler
+    )

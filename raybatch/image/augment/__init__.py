@@ -28,6 +28,7 @@ from raybatch.image.augment.crop import CenterCrop, RandomCrop, RandomResizedCro
 from raybatch.image.augment.flip import RandomHorizontalFlip, RandomVerticalFlip
 from raybatch.image.augment.mask_transform import for_masks
 from raybatch.image.augment.mixing import CutMix, MixUp
+from raybatch.image.augment.per_size import PerSize
 from raybatch.image.augment.policies import AugMix, AutoAugment, RandAugment, TrivialAugmentWide
 from raybatch.image.augment.presets import classification_eval, classification_train
 from raybatch.image.augment.resize import Letterbox, Resize
@@ -47,6 +48,7 @@ __all__ = [
     "Geometric",
     "Letterbox",
     "MixUp",
+    "PerSize",
     "RandAugment",
     "RandomAdjustSharpness",
     "RandomAffine",

@@ -1,0 +1,74 @@
+"""An image size for each sample, which is that of its group: all images of a batch have one."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from raybatch.checks import height_and_width
+from raybatch.image import ImageReader
+
+# What an accessor's `size` may be: (height, width), or those of each sample, shape `(n, 2)`.
+Size: TypeAlias = "tuple[int, int] | npt.NDArray[np.integer[Any]] | None"
+
+
+class SizedReaders:
+    """The reader of each sample.
+
+    `sizes`, integers `(n, 2)`, has the (height, width) of each; `reading` are the other settings.
+    """
+
+    def __init__(self, sizes: npt.NDArray[Any], reading: dict[str, Any]) -> None:
+        if sizes.shape[1:] != (2,) or not len(sizes):
+            raise ValueError(
+                f"size must be (height, width), or an array (n, 2) with those of each sample, not an array {sizes.shape}"
+            )
+        if not np.issubdtype(sizes.dtype, np.integer):
+            raise TypeError(f"size must be an array of integers, not of {sizes.dtype}")
+        known, numbers = np.unique(sizes, axis=0, return_inverse=True)
+        self._numbers = numbers.reshape(-1).astype(np.min_scalar_type(len(known)))
+        self._sizes = [height_and_width("size", tuple(size)) for size in known.tolist()]
+        self._readers: list[ImageReader] = [ImageReader(size, **reading) for size in self._sizes]
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __repr__(self) -> str:
+        return f"{len(self._sizes)} sizes from {self._sizes[0]} to {self._sizes[-1]}"
+
+    def of(self, position: int) -> ImageReader:
+        """Return the reader of the sample at `position`."""
+        return self._readers[int(self._numbers[position])]
+
+    def of_all(self, positions: Sequence[int], name_of: Callable[[int], str]) -> ImageReader:
+        """Return the reader of all samples at `positions`; ValueError, with the names of two, if they differ in size."""
+        numbers = self._numbers[list(positions)]
+        if (numbers != numbers[:1]).any():
+            first, other = positions[0], positions[int(np.argmax(numbers != numbers[0]))]
+            raise ValueError(
+                f"images of several sizes are in one batch, and do not stack: {name_of(first)!r} is to be "
+                f"{self._sizes[self._numbers[first]]}, and {name_of(other)!r} {self._sizes[self._numbers[other]]} (height, width). "
+                "Give the source a GroupedSampler, whose batches are of one group, and the images of a group one size"
+            )
+        return self._readers[int(numbers[0]) if len(numbers) else 0]
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return what tells these sizes from others."""
+        return {
+            "sizes": self._sizes,
+            "numbers": hashlib.sha256(self._numbers.tobytes()).hexdigest()[:16],
+        }
+
+
+Readers: TypeAlias = ImageReader | SizedReaders
+
+
+def readers_of(size: Any, **reading: Any) -> Readers:
+    """Return the reader of images that have one `size`, or the readers of those that each have their own, shape `(n, 2)`."""
+    if size is not None and np.ndim(size) > 1:
+        return SizedReaders(np.asarray(size), reading)
+    return ImageReader(size, **reading)

@@ -1,0 +1,56 @@
+"""What samplers cannot do, told when a loader is made."""
+
+from __future__ import annotations
+
+from raybatch.notices import tell
+from raybatch.order import GroupedSampler, GroupsSampler
+from raybatch.sources import (
+    ChoiceDataSource,
+    CompositeDataSource,
+    DataSource,
+    RandomAccessDataSource,
+    nodes,
+)
+
+
+def check_samplers(source: DataSource, batch_size: int, world_size: int, *, drops: bool) -> None:
+    """Raise ValueError if a sampler below `source` cannot give batches of `batch_size` to each of `world_size` ranks.
+
+    Tell of groups that are never drawn, if the plan `drops` short batches.
+    """
+    for node in nodes(source):
+        _check_keeps_groups(node)
+    several = [n for n in nodes(source) if isinstance(n, (ChoiceDataSource, CompositeDataSource))]
+    for node in nodes(source):
+        if not isinstance(node, RandomAccessDataSource):
+            continue
+        sampler = node.sampler
+        sampler.check_batch_size(batch_size)
+        if not isinstance(sampler, GroupedSampler):
+            continue
+        if several and sampler.has_batch_sizes:
+            raise ValueError(
+                f"the batches of a {type(several[0]).__name__} have one size, and a GroupedSampler in it has batch_sizes: "
+                "leave them out, or give its source to a loader of its own"
+            )
+        few, groups = sampler.small_groups(batch_size * world_size)
+        if few and drops:
+            tell(
+                f'{few} of {groups} groups have fewer samples than a batch, and are never drawn with last_batch="drop": '
+                'join them with others, or give last_batch="keep" or "pad"'
+            )
+
+
+def _check_keeps_groups(node: DataSource) -> None:
+    """Raise ValueError if a batch of `node` has samples of several children, and one of these makes batches of groups."""
+    if len(node.children) < 2 or isinstance(node, (ChoiceDataSource, CompositeDataSource)):
+        return
+    for below in nodes(node):
+        sampler = getattr(below, "sampler", None)
+        if isinstance(sampler, GroupsSampler):
+            name = type(sampler).__name__
+            raise ValueError(
+                f"the batches of a {type(node).__name__} have samples of all its members, so those of a {name} "
+                f"in it would not be of its groups: give one {name} the groups of all samples, or take a "
+                "ChoiceDataSource, each batch of which is of one member"
+            )
