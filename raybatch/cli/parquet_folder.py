@@ -32,7 +32,7 @@ def parquet_source(
     """
     options = {"size": size} if transform is None else {"transform": PRESETS[transform](size)}
     try:
-        images = ParquetImageAccessor(root, cached_row_groups=row_groups, **options, **reading)
+        images = ParquetImageAccessor(root, **options, **reading)
         sampler = BlockShuffleSampler(images.row_group_lengths, row_groups)
         return ArrayDataSource([images], sampler=sampler, exclude=exclude)
     except (TypeError, ValueError) as error:

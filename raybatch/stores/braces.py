@@ -10,6 +10,7 @@ from typing import Any
 from raybatch.stores.location import Location
 from raybatch.stores.paths import as_path_array, path_names
 from raybatch.stores.patterns import image_glob
+from raybatch.stores.url_files import is_url
 
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _RANGE = re.compile(r"(\d+)\.\.(\d+)")
@@ -29,15 +30,30 @@ def shard_paths(given: Any, suffix: str, filesystem: Any = None) -> list[str]:
             found.append(path)  # whatever its name looks like
             continue
         for one in expanded(path):
-            if filesystem is None and os.path.isdir(one):
-                one = os.path.join(one, f"*{suffix}")
-            if _MAGIC.search(Location(one, filesystem).split_query()[0]):
+            location = Location(one, filesystem)
+            if _is_folder(location, suffix, is_local=filesystem is None and not is_url(one)):
+                found += _in_folder(location, suffix)
+            elif _MAGIC.search(location.split_query()[0]):
                 found += path_names(image_glob(one, filesystem=filesystem))
             else:
                 found.append(one)
     if not found:
-        raise ValueError("shards must name at least one file; it is empty")
+        raise ValueError(f"no *{suffix} files were given: name at least one")
     return found
+
+
+def _is_folder(location: Location, suffix: str, *, is_local: bool) -> bool:
+    name = location.split_query()[0]
+    # What a name tells needs no request.
+    return (is_local or not (_MAGIC.search(name) or name.endswith(suffix))) and location.is_folder()
+
+
+def _in_folder(folder: Location, suffix: str) -> list[str]:
+    # A file that is still being written is hidden.
+    names = [name for run in folder.below(depth=1) for name in run if name.endswith(suffix)]
+    if not names:
+        raise FileNotFoundError(f"no {suffix} files in {folder!r}")
+    return folder.join(names)
 
 
 def expanded(pattern: str) -> Iterator[str]:

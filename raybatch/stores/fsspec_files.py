@@ -38,6 +38,9 @@ class FsspecFiles(RemoteFiles):
         stamp = next((str(info[name]) for name in _STAMPS if info.get(name)), "")
         return FileVersion(int(info["size"]), stamp)
 
+    def _is_folder(self, path: str) -> bool:
+        return bool(self.filesystem.isdir(path))
+
     def _names(self, root: str, depth: int | None) -> list[str]:
         if _has_own_find(self.filesystem):
             paths = self.filesystem.find(root, maxdepth=depth)

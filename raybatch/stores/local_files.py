@@ -55,7 +55,11 @@ class LocalFiles:
 
     def version(self, path: str) -> FileVersion:
         """Return the size of a file and the time of its last change."""
-        return _version_of(self._retries.call(os.stat, path))
+        status = self._retries.call(os.stat, path)
+        # To open a pipe would wait for a writer.
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(f"not a regular file: {path!r}")
+        return _version_of(status)
 
     def read_range(self, path: str, version: FileVersion, offset: int, length: int) -> bytes:
         """Return the bytes from `offset` on, fewer than `length` at the end; StorageError unless the file is of `version`.
@@ -74,6 +78,10 @@ class LocalFiles:
         NotADirectoryError if `root` is none.
         """
         return _walk(_existing(root), "", depth, hidden, set(), self._retries)
+
+    def is_folder(self, path: str) -> bool:
+        """Return whether there is a folder at `path`."""
+        return os.path.isdir(path)
 
     def folders(self, root: str) -> list[str]:
         """Return the names of the folders in `root`, sorted, without the hidden ones; NotADirectoryError as for `below`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 from collections.abc import Callable, Iterator
 from functools import cached_property, partial
@@ -12,7 +13,7 @@ import pyarrow.compute as pc
 
 from raybatch.stores.local_files import FileVersion
 from raybatch.stores.paths import as_path_array, path_names
-from raybatch.stores.range_file import range_file
+from raybatch.stores.range_file import RangeFile
 from raybatch.stores.roots import check_folders, common_folder
 from raybatch.stores.secrets import hold_credentials, redacted, without_secrets
 from raybatch.stores.url_files import UrlFiles, check_urls, is_quoted, is_url, open_store, split_url
@@ -63,6 +64,10 @@ class Location:
     def below(self, depth: int | None = None, *, hidden: bool = False) -> Iterator[list[str]]:
         """Iterate over runs of the names of all files below it, as `LocalFiles.below` does."""
         return self._store.below(self.path, depth, hidden=hidden)
+
+    def is_folder(self) -> bool:
+        """Return whether it is a folder; of a remote one, this is a request."""
+        return self._store.is_folder(self.path)
 
     def folders(self) -> list[str]:
         """Return the names of the folders in it, as `LocalFiles.folders` does."""
@@ -129,9 +134,12 @@ class Locations:
 
     def open_to_seek(self, position: int, version: FileVersion) -> IO[bytes]:
         """Return the file at `position`, of `version`, of which no more is read than is asked for, and what is near."""
-        read = partial(self._store.read_range, self[position], version)
         at_once = _SCANNED_BYTES if self.are_local else _SCANNED_REMOTE_BYTES
-        return range_file(read, version.size, at_once)
+        return io.BufferedReader(self.open_parts(position, version), at_once)
+
+    def open_parts(self, position: int, version: FileVersion) -> RangeFile:
+        """Return the file at `position`, of `version`; each read of it is one request, for those bytes alone."""
+        return RangeFile(partial(self._store.read_range, self[position], version), version.size)
 
     def _ask(self, ask: Callable[[str], T], position: int) -> T:
         path = self[position]

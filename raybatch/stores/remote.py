@@ -52,6 +52,10 @@ class RemoteFiles:
         names = self._call(lambda one: self._names(one, depth), root)
         yield sorted(name for name in names if hidden or not is_hidden(name))
 
+    def is_folder(self, path: str) -> bool:
+        """Return whether there is a folder at `path`."""
+        return path.endswith("/") or self._call(self._is_folder, path)
+
     def folders(self, root: str) -> list[str]:
         """Return the names of the folders in `root`, as `LocalFiles.folders` does."""
         return sorted(name for name in self._call(self._folders, root) if not is_hidden(name))
@@ -70,6 +74,10 @@ class RemoteFiles:
 
     def _version(self, path: str) -> FileVersion:
         """Return which version of a file there is."""
+        raise NotImplementedError
+
+    def _is_folder(self, path: str) -> bool:
+        """Return whether there is a folder at `path`."""
         raise NotImplementedError
 
     def _names(self, root: str, depth: int | None) -> list[str]:

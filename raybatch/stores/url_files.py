@@ -87,6 +87,9 @@ class ArrowFiles(RemoteFiles):
             return True  # one may be allowed to read objects, and not to ask for buckets
         return bool(found != pa.fs.FileType.NotFound)
 
+    def _is_folder(self, path: str) -> bool:
+        return bool(self.filesystem.get_file_info(path).type == pa.fs.FileType.Directory)
+
     def _names(self, root: str, depth: int | None) -> list[str]:
         selector = pa.fs.FileSelector(root.rstrip("/"), recursive=depth != 1)
         start = len(selector.base_dir) + 1 if selector.base_dir else 0
@@ -155,6 +158,11 @@ class UrlFiles:
         """Iterate over runs of the names of all files below `root`, as `LocalFiles.below` does; not quoted."""
         store, own_root = self._store_of(root)
         return store.below(own_root, depth, hidden=hidden)
+
+    def is_folder(self, path: str) -> bool:
+        """Return whether there is a folder at `path`."""
+        store, own_path = self._store_of(path)
+        return store.is_folder(own_path)
 
     def folders(self, root: str) -> list[str]:
         """Return the names of the folders in `root`, as `LocalFiles.folders` does; not quoted."""

@@ -20,7 +20,7 @@ import pytest
 
 import raybatch as rb
 from raybatch.accessors import row_executor
-from raybatch.accessors.parquet import RowGroupCache
+from raybatch.accessors.kept import Kept
 from tests.stores.parquet_photos import (
     KINDS,
     LABELS,
@@ -91,12 +91,9 @@ def test_settings_are_those_of_files(photos: list[str], stored: str) -> None:
         rb.ParquetImageAccessor(stored, "image", SIZE, **settings)[np.arange(40)],
         rb.ImageFileAccessor(photos, SIZE, **settings)[np.arange(40)],
     )
-    as_stored = rb.ParquetImageAccessor(stored)
-    np.testing.assert_array_equal(as_stored[5], rb.ImageFileAccessor(photos)[5])
-    with pytest.raises(
-        ValueError, match=r"photos\.parquet\[4\] \(dog_04\.jpg\).*photos\.parquet\[5\]"
-    ):
-        as_stored[np.array([4, 5])]
+    as_stored, files = rb.ParquetImageAccessor(stored), rb.NonUniformImageFileAccessor(photos)
+    assert as_stored[5] == files[5]
+    assert as_stored[np.array([4, 5, 39])] == files[np.array([4, 5, 39])]
     with pytest.raises(TypeError, match="no_such_setting"):
         rb.ParquetImageAccessor(stored, no_such_setting=1)
 
@@ -137,7 +134,12 @@ def test_files_and_folders_are_one_table_in_order(
 def test_row_groups_are_read_once_while_they_are_kept(
     stored: str, reads: list[tuple[int, list[str]]]
 ) -> None:
-    accessor = rb.ParquetImageAccessor(stored, size=SIZE, cached_row_groups=2)
+    largest = max(
+        pq.ParquetFile(stored).read_row_group(group, ["image.bytes"]).get_total_buffer_size()
+        for group in range(6)
+    )
+    del reads[:]
+    accessor = rb.ParquetImageAccessor(stored, size=SIZE, cache_bytes=int(2.4 * largest))
     assert reads == []
     accessor[np.array([0, 8, 1, 9, 0])]
     assert reads == [(0, ["image.bytes"]), (1, ["image.bytes"])]
@@ -158,31 +160,47 @@ def test_threads_that_ask_for_one_group_read_it_once() -> None:
     barrier = Barrier(2)
     calls: list[int] = []
 
-    def read(group: int) -> pa.ChunkedArray:
+    def read(group: int) -> bytes:
         calls.append(group)
-        if group < 2:
-            barrier.wait(30)  # groups 0 and 1 are read at one time, or never
-        return pa.chunked_array([[group]])
+        barrier.wait(30)  # groups 0 and 1 are read at one time, or never
+        return bytes([group])
 
-    cache = RowGroupCache(read, 2)
+    cache = Kept(read, len, 2)
     with ThreadPoolExecutor(8) as executor:
-        got = list(executor.map(lambda n: cache[n % 2][0].as_py(), range(40)))
-    assert got == [n % 2 for n in range(40)]
+        got = list(executor.map(lambda n: cache[(n % 2,)], range(40)))
+    assert got == [bytes([n % 2]) for n in range(40)]
     assert sorted(calls) == [0, 1]
+
+
+def test_what_was_asked_for_last_is_kept_within_bytes() -> None:
+    calls: list[int] = []
+
+    def read(nbytes: int) -> bytes:
+        calls.append(nbytes)
+        return bytes(nbytes)
+
+    cache = Kept(read, len, 10)
+    for nbytes in (3, 7, 3, 7):
+        assert len(cache[(nbytes,)]) == nbytes
+    assert calls == [3, 7]
+    cache[(1,)], cache[(7,)], cache[(3,)]  # the 3 had to go for the 1
+    assert calls == [3, 7, 1, 3]
+    cache[(20,)], cache[(20,)], cache[(7,)]  # the last one is kept, whatever its size
+    assert calls == [3, 7, 1, 3, 20, 7]
 
 
 def test_a_group_that_could_not_be_read_is_read_again() -> None:
     failures = [OSError("not now")]
 
-    def read(group: int) -> pa.ChunkedArray:
+    def read(group: int) -> bytes:
         if failures:
             raise failures.pop()
-        return pa.chunked_array([[group]])
+        return bytes([group])
 
-    cache = RowGroupCache(read, 1)
+    cache = Kept(read, len, 1)
     with pytest.raises(OSError, match="not now"):
-        cache[3]
-    assert cache[3][0].as_py() == 3
+        cache[(3,)]
+    assert cache[(3,)] == bytes([3])
 
 
 def test_a_copy_reads_for_itself(
@@ -214,7 +232,7 @@ def test_a_fork_reads_for_itself(stored: str, reads: list[tuple[int, list[str]]]
 def test_pools_give_the_serial_stream(
     stored: str, pool: Callable[[], Any], ray_cluster: None
 ) -> None:
-    images = rb.ParquetImageAccessor(stored, size=SIZE, cached_row_groups=1)
+    images = rb.ParquetImageAccessor(stored, size=SIZE, cache_bytes=1)
     sampler = rb.BlockShuffleSampler(images.row_group_lengths, window=2)
     source = rb.ArrayDataSource([images, images.column("label")], sampler=sampler)
     for shuffle in (None, 7):
@@ -227,7 +245,7 @@ def test_pools_give_the_serial_stream(
 @pytest.mark.parametrize(
     ("paths", "column", "error", "message"),
     [
-        ([], "image", ValueError, "at least one Parquet file"),
+        ([], "image", ValueError, r"no \*\.parquet files were given"),
         ("empty", "image", FileNotFoundError, r"no \.parquet files in 'empty'"),
         ("none.parquet", "image", FileNotFoundError, r"none\.parquet"),
         ("text.parquet", "image", ValueError, r"text\.parquet' is no Parquet file"),
@@ -248,7 +266,6 @@ def test_pools_give_the_serial_stream(
             r"b\.parquet' is large_binary, .*a\.parquet'",
         ),
         (["a.parquet", "c.parquet"], "image", ValueError, r"c\.parquet' has no column 'image'"),
-        ("s3://bucket/a.parquet", "image", ValueError, "is a URL"),
         (7, "image", TypeError, "int"),
         ([7], "image", TypeError, "int"),
     ],
@@ -285,9 +302,9 @@ def test_a_file_name_need_not_be_valid_utf_8(
         np.testing.assert_array_equal(rb.ParquetImageAccessor(paths, size=SIZE)[0], wanted[0])
 
 
-def test_at_least_one_row_group_is_kept(stored: str) -> None:
-    with pytest.raises(ValueError, match="cached_row_groups must be 1 or more, not 0"):
-        rb.ParquetImageAccessor(stored, cached_row_groups=0)
+def test_a_cache_has_a_size(stored: str) -> None:
+    with pytest.raises(ValueError, match="cache_bytes must be 1 or more, not 0"):
+        rb.ParquetImageAccessor(stored, cache_bytes=0)
 
 
 @pytest.mark.parametrize(
@@ -330,7 +347,7 @@ def test_columns_that_are_no_arrays_are_named(tmp_path: Path) -> None:
 def test_a_window_reads_each_of_its_row_groups_once(
     stored: str, reads: list[tuple[int, list[str]]]
 ) -> None:
-    images = rb.ParquetImageAccessor(stored, size=SIZE, cached_row_groups=4)
+    images = rb.ParquetImageAccessor(stored, size=SIZE)
     sampler = rb.BlockShuffleSampler(images.row_group_lengths, window=2)
     source = rb.ArrayDataSource([images], sampler=sampler)
     with rb.Loader(source, 3, shuffle=0) as loader:
