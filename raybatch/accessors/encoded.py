@@ -55,7 +55,12 @@ class Cells:
         path = self._path(position)
         if path is None:
             raise OSError("the image is null")
-        return self._location(position, path).open()
+        try:
+            return self._location(position, path).open()
+        except FileNotFoundError as error:
+            reason = f"the image is null, and its path leads to none: {error}"
+        # Outside the block, since the error would travel with this one as its context.
+        raise FileNotFoundError(reason)
 
     def _data(self, position: int) -> Any:
         """Return the bytes in a cell, None for null."""

@@ -98,10 +98,6 @@ class ParquetFiles:
         """Return all of the column `name`; see `ParquetImageAccessor.column`."""
         parts = self._of_each(name, lambda file: _inner(file.read([name], use_threads=False), name))
         values = pa.chunked_array([chunk for part in parts for chunk in part.chunks], parts[0].type)
-        if isinstance(values.type, pa.ExtensionType):
-            values = pa.chunked_array(
-                [chunk.storage for chunk in values.chunks], values.type.storage_type
-            )
         if pa.types.is_dictionary(values.type):
             values = values.cast(values.type.value_type)
         if values.null_count:
@@ -194,6 +190,8 @@ def _inner(table: pa.Table, column: str) -> pa.ChunkedArray:
 def _as_array(values: pa.ChunkedArray) -> Any:
     """Return a column without nulls as an array or an accessor; TypeError if there is none for its type."""
     kind = values.type
+    if isinstance(kind, pa.FixedShapeTensorType):
+        return np.concatenate([chunk.to_numpy_ndarray() for chunk in values.chunks])
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         return np.array(values.to_pylist(), dtype=np.str_)
     if pa.types.is_struct(kind):
@@ -203,7 +201,7 @@ def _as_array(values: pa.ChunkedArray) -> Any:
         while not pa.types.is_struct(inner) and pa.types.is_nested(inner):
             inner = inner.value_type
         if not pa.types.is_primitive(inner):
-            return ItemAccessor(values.to_pylist())
+            return ItemAccessor(values.to_pylist(), collate="list")
         rows = RaggedArray(values)
         if pa.types.is_fixed_size_list(kind):
             return rows.values.reshape(len(rows), kind.list_size, *rows.inner_shape)

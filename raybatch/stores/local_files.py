@@ -104,7 +104,9 @@ def _read_open(path: str, version: FileVersion, offset: int, length: int) -> byt
     )  # of two that opened it at once, one is closed when this has it no more
     data = os.pread(file.descriptor, length, offset)
     if _version_of(os.fstat(file.descriptor)) != version:
-        raise StorageError(f"{path!r} has changed since its members were listed; list them again")
+        raise StorageError(
+            f"{path!r} has changed since it was opened first: make its accessor anew"
+        )
     return data
 
 
