@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from raybatch.errors import StorageError
@@ -65,6 +67,14 @@ class RemoteFiles:
         prefix = root.rstrip("/") + "/" if root else ""
         return [prefix + name for name in names]
 
+    def put(self, path: str, file: Path) -> None:
+        """Copy a file of this machine to `path`, where it appears when all of it is there, if the store can do that."""
+        self._call(partial(self._put, str(file)), path)
+
+    def remove(self, path: str) -> None:
+        """Remove the file at `path`."""
+        self._call(self._remove, path)
+
     def _call(self, fn: Callable[[str], T], path: str) -> T:
         return call_without_secrets(lambda: self._retries.call(fn, path), path)
 
@@ -74,6 +84,14 @@ class RemoteFiles:
 
     def _version(self, path: str) -> FileVersion:
         """Return which version of a file there is."""
+        raise NotImplementedError
+
+    def _put(self, file: str, path: str) -> None:
+        """Copy a file of this machine to `path`."""
+        raise NotImplementedError
+
+    def _remove(self, path: str) -> None:
+        """Remove a file."""
         raise NotImplementedError
 
     def _is_folder(self, path: str) -> bool:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
+from pathlib import Path
 from types import ModuleType
 from typing import IO, Any, TypeAlias, TypeVar
 from urllib.parse import quote, unquote, urlsplit
@@ -86,6 +87,14 @@ class ArrowFiles(RemoteFiles):
         except OSError:
             return True  # one may be allowed to read objects, and not to ask for buckets
         return bool(found != pa.fs.FileType.NotFound)
+
+    def _put(self, file: str, path: str) -> None:
+        # Python's own streams would end the upload, and so make the file appear, after Ctrl-C in the middle of it.
+        here = pa.fs.LocalFileSystem()
+        pa.fs.copy_files(file, path, source_filesystem=here, destination_filesystem=self.filesystem)
+
+    def _remove(self, path: str) -> None:
+        self.filesystem.delete_file(path)
 
     def _is_folder(self, path: str) -> bool:
         return bool(self.filesystem.get_file_info(path).type == pa.fs.FileType.Directory)
@@ -178,6 +187,19 @@ class UrlFiles:
         if is_quoted(root):
             names = [quote(name) for name in names]
         return [prefix + name + suffix for name in names]
+
+    def put(self, url: str, file: Path) -> None:
+        """Copy a file of this machine to `url`, as `RemoteFiles.put`."""
+        self._remote(url, lambda store, path: store.put(path, file))
+
+    def remove(self, url: str) -> None:
+        """Remove the file at `url`."""
+        self._remote(url, lambda store, path: store.remove(path))
+
+    def _remote(self, url: str, do: Callable[[RemoteFiles, str], None]) -> None:
+        store, path = self._store_of(url)
+        assert isinstance(store, RemoteFiles), "of this machine, files are written aside"
+        do(store, path)
 
     def locate(self, url: str) -> tuple[ArrowFiles, str]:
         """Return the Arrow file system that `url` is about, and the path in it."""

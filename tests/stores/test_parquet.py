@@ -350,7 +350,7 @@ def test_columns_of_lists_and_structs(tmp_path: Path) -> None:
     for name in kinds:
         ragged = accessor.column(name)
         assert isinstance(ragged, rb.RaggedArray)
-        assert (ragged.dtype, ragged.inner_shape) == (np.float32, (2,))
+        assert (ragged.dtype, ragged.inner_shape) == (np.dtype(np.float32), (2,))
         assert [row.tolist() for row in ragged] == boxes
     assert accessor.column("pairs").tolist() == [[1, 2], [3, 4], [5, 6]]
     assert accessor.column("tensors").tolist() == [[[1], [2]], [[3], [4]], [[5], [6]]]
