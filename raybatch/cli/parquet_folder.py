@@ -28,11 +28,11 @@ def parquet_source(
 ) -> ArrayDataSource:
     """Return a source of the images in the files in `root`, of which `row_groups` groups are mixed at a time.
 
-    A row group is read as a whole, so `io_threads` have nothing to do.
+    `io_threads` row groups of a batch are read at a time.
     """
     options = {"size": size} if transform is None else {"transform": PRESETS[transform](size)}
     try:
-        images = ParquetImageAccessor(root, **options, **reading)
+        images = ParquetImageAccessor(root, io_threads=io_threads, **options, **reading)
         sampler = BlockShuffleSampler(images.row_group_lengths, row_groups)
         return ArrayDataSource([images], sampler=sampler, exclude=exclude)
     except (TypeError, ValueError) as error:

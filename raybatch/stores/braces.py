@@ -30,10 +30,9 @@ def shard_paths(given: Any, suffix: str, filesystem: Any = None) -> list[str]:
             found.append(path)  # whatever its name looks like
             continue
         for one in expanded(path):
-            location = Location(one, filesystem)
-            if _is_folder(location, suffix, is_local=filesystem is None and not is_url(one)):
-                found += _in_folder(location, suffix)
-            elif _MAGIC.search(location.split_query()[0]):
+            if files := _files_in(one, suffix, filesystem):
+                found += files
+            elif _has_magic(one, filesystem):
                 found += path_names(image_glob(one, filesystem=filesystem))
             else:
                 found.append(one)
@@ -42,18 +41,30 @@ def shard_paths(given: Any, suffix: str, filesystem: Any = None) -> list[str]:
     return found
 
 
-def _is_folder(location: Location, suffix: str, *, is_local: bool) -> bool:
-    name = location.split_query()[0]
-    # What a name tells needs no request.
-    return (is_local or not (_MAGIC.search(name) or name.endswith(suffix))) and location.is_folder()
-
-
-def _in_folder(folder: Location, suffix: str) -> list[str]:
-    # A file that is still being written is hidden.
-    names = [name for run in folder.below(depth=1) for name in run if name.endswith(suffix)]
-    if not names:
+def _files_in(path: str, suffix: str, filesystem: Any) -> list[str]:
+    """Return the files `*suffix` in the folder `path`, none if it is no folder; FileNotFoundError for a folder without any."""
+    folder = Location(path, filesystem)
+    name = folder.split_query()[0]
+    is_local = filesystem is None and not is_url(path)
+    # What a name tells of remote ones needs no request.
+    if (
+        not os.path.isdir(path)
+        if is_local
+        else _has_magic(path, filesystem) or name.endswith(suffix)
+    ):
+        return []
+    try:
+        # A file that is still being written is hidden.
+        names = [one for run in folder.below(depth=1) for one in run if one.endswith(suffix)]
+    except (FileNotFoundError, NotADirectoryError):
+        names = []
+    if not names and (is_local or name.endswith("/")):
         raise FileNotFoundError(f"no {suffix} files in {folder!r}")
     return folder.join(names)
+
+
+def _has_magic(path: str, filesystem: Any) -> bool:
+    return _MAGIC.search(Location(path, filesystem).split_query()[0]) is not None
 
 
 def expanded(pattern: str) -> Iterator[str]:

@@ -45,15 +45,6 @@ class FsspecFiles(RemoteFiles):
         stamp = next((str(info[name]) for name in _STAMPS if info.get(name)), "")
         return FileVersion(int(info["size"]), stamp)
 
-    def _put(self, file: str, path: str) -> None:
-        self.filesystem.put_file(file, path)
-
-    def _remove(self, path: str) -> None:
-        self.filesystem.rm_file(path)
-
-    def _is_folder(self, path: str) -> bool:
-        return bool(self.filesystem.isdir(path))
-
     def _names(self, root: str, depth: int | None) -> list[str]:
         if _has_own_find(self.filesystem):
             paths = self.filesystem.find(root, maxdepth=depth)

@@ -79,10 +79,6 @@ class LocalFiles:
         """
         return _walk(_existing(root), "", depth, hidden, set(), self._retries)
 
-    def is_folder(self, path: str) -> bool:
-        """Return whether there is a folder at `path`."""
-        return os.path.isdir(path)
-
     def folders(self, root: str) -> list[str]:
         """Return the names of the folders in `root`, sorted, without the hidden ones; NotADirectoryError as for `below`."""
         _, names = self._retries.call(partial(_listed, hidden=False), _existing(root))

@@ -7,7 +7,6 @@ import io
 import os
 from collections.abc import Callable, Iterator
 from functools import cached_property, partial
-from pathlib import Path
 from typing import IO, Any, TypeVar
 
 import pyarrow.compute as pc
@@ -66,10 +65,6 @@ class Location:
         """Iterate over runs of the names of all files below it, as `LocalFiles.below` does."""
         return self._store.below(self.path, depth, hidden=hidden)
 
-    def is_folder(self) -> bool:
-        """Return whether it is a folder; of a remote one, this is a request."""
-        return self._store.is_folder(self.path)
-
     def folders(self) -> list[str]:
         """Return the names of the folders in it, as `LocalFiles.folders` does."""
         return self._store.folders(self.path)
@@ -77,14 +72,6 @@ class Location:
     def join(self, names: list[str]) -> list[str]:
         """Return the paths or URLs of `names` below it."""
         return self._store.join(self.path, names)
-
-    def put(self, file: Path) -> None:
-        """Copy a file of this machine to this place in a store, where it appears when all of it is there."""
-        self._store.put(self.path, file)
-
-    def remove(self) -> None:
-        """Remove a file from its store."""
-        self._store.remove(self.path)
 
     def hide(self, text: str) -> str:
         """Return `text` without the credentials in the path, and in any URL."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
-from pathlib import Path
 from types import ModuleType
 from typing import IO, Any, TypeAlias, TypeVar
 from urllib.parse import quote, unquote, urlsplit
@@ -88,17 +87,6 @@ class ArrowFiles(RemoteFiles):
             return True  # one may be allowed to read objects, and not to ask for buckets
         return bool(found != pa.fs.FileType.NotFound)
 
-    def _put(self, file: str, path: str) -> None:
-        # Python's own streams would end the upload, and so make the file appear, after Ctrl-C in the middle of it.
-        here = pa.fs.LocalFileSystem()
-        pa.fs.copy_files(file, path, source_filesystem=here, destination_filesystem=self.filesystem)
-
-    def _remove(self, path: str) -> None:
-        self.filesystem.delete_file(path)
-
-    def _is_folder(self, path: str) -> bool:
-        return bool(self.filesystem.get_file_info(path).type == pa.fs.FileType.Directory)
-
     def _names(self, root: str, depth: int | None) -> list[str]:
         selector = pa.fs.FileSelector(root.rstrip("/"), recursive=depth != 1)
         start = len(selector.base_dir) + 1 if selector.base_dir else 0
@@ -127,27 +115,28 @@ class UrlFiles:
 
     def open(self, path: str) -> IO[bytes]:
         """Return the file, open or in memory; OSError if it cannot be read, remote ones after some retries."""
-        store, own_path = self._store_of(path)
+        store, own_path = self.store_of(path)
         return store.open(own_path)
 
     def signature(self, path: str) -> tuple[int, ...]:
         """Return what `LocalFiles.signature` does for a file of this machine, () for any other."""
         if is_url(path) and not path.startswith("file://"):
             return ()  # to connect would cost more than what is signed
-        store, own_path = self._store_of(path)
+        store, own_path = self.store_of(path)
         return store.signature(own_path)
 
     def version(self, path: str) -> FileVersion:
         """Return which version of the file there is."""
-        store, own_path = self._store_of(path)
+        store, own_path = self.store_of(path)
         return store.version(own_path)
 
     def read_range(self, path: str, version: FileVersion, offset: int, length: int) -> bytes:
         """Return a part of the file, as `LocalFiles.read_range`."""
-        store, own_path = self._store_of(path)
+        store, own_path = self.store_of(path)
         return store.read_range(own_path, version, offset, length)
 
-    def _store_of(self, path: str) -> tuple[LocalFiles | RemoteFiles, str]:
+    def store_of(self, path: str) -> tuple[LocalFiles | RemoteFiles, str]:
+        """Return the store that a path or a URL is about, and the path in it."""
         if not is_url(path):
             return self._local, path
         scheme, _, rest = path.partition("://")
@@ -165,17 +154,12 @@ class UrlFiles:
         self, root: str, depth: int | None = None, *, hidden: bool = False
     ) -> Iterator[list[str]]:
         """Iterate over runs of the names of all files below `root`, as `LocalFiles.below` does; not quoted."""
-        store, own_root = self._store_of(root)
+        store, own_root = self.store_of(root)
         return store.below(own_root, depth, hidden=hidden)
-
-    def is_folder(self, path: str) -> bool:
-        """Return whether there is a folder at `path`."""
-        store, own_path = self._store_of(path)
-        return store.is_folder(own_path)
 
     def folders(self, root: str) -> list[str]:
         """Return the names of the folders in `root`, as `LocalFiles.folders` does; not quoted."""
-        store, own_root = self._store_of(root)
+        store, own_root = self.store_of(root)
         return store.folders(own_root)
 
     def join(self, root: str, names: list[str]) -> list[str]:
@@ -187,19 +171,6 @@ class UrlFiles:
         if is_quoted(root):
             names = [quote(name) for name in names]
         return [prefix + name + suffix for name in names]
-
-    def put(self, url: str, file: Path) -> None:
-        """Copy a file of this machine to `url`, as `RemoteFiles.put`."""
-        self._remote(url, lambda store, path: store.put(path, file))
-
-    def remove(self, url: str) -> None:
-        """Remove the file at `url`."""
-        self._remote(url, lambda store, path: store.remove(path))
-
-    def _remote(self, url: str, do: Callable[[RemoteFiles, str], None]) -> None:
-        store, path = self._store_of(url)
-        assert isinstance(store, RemoteFiles), "of this machine, files are written aside"
-        do(store, path)
 
     def locate(self, url: str) -> tuple[ArrowFiles, str]:
         """Return the Arrow file system that `url` is about, and the path in it."""

@@ -5,14 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TypeAlias
+from typing import Any, TypeAlias
+
+import pyarrow as pa
+import pyarrow.fs
 
 from raybatch.stores.aside import written_aside
 from raybatch.stores.local_path import local_path
 from raybatch.stores.location import Location
-from raybatch.stores.url_files import is_url
+from raybatch.stores.remote import RemoteFiles
+from raybatch.stores.url_files import UrlFiles, is_url
 
 # Gives a path of this machine to write the file of that name to.
 NewFile: TypeAlias = Callable[[str], AbstractContextManager[Path]]
@@ -40,7 +45,7 @@ def written(path: str | os.PathLike[str]) -> Iterator[Path]:
     with TemporaryDirectory(prefix="raybatch-") as folder:
         made = Path(folder, "file")
         yield made
-        Location(path).put(made)
+        _in_its_store(os.fspath(path), partial(_put, made))
 
 
 @contextmanager
@@ -71,7 +76,7 @@ def written_folder(path: str | os.PathLike[str]) -> Iterator[NewFile]:
     except BaseException:
         for name in begun:
             with suppress(OSError):  # the last one may not be there
-                Location(name).remove()
+                _in_its_store(name, _remove)
         raise
 
 
@@ -80,3 +85,24 @@ def _has_files(folder: Location) -> bool:
         return any(any(names) for names in folder.below(depth=1))
     except FileNotFoundError:
         return False
+
+
+def _in_its_store(url: str, do: Callable[[Any, str], None]) -> None:
+    """Call `do(filesystem, path)` for the file at `url`."""
+    store, path = UrlFiles().store_of(url)
+    assert isinstance(store, RemoteFiles), "of this machine, files are written aside"
+    store.call(partial(do, store.filesystem), path)
+
+
+def _put(file: Path, filesystem: Any, path: str) -> None:
+    if not isinstance(filesystem, pa.fs.FileSystem):
+        filesystem.put_file(str(file), path)
+        return
+    # Python's own streams would end the upload, and so make the file appear, after Ctrl-C in the middle of it.
+    here = pa.fs.LocalFileSystem()
+    pa.fs.copy_files(str(file), path, source_filesystem=here, destination_filesystem=filesystem)
+
+
+def _remove(filesystem: Any, path: str) -> None:
+    is_arrow = isinstance(filesystem, pa.fs.FileSystem)
+    (filesystem.delete_file if is_arrow else filesystem.rm_file)(path)
