@@ -57,6 +57,10 @@ class Location:
         """Return its name relative to the folder `root`, without a query, which may be a secret."""
         return self.split_query()[0][len(root.split_query()[0]) :].lstrip("/")
 
+    def version(self) -> FileVersion:
+        """Return which version of the file there is."""
+        return self._store.version(self.path)
+
     def open(self) -> IO[bytes]:
         """Return the file, open or in memory; OSError if it cannot be read, remote ones after some retries."""
         return self._store.open(self.path)

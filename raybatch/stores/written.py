@@ -45,7 +45,7 @@ def written(path: str | os.PathLike[str]) -> Iterator[Path]:
     with TemporaryDirectory(prefix="raybatch-") as folder:
         made = Path(folder, "file")
         yield made
-        _in_its_store(os.fspath(path), partial(_put, made))
+        put(os.fspath(path), made)
 
 
 @contextmanager
@@ -76,7 +76,7 @@ def written_folder(path: str | os.PathLike[str]) -> Iterator[NewFile]:
     except BaseException:
         for name in begun:
             with suppress(OSError):  # the last one may not be there
-                _in_its_store(name, _remove)
+                remove(name)
         raise
 
 
@@ -85,6 +85,16 @@ def _has_files(folder: Location) -> bool:
         return any(any(names) for names in folder.below(depth=1))
     except FileNotFoundError:
         return False
+
+
+def put(url: str, file: Path) -> None:
+    """Copy a file of this machine to `url`, where it appears when all of it is there, if the store can do that."""
+    _in_its_store(url, partial(_put, file))
+
+
+def remove(url: str) -> None:
+    """Remove the file at `url` from its store."""
+    _in_its_store(url, _remove)
 
 
 def _in_its_store(url: str, do: Callable[[Any, str], None]) -> None:

@@ -47,7 +47,7 @@ WRITERS: dict[str, Writer] = {
     "to_parquet": lambda path: rb.to_parquet("noisy", path),
     "to_parquet files": lambda path: rb.to_parquet("noisy", path, rows_per_file=1),
 }
-IN_STORES = ["to_parquet", "to_parquet files"]
+IN_STORES = ["pack", "to_parquet", "to_parquet files"]
 SUFFIX = {"ledger": ".jsonl", "list": ".parquet"}
 READERS: dict[str, Writer] = {
     "PackedAccessor": rb.PackedAccessor,
