@@ -33,9 +33,8 @@ class StorePackFolder(PackFolder):
         super().__init__(staging)
         self._folder = Location(url)
         self.where = str(self._folder)
-        self._there: dict[
-            str, int
-        ] = {}  # when each file in `staging` was changed that is at `url` too
+        # The files at `url`, as they are in `staging`.
+        self._there: dict[str, tuple[int, ...]] = {}
         for name in self._names():
             file = self._at(name)
             if name.endswith(".json"):
@@ -83,5 +82,7 @@ def _sparse(path: Path, size: int) -> None:
         os.truncate(file.fileno(), size)
 
 
-def _changed(path: Path) -> int:
-    return path.stat().st_mtime_ns
+def _changed(path: Path) -> tuple[int, ...]:
+    """Return what differs when a file was written anew, even in the same tick of the clock."""
+    status = path.stat()
+    return status.st_mtime_ns, status.st_ino, status.st_size

@@ -24,7 +24,7 @@ class RemoteFiles:
 
     def open(self, path: str) -> IO[bytes]:
         """Return all of the file in memory; OSError if it cannot be read, after some retries."""
-        return io.BytesIO(self.call(self._read, path))
+        return io.BytesIO(self._call(self._read, path))
 
     def signature(self, path: str) -> tuple[int, ...]:
         """Return (): to ask a store costs about as much as to read the file."""
@@ -32,12 +32,12 @@ class RemoteFiles:
 
     def version(self, path: str) -> FileVersion:
         """Return the size of a file, and when it was written or the store's tag of it."""
-        return self.call(self._version, path)
+        return self._call(self._version, path)
 
     def read_range(self, path: str, version: FileVersion, offset: int, length: int) -> bytes:
         """Return the bytes from `offset` on, fewer than `length` at the end of a file of `version`, by one request."""
         end = min(offset + length, version.size)
-        data = self.call(lambda one: self._read(one, offset, end), path)
+        data = self._call(lambda one: self._read(one, offset, end), path)
         if len(data) != end - offset:
             raise StorageError(
                 f"{redacted(path)!r} gave {len(data)} bytes where {end - offset} were asked for: the server answers no "
@@ -49,20 +49,19 @@ class RemoteFiles:
         self, root: str, depth: int | None = None, *, hidden: bool = False
     ) -> Iterator[list[str]]:
         """Iterate over runs of the names of all files below `root`, as `LocalFiles.below` does."""
-        names = self.call(lambda one: self._names(one, depth), root)
+        names = self._call(lambda one: self._names(one, depth), root)
         yield sorted(name for name in names if hidden or not is_hidden(name))
 
     def folders(self, root: str) -> list[str]:
         """Return the names of the folders in `root`, as `LocalFiles.folders` does."""
-        return sorted(name for name in self.call(self._folders, root) if not is_hidden(name))
+        return sorted(name for name in self._call(self._folders, root) if not is_hidden(name))
 
     def join(self, root: str, names: list[str]) -> list[str]:
         """Return the paths of `names` below `root`."""
         prefix = root.rstrip("/") + "/" if root else ""
         return [prefix + name for name in names]
 
-    def call(self, fn: Callable[[str], T], path: str) -> T:
-        """Return `fn(path)`, after some retries where it fails in passing; its error shows no credentials."""
+    def _call(self, fn: Callable[[str], T], path: str) -> T:
         return call_without_secrets(lambda: self._retries.call(fn, path), path)
 
     def _read(self, path: str, start: int = 0, end: int | None = None) -> bytes:

@@ -115,28 +115,27 @@ class UrlFiles:
 
     def open(self, path: str) -> IO[bytes]:
         """Return the file, open or in memory; OSError if it cannot be read, remote ones after some retries."""
-        store, own_path = self.store_of(path)
+        store, own_path = self._store_of(path)
         return store.open(own_path)
 
     def signature(self, path: str) -> tuple[int, ...]:
         """Return what `LocalFiles.signature` does for a file of this machine, () for any other."""
         if is_url(path) and not path.startswith("file://"):
             return ()  # to connect would cost more than what is signed
-        store, own_path = self.store_of(path)
+        store, own_path = self._store_of(path)
         return store.signature(own_path)
 
     def version(self, path: str) -> FileVersion:
         """Return which version of the file there is."""
-        store, own_path = self.store_of(path)
+        store, own_path = self._store_of(path)
         return store.version(own_path)
 
     def read_range(self, path: str, version: FileVersion, offset: int, length: int) -> bytes:
         """Return a part of the file, as `LocalFiles.read_range`."""
-        store, own_path = self.store_of(path)
+        store, own_path = self._store_of(path)
         return store.read_range(own_path, version, offset, length)
 
-    def store_of(self, path: str) -> tuple[LocalFiles | RemoteFiles, str]:
-        """Return the store that a path or a URL is about, and the path in it."""
+    def _store_of(self, path: str) -> tuple[LocalFiles | RemoteFiles, str]:
         if not is_url(path):
             return self._local, path
         scheme, _, rest = path.partition("://")
@@ -154,12 +153,12 @@ class UrlFiles:
         self, root: str, depth: int | None = None, *, hidden: bool = False
     ) -> Iterator[list[str]]:
         """Iterate over runs of the names of all files below `root`, as `LocalFiles.below` does; not quoted."""
-        store, own_root = self.store_of(root)
+        store, own_root = self._store_of(root)
         return store.below(own_root, depth, hidden=hidden)
 
     def folders(self, root: str) -> list[str]:
         """Return the names of the folders in `root`, as `LocalFiles.folders` does; not quoted."""
-        store, own_root = self.store_of(root)
+        store, own_root = self._store_of(root)
         return store.folders(own_root)
 
     def join(self, root: str, names: list[str]) -> list[str]:
@@ -183,6 +182,13 @@ class UrlFiles:
             found = self._arrow[root] = ArrowFiles(filesystem, self._retries), folder.rstrip("/")
         store, folder = found
         return store, folder + unquote(parts.path)
+
+
+def filesystem_of(url: str) -> tuple[Any, str]:
+    """Return the file system that `url` is about, of pyarrow or fsspec, and the path in it."""
+    store, path = UrlFiles()._store_of(url)
+    assert isinstance(store, RemoteFiles), "a path of this machine is in no store"
+    return store.filesystem, path
 
 
 def is_url(path: str) -> bool:

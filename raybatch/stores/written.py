@@ -13,11 +13,12 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 import pyarrow.fs
 
+from raybatch.retries import Retries
 from raybatch.stores.aside import written_aside
 from raybatch.stores.local_path import local_path
 from raybatch.stores.location import Location
-from raybatch.stores.remote import RemoteFiles
-from raybatch.stores.url_files import UrlFiles, is_url
+from raybatch.stores.secrets import call_without_secrets
+from raybatch.stores.url_files import filesystem_of, is_url
 
 # Gives a path of this machine to write the file of that name to.
 NewFile: TypeAlias = Callable[[str], AbstractContextManager[Path]]
@@ -99,9 +100,8 @@ def remove(url: str) -> None:
 
 def _in_its_store(url: str, do: Callable[[Any, str], None]) -> None:
     """Call `do(filesystem, path)` for the file at `url`."""
-    store, path = UrlFiles().store_of(url)
-    assert isinstance(store, RemoteFiles), "of this machine, files are written aside"
-    store.call(partial(do, store.filesystem), path)
+    filesystem, path = filesystem_of(url)
+    call_without_secrets(lambda: Retries().call(do, filesystem, path), url)
 
 
 def _put(file: Path, filesystem: Any, path: str) -> None:

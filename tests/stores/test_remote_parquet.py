@@ -12,6 +12,7 @@ from urllib.parse import quote
 import fsspec
 import numpy as np
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 
 import raybatch as rb
 from raybatch.errors import SampleReadError, StorageError
@@ -80,6 +81,46 @@ def test_files_on_servers_give_the_images_of_the_files(
     assert images.row_group_lengths.tolist() == [7, 7, 7, 4, 7, 7, 1]
     for secret in (SECRET, quote(SECRET, safe="")):
         assert secret not in images.name_of(0)
+
+
+class Hub(LocalFileSystem):
+    """The files of this machine under the URLs of the Hugging Face Hub."""
+
+    protocol = "hf"
+    root = ""
+
+    @classmethod
+    def _strip_protocol(cls, path: Any) -> str:
+        below = str(path).removeprefix("hf://")
+        return below if below.startswith("/") else f"{cls.root}/{below}"
+
+
+def test_files_that_the_library_datasets_writes(
+    photos: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    datasets = pytest.importorskip("datasets")
+    boxes = [[[0.0, 1.0, 2.0, 3.0]] * (n % 3) for n in range(40)]
+    columns = {
+        "image": [{"bytes": data, "path": None} for data in contents(photos)],
+        "objects": [{"bbox": box, "category": [n] * len(box)} for n, box in enumerate(boxes)],
+        "captions": [["one", "two"][: n % 3] for n in range(40)],
+    }
+    data = datasets.Dataset.from_dict(columns).cast_column("image", datasets.Image())
+    below = tmp_path / "datasets" / "user" / "pets" / "data"
+    below.mkdir(parents=True)
+    for shard in range(2):
+        part = data.shard(2, shard, contiguous=True)
+        part.to_parquet(below / f"train-0000{shard}-of-00002.parquet", batch_size=7)
+    monkeypatch.setattr(Hub, "root", str(tmp_path))
+    fsspec.register_implementation("hf", Hub, clobber=True)
+    for paths in ("hf://datasets/user/pets/data", "hf://datasets/user/pets/**/train-*.parquet"):
+        images = rb.ParquetImageAccessor(paths, size=SIZE)
+        np.testing.assert_array_equal(images[ALL], rb.ImageFileAccessor(photos, SIZE)[ALL])
+        assert len(images.row_group_lengths) > 2
+    found = images.column("objects.bbox")
+    assert (found.inner_shape, [row.tolist() for row in found]) == ((4,), boxes)
+    assert images.column("objects.category").lengths.tolist() == [n % 3 for n in range(40)]
+    assert images.column("captions")[np.arange(4)] == [[], ["one"], ["one", "two"], []]
 
 
 @pytest.mark.parametrize("place", ["s3", "http"])
