@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from threading import Lock
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
+
+_RECENT = 8
 
 
 class Kept(Generic[T]):
@@ -16,6 +18,8 @@ class Kept(Generic[T]):
 
     `nbytes_of(value)` is the size of one. Threads may ask at once: a value is made once, and others are made meanwhile. The
     last value is kept whatever its size. Each process keeps its own: a pickled `Kept` is empty.
+
+    `made_again` counts the values that were made twice among a few, since too little is kept.
     """
 
     def __init__(
@@ -32,6 +36,8 @@ class Kept(Generic[T]):
             OrderedDict()
         )  # the one that was asked for last is last
         self._held_bytes = 0
+        self._recent: deque[Any] = deque(maxlen=_RECENT)
+        self.made_again = 0
         self._lock = Lock()
         self._pid = os.getpid()
 
@@ -52,6 +58,8 @@ class Kept(Generic[T]):
         """Count the bytes of a new value, and drop older ones for it."""
         entry.nbytes = self._nbytes_of(entry.value)
         with self._lock:
+            self.made_again += key in self._recent
+            self._recent.append(key)
             self._held_bytes += entry.nbytes
             for other, old in list(self._entries.items()):
                 if self._held_bytes <= self._max_bytes:

@@ -16,8 +16,12 @@ from raybatch.accessors.parquet_files import ParquetFiles, ParquetPaths
 from raybatch.accessors.reading import Opener
 from raybatch.checks import positive_int
 from raybatch.image import PixelLayout
+from raybatch.notices import tell
 from raybatch.stores.location import Location
 from raybatch.stores.url_files import is_url
+
+# Some are read again where an epoch ends.
+_MOST_AGAIN = 32
 
 
 class ParquetCells(Cells):
@@ -42,6 +46,14 @@ class ParquetCells(Cells):
     def open_block(self, positions: Sequence[int]) -> list[Opener]:
         """Return what opens the images at `positions`, all in one row group; of that, no more stays with them."""
         values = self._values(positions[0], self._leaf)
+        if self._groups.made_again > _MOST_AGAIN:
+            name = self._files.files.name_of(0)
+            size = values.get_total_buffer_size() / 1e6
+            text = (
+                f"the same row groups of {name!r} are read again and again. One has {size:.1f} MB, and cache_bytes is too small for "
+                "those that are shuffled at a time: give a larger cache_bytes, or BlockShuffleSampler a smaller window"
+            )
+            tell(text, key=f"{name} needs a larger cache_bytes")
         rows = [values[self._row_of(position)] for position in positions]
         data = [row.as_buffer().to_pybytes() if row.is_valid else None for row in rows]
         return [partial(self._opened, *one) for one in zip(data, positions, strict=True)]

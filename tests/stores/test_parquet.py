@@ -388,3 +388,16 @@ def test_a_window_reads_each_of_its_row_groups_once(
             list(loader)
             # What was kept of the epoch before may be wanted first.
             assert len(reads) == len({group for group, _ in reads}) <= 6, epoch
+
+
+def test_a_cache_that_is_too_small_is_told(stored: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for cache_bytes in (2**20, 1):
+        images = rb.ParquetImageAccessor(stored, size=SIZE, cache_bytes=cache_bytes)
+        sampler = rb.BlockShuffleSampler(images.row_group_lengths, window=3)
+        source = rb.ArrayDataSource([images], sampler=sampler)
+        with rb.Loader(source, 2, shuffle=0) as loader:
+            for _ in range(3):
+                list(loader)
+        told = capsys.readouterr().err
+        assert ("give a larger cache_bytes" in told) == (cache_bytes == 1)
+        assert told.count("again and again") <= 1

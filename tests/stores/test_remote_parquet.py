@@ -83,7 +83,7 @@ def test_files_on_servers_give_the_images_of_the_files(
         assert secret not in images.name_of(0)
 
 
-class Hub(LocalFileSystem):
+class Hub(LocalFileSystem):  # type: ignore[misc]
     """The files of this machine under the URLs of the Hugging Face Hub."""
 
     protocol = "hf"
