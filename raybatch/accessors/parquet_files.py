@@ -83,11 +83,10 @@ class ParquetFiles:
         length = int(self.starts[group + 1] - self.starts[group])
         try:
             file = self._opened(number)
-            groups = file.metadata.num_row_groups
-            if own >= groups or file.metadata.row_group(own).num_rows != length:
-                raise StorageError(
-                    f"the file has changed since it was opened first: {self.files.name_of(number)!r}"
-                )
+            is_same = self.column in file.schema_arrow.names and own < file.num_row_groups
+            if not is_same or file.metadata.row_group(own).num_rows != length:
+                name = self.files.name_of(number)
+                raise StorageError(f"the file has changed since it was opened first: {name!r}")
             # One column needs no threads; those of Arrow would not live on in a forked process.
             table = file.read_row_group(own, [leaf], use_threads=False)
         except (FileNotFoundError, PermissionError, NoParquetError) as error:
@@ -106,9 +105,9 @@ class ParquetFiles:
         try:
             return _as_array(values)
         except (TypeError, ValueError) as error:
-            raise type(error)(
-                f"column {name!r} of {self.files.name_of(0)!r} is {values.type}: {error}"
-            ) from None
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            where = self.files.name_of(0)
+            raise kind(f"column {name!r} of {where!r} is {values.type}: {error}") from None
 
     def _file_of_group(self, group: int) -> int:
         return int(np.searchsorted(self._first_groups, group, side="right")) - 1

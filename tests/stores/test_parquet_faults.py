@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import raybatch as rb
@@ -75,21 +76,23 @@ def test_a_null_struct_has_no_image(photos: list[str], tmp_path: Path) -> None:
         accessor[1]
 
 
-@pytest.mark.parametrize("change", ["other groups", "gone", "truncated"])
+@pytest.mark.parametrize("change", ["other groups", "other column", "gone", "truncated"])
 def test_a_file_that_changed_is_an_error(photos: list[str], tmp_path: Path, change: str) -> None:
     path = tmp_path / "a.parquet"
     accessor = rb.ParquetImageAccessor(write(path, as_struct(contents(photos))), size=SIZE)
     if change == "other groups":
         write(path, as_struct(contents(photos)), rows=5)
+    elif change == "other column":
+        pq.write_table(pa.table({"other": contents(photos)}), path, row_group_size=7)
     elif change == "gone":
         path.unlink()
     else:
         path.write_bytes(path.read_bytes()[:999])
-    reason = {"other groups": "has changed", "gone": "is empty", "truncated": "no Parquet file"}
+    reason = {"gone": "is empty", "truncated": "no Parquet file"}
     if change != "gone":  # here, the file that is gone is still open
         with pytest.raises(SampleReadError, match="has changed"):
             accessor[2]
     accessor = pickle.loads(pickle.dumps(accessor))  # as an actor gets it
-    with pytest.raises(SampleReadError, match=reason[change]) as caught:
+    with pytest.raises(SampleReadError, match=reason.get(change, "has changed")) as caught:
         accessor[np.array([30, 2])]
     assert caught.value.path.startswith(f"{path}[30]")
