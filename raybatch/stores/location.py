@@ -134,12 +134,13 @@ class Locations:
 
     def open_to_seek(self, position: int, version: FileVersion) -> IO[bytes]:
         """Return the file at `position`, of `version`, of which no more is read than is asked for, and what is near."""
+        read = partial(self._store.read_range, self[position], version)
         at_once = _SCANNED_BYTES if self.are_local else _SCANNED_REMOTE_BYTES
-        return io.BufferedReader(self.open_parts(position, version), at_once)
+        return io.BufferedReader(RangeFile(read, version.size), at_once)
 
     def open_parts(self, position: int, version: FileVersion) -> RangeFile:
-        """Return the file at `position`, of `version`; each read of it is one request, for those bytes alone."""
-        return RangeFile(partial(self._store.read_range, self[position], version), version.size)
+        """Return the file at `position`, of `version`; each read of it is one `read_range`, of those bytes alone."""
+        return RangeFile(partial(self.read_range, position, version), version.size)
 
     def _ask(self, ask: Callable[[str], T], position: int) -> T:
         path = self[position]
