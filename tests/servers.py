@@ -48,11 +48,13 @@ def s3_url(port: int, key: str, bucket: str = "images") -> str:
 
 
 @contextmanager
-def http_server(folder: Path, state: Path, delay_s: float = 0.0) -> Iterator[int]:
+def http_server(
+    folder: Path, state: Path, delay_s: float = 0.0, log: Path | None = None
+) -> Iterator[int]:
     """Run nginx over the files of `folder`, with its own files in `state`; give its port.
 
     What is below /busy/ is answered with 503, what is below /denied/ with 403. Other answers begin after `delay_s`,
-    which takes Debian's module `echo`, as package nginx-light has it.
+    which takes Debian's module `echo`, as package nginx-light has it. Requests are logged in `log`.
     """
     program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
     if program is None:
@@ -73,7 +75,7 @@ pid {state}/nginx.pid;
 error_log {state}/error.log;
 events {{}}
 http {{
-    access_log off;
+    access_log {log or "off"};
     {"".join(f"{kind}_temp_path {state}/{kind};" for kind in kinds)}
     server {{
         listen 127.0.0.1:{port};

@@ -22,7 +22,7 @@ from raybatch.image import PixelLayout
 from raybatch.stages import stage
 from raybatch.stores.location import Location
 
-_BYTES = (
+BYTES = (
     pa.types.is_binary,
     pa.types.is_large_binary,
     pa.types.is_binary_view,
@@ -30,8 +30,58 @@ _BYTES = (
 )
 
 
-class EncodedItems:
-    """The encoded bytes that `items` gives, in `field` of what are dicts and structs: a byte store."""
+class Cells:
+    """A byte store whose cells hold the bytes of an image each, or the path of the file that has them.
+
+    A subclass implements what raises NotImplementedError here.
+    """
+
+    def open(self, position: int) -> IO[bytes]:
+        """Return the bytes at `position`, or the file that their path names; OSError if there is neither, TypeError if they are none."""
+        return self._opened(self._data(position), position)
+
+    def name_of(self, position: int) -> str:
+        """Return where the cell is, and the path that is stored in it, if any."""
+        place = self._place(position)
+        # Why an image cannot be read must not be hidden by a path that cannot.
+        with suppress(Exception):
+            path = self._path(position)
+            return place if path is None else f"{place} ({Location(path)})"
+        return place
+
+    def _opened(self, data: Any, position: int) -> IO[bytes]:
+        """Return the image at `position`, whose cell holds `data`, None if it is null."""
+        if data is not None:
+            return io.BytesIO(_as_buffer(data))
+        path = self._path(position)
+        if path is None:
+            raise OSError("the image is null")
+        try:
+            return self._location(position, path).open()
+        except FileNotFoundError as error:
+            reason = f"the image is null, and its path leads to none: {error}"
+        # Outside the block, since the error would travel with this one as its context.
+        raise FileNotFoundError(reason)
+
+    def _data(self, position: int) -> Any:
+        """Return the bytes in a cell, None for null."""
+        raise NotImplementedError
+
+    def _path(self, position: int) -> str | None:
+        """Return the path that is stored in a cell, None if there is none."""
+        raise NotImplementedError
+
+    def _location(self, position: int, path: str) -> Location:
+        """Return the file that the `path` in a cell names."""
+        return Location(path)
+
+    def _place(self, position: int) -> str:
+        """Return where a cell is, for messages."""
+        raise NotImplementedError
+
+
+class EncodedItems(Cells):
+    """The encoded bytes that `items` gives, in `field` of what are dicts and structs."""
 
     def __init__(self, items: Any, field: str) -> None:
         if not is_array_like(items):
@@ -51,24 +101,6 @@ class EncodedItems:
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_items": portable(self._items)}
 
-    def open(self, position: int) -> IO[bytes]:
-        """Return the bytes at `position`, or the file that their path names; OSError if there is neither, TypeError if they are none."""
-        data, path = self._parts(position)
-        if data is not None:
-            return io.BytesIO(_as_buffer(data))
-        if path is None:
-            raise OSError("the image is null")
-        return Location(path).open()
-
-    def name_of(self, position: int) -> str:
-        """Return `items[position]`, and the path that is stored with it, if any."""
-        place = f"items[{position}]" if self._keys is None else f"items[{self._keys[position]!s}]"
-        # Why an image cannot be read must not be hidden by a path that cannot.
-        with suppress(Exception):
-            path = self._parts(position)[1]
-            return place if path is None else f"{place} ({Location(path)})"
-        return place
-
     def signature(self, position: int) -> tuple[int, ...]:
         """Return (): to tell whether an item has changed costs as much as to read it."""
         return ()
@@ -77,20 +109,30 @@ class EncodedItems:
         """Return what `fingerprint_of` says of the items."""
         return {"items": fingerprint_of(self._items), "field": self._field}
 
-    def _parts(self, position: int) -> tuple[Any, str | None]:
-        """Return the bytes at `position` and the path that goes with them, None for what there is not."""
+    def _data(self, position: int) -> Any:
+        item = self._item(position)
+        return _value(item[self._field] if isinstance(item, Mapping) else item)
+
+    def _path(self, position: int) -> str | None:
+        item = self._item(position)
+        path = _value(item.get("path")) if isinstance(item, Mapping) else None
+        return os.fspath(path) if path else None
+
+    def _place(self, position: int) -> str:
+        key = position if self._keys is None else self._keys[position]
+        return f"items[{key!s}]"
+
+    def _item(self, position: int) -> Any:
+        """Return the item at `position`, a struct of Arrow as a dict."""
         key = position if self._keys is None else self._keys[position].as_py()
         item = self._items[key]
         if isinstance(item, pa.StructScalar):
             item = dict(item.items()) if item.is_valid else None
-        if not isinstance(item, Mapping):
-            return _value(item), None
-        if self._field not in item:
+        if isinstance(item, Mapping) and self._field not in item:
             raise KeyError(
                 f"there is no {self._field!r} in the item, which has {sorted(item)}; give field="
             )
-        path = _value(item.get("path"))
-        return _value(item[self._field]), os.fspath(path) if path else None
+        return item
 
 
 class EncodedImageAccessor(StackedIfSized):
@@ -171,7 +213,7 @@ def _is_store(items: Any) -> bool:
 
 def _check_arrow(kind: pa.DataType, field: str) -> None:
     own = kind.field(field).type if pa.types.is_struct(kind) and field in kind.names else kind
-    if not any(is_kind(own) for is_kind in _BYTES):
+    if not any(is_kind(own) for is_kind in BYTES):
         raise TypeError(
             f"items are an Arrow array of {kind}, not of binary, large_binary, binary_view or a struct with such a field "
             f"{field!r}"
@@ -181,7 +223,7 @@ def _check_arrow(kind: pa.DataType, field: str) -> None:
 def _value(item: Any) -> Any:
     """Return what is in a scalar of Arrow or NumPy, None for a null."""
     if isinstance(item, pa.Scalar):
-        is_bytes = any(is_kind(item.type) for is_kind in _BYTES)
+        is_bytes = any(is_kind(item.type) for is_kind in BYTES)
         return item.as_buffer() if is_bytes and item.is_valid else item.as_py()
     while isinstance(item, np.ndarray) and item.ndim == 0 and item.dtype == object:
         item = item.item()

@@ -17,6 +17,7 @@ from PIL import Image
 
 from raybatch.accessors.array_transform import ArrayTransform
 from raybatch.accessors.fingerprints import short_digest
+from raybatch.accessors.packed_origin import PackedOrigin
 from raybatch.accessors.reading import RngOf, sample_positions, seeded_alone
 from raybatch.errors import PackError
 from raybatch.image import PixelLayout
@@ -177,10 +178,13 @@ class PackedAccessor:
         images = PackedAccessor("packed", transform=change)
         source = ArrayDataSource({"image": images, "label": images.column("label")})
 
+    `directory` may be a URL of a store. Then `local` is a folder on each host, into which a file is copied as a whole when it is
+    first needed. All actors and programs of a host share the copies, for which there must be room.
+
     With `views`, an index array gives a list of arrays `(H, W, C)` that lie in the mapped file, and are read-only.
     An int gives such a view always, where there is neither. IndexError, TypeError and ValueError for indices are those of
     `ImageFileAccessor`. When it is made: FileNotFoundError for a folder without packed files, PackError for one
-    whose packing has not ended or in which a file is missing or of another size, ValueError for another column and for a URL.
+    whose packing has not ended or in which a file is missing or of another size, ValueError for another column and for a URL without `local`.
     Files must not be changed while they are used; `raybatch.packing.verify` compares their checksums.
     """
 
@@ -192,12 +196,23 @@ class PackedAccessor:
         transform: Change | None = None,
         layout: PixelLayout | None = None,
         views: bool = False,
+        local: str | os.PathLike[str] | None = None,
     ) -> None:
-        self._directory = local_path(directory).absolute()
+        self._origin: PackedOrigin | None = None
+        if local is None:
+            self._directory = local_path(directory).absolute()
+            self._remake = partial(PackedAccessor, self._directory)
+        else:
+            self._directory = local_path(local).absolute()
+            self._origin = PackedOrigin(os.fspath(directory), self._directory)
+            self._remake = partial(PackedAccessor, self._origin.url, local=self._directory)
         self._views = views
+        if self._origin is not None:
+            self._origin.bring_manifest(MANIFEST, UNFINISHED)
         self._manifest = load_manifest(self._directory)
-        for file in self._manifest.files:
-            file.check(self._directory)
+        if self._origin is None:
+            for file in self._manifest.files:
+                file.check(self._directory)
         self._column = self._manifest.column(column or self._manifest.columns[0].name)
         if not self._column.shape:
             raise ValueError(
@@ -215,9 +230,9 @@ class PackedAccessor:
 
     def __reduce__(self) -> tuple[Any, ...]:
         remade = partial(
-            PackedAccessor, transform=self._transform, layout=self._layout, views=self._views
+            self._remake, transform=self._transform, layout=self._layout, views=self._views
         )
-        return remade, (self._directory, self._column.name)
+        return remade, (self._column.name,)
 
     def __len__(self) -> int:
         return self._manifest.rows
@@ -249,7 +264,7 @@ class PackedAccessor:
         """Return another column: numbers or strings in memory, shape `(len(self),)`; arrays as an accessor like this."""
         column = self._manifest.column(name)
         if column.shape:
-            return PackedAccessor(self._directory, name, views=self._views)
+            return self._remake(name, views=self._views)
         dtype = np.dtype(column.dtype)
         files = range(len(self._manifest.files))
         return np.concatenate(
@@ -297,7 +312,7 @@ class PackedAccessor:
         """Return the accessor of what is packed, and what makes the samples of that; None if nothing is random."""
         if not self.is_random:
             return self, None
-        return PackedAccessor(self._directory, self._column.name), self._after
+        return self._remake(self._column.name), self._after
 
     def _rows(self, positions: npt.NDArray[np.intp]) -> list[npt.NDArray[Any]]:
         """Return the samples at `positions` where they lie."""
@@ -320,6 +335,8 @@ class PackedAccessor:
         """Return what is in file `number`, mapped; PackError if that is not what the manifest says."""
         file = self._manifest.files[number]
         path = self._directory / file.name
+        if self._origin is not None:
+            self._origin.bring(file.name)
         # What is too short would end the process where it is mapped and read.
         file.check(self._directory)
         try:

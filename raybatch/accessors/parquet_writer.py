@@ -15,11 +15,11 @@ import pyarrow.parquet
 
 from raybatch.checks import positive_int
 from raybatch.errors import SampleReadError
-from raybatch.stores.aside import written_aside
 from raybatch.stores.image_list import ImageList
 from raybatch.stores.listing import class_of, find_images, image_folder, numbered
 from raybatch.stores.local_path import local_path
 from raybatch.stores.location import Location, Locations
+from raybatch.stores.written import in_store, written, written_folder
 
 _FIELDS = [pa.field("bytes", pa.binary()), pa.field("path", pa.string())]
 # Far below what the 32-bit offsets of a binary column reach.
@@ -43,33 +43,33 @@ def to_parquet(
     folder; of a path in a list it is the file's name. The names of the classes are in the metadata; `classes` gives them
     for `labels`, or fixes the numbers of those of a folder, as in `image_folder`.
 
-    `out` is one file, or with `rows_per_file` a new folder of files with so many rows each. Row groups have
+    `out` is one file, or with `rows_per_file` a new folder of files of that many rows each. Row groups have
     `rows_per_group` rows, fewer where those are over half a gigabyte, and no more than one is in memory. All is
-    written aside and renamed, so `out` is there as a whole or not at all.
+    written aside and renamed, so `out` is there as a whole or not at all. `out` may be a URL of a store, such as
+    `s3://bucket/train`: each file is made in the folder for temporary files and then copied, so it appears as a whole.
 
     SampleReadError for an image file that cannot be read; ValueError for labels that are not one integer a
-    file, for an `out` that is a URL, for an empty list, for `classes` that lack one or have nothing to name, and for a folder with images both in
+    file, for an `out` that is a URL of a web server, for an empty list, for `classes` that lack one or have nothing to name, and for a folder with images both in
     class folders and beside them; FileExistsError
     if the folder `out` exists and is not empty; and the errors of `find_images`.
     """
     rows_per_group = positive_int("rows_per_group", rows_per_group)
     if rows_per_file is not None:
         rows_per_file = positive_int("rows_per_file", rows_per_file)
-    target = local_path(out)
+    target = os.fspath(out if in_store(out) else local_path(out))
     rows = _Rows(images, labels, classes)
-    with written_aside(target) as aside:
-        if rows_per_file is None:
-            rows.write(aside, range(len(rows)), rows_per_group)
-            return [os.fspath(target)]
-        if target.exists() and (target.is_file() or any(target.iterdir())):
-            raise FileExistsError(f"{os.fspath(target)!r} exists and is no empty folder")
-        aside.mkdir()
-        starts = range(0, len(rows), rows_per_file)
-        files = [f"{number:05}-of-{len(starts):05}.parquet" for number in range(len(starts))]
+    if rows_per_file is None:
+        with written(target) as path:
+            rows.write(path, range(len(rows)), rows_per_group)
+        return [target]
+    starts = range(0, len(rows), rows_per_file)
+    files = [f"{number:05}-of-{len(starts):05}.parquet" for number in range(len(starts))]
+    with written_folder(target) as new_file:
         for file, start in zip(files, starts, strict=True):
             stop = min(start + rows_per_file, len(rows))
-            rows.write(aside / file, range(start, stop), rows_per_group)
-        return [os.fspath(target / file) for file in files]
+            with new_file(file) as path:
+                rows.write(path, range(start, stop), rows_per_group)
+    return Location(target).join(files)
 
 
 class _Rows:

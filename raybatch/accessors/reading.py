@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
@@ -148,14 +148,25 @@ class ByteStore(Protocol):
         """Return which bytes these are, but not what is in them, in the types that JSON has."""
 
 
+class BlockStore(ByteStore, Protocol):
+    """A byte store that is read by the block: several samples that are stored together come together."""
+
+    def block_of(self, position: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Return the number of the block of each of the positions `(n,)`."""
+
+    def open_block(self, positions: Sequence[int]) -> list[Opener]:
+        """Return what opens each of the samples at `positions`, which are in one block."""
+
+
 class ReadAhead:
     """`io_threads` threads that read from `store`, started when they are first needed, in each process anew.
 
-    With one thread there is none: this one opens the files, and decodes their images.
+    With one thread there is none: this one opens the files, and decodes their images. A `BlockStore` is read by the block.
     """
 
     def __init__(self, store: ByteStore, io_threads: int) -> None:
-        self._store = store
+        self._store: Any = store
+        self._by_block = hasattr(store, "open_block")
         self._threads = positive_int("io_threads", io_threads)
         self._executor: tuple[int, ThreadPoolExecutor] | None = None
 
@@ -165,25 +176,50 @@ class ReadAhead:
     @contextmanager
     def openers(self, positions: Sequence[int]) -> Iterator[list[Opener]]:
         """Begin to read the files at `positions`; give, for each, what waits for it and returns it."""
-        if self._threads == 1 or len(positions) < 2:
+        parts = self._parts(positions)
+        if parts is None:
             yield [partial(self._store.open, position) for position in positions]
             return
-        executor = self._pool()
-        futures = {
-            row: executor.submit(self._in_memory, position)
-            for row, position in enumerate(positions)
-        }
+        begun: dict[int, tuple[Future[list[Opener]], int]] = {}
+        for rows in parts:
+            read = self._begin([positions[row] for row in rows])
+            begun |= {row: (read, number) for number, row in enumerate(rows)}
+            del read
 
         # A file leaves with its row: neither its bytes nor its error, with all the frames of that, stay longer.
         def taken(row: int) -> IO[bytes]:
-            return futures.pop(row).result()
+            read, number = begun.pop(row)
+            return read.result()[number]()
 
         try:
             yield [partial(taken, row) for row in range(len(positions))]
         finally:
             # Where a row fails, nobody will ask for the others.
-            for future in list(futures.values()):
-                future.cancel()
+            for read, _ in list(begun.values()):
+                read.cancel()
+
+    def _parts(self, positions: Sequence[int]) -> list[list[int]] | None:
+        """Return the rows that are read together, those of each block; None where each file is opened when its turn comes."""
+        if self._by_block:
+            blocks = self._store.block_of(np.array(positions, np.int64)).tolist()
+            rows_of: dict[int, list[int]] = {}
+            for row, block in enumerate(blocks):
+                rows_of.setdefault(block, []).append(row)
+            return list(rows_of.values())
+        if self._threads == 1 or len(positions) < 2:
+            return None
+        return [[row] for row in range(len(positions))]
+
+    def _begin(self, positions: list[int]) -> Future[list[Opener]]:
+        read = self._store.open_block if self._by_block else self._in_memory
+        if self._threads > 1:
+            return self._pool().submit(read, positions)
+        done: Future[list[Opener]] = Future()
+        try:
+            done.set_result(read(positions))
+        except Exception as error:
+            done.set_exception(error)
+        return done
 
     def _pool(self) -> ThreadPoolExecutor:
         # A fork takes the executor along, and not its threads.
@@ -191,9 +227,10 @@ class ReadAhead:
             self._executor = os.getpid(), ThreadPoolExecutor(self._threads, "raybatch-io")
         return self._executor[1]
 
-    def _in_memory(self, position: int) -> IO[bytes]:
+    def _in_memory(self, positions: list[int]) -> list[Opener]:
+        (position,) = positions
         file = self._store.open(position)
-        if isinstance(file, io.BytesIO):
-            return file
-        with file:
-            return io.BytesIO(file.read())
+        if not isinstance(file, io.BytesIO):
+            with file as opened:
+                file = io.BytesIO(opened.read())
+        return [lambda: file]

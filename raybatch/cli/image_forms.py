@@ -180,9 +180,7 @@ def _parquet(given: str, paths: list[str]) -> NamedImages:
             return np.zeros(len(images), np.int32), ["image"]
 
     def opened(size: Any, transform: str | None = None, row_groups: int = 4, **reading: Any) -> Any:
-        _refuse({"io_threads": reading.pop("io_threads", 1)}, "row groups are read as a whole")
-        sized = _sized(size, transform)
-        return ParquetImageAccessor(paths, cached_row_groups=row_groups, **sized, **reading)
+        return ParquetImageAccessor(paths, **_sized(size, transform), **reading)
 
     return NamedImages(
         given,

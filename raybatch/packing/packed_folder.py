@@ -42,6 +42,7 @@ class PackFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.where = os.fspath(path)
         self._manifest: Manifest | None = None
 
     @property
@@ -66,7 +67,7 @@ class PackFolder:
         FileExistsError if something else is in the folder.
         """
         at = next((name for name in (MANIFEST, UNFINISHED) if (self.path / name).exists()), None)
-        where = os.fspath(self.path)
+        where = self.where
         if at is None:
             if not all(is_hidden(entry.name) for entry in self.path.iterdir()):
                 raise FileExistsError(f"{where!r} is not empty, and holds no packed files")

@@ -21,6 +21,7 @@ from raybatch.making import BadSamples
 from raybatch.packing.arrow_file import FileRows, column_of
 from raybatch.packing.packed_folder import PackFolder, pack_folder
 from raybatch.packing.provenance import provenance
+from raybatch.packing.store_folder import store_folder
 from raybatch.pools import WorkerPool
 from raybatch.scheduling import Prefetch
 from raybatch.sources import (
@@ -30,6 +31,7 @@ from raybatch.sources import (
     DataSource,
     batch_nbytes,
 )
+from raybatch.stores.written import in_store
 from raybatch.structure import is_plain_tuple, members
 
 _FILE_BYTES = 256 * 2**20
@@ -70,10 +72,13 @@ def pack(
     interrupted packing goes on with those that are missing when it is run again. Images that were changed in
     between are not noticed: remove the folder then.
 
+    `directory` may be a URL of a store, such as `s3://bucket/packed`. Each file is made in the folder for temporary files, and copied.
+    There is no lock then: let one process at a time pack into it.
+
     `bad_samples` is "raise", "skip" (their rows are left out, so files differ in length), "replace", or a
     `BadSamples`. `progress_iter_func(batches, total=..., leave=False)` wraps the iteration; `tqdm.tqdm` is one.
 
-    ValueError for a source without samples, a `directory` that is a URL, or names that are not one an array, or not those that the batches have; TypeError for a source without end,
+    ValueError for a source without samples, a `directory` that is a URL of a web server, or names that are not one an array, or not those that the batches have; TypeError for a source without end,
     names that are no strings, or what cannot be a column; PackError if the folder was packed from another source or
     with other settings, naming what differs, or is being packed by another process; FileExistsError if something
     else is in it; BatchError for a batch that cannot be made.
@@ -95,7 +100,8 @@ def pack(
         if rows_per_file is not None:
             size = loader.batch_size
             settings["rows_per_file"] = -(-rows_per_file // size) * size
-        with pack_folder(directory) as folder:
+        opened = store_folder if in_store(directory) else pack_folder
+        with opened(directory) as folder:
             folder.find(settings, names, classes)
             if folder.is_new:
                 first = _first_sample(source, setting, pool)

@@ -10,6 +10,7 @@ from typing import Any
 from raybatch.stores.location import Location
 from raybatch.stores.paths import as_path_array, path_names
 from raybatch.stores.patterns import image_glob
+from raybatch.stores.url_files import is_url
 
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _RANGE = re.compile(r"(\d+)\.\.(\d+)")
@@ -29,15 +30,41 @@ def shard_paths(given: Any, suffix: str, filesystem: Any = None) -> list[str]:
             found.append(path)  # whatever its name looks like
             continue
         for one in expanded(path):
-            if filesystem is None and os.path.isdir(one):
-                one = os.path.join(one, f"*{suffix}")
-            if _MAGIC.search(Location(one, filesystem).split_query()[0]):
+            if files := _files_in(one, suffix, filesystem):
+                found += files
+            elif _has_magic(one, filesystem):
                 found += path_names(image_glob(one, filesystem=filesystem))
             else:
                 found.append(one)
     if not found:
-        raise ValueError("shards must name at least one file; it is empty")
+        raise ValueError(f"no *{suffix} files were given: name at least one")
     return found
+
+
+def _files_in(path: str, suffix: str, filesystem: Any) -> list[str]:
+    """Return the files `*suffix` in the folder `path`, none if it is no folder; FileNotFoundError for a folder without any."""
+    folder = Location(path, filesystem)
+    name = folder.split_query()[0]
+    is_local = filesystem is None and not is_url(path)
+    # What a name tells of remote ones needs no request.
+    if (
+        not os.path.isdir(path)
+        if is_local
+        else _has_magic(path, filesystem) or name.endswith(suffix)
+    ):
+        return []
+    try:
+        # A file that is still being written is hidden.
+        names = [one for run in folder.below(depth=1) for one in run if one.endswith(suffix)]
+    except (FileNotFoundError, NotADirectoryError):
+        names = []
+    if not names and (is_local or name.endswith("/")):
+        raise FileNotFoundError(f"no {suffix} files in {folder!r}")
+    return folder.join(names)
+
+
+def _has_magic(path: str, filesystem: Any) -> bool:
+    return _MAGIC.search(Location(path, filesystem).split_query()[0]) is not None
 
 
 def expanded(pattern: str) -> Iterator[str]:

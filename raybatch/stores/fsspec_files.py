@@ -11,6 +11,7 @@ import fsspec.core
 from fsspec.asyn import AsyncFileSystem
 from fsspec.spec import AbstractFileSystem
 
+from raybatch.faults import Fault, fault_of
 from raybatch.retries import Retries
 from raybatch.stores.local_files import FileVersion
 from raybatch.stores.remote import RemoteFiles
@@ -34,7 +35,13 @@ class FsspecFiles(RemoteFiles):
         return data
 
     def _version(self, path: str) -> FileVersion:
-        info = self.filesystem.info(path)
+        try:
+            info = self.filesystem.info(path)
+        except FileNotFoundError as error:
+            # Of https, fsspec says so whatever the server has answered.
+            if error.__cause__ is None or fault_of(error.__cause__) is Fault.SAMPLE:
+                raise
+            raise error.__cause__ from None
         stamp = next((str(info[name]) for name in _STAMPS if info.get(name)), "")
         size = info.get("size")  # web servers need not say it
         return FileVersion(-1 if size is None else int(size), stamp)

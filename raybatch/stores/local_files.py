@@ -55,7 +55,11 @@ class LocalFiles:
 
     def version(self, path: str) -> FileVersion:
         """Return the size of a file and the time of its last change."""
-        return _version_of(self._retries.call(os.stat, path))
+        status = self._retries.call(os.stat, path)
+        # To open a pipe would wait for a writer.
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(f"not a regular file: {path!r}")
+        return _version_of(status)
 
     def read_range(self, path: str, version: FileVersion, offset: int, length: int) -> bytes:
         """Return the bytes from `offset` on, fewer than `length` at the end; StorageError unless the file is of `version`.
@@ -96,7 +100,9 @@ def _read_open(path: str, version: FileVersion, offset: int, length: int) -> byt
     )  # of two that opened it at once, one is closed when this has it no more
     data = os.pread(file.descriptor, length, offset)
     if _version_of(os.fstat(file.descriptor)) != version:
-        raise StorageError(f"{path!r} has changed since its members were listed; list them again")
+        raise StorageError(
+            f"{path!r} has changed since it was opened first: make its accessor anew"
+        )
     return data
 
 

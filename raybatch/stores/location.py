@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 from collections.abc import Callable, Iterator
 from functools import cached_property, partial
@@ -16,7 +17,7 @@ from raybatch.stores.disk_cache import DiskCache
 from raybatch.stores.kept_files import KeptFiles
 from raybatch.stores.local_files import FileVersion
 from raybatch.stores.paths import as_path_array, path_names
-from raybatch.stores.range_file import range_file
+from raybatch.stores.range_file import RangeFile
 from raybatch.stores.roots import check_folders, common_folder
 from raybatch.stores.secrets import hold_credentials, redacted, without_secrets
 from raybatch.stores.url_files import (
@@ -66,6 +67,10 @@ class Location:
     def name_below(self, root: Location) -> str:
         """Return its name relative to the folder `root`, without a query, which may be a secret."""
         return self.split_query()[0][len(root.split_query()[0]) :].lstrip("/")
+
+    def version(self) -> FileVersion:
+        """Return which version of the file there is."""
+        return self._store.version(self.path)
 
     def open(self) -> IO[bytes]:
         """Return the file, open or in memory; OSError if it cannot be read, remote ones after some retries."""
@@ -158,7 +163,11 @@ class Locations:
             raise StorageError("the server does not say how large it is")
         read = partial(self._store.read_range, self[position], version)
         at_once = _SCANNED_BYTES if self.are_local else _SCANNED_REMOTE_BYTES
-        return range_file(read, version.size, at_once)
+        return io.BufferedReader(RangeFile(read, version.size), at_once)
+
+    def open_parts(self, position: int, version: FileVersion) -> RangeFile:
+        """Return the file at `position`, of `version`; each read of it is one `read_range`, of those bytes alone."""
+        return RangeFile(partial(self.read_range, position, version), version.size)
 
     def _ask(self, ask: Callable[[str], T], position: int) -> T:
         path = self[position]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from typing import IO
 
 
 class RangeFile(io.RawIOBase):
@@ -26,14 +25,14 @@ class RangeFile(io.RawIOBase):
         self._position = starts[whence] + offset
         return self._position
 
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        length = max(0, min(len(buffer), self._size - self._position))
+    def read(self, size: int = -1) -> bytes:
+        left = max(0, self._size - self._position)
+        length = left if size < 0 else min(size, left)
         data = self._read(self._position, length) if length else b""
-        buffer[: len(data)] = data
         self._position += len(data)
+        return data
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
         return len(data)
-
-
-def range_file(read: Callable[[int, int], bytes], size: int, at_once: int) -> IO[bytes]:
-    """Return such a file, of which `at_once` bytes are read at a time."""
-    return io.BufferedReader(RangeFile(read, size), at_once)

@@ -41,7 +41,7 @@ class RemoteFiles:
         if len(data) != end - offset:
             raise StorageError(
                 f"{redacted(path)!r} gave {len(data)} bytes where {end - offset} were asked for: the server answers no "
-                "requests for a part of a file, or the file has changed since its members were listed"
+                "requests for a part of a file, or the file has changed since it was opened first"
             )
         return data
 

@@ -230,6 +230,13 @@ def _tagged(stream: Any) -> FileVersion:
     return FileVersion(int(facts["Content-Length"]), facts.get("ETag", b"").decode())
 
 
+def filesystem_of(url: str) -> tuple[Any, str]:
+    """Return the file system that `url` is about, of pyarrow or fsspec, and the path in it."""
+    store, path = UrlFiles()._store_of(url)
+    assert isinstance(store, RemoteFiles), "a path of this machine is in no store"
+    return store.filesystem, path
+
+
 def is_url(path: str) -> bool:
     """Return whether `path` is a URL, `::` between several of fsspec's included."""
     scheme, mark, _ = path.partition("://")

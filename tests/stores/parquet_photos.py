@@ -37,9 +37,26 @@ def as_bare_struct(images: Sequence[bytes | None]) -> pa.Array:
     return pa.array(rows, pa.struct([("size", pa.int8()), ("bytes", pa.large_binary())]))
 
 
-KINDS = [as_binary, as_large_binary, as_struct, as_bare_struct]
+def as_view(images: Sequence[bytes | None]) -> pa.Array:
+    return pa.array(images, pa.binary_view())
+
+
+def as_view_struct(images: Sequence[bytes | None]) -> pa.Array:
+    rows = [{"path": f"{row}.jpg", "bytes": image} for row, image in enumerate(images)]
+    return pa.array(rows, pa.struct([("path", pa.string_view()), ("bytes", pa.binary_view())]))
+
+
+KINDS = [as_binary, as_large_binary, as_struct, as_bare_struct, as_view, as_view_struct]
 
 
 def write(path: Path, column: Any, rows: int = ROWS, **others: Any) -> str:
-    pq.write_table(pa.table({"before": [0] * len(column), "image": column, **others}), path, rows)
+    table = pa.table({"before": [0] * len(column), "image": column, **others})
+    if column.type != as_view_struct([]).type:
+        pq.write_table(table, path, rows)
+        return str(path)
+    # Arrow's writer cannot cut structs of views.
+    with pq.ParquetWriter(path, table.schema) as writer:
+        for start in range(0, len(table), rows):
+            group = table.slice(start, rows).to_pylist()
+            writer.write_table(pa.Table.from_pylist(group, table.schema))
     return str(path)

@@ -47,6 +47,7 @@ WRITERS: dict[str, Writer] = {
     "to_parquet": lambda path: rb.to_parquet("noisy", path),
     "to_parquet files": lambda path: rb.to_parquet("noisy", path, rows_per_file=1),
 }
+IN_STORES = ["pack", "to_parquet", "to_parquet files"]
 SUFFIX = {"ledger": ".jsonl", "list": ".parquet"}
 READERS: dict[str, Writer] = {
     "PackedAccessor": rb.PackedAccessor,
@@ -62,6 +63,8 @@ READERS: dict[str, Writer] = {
 def test_a_url_is_refused_before_the_work(
     what: str, url: str, noisy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if what in IN_STORES and url.startswith("s3://"):
+        return  # it is written there
     monkeypatch.chdir(noisy.parent)
     with pytest.raises(ValueError, match="is a URL, and this must be a path on a disk") as refused:
         {**WRITERS, **READERS}[what](url + SUFFIX.get(what, ".jsonl"))

@@ -20,7 +20,7 @@ import pytest
 
 import raybatch as rb
 from raybatch.accessors import row_executor
-from raybatch.accessors.parquet import RowGroupCache
+from raybatch.accessors.kept import Kept
 from tests.stores.parquet_photos import (
     KINDS,
     LABELS,
@@ -91,12 +91,9 @@ def test_settings_are_those_of_files(photos: list[str], stored: str) -> None:
         rb.ParquetImageAccessor(stored, "image", SIZE, **settings)[np.arange(40)],
         rb.ImageFileAccessor(photos, SIZE, **settings)[np.arange(40)],
     )
-    as_stored = rb.ParquetImageAccessor(stored)
-    np.testing.assert_array_equal(as_stored[5], rb.ImageFileAccessor(photos)[5])
-    with pytest.raises(
-        ValueError, match=r"photos\.parquet\[4\] \(dog_04\.jpg\).*photos\.parquet\[5\]"
-    ):
-        as_stored[np.array([4, 5])]
+    as_stored, files = rb.ParquetImageAccessor(stored), rb.NonUniformImageFileAccessor(photos)
+    assert as_stored[5] == files[5]
+    assert as_stored[np.array([4, 5, 39])] == files[np.array([4, 5, 39])]
     with pytest.raises(TypeError, match="no_such_setting"):
         rb.ParquetImageAccessor(stored, no_such_setting=1)
 
@@ -137,7 +134,12 @@ def test_files_and_folders_are_one_table_in_order(
 def test_row_groups_are_read_once_while_they_are_kept(
     stored: str, reads: list[tuple[int, list[str]]]
 ) -> None:
-    accessor = rb.ParquetImageAccessor(stored, size=SIZE, cached_row_groups=2)
+    largest = max(
+        pq.ParquetFile(stored).read_row_group(group, ["image.bytes"]).get_total_buffer_size()
+        for group in range(6)
+    )
+    del reads[:]
+    accessor = rb.ParquetImageAccessor(stored, size=SIZE, cache_bytes=int(2.4 * largest))
     assert reads == []
     accessor[np.array([0, 8, 1, 9, 0])]
     assert reads == [(0, ["image.bytes"]), (1, ["image.bytes"])]
@@ -158,31 +160,47 @@ def test_threads_that_ask_for_one_group_read_it_once() -> None:
     barrier = Barrier(2)
     calls: list[int] = []
 
-    def read(group: int) -> pa.ChunkedArray:
+    def read(group: int) -> bytes:
         calls.append(group)
-        if group < 2:
-            barrier.wait(30)  # groups 0 and 1 are read at one time, or never
-        return pa.chunked_array([[group]])
+        barrier.wait(30)  # groups 0 and 1 are read at one time, or never
+        return bytes([group])
 
-    cache = RowGroupCache(read, 2)
+    cache = Kept(read, len, 2)
     with ThreadPoolExecutor(8) as executor:
-        got = list(executor.map(lambda n: cache[n % 2][0].as_py(), range(40)))
-    assert got == [n % 2 for n in range(40)]
+        got = list(executor.map(lambda n: cache[(n % 2,)], range(40)))
+    assert got == [bytes([n % 2]) for n in range(40)]
     assert sorted(calls) == [0, 1]
+
+
+def test_what_was_asked_for_last_is_kept_within_bytes() -> None:
+    calls: list[int] = []
+
+    def read(nbytes: int) -> bytes:
+        calls.append(nbytes)
+        return bytes(nbytes)
+
+    cache = Kept(read, len, 10)
+    for nbytes in (3, 7, 3, 7):
+        assert len(cache[(nbytes,)]) == nbytes
+    assert calls == [3, 7]
+    cache[(1,)], cache[(7,)], cache[(3,)]  # the 3 had to go for the 1
+    assert calls == [3, 7, 1, 3]
+    cache[(20,)], cache[(20,)], cache[(7,)]  # the last one is kept, whatever its size
+    assert calls == [3, 7, 1, 3, 20, 7]
 
 
 def test_a_group_that_could_not_be_read_is_read_again() -> None:
     failures = [OSError("not now")]
 
-    def read(group: int) -> pa.ChunkedArray:
+    def read(group: int) -> bytes:
         if failures:
             raise failures.pop()
-        return pa.chunked_array([[group]])
+        return bytes([group])
 
-    cache = RowGroupCache(read, 1)
+    cache = Kept(read, len, 1)
     with pytest.raises(OSError, match="not now"):
-        cache[3]
-    assert cache[3][0].as_py() == 3
+        cache[(3,)]
+    assert cache[(3,)] == bytes([3])
 
 
 def test_a_copy_reads_for_itself(
@@ -196,7 +214,7 @@ def test_a_copy_reads_for_itself(
     del reads[:]
     np.testing.assert_array_equal(copy[np.arange(40)], wanted)
     np.testing.assert_array_equal(copy[7], wanted[7])
-    assert [group for group, _ in reads] == [*range(6), 1]
+    assert [group for group, _ in reads] == [*range(6)]
     assert repr(copy) == repr(accessor)
 
 
@@ -214,7 +232,7 @@ def test_a_fork_reads_for_itself(stored: str, reads: list[tuple[int, list[str]]]
 def test_pools_give_the_serial_stream(
     stored: str, pool: Callable[[], Any], ray_cluster: None
 ) -> None:
-    images = rb.ParquetImageAccessor(stored, size=SIZE, cached_row_groups=1)
+    images = rb.ParquetImageAccessor(stored, size=SIZE, cache_bytes=1)
     sampler = rb.BlockShuffleSampler(images.row_group_lengths, window=2)
     source = rb.ArrayDataSource([images, images.column("label")], sampler=sampler)
     for shuffle in (None, 7):
@@ -227,7 +245,7 @@ def test_pools_give_the_serial_stream(
 @pytest.mark.parametrize(
     ("paths", "column", "error", "message"),
     [
-        ([], "image", ValueError, "at least one Parquet file"),
+        ([], "image", ValueError, r"no \*\.parquet files were given"),
         ("empty", "image", FileNotFoundError, r"no \.parquet files in 'empty'"),
         ("none.parquet", "image", FileNotFoundError, r"none\.parquet"),
         ("text.parquet", "image", ValueError, r"text\.parquet' is no Parquet file"),
@@ -248,7 +266,6 @@ def test_pools_give_the_serial_stream(
             r"b\.parquet' is large_binary, .*a\.parquet'",
         ),
         (["a.parquet", "c.parquet"], "image", ValueError, r"c\.parquet' has no column 'image'"),
-        ("s3://bucket/a.parquet", "image", ValueError, "is a URL"),
         (7, "image", TypeError, "int"),
         ([7], "image", TypeError, "int"),
     ],
@@ -285,9 +302,9 @@ def test_a_file_name_need_not_be_valid_utf_8(
         np.testing.assert_array_equal(rb.ParquetImageAccessor(paths, size=SIZE)[0], wanted[0])
 
 
-def test_at_least_one_row_group_is_kept(stored: str) -> None:
-    with pytest.raises(ValueError, match="cached_row_groups must be 1 or more, not 0"):
-        rb.ParquetImageAccessor(stored, cached_row_groups=0)
+def test_a_cache_has_a_size(stored: str) -> None:
+    with pytest.raises(ValueError, match="cache_bytes must be 1 or more, not 0"):
+        rb.ParquetImageAccessor(stored, cache_bytes=0)
 
 
 @pytest.mark.parametrize(
@@ -299,6 +316,7 @@ def test_at_least_one_row_group_is_kept(stored: str) -> None:
         (pa.array(["b", "a", "cc"]), np.dtype("<U2")),
         (pa.array(["b", "a", "b"]).dictionary_encode(), np.dtype("<U1")),
         (pa.array([1, 2, 3], pa.timestamp("us")), np.dtype("<M8[us]")),
+        (pa.array(["b", "a", "cc"], pa.string_view()), np.dtype("<U2")),
     ],
 )
 def test_other_columns_are_numpy_arrays(tmp_path: Path, values: pa.Array, dtype: Any) -> None:
@@ -313,24 +331,55 @@ def test_other_columns_are_numpy_arrays(tmp_path: Path, values: pa.Array, dtype:
     assert column.tolist() == np.array(values.to_pylist(), dtype).tolist()
 
 
+def test_columns_of_lists_and_structs(tmp_path: Path) -> None:
+    boxes = [[[1.0, 2.0]], [], [[3.0, 4.0], [5.0, 6.0]]]
+    kinds = {"lists": pa.list_, "large": pa.large_list, "views": pa.list_view}
+    columns = {
+        **{name: pa.array(boxes, kind(pa.list_(pa.float32(), 2))) for name, kind in kinds.items()},
+        "pairs": pa.array([[1, 2], [3, 4], [5, 6]], pa.list_(pa.int64(), 2)),
+        "tensors": pa.ExtensionArray.from_storage(
+            pa.fixed_shape_tensor(pa.int8(), (2, 1)),
+            pa.array([[1, 2], [3, 4], [5, 6]], pa.list_(pa.int8(), 2)),
+        ),
+        "texts": pa.array([["a", "b"], [], ["c"]]),
+        "objects": pa.array([{"id": n, "name": {"en": f"{n}"}} for n in range(3)]),
+    }
+    accessor = rb.ParquetImageAccessor(
+        write(tmp_path / "a.parquet", pa.array([b"x"] * 3), rows=2, **columns)
+    )
+    for name in kinds:
+        ragged = accessor.column(name)
+        assert isinstance(ragged, rb.RaggedArray)
+        assert (ragged.dtype, ragged.inner_shape) == (np.dtype(np.float32), (2,))
+        assert [row.tolist() for row in ragged] == boxes
+    assert accessor.column("pairs").tolist() == [[1, 2], [3, 4], [5, 6]]
+    assert accessor.column("tensors").tolist() == [[[1], [2]], [[3], [4]], [[5], [6]]]
+    assert accessor.column("objects.name.en").tolist() == ["0", "1", "2"]
+    source = rb.ArrayDataSource([accessor.column("texts"), accessor.column("objects")])
+    texts, objects = next(source.batch_iterator(3))
+    assert texts == [["a", "b"], [], ["c"]]
+    assert objects["id"].tolist() == [0, 1, 2]
+
+
 def test_columns_that_are_no_arrays_are_named(tmp_path: Path) -> None:
     image = pa.array([b"x"] * 3)
     holes = pa.array([1, None, 3])
-    path = write(tmp_path / "a.parquet", image, rows=1, holes=holes, lists=[[1], [2], [3]])
+    path = write(tmp_path / "a.parquet", image, rows=1, holes=holes, lists=[[1], [None], [3]])
     accessor = rb.ParquetImageAccessor(path)
     with pytest.raises(ValueError, match=r"'holes' is null at '.*a\.parquet\[1\]'"):
         accessor.column("holes")
     with pytest.raises(ValueError, match="no column 'absent'"):
         accessor.column("absent")
-    for name, kind in (("lists", "list"), ("image", "binary")):
-        with pytest.raises(TypeError, match=rf"'{name}' of .*a\.parquet' is {kind}"):
-            accessor.column(name)
+    with pytest.raises(TypeError, match=r"'image' of .*a\.parquet' is binary"):
+        accessor.column("image")
+    with pytest.raises(ValueError, match=r"'lists' of .*a\.parquet' is list.*row 1 is null"):
+        accessor.column("lists")
 
 
 def test_a_window_reads_each_of_its_row_groups_once(
     stored: str, reads: list[tuple[int, list[str]]]
 ) -> None:
-    images = rb.ParquetImageAccessor(stored, size=SIZE, cached_row_groups=4)
+    images = rb.ParquetImageAccessor(stored, size=SIZE)
     sampler = rb.BlockShuffleSampler(images.row_group_lengths, window=2)
     source = rb.ArrayDataSource([images], sampler=sampler)
     with rb.Loader(source, 3, shuffle=0) as loader:
@@ -339,3 +388,19 @@ def test_a_window_reads_each_of_its_row_groups_once(
             list(loader)
             # What was kept of the epoch before may be wanted first.
             assert len(reads) == len({group for group, _ in reads}) <= 6, epoch
+
+
+def test_a_cache_that_is_too_small_is_told(
+    stored: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("raybatch.notices._told", {})  # another test may have been told
+    for cache_bytes in (2**20, 1):
+        images = rb.ParquetImageAccessor(stored, size=SIZE, cache_bytes=cache_bytes)
+        sampler = rb.BlockShuffleSampler(images.row_group_lengths, window=3)
+        source = rb.ArrayDataSource([images], sampler=sampler)
+        with rb.Loader(source, 2, shuffle=0) as loader:
+            for _ in range(3):
+                list(loader)
+        told = capsys.readouterr().err
+        assert ("give a larger cache_bytes" in told) == (cache_bytes == 1)
+        assert told.count("again and again") <= 1

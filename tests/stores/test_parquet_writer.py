@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.fs
 import pyarrow.parquet as pq
 import pytest
 
 import raybatch as rb
 from raybatch.errors import SampleReadError
+from tests.servers import SECRET, s3_filesystem, s3_url
 from tests.stores.parquet_photos import (
     LABELS,
     ROWS,
@@ -95,6 +99,33 @@ def test_many_files_are_written_as_a_whole(photos: list[str], tmp_path: Path) ->
         with pytest.raises(SampleReadError, match=r"cannot read sample 40, .*missing"):
             rb.to_parquet([*photos, str(tmp_path / "missing.jpg")], tmp_path / "new", **options)
     assert sorted(os.listdir(tmp_path)) == ["out"]
+
+
+def test_files_are_written_into_a_store(photos: list[str], s3: int, tmp_path: Path) -> None:
+    memory = fsspec.filesystem("memory")
+    missing = str(tmp_path / "missing.jpg")
+    for place in (partial(s3_url, s3, bucket="images"), "memory://{}".format):
+        whole, many = place("whole.parquet"), place("new é")
+        assert rb.to_parquet(photos, whole, rows_per_group=ROWS) == [whole]
+        files = rb.to_parquet(photos, many, labels=LABELS, rows_per_file=15)
+        with pytest.raises(FileExistsError, match="no empty folder") as refused:
+            rb.to_parquet(photos, many, rows_per_file=15)
+        assert SECRET not in str(refused.value)
+        layouts: list[dict[str, Any]] = [{}, {"rows_per_file": 20}]
+        for options in layouts:
+            with pytest.raises(SampleReadError, match=r"cannot read sample 40, .*missing"):
+                rb.to_parquet([*photos, missing], place("failed"), **options)
+        wanted = rb.ImageFileAccessor(photos, SIZE)[np.arange(40)]
+        for paths in (whole, many, files):
+            images = rb.ParquetImageAccessor(paths, size=SIZE)
+            np.testing.assert_array_equal(images[np.arange(40)], wanted)
+    assert memory.find("/failed") == []
+    below = pyarrow.fs.FileSelector("images", recursive=True)
+    names = [info.path for info in s3_filesystem(s3).get_file_info(below) if info.is_file]
+    assert sum("new é/" in name for name in names) == 3
+    assert not any("failed" in name for name in names)
+    with pytest.raises(OSError, match=r"(?i)no.*such.*bucket|bucket.*not.*exist"):
+        rb.to_parquet(photos, s3_url(s3, "a.parquet", bucket="absent"))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,118 @@
+"""Files that are written here, or into a store elsewhere."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeAlias
+
+import pyarrow as pa
+import pyarrow.fs
+
+from raybatch.retries import Retries
+from raybatch.stores.aside import written_aside
+from raybatch.stores.local_path import local_path
+from raybatch.stores.location import Location
+from raybatch.stores.secrets import call_without_secrets
+from raybatch.stores.url_files import filesystem_of, is_url
+
+# Gives a path of this machine to write the file of that name to.
+NewFile: TypeAlias = Callable[[str], AbstractContextManager[Path]]
+
+# They answer requests for files, and take none.
+_READ_ONLY = ("http://", "https://")
+
+
+def in_store(path: str | os.PathLike[str]) -> bool:
+    """Return whether `path` is a URL of a store that files can be written to; other URLs are refused by `local_path`."""
+    text = os.fspath(path)
+    return is_url(text) and not text.startswith(("file://", *_READ_ONLY))
+
+
+@contextmanager
+def written(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a path of this machine to write a file to, which is at `path`, whole, when all went well, and else not there.
+
+    `path` is one of this machine, or a URL of a store: then the file is made in the folder for temporary files, and copied.
+    """
+    if not in_store(path):
+        with written_aside(path) as aside:
+            yield aside
+        return
+    with TemporaryDirectory(prefix="raybatch-") as folder:
+        made = Path(folder, "file")
+        yield made
+        put(os.fspath(path), made)
+
+
+@contextmanager
+def written_folder(path: str | os.PathLike[str]) -> Iterator[NewFile]:
+    """Give what writes the files of the new folder `path`. It is there as a whole or not at all; in a store they come one by one.
+
+    FileExistsError if the folder has files.
+    """
+    if not in_store(path):
+        target = local_path(path)
+        with written_aside(target) as aside:
+            if target.exists() and (target.is_file() or any(target.iterdir())):
+                raise FileExistsError(f"{os.fspath(target)!r} exists and is no empty folder")
+            aside.mkdir()
+            yield lambda name: nullcontext(aside / name)
+        return
+    folder = Location(path)
+    if _has_files(folder):
+        raise FileExistsError(f"{folder!r} exists and is no empty folder")
+    begun: list[str] = []
+
+    def file(name: str) -> AbstractContextManager[Path]:
+        begun.extend(folder.join([name]))
+        return written(begun[-1])
+
+    try:
+        yield file
+    except BaseException:
+        for name in begun:
+            with suppress(OSError):  # the last one may not be there
+                remove(name)
+        raise
+
+
+def _has_files(folder: Location) -> bool:
+    try:
+        return any(any(names) for names in folder.below(depth=1))
+    except FileNotFoundError:
+        return False
+
+
+def put(url: str, file: Path) -> None:
+    """Copy a file of this machine to `url`, where it appears when all of it is there, if the store can do that."""
+    _in_its_store(url, partial(_put, file))
+
+
+def remove(url: str) -> None:
+    """Remove the file at `url` from its store."""
+    _in_its_store(url, _remove)
+
+
+def _in_its_store(url: str, do: Callable[[Any, str], None]) -> None:
+    """Call `do(filesystem, path)` for the file at `url`."""
+    filesystem, path = filesystem_of(url)
+    call_without_secrets(lambda: Retries().call(do, filesystem, path), url)
+
+
+def _put(file: Path, filesystem: Any, path: str) -> None:
+    if not isinstance(filesystem, pa.fs.FileSystem):
+        filesystem.put_file(str(file), path)
+        return
+    # Python's own streams would end the upload, and so make the file appear, after Ctrl-C in the middle of it.
+    here = pa.fs.LocalFileSystem()
+    pa.fs.copy_files(str(file), path, source_filesystem=here, destination_filesystem=filesystem)
+
+
+def _remove(filesystem: Any, path: str) -> None:
+    is_arrow = isinstance(filesystem, pa.fs.FileSystem)
+    (filesystem.delete_file if is_arrow else filesystem.rm_file)(path)
