@@ -34,6 +34,7 @@ from raybatch.sources import (
     DataSource,
     batch_length,
     extended,
+    named_error,
     row_counts,
 )
 
@@ -206,8 +207,7 @@ class Delivery:
 
 def _batch_error(request: Request, result: Result, setting: BadSamples) -> BatchError:
     error = result.error
-    where = "".join(f"{sample}: " for sample in result.bad)
-    reason = f"{where}{type(error).__name__}: {error}"
+    reason = named_error(result.bad, error)
     if setting.policy != "raise" and not isinstance(error, ReturnError):
         reason += _why_not_bad(fault_of(error), setting)
     made = BatchError(request.epoch, request.step, reason)

@@ -20,17 +20,19 @@ from typing import Any
 from raybatch.loader.course import Course
 from raybatch.loader.delivery import Delivery
 from raybatch.loader.fingerprint import fingerprint
+from raybatch.loader.first_sample import try_first_sample
 from raybatch.loader.iterator import EpochIterator
 from raybatch.loader.plan import Plan
 from raybatch.loader.producer import Producer
 from raybatch.loader.progress import ProgressLine
 from raybatch.loader.ranks import RankSplit
+from raybatch.loader.shorthands import pool_with, prefetch_of, shuffle_with, split_of
 from raybatch.loader.state import position_in, state_of
 from raybatch.loader.stats import LoaderStats, StatsCounter
 from raybatch.loader.watch import Watch
 from raybatch.making import BadSamples
 from raybatch.order import Position, Shuffle
-from raybatch.pools import InlinePool, Journal, WorkerPool
+from raybatch.pools import Journal, WorkerPool
 from raybatch.scheduling import Prefetch, Recovery
 from raybatch.sources import BadSampleLedger, Batch, DataSource, check_source, excluded
 
@@ -76,36 +78,38 @@ class Loader:
         batch_size: int,
         *,
         shuffle: Shuffle = False,
+        seed: int | None = None,
         last_batch: str | None = None,
-        split: RankSplit | None = None,
+        split: RankSplit | tuple[int, int] | None = None,
         pool: WorkerPool | None = None,
-        prefetch: Prefetch | None = None,
+        workers: int | None = None,
+        prefetch: Prefetch | int | None = None,
         recovery: Recovery | None = None,
         bad_samples: BadSamples | str = "raise",
         exclude: Any = None,
         progress: bool = False,
         name: str = "loader",
         batches_per_epoch: int | None = None,
+        check_sample: bool = True,
     ) -> None:
-        split = RankSplit(0, 1) if split is None else split
-        _check_type("split", split, RankSplit)
         check_source("source", source)
+        shuffle, prefetch = shuffle_with(shuffle, seed), prefetch_of(prefetch)
         setting = BadSamples.of(bad_samples)
         if exclude is not None:
             source = source.without(excluded(exclude))
         self._plan = Plan(
-            source, batch_size, shuffle, last_batch, split, setting, batches_per_epoch
+            source, batch_size, shuffle, last_batch, split_of(split), setting, batches_per_epoch
         )
         self._fingerprint = fingerprint(source)
-        pool = InlinePool() if pool is None else pool
-        _check_type("pool", pool, WorkerPool)
-        if prefetch is not None:
-            _check_type("prefetch", prefetch, Prefetch)
         recovery = Recovery() if recovery is None else recovery
-        _check_type("recovery", recovery, Recovery)
+        if not isinstance(recovery, Recovery):
+            raise TypeError(f"recovery must be a Recovery, not {recovery!r}")
+        pool = pool_with(pool, workers)
         self._producer = Producer(source, pool, prefetch, recovery)
         self._name, self._progress = str(name), bool(progress)
         self._delivery = Delivery(self._plan, setting, self._producer, self._name)
+        if check_sample:
+            try_first_sample(source, self._producer, setting, self._name)
         self._counter = StatsCounter()
         self._journal = Journal(self._name)
         watchers = [pool.metrics(self._name), ProgressLine(self._name) if progress else None]
@@ -264,6 +268,7 @@ class Loader:
             "progress": self._progress,
             "name": self._name,
             "batches_per_epoch": self._plan.batches_per_epoch,
+            "check_sample": False,  # this loader has done so, if it was to
         }
         return arguments, position, self._adopts_seed
 
@@ -292,8 +297,3 @@ def _copied(arguments: dict[str, Any], position: Position, adopts_seed: bool) ->
     loader._course.move(position)
     loader._adopts_seed = adopts_seed
     return loader
-
-
-def _check_type(name: str, value: object, wanted: type) -> None:
-    if not isinstance(value, wanted):
-        raise TypeError(f"{name} must be of type {wanted.__name__}, not {value!r}")

@@ -43,6 +43,16 @@ class Producer:
         return self._pool is not None and self._pool.spans_hosts
 
     @property
+    def differs_from_here(self) -> bool:
+        """Whether workers may have what this process lacks, such as files."""
+        return self.pool.differs_from_here()
+
+    def source_of_workers(self) -> DataSource:
+        """Return the source as workers have it: a copy, where they do not share this process's memory."""
+        source: DataSource = self.pool.copy_of(self._source)
+        return source
+
+    @property
     def is_current(self) -> bool:
         """Whether the workers have the source as it is now."""
         return self.pool.is_current(self._source)

@@ -14,7 +14,14 @@ from raybatch.sources.digest import StreamDigest, stream_digest
 from raybatch.sources.ledger import BadSample, BadSampleLedger, excluded
 from raybatch.sources.mapped import MapDataSource, SampleMapDataSource, unmapped
 from raybatch.sources.several import ChoiceDataSource, CompositeDataSource
-from raybatch.sources.source import DataSource, check_source, has_equal_lengths, nodes
+from raybatch.sources.source import (
+    DataSource,
+    check_source,
+    has_equal_lengths,
+    named_error,
+    nodes,
+    rows_at,
+)
 
 __all__ = [
     "ArrayDataSource",
@@ -36,8 +43,10 @@ __all__ = [
     "excluded",
     "extended",
     "has_equal_lengths",
+    "named_error",
     "nodes",
     "row_counts",
+    "rows_at",
     "stream_digest",
     "unmapped",
 ]

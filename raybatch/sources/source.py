@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Iterator
+import operator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
-from raybatch.order import Cursor, RandomKeys, Rows, Shuffle, num_batches
-from raybatch.sources.batch import Batch
+from raybatch.order import NO_KEYS, Cursor, RandomKeys, Rows, Shuffle, num_batches
+from raybatch.sources.batch import Batch, batch_row
 from raybatch.sources.ledger import BadSample
 
 
@@ -33,6 +34,28 @@ class DataSource:
     def num_samples(self, **kwargs: Any) -> int | float | None:
         """Return the number of samples in one iteration: an int, `np.inf`, or None if unknown."""
         raise NotImplementedError(f"abstract for type {type(self)}")
+
+    def __len__(self) -> int:
+        """Return the number of samples in one iteration; TypeError if it has no end, or the number is not known."""
+        count = self.num_samples()
+        if count is None or count == np.inf:
+            what = "has no end" if count == np.inf else "does not know its number of samples"
+            raise TypeError(f"this {type(self).__name__} {what}, and so has no len()")
+        return int(count)
+
+    def __getitem__(self, index: int) -> Any:
+        """Return sample `index` of one iteration in order, to look at it: a row of a batch.
+
+        Its random numbers are those of epoch 0 of seed 0. A sampler that cannot go in order is shuffled with that seed.
+        IndexError if there are fewer samples, TypeError for what is no int, and for a source without random access.
+        """
+        number = operator.index(index)
+        if number < 0:
+            number += len(self)
+        rows = None if number < 0 else rows_at(self, number)
+        if rows is None:
+            raise IndexError(f"index {index} is out of range for this {type(self).__name__}")
+        return batch_row(self.read(rows, NO_KEYS), 0)
 
     def num_batches(self, batch_size: int, **kwargs: Any) -> int | float | None:
         """Return the number of batches in one iteration: an int, `np.inf`, or None if unknown.
@@ -93,6 +116,24 @@ def check_source(name: str, source: object) -> None:
         raise TypeError(f"{name} must be a data source, not {type(source)}")
 
 
+def rows_at(source: DataSource, number: int) -> Rows | None:
+    """Return the row of sample `number` of one iteration of `source` in order, None if there are fewer.
+
+    It is that of seed 0 where a sampler cannot go in order. TypeError for a source without random access.
+    """
+    if not source.is_random_access:
+        raise TypeError(
+            f"this {type(source).__name__} has no random access, and so no sample {number}"
+        )
+    try:
+        cursor = source.order()
+    except NotImplementedError:
+        cursor = source.order(0)
+    cursor.skip(1, number)
+    run = cursor.step(1)
+    return None if run is None else run.part(0, 1)
+
+
 def nodes(source: DataSource) -> Iterator[DataSource]:
     """Iterate over `source` and all sources below it."""
     yield source
@@ -112,3 +153,9 @@ def sample_name(source: DataSource, rows: Rows, row: int) -> str:
         return f"sample {row} of the batch"
     index = int(indices[row])
     return str(BadSample(index, "", "", "" if member else source.path_of(index), member))
+
+
+def named_error(names: Iterable[object], error: BaseException) -> str:
+    """Return what `error` is and says, after the `names` of the samples that it is about, unless it names them itself."""
+    said = f"{type(error).__name__}: {error}"
+    return "".join(f"{name}: " for name in names if str(name) not in said) + said

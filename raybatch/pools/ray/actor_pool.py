@@ -23,7 +23,7 @@ from raybatch.pools.ray.actor_session import RaySession
 from raybatch.pools.ray.connection import RayConnection
 from raybatch.pools.ray.constants import RayConstant
 from raybatch.pools.ray.crew import Crew
-from raybatch.pools.ray.hosts import SPREAD, ActorOptions, answers, capacity
+from raybatch.pools.ray.hosts import SPREAD, ActorOptions, answers, capacity, is_only_host
 from raybatch.pools.ray.keeper import SharedRoster
 from raybatch.pools.ray.metrics import RayMetrics
 from raybatch.pools.ray.packed_error import with_error_unpacked
@@ -138,6 +138,15 @@ class RayActorPool(WorkerPool):
         """Put `x` into the object store, from which each actor gets it once."""
         self._crew.check_open()
         return RayConstant(x, self._program(), self._crew.roster.user, self._crew.forget)
+
+    def copy_of(self, constant: Any) -> Any:
+        """Return a copy of the shared constant `constant`, as each actor has one; its arrays lie in the object store."""
+        return ray.get(constant.ref)
+
+    def differs_from_here(self) -> bool:
+        """Return whether actors may have what this process lacks: on other hosts, from a runtime environment or by `setup`."""
+        is_set_up = self._arguments["setup"] is not None or ray.get_runtime_context().runtime_env
+        return bool(is_set_up) or not is_only_host()
 
     def is_current(self, constant: RayConstant) -> bool:
         return constant.is_current(self._program())
