@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -21,7 +20,7 @@ from raybatch.cli.output import Output
 from raybatch.cli.photos import make_photos
 from raybatch.image.augment.presets import PRESETS
 from raybatch.sources import ArrayDataSource
-from raybatch.stores.listing import all_classes, class_of, numbered
+from raybatch.stores.class_labels import class_labels
 from raybatch.stores.location import Location
 
 _MADE_IMAGES = 1000
@@ -89,21 +88,9 @@ def name_labels(
     these folders. CannotRunError for a class that `classes` lacks.
     """
     folder = Location(root)
-    below = [Location(path).name_below(folder) for path in paths]
-    own = [_class_name(name) for name in below]
-    if classes is not None:
-        try:
-            names = numbered(classes, set(own))
-        except ValueError as error:
-            raise CannotRunError(str(error)) from error
-    elif all(map(class_of, below)):
-        names = all_classes(folder, set(own))
-    else:
-        names = sorted(set(own))
-    label_of = {name: label for label, name in enumerate(names)}
-    return np.array([label_of[name] for name in own], np.int32), names
-
-
-def _class_name(name: str) -> str:
-    prefix = re.match(r"[^\W\d_]+", name)
-    return class_of(name) or (prefix.group() if prefix else "image")
+    names = [Location(path).name_below(folder) for path in paths]
+    try:
+        labels, in_order = class_labels(names, folder, classes)
+    except ValueError as error:
+        raise CannotRunError(str(error)) from error
+    return labels.astype(np.int32), in_order

@@ -11,6 +11,7 @@ from raybatch.sources.batch import (
     row_counts,
 )
 from raybatch.sources.digest import StreamDigest, stream_digest
+from raybatch.sources.image_folder import ImageFolder
 from raybatch.sources.ledger import BadSample, BadSampleLedger, excluded
 from raybatch.sources.mapped import MapDataSource, SampleMapDataSource, unmapped
 from raybatch.sources.several import ChoiceDataSource, CompositeDataSource
@@ -31,6 +32,7 @@ __all__ = [
     "ChoiceDataSource",
     "CompositeDataSource",
     "DataSource",
+    "ImageFolder",
     "MapDataSource",
     "RandomAccessDataSource",
     "SampleMapDataSource",

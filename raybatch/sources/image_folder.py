@@ -1,0 +1,102 @@
+"""A folder of images with labels, as a source: the shortest way from files to batches."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from raybatch.accessors import ImageFileAccessor, NonUniformImageFileAccessor
+from raybatch.checks import height_and_width
+from raybatch.image.augment.transform import Change, output_size
+from raybatch.order import AbstractSampler
+from raybatch.sources.array import ArrayDataSource
+from raybatch.stores.class_labels import labelled_images
+
+
+class ImageFolder(ArrayDataSource):
+    """Samples (image, label) of the image files below `root`, as torchvision's `ImageFolder` has them.
+
+        data = ImageFolder("train", size=224)
+        image, label = data[0]
+        print(len(data), data.classes[label])
+
+    The label of an image is the position of its class in `classes`. The class is the name of the first folder below `root` on the way
+    to the image. Where no image lies in a folder, it is the letters that the name of the file begins with, such as `cat` of
+    `cat_01.jpg`; that is told once.
+
+    An image is an array `(height, width, 3)`, uint8 unless a `layout` says otherwise. Without `size` and `transform` it is a Pillow
+    image, in the size that is stored.
+
+    Args:
+        root: A folder, a pattern such as "train/*/*.jpg" (the class is then the first folder below the part without magic
+            characters), or the URL of either.
+        size: (height, width) of the images, in pixels; one integer for both.
+        transform: One of `raybatch.image.augment`, or a function `f(image, rng=generator)` of a Pillow image. It gets the image as
+            stored if it gives all images one size itself, and else the image scaled to `size`.
+        classes: The names of the classes, in the order of their numbers; by default all of them, sorted. Give a validation
+            set those of the training set.
+        filesystem: A file system of pyarrow or fsspec in which `root` is.
+        indices, repeats, sampler, include_indices, exclude: As for `ArrayDataSource`.
+        **reading: As for `ImageFileAccessor`: `layout`, `mode`, `fit`, `decode`, `io_threads` and others.
+
+    Raises:
+        FileNotFoundError, NotADirectoryError: There is no image, or no folder.
+        ValueError: An image lies beside class folders, or in one that is none of `classes`; a class is there twice; or
+            `transform` makes images of another size than `size`.
+
+    """
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        size: int | tuple[int, int] | None = None,
+        *,
+        transform: Change | None = None,
+        classes: Sequence[str] | None = None,
+        filesystem: Any = None,
+        indices: npt.ArrayLike | None = None,
+        repeats: int = 1,
+        sampler: AbstractSampler | None = None,
+        include_indices: bool = False,
+        exclude: Any = None,
+        **reading: Any,
+    ) -> None:
+        if size is not None:
+            reading["size"] = height_and_width("size", size, or_edge=True)
+        if transform is not None:
+            reading["transform"] = transform
+            _settle_size(reading)
+        images = labelled_images(root, classes=classes, filesystem=filesystem)
+        kind = ImageFileAccessor if size or transform else NonUniformImageFileAccessor
+        accessor = kind(images.paths, filesystem=filesystem, **reading)
+        self.classes = images.classes
+        data = [accessor, images.labels]
+        super().__init__(data, indices, repeats, sampler, include_indices, exclude)
+
+    @property
+    def targets(self) -> npt.NDArray[np.int64]:
+        """The label of each image below `root`, int64 `(n,)`, such as `WeightedSampler.class_balancing_sampler` takes."""
+        labels: npt.NDArray[np.int64] = self.data[1]
+        return labels
+
+    @property
+    def class_to_idx(self) -> dict[str, int]:
+        """The label of each class by its name."""
+        return {name: label for label, name in enumerate(self.classes)}
+
+
+def _settle_size(reading: dict[str, Any]) -> None:
+    """Leave out the size where the transform gives images that size itself; ValueError where it gives them another."""
+    size, own = reading.get("size"), output_size([reading["transform"]], None)
+    if size is None or own is None:
+        return
+    if own != size:
+        raise ValueError(
+            f"transform makes images of {own[0]}x{own[1]} pixels (height x width), and size is {size[0]}x{size[1]}: give one "
+            "of the two, or begin the transform with a Resize"
+        )
+    del reading["size"]
