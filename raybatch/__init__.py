@@ -1,62 +1,69 @@
 """Batches of images for training, loaded by Ray actors and delivered in order.
 
-    images = ImageFileAccessor(paths, size=(224, 224))
-    source = ArrayDataSource([images, labels])
-    with Loader(source, batch_size=64, shuffle=12345, pool=RayActorPool(4)) as loader:
-        for x, y in loader:
+    data = ImageFolder("train", size=224)
+    with Loader(data, batch_size=64, shuffle=True, seed=7, workers=4) as loader:
+        for images, labels in loader:
             ...
 
-Importing this package does not import ray; the first use of one of its Ray pools does.
+`__all__` has what most programs need; all other names here stay for those that use them. Importing
+this package imports neither ray nor any adapter's library: the first use of one does.
 """
 
+import importlib
 import logging
 import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from raybatch import errors, image, packing
+from raybatch import errors
+from raybatch import image as image
+from raybatch import packing as packing
 from raybatch.accessors import (
     CachedAccessor,
-    EncodedImageAccessor,
     ImageFileAccessor,
-    ImageList,
     ItemAccessor,
-    NonUniformImageFileAccessor,
     PackedAccessor,
     ParquetImageAccessor,
-    SeededAccessor,
     TarShards,
     ZipShards,
     image_folder,
     image_glob,
     to_parquet,
 )
-from raybatch.batchup import data_source, sampling, work_pool
+from raybatch.accessors import EncodedImageAccessor as EncodedImageAccessor
+from raybatch.accessors import ImageList as ImageList
+from raybatch.accessors import NonUniformImageFileAccessor as NonUniformImageFileAccessor
+from raybatch.accessors import SeededAccessor as SeededAccessor
+from raybatch.batchup import data_source as data_source
+from raybatch.batchup import sampling as sampling
+from raybatch.batchup import work_pool as work_pool
 from raybatch.batchup.data_source import (
     ArrayDataSource,
-    CallableDataSource,
     ChoiceDataSource,
     CompositeDataSource,
-    IteratorDataSource,
-    MapDataSource,
+    ImageFolder,
 )
+from raybatch.batchup.data_source import CallableDataSource as CallableDataSource
+from raybatch.batchup.data_source import IteratorDataSource as IteratorDataSource
+from raybatch.batchup.data_source import MapDataSource as MapDataSource
 from raybatch.batchup.work_pool import ThreadPool
-from raybatch.collation import Pad, Padded, Ragged
-from raybatch.image import PixelLayout
+from raybatch.collation import Pad, Ragged
+from raybatch.collation import Padded as Padded
+from raybatch.image import PixelLayout, augment
 from raybatch.loader import Loader, RankSplit
 from raybatch.making import BadSamples
-from raybatch.order import (
-    BlockShuffleSampler,
-    StandardSampler,
-    SubsetSampler,
-    WeightedSampler,
-    WeightedSubsetSampler,
-)
+from raybatch.order import BlockShuffleSampler, WeightedSampler
+from raybatch.order import StandardSampler as StandardSampler
+from raybatch.order import SubsetSampler as SubsetSampler
+from raybatch.order import WeightedSubsetSampler as WeightedSubsetSampler
 from raybatch.packing import pack
 from raybatch.ragged import RaggedArray
 from raybatch.scheduling import Prefetch, Recovery
-from raybatch.sources import BadSampleLedger, stream_digest
+from raybatch.sources import BadSampleLedger as BadSampleLedger
+from raybatch.sources import stream_digest
 
 if TYPE_CHECKING:
+    from raybatch import adapters
     from raybatch.batchup.ray_pools import RayActorPool
 
 __version__ = "0.1.0"
@@ -70,24 +77,17 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 __all__ = [
     "ArrayDataSource",
-    "BadSampleLedger",
     "BadSamples",
     "BlockShuffleSampler",
     "CachedAccessor",
-    "CallableDataSource",
     "ChoiceDataSource",
     "CompositeDataSource",
-    "EncodedImageAccessor",
     "ImageFileAccessor",
-    "ImageList",
+    "ImageFolder",
     "ItemAccessor",
-    "IteratorDataSource",
     "Loader",
-    "MapDataSource",
-    "NonUniformImageFileAccessor",
     "PackedAccessor",
     "Pad",
-    "Padded",
     "ParquetImageAccessor",
     "PixelLayout",
     "Prefetch",
@@ -96,29 +96,42 @@ __all__ = [
     "RankSplit",
     "RayActorPool",
     "Recovery",
-    "SeededAccessor",
-    "StandardSampler",
-    "SubsetSampler",
     "TarShards",
     "ThreadPool",
     "WeightedSampler",
-    "WeightedSubsetSampler",
     "ZipShards",
-    "data_source",
+    "adapters",
+    "augment",
     "errors",
-    "image",
     "image_folder",
     "image_glob",
     "pack",
-    "packing",
-    "sampling",
     "stream_digest",
     "to_parquet",
-    "work_pool",
 ]
+
+# What this file itself needs, and the modules that are public; the others are seams.
+_OWN = {"Any", "ModuleType", "TYPE_CHECKING"}
+_MODULES = {
+    "adapters",
+    "augment",
+    "data_source",
+    "errors",
+    "image",
+    "packing",
+    "sampling",
+    "work_pool",
+}
 
 
 def __getattr__(name: str) -> Any:
     if name == "RayActorPool":
         return work_pool.RayActorPool
+    if name == "adapters":
+        return importlib.import_module("raybatch.adapters")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    names = {name for name, held in globals().items() if not isinstance(held, ModuleType)}
+    return sorted((names | {*__all__} | _MODULES) - _OWN)

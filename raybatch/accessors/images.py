@@ -35,6 +35,7 @@ from raybatch.image.reader import Begun
 from raybatch.memory import empty_batch
 from raybatch.stages import stage
 from raybatch.stores.location import Locations
+from raybatch.structure import brief
 from raybatch.warned import about
 
 # Makes something of the file of an image, perhaps only `Begun`.
@@ -87,7 +88,13 @@ class EncodedImages:
         return about
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({len(self)} images, {self._reader})"
+        # What differs from the defaults tells it from others.
+        settings = (
+            f"{each.name}={brief(value)}"
+            for each in dataclasses.fields(self._reader)
+            if (value := getattr(self._reader, each.name)) != each.default
+        )
+        return f"{type(self).__name__}({', '.join([f'{len(self)} images', *settings])})"
 
     def _rngs(self, count: int, rng_of: RngOf) -> list[np.random.Generator | None]:
         """Return the generator of each row, where the images are drawn: to make one takes time."""

@@ -124,6 +124,14 @@ class Loader:
         # Weak, so that an iterator is gone, and what was made for it, as soon as its loop is left.
         self._iterator: weakref.ref[EpochIterator] | None = None
 
+    def __repr__(self) -> str:
+        plan = self._plan
+        parts = [repr(plan.source), f"batch_size={plan.batch_size}", repr(plan.shuffles)]
+        if plan.split.world_size > 1:
+            parts.append(f"split={plan.split.rank, plan.split.world_size}")
+        parts += [repr(self._producer), f"epoch {self.epoch}"]
+        return f"{type(self).__name__}({', '.join(parts)})"
+
     @property
     def epoch(self) -> int:
         """The number, from 0, of the epoch that a loop is in, or that the next `iter()` gives."""

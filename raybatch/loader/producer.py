@@ -30,6 +30,9 @@ class Producer:
         self._source = pool.shared_constant(source)
         self._pool: WorkerPool | None = pool
 
+    def __repr__(self) -> str:
+        return "closed" if self._pool is None else repr(self._pool)
+
     @property
     def pool(self) -> WorkerPool:
         """The pool; PoolError if this is closed."""

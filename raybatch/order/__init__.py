@@ -2,7 +2,7 @@
 
 from raybatch.order.blocks import BlockShuffleSampler
 from raybatch.order.cursor import Cursor, IteratorCursor, Run, overrides, runs
-from raybatch.order.indices import check_batch_size, num_batches
+from raybatch.order.indices import amount, check_batch_size, num_batches
 from raybatch.order.members import ChoiceCursor, CompositeCursor
 from raybatch.order.permutation import KeyedPermutation, permutation
 from raybatch.order.position import Position
@@ -48,6 +48,7 @@ __all__ = [
     "Turns",
     "WeightedSampler",
     "WeightedSubsetSampler",
+    "amount",
     "as_shuffle_rng",
     "check_batch_size",
     "child_shuffles",

@@ -34,7 +34,7 @@ from raybatch.sources.ledger import BadSample, excluded
 from raybatch.sources.returned import returned_rows
 from raybatch.sources.source import DataSource, sample_name
 from raybatch.stores.location import Location
-from raybatch.structure import is_container
+from raybatch.structure import brief, is_container
 
 
 class RandomAccessDataSource(DataSource):
@@ -193,6 +193,17 @@ class ArrayDataSource(RandomAccessDataSource):
         if isinstance(self.data, (dict, list)):
             changed.data = fields if isinstance(self.data, dict) else list(fields.values())
         return changed
+
+    def _parts(self) -> list[str]:
+        shown = (
+            f"array {array.dtype}{list(array.shape)}"
+            if isinstance(array, np.ndarray)
+            else brief(array)
+            for array in self._fields().values()
+        )
+        if not isinstance(self.data, dict):
+            return list(shown)
+        return [f"{name}={text}" for name, text in zip(self.data, shown, strict=True)]
 
     def _fields(self) -> dict[Any, Any]:
         """Return the array-likes by name or number; one data set by itself is under None."""

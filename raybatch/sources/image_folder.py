@@ -15,6 +15,7 @@ from raybatch.image.augment.transform import Change, output_size
 from raybatch.order import AbstractSampler
 from raybatch.sources.array import ArrayDataSource
 from raybatch.stores.class_labels import labelled_images
+from raybatch.structure import brief
 
 
 class ImageFolder(ArrayDataSource):
@@ -76,6 +77,9 @@ class ImageFolder(ArrayDataSource):
         self.classes = images.classes
         data = [accessor, images.labels]
         super().__init__(data, indices, repeats, sampler, include_indices, exclude)
+
+    def _parts(self) -> list[str]:
+        return [f"{len(self.classes)} classes", brief(self.data[0])]
 
     @property
     def targets(self) -> npt.NDArray[np.int64]:

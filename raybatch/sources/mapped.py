@@ -14,7 +14,7 @@ from raybatch.sources.batch import Batch, batch_length, batch_row, called
 from raybatch.sources.ledger import BadSample
 from raybatch.sources.returned import returned_batch, returned_sample
 from raybatch.sources.source import DataSource, check_source, has_equal_lengths, sample_name
-from raybatch.structure import members
+from raybatch.structure import brief, members
 
 
 class MapDataSource(DataSource):
@@ -47,6 +47,9 @@ class MapDataSource(DataSource):
         self.fn = fn
         self.rng = rng
         self.foreign = ForeignRandomness(fn, seed_globals)
+
+    def _parts(self) -> list[str]:
+        return [brief(self.fn), *super()._parts()]
 
     @property
     def source(self) -> Any:

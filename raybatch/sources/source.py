@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from raybatch.order import NO_KEYS, Cursor, RandomKeys, Rows, Shuffle, num_batches
+from raybatch.order import NO_KEYS, Cursor, RandomKeys, Rows, Shuffle, amount, num_batches
 from raybatch.sources.batch import Batch, batch_row
 from raybatch.sources.ledger import BadSample
 
@@ -25,6 +25,14 @@ class DataSource:
 
     # Whether all arrays of a batch have one length; not so in an untrimmed composite.
     has_equal_lengths = True
+
+    def __repr__(self) -> str:
+        parts = [amount(self.num_samples), *self._parts()]
+        return f"{type(self).__name__}({', '.join(filter(None, parts))})"
+
+    def _parts(self) -> list[str]:
+        """Return what this holds, for its `repr`."""
+        return list(map(repr, self.children))
 
     @property
     def is_random_access(self) -> bool:

@@ -126,6 +126,12 @@ class RayActorPool(WorkerPool):
             "a pool of %d actors is started", self.num_actors, extra={"num_actors": self.num_actors}
         )
 
+    def __repr__(self) -> str:
+        name = self._arguments["name"]
+        return (
+            f"{type(self).__name__}({self.num_actors} actors{f', name={name!r}' if name else ''})"
+        )
+
     def open(self, source: Any) -> RaySession:
         """As `WorkerPool.open`; what has changed since a shared constant was made is sent again."""
         if isinstance(source, RayConstant):
