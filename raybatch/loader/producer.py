@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from raybatch.errors import PoolError
 from raybatch.making import Request, Result
-from raybatch.pools import Journal, OrderedStream, WorkerPool
+from raybatch.pools import Journal, OrderedStream, SharedConstant, WorkerPool
 from raybatch.scheduling import Prefetch, Recovery
 from raybatch.sources import DataSource
 
@@ -52,7 +52,8 @@ class Producer:
 
     def source_of_workers(self) -> DataSource:
         """Return the source as workers have it: a copy, where they do not share this process's memory."""
-        source: DataSource = self.pool.copy_of(self._source)
+        held = self._source
+        source: DataSource = held.copied() if isinstance(held, SharedConstant) else held
         return source
 
     @property

@@ -6,7 +6,6 @@ import operator
 
 import numpy as np
 
-from raybatch import pools
 from raybatch.checks import positive_int
 from raybatch.loader.ranks import RankSplit
 from raybatch.order import Shuffle
@@ -54,7 +53,9 @@ def pool_with(pool: WorkerPool | None, workers: int | None) -> WorkerPool:
     if workers is None or (workers == 0 and not isinstance(workers, bool)):
         return InlinePool()
     count = positive_int("workers", workers)
-    return pools.RayActorPool(count)
+    from raybatch.pools import RayActorPool  # imports ray, which not every program has use for
+
+    return RayActorPool(count)
 
 
 def prefetch_of(prefetch: Prefetch | int | None) -> Prefetch | None:

@@ -46,10 +46,6 @@ class WorkerPool:
         """Return what stands for `x` in what is sent to workers, so that it travels to each of them once."""
         return x
 
-    def copy_of(self, constant: Any) -> Any:
-        """Return what a worker reads from for a shared constant: `constant` itself where workers share this process's memory."""
-        return constant
-
     def differs_from_here(self) -> bool:
         """Return whether workers may have what this process lacks: files, libraries, what a `setup` has registered."""
         return False

@@ -32,7 +32,7 @@ from raybatch.ragged import RaggedArray
 from raybatch.sources.batch import Batch, batch_row, extended
 from raybatch.sources.ledger import BadSample, excluded
 from raybatch.sources.returned import returned_rows
-from raybatch.sources.source import DataSource, sample_name
+from raybatch.sources.source import DataSource, sample_name, source_repr
 from raybatch.stores.location import Location
 from raybatch.structure import brief, is_container
 
@@ -194,16 +194,13 @@ class ArrayDataSource(RandomAccessDataSource):
             changed.data = fields if isinstance(self.data, dict) else list(fields.values())
         return changed
 
-    def _parts(self) -> list[str]:
-        shown = (
-            f"array {array.dtype}{list(array.shape)}"
-            if isinstance(array, np.ndarray)
-            else brief(array)
-            for array in self._fields().values()
-        )
-        if not isinstance(self.data, dict):
-            return list(shown)
-        return [f"{name}={text}" for name, text in zip(self.data, shown, strict=True)]
+    def __repr__(self) -> str:
+        shown = []
+        for key, array in self._fields().items():
+            is_array = isinstance(array, np.ndarray)
+            text = f"array {array.dtype}{list(array.shape)}" if is_array else brief(array)
+            shown.append(f"{key}={text}" if isinstance(key, str) else text)
+        return source_repr(self, *shown)
 
     def _fields(self) -> dict[Any, Any]:
         """Return the array-likes by name or number; one data set by itself is under None."""

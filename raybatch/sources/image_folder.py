@@ -14,6 +14,7 @@ from raybatch.checks import height_and_width
 from raybatch.image.augment.transform import Change, output_size
 from raybatch.order import AbstractSampler
 from raybatch.sources.array import ArrayDataSource
+from raybatch.sources.source import source_repr
 from raybatch.stores.class_labels import labelled_images
 from raybatch.structure import brief
 
@@ -78,8 +79,8 @@ class ImageFolder(ArrayDataSource):
         data = [accessor, images.labels]
         super().__init__(data, indices, repeats, sampler, include_indices, exclude)
 
-    def _parts(self) -> list[str]:
-        return [f"{len(self.classes)} classes", brief(self.data[0])]
+    def __repr__(self) -> str:
+        return source_repr(self, f"{len(self.classes)} classes", brief(self.data[0]))
 
     @property
     def targets(self) -> npt.NDArray[np.int64]:

@@ -27,12 +27,7 @@ class DataSource:
     has_equal_lengths = True
 
     def __repr__(self) -> str:
-        parts = [amount(self.num_samples), *self._parts()]
-        return f"{type(self).__name__}({', '.join(filter(None, parts))})"
-
-    def _parts(self) -> list[str]:
-        """Return what this holds, for its `repr`."""
-        return list(map(repr, self.children))
+        return source_repr(self, *map(repr, self.children))
 
     @property
     def is_random_access(self) -> bool:
@@ -116,6 +111,12 @@ class DataSource:
         changed = copy.copy(self)
         changed.children = children
         return changed
+
+
+def source_repr(source: DataSource, *parts: str) -> str:
+    """Return the `repr` of `source`, which holds `parts`: its kind, its number of samples, and these."""
+    shown = filter(None, [amount(source.num_samples), *parts])
+    return f"{type(source).__name__}({', '.join(shown)})"
 
 
 def check_source(name: str, source: object) -> None:

@@ -145,10 +145,6 @@ class RayActorPool(WorkerPool):
         self._crew.check_open()
         return RayConstant(x, self._program(), self._crew.roster.user, self._crew.forget)
 
-    def copy_of(self, constant: Any) -> Any:
-        """Return a copy of the shared constant `constant`, as each actor has one; its arrays lie in the object store."""
-        return ray.get(constant.ref)
-
     def differs_from_here(self) -> bool:
         """Return whether actors may have what this process lacks: on other hosts, from a runtime environment or by `setup`."""
         is_set_up = self._arguments["setup"] is not None or ray.get_runtime_context().runtime_env
