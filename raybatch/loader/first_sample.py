@@ -1,48 +1,76 @@
-"""One sample, tried where a loader is made, so that what is wrong with all of them is an error there."""
+"""One sample is tried where a loader is made: what is wrong with all of them is an error there."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from typing import Any
 
 from raybatch.errors import FirstSampleError, ReturnError
 from raybatch.faults import Fault, fault_of
 from raybatch.foreign_randomness import ForeignRandomness
+from raybatch.loader.plan import Plan
 from raybatch.loader.producer import Producer
-from raybatch.making import BadSamples, Trouble, bad_sample
-from raybatch.order import NO_KEYS
-from raybatch.sources import DataSource, named_error, rows_at
+from raybatch.loader.reasons import reason_of
+from raybatch.making import BadSamples, Request, Result, Trouble, bad_sample, make
+from raybatch.order import NO_KEYS, Rows
+from raybatch.sources import (
+    BadSample,
+    DataSource,
+    MapDataSource,
+    SampleMapDataSource,
+    nodes,
+    rows_at,
+)
 
 _log = logging.getLogger(__name__)
 
 
-def try_first_sample(
-    source: DataSource, producer: Producer, setting: BadSamples, name: str
-) -> None:
-    """Read the first sample of `source` in this process; FirstSampleError if no worker of `producer` could make a batch of it.
+def try_first_sample(plan: Plan, producer: Producer, setting: BadSamples, name: str) -> None:
+    """Read the first sample of the source of `plan` in this process.
 
-    Where workers have copies of the source, so has the sample: a data set that opens a file at its first sample could not
-    travel any more. All random generators are afterwards as they were. What may be due to this process, or to a moment, is
-    logged with INFO for the loader `name`, and left to the workers.
+    It is read from a copy where workers have copies: a data set that opens a file at its first sample
+    could not travel any more. All random generators are afterwards as they were.
+
+    FirstSampleError if no worker of `producer` could make a batch of it. What may be due to this process,
+    or to a moment, is logged with INFO for the loader `name`, and left to the workers.
     """
-    rows = rows_at(source, 0)
+    rows = rows_at(plan.source, 0)
     if rows is None:
         return
-    try:
-        with ForeignRandomness(source).seeding():
-            producer.source_of_workers().read(rows, NO_KEYS)
-    except (Exception, SystemExit) as error:
-        if not _is_everywhere(error, producer, setting):
-            reason = f"{type(error).__name__}: {error}"
-            _log.info("loader %r: its first sample could not be tried here: %s", name, reason)
+    with ForeignRandomness(plan.source).seeding():
+        source = producer.source_of_workers()
+        try:
+            source.read(rows, NO_KEYS)
             return
-        reason = named_error(_names(source, rows, error), error)
-        raise FirstSampleError(reason) from error
+        except (Exception, SystemExit) as error:
+            result = Result(error=error, bad=_culprit(source, rows, error))
+            if _is_everywhere(error, producer, setting) and _has_batch_function(source):
+                result = make(source, _first_batch(plan, setting))
+    if result.error is None:
+        return
+    reason = reason_of(result.error, result.bad, setting)
+    if not _is_everywhere(result.error, producer, setting):
+        _log.info("loader %r: its first sample could not be tried here: %s", name, reason)
+        return
+    raise FirstSampleError(reason) from result.error
+
+
+def _has_batch_function(source: DataSource) -> bool:
+    """Return whether a function of batches is in `source`, which may not be able to do with one row."""
+    return any(
+        isinstance(node, MapDataSource) and not isinstance(node, SampleMapDataSource)
+        for node in nodes(source)
+    )
+
+
+def _first_batch(plan: Plan, setting: BadSamples) -> Request:
+    rows = rows_at(plan.source, 0, plan.batch_size)
+    assert rows is not None
+    return Request(rows, NO_KEYS, len(rows), bad_samples=setting)
 
 
 def _is_everywhere(error: BaseException, producer: Producer, setting: BadSamples) -> bool:
-    """Return whether a loader with `setting` would end at `error` on every worker, and not just in this process."""
+    """Return whether the loader would end at `error` on every worker, and not just in this process."""
     if isinstance(error, ReturnError):
         return True
     if producer.differs_from_here:
@@ -59,8 +87,10 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__
 
 
-def _names(source: DataSource, rows: Any, error: BaseException) -> list[str]:
+def _culprit(source: DataSource, rows: Rows, error: BaseException) -> tuple[BadSample, ...]:
+    if isinstance(error, ReturnError):
+        return ()  # no sample is at fault
     try:
-        return [str(bad_sample(source, rows, Trouble.of(error)))]
+        return (bad_sample(source, rows, Trouble.of(error)),)
     except Exception:
-        return []  # the indices of a source of the user's own may have any structure
+        return ()  # the indices of a source of the user's own may have any structure

@@ -109,7 +109,7 @@ class Loader:
         self._name, self._progress = str(name), bool(progress)
         self._delivery = Delivery(self._plan, setting, self._producer, self._name)
         if check_sample:
-            try_first_sample(source, self._producer, setting, self._name)
+            try_first_sample(self._plan, self._producer, setting, self._name)
         self._counter = StatsCounter()
         self._journal = Journal(self._name)
         watchers = [pool.metrics(self._name), ProgressLine(self._name) if progress else None]

@@ -19,7 +19,6 @@ from raybatch.sources.source import (
     DataSource,
     check_source,
     has_equal_lengths,
-    named_error,
     nodes,
     rows_at,
 )
@@ -45,7 +44,6 @@ __all__ = [
     "excluded",
     "extended",
     "has_equal_lengths",
-    "named_error",
     "nodes",
     "row_counts",
     "rows_at",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import operator
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import numpy as np
@@ -125,10 +125,10 @@ def check_source(name: str, source: object) -> None:
         raise TypeError(f"{name} must be a data source, not {type(source)}")
 
 
-def rows_at(source: DataSource, number: int) -> Rows | None:
-    """Return the row of sample `number` of one iteration of `source` in order, None if there are fewer.
+def rows_at(source: DataSource, number: int, count: int = 1) -> Rows | None:
+    """Return the rows of up to `count` samples of one iteration of `source` in order, from `number` on.
 
-    It is that of seed 0 where a sampler cannot go in order. TypeError for a source without random access.
+    None if there are fewer. The order is that of seed 0 where a sampler cannot go in order. TypeError for a source without random access.
     """
     if not source.is_random_access:
         raise TypeError(
@@ -139,8 +139,8 @@ def rows_at(source: DataSource, number: int) -> Rows | None:
     except NotImplementedError:
         cursor = source.order(0)
     cursor.skip(1, number)
-    run = cursor.step(1)
-    return None if run is None else run.part(0, 1)
+    run = cursor.step(count)
+    return None if run is None else run.part(0, len(run))
 
 
 def nodes(source: DataSource) -> Iterator[DataSource]:
@@ -162,9 +162,3 @@ def sample_name(source: DataSource, rows: Rows, row: int) -> str:
         return f"sample {row} of the batch"
     index = int(indices[row])
     return str(BadSample(index, "", "", "" if member else source.path_of(index), member))
-
-
-def named_error(names: Iterable[object], error: BaseException) -> str:
-    """Return what `error` is and says, after the `names` of the samples that it is about, unless it names them itself."""
-    said = f"{type(error).__name__}: {error}"
-    return "".join(f"{name}: " for name in names if str(name) not in said) + said
