@@ -43,6 +43,10 @@ def check_first_use(change: Any, rng: np.random.Generator) -> None:
 
     An image and a mask that are changed one after the other would come apart, in silence.
     """
+    if not isinstance(rng, np.random.Generator):
+        raise TypeError(
+            f"rng must be a NumPy generator, such as np.random.default_rng(0), not {rng!r}"
+        )
     users = getattr(rng, "users", None)
     if users is None:
         return
