@@ -325,6 +325,10 @@ def _array_like(key: Any, array: Any, setting: Setting | None) -> Any:
     """Return `array`, or an accessor of its items if it takes nothing else; TypeError if it is no array-like."""
     if isinstance(array, (pa.Array, pa.ChunkedArray)):
         return _of_arrow(key, array)
+    if isinstance(array, DataSource):
+        raise TypeError(
+            f"{_name(key)} is a data source: several are one by rb.CompositeDataSource([...])"
+        )
     if isinstance(array, Mapping):
         raise TypeError(
             f"{_name(key)} is one {type(array).__name__}, and must be an array or array-like with all samples of a field. For a list of "
