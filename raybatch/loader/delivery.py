@@ -95,6 +95,7 @@ class Delivery:
         BatchError if it cannot be made, or not on every host; BadSamplesError if more samples are bad than the
         setting allows.
         """
+        __tracebackhide__ = True  # as of `EpochIterator.__next__`
         if isinstance(result.error, WorkerLostError):
             result = self._made_in_parts(request)
         self._check_hosts(request, result)

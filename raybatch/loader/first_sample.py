@@ -34,6 +34,7 @@ def try_first_sample(plan: Plan, producer: Producer, setting: BadSamples, name: 
     FirstSampleError if no worker of `producer` could make a batch of it. What may be due to this process,
     or to a moment, is logged with INFO for the loader `name`, and left to the workers.
     """
+    __tracebackhide__ = True  # as of `EpochIterator.__next__`
     rows = rows_at(plan.source, 0)
     if rows is None:
         return
