@@ -1,7 +1,6 @@
-"""Loaders for other frameworks: `raybatch.adapters.torch`, `jax`, `ray_train` and `ray_data`.
+"""Loaders for other frameworks; each module needs only the library that it is named after.
 
-Each module needs the library that it is named after, and no other does. The first use of a module's
-name here imports it.
+The first use of a module's name, as in `raybatch.adapters.torch`, imports it.
 """
 
 import importlib
