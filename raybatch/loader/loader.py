@@ -38,35 +38,50 @@ from raybatch.sources import BadSampleLedger, Batch, DataSource, check_source, e
 
 
 class Loader:
-    """Epochs of batches of `source`, made by `pool`, in an order that does not depend on the pool.
+    """Epochs of batches of `source`, made by a pool, in an order that does not depend on the pool.
 
-    Each `iter()` is a new epoch, whether or not the last one was finished; `load_state_dict` goes on inside one. While the last
-    batches of an epoch are consumed, the first of the next are made. `source` must have random access. `shuffle`: None or False for in order, True for
-    a seed drawn once, an int seed, or a RandomState, a Generator or `np.random`, of which a copy is taken.
-    `pool=None` makes batches in this thread when they are asked for, without Ray. `prefetch` limits what is
-    made ahead; the pool has a default. `recovery` says what is done when workers are lost.
+        with Loader(data, 64, shuffle=True, seed=7, workers=8) as loader:
+            for images, labels in loader:
+                ...
 
-    `bad_samples` says what is done about samples that cannot be read, or that end each worker that tries:
-    "raise", "skip", "replace", or a `BadSamples` with another limit to their number; the property of that name lists
-    them, and after each epoch with bad samples a line on the standard error says how many they were. Errors of the place
-    where samples are, and of the program's own code, are raised whatever it says. `exclude` leaves samples out of the data
-    set: such a list, the path of a saved one, or an index array.
+    Each `iter()` is a new epoch, whether or not the last one was finished; `load_state_dict` goes on
+    inside one. While the last batches of an epoch are consumed, the first of the next are made.
 
-    With `split` this is one rank of several, each of which gets its part of every global batch; the `shuffle` must be
-    the same for all, so True and generators without a seed are refused. `last_batch`: "keep" a short one (ranks share
-    it, and some may get none), "drop" it, or "pad" it: then every rank has the same number of full batches, and each
-    batch ends with one more array, `valid`, bool `(batch_size,)`. None keeps short ones too, and is a ValueError where
-    ranks would have unequal numbers of batches.
+    Args:
+        source: The data source. It must have random access.
+        batch_size: The number of samples in a batch of this rank.
+        shuffle: None or False for in order; True for the order of `seed`, or of a seed that is drawn
+            once. It may also be an int seed (0 is one), or a RandomState, a Generator or `np.random`,
+            of which the loader takes a copy.
+        seed: The seed, with `shuffle=True`. Random transforms draw from it too.
+        last_batch: What to do with a short last batch: "keep" it (ranks share it, and some may get
+            none), "drop" it, or "pad" it: then every rank has the same number of full batches, and each
+            batch ends with one more array, `valid`, bool `(batch_size,)`. None keeps it too, and is
+            a ValueError where ranks would have unequal numbers of batches.
+        split: A `RankSplit`, or (rank, world_size): this is one rank of several, each of which gets its
+            part of every global batch. The shuffle must be the same for all, so True without a seed and
+            generators without a seed are refused.
+        pool: The pool that makes the batches. None makes them in this thread when they are asked for.
+        workers: The number of Ray actors of a pool of this loader's own, in the place of `pool`.
+        prefetch: A number of batches to make ahead, or a `Prefetch`; the pool has a default.
+        recovery: What to do when workers are lost.
+        bad_samples: What to do about samples that cannot be read, or that end each worker that tries:
+            "raise", "skip", "replace", or a `BadSamples` with another limit to their number. The
+            property of that name lists them, and after each epoch with bad samples a line on the
+            standard error counts them. Errors of the place where samples are, and of the program's
+            own code, are raised in any case.
+        exclude: Samples to leave out: such a list, the path of a saved one, or an index array.
+        progress: Whether to show the progress of an epoch, on the standard error or in a notebook; where
+            the standard error is no terminal, in the log.
+        name: The name of this loader in metrics and logs.
+        batches_per_epoch: The number of batches in an epoch, which `len()` returns; the next epoch goes
+            on in the order where this one ends. By default an epoch is a pass over `source`.
+        check_sample: Whether to read the first sample now, in this process, and raise a
+            FirstSampleError if no worker could do so. It costs one read, and changes nothing.
 
-    An epoch is a pass over `source`. With `batches_per_epoch` it is so many batches, and the next goes on in the order where it ends,
-    over as many passes as that takes: for data without an end, or too much of it. `len()` is that number, even if
-    `last_batch="keep"` leaves a rank without its part of a short batch.
+    Arrays that come from Ray actors are read-only; copy one to change it. The large ones are views of the
+    object store, and one that is kept keeps its batch there.
 
-    `progress` shows how an epoch gets on, on the standard error, in a notebook, or where that is no terminal, in the
-    log. `name` tells this loader from others in metrics and logs.
-
-    Arrays that come from Ray actors are read-only; copy one to change it. The large ones are views of the object store, and one that
-    is kept keeps its batch there.
     Iterating raises BatchError for a batch that cannot be made; going on with the same iterator gives the
     next one. Close the loader, use it in a `with`, or let go of it; it keeps its pool till then. A pickled
     loader goes on where this one is, on its own copy of the pool, or on the same one if that has a name.

@@ -1,4 +1,4 @@
-"""Short ways to give the arguments of a loader: a number for a pool or a prefetch, a pair for a rank, a seed for a shuffle."""
+"""Short forms of a loader's arguments: a number of workers or of batches, a rank as a pair, a seed."""
 
 from __future__ import annotations
 

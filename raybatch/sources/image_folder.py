@@ -20,36 +20,37 @@ from raybatch.structure import brief
 
 
 class ImageFolder(ArrayDataSource):
-    """Samples (image, label) of the image files below `root`, as torchvision's `ImageFolder` has them.
+    """Samples (image, label) of the image files below `root`, like torchvision's `ImageFolder`.
 
         data = ImageFolder("train", size=224)
         image, label = data[0]
         print(len(data), data.classes[label])
 
-    The label of an image is the position of its class in `classes`. The class is the name of the first folder below `root` on the way
-    to the image. Where no image lies in a folder, it is the letters that the name of the file begins with, such as `cat` of
-    `cat_01.jpg`; that is told once.
+    The label of an image is the number of its class: the position in `classes`. The class is the name
+    of the first folder on the way from `root` to the image. If no image lies in a folder, it is the
+    letters that the name of the file begins with, such as `cat` of `cat_01.jpg`; one line on the
+    standard error says so.
 
-    An image is an array `(height, width, 3)`, uint8 unless a `layout` says otherwise. Without `size` and `transform` it is a Pillow
-    image, in the size that is stored.
+    An image is a uint8 array `(height, width, 3)`, unless `layout` says otherwise. Without `size` and
+    `transform` it is a Pillow image of the stored size.
 
     Args:
-        root: A folder, a pattern such as "train/*/*.jpg" (the class is then the first folder below the part without magic
-            characters), or the URL of either.
-        size: (height, width) of the images, in pixels; one integer for both.
-        transform: One of `raybatch.image.augment`, or a function `f(image, rng=generator)` of a Pillow image. It gets the image as
-            stored if it gives all images one size itself, and else the image scaled to `size`.
-        classes: The names of the classes, in the order of their numbers; by default all of them, sorted. Give a validation
-            set those of the training set.
-        filesystem: A file system of pyarrow or fsspec in which `root` is.
+        root: A folder; a pattern such as "train/*/*.jpg", below whose fixed part the class folders
+            are; or the URL of either.
+        size: (height, width) of the images in pixels, or one integer for both.
+        transform: One of `raybatch.augment`, or a function `f(image, rng=generator)` of a Pillow
+            image. If it gives all images one size, it gets them as stored; otherwise it gets them
+            scaled to `size`.
+        classes: The names of the classes in the order of their numbers; by default the sorted names of
+            all classes. Give a validation set the classes of its training set.
+        filesystem: The file system of pyarrow or fsspec in which `root` is.
         indices, repeats, sampler, include_indices, exclude: As for `ArrayDataSource`.
-        **reading: As for `ImageFileAccessor`: `layout`, `mode`, `fit`, `decode`, `io_threads` and others.
+        **reading: As for `ImageFileAccessor`: `layout`, `mode`, `fit`, `decode`, `io_threads`, ...
 
     Raises:
         FileNotFoundError, NotADirectoryError: There is no image, or no folder.
-        ValueError: An image lies beside class folders, or in one that is none of `classes`; a class is there twice; or
-            `transform` makes images of another size than `size`.
-
+        ValueError: An image lies beside class folders, or its class is none of `classes`; a class is
+            there twice; or `transform` makes images of another size than `size`.
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class ImageFolder(ArrayDataSource):
 
     @property
     def targets(self) -> npt.NDArray[np.int64]:
-        """The label of each image below `root`, int64 `(n,)`, such as `WeightedSampler.class_balancing_sampler` takes."""
+        """The label of each image below `root`, int64 `(n,)`."""
         labels: npt.NDArray[np.int64] = self.data[1]
         return labels
 
@@ -95,13 +96,13 @@ class ImageFolder(ArrayDataSource):
 
 
 def _settle_size(reading: dict[str, Any]) -> None:
-    """Leave out the size where the transform gives images that size itself; ValueError where it gives them another."""
+    """Remove the size if the transform makes images of that size; ValueError if of another."""
     size, own = reading.get("size"), output_size([reading["transform"]], None)
     if size is None or own is None:
         return
     if own != size:
         raise ValueError(
-            f"transform makes images of {own[0]}x{own[1]} pixels (height x width), and size is {size[0]}x{size[1]}: give one "
-            "of the two, or begin the transform with a Resize"
+            f"transform makes images of {own[0]}x{own[1]} pixels (height x width), and size is "
+            f"{size[0]}x{size[1]}: leave out the size, or change the transform"
         )
     del reading["size"]

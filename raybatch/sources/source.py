@@ -49,8 +49,9 @@ class DataSource:
     def __getitem__(self, index: int) -> Any:
         """Return sample `index` of one iteration in order, to look at it: a row of a batch.
 
-        Its random numbers are those of epoch 0 of seed 0. A sampler that cannot go in order is shuffled with that seed.
-        IndexError if there are fewer samples, TypeError for what is no int, and for a source without random access.
+        Its random numbers are those of epoch 0 of seed 0. A sampler that cannot go in order is shuffled
+        with that seed. IndexError if there are fewer samples, TypeError for an index that is no int, and
+        for a source without random access.
         """
         number = operator.index(index)
         if number < 0:
@@ -128,7 +129,8 @@ def check_source(name: str, source: object) -> None:
 def rows_at(source: DataSource, number: int, count: int = 1) -> Rows | None:
     """Return the rows of up to `count` samples of one iteration of `source` in order, from `number` on.
 
-    None if there are fewer. The order is that of seed 0 where a sampler cannot go in order. TypeError for a source without random access.
+    None if there are fewer. The order is that of seed 0 where a sampler cannot go in order. TypeError for
+    a source without random access.
     """
     if not source.is_random_access:
         raise TypeError(

@@ -25,8 +25,8 @@ def labelled_images(
 ) -> ImageList:
     """Return the images below `root`, a folder or a pattern, with the labels of `class_labels`.
 
-    It is told once if the classes are those that names of files begin with. ValueError for an image beside class folders, and the
-    errors of `class_labels`, `find_images` and `image_glob`.
+    One line on the standard error says so if the names of the files are the classes. ValueError for an
+    image beside class folders, and the errors of `class_labels`, `find_images` and `image_glob`.
     """
     start = fixed_part(root, filesystem)
     if start is None:
@@ -40,12 +40,14 @@ def labelled_images(
     if strays and len(strays) < len(names):
         stray = str(Location(paths[strays[0]], filesystem))
         raise ValueError(
-            f"{stray!r} lies beside the class folders in {folder!r}, and in none: move it, or give a pattern such as '*/*.jpg'"
+            f"{stray!r} lies beside the class folders in {folder!r}, and in none: "
+            "move it, or give a pattern such as '*/*.jpg'"
         )
     labels, in_order = class_labels(names, folder if start is None else None, classes)
     if strays:
         tell(
-            f"no image in {folder!r} lies in a class folder, so the classes are what the names of the files begin with: "
+            f"no image in {folder!r} lies in a class folder, "
+            "so the classes are what the names of the files begin with: "
             f"{len(in_order)}, {', '.join(map(repr, in_order[:5]))}{', ...' if len(in_order) > 5 else ''}"
         )
     return ImageList(path_array(paths), labels, in_order)
@@ -54,10 +56,11 @@ def labelled_images(
 def class_labels(
     names: Sequence[str], folder: Location | None = None, classes: Sequence[str] | None = None
 ) -> tuple[npt.NDArray[np.int64], list[str]]:
-    """Return the label of each image, int64 `(n,)`, and the names of the classes, by the `names` of the files below a folder.
+    """Return the label of each of the image files `names`, int64 `(n,)`, and the names of the classes.
 
-    The class of an image is the first folder in its name, or else the letters that its name begins with. `classes` fixes the
-    numbers. Without it the classes are sorted; if all images lie in class folders, those in `folder` without images count too.
+    Names are relative to `folder`. The class of an image is the first folder in its name, or else the
+    letters that its name begins with. `classes` fixes the numbers. Without it the classes are sorted; if
+    all images lie in class folders, those in `folder` without images count too.
     ValueError for a class that `classes` lacks, or that is there twice.
     """
     own = [class_name(name) for name in names]
@@ -72,6 +75,6 @@ def class_labels(
 
 
 def class_name(name: str) -> str:
-    """Return the class of the image called `name` below its folder; "image" if its name begins with no letter."""
+    """Return the class of the image file `name`; "image" if its name begins with no letter."""
     letters = _LETTERS.match(name)
     return class_of(name) or (letters.group() if letters else "image")

@@ -48,7 +48,7 @@ def image_glob(pattern: str | os.PathLike[str], *, filesystem: Any = None) -> pa
 
 
 def fixed_part(pattern: str | os.PathLike[str], filesystem: Any = None) -> Location | None:
-    """Return the folder in which `image_glob` looks for `pattern`; None if that is no pattern but a name, as of a folder here."""
+    """Return the folder in which `image_glob` looks for `pattern`; None if that is a plain name."""
     whole = Location(pattern, filesystem)
     if not _MAGIC.search(whole.split_query()[0]) or (filesystem is None and os.path.isdir(pattern)):
         return None

@@ -84,7 +84,7 @@ def test_size_and_transform(folder: Path) -> None:
     assert np.array_equal(both[0][0], alone[0][0])
     flip = rb.ImageFolder(folder, (6, 5), transform=augment.RandomHorizontalFlip())
     assert flip[0][0].shape == (6, 5, 3)
-    with pytest.raises(ValueError, match=r"transform makes images of 8x8 .* and size is 9x9"):
+    with pytest.raises(ValueError, match=r"transform makes images of 8x8 .* size is 9x9"):
         rb.ImageFolder(folder, 9, transform=crop)
 
 
