@@ -1,70 +1,77 @@
 """Batches of images for training, loaded by Ray actors and delivered in order.
 
-    images = ImageFileAccessor(paths, size=(224, 224))
-    source = ArrayDataSource([images, labels])
-    with Loader(source, batch_size=64, shuffle=12345, pool=RayActorPool(4)) as loader:
-        for x, y in loader:
+    data = ImageFolder("train", size=224)
+    with Loader(data, batch_size=64, shuffle=True, seed=7, workers=4) as loader:
+        for images, labels in loader:
             ...
 
-Importing this package does not import ray; the first use of one of its Ray pools does.
+`__all__` has what most programs need; all other names here stay for those that use them. Importing
+this package imports neither ray nor any adapter's library: the first use of one does.
 """
 
+import importlib
 import logging
 import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from raybatch import errors, image, packing
+from raybatch import errors
+from raybatch import image as image
+from raybatch import packing as packing
 from raybatch.accessors import (
     CachedAccessor,
     DiskCache,
     EncodedImageAccessor,
     ImageFileAccessor,
-    ImageList,
-    ImageSizes,
-    ItemAccessor,
-    MDSShards,
-    NonUniformImageFileAccessor,
     PackedAccessor,
     ParquetImageAccessor,
-    SeededAccessor,
     TarShards,
-    ZipShards,
     image_folder,
-    image_glob,
-    to_parquet,
 )
-from raybatch.batchup import data_source, sampling, work_pool
+from raybatch.accessors import ImageList as ImageList
+from raybatch.accessors import ImageSizes as ImageSizes
+from raybatch.accessors import ItemAccessor as ItemAccessor
+from raybatch.accessors import MDSShards as MDSShards
+from raybatch.accessors import NonUniformImageFileAccessor as NonUniformImageFileAccessor
+from raybatch.accessors import SeededAccessor as SeededAccessor
+from raybatch.accessors import ZipShards as ZipShards
+from raybatch.accessors import image_glob as image_glob
+from raybatch.accessors import to_parquet as to_parquet
+from raybatch.batchup import data_source as data_source
+from raybatch.batchup import sampling as sampling
+from raybatch.batchup import work_pool as work_pool
 from raybatch.batchup.data_source import (
     ArrayDataSource,
-    CallableDataSource,
-    ChoiceDataSource,
     CompositeDataSource,
-    IteratorDataSource,
-    MapDataSource,
+    ImageFolder,
     MixDataSource,
 )
+from raybatch.batchup.data_source import CallableDataSource as CallableDataSource
+from raybatch.batchup.data_source import ChoiceDataSource as ChoiceDataSource
+from raybatch.batchup.data_source import IteratorDataSource as IteratorDataSource
+from raybatch.batchup.data_source import MapDataSource as MapDataSource
 from raybatch.batchup.work_pool import ThreadPool
-from raybatch.collation import Pad, Padded, Ragged
-from raybatch.image import PixelLayout
+from raybatch.collation import Pad, Ragged
+from raybatch.collation import Padded as Padded
+from raybatch.image import PixelLayout, augment
 from raybatch.loader import Loader, RankSplit
 from raybatch.making import BadSamples
-from raybatch.order import (
-    AspectRatioBuckets,
-    BlockShuffleSampler,
-    GroupedSampler,
-    PKSampler,
-    StandardSampler,
-    SubsetSampler,
-    WeightedSampler,
-    WeightedSubsetSampler,
-    aspect_ratio_buckets,
-)
+from raybatch.order import AspectRatioBuckets as AspectRatioBuckets
+from raybatch.order import BlockShuffleSampler, GroupedSampler, WeightedSampler
+from raybatch.order import PKSampler as PKSampler
+from raybatch.order import StandardSampler as StandardSampler
+from raybatch.order import SubsetSampler as SubsetSampler
+from raybatch.order import WeightedSubsetSampler as WeightedSubsetSampler
+from raybatch.order import aspect_ratio_buckets as aspect_ratio_buckets
 from raybatch.packing import pack
 from raybatch.ragged import RaggedArray
-from raybatch.scheduling import Prefetch, Recovery
-from raybatch.sources import BadSampleLedger, stream_digest
+from raybatch.scheduling import Prefetch
+from raybatch.scheduling import Recovery as Recovery
+from raybatch.sources import BadSampleLedger as BadSampleLedger
+from raybatch.sources import stream_digest
 
 if TYPE_CHECKING:
+    from raybatch import adapters
     from raybatch.batchup.ray_pools import RayActorPool
 
 __version__ = "0.1.0"
@@ -78,31 +85,19 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 __all__ = [
     "ArrayDataSource",
-    "AspectRatioBuckets",
-    "BadSampleLedger",
     "BadSamples",
     "BlockShuffleSampler",
     "CachedAccessor",
-    "CallableDataSource",
-    "ChoiceDataSource",
     "CompositeDataSource",
     "DiskCache",
     "EncodedImageAccessor",
     "GroupedSampler",
     "ImageFileAccessor",
-    "ImageList",
-    "ImageSizes",
-    "ItemAccessor",
-    "IteratorDataSource",
+    "ImageFolder",
     "Loader",
-    "MDSShards",
-    "MapDataSource",
     "MixDataSource",
-    "NonUniformImageFileAccessor",
-    "PKSampler",
     "PackedAccessor",
     "Pad",
-    "Padded",
     "ParquetImageAccessor",
     "PixelLayout",
     "Prefetch",
@@ -110,31 +105,39 @@ __all__ = [
     "RaggedArray",
     "RankSplit",
     "RayActorPool",
-    "Recovery",
-    "SeededAccessor",
-    "StandardSampler",
-    "SubsetSampler",
     "TarShards",
     "ThreadPool",
     "WeightedSampler",
-    "WeightedSubsetSampler",
-    "ZipShards",
-    "aspect_ratio_buckets",
+    "adapters",
+    "augment",
+    "errors",
+    "image_folder",
+    "pack",
+    "stream_digest",
+]
+
+# What this file itself needs, and the modules that are public; the others are seams.
+_OWN = {"Any", "ModuleType", "TYPE_CHECKING"}
+_MODULES = {
+    "adapters",
+    "augment",
     "data_source",
     "errors",
     "image",
-    "image_folder",
-    "image_glob",
-    "pack",
     "packing",
     "sampling",
-    "stream_digest",
-    "to_parquet",
     "work_pool",
-]
+}
 
 
 def __getattr__(name: str) -> Any:
     if name == "RayActorPool":
         return work_pool.RayActorPool
+    if name == "adapters":
+        return importlib.import_module("raybatch.adapters")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    names = {name for name, held in globals().items() if not isinstance(held, ModuleType)}
+    return sorted((names | {*__all__} | _MODULES) - _OWN)

@@ -11,11 +11,17 @@ import numpy as np
 
 def positive_int(name: str, value: Any) -> int:
     """Return `value` as an int; TypeError if it is not an integer, ValueError if it is below 1."""
+    return int_between(name, value, 1)
+
+
+def int_between(name: str, value: Any, low: int, high: int | None = None) -> int:
+    """Return `value` as an int; TypeError if it is no integer, ValueError if not from `low` to `high`, None for no limit."""
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise TypeError(f"{name} must be an integer, not {value!r}")
     number = operator.index(value)
-    if number < 1:
-        raise ValueError(f"{name} must be 1 or more, not {number}")
+    if number < low or (high is not None and number > high):
+        limits = f"{low} or more" if high is None else f"from {low} to {high}"
+        raise ValueError(f"{name} must be {limits}, not {number}")
     return number
 
 

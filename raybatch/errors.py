@@ -6,6 +6,7 @@
     ├── TransformError (RuntimeError) a transform of images failed; the cause says why
     ├── StorageError (OSError)        the place of samples is gone, refuses, or cannot be reached
     ├── BatchError (RuntimeError)     a batch cannot be made; the cause says why
+    │   └── FirstSampleError          nor can the sample that a new loader tries first
     ├── HostError (OSError)           another host cannot read a sample that this process can
     ├── BadSamplesError (RuntimeError) more samples are bad than the limit allows
     ├── ReturnError (TypeError)       a function or array-like of the program returned no batch
@@ -90,6 +91,20 @@ class BatchError(RaybatchError, RuntimeError):
 
     def __reduce__(self) -> tuple[type[BatchError], tuple[int, int, str]]:
         return type(self), (self.epoch, self.batch, self.reason)
+
+
+class FirstSampleError(BatchError):
+    """A new loader cannot read its first sample; `__cause__` says why. `epoch` and `batch` are 0."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(0, 0, reason)
+        self.args = (
+            f"cannot read the first sample of the source: {reason}. "
+            "check_sample=False makes the loader without this try",
+        )
+
+    def __reduce__(self) -> tuple[type[FirstSampleError], tuple[str]]:  # type: ignore[override]
+        return type(self), (self.reason,)
 
 
 class HostError(RaybatchError, OSError):

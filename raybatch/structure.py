@@ -9,8 +9,13 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
+import inspect
+import re
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import Any
+
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+_LONGEST = 200
 
 
 def is_container(value: Any) -> bool:
@@ -85,6 +90,14 @@ def leaves(structure: Any) -> Iterator[Any]:
         return
     for member in members(structure).values():
         yield from leaves(member)
+
+
+def brief(value: Any) -> str:
+    """Return the `repr` of `value` for that of what holds it: short, and without addresses in memory."""
+    if inspect.isroutine(value):
+        return getattr(value, "__qualname__", value.__name__)
+    text = _ADDRESS.sub("", repr(value))
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
 
 def described(value: Any) -> str:

@@ -37,6 +37,7 @@ from raybatch.memory import empty_batch
 from raybatch.stages import stage
 from raybatch.stores.disk_cache import DiskCache
 from raybatch.stores.location import Locations
+from raybatch.structure import brief
 from raybatch.warned import about
 
 # Makes something of the file of an image, perhaps only `Begun`.
@@ -101,8 +102,15 @@ class EncodedImages:
         return about
 
     def __repr__(self) -> str:
-        sizes = "" if self._sized is None else f"{self._sized}, as "
-        return f"{type(self).__name__}({len(self)} images, {sizes}{self._reader})"
+        # What differs from the defaults tells it from others.
+        settings = (
+            f"{each.name}={brief(value)}"
+            for each in dataclasses.fields(self._reader)
+            if (value := getattr(self._reader, each.name)) != each.default
+        )
+        sizes = [] if self._sized is None else [str(self._sized)]
+        parts = [f"{len(self)} images", *sizes, *settings]
+        return f"{type(self).__name__}({', '.join(parts)})"
 
     def _rngs(self, count: int, rng_of: RngOf) -> list[np.random.Generator | None]:
         """Return the generator of each row, where the images are drawn: to make one takes time."""

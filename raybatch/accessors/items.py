@@ -41,6 +41,9 @@ class ItemAccessor:
         self.collate = checked_setting(collate)
         self.foreign = ForeignRandomness(items, seed_globals)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self)} items of {type(self.items).__name__})"
+
     def __len__(self) -> int:
         return sample_count(self.items)
 

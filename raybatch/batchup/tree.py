@@ -33,7 +33,7 @@ from raybatch.order import (
     runs,
     seed_of,
 )
-from raybatch.sources import Batch, DataSource, array, mapped, mix, several
+from raybatch.sources import Batch, DataSource, array, image_folder, mapped, mix, several
 
 
 class AbstractDataSource(DataSource):
@@ -209,6 +209,10 @@ class RandomAccessDataSource(array.RandomAccessDataSource, AbstractDataSource):
 
 class ArrayDataSource(array.ArrayDataSource, RandomAccessDataSource):
     __doc__ = array.ArrayDataSource.__doc__
+
+
+class ImageFolder(image_folder.ImageFolder, ArrayDataSource):
+    __doc__ = image_folder.ImageFolder.__doc__
 
 
 class MapDataSource(mapped.MapDataSource, AbstractDataSource):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -11,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from raybatch.cli.options import CannotRunError
-from raybatch.stores.listing import all_classes, class_of, numbered
+from raybatch.stores.class_labels import class_labels, numbered_labels
 from raybatch.stores.location import Location
 
 DEFAULT_SIZE = (224, 224)
@@ -59,26 +58,17 @@ class NamedImages:
         `classes` fixes the numbers. Without it, a class folder without images has one too, unless there are images beside
         these folders. CannotRunError for a class that `classes` lacks.
         """
-        if self.own_labels is None:
-            own = list(map(_class_name, self.names))
-        else:
+        try:
+            if self.own_labels is None:
+                return _narrow(class_labels(self.names, self.folder, classes))
             labels, names = self.own_labels()
             if classes is None:
                 return labels, names
-            own = [names[label] for label in labels]
-        if classes is not None:
-            try:
-                in_order = numbered(classes, set(own))
-            except ValueError as error:
-                raise CannotRunError(str(error)) from error
-        elif self.folder is not None and all(map(class_of, self.names)):
-            in_order = all_classes(self.folder, set(own))
-        else:
-            in_order = sorted(set(own))
-        label_of = {name: label for label, name in enumerate(in_order)}
-        return np.array([label_of[name] for name in own], np.int32), in_order
+            return _narrow(numbered_labels([names[label] for label in labels], None, classes))
+        except ValueError as error:
+            raise CannotRunError(str(error)) from error
 
 
-def _class_name(name: str) -> str:
-    prefix = re.match(r"[^\W\d_]+", name)
-    return class_of(name) or (prefix.group() if prefix else "image")
+def _narrow(labelled: tuple[npt.NDArray[np.int64], list[str]]) -> Labels:
+    labels, names = labelled
+    return labels.astype(np.int32), names

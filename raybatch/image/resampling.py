@@ -240,9 +240,18 @@ def _unscaled(size: Size) -> Scale:
     return Scale(size, Image.Resampling.BOX, (0, 0, *size))
 
 
+def check_fill_of(channels: int, fill: Fill) -> None:
+    """Raise ValueError if `fill` has not one value, or one for each of the `channels`."""
+    if isinstance(fill, tuple) and len(fill) != channels:
+        raise ValueError(
+            f"fill must have one value, or one for each channel, of which there are {channels}, not {fill}"
+        )
+
+
 def colour(mode: str, fill: Fill) -> Fill:
-    """Return `fill` in the form that Pillow takes for `mode`."""
+    """Return `fill` in the form that Pillow takes for `mode`; ValueError for another number of channels."""
     bands = len(ImageMode.getmode(mode).bands)
+    check_fill_of(bands, fill)
     return fill if isinstance(fill, tuple) or bands == 1 else (fill,) * bands
 
 

@@ -13,6 +13,7 @@ from raybatch.image.pixels import BoundLayout
 from raybatch.image.resampling import (
     Pixels,
     array_of,
+    check_fill_of,
     image_of,
     margins,
     size_of,
@@ -106,6 +107,7 @@ class Viewed(NamedTuple):
                 f"{wanted[0]} × {wanted[1]}"
             )
         pixels, view = self.source.pixels(self.view)
+        check_fill_of(layout.channels[0] if layout.channels else 1, view.fill)
         with stage("resize"):
             is_written = layout.is_of_bytes and write_view(pixels, view, canvas, layout.table)
             image = None if is_written else image_of(pixels, view)

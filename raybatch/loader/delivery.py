@@ -10,12 +10,12 @@ from raybatch.errors import (
     BadSamplesError,
     BatchError,
     HostError,
-    ReturnError,
     WorkerLostError,
 )
-from raybatch.faults import Fault, advice, fault_of
+from raybatch.faults import advice
 from raybatch.loader.plan import Plan
 from raybatch.loader.producer import Producer
+from raybatch.loader.reasons import reason_of
 from raybatch.making import (
     BadSamples,
     Request,
@@ -95,6 +95,7 @@ class Delivery:
         BatchError if it cannot be made, or not on every host; BadSamplesError if more samples are bad than the
         setting allows.
         """
+        __tracebackhide__ = True  # as of `EpochIterator.__next__`
         if isinstance(result.error, WorkerLostError):
             result = self._made_in_parts(request)
         self._check_hosts(request, result)
@@ -206,25 +207,9 @@ class Delivery:
 
 def _batch_error(request: Request, result: Result, setting: BadSamples) -> BatchError:
     error = result.error
-    where = "".join(f"{sample}: " for sample in result.bad)
-    reason = f"{where}{type(error).__name__}: {error}"
-    if setting.policy != "raise" and not isinstance(error, ReturnError):
-        reason += _why_not_bad(fault_of(error), setting)
-    made = BatchError(request.epoch, request.step, reason)
+    made = BatchError(request.epoch, request.step, reason_of(error, result.bad, setting))
     made.__cause__ = error
     return made
-
-
-def _why_not_bad(fault: Fault, setting: BadSamples) -> str:
-    """Return why samples are neither skipped nor replaced that raise an error of such a fault."""
-    if fault in (Fault.PLACE, Fault.PASSING):
-        return ". That is no bad sample: the place where the samples are is at fault, and others have it too"
-    if fault is Fault.PROGRAM and not setting.program_errors:
-        return (
-            ". That is no bad sample: the program's own code is wrong at it. Mend that; or "
-            f"BadSamples({setting.policy!r}, program_errors=True) takes such samples for bad ones"
-        )
-    return ""
 
 
 def _log_bad_sample(bad: BadSample, policy: str) -> None:

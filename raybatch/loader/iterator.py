@@ -41,6 +41,7 @@ class EpochIterator:
         return self
 
     def __next__(self) -> Batch:
+        __tracebackhide__ = True  # IPython and pytest show the program's frames without this one
         if self._taken_by:
             raise ended_early(self._taken_by)
         self._counter.waiting()

@@ -20,51 +20,68 @@ from typing import Any
 from raybatch.loader.course import Course
 from raybatch.loader.delivery import Delivery
 from raybatch.loader.fingerprint import fingerprint
+from raybatch.loader.first_sample import try_first_sample
 from raybatch.loader.iterator import EpochIterator
 from raybatch.loader.plan import Plan
 from raybatch.loader.producer import Producer
 from raybatch.loader.progress import ProgressLine
 from raybatch.loader.ranks import RankSplit
+from raybatch.loader.shorthands import pool_with, prefetch_of, shuffle_with, split_of
 from raybatch.loader.state import position_in, state_of
 from raybatch.loader.stats import LoaderStats, StatsCounter
 from raybatch.loader.watch import Watch
 from raybatch.making import BadSamples
 from raybatch.order import Position, Shuffle
-from raybatch.pools import InlinePool, Journal, WorkerPool
+from raybatch.pools import Journal, WorkerPool
 from raybatch.scheduling import Prefetch, Recovery
 from raybatch.sources import BadSampleLedger, Batch, DataSource, check_source, excluded
 
 
 class Loader:
-    """Epochs of batches of `source`, made by `pool`, in an order that does not depend on the pool.
+    """Epochs of batches of `source`, made by a pool, in an order that does not depend on the pool.
 
-    Each `iter()` is a new epoch, whether or not the last one was finished; `load_state_dict` goes on inside one. While the last
-    batches of an epoch are consumed, the first of the next are made. `source` must have random access. `shuffle`: None or False for in order, True for
-    a seed drawn once, an int seed, or a RandomState, a Generator or `np.random`, of which a copy is taken.
-    `pool=None` makes batches in this thread when they are asked for, without Ray. `prefetch` limits what is
-    made ahead; the pool has a default. `recovery` says what is done when workers are lost.
+        with Loader(data, 64, shuffle=True, seed=7, workers=8) as loader:
+            for images, labels in loader:
+                ...
 
-    `bad_samples` says what is done about samples that cannot be read, or that end each worker that tries:
-    "raise", "skip", "replace", or a `BadSamples` with another limit to their number; the property of that name lists
-    them, and after each epoch with bad samples a line on the standard error says how many they were. Errors of the place
-    where samples are, and of the program's own code, are raised whatever it says. `exclude` leaves samples out of the data
-    set: such a list, the path of a saved one, or an index array.
+    Each `iter()` is a new epoch, whether or not the last one was finished; `load_state_dict` goes on
+    inside one. While the last batches of an epoch are consumed, the first of the next are made.
 
-    With `split` this is one rank of several, each of which gets its part of every global batch; the `shuffle` must be
-    the same for all, so True and generators without a seed are refused. `last_batch`: "keep" a short one (ranks share
-    it, and some may get none), "drop" it, or "pad" it: then every rank has the same number of full batches, and each
-    batch ends with one more array, `valid`, bool `(batch_size,)`. None keeps short ones too, and is a ValueError where
-    ranks would have unequal numbers of batches.
+    Args:
+        source: The data source. It must have random access.
+        batch_size: The number of samples in a batch of this rank.
+        shuffle: None or False for in order; True for the order of `seed`, or of a seed that is drawn
+            once. It may also be an int seed (0 is one), or a RandomState, a Generator or `np.random`,
+            of which the loader takes a copy.
+        seed: The seed, with `shuffle=True`. Random transforms draw from it too.
+        last_batch: What to do with a short last batch: "keep" it (ranks share it, and some may get
+            none), "drop" it, or "pad" it: then every rank has the same number of full batches, and each
+            batch ends with one more array, `valid`, bool `(batch_size,)`. None keeps it too, and is
+            a ValueError where ranks would have unequal numbers of batches.
+        split: A `RankSplit`, or (rank, world_size): this is one rank of several, each of which gets its
+            part of every global batch. The shuffle must be the same for all, so True without a seed and
+            generators without a seed are refused.
+        pool: The pool that makes the batches. None makes them in this thread when they are asked for.
+        workers: The number of Ray actors of a pool of this loader's own, in the place of `pool`.
+        prefetch: A number of batches to make ahead, or a `Prefetch`; the pool has a default.
+        recovery: What to do when workers are lost.
+        bad_samples: What to do about samples that cannot be read, or that end each worker that tries:
+            "raise", "skip", "replace", or a `BadSamples` with another limit to their number. The
+            property of that name lists them, and after each epoch with bad samples a line on the
+            standard error counts them. Errors of the place where samples are, and of the program's
+            own code, are raised in any case.
+        exclude: Samples to leave out: such a list, the path of a saved one, or an index array.
+        progress: Whether to show the progress of an epoch, on the standard error or in a notebook; where
+            the standard error is no terminal, in the log.
+        name: The name of this loader in metrics and logs.
+        batches_per_epoch: The number of batches in an epoch, which `len()` returns; the next epoch goes
+            on in the order where this one ends. By default an epoch is a pass over `source`.
+        check_sample: Whether to read the first sample now, in this process, and raise a
+            FirstSampleError if no worker could do so. It costs one read, and changes nothing.
 
-    An epoch is a pass over `source`. With `batches_per_epoch` it is so many batches, and the next goes on in the order where it ends,
-    over as many passes as that takes: for data without an end, or too much of it. `len()` is that number, even if
-    `last_batch="keep"` leaves a rank without its part of a short batch.
+    Arrays that come from Ray actors are read-only; copy one to change it. The large ones are views of the
+    object store, and one that is kept keeps its batch there.
 
-    `progress` shows how an epoch gets on, on the standard error, in a notebook, or where that is no terminal, in the
-    log. `name` tells this loader from others in metrics and logs.
-
-    Arrays that come from Ray actors are read-only; copy one to change it. The large ones are views of the object store, and one that
-    is kept keeps its batch there.
     Iterating raises BatchError for a batch that cannot be made; going on with the same iterator gives the
     next one. Close the loader, use it in a `with`, or let go of it; it keeps its pool till then. A pickled
     loader goes on where this one is, on its own copy of the pool, or on the same one if that has a name.
@@ -76,36 +93,38 @@ class Loader:
         batch_size: int,
         *,
         shuffle: Shuffle = False,
+        seed: int | None = None,
         last_batch: str | None = None,
-        split: RankSplit | None = None,
+        split: RankSplit | tuple[int, int] | None = None,
         pool: WorkerPool | None = None,
-        prefetch: Prefetch | None = None,
+        workers: int | None = None,
+        prefetch: Prefetch | int | None = None,
         recovery: Recovery | None = None,
         bad_samples: BadSamples | str = "raise",
         exclude: Any = None,
         progress: bool = False,
         name: str = "loader",
         batches_per_epoch: int | None = None,
+        check_sample: bool = True,
     ) -> None:
-        split = RankSplit(0, 1) if split is None else split
-        _check_type("split", split, RankSplit)
         check_source("source", source)
+        shuffle, prefetch = shuffle_with(shuffle, seed), prefetch_of(prefetch)
         setting = BadSamples.of(bad_samples)
         if exclude is not None:
             source = source.without(excluded(exclude))
         self._plan = Plan(
-            source, batch_size, shuffle, last_batch, split, setting, batches_per_epoch
+            source, batch_size, shuffle, last_batch, split_of(split), setting, batches_per_epoch
         )
         self._fingerprint = fingerprint(source)
-        pool = InlinePool() if pool is None else pool
-        _check_type("pool", pool, WorkerPool)
-        if prefetch is not None:
-            _check_type("prefetch", prefetch, Prefetch)
         recovery = Recovery() if recovery is None else recovery
-        _check_type("recovery", recovery, Recovery)
+        if not isinstance(recovery, Recovery):
+            raise TypeError(f"recovery must be a Recovery, not {recovery!r}")
+        pool = pool_with(pool, workers)
         self._producer = Producer(source, pool, prefetch, recovery)
         self._name, self._progress = str(name), bool(progress)
         self._delivery = Delivery(self._plan, setting, self._producer, self._name)
+        if check_sample:
+            try_first_sample(self._plan, self._producer, setting, self._name)
         self._counter = StatsCounter()
         self._journal = Journal(self._name)
         watchers = [pool.metrics(self._name), ProgressLine(self._name) if progress else None]
@@ -119,6 +138,14 @@ class Loader:
         self._course = Course(self._plan, self._counter)
         # Weak, so that an iterator is gone, and what was made for it, as soon as its loop is left.
         self._iterator: weakref.ref[EpochIterator] | None = None
+
+    def __repr__(self) -> str:
+        plan = self._plan
+        parts = [repr(plan.source), f"batch_size={plan.batch_size}", repr(plan.shuffles)]
+        if plan.split.world_size > 1:
+            parts.append(f"split={plan.split.rank, plan.split.world_size}")
+        parts += [repr(self._producer), f"epoch {self.epoch}"]
+        return f"{type(self).__name__}({', '.join(parts)})"
 
     @property
     def epoch(self) -> int:
@@ -272,6 +299,7 @@ class Loader:
             "progress": self._progress,
             "name": self._name,
             "batches_per_epoch": self._plan.batches_per_epoch,
+            "check_sample": False,  # this loader has done so, if it was to
         }
         return arguments, position, self._adopts_seed
 
@@ -300,8 +328,3 @@ def _copied(arguments: dict[str, Any], position: Position, adopts_seed: bool) ->
     loader._course.move(position)
     loader._adopts_seed = adopts_seed
     return loader
-
-
-def _check_type(name: str, value: object, wanted: type) -> None:
-    if not isinstance(value, wanted):
-        raise TypeError(f"{name} must be of type {wanted.__name__}, not {value!r}")

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from raybatch.errors import PoolError
 from raybatch.making import Request, Result
-from raybatch.pools import Journal, OrderedStream, WorkerPool
+from raybatch.pools import Journal, OrderedStream, SharedConstant, WorkerPool
 from raybatch.scheduling import Prefetch, Recovery
 from raybatch.sources import DataSource
 
@@ -30,6 +30,9 @@ class Producer:
         self._source = pool.shared_constant(source)
         self._pool: WorkerPool | None = pool
 
+    def __repr__(self) -> str:
+        return "closed" if self._pool is None else repr(self._pool)
+
     @property
     def pool(self) -> WorkerPool:
         """The pool; PoolError if this is closed."""
@@ -41,6 +44,17 @@ class Producer:
     def spans_hosts(self) -> bool:
         """Whether workers may be on other hosts than this process."""
         return self._pool is not None and self._pool.spans_hosts
+
+    @property
+    def differs_from_here(self) -> bool:
+        """Whether workers may have what this process lacks, such as files."""
+        return self.pool.differs_from_here()
+
+    def source_of_workers(self) -> DataSource:
+        """Return the source as workers have it: a copy, where they do not share this process's memory."""
+        held = self._source
+        source: DataSource = held.copied() if isinstance(held, SharedConstant) else held
+        return source
 
     @property
     def is_current(self) -> bool:

@@ -37,6 +37,12 @@ class PassShuffles:
         if self._shuffle is not None and not isinstance(self._shuffle, int):
             self._starts[0] = self._shuffle
 
+    def __repr__(self) -> str:
+        if self._shuffle is None:
+            return "in order"
+        is_seed = isinstance(self._shuffle, int)
+        return f"shuffle={self._shuffle if is_seed else type(self._shuffle).__name__}"
+
     @property
     def first(self) -> int:
         """The first pass that can be drawn."""

@@ -5,7 +5,7 @@ from raybatch.order.blocks import BlockShuffleSampler
 from raybatch.order.cursor import Cursor, IteratorCursor, Run, Tally, overrides, runs
 from raybatch.order.grouped import GroupedCursor, GroupedSampler, full_length
 from raybatch.order.groups import GroupsSampler
-from raybatch.order.indices import check_batch_size, num_batches
+from raybatch.order.indices import amount, check_batch_size, num_batches
 from raybatch.order.members import ChoiceCursor, CompositeCursor
 from raybatch.order.mixture import MemberCursor, MixtureCursor
 from raybatch.order.permutation import KeyedPermutation, permutation
@@ -65,6 +65,7 @@ __all__ = [
     "Turns",
     "WeightedSampler",
     "WeightedSubsetSampler",
+    "amount",
     "as_shuffle_rng",
     "aspect_ratio_buckets",
     "check_batch_size",

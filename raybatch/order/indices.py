@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,17 @@ import numpy.typing as npt
 from raybatch.checks import positive_int
 
 IndexArray = npt.NDArray[np.integer[Any]]
+
+
+def amount(count: Callable[[], int | float | None]) -> str:
+    """Return what `count()` says in words, for a `repr`: "200 samples"; "" if it does not say."""
+    try:
+        samples = count()
+    except Exception:
+        return ""  # a class of the user's own may not be made yet
+    if samples is None:
+        return ""
+    return "samples without end" if samples == np.inf else f"{samples} samples"
 
 
 def as_index_array(indices: Any) -> IndexArray:

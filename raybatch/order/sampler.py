@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from raybatch.order.cursor import Cursor, IteratorCursor, overrides, runs
-from raybatch.order.indices import IndexArray, check_batch_size, num_batches
+from raybatch.order.indices import IndexArray, amount, check_batch_size, num_batches
 from raybatch.order.shuffle import SeededShuffle, ShuffleRNG
 
 
@@ -19,6 +19,9 @@ class AbstractSampler:
     iterators make sense for it; with `cursor` an epoch can be resumed at once, and change its batch size. An
     index is absolute: it addresses the data set, not a subset of it. Instances must pickle.
     """
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({amount(self.num_indices_generated)})"
 
     def num_indices_generated(self) -> int | float | None:
         """Return the number of indices in one iteration: an int, `np.inf`, or None if unknown."""

@@ -23,7 +23,6 @@ from raybatch.packing.packed_folder import PackFolder, pack_folder
 from raybatch.packing.provenance import provenance
 from raybatch.packing.store_folder import store_folder
 from raybatch.pools import WorkerPool
-from raybatch.scheduling import Prefetch
 from raybatch.sources import (
     BadSample,
     BadSampleLedger,
@@ -88,7 +87,7 @@ def pack(
         rows_per_file = positive_int("rows_per_file", rows_per_file)
     _check_names("names", names)
     _check_names("classes", classes)
-    with Loader(source, batch_size, pool=pool, bad_samples=setting) as loader:
+    with Loader(source, batch_size, pool=pool, bad_samples=setting, check_sample=False) as loader:
         if len(loader) == 0:
             raise ValueError("the source has no samples to pack")
         settings = {
@@ -132,7 +131,7 @@ def _check_names(what: str, names: Sequence[str] | None) -> None:
 
 def _first_sample(source: DataSource, setting: BadSamples, pool: WorkerPool | None) -> Batch:
     """Return the first sample that can be read, to learn its shapes before the first file is begun."""
-    with Loader(source, 1, pool=pool, prefetch=Prefetch(1)) as loader:
+    with Loader(source, 1, pool=pool, prefetch=1, check_sample=False) as loader:
         batches = iter(loader)
         while True:
             try:

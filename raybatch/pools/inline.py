@@ -19,6 +19,9 @@ _ONE = Prefetch(batches=1)
 class InlinePool(WorkerPool):
     """Makes each batch in the consumer's thread when the consumer asks for it."""
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
     def open(self, source: Any) -> InlineSession:
         return InlineSession(source)
 

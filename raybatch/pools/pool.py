@@ -46,6 +46,10 @@ class WorkerPool:
         """Return a handle for `x`. Requests with the handle send `x` to each worker only once."""
         return x
 
+    def differs_from_here(self) -> bool:
+        """Return whether workers may have what this process lacks: files, libraries, what a `setup` has registered."""
+        return False
+
     def is_current(self, constant: Any) -> bool:
         """Return whether `constant` is unchanged since it was sent. If not, `open` resends it."""
         return True

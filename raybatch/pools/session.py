@@ -79,6 +79,10 @@ class SharedConstant:
     def __init__(self, value: Any) -> None:
         self.value = value
 
+    def copied(self) -> Any:
+        """Return the value as a worker has it: a copy, where workers do not share this process's memory."""
+        return self.value
+
 
 class Results:
     """The results of a session that wait for the consumer."""

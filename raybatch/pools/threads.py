@@ -43,6 +43,9 @@ class ThreadPool(WorkerPool):
         self.num_threads = count
         self._start()
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.num_threads} threads)"
+
     def open(self, source: Any) -> ThreadSession:
         return ThreadSession(self, source)
 

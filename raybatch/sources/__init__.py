@@ -11,11 +11,18 @@ from raybatch.sources.batch import (
     row_counts,
 )
 from raybatch.sources.digest import StreamDigest, stream_digest
+from raybatch.sources.image_folder import ImageFolder
 from raybatch.sources.ledger import BadSample, BadSampleLedger, excluded
 from raybatch.sources.mapped import MapDataSource, SampleMapDataSource, unmapped
 from raybatch.sources.mix import MixDataSource
 from raybatch.sources.several import ChoiceDataSource, CompositeDataSource, OneOfSeveralDataSource
-from raybatch.sources.source import DataSource, check_source, has_equal_lengths, nodes
+from raybatch.sources.source import (
+    DataSource,
+    check_source,
+    has_equal_lengths,
+    nodes,
+    rows_at,
+)
 
 __all__ = [
     "ArrayDataSource",
@@ -25,6 +32,7 @@ __all__ = [
     "ChoiceDataSource",
     "CompositeDataSource",
     "DataSource",
+    "ImageFolder",
     "MapDataSource",
     "MixDataSource",
     "OneOfSeveralDataSource",
@@ -41,6 +49,7 @@ __all__ = [
     "has_equal_lengths",
     "nodes",
     "row_counts",
+    "rows_at",
     "stream_digest",
     "unmapped",
 ]

@@ -32,9 +32,9 @@ from raybatch.ragged import RaggedArray
 from raybatch.sources.batch import Batch, batch_row, extended
 from raybatch.sources.ledger import BadSample, excluded
 from raybatch.sources.returned import returned_rows
-from raybatch.sources.source import DataSource, sample_name
+from raybatch.sources.source import DataSource, sample_name, source_repr
 from raybatch.stores.location import Location
-from raybatch.structure import is_container
+from raybatch.structure import brief, is_container
 
 
 class RandomAccessDataSource(DataSource):
@@ -197,6 +197,14 @@ class ArrayDataSource(RandomAccessDataSource):
             changed.data = fields if isinstance(self.data, dict) else list(fields.values())
         return changed
 
+    def __repr__(self) -> str:
+        shown = []
+        for key, array in self._fields().items():
+            is_array = isinstance(array, np.ndarray)
+            text = f"array {array.dtype}{list(array.shape)}" if is_array else brief(array)
+            shown.append(f"{key}={text}" if isinstance(key, str) else text)
+        return source_repr(self, *shown)
+
     def _fields(self) -> dict[Any, Any]:
         """Return the array-likes by name or number; one data set by itself is under None."""
         if isinstance(self.data, dict):
@@ -320,6 +328,10 @@ def _array_like(key: Any, array: Any, setting: Setting | None) -> Any:
     """Return `array`, or an accessor of its items if it takes nothing else; TypeError if it is no array-like."""
     if isinstance(array, (pa.Array, pa.ChunkedArray)):
         return _of_arrow(key, array)
+    if isinstance(array, DataSource):
+        raise TypeError(
+            f"{_name(key)} is a data source: several are one by rb.CompositeDataSource([...])"
+        )
     if isinstance(array, Mapping):
         raise TypeError(
             f"{_name(key)} is one {type(array).__name__}, and must be an array or array-like with all samples of a field. For a list of "

@@ -13,8 +13,14 @@ from raybatch.order import Cursor, RandomKeys, Rows, Shuffle
 from raybatch.sources.batch import Batch, batch_length, batch_row, called
 from raybatch.sources.ledger import BadSample
 from raybatch.sources.returned import returned_batch, returned_sample
-from raybatch.sources.source import DataSource, check_source, has_equal_lengths, sample_name
-from raybatch.structure import members
+from raybatch.sources.source import (
+    DataSource,
+    check_source,
+    has_equal_lengths,
+    sample_name,
+    source_repr,
+)
+from raybatch.structure import brief, members
 
 
 class MapDataSource(DataSource):
@@ -47,6 +53,9 @@ class MapDataSource(DataSource):
         self.fn = fn
         self.rng = rng
         self.foreign = ForeignRandomness(fn, seed_globals)
+
+    def __repr__(self) -> str:
+        return source_repr(self, brief(self.fn), repr(self.children[0]))
 
     @property
     def source(self) -> Any:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
+import operator
 from collections.abc import Collection, Iterator
 from typing import Any
 
 import numpy as np
 
-from raybatch.order import Cursor, RandomKeys, Rows, Shuffle, num_batches
-from raybatch.sources.batch import Batch
+from raybatch.order import NO_KEYS, Cursor, RandomKeys, Rows, Shuffle, amount, num_batches
+from raybatch.sources.batch import Batch, batch_row
 from raybatch.sources.ledger import BadSample
 
 
@@ -25,6 +26,9 @@ class DataSource:
     # Whether all arrays of a batch have one length; not so in an untrimmed composite.
     has_equal_lengths = True
 
+    def __repr__(self) -> str:
+        return source_repr(self, *map(repr, self.children))
+
     @property
     def is_random_access(self) -> bool:
         """Whether any batch can be made from its indices."""
@@ -33,6 +37,29 @@ class DataSource:
     def num_samples(self, **kwargs: Any) -> int | float | None:
         """Return the number of samples in one iteration: an int, `np.inf`, or None if unknown."""
         raise NotImplementedError(f"abstract for type {type(self)}")
+
+    def __len__(self) -> int:
+        """Return the number of samples in one iteration; TypeError if it has no end, or the number is not known."""
+        count = self.num_samples()
+        if count is None or count == np.inf:
+            what = "has no end" if count == np.inf else "does not know its number of samples"
+            raise TypeError(f"this {type(self).__name__} {what}, and so has no len()")
+        return int(count)
+
+    def __getitem__(self, index: int) -> Any:
+        """Return sample `index` of one iteration in order, to look at it: a row of a batch.
+
+        Its random numbers are those of epoch 0 of seed 0. A sampler that cannot go in order is shuffled
+        with that seed. IndexError if there are fewer samples, TypeError for an index that is no int, and
+        for a source without random access.
+        """
+        number = operator.index(index)
+        if number < 0:
+            number += len(self)
+        rows = None if number < 0 else rows_at(self, number)
+        if rows is None:
+            raise IndexError(f"index {index} is out of range for this {type(self).__name__}")
+        return batch_row(self.read(rows, NO_KEYS), 0)
 
     def num_batches(self, batch_size: int, **kwargs: Any) -> int | float | None:
         """Return the number of batches in one iteration: an int, `np.inf`, or None if unknown.
@@ -87,10 +114,35 @@ class DataSource:
         return changed
 
 
+def source_repr(source: DataSource, *parts: str) -> str:
+    """Return the `repr` of `source`, which holds `parts`: its kind, its number of samples, and these."""
+    shown = filter(None, [amount(source.num_samples), *parts])
+    return f"{type(source).__name__}({', '.join(shown)})"
+
+
 def check_source(name: str, source: object) -> None:
     """Raise TypeError if `source` is no data source."""
     if not isinstance(source, DataSource):
         raise TypeError(f"{name} must be a data source, not {type(source)}")
+
+
+def rows_at(source: DataSource, number: int, count: int = 1) -> Rows | None:
+    """Return the rows of up to `count` samples of one iteration of `source` in order, from `number` on.
+
+    None if there are fewer. The order is that of seed 0 where a sampler cannot go in order. TypeError for
+    a source without random access.
+    """
+    if not source.is_random_access:
+        raise TypeError(
+            f"this {type(source).__name__} has no random access, and so no sample {number}"
+        )
+    try:
+        cursor = source.order()
+    except NotImplementedError:
+        cursor = source.order(0)
+    cursor.skip(1, number)
+    run = cursor.step(count)
+    return None if run is None else run.part(0, len(run))
 
 
 def nodes(source: DataSource) -> Iterator[DataSource]:

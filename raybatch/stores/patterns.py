@@ -15,6 +15,7 @@ from raybatch.stores.paths import joined, path_array
 
 _SHOWN = rf"(?!{HIDDEN})"
 _ANY_FOLDERS = rf"(?:{_SHOWN}[^/]+/)*"
+_MAGIC = re.compile(r"[*?\[]")
 _TOKEN = re.compile(r"\*+|\?|\[!?\]?[^\]]*\]|.", re.DOTALL)
 
 
@@ -30,10 +31,7 @@ def image_glob(pattern: str | os.PathLike[str], *, filesystem: Any = None) -> pa
     FileNotFoundError if no file matches, NotADirectoryError if there is no folder to look in.
     """
     whole = Location(pattern, filesystem)
-    text, query = whole.split_query()
-    magic = re.search(r"[*?\[]", text)
-    cut = text.rfind("/", 0, magic.start() if magic else None) + 1
-    root, rest = text[:cut], text[cut:]
+    root, rest, query = _cut(whole)
     parts = (unquote(rest) if whole.is_quoted else rest).split("/")
     matches = re.compile(_regex(parts), re.DOTALL).fullmatch
     depth = None if "**" in parts else len(parts)
@@ -47,6 +45,23 @@ def image_glob(pattern: str | os.PathLike[str], *, filesystem: Any = None) -> pa
     if not found:
         raise FileNotFoundError(f"no file matches {whole!r}")
     return joined(found)
+
+
+def fixed_part(pattern: str | os.PathLike[str], filesystem: Any = None) -> Location | None:
+    """Return the folder in which `image_glob` looks for `pattern`; None if that is a plain name."""
+    whole = Location(pattern, filesystem)
+    if not _MAGIC.search(whole.split_query()[0]) or (filesystem is None and os.path.isdir(pattern)):
+        return None
+    root, _, query = _cut(whole)
+    return Location(root + query, filesystem)
+
+
+def _cut(pattern: Location) -> tuple[str, str, str]:
+    """Return the folder that all files of `pattern` lie below, the rest of it, and the query of a URL."""
+    text, query = pattern.split_query()
+    magic = _MAGIC.search(text)
+    cut = text.rfind("/", 0, magic.start() if magic else None) + 1
+    return text[:cut], text[cut:], query
 
 
 def _regex(parts: list[str]) -> str:

@@ -32,7 +32,7 @@ def test_a_function_that_fails_at_a_batch_as_a_whole_is_an_error(
     source = rb.ArrayDataSource([np.arange(8)]).map(of_few)
     with pytest.raises(rb.errors.BatchError, match="no four"):
         count(source, "skip")
-    assert len(called) <= calls
+    assert len(called) <= 1 + calls  # one sample is tried first
 
 
 def undefined(x: Any, y: Any) -> Any:

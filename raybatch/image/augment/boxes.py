@@ -33,6 +33,12 @@ class BoxFormat:
             if self._name == "cxcywh":
                 corners[:, :2] -= extent / 2
             corners[:, 2:] = corners[:, :2] + extent
+        turned = (corners[:, 2:] < corners[:, :2]).any(axis=1)
+        if turned.any():
+            number = int(turned.argmax())
+            raise ValueError(
+                f"boxes[{number}] is {boxes[number].tolist()}, and as {self._name} its width or height is below 0"
+            )
         return corners * (size * 2) if self._relative else corners
 
     def written(self, corners: npt.NDArray[np.float64], size: Size) -> npt.NDArray[np.float64]:

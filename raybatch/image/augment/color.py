@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from raybatch.checks import positive_int
+from raybatch.checks import int_between
 from raybatch.image.augment import levels
 from raybatch.image.augment.chance import Occasional
 from raybatch.image.augment.levels import Recolor, Recolored
@@ -116,8 +116,7 @@ class RandomPosterize(_Recoloring):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if positive_int("bits", self.bits + 1) > 9:
-            raise ValueError(f"bits must be from 0 to 8, not {self.bits}")
+        int_between("bits", self.bits, 0, 8)
 
     def change(self) -> tuple[Recolor, Any]:
         return levels.posterize, self.bits

@@ -50,6 +50,10 @@ def moved_mask(mask: Any, steps: Sequence[Step], before: Size, fill: int | None)
         )
     if mask.ndim not in (2, 3):
         raise ValueError(f"a mask must have the shape (H, W) or (k, H, W), not {mask.shape}")
+    if mask.shape == (before[1], before[0], 1) and before[0] > 1:
+        raise ValueError(
+            f"a mask must have the shape (H, W) or (k, H, W), not {mask.shape}: give mask[..., 0]"
+        )
     _check_size(mask.shape[:-3:-1], before)
     if fill is None:
         fill = 0 if mask.ndim == 3 or mask.dtype == bool else IGNORED

@@ -47,6 +47,10 @@ def check_first_use(change: Any, rng: np.random.Generator) -> None:
     Otherwise an image and a mask that are changed one after the other would no longer match, in
     silence. The generator of a sample keeps its `users`.
     """
+    if not isinstance(rng, np.random.Generator):
+        raise TypeError(
+            f"rng must be a NumPy generator, such as np.random.default_rng(0), not {rng!r}"
+        )
     users = getattr(rng, "users", None)
     if users is None:
         return

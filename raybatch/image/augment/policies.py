@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from raybatch.checks import one_of, positive_int
+from raybatch.checks import int_between, one_of, positive_int
 from raybatch.image.augment.operations import (
     AUTO_SPACE,
     MIX_SPACE,
@@ -49,13 +49,10 @@ class RandAugment(Drawn):
 
     def __post_init__(self) -> None:
         set_warping(self)
-        if isinstance(self.num_ops, bool) or not isinstance(self.num_ops, int) or self.num_ops < 0:
-            raise ValueError(f"num_ops must be an integer of 0 or more, not {self.num_ops!r}")
+        int_between("num_ops", self.num_ops, 0)
         _check_bins(self.num_magnitude_bins)
-        if not 0 <= self.magnitude < self.num_magnitude_bins:
-            raise ValueError(
-                f"magnitude must be from 0 to num_magnitude_bins - 1 = {self.num_magnitude_bins - 1}, not {self.magnitude}"
-            )
+        last = self.num_magnitude_bins - 1
+        int_between("magnitude", self.magnitude, 0, last)
 
     def steps(self, width: int, height: int, rng: np.random.Generator) -> Sequence[Step | Paint]:
         canvas, count = _canvas(self, width, height), self.num_magnitude_bins
@@ -168,8 +165,7 @@ class AugMix(Drawn):
 
     def __post_init__(self) -> None:
         set_warping(self)
-        if not 1 <= self.severity <= 10:
-            raise ValueError(f"severity must be from 1 to 10, not {self.severity!r}")
+        int_between("severity", self.severity, 1, 10)
         positive_int("mixture_width", self.mixture_width)
         if self.chain_depth != -1:
             positive_int("chain_depth", self.chain_depth)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from raybatch.checks import height_and_width, positive_int
-from raybatch.image.augment.transform import Geometric
+from raybatch.image.augment.transform import Geometric, checked_fill
 from raybatch.image.resampling import RESAMPLING, filter_name
 from raybatch.image.view import Box, Crop, Fill, Scale, Size, Step
 
@@ -74,9 +74,7 @@ class Letterbox(Geometric):
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", height_and_width("size", self.size, or_edge=True))
         object.__setattr__(self, "interpolation", filter_name("interpolation", self.interpolation))
-        values = self.fill if isinstance(self.fill, tuple) else (self.fill,)
-        if not all(0 <= value <= 255 for value in values):
-            raise ValueError(f"fill must be from 0 to 255, not {self.fill}")
+        object.__setattr__(self, "fill", checked_fill(self.fill))
 
     def output_size(self, size: tuple[int, int] | None) -> tuple[int, int]:
         return height_and_width("size", self.size, or_edge=True)

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from raybatch.image.augment.chance import check_probability
-from raybatch.image.augment.transform import Geometric, is_number, pair
+from raybatch.image.augment.transform import Geometric, checked_fill, is_number, pair
 from raybatch.image.resampling import RESAMPLING
 from raybatch.image.view import Fill, Size, Step, Warp
 
@@ -233,14 +233,8 @@ def set_warping(transform: Any) -> None:
             f"interpolation must be one of {', '.join(_FILTERS)}, not {transform.interpolation!r}"
         )
     object.__setattr__(transform, "interpolation", name)
-    fill = transform.fill
-    values = fill if isinstance(fill, (tuple, list)) else (0 if fill is None else fill,)
-    if not all(is_number(value) and 0 <= value <= 255 for value in values):
-        raise ValueError(
-            f"fill must be from 0 to 255, one value or one for each channel, not {fill!r}"
-        )
-    if isinstance(fill, list):
-        object.__setattr__(transform, "fill", tuple(fill))
+    if transform.fill is not None:
+        object.__setattr__(transform, "fill", checked_fill(transform.fill))
     if getattr(transform, "center", None) is not None:
         object.__setattr__(transform, "center", pair("center", transform.center))
 

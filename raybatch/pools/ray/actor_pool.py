@@ -23,7 +23,7 @@ from raybatch.pools.ray.actor_session import RaySession
 from raybatch.pools.ray.connection import RayConnection
 from raybatch.pools.ray.constants import RayConstant
 from raybatch.pools.ray.crew import Crew
-from raybatch.pools.ray.hosts import SPREAD, ActorOptions, answers, capacity
+from raybatch.pools.ray.hosts import SPREAD, ActorOptions, answers, capacity, is_only_host
 from raybatch.pools.ray.keeper import SharedRoster
 from raybatch.pools.ray.metrics import RayMetrics
 from raybatch.pools.ray.packed_error import with_error_unpacked
@@ -141,6 +141,12 @@ class RayActorPool(WorkerPool):
             "started a pool of %d actors", self.num_actors, extra={"num_actors": self.num_actors}
         )
 
+    def __repr__(self) -> str:
+        name = self._arguments["name"]
+        return (
+            f"{type(self).__name__}({self.num_actors} actors{f', name={name!r}' if name else ''})"
+        )
+
     def open(self, source: Any) -> RaySession:
         """Open a session as `WorkerPool.open` does; resend a shared constant that has changed."""
         if isinstance(source, RayConstant):
@@ -153,6 +159,11 @@ class RayActorPool(WorkerPool):
         """Put `x` into the object store and return a handle. Each actor gets `x` once."""
         self._crew.check_open()
         return RayConstant(x, self._program(), self._crew.roster.user, self._crew.forget)
+
+    def differs_from_here(self) -> bool:
+        """Return whether actors may have what this process lacks: on other hosts, from a runtime environment or by `setup`."""
+        is_set_up = self._arguments["setup"] is not None or ray.get_runtime_context().runtime_env
+        return bool(is_set_up) or not is_only_host()
 
     def is_current(self, constant: RayConstant) -> bool:
         return constant.is_current(self._program())

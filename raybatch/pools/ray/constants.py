@@ -132,6 +132,10 @@ class RayConstant(SharedConstant):
         self.ref = _put(value)
         self._name()
 
+    def copied(self) -> Any:
+        """Return a copy of the value, as each actor has one; its arrays lie in the object store."""
+        return ray.get(self.ref)
+
     def is_current(self, program: Program) -> bool:
         """Return whether the value and the settings of its program are unchanged."""
         return program == self.program and _content(self.value) == self._content

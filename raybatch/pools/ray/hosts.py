@@ -93,6 +93,11 @@ def capacity(options: ActorOptions) -> Capacity:
     return Capacity(max(1, actors), min(stores, default=0), leaving)
 
 
+def is_only_host() -> bool:
+    """Return whether the cluster has no host but this one."""
+    return {node["NodeManagerAddress"] for node in _live_nodes()} == {address()}
+
+
 def is_selected(labels: Mapping[str, str], selector: Mapping[str, str]) -> bool:
     """Return whether `selector` admits a node with `labels`, by Ray's rules.
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from ray import cloudpickle
 
 from raybatch.errors import RemoteError
 from raybatch.making import Result
 from raybatch.pools.ray.hosts import address
+
+_PACKAGE = f"{Path(__file__).parents[2]}{os.sep}"
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,7 @@ class PackedError:
 
     @classmethod
     def pack(cls, error: BaseException) -> PackedError:
-        text = f"on host {address()}:\n" + "".join(traceback.format_exception(error))
+        text = f"on host {address()}:\n{_foreign_traceback(error)}"
         chain = ((_pickled(link), f"{type(link).__name__}: {link}") for link in _causes(error))
         return cls(tuple(chain), text)
 
@@ -42,6 +46,21 @@ class PackedError:
         if not isinstance(origin, Exception):
             origin = RemoteError(self.chain[0][1])
         return origin
+
+
+def _foreign_traceback(error: BaseException) -> str:
+    """Return the traceback of `error` and of its causes without the frames of this package.
+
+    What is left are those of the program and of the libraries that it calls. Of an error that
+    came through this package alone, the last frame stays.
+    """
+    told: traceback.TracebackException | None
+    told = first = traceback.TracebackException.from_exception(error)
+    while told is not None:
+        foreign = [frame for frame in told.stack if not frame.filename.startswith(_PACKAGE)]
+        told.stack = traceback.StackSummary.from_list(foreign or told.stack[-1:])
+        told = told.__cause__ or told.__context__
+    return "".join(first.format())
 
 
 def with_error_packed(result: Result) -> Result:

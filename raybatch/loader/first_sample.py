@@ -1,0 +1,97 @@
+"""One sample is tried where a loader is made: what is wrong with all of them is an error there."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+from raybatch.errors import FirstSampleError, ReturnError
+from raybatch.faults import Fault, fault_of
+from raybatch.foreign_randomness import ForeignRandomness
+from raybatch.loader.plan import Plan
+from raybatch.loader.producer import Producer
+from raybatch.loader.reasons import reason_of
+from raybatch.making import BadSamples, Request, Result, Trouble, bad_sample, make
+from raybatch.order import NO_KEYS, Rows
+from raybatch.sources import (
+    BadSample,
+    DataSource,
+    MapDataSource,
+    SampleMapDataSource,
+    nodes,
+    rows_at,
+)
+
+_log = logging.getLogger(__name__)
+
+
+def try_first_sample(plan: Plan, producer: Producer, setting: BadSamples, name: str) -> None:
+    """Read the first sample of the source of `plan` in this process.
+
+    It is read from a copy where workers have copies: a data set that opens a file at its first sample
+    could not travel any more. All random generators are afterwards as they were.
+
+    FirstSampleError if no worker of `producer` could make a batch of it. What may be due to this process,
+    or to a moment, is logged with INFO for the loader `name`, and left to the workers.
+    """
+    __tracebackhide__ = True  # as of `EpochIterator.__next__`
+    rows = rows_at(plan.source, 0)
+    if rows is None:
+        return
+    with ForeignRandomness(plan.source).seeding():
+        source = producer.source_of_workers()
+        try:
+            source.read(rows, NO_KEYS)
+            return
+        except (Exception, SystemExit) as error:
+            result = Result(error=error, bad=_culprit(source, rows, error))
+            if _is_everywhere(error, producer, setting) and _has_batch_function(source):
+                result = make(source, _first_batch(plan, setting))
+    if result.error is None:
+        return
+    reason = reason_of(result.error, result.bad, setting)
+    if not _is_everywhere(result.error, producer, setting):
+        _log.info("loader %r: its first sample could not be tried here: %s", name, reason)
+        return
+    raise FirstSampleError(reason) from result.error
+
+
+def _has_batch_function(source: DataSource) -> bool:
+    """Return whether a function of batches is in `source`, which may not be able to do with one row."""
+    return any(
+        isinstance(node, MapDataSource) and not isinstance(node, SampleMapDataSource)
+        for node in nodes(source)
+    )
+
+
+def _first_batch(plan: Plan, setting: BadSamples) -> Request:
+    rows = rows_at(plan.source, 0, plan.batch_size)
+    assert rows is not None
+    return Request(rows, NO_KEYS, len(rows), bad_samples=setting)
+
+
+def _is_everywhere(error: BaseException, producer: Producer, setting: BadSamples) -> bool:
+    """Return whether the loader would end at `error` on every worker, and not just in this process."""
+    if isinstance(error, ReturnError):
+        return True
+    if producer.differs_from_here:
+        # A wrong argument is wrong on all hosts; files and libraries may be on some.
+        return any(isinstance(link, TypeError) for link in _causes(error))
+    fault = fault_of(error)
+    is_tolerated = setting.policy != "raise" and setting.tolerates(fault)
+    return fault is not Fault.PASSING and not is_tolerated
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def _culprit(source: DataSource, rows: Rows, error: BaseException) -> tuple[BadSample, ...]:
+    if isinstance(error, ReturnError):
+        return ()  # no sample is at fault
+    try:
+        return (bad_sample(source, rows, Trouble.of(error)),)
+    except Exception:
+        return ()  # the indices of a source of the user's own may have any structure

@@ -1,0 +1,76 @@
+"""Short forms of a loader's arguments: a number of workers or of batches, a rank as a pair, a seed."""
+
+from __future__ import annotations
+
+import operator
+
+import numpy as np
+
+from raybatch.checks import positive_int
+from raybatch.loader.ranks import RankSplit
+from raybatch.order import Shuffle
+from raybatch.pools import InlinePool, WorkerPool
+from raybatch.scheduling import Prefetch
+
+
+def shuffle_with(shuffle: Shuffle, seed: int | None) -> Shuffle:
+    """Return the shuffle that `shuffle` and `seed` name together: with `shuffle=True`, the seed.
+
+    ValueError for a seed beside any other shuffle, or one below 0; TypeError for a seed that is no integer.
+    """
+    if seed is None:
+        return shuffle
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
+        raise TypeError(f"seed must be an integer, not {seed!r}")
+    if shuffle is None or shuffle is False:
+        raise ValueError(
+            f"seed={seed} has no effect without shuffle=True: add that, or leave out the seed"
+        )
+    if shuffle is not True:
+        raise ValueError(
+            f"seed={seed} goes with shuffle=True, not with shuffle={shuffle!r}: give one of the two"
+        )
+    if seed < 0:
+        raise ValueError(f"seed must be 0 or more, not {seed}")
+    return operator.index(seed)
+
+
+def pool_with(pool: WorkerPool | None, workers: int | None) -> WorkerPool:
+    """Return `pool`, or a new one of `workers` Ray actors; without either, or with 0 workers, one that works in line.
+
+    ValueError if both are given.
+    """
+    if pool is not None:
+        if workers is not None:
+            raise ValueError(
+                f"workers={workers} starts a pool, and pool={pool!r} is one: give one of the two"
+            )
+        if not isinstance(pool, WorkerPool):
+            raise TypeError(
+                f"pool must be a pool such as rb.RayActorPool(8), not {pool!r}; workers=8 takes a number"
+            )
+        return pool
+    if workers is None or (workers == 0 and not isinstance(workers, bool)):
+        return InlinePool()
+    count = positive_int("workers", workers)
+    from raybatch.pools import RayActorPool  # imports ray, which not every program has use for
+
+    return RayActorPool(count)
+
+
+def prefetch_of(prefetch: Prefetch | int | None) -> Prefetch | None:
+    """Return `prefetch`, which may also be a number of batches."""
+    if prefetch is None or isinstance(prefetch, Prefetch):
+        return prefetch
+    return Prefetch(positive_int("prefetch", prefetch))
+
+
+def split_of(split: RankSplit | tuple[int, int] | None) -> RankSplit:
+    """Return `split`, which may also be a pair (rank, world_size); None stands for the only rank."""
+    if split is None:
+        return RankSplit(0, 1)
+    if isinstance(split, RankSplit):
+        return split
+    if not isinstance(split, tuple) or len(split) != 2:
+        raise TypeError(f"split must be a RankSplit or a tuple (rank, world_size), not {split!r}")
+    return RankSplit(*split)

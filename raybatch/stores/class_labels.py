@@ -1,0 +1,91 @@
+"""The class of an image by where it lies: one rule for folders, patterns and commands."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from raybatch.notices import tell
+from raybatch.stores.image_list import ImageList
+from raybatch.stores.listing import all_classes, class_of, find_images, numbered
+from raybatch.stores.location import Location
+from raybatch.stores.paths import path_array, path_names
+from raybatch.stores.patterns import fixed_part, image_glob
+
+_LETTERS = re.compile(r"[^\W\d_]+")
+
+
+def labelled_images(
+    root: str | os.PathLike[str], *, classes: Sequence[str] | None = None, filesystem: Any = None
+) -> ImageList:
+    """Return the images below `root`, a folder or a pattern, with the labels of `class_labels`.
+
+    One line on the standard error says so if the names of the files are the classes. ValueError for an
+    image beside class folders, and the errors of `class_labels`, `find_images` and `image_glob`.
+    """
+    start = fixed_part(root, filesystem)
+    if start is None:
+        folder = Location(root, filesystem)
+        paths = find_images(root, filesystem=filesystem)
+    else:
+        folder = start
+        paths = path_names(image_glob(root, filesystem=filesystem))
+    names = [Location(path, filesystem).name_below(folder) for path in paths]
+    strays = [number for number, name in enumerate(names) if not class_of(name)]
+    if strays and len(strays) < len(names):
+        stray = str(Location(paths[strays[0]], filesystem))
+        raise ValueError(
+            f"{stray!r} lies beside the class folders in {folder!r}, and in none: "
+            "move it, or give a pattern such as '*/*.jpg'"
+        )
+    labels, in_order = class_labels(names, folder if start is None else None, classes)
+    if strays:
+        tell(
+            f"no image in {folder!r} lies in a class folder, "
+            "so the classes are what the names of the files begin with: "
+            f"{len(in_order)}, {', '.join(map(repr, in_order[:5]))}{', ...' if len(in_order) > 5 else ''}"
+        )
+    return ImageList(path_array(paths), labels, in_order)
+
+
+def class_labels(
+    names: Sequence[str], folder: Location | None = None, classes: Sequence[str] | None = None
+) -> tuple[npt.NDArray[np.int64], list[str]]:
+    """Return the label of each of the image files `names`, int64 `(n,)`, and the names of the classes.
+
+    Names are relative to `folder`. The class of an image is the first folder in its name, or else the
+    letters that its name begins with. `classes` fixes the numbers. Without it the classes are sorted; if
+    all images lie in class folders, those in `folder` without images count too.
+    ValueError for a class that `classes` lacks, or that is there twice.
+    """
+    folders = folder if all(map(class_of, names)) else None
+    return numbered_labels([class_name(name) for name in names], folders, classes)
+
+
+def numbered_labels(
+    own: Sequence[str], folder: Location | None = None, classes: Sequence[str] | None = None
+) -> tuple[npt.NDArray[np.int64], list[str]]:
+    """Return the numbers of the classes `own`, int64 `(n,)`, and the names of all classes.
+
+    `classes` fixes the numbers. Without it the classes are sorted, those of all folders in `folder` among
+    them. ValueError for a class that `classes` lacks, or that is there twice.
+    """
+    if classes is not None:
+        in_order = numbered(classes, set(own))
+    elif folder is not None:
+        in_order = all_classes(folder, set(own))
+    else:
+        in_order = sorted(set(own))
+    label_of = {name: label for label, name in enumerate(in_order)}
+    return np.array([label_of[name] for name in own], np.int64), in_order
+
+
+def class_name(name: str) -> str:
+    """Return the class of the image file `name`; "image" if its name begins with no letter."""
+    letters = _LETTERS.match(name)
+    return class_of(name) or (letters.group() if letters else "image")

@@ -1,0 +1,97 @@
+"""`rb.ImageFolder`: from a folder to batches of (image, label)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import raybatch as rb
+from raybatch.image import augment
+from tests.stores.test_classes import make, told
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Six images of 4 × 4 pixels in the classes a and c, and b without images."""
+    return make(tmp_path / "train", ["a/1.png", "a/2.png", "b/", "c/1.png", "c/x/2.png"])
+
+
+def test_samples_are_an_image_and_its_label(folder: Path) -> None:
+    data = rb.ImageFolder(folder, size=8)
+    assert (len(data), data.classes) == (4, ["a", "b", "c"])
+    assert data.class_to_idx == {"a": 0, "b": 1, "c": 2}
+    assert (data.targets.tolist(), data.targets.dtype) == ([0, 0, 2, 2], np.int64)
+    image, label = data[3]
+    assert (image.shape, image.dtype, label) == ((8, 8, 3), np.uint8, 2)
+    images, labels = next(iter(rb.Loader(data, 3)))
+    assert (images.shape, labels.tolist()) == ((3, 8, 8, 3), [0, 0, 2])
+    listed = rb.image_folder(folder)
+    same = rb.ArrayDataSource([rb.ImageFileAccessor(listed.paths, (8, 8)), listed.labels])
+    assert rb.stream_digest(rb.Loader(data, 3)) == rb.stream_digest(rb.Loader(same, 3))
+
+
+def test_without_a_size_images_are_as_stored(folder: Path) -> None:
+    Image.new("L", (7, 5)).save(folder / "a" / "1.png")
+    image, _ = rb.ImageFolder(folder, mode=None)[0]
+    assert (image.size, image.mode) == ((7, 5), "L")
+
+
+def test_patterns_and_urls(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    for pattern in ("*/1.png", f"{folder}/*/1.png", f"file://{folder}/*/1.png"):
+        data = rb.ImageFolder(pattern, size=4)
+        assert (len(data), data.classes, data.targets.tolist()) == (2, ["a", "c"], [0, 1])
+    assert rb.ImageFolder(f"file://{folder}", size=4).classes == ["a", "b", "c"]
+
+
+def test_a_folder_whose_name_looks_like_a_pattern(tmp_path: Path) -> None:
+    root = make(tmp_path / "run[1]", ["a/1.png"])
+    assert rb.ImageFolder(root, size=4).classes == ["a"]
+
+
+def test_classes_are_those_of_another_split(folder: Path, tmp_path: Path) -> None:
+    split = make(tmp_path / "validation", ["c/1.png"])
+    classes = rb.ImageFolder(folder, size=4).classes
+    assert rb.ImageFolder(split, size=4, classes=classes)[0][1] == 2
+    with pytest.raises(ValueError, match="images of 'c', none of the 1 classes"):
+        rb.ImageFolder(split, classes=["a"])
+
+
+def test_names_of_files_are_the_classes_where_there_are_no_folders(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = make(tmp_path, ["dog_1.png", "cat_1.png", "cat2.png", "7.png"])
+    data = rb.ImageFolder(root, size=4)
+    assert (data.classes, data.targets.tolist()) == (["cat", "dog", "image"], [2, 0, 0, 1])
+    (line,) = told(caplog)
+    assert (
+        "the classes are what the names of the files begin with: 3, 'cat', 'dog', 'image'" in line
+    )
+
+
+def test_an_image_beside_class_folders_is_refused(folder: Path) -> None:
+    make(folder, ["loose.png"])
+    with pytest.raises(ValueError, match=r"loose\.png' lies beside the class folders"):
+        rb.ImageFolder(folder)
+
+
+def test_size_and_transform(folder: Path) -> None:
+    crop = augment.RandomResizedCrop(8)
+    both, alone = (rb.ImageFolder(folder, size, transform=crop) for size in (8, None))
+    assert np.array_equal(both[0][0], alone[0][0])
+    flip = rb.ImageFolder(folder, (6, 5), transform=augment.RandomHorizontalFlip())
+    assert flip[0][0].shape == (6, 5, 3)
+    with pytest.raises(ValueError, match=r"transform makes images of 8x8 .* size is 9x9"):
+        rb.ImageFolder(folder, 9, transform=crop)
+
+
+def test_the_settings_of_a_source_and_of_reading(folder: Path) -> None:
+    layout = rb.PixelLayout(channels_first=True)
+    data = rb.ImageFolder(folder, 4, indices=[3, 0], include_indices=True, layout=layout)
+    index, image, label = data[0]
+    assert (index, image.shape, label) == (3, (3, 4, 4), 2)
+    with pytest.raises(TypeError, match="nosuch"):
+        rb.ImageFolder(folder, 4, nosuch=1)
