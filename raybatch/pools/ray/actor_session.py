@@ -10,6 +10,7 @@ from ray import exceptions as ray_errors
 
 from raybatch.making import Request, Result
 from raybatch.notices import tell
+from raybatch.pools.forks import is_without_its_ray
 from raybatch.pools.ray.actors import RayActor
 from raybatch.pools.ray.constants import RayConstant
 from raybatch.pools.ray.crew import Crew
@@ -22,6 +23,10 @@ from raybatch.scheduling import Attempt, Completed, Failed, Placed, Placement, S
 
 # A result that is ready is here already, unless it was lost just then.
 _GET_TIMEOUT_S = 5.0
+
+# Sessions that a forked process has copies of. Ray may wait for ever when such a process lets go of a reference:
+# a thread of the other process may have held the lock of the references in the moment of the fork.
+_left_to_their_process: list[RaySession] = []
 
 
 class RaySession:
@@ -78,6 +83,9 @@ class RaySession:
                 self._crew.replace(actor)
 
     def close(self) -> None:
+        if is_without_its_ray():
+            _left_to_their_process.append(self)
+            return
         # Attempts under way run to their end: `ray.cancel` leaves a gap in an actor's sequence of calls, for
         # which the actor then waits 30 s (Ray 2.60). The garbage collector may close a session in the middle of
         # anything.
