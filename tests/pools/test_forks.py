@@ -111,7 +111,7 @@ def hold():
     with pool._crew.lock:
         held.set()
         is_forked.wait()
-threading.Thread(target=hold).start()
+threading.Thread(target=hold, daemon=True).start()
 held.wait()
 forked(lambda: values(batches))
 is_forked.set()
