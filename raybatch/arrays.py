@@ -1,4 +1,4 @@
-"""Arrays of other libraries that need a hand: gathered in any order, and sent to another process."""
+"""Arrays of other libraries: indexed in any order, and sent to other processes."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import numpy as np
 def gather(array: Any, indices: Any) -> Any:
     """Return `array[indices]`, rows in the order of `indices`, for h5py data sets too.
 
-    Strings and other objects of pandas, and what a column of a Hugging Face data set gives in a list, are an array of objects
-    `(n,)`; lists of numbers in such a column are arrays.
+    The strings and objects of a pandas column become an array of objects `(n,)`. So does a list
+    that a Hugging Face column returns; lists of numbers in it become arrays.
     """
     if _is_hdf5(array):
         return _hdf5_rows(array, indices)
-    # pandas takes what is in plain brackets for labels of its index.
+    # In plain brackets, pandas expects labels of its index.
     rows = getattr(array, "iloc", array)[indices]
     if _is_of(array, "datasets.") and isinstance(rows, list):
         return _objects([_as_numbers(row) for row in rows])
@@ -26,7 +26,7 @@ def gather(array: Any, indices: Any) -> Any:
 
 
 def _as_numbers(row: Any) -> Any:
-    """Return a list of numbers, or of such lists of one length, as an array, and all else as it is."""
+    """Return a list of numbers, nested or not, as an array; return anything else as it is."""
     if not isinstance(row, list):
         return row
     try:
@@ -37,32 +37,39 @@ def _as_numbers(row: Any) -> Any:
 
 
 def _objects(samples: list[Any]) -> Any:
-    """Return an array of objects `(n,)` that holds `samples`."""
+    """Return `samples` as an array of objects `(n,)`."""
     made = np.empty(len(samples), object)
-    # One by one: of lists of one length NumPy would make an array (n, length).
+    # NumPy would turn lists of one length into an array (n, length).
     for row, sample in enumerate(samples):
         made[row] = sample
     return made
 
 
 def sample_count(array: Any) -> int:
-    """Return the number of samples in an array-like; TypeError if it has neither `len()` nor a shape."""
+    """Return the number of samples in an array-like.
+
+    TypeError if it has neither `len()` nor a shape.
+    """
     # A zarr array has a shape, but no `len()`.
     shape = getattr(array, "shape", None)
     return int(shape[0]) if shape and not hasattr(array, "__len__") else len(array)
 
 
 def is_array_like(x: Any) -> bool:
-    """Return whether `x` can be indexed and has a number of samples; a Hugging Face `Dataset` gives no array."""
+    """Return whether `x` can be indexed and has a length.
+
+    A whole Hugging Face `Dataset` does not count.
+    """
     if _is_table(x):
         return False
     return hasattr(x, "__getitem__") and (hasattr(x, "__len__") or bool(getattr(x, "shape", None)))
 
 
 def as_numpy(value: Any) -> Any:
-    """Return a tensor or an array of another library as a NumPy array, and all else as it is.
+    """Return a tensor or an array of another library as a NumPy array.
 
-    A tensor of a dtype that NumPy lacks, such as bfloat16, stays a tensor, on the CPU.
+    Return anything else as it is. A tensor of a dtype that NumPy lacks, such as bfloat16, stays a
+    tensor, on the CPU.
     """
     if isinstance(value, np.ndarray) or not hasattr(value, "__dlpack__"):
         return value
@@ -75,16 +82,16 @@ def as_numpy(value: Any) -> Any:
 
 
 def takes_only_ints(array: Any) -> bool:
-    """Return whether `array` is a map-style data set of PyTorch, or a whole one of Hugging Face."""
+    """Return whether `array` is a map-style PyTorch data set or a whole Hugging Face one."""
     return _is_table(array) or any(
         _module_is_of(kind, "torch.utils.data.") for kind in type(array).__mro__
     )
 
 
 def portable(array: Any) -> Any:
-    """Return `array`, or for an h5py data set or a memory map what opens the same file in another process.
+    """Return `array` in a form that pickles: an h5py data set or a memory map is reopened.
 
-    The first cannot be pickled, the second would travel as a copy of all that it maps.
+    An h5py data set cannot be pickled. A memory map would travel as a copy of its whole content.
     """
     if _is_hdf5(array):
         return _Reopened(_open_hdf5, (os.path.abspath(array.file.filename), array.name))
@@ -96,7 +103,7 @@ def portable(array: Any) -> Any:
 
 
 class _Reopened:
-    """Pickles as a call that opens an array, and so becomes that array where it is unpickled."""
+    """Pickles as the call that opens an array, so it becomes that array when it is unpickled."""
 
     def __init__(self, reopen: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
         self._reopen = reopen
@@ -107,13 +114,13 @@ class _Reopened:
 
 
 def _open_hdf5(filename: str, name: str) -> Any:
-    import h5py  # only a process that is sent such a data set needs it
+    import h5py  # only a process that receives such a data set needs it
 
     return h5py.File(filename, "r")[name]
 
 
 def _hdf5_rows(dataset: Any, indices: Any) -> Any:
-    """Return rows of an h5py data set, which itself takes only increasing indices without repeats."""
+    """Return rows of an h5py data set, which only takes increasing indices without repeats."""
     if not isinstance(indices, np.ndarray):
         return dataset[indices]
     positions = np.where(indices < 0, indices + len(dataset), indices)
@@ -140,6 +147,7 @@ def _module_is_of(kind: type, library: str) -> bool:
 def _is_whole_map(array: Any) -> bool:
     if not isinstance(array, np.memmap) or array.filename is None:
         return False
-    # A view of a map has another base; a map in mode "c" may hold changes that its file has not.
+    # The base of a view is not the map itself. A map in mode "c" may hold changes that its file
+    # lacks.
     is_contiguous = array.flags.c_contiguous or array.flags.f_contiguous
     return isinstance(array.base, mmap.mmap) and array.mode != "c" and is_contiguous

@@ -10,7 +10,7 @@ import numpy as np
 
 
 def positive_int(name: str, value: Any) -> int:
-    """Return `value` as an int; TypeError if it is no integer, ValueError if it is below 1."""
+    """Return `value` as an int; TypeError if it is not an integer, ValueError if it is below 1."""
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise TypeError(f"{name} must be an integer, not {value!r}")
     number = operator.index(value)
@@ -20,14 +20,14 @@ def positive_int(name: str, value: Any) -> int:
 
 
 def one_of(name: str, value: Any, choices: Iterable[str]) -> str:
-    """Return `value`; ValueError if it is none of `choices`."""
+    """Return `value`; ValueError if it is not one of `choices`."""
     if value not in (known := list(choices)):
         raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}, not {value!r}")
     return str(value)
 
 
 def height_and_width(name: str, value: Any, *, or_edge: bool = False) -> tuple[int, int]:
-    """Return `value` as (height, width) in pixels; with `or_edge` it may be one integer, for both.
+    """Return `value` as (height, width) in pixels; with `or_edge`, one integer stands for both.
 
     TypeError if it is not two integers, ValueError if one of them is below 1.
     """
@@ -38,5 +38,5 @@ def height_and_width(name: str, value: Any, *, or_edge: bool = False) -> tuple[i
         wanted = "an integer or (height, width)" if or_edge else "(height, width), two integers"
         raise TypeError(f"{name} must be {wanted}, not {value!r}") from None
     if height < 1 or width < 1:
-        raise ValueError(f"{name} must be of 1 or more pixels, not {value!r}")
+        raise ValueError(f"{name} must have 1 or more pixels, not {value!r}")
     return height, width

@@ -1,4 +1,4 @@
-"""Samples → a batch: their arrays stacked, padded, joined or left in lists, in the structure that each sample has."""
+"""Samples → a batch with their structure: arrays are stacked, padded, joined, or left in lists."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from raybatch.structure import described, is_container, map_arrays, members, wit
 
 
 class Padded(NamedTuple):
-    """Arrays of unequal lengths in one, and how long each was."""
+    """Arrays of unequal lengths, padded into one array, and the length of each."""
 
     values: npt.NDArray[Any]
     lengths: npt.NDArray[np.int64]
@@ -27,13 +27,18 @@ class Padded(NamedTuple):
 
 @dataclass(frozen=True)
 class Pad:
-    """Collates arrays of unequal lengths `(length, ...)` to one array `(n, longest, ...)`, with `value` after the end of each.
+    """Collates arrays `(length, ...)` of unequal lengths into one array `(n, longest, ...)`.
 
-    `longest` is that of the batch, or the next multiple of `multiple_of`. With `lengths` the field becomes a `Padded` of these values
-    and the lengths, int64 `(n,)`; without, it is the array alone. With `axes=2` the first two axes may differ, as in images
-    `(height, width, channels)`. Then both are padded, each to a multiple of `multiple_of`, and the lengths are `(n, 2)`.
-    `dtype` is that of the array; without, it is that of the samples. `inner_shape` is what follows the padded axes; it matters for
-    lists, since a batch of empty lists alone does not tell it: it becomes `(n, 0)`, and with `inner_shape=(4,)` `(n, 0, 4)`.
+    `value` fills the rest of each row. `longest` is the greatest length of the batch, rounded up to
+    a multiple of `multiple_of`. If `lengths` is true the field becomes a `Padded` of the values and
+    their lengths, int64 `(n,)`; otherwise it is the array alone.
+
+    With `axes=2` the first two axes may differ, as in images `(height, width, channels)`. Both are
+    then padded, each to a multiple of `multiple_of`, and the lengths are `(n, 2)`.
+
+    The array has the given `dtype`, or by default that of the samples. `inner_shape` is the shape
+    after the padded axes. Only empty lists need it: a batch of them becomes `(n, 0)`, and with
+    `inner_shape=(4,)` it becomes `(n, 0, 4)`.
     """
 
     value: complex = 0
@@ -53,28 +58,29 @@ class Pad:
 
 @dataclass(frozen=True)
 class Ragged:
-    """Collates arrays of unequal lengths `(length, *inner_shape)` to a `RaggedArray`.
+    """Collates arrays `(length, *inner_shape)` of unequal lengths into a `RaggedArray`.
 
-    `dtype` and `inner_shape` are those of `RaggedArray`. They matter for lists: empty lists alone do not tell what they would hold.
+    `dtype` and `inner_shape` are the arguments of `RaggedArray`. Empty lists need them, since
+    nothing in them shows what they would hold.
     """
 
     dtype: npt.DTypeLike | None = None
     inner_shape: tuple[int, ...] | None = None
 
 
-# How a field is collated, or by name, or by number in a tuple, how each of its fields is.
+# How a field is collated; or, by name or by number in a tuple, how each of its members is.
 Setting: TypeAlias = "str | Pad | Ragged | Mapping[Any, Setting]"
 
 
 def checked_setting(setting: Any) -> Setting:
-    """Return `setting`; TypeError or ValueError if it is none."""
+    """Return `setting`; TypeError or ValueError if it is not a way to collate."""
     if isinstance(setting, Mapping):
         for inner in setting.values():
             checked_setting(inner)
     elif isinstance(setting, str):
         if setting not in ("stack", "list"):
             raise ValueError(
-                f'collate must be "stack" or "list" where it is a text, not {setting!r}'
+                f'collate must be "stack", "list", rb.Pad(...) or rb.Ragged(), not {setting!r}'
             )
     elif not isinstance(setting, (Pad, Ragged)):
         raise TypeError(
@@ -89,19 +95,24 @@ def collated(
     name_of: Callable[[int], str] = "sample {} of the batch".format,
     path: tuple[Any, ...] = (),
 ) -> Any:
-    """Return the batch of `samples`; `path` is that of the field which they are, in the batch.
+    """Return the batch of `samples`, which are the field at `path` of each sample.
 
-    Tuples, NamedTuples, dataclasses and mappings, nested to any depth, stay what they are, and each of their members is collated by
-    itself. So it is with a list, but that becomes a tuple: in a batch a list has a member for each sample. `setting` says how, for
-    all members or, as a dict, for those that it names; others are stacked.
+    Tuples, NamedTuples, dataclasses and mappings keep their type, at any depth, and each member is
+    collated by itself. A list becomes a tuple, because in a batch a list has one entry for each
+    sample. `setting` applies to all members; a dict applies to the members that it names, and
+    stacks the others.
 
-    - "stack": arrays and tensors of one shape become one array, `(n, ...)`, and numbers one, `(n,)`. Tensors of a dtype that NumPy
-      lacks, such as bfloat16, become a tensor. Texts, bytes, None, Pillow images and other objects are left in a list.
+    - "stack": arrays and tensors of one shape become one array `(n, ...)`, numbers one array
+      `(n,)`. Tensors of a dtype that NumPy lacks, such as bfloat16, become a tensor. Strings,
+      bytes, None, Pillow images and other objects stay in a list.
     - "list": a list of the samples, whatever they are; tensors in them become NumPy arrays.
-    - `Pad(...)`: one padded array. `Ragged()`: a `RaggedArray`. A list of numbers is an array for both.
+    - `Pad(...)`: one padded array. `Ragged()`: a `RaggedArray`. Both take a list of numbers as an
+      array.
 
-    Of no samples it is an empty array padded or ragged, else an empty list. ReturnError names the field and two samples, by
-    `name_of(row)`, that do not go together: their shapes or members differ, or one is an array and the other is not.
+    Without samples the result is an empty padded or ragged array, or else an empty list.
+
+    Raises ReturnError if two samples do not go together, because their shapes or members differ, or
+    because only one of them is an array. It names the field, and the samples by `name_of(row)`.
     """
     return _collated(list(samples), setting, _Field(path, name_of))
 
@@ -112,7 +123,7 @@ def in_numpy(sample: Any) -> Any:
 
 
 class _Field(NamedTuple):
-    """Where in the structure of the samples this is, for messages."""
+    """The place of a field in the structure of the samples, for messages."""
 
     path: tuple[Any, ...]
     name_of: Callable[[int], str]
@@ -139,8 +150,9 @@ class _Field(NamedTuple):
                 f"{problem}. Give them one length, or say how they are batched: {as_list}"
             )
         return self.error(
-            f"{problem}. Give them one shape, or say how they are batched: {as_list}, {self.given('rb.Pad()')} pads them to the "
-            f"longest, and {self.given('rb.Ragged()')} makes a RaggedArray"
+            f"{problem}. Give them one shape, or say how they are batched: {as_list}, "
+            f"{self.given('rb.Pad()')} pads them to the longest, and {self.given('rb.Ragged()')} "
+            "makes a RaggedArray"
         )
 
     def fitting(self, samples: list[Any], **wanted: Any) -> FittingRows:
@@ -174,7 +186,7 @@ def _parts(sample: Any) -> dict[Any, Any]:
 
 
 def _is_numbers(value: Any) -> bool:
-    """Return whether all in the lists of `value` are numbers or arrays, which can be padded."""
+    """Return whether `value`, a list at any depth, holds only numbers and arrays."""
     if isinstance(value, list):
         return all(map(_is_numbers, value))
     return _kind(value) in (np.ndarray, "tensor")
@@ -194,7 +206,8 @@ def _by_member(samples: list[Any], settings: Mapping[Any, Setting], field: _Fiel
     if unknown:
         known = ", ".join(map(repr, parts[0])) or "none"
         raise field.error(
-            f"collate= names {unknown[0]!r}, which is no field of {_described(first)}; its fields: {known}"
+            f"collate= names {unknown[0]!r}, which is not a field of {_described(first)}; "
+            f"its fields: {known}"
         )
     made = {
         key: _collated([part[key] for part in parts], settings.get(key, "stack"), field.under(key))
@@ -204,7 +217,7 @@ def _by_member(samples: list[Any], settings: Mapping[Any, Setting], field: _Fiel
 
 
 def _stacked(samples: list[Any], field: _Field) -> Any:
-    """Return one array of arrays, tensors or numbers, and a list of all else."""
+    """Return arrays, tensors or numbers as one array, and other samples as a list."""
     samples = [as_numpy(sample) for sample in samples]
     kinds = [_kind(sample) for sample in samples]
     for row, kind in enumerate(kinds):
@@ -222,7 +235,7 @@ def _stacked(samples: list[Any], field: _Field) -> Any:
                 f"{field.name_of(0)} has shape {tuple(shapes[0])}, and {field.name_of(row)} {tuple(shape)}"
             )
     if kinds[0] is not np.ndarray:
-        return sys.modules["torch"].stack(samples)  # it is loaded, where there is a tensor
+        return sys.modules["torch"].stack(samples)  # where there is a tensor, torch is loaded
     arrays = [np.asarray(sample) for sample in samples]
     dtype = np.result_type(*{array.dtype for array in arrays})
     if dtype.hasobject:
@@ -231,7 +244,7 @@ def _stacked(samples: list[Any], field: _Field) -> Any:
 
 
 def _kind(sample: Any) -> Any:
-    if isinstance(sample, (str, bytes)):  # NumPy's scalars of text are these too
+    if isinstance(sample, (str, bytes)):  # NumPy's string scalars are instances of these too
         return object
     if isinstance(sample, (np.ndarray, np.generic, int, float, complex)):
         return np.ndarray
@@ -257,7 +270,7 @@ def _padded(samples: list[Any], pad: Pad, field: _Field) -> Any:
 
 
 def _filler(pad: Pad, dtype: np.dtype[Any], field: _Field) -> Any:
-    """Return the value to pad with as `dtype`; ReturnError if that cannot hold it."""
+    """Return the value to pad with, as `dtype`; ReturnError if `dtype` cannot hold it."""
     if dtype.kind in "fc":
         return pad.value
     try:
@@ -267,7 +280,7 @@ def _filler(pad: Pad, dtype: np.dtype[Any], field: _Field) -> Any:
         is_same = False
     if not is_same:
         raise field.error(
-            f"its arrays are {dtype}, which cannot hold {pad.value!r}, the value of Pad"
+            f"its arrays are {dtype}, which cannot hold the value {pad.value!r} of Pad"
         )
     return filler
 

@@ -1,34 +1,35 @@
-"""The exceptions that raybatch raises of its own; wrong arguments are plain ValueError and TypeError.
+"""The exceptions that raybatch raises itself. A wrong argument is a plain ValueError or TypeError.
 
     RaybatchError
     ├── SampleReadError (OSError)     one sample of the user's data cannot be read
     ├── ImageReadError (OSError)      an encoded image cannot be decoded
     ├── TransformError (RuntimeError) a transform of images failed; the cause says why
-    ├── StorageError (OSError)        where samples lie is not there, or refuses, or cannot be reached
+    ├── StorageError (OSError)        the place of samples is gone, refuses, or cannot be reached
     ├── BatchError (RuntimeError)     a batch cannot be made; the cause says why
-    ├── HostError (OSError)           a host cannot read what this process can
+    ├── HostError (OSError)           another host cannot read a sample that this process can
     ├── BadSamplesError (RuntimeError) more samples are bad than the limit allows
-    ├── ReturnError (TypeError)       a function or array-like of the program's own returned no batch
-    ├── RemoteError (RuntimeError)    what a worker raised, where the exception itself cannot travel
-    ├── WorkerLostError (RuntimeError) the worker died, or its host or its result was lost
-    ├── PackError (OSError)           packed files are unfinished, damaged, or were made otherwise
-    ├── PoolError (RuntimeError)      the pool is closed, or has no worker to offer
+    ├── ReturnError (TypeError)       a function or array-like of the program returned no batch
+    ├── RemoteError (RuntimeError)    takes the place of an error that cannot travel from a worker
+    ├── WorkerLostError (RuntimeError) a worker died, or its host or its result was lost
+    ├── PackError (OSError)           packed files are unfinished or damaged, or differ in settings
+    ├── PoolError (RuntimeError)      the pool is closed, or has no worker
     └── StateError (ValueError)       a saved state does not fit this loader
 
-Each can be pickled, so it looks the same in this process and from an actor.
+All of them pickle, so an error from an actor looks like one from this process.
 """
 
 from __future__ import annotations
 
 
 class RaybatchError(Exception):
-    """The root of the tree: catch it to catch everything that raybatch itself reports."""
+    """The base class: catch it to catch every error that raybatch itself raises."""
 
 
 class SampleReadError(RaybatchError, OSError):
-    """One sample cannot be read: `path`, `index` in its accessor, `reason`, and `format`, None if unknown.
+    """A sample cannot be read.
 
-    `is_broken` is true if its bytes could be read, and not be decoded.
+    `path` names its file, `index` is its index in the accessor, `reason` says why, and `format` is
+    the image format or None. `is_broken` is true if its bytes could be read but not decoded.
     """
 
     def __init__(
@@ -52,7 +53,10 @@ class SampleReadError(RaybatchError, OSError):
 
 
 class ImageReadError(RaybatchError, OSError):
-    """An encoded image cannot be decoded: its `format`, None if it has none that is allowed, and `reason`."""
+    """An encoded image cannot be decoded.
+
+    `format` is None if the image has no format that is allowed; `reason` says why.
+    """
 
     def __init__(self, format: str | None, reason: str) -> None:  # noqa: A002 - Pillow's name for it
         super().__init__(f"cannot decode the image, of format {format}: {reason}")
@@ -64,18 +68,19 @@ class ImageReadError(RaybatchError, OSError):
 
 
 class TransformError(RaybatchError, RuntimeError):
-    """A transform of images, often a function of the program's own, failed at one; `__cause__` says why."""
+    """A transform, often a function of the program, failed at an image; `__cause__` says why."""
 
 
 class StorageError(RaybatchError, OSError):
-    """The place where samples lie is at fault: a folder, host or bucket is gone, credentials are refused, a disk fails.
+    """The place of the samples is at fault, not a sample.
 
-    It is never taken for a bad sample.
+    For example, a folder, host or bucket is gone, credentials are refused, or a disk fails. It
+    never counts as a bad sample.
     """
 
 
 class BatchError(RaybatchError, RuntimeError):
-    """Batch number `batch` of epoch `epoch` (both from 0) cannot be made; `__cause__` says why."""
+    """Batch `batch` of epoch `epoch`, both counted from 0, cannot be made; `__cause__` says why."""
 
     def __init__(self, epoch: int, batch: int, reason: str) -> None:
         super().__init__(f"cannot make batch {batch} of epoch {epoch}: {reason}")
@@ -88,9 +93,9 @@ class BatchError(RaybatchError, RuntimeError):
 
 
 class HostError(RaybatchError, OSError):
-    """A sample can be read in this process, and not on other hosts: `hosts` has what went wrong there, by address.
+    """A sample can be read in this process, but not on other hosts.
 
-    `advice` says what to do about it, "" if that is not known.
+    `hosts` maps the address of each such host to its error. `advice` says what to do, or is "".
     """
 
     def __init__(self, sample: str, hosts: dict[str, str], advice: str = "") -> None:
@@ -108,38 +113,41 @@ class HostError(RaybatchError, OSError):
 
 
 class BadSamplesError(RaybatchError, RuntimeError):
-    """More samples cannot be read than `BadSamples.limit` allows, or none can be found to replace one."""
+    """More samples are bad than `BadSamples.limit` allows, or no sample can replace a bad one."""
 
 
 class ReturnError(RaybatchError, TypeError):
-    """What a function or an array-like of the program's own returned is no batch or sample, or no batch can be made of its samples.
+    """A function or array-like of the program returned something else than a batch or sample.
 
-    No sample is at fault.
+    Also raised for samples that do not make a batch. No single sample is at fault.
     """
 
 
 class RemoteError(RaybatchError, RuntimeError):
-    """Stands for what a worker raised where that cannot be sent or raised here, such as `SystemExit`."""
+    """Takes the place of an error that a worker raised and that cannot be sent or raised here.
+
+    One example is `SystemExit`.
+    """
 
 
 class WorkerLostError(RaybatchError, RuntimeError):
-    """The worker that made a batch died, or its host or its result was lost, more often than allowed."""
+    """A batch was lost more often than allowed: its worker or host died, or its result is gone."""
 
 
 class PackError(RaybatchError, OSError):
-    """A folder of packed files cannot be read, because it is unfinished or damaged, or cannot be gone on with."""
+    """A folder of packed files is unfinished or damaged, or packing cannot continue in it."""
 
 
 class PoolError(RaybatchError, RuntimeError):
-    """The pool is closed, cannot reach its cluster, or no worker of it started in time."""
+    """The pool is closed, cannot reach its cluster, or none of its workers started in time."""
 
 
 class StateError(RaybatchError, ValueError):
-    """A saved state does not fit: its `field` was `saved`, and is `now` something else."""
+    """A saved state does not fit this loader: its `field` is `saved`, and the loader's is `now`."""
 
     def __init__(self, field: str, saved: object, now: object) -> None:
         super().__init__(
-            f"the state cannot be loaded: its {field} is {saved!r}, here it is {now!r}"
+            f"the state cannot be loaded: its {field} is {saved!r}, but that of this loader is {now!r}"
         )
         self.field = field
         self.saved = saved

@@ -1,6 +1,6 @@
-"""Whose fault an error is: the sample's, the program's, or that of the place where samples lie; and what may pass.
+"""Whose fault an error is: the sample's, the program's or the storage's; and if it may pass.
 
-Retries, bad samples and the advice in messages all follow what is told here.
+Retries, bad samples and the advice in messages all follow this file.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from raybatch.errors import ImageReadError, PackError, SampleReadError, StorageE
 class Fault(Enum):
     """Whose fault an error is."""
 
-    SAMPLE = auto()  # this one cannot be read, whoever tries
+    SAMPLE = auto()  # this sample cannot be read, on any host
     PROGRAM = auto()  # the program's own code is wrong
-    PLACE = auto()  # credentials, a folder, a host or a disk: other samples have it too
-    PASSING = auto()  # of the place, and perhaps gone the next time
+    PLACE = auto()  # credentials, a folder, a host or a disk: other samples fail too
+    PASSING = auto()  # a fault of the place that may be gone at the next attempt
 
 
-# What Python raises where code is wrong. A broken file may make a decoder raise any of these: there it is the sample's.
+# Python raises these where code is wrong. A decoder raises them for broken files too: then they are
+# the sample's fault.
 _OF_PROGRAM = (
     AssertionError,
     AttributeError,
@@ -51,8 +52,8 @@ _PASSING_ERRNOS = _errnos(
 _PLACE_ERRNOS = _errnos(
     "ENODEV ENXIO ENOMEDIUM EROFS ENOSPC EDQUOT ENOKEY EKEYEXPIRED EKEYREVOKED EKEYREJECTED"
 )
-# Libraries that are not imported here have errors of their own; and before Python 3.11 asyncio and concurrent.futures
-# have timeouts that are no `TimeoutError`.
+# Errors of libraries that are not imported here are known by name. Before Python 3.11 the timeouts
+# of asyncio and concurrent.futures were not `TimeoutError` either.
 _PASSING_NAMES = {
     *("TimeoutError", "Timeout", "gaierror", "URLError", "IncompleteRead", "ProtocolError"),
     *("ConnectionError", "ConnectError", "ReadError", "EndpointConnectionError"),
@@ -65,7 +66,7 @@ _REFUSED_NAMES = {
 }
 _PASSING_STATUS = {408, 429, 500, 502, 503, 504}
 _REFUSED_STATUS = {401, 402, 403, 407}
-# Arrow reports what an object store says as an OSError with a text.
+# Arrow reports the errors of object stores as an OSError with a text.
 _PASSING_TEXT = re.compile(
     r"AWS Error (NETWORK_CONNECTION|SLOW_DOWN|THROTTLING|SERVICE_UNAVAILABLE|INTERNAL_FAILURE|REQUEST_TIMEOUT)"
     r"|HTTP status (429|5\d\d)"
@@ -75,11 +76,11 @@ _PASSING_TEXT = re.compile(
 _REFUSED_TEXT = re.compile(
     r"AWS Error (ACCESS_DENIED|INVALID_(ACCESS_KEY_ID|CLIENT_TOKEN_ID|SIGNATURE)|SIGNATURE_DOES_NOT_MATCH"
     r"|MISSING_AUTHENTICATION_TOKEN|UNRECOGNIZED_CLIENT|REQUEST_EXPIRED|OPT_IN_REQUIRED)"
-    # S3 says 400 of a token that has expired, and 301 of another region.
+    # S3 answers 400 to an expired token, and 301 to a request for another region.
     r"|HTTP status (301|400|401|403)"
     r"|\b(PERMISSION_DENIED|UNAUTHENTICATED)\b"
 )
-# s3fs and gcsfs say so of each file in it.
+# s3fs and gcsfs say this for each file in a missing bucket.
 _NO_BUCKET = re.compile(r"(?i)bucket does not exist|NoSuchBucket")
 
 
@@ -89,10 +90,10 @@ def fault_of(error: BaseException) -> Fault:
     for link in _causes(error):
         if isinstance(link, (SampleReadError, ImageReadError, TransformError)):
             in_decoder = isinstance(link, ImageReadError) or getattr(link, "is_broken", False)
-            continue  # why is what counts
+            continue  # its cause decides
         if isinstance(link, _OF_PROGRAM) and not (in_decoder or is_own):
             return Fault.PROGRAM
-        is_own = True  # of what the program raised, the causes are no more than a reason
+        is_own = True  # raised on purpose: what caused it is not a fault of the code
         if is_transient(link):
             return Fault.PASSING
         if _is_of_place(link) and not (in_decoder and isinstance(link, MemoryError)):
@@ -101,7 +102,10 @@ def fault_of(error: BaseException) -> Fault:
 
 
 def is_transient(error: BaseException) -> bool:
-    """Return whether `error` may be gone the next time: a lost connection, a timeout, a busy server, a stale file handle."""
+    """Return whether another attempt may succeed.
+
+    Transient errors are lost connections, timeouts, busy servers and stale file handles.
+    """
     if isinstance(error, (StorageError, PermissionError, *_LASTING)):
         return False
     if (status := _status(error)) is not None:
@@ -119,7 +123,8 @@ def _is_of_place(error: BaseException) -> bool:
     if _status(error) in _REFUSED_STATUS or _REFUSED_NAMES & _names(error):
         return True
     if isinstance(error, PermissionError):
-        # Of one file of this machine it is that file's; whether its folder can be read has been looked at.
+        # With a file name it is the fault of that file: that its folder can be read was checked
+        # before.
         return error.filename is None
     if isinstance(error, FileNotFoundError):
         return _NO_BUCKET.search(str(error)) is not None
@@ -141,7 +146,7 @@ def _names(error: BaseException) -> set[str]:
 
 
 def _status(error: BaseException) -> int | None:
-    """Return the status of HTTP that `error` reports."""
+    """Return the HTTP status that `error` reports, or None."""
     for name in ("status", "status_code", "code"):
         status = getattr(error, name, None)
         if isinstance(status, int) and 100 <= status < 600:
@@ -149,8 +154,9 @@ def _status(error: BaseException) -> int | None:
     return None
 
 
-_MOUNT = "Mount or copy the data on every host under the same path, or keep the actors off those without it"
-# What to do if an error is raised on a host, and not in the program's own process; by its text, the first that fits.
+_MOUNT = "Mount or copy the data on every host under the same path, or keep actors off the hosts without it"
+# What to do about an error that a host raises and the program's own process does not. The first
+# pattern that matches the error's text decides.
 _ADVICE = (
     (
         r"ImportError|ModuleNotFoundError|Can't get attribute|AttributeError: module",
@@ -164,29 +170,34 @@ _ADVICE = (
     ),
     (
         r"unable to lock file",
-        "The file is open for writing in another process, perhaps this one: close it there, or open it for reading only",
+        "The file is open for writing in another process, perhaps this one: close it there, or open it "
+        "for reading only",
     ),
     (
         r"DecompressionBomb|max_pixels",
-        "The limit on pixels is another there: give the accessor max_pixels=, and set Pillow's Image.MAX_IMAGE_PIXELS in the "
-        "actors too",
+        "The pixel limit differs there: give the accessor max_pixels=, and set Pillow's "
+        "Image.MAX_IMAGE_PIXELS in the actors too",
     ),
     (
         r"UnidentifiedImageError",
-        "If a plug-in opens such images here, it must be installed on every host, and registered in each actor by RayActorPool(setup=...)",
+        "If a plug-in opens such images here, install it on every host, and register it in each actor with "
+        "RayActorPool(setup=...)",
     ),
-    (r"PermissionError", "Give the user that the actors run as the right to read it"),
+    (r"PermissionError", "Let the user that the actors run as read it"),
     (_REFUSED_TEXT.pattern + r"|\b40[13]\b|Credential", "Give the actors the same credentials"),
     (r"FileNotFoundError|NotADirectoryError|the folder of the samples|the folder is empty", _MOUNT),
     (
         _PASSING_TEXT.pattern + r"|Connect|gaierror|Timeout",
-        "See that the host reaches the network that the data is on",
+        "Check that the host reaches the network of the data",
     ),
 )
 
 
 def advice(*errors: str) -> str:
-    """Return what to do if `errors`, as `TypeError: text`, are raised on hosts and not in this process; "" if unknown."""
+    """Return what to do about `errors`, texts such as "TypeError: ..." that only hosts raise.
+
+    "" if unknown.
+    """
     found = dict.fromkeys(filter(None, map(_advice_on, errors)))
     return ". ".join(found)
 

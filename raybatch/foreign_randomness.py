@@ -1,4 +1,4 @@
-"""Random generators that are not raybatch's, seeded for each sample: the global ones, and those that a program's own code holds."""
+"""Seeds the random generators of other libraries and of user code for each sample."""
 
 from __future__ import annotations
 
@@ -21,33 +21,38 @@ from raybatch.object_graph import names_in, reached
 
 KINDS = (random.Random, np.random.RandomState, np.random.Generator)
 
-# Of the words of a key, a generator of raybatch's has the first; the next are for the generators that each process has.
+# A key gives a sequence of words. raybatch's own generator takes the first ones, the global
+# generators of the process take the next.
 _OWN_WORDS, _GLOBAL_WORDS = 2, 3
 
-# An odd number of 128 bits, without a pattern.
+# An odd 128-bit number without a pattern.
 _INCREMENT = 0x9E3779B97F4A7C15F39CC0605CEDC835
 
 _WAIT_S = 60
 _WAITS_LONG = (
-    "a thread has waited for a minute to run code of the program's own: such code runs one call at a time in a process, since it may draw "
-    "from `random`, `np.random` or torch. If it draws from none of them, or waits for threads of its own, give seed_globals=False to "
-    "`map`, `map_samples` or `ItemAccessor`; actors of a RayActorPool do not wait for each other"
+    "a thread has waited for a minute to run a function of the program. Such functions run one call at a "
+    "time in a process, since they may draw from `random`, `np.random` or torch. If this one draws from none "
+    "of them, or waits for threads of its own, give seed_globals=False to `map`, `map_samples` or "
+    "`ItemAccessor`. Actors of a RayActorPool do not wait for each other"
 )
 
 
 _MADE_LATE = (
-    "code of the program's own has made a random generator, a {}, when it was first called. It is seeded from the next batch on, and was not "
-    "in this one, so the first batch of each process has other numbers than without a pool: make it before, as in `__init__`"
+    "a function of the program made a random generator, a {}, during its first call. raybatch seeds it from "
+    "the next batch on, but could not seed it for this one, so the first batch of each process differs from "
+    "that of a loader without a pool. Make the generator earlier, for example in `__init__`"
 )
 
 
 class ForeignRandomness:
-    """All generators that `code`, a function or an object of the program's own, may draw from.
+    """All generators that `code`, a function or an object of the program, may draw from.
 
-    They are `random`, `np.random`, torch's generator for the CPU if torch is imported, and the generators of these three kinds that
-    are found in the attributes and variables of `code`. With `seed_globals=False` there are none.
+    These are the global generators `random`, `np.random` and, if torch is imported, torch's for the
+    CPU; and the generators of these three kinds in the attributes and variables of `code`. With
+    `seed_globals=False` there are none.
 
-    A process has one of each of the first, so one thread at a time may be in a block of `seeding` or `seeded`.
+    A process has one of each global generator, so only one thread at a time may be in a block of
+    `seeding` or `seeded`.
     """
 
     def __init__(self, code: Any, seed_globals: bool = True) -> None:
@@ -58,7 +63,7 @@ class ForeignRandomness:
 
     @contextmanager
     def seeding(self) -> Iterator[Seeding]:
-        """Give what seeds the generators; after the block they are as they were before."""
+        """Give a function that seeds the generators; the block restores them at its end."""
         if not self.seed_globals:
             yield Seeding([], [])
             return
@@ -71,13 +76,16 @@ class ForeignRandomness:
 
     @contextmanager
     def seeded(self, rng: np.random.Generator) -> Iterator[None]:
-        """Have the generators seeded with the key of `rng` inside the block, and as they were before after it."""
+        """Seed the generators with the key of `rng` for the block, and restore them at its end."""
         with self.seeding() as seed:
             seed(rng)
             yield
 
     def made_without(self, rng: np.random.Generator, make: Callable[[], Any]) -> Any:
-        """Return `make()`, or None if that draws, which it may do with the key of `rng`; then it is not called again."""
+        """Return `make()`, called with the generators seeded by the key of `rng`; None if it draws.
+
+        Once it has drawn, it is never called again.
+        """
         if self._draws:
             return None
         with self.seeding() as seed:
@@ -89,7 +97,7 @@ class ForeignRandomness:
 
     @contextmanager
     def seeded_once(self, rng: np.random.Generator | None) -> Iterator[Callable[[], None]]:
-        """Give what begins a block of `seeded(rng)` when it is called first; it ends with this block."""
+        """Give a function whose first call begins a `seeded(rng)` that ends with this block."""
         with ExitStack() as stack:
             begun: list[None] = []
 
@@ -100,7 +108,7 @@ class ForeignRandomness:
             yield begin
 
     def held(self) -> list[Any]:
-        """Return the generators in `code`, those of the process not among them; the same list each time."""
+        """Return the generators in `code`, without the global ones; the same list each time."""
         if not self.seed_globals:
             return []
         if self._held is None:
@@ -116,7 +124,7 @@ class ForeignRandomness:
         return self._held
 
     def _look_again(self, before: list[Any]) -> None:
-        """Find the generators that the code has made for itself at its first call, and tell that this one was not seeded."""
+        """Report the generators that the code made in its first call: they were not seeded."""
         self._held = None
         known = set(map(id, before))
         made = [generator for generator in self.held() if id(generator) not in known]
@@ -128,7 +136,7 @@ class ForeignRandomness:
 
 
 class _Handle(NamedTuple):
-    """A generator by what is done with it; `seed` takes an int of 64 bits."""
+    """A generator of any library, as three functions; `seed` takes a 64-bit int."""
 
     get: Callable[[], Any]
     set: Callable[[Any], object]
@@ -154,7 +162,10 @@ def _handle(generator: Any) -> _Handle:
 
 
 def _pcg64(word: int) -> dict[str, Any]:
-    """Return a state of the bits of `default_rng`, in a tenth of the time that new ones take; their increment may be any odd number."""
+    """Return a state for `default_rng`'s bit generator; any odd increment is valid.
+
+    Making a new bit generator takes ten times as long.
+    """
     numbers = {"state": word << 64 | word, "inc": _INCREMENT}
     return {"bit_generator": "PCG64", "state": numbers, "has_uint32": 0, "uinteger": 0}
 
@@ -172,7 +183,7 @@ def _handle_of_random_state(generator: np.random.RandomState) -> _Handle:
 
 
 def _globals() -> list[Any]:
-    """Return the generators of the process; torch's is the last."""
+    """Return the global generators of the process; torch's is the last."""
     own = [random._inst, np.random.mtrand._rand]
     of_torch = getattr(sys.modules.get("torch"), "default_generator", None)
     return own if of_torch is None else [*own, of_torch]
@@ -184,7 +195,7 @@ def _kinds() -> tuple[type, ...]:
 
 
 def _import_torch_for(parts: list[Any]) -> None:
-    """Import torch if a function among `parts` will, or its first sample would be drawn from a generator that is not seeded."""
+    """Import torch if a function among `parts` uses it, to seed it from the first sample on."""
     if "torch" in sys.modules:
         return
     functions = (part for part in parts if isinstance(part, types.FunctionType))
@@ -193,11 +204,11 @@ def _import_torch_for(parts: list[Any]) -> None:
         try:
             importlib.import_module("torch")
         except ImportError:
-            return  # the function may do without
+            return  # the function may never get to its import
 
 
 def _words(rng: np.random.Generator, count: int) -> list[int]:
-    """Return `count` ints of 64 bits that belong to the key of `rng`, without drawing from it."""
+    """Return `count` 64-bit ints that depend on the key of `rng` alone, without drawing from it."""
     key = rng.bit_generator.seed_seq
     words: Any
     if isinstance(key, np.random.SeedSequence):
@@ -208,7 +219,7 @@ def _words(rng: np.random.Generator, count: int) -> list[int]:
 
 
 class _OfThread(threading.local):
-    """The blocks that this thread is in, the outermost first."""
+    """The blocks that this thread is inside, outermost first."""
 
     def __init__(self) -> None:
         self.blocks: list[Seeding] = []
@@ -219,19 +230,26 @@ _turn = threading.Lock()
 
 
 class Seeding:
-    """A block in which this thread alone may draw from the generators, which are afterwards as they were before."""
+    """A block in which only this thread may draw from the generators.
+
+    It restores them at its end.
+    """
 
     def __init__(self, of_process: list[Any], held: list[Any]) -> None:
         self._generators = [_handle(generator) for generator in (*of_process, *held)]
-        # Two generators with one seed would give the same numbers. Which word is whose does not depend on whether torch is
-        # there, and for those of the process not on what is held: two accessors of one sample draw the same.
+        # Each generator gets a word of its own, since two with one seed would give the same
+        # numbers. The words of the global generators depend neither on torch nor on `held`, so two
+        # accessors of one sample draw the same.
         last = _GLOBAL_WORDS + len(held)
         self._words = [*range(len(of_process)), *range(_GLOBAL_WORDS, last)]
         self._count = last
         self._states: list[Any] = []
 
     def __call__(self, rng: np.random.Generator) -> None:
-        """Seed the generators with the key of `rng`, one of raybatch's, from which nothing is drawn."""
+        """Seed the generators with the key of `rng`, a generator of raybatch.
+
+        Nothing is drawn from it.
+        """
         if not self._generators:
             return
         words = _words(rng, self._count)
@@ -239,14 +257,14 @@ class Seeding:
             generator.seed(words[number])
 
     def swap(self) -> None:
-        """Have the states that the generators had before, or those that they had at the last call."""
+        """Swap the states of the generators with the stored ones, first those before the block."""
         states = [generator.get() for generator in self._generators]
         for generator, state in zip(self._generators, self._states, strict=True):
             generator.set(state)
         self._states = states
 
     def snapshot(self) -> bytes:
-        """Return what is another when something has been drawn."""
+        """Return bytes that change whenever something is drawn."""
         return pickle.dumps([_plain(generator.get()) for generator in self._generators])
 
     def __enter__(self) -> Seeding:
@@ -274,7 +292,7 @@ class Seeding:
 
 
 def _plain(state: Any) -> Any:
-    # A tensor would be pickled with its storage.
+    # Pickling a tensor would include its whole storage.
     return state.numpy().tobytes() if hasattr(state, "numpy") else state
 
 
@@ -286,7 +304,7 @@ def _take_turn() -> None:
 
 @contextmanager
 def suspended() -> Iterator[None]:
-    """Let other threads seed and draw inside the block, in which this thread waits for them."""
+    """Let other threads seed and draw during the block, in which this thread waits for them."""
     blocks = _here.blocks
     if not blocks:
         yield
@@ -305,12 +323,12 @@ def suspended() -> Iterator[None]:
 
 
 def _after_fork() -> None:
-    """Give this process a turn of its own; the thread that took the other may not have come along."""
+    """Give the forked process a new lock: the thread that holds the old one may not exist here."""
     global _turn
     _turn = threading.Lock()
     if _here.blocks:
         _turn.acquire()
 
 
-if hasattr(os, "register_at_fork"):  # no system without it forks
+if hasattr(os, "register_at_fork"):  # systems that lack it do not fork
     os.register_at_fork(after_in_child=_after_fork)

@@ -1,4 +1,4 @@
-"""Memory for one array after another, used again once nobody has the array; and whose, where batches are made."""
+"""Memory for batches that is reused once nothing refers to the batch any more."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-# Of whole vectors, and of whole lines of a processor's cache.
+# Bytes of a vector, and of a line of the processor's cache.
 _ALIGNMENT = 64
-# Less comes from memory that the allocator keeps.
+# Below this size the allocator keeps freed memory by itself.
 _LEAST_BYTES = 2**20
 
 _batches: ContextVar[ReusedMemory | None] = ContextVar("memory of batches", default=None)
@@ -22,9 +22,9 @@ _batches: ContextVar[ReusedMemory | None] = ContextVar("memory of batches", defa
 
 @contextmanager
 def batches_in(memory: ReusedMemory) -> Iterator[None]:
-    """Let the batches that are made inside this block lie in `memory`.
+    """Take the memory of the batches that are made in this block from `memory`.
 
-    That pays where each batch is handed on, and not kept.
+    This pays where each batch is handed on and not kept.
     """
     token = _batches.set(memory)
     try:
@@ -34,7 +34,7 @@ def batches_in(memory: ReusedMemory) -> Iterator[None]:
 
 
 def empty_batch(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-    """Return an array for a batch, with any content."""
+    """Return an uninitialised array for a batch."""
     memory = _batches.get()
     if memory is None or math.prod(shape) * np.dtype(dtype).itemsize < _LEAST_BYTES:
         return np.empty(shape, dtype)
@@ -42,26 +42,28 @@ def empty_batch(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any
 
 
 class ReusedMemory:
-    """Gives arrays; the memory of one comes back when the last reference to it is gone, and is given out again.
+    """Gives arrays, and reuses the memory of an array once nothing refers to it any more.
 
-    Views of an array and tensors that share its memory are references too, so what a caller keeps is never overwritten. New
-    memory is slow: the system clears each page when it is first written to, which takes longer than to write floats there. At most
-    `most_spare` pieces wait to be used again. A pickled one begins without any.
+    Views of an array, and tensors that share its memory, count as references, so nothing that a
+    caller keeps is overwritten. New memory is slow, because the system clears each page at its
+    first use, which takes longer than writing floats into it. At most `most_spare` pieces are kept
+    for reuse. A pickled instance starts without any.
     """
 
     def __init__(self, most_spare: int = 2) -> None:
         self._spare: deque[npt.NDArray[np.uint8]] = deque(maxlen=most_spare)
 
     def empty(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-        """Return an array of `shape` and `dtype` with any content, which begins at a multiple of 64 bytes."""
+        """Return an uninitialised array of `shape` and `dtype`, aligned to 64 bytes."""
         dtype = np.dtype(dtype)
         lease = _Lease(self._piece(math.prod(shape) * dtype.itemsize + _ALIGNMENT), self._spare)
         memory = np.asarray(lease)
         return np.ndarray(shape, dtype, memory, -memory.ctypes.data % _ALIGNMENT)
 
     def _piece(self, size: int) -> npt.NDArray[np.uint8]:
-        # A last batch is smaller than those before it, and those of the next epoch need all of the memory again.
-        with suppress(IndexError):  # of two threads, one takes the last piece
+        # Larger pieces are fine: the last batch of an epoch is small, and the next one is large
+        # again.
+        with suppress(IndexError):  # no piece is left, perhaps because another thread took it
             while True:
                 piece = self._spare.popleft()
                 if piece.size >= size:
@@ -73,7 +75,10 @@ class ReusedMemory:
 
 
 class _Lease:
-    """What every array over a piece of memory refers to: when it goes, the piece is spare."""
+    """The owner of a piece of memory for all arrays over it.
+
+    When it is collected, the piece is spare.
+    """
 
     def __init__(self, piece: npt.NDArray[np.uint8], spare: deque[npt.NDArray[np.uint8]]) -> None:
         self._piece = piece

@@ -1,6 +1,7 @@
-"""Lines that a user must see, on the standard error whether or not the program configures logging: said each time, or told once.
+"""Lines that a user must see: on the standard error, whether or not the program configures logging.
 
-A worker in another process holds what it has to tell; its lines travel with its result to the consumer, who tells them.
+`say` writes a line each time, `tell` only once. A worker in another process holds its notices; they
+travel with its result to the consumer, who tells them.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ _log = logging.getLogger("raybatch")
 
 
 class Notice(NamedTuple):
-    """The `text` to tell; of all notices with one `key`, the first is told."""
+    """A `text` to tell; of all notices with the same `key`, only the first is told."""
 
     text: str
     key: str
@@ -31,25 +32,28 @@ _held: dict[str, Notice] | None = None
 
 
 def tell(text: str, key: str | None = None) -> None:
-    """Tell `text`, or hold it in a worker, unless one of that key came before; the key is by default the text."""
+    """Tell `text` unless a notice with this key came before; a worker holds it instead.
+
+    The key is the text by default.
+    """
     key = text if key is None else key
     notice = Notice(text, key)
     if _held is not None:
         _held.setdefault(key, notice)
         return
-    # Of several threads, one is the first.
+    # Only the first of several threads gets its own notice back.
     if _told.setdefault(key, notice) is not notice:
         return
     say(_log, text)
 
 
 def is_told(key: str) -> bool:
-    """Return whether `tell` has nothing to do for a notice of that key."""
+    """Return whether `tell` would do nothing for a notice with this key."""
     return key in (_told if _held is None else _held)
 
 
-class about:  # noqa: N801 - it is used as a function is
-    """What is told in the block is about what `name_of()` returns, such as a path."""
+class about:  # noqa: N801 - it is used like a function
+    """Name the subject of what is told in the block: `name_of()`, such as a path."""
 
     __slots__ = ("_name_of", "_outer")
 
@@ -65,25 +69,28 @@ class about:  # noqa: N801 - it is used as a function is
 
 
 def subject() -> str:
-    """Return what this thread is at; "" if nobody has said so."""
+    """Return the name of what this thread works on; "" if no `about` says it."""
     return "" if _current.name_of is None else _current.name_of()
 
 
 def hold() -> None:
-    """From here on, hold notices in this process for `taken`."""
+    """From now on, hold the notices of this process until `taken` fetches them."""
     global _held
     _held = {}
 
 
 def taken() -> tuple[Notice, ...]:
-    """Return the notices that were held, and hold them no longer."""
+    """Return the notices held so far, and forget them."""
     global _held
     taken, _held = _held, {}
     return tuple((taken or {}).values())
 
 
 def say(log: logging.Logger, words: str, **facts: Any) -> None:
-    """Log `words` as a warning with `facts` as its fields, and write them to the standard error unless the log is there."""
+    """Log `words` as a warning with the fields `facts`.
+
+    Write it to the standard error if the log does not.
+    """
     log.warning(words, extra=facts, stacklevel=2)
     if sys.stderr is not None and not _is_on_stderr(log):
         sys.stderr.write(f"raybatch: {words}\n")
@@ -94,7 +101,7 @@ def _is_on_stderr(log: logging.Logger) -> bool:
     logger: logging.Logger | None = log if log.isEnabledFor(logging.WARNING) else None
     while logger is not None:
         for handler in logger.handlers:
-            console = getattr(handler, "console", None)  # of rich
+            console = getattr(handler, "console", None)  # rich's handler has one
             stream = getattr(handler, "stream", getattr(console, "file", None))
             if stream in (sys.stderr, sys.__stderr__) and handler.level <= logging.WARNING:
                 return True

@@ -1,4 +1,4 @@
-"""What an object leads to: what it holds, and the variables that its functions use."""
+"""The objects that an object refers to: attributes, elements, variables of functions."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-# An object, and how it is reached from another: "[0]", ".name".
+# The step from one object to another, such as "[0]" or ".name", and that other object.
 Part: TypeAlias = tuple[str, Any]
 
-# Of a large object, some parts are enough to look at.
+# Of a very large object only the first parts are searched.
 _MOST_SEEN = 2_000
-# Their functions and classes lead far, and hold nothing for a program.
+# Functions and classes of these refer to very much, and hold no state of the program.
 _LIBRARIES = sys.stdlib_module_names | {"numpy", "torch", "torchvision", "PIL"}
 _LEAVES = (str, bytes, int, float, complex, type(None), np.ndarray, types.ModuleType)
 
@@ -25,13 +25,14 @@ _LEAVES = (str, bytes, int, float, complex, type(None), np.ndarray, types.Module
 def reached(
     name: str, value: Any, parts: Callable[[Any], Iterator[Part]] | None = None
 ) -> Iterator[Part]:
-    """Iterate over `value`, called `name`, and over what it leads to by `parts`, the nearest first; each comes once.
+    """Iterate over `value`, called `name`, and all it refers to, nearest first, each once.
 
-    Without `parts` these are `parts_in_use`. Classes come after all else, as they lead far.
+    `parts(object)` gives the objects that one object refers to; by default it is `parts_in_use`.
+    Classes come last, since they refer to very much.
     """
     parts = parts_in_use if parts is None else parts
     seen: set[int] = set()
-    kept: list[Any] = []  # an object that is made here and let go would leave its id to another
+    kept: list[Any] = []  # keeps temporary objects alive, so that no other object gets their ids
     near: deque[Part] = deque([(name, value)])
     far: deque[Part] = deque()
     while (near or far) and len(seen) < _MOST_SEEN:
@@ -46,7 +47,10 @@ def reached(
 
 
 def parts_in_use(value: Any) -> Iterator[Part]:
-    """Iterate over what `value` holds in this process, and what its class and its functions use, unless they are a library's."""
+    """Iterate over what `value` holds in this process, and what its class and functions use.
+
+    Classes and functions of libraries are left out.
+    """
     if isinstance(value, (type, types.FunctionType)) and _is_of_library(value):
         return
     found = structural_parts(value)
@@ -64,7 +68,10 @@ def parts_in_use(value: Any) -> Iterator[Part]:
 
 
 def structural_parts(value: Any) -> Iterator[Part] | None:
-    """Iterate over the parts of a container, a function, a method, a partial or a class; None for any other object."""
+    """Iterate over the parts of a container, function, method, partial or class.
+
+    None for other objects.
+    """
     if type(value) is dict:
         return _entries(value)
     if type(value) in (list, set, frozenset) or isinstance(value, tuple):
@@ -86,7 +93,7 @@ def structural_parts(value: Any) -> Iterator[Part] | None:
 
 
 def names_in(code: types.CodeType) -> Iterator[str]:
-    """Iterate over the names of variables, attributes and modules that `code` uses, and the functions inside it."""
+    """Iterate over the names of variables, attributes and modules in `code`, at any depth."""
     yield from code.co_names
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
@@ -110,7 +117,7 @@ def _of_function(value: types.FunctionType) -> Iterator[Part]:
         try:
             yield f"'s variable {name}", cell.cell_contents
         except ValueError:
-            continue  # it is not defined to its end
+            continue  # the variable has no value yet
     names = dict.fromkeys(names_in(value.__code__))
     known = value.__globals__
     yield from ((f"'s variable {name}", known[name]) for name in names if name in known)
@@ -118,7 +125,7 @@ def _of_function(value: types.FunctionType) -> Iterator[Part]:
 
 
 def _of_modules(value: types.FunctionType) -> Iterator[Part]:
-    """Iterate over what the function takes from modules, such as `helpers.draw`."""
+    """Iterate over what the function uses of modules, such as `helpers.draw`."""
     names = dict.fromkeys(names_in(value.__code__))
     for module_name in names:
         module = value.__globals__.get(module_name)
@@ -130,7 +137,7 @@ def _of_modules(value: types.FunctionType) -> Iterator[Part]:
 
 
 def _attributes(value: Any) -> Iterator[Part]:
-    # `vars` of an object may be computed, and what is computed may fail.
+    # `__dict__` may be a property, and give anything.
     held = getattr(value, "__dict__", None)
     if isinstance(held, dict):
         yield from ((f".{name}", part) for name, part in list(held.items()))
@@ -140,4 +147,4 @@ def _attributes(value: Any) -> Iterator[Part]:
                 try:
                     yield f".{name}", slot.__get__(value)
                 except AttributeError:
-                    continue  # it is not set
+                    continue  # the slot is empty

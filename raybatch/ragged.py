@@ -16,20 +16,22 @@ _KINDS = "biufcmM"  # booleans, numbers, times
 
 
 class RaggedArray:
-    """An array of `n` rows of unequal lengths: row i has shape `(length_i, *inner_shape)`, as the boxes `(k, 4)` of images have.
+    """An array of `n` rows of unequal lengths, such as the boxes `(k, 4)` of images.
 
-    `rows` are arrays or lists of numbers, or an Arrow array of lists, such as a column of Parquet. Rows must have one inner
-    shape and one kind of numbers. A row without any values takes those of the others. `dtype` and `inner_shape` say what they must
-    be; `inner_shape` is needed where no row has a value to tell it. ValueError or TypeError names the row that does not fit, or
-    that is null.
+    Row i has shape `(length_i, *inner_shape)`. `rows` are arrays or lists of numbers, or an Arrow
+    array of lists, such as a column of Parquet. All rows must have the same inner shape and the
+    same kind of numbers; an empty row fits any other. `dtype` and `inner_shape` may be given; if
+    all rows are empty, only `inner_shape` tells the shape. ValueError or TypeError names a row that
+    does not fit or is null.
 
         boxes = RaggedArray([np.zeros((3, 4), np.float32), np.zeros((0, 4), np.float32)])
         boxes[0]            # a view of the first row, (3, 4)
         boxes[[1, 0]]       # another RaggedArray, as boxes[1:] is
         boxes.values, boxes.offsets
 
-    All rows lie in one array, `values`, `(total, *inner_shape)`. Row i is `values[offsets[i] : offsets[i + 1]]`, with
-    `offsets` int64 `(n + 1,)`. So it goes to other processes without a copy of what it holds.
+    All rows lie in one array, `values`, of shape `(total, *inner_shape)`. Row i is
+    `values[offsets[i] : offsets[i + 1]]`, with `offsets` int64 `(n + 1,)`. So a RaggedArray goes to
+    other processes without a copy of its values.
     """
 
     def __init__(
@@ -58,9 +60,10 @@ class RaggedArray:
 
     @classmethod
     def from_offsets(cls, values: npt.ArrayLike, offsets: npt.ArrayLike) -> RaggedArray:
-        """Return the array whose row i is `values[offsets[i] : offsets[i + 1]]`; it shares the memory of `values`.
+        """Return the array whose row i is `values[offsets[i] : offsets[i + 1]]`.
 
-        ValueError unless `offsets` are integers `(n + 1,)` that never decrease and lie in `values`.
+        It shares the memory of `values`. ValueError unless `offsets` are integers `(n + 1,)` that
+        never decrease and lie in `values`.
         """
         values, offsets = np.asanyarray(values), np.asarray(offsets)
         if offsets.ndim != 1 or not len(offsets) or offsets.dtype.kind not in "iu":
@@ -109,7 +112,10 @@ class RaggedArray:
         return len(self.offsets) - 1
 
     def __getitem__(self, index: Any) -> Any:
-        """Return the row at an int, a view; of a slice, integers or a mask `(n,)` the RaggedArray of those rows."""
+        """Return the row at an int, a view.
+
+        Of a slice, integers or a mask `(n,)` the RaggedArray of those rows.
+        """
         starts, stops = self.offsets[:-1][index], self.offsets[1:][index]
         if np.ndim(starts) == 0:
             return self.values[starts:stops]
@@ -132,7 +138,10 @@ class RaggedArray:
 
 
 class FittingRows(NamedTuple):
-    """Arrays of shapes `(*lengths, *inner_shape)`, whose lengths may differ and whose dtypes fit `dtype`."""
+    """Arrays of shape `(*lengths, *inner_shape)`.
+
+    Their lengths may differ, and their dtypes fit `dtype`.
+    """
 
     rows: list[npt.NDArray[Any]]
     dtype: np.dtype[Any]
@@ -146,10 +155,10 @@ def fitting_rows(
     axes: int = 1,
     name_of: Callable[[int], str] = "row {}".format,
 ) -> FittingRows:
-    """Return `rows`, arrays or lists of numbers, as arrays that differ in the lengths of their first `axes` alone.
+    """Return `rows`, arrays or lists, as arrays that differ only in their first `axes` lengths.
 
-    A row of shape `(0,)` fits every other, since nothing in it tells what it would hold. ValueError or TypeError names the row
-    that does not fit, as `name_of(row)`.
+    A row of shape `(0,)` fits any other. ValueError or TypeError names a row that does not fit by
+    `name_of(row)`.
     """
     arrays = [_row_array(row, number, dtype, name_of) for number, row in enumerate(rows)]
     telling = {number: array for number, array in enumerate(arrays) if array.shape != (0,)}
@@ -163,12 +172,12 @@ def fitting_rows(
         if array.ndim < axes or array.shape[axes:] != inner_shape:
             wanted = _shape_text(inner_shape, axes)
             raise ValueError(
-                f"{name_of(number)} has shape {array.shape}, and must have {wanted}, {reference}"
+                f"{name_of(number)} has shape {array.shape}, but must have {wanted}, {reference}"
             )
     filled = {number: array for number, array in telling.items() if array.size} or telling
     common = _common_dtype(filled, name_of) if dtype is None else np.dtype(dtype)
     empty = np.empty((0,) * axes + inner_shape, common)
-    # An empty array has the dtype that a library gave it for want of values.
+    # The dtype of an empty array means nothing: libraries give it a default.
     fitting = [empty if array.shape == (0,) else array for array in arrays]
     fitting = [array if array.size else np.empty(array.shape, common) for array in fitting]
     return FittingRows(fitting, common, inner_shape)
@@ -180,10 +189,11 @@ def _row_array(
     try:
         array = np.asarray(as_numpy(row))
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{name_of(number)} is no array of numbers: {error}") from None
+        raise ValueError(f"{name_of(number)} is not an array of numbers: {error}") from None
     if array.dtype.kind not in _KINDS:
         raise TypeError(
-            f"{name_of(number)} is no array of numbers: it has dtype {array.dtype}, of a {type(row).__name__}"
+            f"{name_of(number)}, a {type(row).__name__}, is not an array of numbers: its dtype is "
+            f"{array.dtype}"
         )
     if dtype is None or array.shape == (0,):
         return array
@@ -193,8 +203,8 @@ def _row_array(
 def _unchanged(
     array: npt.NDArray[Any], dtype: npt.DTypeLike, name: Callable[[], str]
 ) -> npt.NDArray[Any]:
-    """Return `array` as `dtype`; TypeError if that would change more than the precision of a value."""
-    with np.errstate(invalid="ignore"):  # of a NaN that becomes an integer
+    """Return `array` as `dtype`; TypeError if values would lose more than precision."""
+    with np.errstate(invalid="ignore"):  # NumPy warns where a NaN becomes an integer
         cast = array.astype(dtype, copy=False)
     if np.can_cast(array.dtype, dtype, "same_kind") or np.array_equal(cast, array):
         return cast
@@ -207,12 +217,12 @@ def _common_dtype(
     kinds: dict[str, int] = {}
     for number, array in arrays.items():
         kinds.setdefault(array.dtype.kind, number)
-    # Lists of numbers, as JSON has them, are integers where it so happens.
+    # Lists from JSON hold integers in one row and floats in the next, so these go together.
     if len(kinds) > 1 and not kinds.keys() <= {"i", "u", "f"}:
         one, other, *_ = kinds.values()
         raise TypeError(
-            f"{name_of(other)} holds {arrays[other].dtype}, and {name_of(one)} {arrays[one].dtype}: give dtype=, or rows of "
-            "one kind of numbers"
+            f"{name_of(other)} holds {arrays[other].dtype}, and {name_of(one)} {arrays[one].dtype}: "
+            "give dtype=, or rows of one kind of numbers"
         )
     return np.result_type(*{array.dtype for array in arrays.values()}) if kinds else np.dtype(float)
 
@@ -229,7 +239,7 @@ def _offsets(lengths: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
 
 
 def _arrow_parts(column: Any) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
-    """Return the values of all lists of an Arrow array, `(total, *inner_shape)`, and the lengths of the lists, `(n,)`."""
+    """Return the values `(total, *inner_shape)` and lengths `(n,)` of an Arrow array of lists."""
     chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
     chunks = chunks or [pa.array([], column.type)]
     parts = []
@@ -238,7 +248,7 @@ def _arrow_parts(column: Any) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
         parts.append(_arrow_part(chunk, row))
         row += len(chunk)
     values, lengths = zip(*parts, strict=True)
-    # Where all lists are empty, nothing tells the length of inner lists.
+    # An array of empty lists does not tell the length of inner lists.
     telling = [part for part in values if len(part)] or values[:1]
     joined = telling[0] if len(telling) == 1 else np.concatenate(telling)
     return joined, np.concatenate(lengths)
@@ -259,7 +269,10 @@ def _arrow_part(lists: Any, first_row: int) -> tuple[npt.NDArray[Any], npt.NDArr
 
 
 def _dense(values: Any, row_of: Callable[[int], int]) -> npt.NDArray[Any]:
-    """Return an Arrow array of numbers, or of lists of one length, as NumPy has it; `row_of` finds the row of a position."""
+    """Return an Arrow array of numbers, or of lists of one length, as a NumPy array.
+
+    `row_of(position)` is the row that a position belongs to, for messages.
+    """
     _check_no_nulls(values, row_of)
     if not _is_list(values.type):
         made: npt.NDArray[Any] = values.to_numpy(zero_copy_only=False)
@@ -271,8 +284,8 @@ def _dense(values: Any, row_of: Callable[[int], int]) -> npt.NDArray[Any]:
     if (lengths != size).any():
         odd = int((lengths != size).argmax())
         raise ValueError(
-            f"row {row_of(odd)} holds a list of {lengths[odd]} values, and row {row_of(0)} one of {size}: inner lists must "
-            "be of one length"
+            f"row {row_of(odd)} holds a list of {lengths[odd]} values, and row {row_of(0)} one of {size}: "
+            "inner lists must have the same length"
         )
     inner = _dense(values.flatten(), lambda position: row_of(position // size))
     return inner.reshape(len(values), size, *inner.shape[1:])

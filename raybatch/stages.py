@@ -1,8 +1,8 @@
 """Where the time of a batch goes: the seconds that each stage of making it took.
 
-Code that does a stage's work says so, `with stage("decode"):`, and whoever wants to know collects it, `with
-collecting(StageTimes()) as times:`. Where nobody does, a stage costs next to nothing. A stage inside another counts
-alone.
+Code that does the work of a stage runs in `with stage("decode"):`. A caller collects the times in
+`with collecting(StageTimes()) as times:`; if nobody does, a stage costs next to nothing. The time
+of a stage inside another counts for the inner one alone.
 """
 
 from __future__ import annotations
@@ -17,35 +17,35 @@ STAGES = ("read", "decode", "resize", "stack")
 
 
 class StageTimes:
-    """Seconds by the name of the stage, to which several threads may add."""
+    """The seconds of each stage, by name; several threads may add to it."""
 
     def __init__(self) -> None:
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self._lock = threading.Lock()
 
     def add(self, name: str, seconds: float) -> None:
-        """Add to a stage."""
+        """Add `seconds` to the stage `name`."""
         with self._lock:
             self.seconds[name] += seconds
 
     def until_now(self, begun_at: float) -> dict[str, float]:
-        """Return the seconds by stage of work that began at `begun_at`; "other" is what belongs to none."""
+        """Return the seconds of each stage; "other" is the rest of the time since `begun_at`."""
         seconds = dict(self.seconds)
-        # Rows that are made on several threads take more in sum than the batch.
+        # The stages of several threads may add up to more than the time that passed.
         seconds["other"] = max(0.0, time.perf_counter() - begun_at - sum(seconds.values()))
         return seconds
 
 
 class _OfThread(threading.local):
     times: StageTimes | None = None
-    stage: stage | None = None  # the innermost one that is being done
+    stage: stage | None = None  # the innermost stage that is running
 
 
 _current = _OfThread()
 
 
-class stage:  # noqa: N801 - it is used as a function is
-    """The time of the block is that of stage `name`, one of `STAGES`."""
+class stage:  # noqa: N801 - it is used like a function
+    """Count the time of the block for stage `name`, one of `STAGES`."""
 
     __slots__ = ("_begun_at", "_inner_s", "_name", "_outer", "_times")
 
@@ -70,7 +70,7 @@ class stage:  # noqa: N801 - it is used as a function is
 
 @contextmanager
 def collecting(times: StageTimes | None) -> Iterator[StageTimes | None]:
-    """Let the stages that this thread does inside the block add to `times`; None: to nothing."""
+    """Add the stages of this thread in the block to `times`; with None, to nothing."""
     before = _current.times, _current.stage
     _current.times, _current.stage = times, None
     try:
@@ -80,5 +80,5 @@ def collecting(times: StageTimes | None) -> Iterator[StageTimes | None]:
 
 
 def collected_here() -> StageTimes | None:
-    """Return what the stages of this thread add to, for other threads that do its work."""
+    """Return the times that this thread adds to, for other threads that do its work."""
     return _current.times

@@ -1,7 +1,7 @@
-"""The structure of samples and batches: tuples, NamedTuples, dataclasses and mappings, nested to any depth.
+"""The structure of samples and batches: tuples, NamedTuples, dataclasses and mappings.
 
-These are containers, and what they hold are their members. All else is a leaf. A leaf of a batch has one row for each sample, as an
-array has, or a list; so a list is a leaf.
+They nest to any depth. These are containers, and hold members. Anything else is a leaf. A list is a
+leaf too: in a batch an array or a list has one row for each sample.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ def is_container(value: Any) -> bool:
     return _has_members(kind)
 
 
-# It is asked of every sample of a list, and a look for a base class takes ten times as long.
+# This is asked for every sample of a list, and a look at the base classes takes ten times as long.
 @functools.lru_cache
 def _has_members(kind: type) -> bool:
-    # An array may be a dataclass too, as zarr's are.
+    # An array may be a dataclass too: zarr's arrays are.
     is_record = dataclasses.is_dataclass(kind) and not hasattr(kind, "shape")
     return issubclass(kind, (tuple, Mapping)) or is_record
 
@@ -33,7 +33,7 @@ def is_plain_tuple(value: Any) -> bool:
 
 
 def members(container: Any) -> dict[Any, Any]:
-    """Return the members of a container, by their numbers in a plain tuple, else by their names."""
+    """Return the members of a container: by number for a plain tuple, by name for any other."""
     if isinstance(container, tuple):
         return dict(
             zip(getattr(container, "_fields", range(len(container))), container, strict=True)
@@ -44,7 +44,7 @@ def members(container: Any) -> dict[Any, Any]:
 
 
 def with_members(container: Any, changed: Mapping[Any, Any]) -> Any:
-    """Return a container of the type of `container` that holds `changed`: other values under the same keys."""
+    """Return a container of the same type with the members `changed`, which has the same keys."""
     if isinstance(container, tuple):
         make: Callable[[Any], Any] = getattr(type(container), "_make", tuple)
         return make(changed.values())
@@ -70,7 +70,7 @@ def map_leaves(change: Callable[[Any], Any], structure: Any) -> Any:
 
 
 def map_arrays(change: Callable[[Any], Any], structure: Any) -> Any:
-    """Return `structure` with `change(leaf)` in place of each leaf, and of each element of its lists."""
+    """Return `structure` with `change` applied to each leaf and to the elements of lists."""
 
     def changed(leaf: Any) -> Any:
         return [map_arrays(change, one) for one in leaf] if isinstance(leaf, list) else change(leaf)
@@ -88,7 +88,10 @@ def leaves(structure: Any) -> Iterator[Any]:
 
 
 def described(value: Any) -> str:
-    """Return what `value` is in a message: its structure, with dtypes and shapes, such as "(uint8[4, 7, 5, 3], {'y': int64[4]})"."""
+    """Return a description of `value` for messages: its structure, dtypes and shapes.
+
+    An example: "(uint8[4, 7, 5, 3], {'y': int64[4]})".
+    """
     if value is None:
         return "None (a missing `return`?)"
     kind = type(value).__name__

@@ -1,4 +1,4 @@
-"""Python's warnings where samples are read: they name the file, and the program's own filters rule in every process."""
+"""Python warnings while samples are read: they name the file, and obey the program's filters."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _readers = 0
 
 @contextmanager
 def about(name: Callable[[], str]) -> Iterator[None]:
-    """Let what is warned of and told in the block be about `name()`: the file that this thread reads."""
+    """Name the subject of warnings and notices in the block: `name()`, the file being read."""
     global _readers
     with _lock:
         _readers += 1
@@ -33,13 +33,13 @@ def about(name: Callable[[], str]) -> Iterator[None]:
     finally:
         with _lock:
             _readers -= 1
-            # The program has its own back, unless it has set another one meanwhile.
+            # Restore the program's function, unless it has set another one meanwhile.
             if _readers == 0 and isinstance(warnings.showwarning, _ShowNamed):
                 warnings.showwarning = warnings.showwarning.show
 
 
 class _ShowNamed:
-    """Shows a warning as `show` does; one of a thread that reads a file has its name."""
+    """Shows a warning by `show`, with the name of the file that the thread reads in front."""
 
     def __init__(self, show: Callable[..., Any]) -> None:
         self.show = show
@@ -50,9 +50,10 @@ class _ShowNamed:
 
 
 def filters_here() -> tuple[bytes, ...]:
-    """Return the filters of this process, such as `-W error`, each pickled; those that cannot be are left out.
+    """Return the filters of this process, such as `-W error`, each pickled, if it can be pickled.
 
-    A category is sent by its name, so that a process that needs no torch does not import it for the filters that torch sets.
+    A category is sent by its name. Otherwise the filters that torch sets would import torch in
+    every process.
     """
     found = []
     category: Any
@@ -63,18 +64,21 @@ def filters_here() -> tuple[bytes, ...]:
     return tuple(found)
 
 
-# The filters that ruled last, pickled and not.
+# The filters that were applied last, pickled and loaded.
 _last: tuple[tuple[bytes, ...], list[Any]] = ((), [])
 
 
 @contextmanager
 def filtered_as_by(filters: tuple[bytes, ...]) -> Iterator[None]:
-    """Let `filters` of another process rule in the block; for a process in which nobody else has filters of his own."""
+    """Apply the `filters` of another process in the block.
+
+    Only for processes in which nobody else sets filters.
+    """
     global _last
     rules: Any = warnings.filters
     own = rules[:]
     if filters != _last[0]:
-        warnings.resetwarnings()  # which also forgets what was shown already
+        warnings.resetwarnings()  # this also forgets which warnings were shown already
         _last = filters, list(_loaded(filters))
     rules[:] = _last[1]
     try:
@@ -95,7 +99,7 @@ def _category(module: str, name: str) -> Any:
 
 
 def _found(module: str, name: str) -> Any:
-    """Return the class of that name; None as long as its module is not imported here."""
+    """Return the class of that name; None while its module is not imported here."""
     try:
         return operator.attrgetter(name)(sys.modules[module])
     except (KeyError, AttributeError):
@@ -103,7 +107,10 @@ def _found(module: str, name: str) -> Any:
 
 
 class _Absent(type):
-    """Stands for a category whose module is not imported here: no warning can be of it before that."""
+    """Takes the place of a category whose module is not imported here.
+
+    Until the module is imported, no warning can belong to it.
+    """
 
     def __subclasscheck__(cls, category: type) -> bool:
         found = _found(cls.__module__, cls.__name__)

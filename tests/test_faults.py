@@ -169,10 +169,13 @@ ADVICE = [
         "Image.MAX_IMAGE_PIXELS",
     ),
     ("ImageReadError: UnidentifiedImageError: cannot identify image file", "If a plug-in opens"),
-    ("PermissionError: [Errno 13] Permission denied: '/data'", "the right to read it"),
+    ("PermissionError: [Errno 13] Permission denied: '/data'", "run as read it"),
     ("OSError: ClientResponseError: 403, message='Forbidden'", "the same credentials"),
     ("OSError: AWS Error ACCESS_DENIED during HeadObject", "the same credentials"),
-    ("OSError: ClientConnectorError: Cannot connect to host a:1", "reaches the network"),
+    (
+        "OSError: ClientConnectorError: Cannot connect to host a:1",
+        "Check that the host reaches the network",
+    ),
 ]
 
 

@@ -1,1 +1,1 @@
-"""Loaders for other frameworks; each module needs the library that it is named after, and no other does."""
+"""Loaders for other frameworks; each module needs only the library that it is named after."""

@@ -1,4 +1,4 @@
-"""Batches that are on their way to a device before the loop asks for them."""
+"""Batches that travel to a device before the loop asks for them."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from raybatch.sources import Batch
 
 
 class _Held(NamedTuple):
-    """What was made of a batch, or the error in its place; `position` is the loader's state before it."""
+    """A prepared batch, or an error instead; `position` is the loader's state before it."""
 
     position: dict[str, Any] | None
     made: Any
 
 
 class AheadLoader:
-    """Epochs of `loader`, with `prepare(batch)` called for `ahead` batches more than the caller has received.
+    """Epochs of `loader`, prepared by `prepare(batch)` for `ahead` batches in advance.
 
-    The caller gets `hand_over(prepared)`. A state counts what the caller has received, and not what was prepared.
-    With `ahead` above 0 the loader's shuffle must be one that has a state.
+    The caller gets `hand_over(prepared)`. A state counts the batches that the caller has received,
+    not those that were prepared. With `ahead` above 0 the loader's shuffle must have a state.
     """
 
     def __init__(
@@ -41,18 +41,21 @@ class AheadLoader:
         self.prepare = prepare
         self.hand_over = hand_over
         self.ahead = ahead
-        # Where the caller is, if the loader is further.
+        # The caller's position, if the loader is further ahead.
         self.position: dict[str, Any] | None = None
-        # Weak, so that what was prepared for a loop is gone as soon as the loop is left.
+        # Weak, so that batches prepared for a loop go as soon as the loop is left.
         self._iterator: weakref.ref[_AheadIterator] | None = None
-        # The number that `set_epoch` was given last, and the epoch for which 0 stands.
+        # The last number given to `set_epoch`, and the epoch that 0 stands for.
         self._told: int | None = None
         self._epoch_0 = 0
-        # Whether it is not where a state has put it, since a loop or `set_epoch` has moved it.
+        # Whether a loop or `set_epoch` has moved it since a state put it somewhere.
         self.has_moved = False
 
     def __len__(self) -> int:
-        """Return the number of batches of the current epoch for this rank; TypeError if it has no end."""
+        """Return the number of batches of the current epoch for this rank.
+
+        TypeError if it is endless.
+        """
         return len(self.loader)
 
     def __iter__(self) -> Iterator[Any]:
@@ -65,21 +68,22 @@ class AheadLoader:
         return iterator
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the loader's state, as of the last batch that the caller has received."""
+        """Return the loader's state after the last batch that the caller has received."""
         return self.loader.state_dict() if self.position is None else self.position
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where the loader was that gave `state`; see `Loader.load_state_dict`."""
+        """Continue where the loader that gave `state` was; see `Loader.load_state_dict`."""
         self._close_iterator()
         self.loader.load_state_dict(state)
         self.position, self.has_moved, self._epoch_0 = None, False, 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Make `epoch` the one that the next iteration gives, from its first batch.
+        """Make `epoch` the epoch of the next iteration, from its first batch.
 
-        Where a state was loaded into it or its loader, the loader goes on there whatever lower number is given, and later numbers are
-        counted from that one: frameworks such as Accelerate count from 0 in each process, and tell at each loop how many
-        they have seen to the end. `loader.set_epoch` takes every number as it is.
+        After a state was loaded into this or its loader, a lower number does not move the loader
+        back: it continues where the state says, and later numbers count from this one. Frameworks
+        such as Accelerate count from 0 in each process, and pass the number of finished loops.
+        `loader.set_epoch` takes every number as it is.
         """
         if operator.index(epoch) < 0:
             raise ValueError(f"epoch must be 0 or more, not {epoch}")
@@ -101,7 +105,7 @@ class AheadLoader:
         self.position = None
 
     def skip(self, batches: int) -> None:
-        """Leave out the next `batches` batches; see `Loader.skip`."""
+        """Skip the next `batches` batches; see `Loader.skip`."""
         self._close_iterator()
         self.loader.skip(batches)
         self.position = None
@@ -144,7 +148,7 @@ class _AheadIterator:
         return self._owner.hand_over(made)
 
     def _goes_on(self) -> bool:
-        # An error has its turn before anything that follows is asked for.
+        # Raise the error before asking for anything that follows it.
         failed = self._held and isinstance(self._held[-1].made, Exception)
         return not self._is_over and not failed
 
@@ -161,7 +165,7 @@ class _AheadIterator:
             self._held.append(_Held(position, made))
 
     def close(self) -> None:
-        """Leave the epoch, of which the loader has come further than the caller."""
+        """Leave the epoch, in which the loader is ahead of the caller."""
         if self._held:  # otherwise the loader's iterator knows how it ended
             self._is_over = self._ended_early = True
             self._batches = iter(())

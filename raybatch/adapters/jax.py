@@ -26,20 +26,22 @@ def to_jax(
     normalize: Any = None,
     channels_first: bool = False,
 ) -> AheadLoader:
-    """Return the epochs of `loader` with JAX arrays in place of arrays, put on their way `prefetch` batches ahead.
+    """Return the epochs of `loader` as JAX arrays, copied `prefetch` batches ahead.
 
-    `sharding` is a `jax.sharding.Sharding`, by which each array is spread over devices, or a device; None stands for
-    JAX's default device. In a program of several processes, each with a loader of its own rank, an array is the part of
-    this process, and the JAX array the global one. What JAX has no dtype for, as strings, stays as it is.
+    `sharding` is a `jax.sharding.Sharding` that spreads each array over devices, or a device; None
+    is JAX's default device. In a program of several processes, each with a loader of its own rank,
+    an array is this process's part of the global JAX array. Arrays without a JAX dtype, such as
+    strings, stay as they are.
 
-    With `normalize=(mean, std)` images stay bytes up to their device, and become float32 there: those of a `PixelLayout` of that mean
-    and std, within one unit in the last place. `channels_first` makes them `(n, C, H, W)`. Images are all uint8 arrays `(n, H, W, C)` of
-    a batch; in a batch without any, its first member, if that is uint8 `(n, H, W)`. ValueError at the first batch that has no images,
-    and for another number of channels than mean and std have.
+    With `normalize=(mean, std)` images stay bytes up to their device, and become float32 there,
+    equal to those of a `PixelLayout` with that mean and std within one unit in the last place.
+    `channels_first` makes them `(n, C, H, W)`. All uint8 arrays `(n, H, W, C)` of a batch are
+    images; in a batch without any, the first member is, if it is uint8 `(n, H, W)`. ValueError at
+    the first batch without images, and for another number of channels than mean and std have.
 
-    What it returns is iterated once an epoch, and has `len()`, `state_dict()` and `load_state_dict()` of the loader; a
-    state counts what the loop has received. ValueError for a batch that `sharding` cannot divide: with
-    `last_batch="pad"` or "drop" all are full.
+    The result is iterated once for each epoch, and has the loader's `len()`, `state_dict()` and
+    `load_state_dict()`; a state counts the batches that the loop has received. ValueError for a
+    batch that `sharding` cannot divide; with `last_batch="pad"` or "drop" all batches are full.
 
         mesh = jax.make_mesh((jax.device_count(),), ("batch",))
         sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("batch"))
@@ -66,7 +68,7 @@ def to_jax(
 
 
 def _laid_out(images: ImageLayout, on_device: Callable[[Any], Any], array: Any, _: int) -> Any:
-    images.bound(array)  # refuses what has other channels
+    images.bound(array)  # raises for another number of channels
     pixels, is_moved = on_device(array), images.moves_channels(array)
     pixels = _channels_first(pixels) if is_moved else pixels
     if not images.is_float:
@@ -75,7 +77,8 @@ def _laid_out(images: ImageLayout, on_device: Callable[[Any], Any], array: Any, 
     return _normalized(pixels, mean, 1 / std)
 
 
-# 1 / 255 in two parts, the first of so few bits that a byte times it is exact: the sum of both products is byte / 255, rounded once.
+# 1 / 255 in two parts. The first has so few bits that its product with a byte is exact, so the sum
+# of both products is byte / 255, rounded once.
 _HIGH = np.float32(round(2**22 / 255) / 2**22)
 _LOW = np.float32(1 / 255 - float(_HIGH))
 
@@ -83,8 +86,9 @@ _LOW = np.float32(1 / 255 - float(_HIGH))
 @jax.jit  # type: ignore[untyped-decorator]
 def _normalized(pixels: Any, mean: Any, factor: Any) -> Any:
     """Return `(pixels / 255 - mean) * factor` as float32."""
-    # Without a division: XLA would multiply by the reciprocal, or divide inexactly on a GPU, and an error of the last place is one of
-    # some hundred places where byte / 255 and the mean nearly cancel. That of the factor comes last, and stays one.
+    # No division: XLA would multiply by the reciprocal, or divide inexactly on a GPU. Where byte /
+    # 255 and the mean nearly cancel, an error in the last place would become one of some hundred
+    # places. The error of the factor comes last, and stays one place.
     values = pixels.astype(np.float32)
     return (values * _HIGH + values * _LOW - mean) * factor
 

@@ -1,4 +1,4 @@
-"""Bytes that become floats where they are used: what `normalize=` and `channels_first=` of the adapters ask for."""
+"""`normalize=` and `channels_first=` of the adapters: bytes that become floats on the device."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from raybatch.structure import described, leaves, map_arrays
 
 
 class ImageLayout:
-    """The layout that the images of a batch get: `normalize` is (mean, std), as those of a `PixelLayout`, or None.
+    """The layout for the images of a batch.
 
-    The images of a batch are all its uint8 arrays `(n, H, W, C)`. In a batch without any, the images are grey, and its first
-    member: a uint8 array `(n, H, W)`. All else stays as it is, labels and masks `(n, H, W)` beside images too. TypeError or
-    ValueError for what is no (mean, std).
+    `normalize` is (mean, std) as in `PixelLayout`, or None. All uint8 arrays `(n, H, W, C)` of a
+    batch are images. In a batch without any, the first member is, if it is uint8 `(n, H, W)`, grey.
+    All else stays as it is, such as labels, and masks `(n, H, W)` beside images. TypeError or
+    ValueError for a wrong (mean, std).
     """
 
     def __init__(self, normalize: Any, channels_first: bool) -> None:
@@ -28,11 +29,14 @@ class ImageLayout:
 
     @classmethod
     def asked_for(cls, normalize: Any, channels_first: bool) -> ImageLayout | None:
-        """Return the layout, None if images stay as they are."""
+        """Return the layout; None if images stay as they are."""
         return cls(normalize, channels_first) if normalize is not None or channels_first else None
 
     def bound(self, images: Any) -> BoundLayout:
-        """Return the layout for these images, uint8 `(n, H, W, C)` or `(n, H, W)`; ValueError for another number of channels."""
+        """Return the layout for these images, uint8 `(n, H, W, C)` or `(n, H, W)`.
+
+        ValueError for another number of channels.
+        """
         try:
             return self.layout.bound(np.dtype(np.uint8), tuple(images.shape[3:]))
         except ValueError as error:
@@ -42,26 +46,28 @@ class ImageLayout:
 
     @property
     def numbers(self) -> npt.NDArray[np.float32]:
-        """255, mean and std of each channel, `(3, C)`, or `(3, 1)` if they are one for all."""
+        """255, mean and std of each channel, `(3, C)`, or `(3, 1)` if they are the same for all."""
         mean: Any = self.layout.mean
         std: Any = self.layout.std
         return np.array(np.broadcast_arrays(255, mean, std), np.float32)
 
     def moves_channels(self, images: Any) -> bool:
-        """Return whether the channels of these images have to come first, and do not yet."""
+        """Return whether the channels of these images still have to be moved to the front."""
         return self.layout.channels_first and images.ndim == 4
 
     def map_batch(
         self, change_image: Callable[[Any, int], Any], change: Callable[[Any], Any], batch: Any
     ) -> Any:
-        """Return `batch` with `change_image` of its images and `change` of all else; ValueError if there is no image.
+        """Return `batch` with `change_image` applied to images and `change` to all else.
 
-        `change_image` is given an array and its number among the leaves of the batch, which is the same in each batch.
+        `change_image` gets an array and its number among the leaves of the batch, which is the same
+        in each batch. ValueError if there is no image.
         """
         found: list[Any] = []
         map_arrays(found.append, batch)
         images = {number for number, leaf in enumerate(found) if _is_bytes(leaf, axes=4)}
-        # A later array of three axes may be masks beside images that are floats, and one in a list an image of a size of its own.
+        # A later array of three axes may hold masks beside float images, and one in a list an image
+        # of its own size.
         if not images and _is_bytes(next(leaves(batch), None), axes=3):
             images = {0}
         if not images:

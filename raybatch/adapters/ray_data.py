@@ -24,9 +24,11 @@ except ImportError as error:
 def to_ray_data(loader: Loader, names: list[str] | None = None) -> Any:
     """Return the current epoch of `loader`, from its first batch, as a `ray.data.Dataset`.
 
-    `names` are its columns; of batches that are dicts they are the keys, and None is right. Each batch is a block, made in a task of Ray Data's own when it is needed: the loader's pool takes no part. Ray Data
-    keeps the order if `DataContext.get_current().execution_options.preserve_order` is set. ValueError for a loader that
-    is one rank of several, and in its tasks for `names` that are not one an array.
+    `names` are the columns of batches that are tuples; dicts have names already. Each batch is a
+    block, made by a task of Ray Data when it is needed; the loader's pool takes no part. Ray Data
+    keeps the order if `DataContext.get_current().execution_options.preserve_order` is set.
+    ValueError for a loader that is one rank of several, and in its tasks if there is not one name
+    for each array.
     """
     count = len(loader)
     make = _MakeBatch(loader.serial(), names)
@@ -40,7 +42,7 @@ class _MakeBatch:
         self._names = names
 
     def block(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Return the batch of which `row` has the number."""
+        """Return the batch whose number `row` holds."""
         self._loader.set_epoch(self._epoch)
         self._loader.skip(int(row["id"][0]))
         batch = next(iter(self._loader))
@@ -61,11 +63,12 @@ class _MakeBatch:
 
 
 def from_ray_data(dataset: Any, names: list[str] | None = None, **options: Any) -> ArrayDataSource:
-    """Return a source over columns of a `ray.data.Dataset`, in random access: dicts of all, or tuples of those in `names`.
+    """Return a random-access source of a `ray.data.Dataset`: dicts, or tuples of `names`.
 
-    The data set is computed, and stays in the object store; `options` are those of `ArrayDataSource`. A batch reads all
-    blocks that its samples are in: over several hosts, shuffle by blocks, whose lengths are the `block_lengths` of any
-    column in `source.data`, with a `BlockShuffleSampler`. ValueError for a column that it does not have.
+    The data set is computed, and stays in the object store. `options` are those of
+    `ArrayDataSource`. A batch reads all blocks that hold its samples. On several hosts, therefore,
+    shuffle by blocks with a `BlockShuffleSampler`; their lengths are the `block_lengths` of any
+    column in `source.data`. ValueError for a column that does not exist.
     """
     blocks = dataset.materialize()
     wanted = blocks.columns() if names is None else names
@@ -82,7 +85,10 @@ def from_ray_data(dataset: Any, names: list[str] | None = None, **options: Any) 
 
 
 class RayDataColumn:
-    """The column `name` of blocks in the object store, of `block_lengths` rows; an index array gives an array."""
+    """The column `name` of blocks in the object store; an index array gives an array.
+
+    `block_lengths` are the numbers of rows of the blocks.
+    """
 
     def __init__(self, refs: list[Any], block_lengths: Any, name: str) -> None:
         self.block_lengths = block_lengths

@@ -1,4 +1,4 @@
-"""A loader in each worker of a Ray Train run, whose place is kept in the run's checkpoints.
+"""A loader in each worker of a Ray Train run, with its position in the run's checkpoints.
 
 def train_loop_per_worker(config):
     loader = train_loader(source, 64, shuffle=12345, pool=rb.RayActorPool(8, name="loaders"))
@@ -32,26 +32,28 @@ STATE_FILE = "raybatch_loader.json"
 
 
 class HasState(Protocol):
-    """A loader, or what an adapter made of one."""
+    """A loader, or an adapter around one."""
 
     def state_dict(self) -> dict[str, Any]: ...
 
 
 def rank_split() -> RankSplit:
-    """Return the rank of this worker among those of its Ray Train run; RuntimeError outside of one."""
+    """Return the rank of this worker in its Ray Train run; RuntimeError outside of one."""
     context = ray.train.get_context()
     return RankSplit(context.get_world_rank(), context.get_world_size())
 
 
 def train_loader(source: DataSource, batch_size: int, **options: Any) -> Loader:
-    """Return the loader of this worker's rank, which goes on where the run's last checkpoint was saved.
+    """Return the loader of this worker's rank, which continues from the run's last checkpoint.
 
-    `batch_size` is that of one worker, and `options` are those of `Loader`, but for `split`. The number of workers and
-    the batch size may be others than when the checkpoint was saved. If the checkpoint has no loader's state, or there is
-    none, it begins at the first epoch. A pool with a name is one pool for all workers.
+    `batch_size` is that of one worker. `options` are those of `Loader`, except `split`. The number
+    of workers and the batch size may have changed since the checkpoint. Without a checkpoint, or
+    without a loader's state in it, the loader begins at the first epoch. A pool with a name is one
+    pool for all workers.
 
-    All workers must report equally often, and so must have equal numbers of batches: where they would not, `last_batch` must be
-    given, "pad" or "drop". ValueError otherwise, and for a `shuffle` that each worker would draw for itself.
+    All workers must report equally often, and so need the same number of batches: where they would
+    differ, give `last_batch`, "pad" or "drop". ValueError otherwise, and for a `shuffle` that each
+    worker would draw for itself.
     """
     loader = Loader(source, batch_size, split=rank_split(), **options)
     checkpoint = ray.train.get_checkpoint()
@@ -65,9 +67,10 @@ def train_loader(source: DataSource, batch_size: int, **options: Any) -> Loader:
 
 
 def save_state(loader: HasState, directory: str | os.PathLike[str]) -> None:
-    """Write the state of `loader` into `directory`, which becomes a checkpoint: on rank 0, whose state is for all.
+    """Write the state of `loader` into `directory`, which becomes a checkpoint; only on rank 0.
 
-    `loader` may be a `LoaderDataset` too. All ranks must have received as many batches when they report it.
+    The state of rank 0 is valid for all ranks. `loader` may also be a `LoaderDataset`. All ranks
+    must have received the same number of batches when they report it.
     """
     if rank_split().rank == 0:
         with written_aside(Path(directory, STATE_FILE)) as aside:

@@ -1,4 +1,4 @@
-"""A function applied to every batch of an iterator, and its results brought together."""
+"""Applies a function to every batch of an iterator, and combines the results."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ def batch_map_concat(
 ) -> tuple[Any, ...] | None:
     """Return the per-sample results of `func`, concatenated over the batches along the first axis.
 
-    `func(*prepend_args, *batch)`, or of dicts `func(*prepend_args, batch)`, returns an array, a tuple of arrays, or None for a batch without result.
-    The result is a tuple of arrays, or None if no batch had one. `progress_iter_func(batches, total=...,
-    leave=False)` wraps the iteration; `tqdm.tqdm` is one. At most `n_batches` are taken from `batch_iter`.
+    `func(*prepend_args, *batch)`, or `func(*prepend_args, batch)` for dicts, returns an array, a
+    tuple of arrays, or None for a batch without a result. The result is a tuple of arrays, or None
+    if no batch had one. `progress_iter_func(batches, total=..., leave=False)` wraps the iteration,
+    as `tqdm.tqdm` does. At most `n_batches` are taken from `batch_iter`.
     """
     collected: list[tuple[Any, ...]] = []
     for batch in _at_most(batch_iter, progress_iter_func, n_batches):
@@ -47,10 +48,11 @@ def batch_map_mean(
 ) -> tuple[Any, ...] | None:
     """Return the sum of the results of `func` over all batches, divided by the number of samples.
 
-    `func(*prepend_args, *batch)` returns a number or array that is summed over the samples of the batch, a
-    tuple of such, or None. With `sum_axis` it returns them unsummed, and they are summed over that axis
-    here. The result is a tuple of float64 (or complex128) arrays, or None if no batch had a result. Sums are
-    kept in 64 bits, whatever the dtype of the results. The other arguments are those of `batch_map_concat`.
+    `func(*prepend_args, *batch)` returns a number or array that is summed over the samples of the
+    batch, a tuple of these, or None. With `sum_axis` it returns them unsummed, and they are summed
+    over that axis here. The result is a tuple of float64 (or complex128) arrays, or None if no
+    batch had a result. Sums are kept in 64 bits, whatever the dtype of the results. The other
+    arguments are those of `batch_map_concat`.
     """
     sums: list[Any] | None = None
     samples = 0
@@ -70,7 +72,7 @@ def _at_most(
     progress_iter_func: ProgressFunc | None,
     n_batches: int | None,
 ) -> Iterator[Batch]:
-    """Iterate over `n_batches` of `batches`, and take no further one from it."""
+    """Iterate over `n_batches` of `batches`, without asking for one more."""
     if n_batches is not None and n_batches < 0:
         raise ValueError(f"n_batches must be 0 or more, not {n_batches}")
     if progress_iter_func is not None:

@@ -1,4 +1,4 @@
-"""Sources over what something else makes, and whatever a user has as a source."""
+"""Sources over functions and iterators, and the conversion of other objects to sources."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from raybatch.sources.returned import returned_batches
 
 
 class CallableDataSource(AbstractDataSource):
-    """Iterates over what `batch_iterator_fn(batch_size, **kwargs)` returns, an iterator over batches.
+    """Iterates over the batches that `batch_iterator_fn(batch_size, **kwargs)` yields.
 
-    `num_samples_fn` is the number of samples (an int or `np.inf`), a function `fn(**kwargs)` that returns
-    it, or None if it is unknown.
+    `num_samples_fn` is the number of samples (an int or `np.inf`), a function `fn(**kwargs)` that
+    returns it, or None if it is unknown.
     """
 
     def __init__(
@@ -44,9 +44,9 @@ class CallableDataSource(AbstractDataSource):
 
 
 class IteratorDataSource(AbstractDataSource):
-    """Iterates over `batch_iter` as it is: once, whatever batch size and shuffle are asked for.
+    """Iterates over `batch_iter` once, whatever batch size and shuffle are asked for.
 
-    `n_samples` is the number of samples (an int or `np.inf`), None if it is unknown.
+    `n_samples` is the number of samples (an int or `np.inf`), or None if it is unknown.
     """
 
     def __init__(self, batch_iter: Iterator[Batch], n_samples: int | float | None = None) -> None:
@@ -56,7 +56,7 @@ class IteratorDataSource(AbstractDataSource):
         self.batch_iter = batch_iter
         self.n_samples = n_samples
 
-    # Unknown keyword arguments are an error here, where the base leaves them open.
+    # Unknown keyword arguments are an error here; the base class accepts any.
     def num_samples(self, shuffle: Shuffle = None) -> int | float | None:  # type: ignore[override]
         return self.n_samples
 
@@ -77,9 +77,9 @@ def _check_num_samples(name: str, value: Any, alternative: str) -> None:
 def coerce_data_source(x: Any) -> AbstractDataSource:
     """Return `x` as a data source.
 
-    A source is returned as it is, a list or tuple of array-likes becomes an `ArrayDataSource`, an iterator an
-    `IteratorDataSource`, a callable a `CallableDataSource`. TypeError for anything else, ValueError for an
-    empty sequence or arrays of unequal length.
+    A source is returned as it is. A list or tuple of array-likes becomes an `ArrayDataSource`, an
+    iterator an `IteratorDataSource`, and a callable a `CallableDataSource`. TypeError for anything
+    else; ValueError for an empty sequence or arrays of unequal length.
     """
     if isinstance(x, AbstractDataSource):
         return x

@@ -1,4 +1,4 @@
-"""The indices of a batch as BatchUp has them, nested as their source is, from and to flat rows."""
+"""BatchUp's nested indices of a batch, converted from and to flat rows."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ def to_rows(
     position: int = 0,
     absolute: Callable[[DataSource, Any], Any] = lambda leaf, indices: indices,
 ) -> Rows:
-    """Return the rows at `indices`: an array, a tuple with one entry for each member, or a `ChoiceBatch`.
+    """Return the rows at `indices`.
 
-    `position` is the place of the first in the order; `absolute(leaf, indices)` maps those of a leaf. ValueError or
-    TypeError if the structure is not that of `source`.
+    `indices` are an array, a tuple with one entry for each member, or a `ChoiceBatch`. `position`
+    is the place of the first row in the order. `absolute(leaf, indices)` maps the indices of a
+    leaf. ValueError or TypeError if the structure is not that of `source`.
     """
     source = unmapped(source)
     if isinstance(source, ChoiceDataSource):

@@ -13,11 +13,14 @@ class RayActorPool(actor_pool.RayActorPool, AbstractWorkerPool):
 
 
 class WorkerProcessPool(RayActorPool):
-    """BatchUp's name for a pool of `processes` processes on this machine: Ray actors here."""
+    """BatchUp's name for a pool of `processes` processes on this machine.
+
+    Here they are Ray actors.
+    """
 
     def __init__(self, processes: int = 1) -> None:
         super().__init__(processes, num_cpus_per_actor=0)
-        # BatchUp's has all its processes from the start, and they share its first tasks.
+        # BatchUp's pool has all its processes from the start, and they share its first tasks.
         try:
             self.wait_until_up()
         except BaseException:

@@ -18,18 +18,19 @@ class AbstractWorkerPool(WorkerPool):
     """A pool with BatchUp's methods."""
 
     def work_stream(self, task_generator: Iterator[Any], task_buffer_size: int = 20) -> WorkStream:
-        """Return a stream of the results of tasks `(fn,)`, `(fn, args)` or `(fn, args, kwargs)`, in order.
+        """Return an ordered stream of the results of tasks `(fn,)`, `(fn, args)` or `(fn, args, kwargs)`.
 
-        About `task_buffer_size` tasks are kept under way or done. Streams of one pool share its workers.
+        About `task_buffer_size` tasks are running or waiting to be received. Streams of one pool
+        share its workers.
         """
         return WorkStream(self, task_generator, task_buffer_size=task_buffer_size)
 
     def parallel_data_source(
         self, ds: AbstractDataSource, batch_buffer_size: int = 20
     ) -> ParallelDataSource:
-        """Return a source whose batches are those of `ds`, made by the workers, `batch_buffer_size` ahead.
+        """Return a source with the batches of `ds`, made by the workers, `batch_buffer_size` ahead.
 
-        TypeError if `ds` is no data source, or has no random access.
+        TypeError unless `ds` is a data source with random access.
         """
         return ParallelDataSource(ds, batch_buffer_size, self)
 
@@ -50,7 +51,10 @@ class WorkerThreadPool(ThreadPool):
 
 
 class WorkStream:
-    """The results of tasks, in the order of the tasks; made by `AbstractWorkerPool.work_stream`."""
+    """The results of tasks, in the order of the tasks.
+
+    `AbstractWorkerPool.work_stream` makes it.
+    """
 
     def __init__(
         self,
@@ -66,16 +70,19 @@ class WorkStream:
         self._stream = OrderedStream(session, requests, lambda: prefetch, Recovery())
 
     def retrieve(self) -> Any:
-        """Return the next result, waiting for it; None when there are no more. A task's error is raised."""
+        """Return the next result, waiting for it; None at the end. An error of a task is raised."""
         return next(self.retrieve_iter(), None)
 
     def retrieve_iter(self) -> Iterator[Any]:
-        """Iterate over the results that remain."""
+        """Iterate over the remaining results."""
         return _batches(self._stream)
 
 
 class ParallelDataSource(AbstractDataSource):
-    """The batches of another source, made by a pool; made by `AbstractWorkerPool.parallel_data_source`."""
+    """The batches of another source, made by a pool.
+
+    `AbstractWorkerPool.parallel_data_source` makes it.
+    """
 
     def __init__(self, ds: AbstractDataSource, batch_buffer_size: int, pool: WorkerPool) -> None:
         if not isinstance(ds, DataSource):
@@ -94,7 +101,7 @@ class ParallelDataSource(AbstractDataSource):
         return self._ds.num_batches(batch_size, **kwargs)
 
     def batch_iterator(self, batch_size: int, **kwargs: Any) -> Iterator[Batch]:
-        """Iterate over the batches of the source; an error that making one raises is raised as it is."""
+        """Iterate over the batches of the source; errors of making a batch are raised unchanged."""
         prefetch, requests = self._prefetch, keyed_requests(self._ds, batch_size, **kwargs)
         session = self._pool.open(self._source)
         return _closing(OrderedStream(session, requests, lambda: prefetch, Recovery()))
@@ -110,12 +117,13 @@ def _batches(stream: OrderedStream) -> Iterator[Any]:
         try:
             raise error
         finally:
-            # Its traceback holds this frame, and a frame that held it would keep the stream in a cycle.
+            # Its traceback holds this frame. If the frame held the error, the cycle would keep the
+            # stream alive.
             del error
 
 
 def _closing(stream: OrderedStream) -> Iterator[Any]:
-    """Iterate over the batches of a stream that nobody else has, and close it at the end or an error."""
+    """Iterate over the batches of a stream of our own, and close it at the end or on an error."""
     try:
         yield from _batches(stream)
     finally:

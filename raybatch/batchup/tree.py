@@ -1,7 +1,7 @@
 """The sources of a loader with BatchUp's methods.
 
-The classes of `raybatch.sources` come first among the bases, so what they define is what counts; `AbstractDataSource`
-adds BatchUp's methods to them, and is the base of a source of the user's own.
+The classes of `raybatch.sources` come first among the bases, so their definitions count.
+`AbstractDataSource` adds BatchUp's methods, and is the base class for sources of your own.
 """
 
 from __future__ import annotations
@@ -37,14 +37,15 @@ from raybatch.sources import Batch, DataSource, array, mapped, several
 
 
 class AbstractDataSource(DataSource):
-    """Something that iterates over batches.
+    """Iterates over batches; with `is_random_access` it can also make any batch from its indices.
 
-    If `is_random_access`, it can also make any batch from its indices: `batch_indices_iterator` gives the
-    indices of each batch, and `samples_by_indices_nomapping` the batch. Indices have the structure of the
-    source: an array, a tuple with one entry per member, or a `ChoiceBatch`.
+    Then `batch_indices_iterator` gives the indices of each batch, and
+    `samples_by_indices_nomapping` the batch. Indices have the structure of the source: an array, a
+    tuple with one entry per member, or a `ChoiceBatch`.
 
-    A source of your own that is to be read by index implements `num_samples`, `samples_by_indices_nomapping`, and
-    `cursor` or `batch_indices_iterator`; only with a cursor can an epoch change its batch size on the way.
+    A source of your own with random access implements `num_samples`,
+    `samples_by_indices_nomapping`, and `cursor` or `batch_indices_iterator`. Only with a cursor can
+    the batch size change within an epoch.
     """
 
     @property
@@ -71,8 +72,9 @@ class AbstractDataSource(DataSource):
     def batch_iterator(self, batch_size: int, **kwargs: Any) -> Iterator[Batch]:
         """Iterate over batches of `batch_size` samples; the last may be short.
 
-        `shuffle`: None or False for in order, True for NumPy's global generator, an int seed, or a
-        RandomState, Generator or `np.random` to draw from: one permutation a pass, when it is due.
+        `shuffle` is None or False for no shuffle, True for NumPy's global generator, an int seed,
+        or a RandomState, Generator or `np.random`, from which each pass draws a permutation when it
+        begins.
         """
         check_batch_size(batch_size)
         if not self.is_random_access:
@@ -93,30 +95,36 @@ class AbstractDataSource(DataSource):
         return self.read(to_rows(self, indices), NO_KEYS)
 
     def samples_by_indices(self, indices: Any) -> Batch:
-        """Return the batch at `indices` into the sampler's subset; TypeError without random access."""
+        """Return the batch at `indices` into the sampler's subset.
+
+        TypeError without random access.
+        """
         self._require_random_access("samples_by_indices")
         return self.read(to_rows(self, indices, absolute=_absolute), NO_KEYS)
 
     def map(
         self, fn: Callable[..., Batch], rng: bool = False, seed_globals: bool = True
     ) -> MapDataSource:
-        """Return a source whose batches are `fn(*batch)` for tuples, `fn(batch)` for dicts and dataclasses.
+        """Return a source with batches `fn(*batch)` of tuples, `fn(batch)` of dicts and dataclasses.
 
-        `fn` returns a batch of any structure; see `MapDataSource`. With `rng` it is called with a further `rng=generator`, a
-        NumPy generator keyed by (seed, epoch, batch number); TypeError then for a source without random access. With
-        `seed_globals` what `fn` draws from `random`, `np.random` and torch has the same key; see `MapDataSource`.
+        `fn` returns a batch of any structure; see `MapDataSource`. With `rng` it is called with
+        `rng=generator`, a NumPy generator keyed by (seed, epoch, batch number); a source without
+        random access is then a TypeError. With `seed_globals` the draws of `fn` from `random`,
+        `np.random` and torch have the same key.
         """
         return MapDataSource(self, fn, rng, seed_globals)
 
     def map_samples(
         self, fn: Callable[..., Any], collate: Setting = "stack", seed_globals: bool = True
     ) -> SampleMapDataSource:
-        """Return a source whose samples are `fn(*sample, rng=generator)` of tuples, `fn(sample, rng=generator)` of dicts.
+        """Return a source whose samples are changed by `fn`.
 
-        `fn` returns a sample of any structure, and `collate` says how its fields are batched; see `SampleMapDataSource`. The NumPy
-        generator is keyed by (seed, epoch, sample index), so the result does not depend on the batch size, the worker or the rank.
-        With `seed_globals` the same is true of what `fn` draws from `random`, `np.random` and torch. TypeError for a source
-        without random access.
+        It is called as `fn(*sample, rng=generator)` for tuples and `fn(sample, rng=generator)` for
+        dicts, and returns a sample of any structure; `collate` says how its fields are batched. See
+        `SampleMapDataSource`. The NumPy generator is keyed by (seed, epoch, sample index), so the
+        result does not depend on the batch size, the worker or the rank. With `seed_globals` the
+        same is true of draws from `random`, `np.random` and torch. TypeError for a source without
+        random access.
         """
         return SampleMapDataSource(self, fn, collate, seed_globals)
 
@@ -131,8 +139,8 @@ class AbstractDataSource(DataSource):
     ) -> tuple[Any, ...] | None:
         """Return the results of `func` for every batch, concatenated along the first axis.
 
-        See `raybatch.data_source.batch_map_concat`; `kwargs` go to `batch_iterator`. ValueError if the source
-        is infinite and no `n_batches` is given.
+        See `raybatch.data_source.batch_map_concat`; `kwargs` go to `batch_iterator`. ValueError for
+        an infinite source without `n_batches`.
         """
         total = self._batches_to_map(n_batches, batch_size, kwargs)
         batches = self.batch_iterator(batch_size, **kwargs)
@@ -150,8 +158,8 @@ class AbstractDataSource(DataSource):
     ) -> tuple[Any, ...] | None:
         """Return the mean over samples of the sums that `func(*batch)` returns for every batch.
 
-        See `raybatch.data_source.batch_map_mean`; `kwargs` go to `batch_iterator`. ValueError if the source is
-        infinite and no `n_batches` is given.
+        See `raybatch.data_source.batch_map_mean`; `kwargs` go to `batch_iterator`. ValueError for
+        an infinite source without `n_batches`.
         """
         total = self._batches_to_map(n_batches, batch_size, kwargs)
         batches = self.batch_iterator(batch_size, **kwargs)
@@ -186,7 +194,7 @@ def _absolute(leaf: DataSource, indices: Any) -> Any:
 
 
 def keyed_requests(source: DataSource, batch_size: int, **kwargs: Any) -> Iterator[Request]:
-    """Iterate over the requests for the batches of `source`, with the random numbers of a loader's epoch 0."""
+    """Iterate over the requests for the batches of `source`, with the random numbers of epoch 0."""
     size, seed = check_batch_size(batch_size), seed_of(kwargs.get("shuffle"))
     order = source.order(**kwargs)
     return (
@@ -219,12 +227,13 @@ class SampleMapDataSource(mapped.SampleMapDataSource, MapDataSource):
 class CompositeDataSource(several.CompositeDataSource, AbstractDataSource):
     """Draws a batch from every member at each step, and ends with the member that ends first.
 
-    A common use is semi-supervised learning: a few labelled samples again and again (`repeats=-1`) beside
-    many unlabelled ones. With `flatten` a batch is one flat tuple `(x, y, u)`, or of dicts one dict, otherwise
-    `((x, y), (u,))`. Of a dict of sources it is a dict of their batches. With `trim` the arrays of a step are cut to the
-    shortest. The indices of a batch are a tuple with one entry for each member.
+    A common use is semi-supervised learning: a few labelled samples again and again (`repeats=-1`)
+    beside many unlabelled ones. With `flatten` a batch is one flat tuple `(x, y, u)`, or one dict
+    if the batches are dicts; without it is `((x, y), (u,))`. A dict of sources gives a dict of
+    their batches. With `trim` the arrays of a step are cut to the shortest. The indices of a batch
+    are a tuple with one entry for each member.
 
-    ValueError at the first batch if dicts that are to be one have a key in common.
+    ValueError at the first batch if dicts that become one dict share a key.
     """
 
     def __init__(
@@ -269,7 +278,7 @@ class ChoiceDataSource(several.ChoiceDataSource, AbstractDataSource):
 def _iterators(
     source: DataSource, batch_size: int, kwargs: dict[str, Any]
 ) -> list[Iterator[Batch]]:
-    """Return the iterator over the batches of each child, which share out the shuffle."""
+    """Return the iterators over the batches of the children, which share the shuffle."""
     check_batch_size(batch_size)
     arguments = [kwargs] * len(source.children)
     if "shuffle" in kwargs:

@@ -1,8 +1,9 @@
-"""Who takes part: what they are called, where they are, and what they need.
+"""The contenders: their names, their functions, and the modules that they need.
 
-A contender is a function of a `Work` that gives `(images, indices)` for `work.epochs` epochs, one after the
-other: what `work.recipe` makes of images, an array or a tensor, and which of `work.paths` they are. It runs in a
-process of its own, starts what it needs when the first batch is asked for, and ends it when it is closed.
+A contender is a function of a `Work` that yields `(images, indices)` for `work.epochs` epochs, one
+after the other: the images that `work.recipe` makes, an array or a tensor, and their indices in
+`work.paths`. It runs in a process of its own, starts its workers when the first batch is asked for,
+and ends them when it is closed.
 """
 
 from __future__ import annotations
@@ -15,16 +16,20 @@ EXTRA = "raybatch[bench]"
 
 
 class AbsentError(Exception):
-    """Raised by a contender that lacks something other than a module; the message says what, and how to get it."""
+    """Raised by a contender that lacks something else than a module.
+
+    The message says what is missing, and how to get it.
+    """
 
 
 @dataclass(frozen=True)
 class Contender:
-    """One way to load images; `function` is `module:name`, and is imported in its own process only.
+    """One way to load images; `function` is `module:name`, imported only in its own process.
 
-    `peer` is the library that it belongs to. `needs` are the modules that it imports and that may be absent, and
-    `package` is what has them. Where the recipe leaves nothing to chance, `is_exact` says that its pixels must be those
-    of the plain loop, and `keeps_order` that its batches must be too. `delivers` says that it hands over images at all.
+    `peer` is its library. `needs` are the optional modules that it imports, and `package` is what
+    to install for them. If the recipe is not random, `is_exact` says that its pixels must equal
+    those of the plain loop, and `keeps_order` that its batches must come in the same order.
+    `delivers` says that it hands over images.
     """
 
     name: str
@@ -39,12 +44,12 @@ class Contender:
 
 
 RAYBATCH = "raybatch"
-# Peers that are no libraries: what can be had without one.
+# Contenders without a library.
 LIMITS = ("plain", "ceiling")
 
 _PEERS = "raybatch.bench.peers"
 _RAY_DATA_PEERS = "raybatch.bench.ray_data_peers"
-# Those that decode by themselves.
+# Contenders with their own decoders.
 _DECODERS = "raybatch.bench.decoding_peers"
 
 
@@ -78,7 +83,7 @@ _WITHOUT_LIBRARY = [
     ),
 ]
 _TORCH = Contender("torch", "PyTorch DataLoader", "torch", f"{_PEERS}:torch_loader", ("torch",))
-# Around the plain function, which may be that of any recipe.
+# These call the plain function, which works for any recipe.
 _AROUND_PLAIN = [
     _ray_data("ray-data-tasks", "Ray Data (map_batches, tasks)", "map_in_tasks"),
     _ray_data("ray-data-actors", "Ray Data (map_batches, actors)", "map_in_actors"),

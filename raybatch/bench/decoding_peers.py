@@ -1,4 +1,4 @@
-"""Contenders of the training recipe that decode and change images by themselves, each as is best for it.
+"""Contenders of the training recipe with their own decoders and transforms, each at its best.
 
 Each imports its library itself, in its own process.
 """
@@ -17,7 +17,7 @@ from raybatch.image.augment import RandomResizedCrop
 
 
 class _Changed:
-    """The images of `work` one by one, read by `read` and changed by `change`, as a data set of PyTorch's."""
+    """The images of `work` as a PyTorch data set, read by `read` and changed by `change`."""
 
     def __init__(self, work: Work, read: Any, change: Any) -> None:
         self._work, self._read, self._change = work, read, change
@@ -30,7 +30,7 @@ class _Changed:
 
 
 def torchvision_pillow(work: Work) -> Batches:
-    """Load with Pillow and torchvision's transforms of Pillow images, in a DataLoader, as its examples do."""
+    """Load with Pillow and torchvision's transforms in a DataLoader, as its examples do."""
     from torchvision.transforms import v2
 
     changes = v2.Compose([*_geometry(work), v2.PILToTensor(), *_floats()])
@@ -70,7 +70,7 @@ def _floats() -> list[Any]:
 
 
 def dali(work: Work) -> Batches:
-    """Load with DALI's pipeline on the CPU, whose decoder gives the random part only."""
+    """Load with DALI's pipeline on the CPU, whose decoder decodes the random part alone."""
     from nvidia.dali import fn, pipeline_def, types
     from nvidia.dali.plugin.base_iterator import LastBatchPolicy
     from nvidia.dali.plugin.pytorch import DALIGenericIterator
@@ -116,7 +116,7 @@ def dali(work: Work) -> Batches:
 
 
 def spdl(work: Work) -> Batches:
-    """Load each batch in one of the threads of SPDL's pipeline, by its own decoder and FFmpeg's filters."""
+    """Load each batch in one thread of SPDL's pipeline, by its own decoder and FFmpeg's filters."""
     import spdl.io
 
     try:
@@ -140,7 +140,7 @@ def spdl(work: Work) -> Batches:
 
 
 def _filters(size: tuple[int, int], stored: Any, rng: np.random.Generator) -> str:
-    """Return FFmpeg's filters for a random part of an image, scaled to `size` and mirrored at random."""
+    """Return FFmpeg's filters for a random part, scaled to `size` and flipped at random."""
     height, width = size
     left, top, right, bottom = RandomResizedCrop(size).box(stored.width, stored.height, rng)
     filters = [

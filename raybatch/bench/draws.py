@@ -1,10 +1,11 @@
-"""Whether images are drawn at random as they should be: what many draws have in common, where no two are alike.
+"""Checks random images by their statistics, since no two draws are alike.
 
-Of each draw, only the means of a few cells are kept. Three things of them are compared with those of the plain loop:
+Of each draw, only the means of a few cells are kept. Three statistics are compared with those of
+the plain loop:
 
-- the mean image of all draws, so that colours, channels and the normalisation are right;
-- how much the draws of an image differ, so that parts are as random and as large;
-- the mean of the draws of each image, so that it is that of its index.
+- the mean image of all draws, which shows whether colours, channels and normalisation are right;
+- how much the draws of an image differ, which shows whether parts are as random and as large;
+- the mean of the draws of each image, which shows whether each index has its own image.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-# Across and down.
+# Cells across and down.
 _CELLS = 4
 _DRAWS = 1000
 # Decoders and filters differ by less than this, in standard deviations of ImageNet's pixels.
 _MEAN_TOLERANCE = 0.1
 _IMAGE_TOLERANCE = 0.05
-# Beyond that, what chance allows: so many standard errors, and by how much more than the expected variance.
+# Chance may add this many standard errors, and this much of the expected variance.
 _ERRORS = 4
 _EXCESS = 2.0
 _SPREAD_TOLERANCE = 0.25
@@ -30,12 +31,18 @@ Cells = npt.NDArray[np.float64]
 
 
 def epochs_to_draw(images: int) -> int:
-    """Return how many epochs of so many images are enough to compare; at least two, since draws must differ."""
+    """Return the number of epochs to compare with that many images.
+
+    At least two, since draws differ.
+    """
     return max(2, math.ceil(_DRAWS / images))
 
 
 def cells_of(image: npt.NDArray[Any]) -> Cells:
-    """Return the means of 4 × 4 cells, or fewer of a tiny image, of a (3, H, W) one: (3, rows, columns)."""
+    """Return the means of 4 × 4 cells of a (3, H, W) image: (3, rows, columns).
+
+    A tiny image has fewer cells.
+    """
     cells = np.asarray(image, np.float64)
     for axis in (1, 2):
         edge = cells.shape[axis]
@@ -47,9 +54,9 @@ def cells_of(image: npt.NDArray[Any]) -> Cells:
 
 
 def difference(drawn: dict[int, list[Cells]], reference: dict[int, list[Cells]]) -> str | None:
-    """Return in what way what is `drawn` differs from `reference` by more than chance, or None.
+    """Return how `drawn` differs from `reference` by more than chance, or None.
 
-    Both have as many draws of each index, two or more.
+    Both have the same number of draws of each index, two or more.
     """
     # (images, draws, 3, rows, columns)
     ours, theirs = (
@@ -99,6 +106,6 @@ def _spread_differs(ours: Cells, theirs: Cells) -> str | None:
 
 
 def _spread(cells: Cells) -> float:
-    """Return the standard deviation between draws of one image, whether or not they are mirrored."""
+    """Return the standard deviation between draws of one image, with or without flips."""
     symmetric = (cells + cells[..., ::-1]) / 2
     return math.sqrt(symmetric.var(axis=1, ddof=1).mean())

@@ -1,4 +1,4 @@
-"""Running a contender in a fresh process, and leaving nothing of it behind."""
+"""Runs a contender in a fresh process, and leaves nothing of it behind."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from raybatch.bench.processes import PAUSE_S, ProcessTree, Usage
 from raybatch.bench.work import Work
 from raybatch.errors import RaybatchError
 
-# How long the process may take to end after its result.
+# The process may take this long to end after its result.
 _CLOSING_S = 10.0
 _SHOWN_LINES = 20
 
 
 class RunError(RaybatchError, RuntimeError):
-    """A contender failed; `log` is the end of what its process printed."""
+    """A contender failed; `log` is the end of its process's output."""
 
     def __init__(self, reason: str, log: str) -> None:
         super().__init__(reason)
@@ -34,10 +34,11 @@ class RunError(RaybatchError, RuntimeError):
 
 
 def run(contender: Contender, work: Work, *, look: bool) -> tuple[dict[str, Any], Usage]:
-    """Let `contender` do `work`; with `look` its pixels are looked at, else its time is taken.
+    """Let `contender` do `work`; with `look` check its pixels, otherwise time it.
 
-    Returns what `one_run` wrote, and what its process and the children of that used. RunError if it fails. All its
-    temporary files are in one folder, which is removed, and whatever process it leaves is killed.
+    Return the result of `one_run`, and the resources that its process and children used. RunError
+    if it fails. All its temporary files are in one folder, which is removed, and any process it
+    leaves is killed.
     """
     with tempfile.TemporaryDirectory(prefix="raybatch-") as name:
         folder = Path(name)
@@ -54,7 +55,7 @@ def run(contender: Contender, work: Work, *, look: bool) -> tuple[dict[str, Any]
 
 
 def _run_process(folder: Path, request: Path, result: Path) -> Usage:
-    """Run the process until it ends, and return what it used."""
+    """Run the process until it ends, and return the resources that it used."""
     with (
         (folder / "log.txt").open("wb") as log,
         subprocess.Popen(
@@ -63,7 +64,7 @@ def _run_process(folder: Path, request: Path, result: Path) -> Usage:
             stdout=log,
             stderr=log,
             env=_environment(folder),
-            start_new_session=True,  # so that Ctrl-C reaches it by way of this process only
+            start_new_session=True,  # so that Ctrl-C reaches it only through this process
         ) as process,
     ):
         tree = ProcessTree(process.pid)

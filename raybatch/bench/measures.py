@@ -1,4 +1,4 @@
-"""What is measured of a contender: whether its pixels are right, and how fast its batches come."""
+"""Measures a contender: whether its pixels are right, and how fast its batches come."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ _ROUNDING = 1e-3
 
 @dataclass(frozen=True)
 class Seen:
-    """What came: the indices of each batch, and what each index's images look like, one for each epoch.
+    """The indices of each batch, and what the images of each index look like in each epoch.
 
-    That is a digest of the pixels; where the recipe is random, the means of some cells.
+    An image is represented by a digest of its pixels or, if the recipe is random, by the means of
+    cells.
     """
 
     batches: list[list[int]]
@@ -30,12 +31,12 @@ class Seen:
 
 
 def epochs_to_look_at(work: Work) -> int:
-    """Return how many epochs it takes to tell whether pixels are right."""
+    """Return the number of epochs that a check of the pixels takes."""
     return draws.epochs_to_draw(len(work.paths)) if work.recipe.is_random else 1
 
 
 def look_at(batches: Iterable[tuple[Any, Any]], work: Work) -> Seen:
-    """Return what `batches` are; ValueError for one of another shape, dtype or range than the recipe's."""
+    """Return what `batches` are; ValueError for a shape, dtype or range other than the recipe's."""
     order: list[list[int]] = []
     looks: dict[int, list[Any]] = {}
     for images, indices in batches:
@@ -67,9 +68,9 @@ def _digest(image: Any) -> str:
 
 
 def difference(contender: Contender, seen: Seen, reference: Seen, work: Work) -> str | None:
-    """Return in what way `seen` is not what `contender` should give, or None if it is right.
+    """Return how `seen` differs from what `contender` should give; None if it is right.
 
-    `reference` is what the plain loop gives; both are of `work.epochs` epochs.
+    `reference` comes from the plain loop; both are of `work.epochs` epochs.
     """
     came = [index for batch in seen.batches for index in batch]
     images = len(work.paths)
@@ -93,9 +94,9 @@ def difference(contender: Contender, seen: Seen, reference: Seen, work: Work) ->
 class Times:
     """When batches came, in seconds.
 
-    `start_s`: from when the first of all is asked for until it is there, the start of the workers included.
-    `first_batch_s`: the same in the epochs after the first, the median of them. `images` came in those epochs,
-    from `began` till `ended` by `time.perf_counter`.
+    `start_s` is the time to the first batch of all, including the start of the workers.
+    `first_batch_s` is the median of the same in later epochs. `images` came in those epochs, from
+    `began` to `ended` by `time.perf_counter`.
     """
 
     start_s: float
@@ -115,10 +116,10 @@ def time_epochs(
     epochs: int,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Times:
-    """Take one epoch of `images` images to warm up, and time the `epochs` that follow as one stretch.
+    """Take one epoch of `images` images to warm up, and time the next `epochs` as one stretch.
 
-    A loader that makes batches of the next epoch ahead has some when the stretch begins, and has made as many
-    for later when it ends. ValueError if the batches are not those of so many epochs.
+    A loader that makes batches of the next epoch ahead has some when the stretch begins, and has
+    made as many for later when it ends. ValueError if the batches do not make that many epochs.
     """
     start_s = _take_epoch(batches, images, clock)
     began = clock()
@@ -127,14 +128,14 @@ def time_epochs(
 
 
 def _take_epoch(batches: Batches, images: int, clock: Callable[[], float]) -> float:
-    """Take the batches of one epoch, and return the seconds until the first was there."""
+    """Take the batches of one epoch, and return the seconds to the first."""
     began, first_batch_s, seen = clock(), 0.0, 0
     while seen < images:
         batch, indices = next(batches, (None, ()))
         if seen == 0:
             first_batch_s = clock() - began
         if batch is not None:
-            float(batch[0, 0, 0, 0])  # as little as a consumer can do
+            float(batch[0, 0, 0, 0])  # the least that a consumer can do
         if not len(indices):
             raise ValueError(f"an epoch ended after {seen} of {images} images")
         seen += len(indices)

@@ -1,4 +1,7 @@
-"""What a wanted rate needs, reckoned from what a batch costs: some made by one worker of a pool, one in this process."""
+"""Estimates the resources for a rate from the cost of batches.
+
+Some batches are made by one worker of a pool, and one in this process.
+"""
 
 from __future__ import annotations
 
@@ -14,23 +17,24 @@ from raybatch.scheduling import Prefetch
 from raybatch.sources import Batch, DataSource, batch_nbytes
 
 _WARM_UP = 3
-# Enough that one worker is never out of work.
+# Enough to keep one worker busy.
 _WINDOW = Prefetch(4)
 
-# The part of their time that actors spend on batches when many work at once: 32 of them whose reads wait reach 0.94
-# of the ideal rate, two that decode 0.97.
+# The fraction of their time that many actors spend on batches: 32 whose reads wait reach 0.94 of
+# the ideal rate, two that decode 0.97.
 _BUSY = 0.9
-# A consumer whose process spends more than this part of a core on receiving batches has little left for its own work.
+# A consumer whose process spends more of a core than this on receiving batches has little left for
+# its own work.
 _DRIVER_LIMIT = 0.5
 
 
 @dataclass(frozen=True)
 class BatchCosts:
-    """What a batch costs, as measured; times are in seconds.
+    """The measured cost of a batch; times are in seconds.
 
-    `nbytes` it takes in the object store, `file_bytes` are read for it. `actor_s` passes at one actor from one batch to
-    the next, of which it waits for storage for the part `waiting_share`, from 0 to 1. `driver_s` is the CPU time of the
-    consumer's process.
+    A batch takes `nbytes` in the object store, from files of `file_bytes`. One actor takes
+    `actor_s` from one batch to the next, and waits for storage for the fraction `waiting_share` of
+    it. `driver_s` is the CPU time of the consumer's process.
     """
 
     batch_size: int
@@ -43,11 +47,12 @@ class BatchCosts:
 
 @dataclass(frozen=True)
 class Needs:
-    """What `images_per_s` need.
+    """The resources for `images_per_s`.
 
-    `actors` on `cores` CPU cores; `window_batches` held or made at a time, for which the consumer's host needs
-    `store_bytes` of object store; `network_bit_s` from the actors to the consumer, if these are on different hosts, and
-    `storage_bit_s` from the files to the actors; `driver_cores` of the consumer's process.
+    They are `actors` on `cores` CPU cores; `window_batches` held or made at a time, for which the
+    consumer's host needs `store_bytes` of object store; `network_bit_s` from the actors to the
+    consumer, if these are on different hosts; `storage_bit_s` from the files to the actors; and
+    `driver_cores` of the consumer's process.
     """
 
     images_per_s: float
@@ -61,12 +66,12 @@ class Needs:
 
     @property
     def largest_images_per_s(self) -> float:
-        """The rate at which receiving batches takes as much of the consumer's process as it should."""
+        """The highest rate that leaves the consumer's process time for its own work."""
         return self.images_per_s * _DRIVER_LIMIT / self.driver_cores
 
     @property
     def warning(self) -> str | None:
-        """What stands in the way, or None."""
+        """The obstacle, or None."""
         if self.driver_cores <= _DRIVER_LIMIT:
             return None
         return (
@@ -76,7 +81,7 @@ class Needs:
 
 
 def needs_for(costs: BatchCosts, images_per_s: float) -> Needs:
-    """Return what `images_per_s` need of batches with these costs. The window is `RayActorPool`'s default."""
+    """Return the resources for `images_per_s`, with `RayActorPool`'s default window."""
     batches_per_s = images_per_s / costs.batch_size
     actors = max(1, math.ceil(batches_per_s * costs.actor_s / _BUSY))
     window = Prefetch.for_workers(actors).batches
@@ -99,9 +104,9 @@ def measure_costs(
     batches: int,
     mean_file_bytes: float,
 ) -> BatchCosts:
-    """Return what batches of `source` cost: `batches` in random order are made by the one worker of `pool`.
+    """Return the costs of `batches` random batches of `source`, made by one worker of `pool`.
 
-    Where the source has fewer, they are made again and again. ValueError if it has not even one.
+    A source with fewer batches is read again and again. ValueError if it has none.
     """
     with Loader(
         source, batch_size, shuffle=0, last_batch="drop", pool=pool, prefetch=_WINDOW
@@ -127,7 +132,7 @@ def measure_costs(
 
 
 def _waiting_share(source: DataSource, batch_size: int) -> float:
-    """Return the part of the time of a batch in which no CPU works for it, made in this process."""
+    """Return the fraction of a batch's time in which no CPU works, measured here."""
     with Loader(source, batch_size, shuffle=0) as loader:
         stream = _endless(loader)
         next(stream)  # to warm up

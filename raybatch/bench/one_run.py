@@ -1,7 +1,8 @@
-"""One contender in this process: `python -m raybatch.bench.one_run REQUEST RESULT`, two pickled files.
+"""One contender in this process: `python -m raybatch.bench.one_run REQUEST RESULT`.
 
-The request is the contender, the work, and whether to look at the pixels rather than at the clock. The process ends
-when its standard input is closed, so it does not outlive who asked.
+REQUEST and RESULT are pickled files. The request has the contender, the work, and whether to check
+the pixels or the time. The process ends when its standard input is closed, so it does not outlive
+its parent.
 """
 
 from __future__ import annotations
@@ -26,12 +27,15 @@ from raybatch.bench.processes import PAUSE_S
 from raybatch.bench.work import Batches, Work
 from raybatch.stores.aside import written_aside
 
-# Without a batch for so long, a contender is stuck.
+# A contender without a batch for this long is stuck.
 _STUCK_S = 300
 
 
 def main() -> None:
-    """Do what the request says, and write the result: `seen` and `versions`, `times`, what is `missing`, or `failed`."""
+    """Do the request and write the result.
+
+    It has `seen` and `versions`, or `times`, or `missing`, or `failed`.
+    """
     request_path, result_path = map(Path, sys.argv[1:])
     threading.Thread(target=_end_with_standard_input, daemon=True).start()
     contender, work, look = pickle.loads(request_path.read_bytes())
@@ -55,12 +59,12 @@ def _run(contender: Contender, work: Work, look: bool) -> dict[str, Any]:
             seen = look_at(_watched(batches), work)
             return {"seen": seen, "versions": {name: _version(name) for name in contender.needs}}
         times = time_epochs(_watched(batches), len(work.paths), work.epochs - 1)
-        time.sleep(2 * PAUSE_S)  # so that the processes are seen once more before they end
+        time.sleep(2 * PAUSE_S)  # so that the processes are sampled once more before they end
         return {"times": times}
 
 
 def _missing(contender: Contender, error: Exception) -> str | None:
-    """Return what `contender` lacks and how to get it, None if the `error` is another."""
+    """Return what `contender` lacks and how to get it; None if the `error` is of another kind."""
     if isinstance(error, AbsentError):
         return str(error)
     name = (error.name or "") if isinstance(error, ModuleNotFoundError) else ""
@@ -71,7 +75,7 @@ def _missing(contender: Contender, error: Exception) -> str | None:
 
 
 def _version(module: str) -> str:
-    """Return the version of a `module`'s distribution, or its own word where that has another name."""
+    """Return the version of the distribution of `module`, or its own `__version__`."""
     try:
         return version(module)
     except PackageNotFoundError:
@@ -79,7 +83,7 @@ def _version(module: str) -> str:
 
 
 def _watched(batches: Batches) -> Batches:
-    """Give `batches`; if one does not come, print what all threads do, and end the process."""
+    """Give `batches`; if one does not come, print the stacks of all threads and end the process."""
     faulthandler.dump_traceback_later(_STUCK_S, exit=True)
     for batch in batches:
         yield batch

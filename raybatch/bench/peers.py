@@ -1,6 +1,7 @@
-"""The contenders that the recipes share: raybatch on its pools, other libraries around the plain function, and the ceiling.
+"""Contenders for all recipes: raybatch's pools, other libraries, and the ceiling.
 
-Each imports its library itself, in its own process.
+The other libraries call the plain function. Each contender imports its library itself, in its own
+process.
 """
 
 from __future__ import annotations
@@ -33,13 +34,13 @@ def raybatch_threads(work: Work) -> Batches:
 
 
 def raybatch_scaled(work: Work) -> Batches:
-    """Load with Ray actors that let the JPEG decoder shrink: near the exact pixels, not equal."""
+    """Load with Ray actors that let the JPEG decoder shrink, close to the exact pixels."""
     reading: dict[str, Any] = {"decode": "scaled", "scale_margin": work.scale_margin}
     return _through_loader(work, _actor_pool(work), **reading)
 
 
 def raybatch_bytes(work: Work) -> Batches:
-    """Load bytes with Ray actors, and make normalised floats of them here, as tensors."""
+    """Load bytes with Ray actors, and normalise them here, as tensors."""
     from raybatch.adapters.torch import to_torch
 
     with _loader(work, _actor_pool(work), PixelLayout()) as loader:
@@ -75,10 +76,11 @@ def _loader(work: Work, pool: WorkerPool, layout: PixelLayout, **reading: Any) -
 
 
 def ceiling(work: Work) -> Batches:
-    """Run as many plain loops as there are workers, side by side, that hand over no images, only that they are made.
+    """Run a plain loop for each worker, side by side, that hand over no images.
 
-    Made ones are counted as the next of the order, whichever they are: one of the next epoch may be made before the last
-    of this one. The processes take the next batch that nobody has taken, so all are busy until the last one.
+    The number of finished batches counts, in whatever order they are: one of the next epoch may be
+    finished before the last of this one. Each process takes the next batch that nobody has taken,
+    so all are busy to the end.
     """
     order = work.epochs * work.batch_indices()
     context = multiprocessing.get_context("spawn")
@@ -113,7 +115,7 @@ def _take_batches(work: Work, taken: Any, made: SimpleQueue[None]) -> None:
 
 
 class _MapStyle:
-    """The images of `work` one by one, as a data set of PyTorch's."""
+    """The images of `work` one by one, as a PyTorch data set."""
 
     def __init__(self, work: Work) -> None:
         self._work = work
@@ -134,7 +136,10 @@ def torch_loader(work: Work) -> Batches:
 
 
 def huggingface(work: Work) -> Batches:
-    """Load with the image feature of Hugging Face datasets and a transform, in a DataLoader as its guide recommends."""
+    """Load with the image feature of Hugging Face datasets and a transform, in a DataLoader.
+
+    This is the way that its guide recommends.
+    """
     import torch
     from datasets import Dataset, Image
 
@@ -178,7 +183,10 @@ def grain_processes(work: Work) -> Batches:
 
 
 def _grain_dataset(work: Work, num_threads: int) -> Any:
-    """Return the batches of all epochs; the epochs are repeated after batching, so no batch has two of them."""
+    """Return the batches of all epochs.
+
+    The epochs are repeated after batching, so that no batch spans two of them.
+    """
     import grain
 
     def read(index: int) -> tuple[Any, int]:
@@ -192,12 +200,15 @@ def _grain_dataset(work: Work, num_threads: int) -> Any:
 
 
 def spdl(work: Work) -> Batches:
-    """Load each batch in one of the threads of SPDL's pipeline, by the plain function: its own decoder gives other pixels."""
+    """Load each batch in one thread of SPDL's pipeline, by the plain function.
+
+    SPDL's own decoder gives other pixels.
+    """
     yield from through_spdl(work, work.read_batch)
 
 
 def through_spdl(work: Work, read_batch: Callable[[Any], Any]) -> Batches:
-    """Load each batch by `read_batch` in one of the threads of SPDL's pipeline."""
+    """Load each batch by `read_batch` in one thread of SPDL's pipeline."""
     from spdl.pipeline import PipelineBuilder
 
     def read(indices: Any) -> tuple[Any, Any]:

@@ -28,14 +28,14 @@ def formats() -> list[str]:
 
 
 def plot(report: dict[str, Any], path: Path) -> None:
-    """Draw the contenders of `report` that were timed side by side, the fastest on top, to `path`."""
+    """Plot the contenders of `report` that were timed side by side, fastest on top, into `path`."""
     figure = _figure(timed(report), _subject(report))
     with written_aside(path) as aside:
         figure.savefig(aside, dpi=120)
 
 
 def svg(report: dict[str, Any], *, stacked: bool, dark: bool) -> bytes:
-    """Return the same as an SVG without a title or a ground of its own, for a light or a `dark` page.
+    """Return the plot as an SVG without a title or background, for a light or a `dark` page.
 
     `stacked` puts the panels one above the other, for a narrow page.
     """

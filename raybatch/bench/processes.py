@@ -1,4 +1,4 @@
-"""A process and all that it has started: what they use, and how they end."""
+"""A process and all that it has started: their resources, and how to end them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from contextlib import suppress
 import numpy as np
 import psutil
 
-# Reading the CPU times of a tree takes about 5 ms, its memory 2 ms for each process: this often takes a
-# fiftieth of a core each.
+# Reading the CPU times of a tree takes about 5 ms, and its memory 2 ms for each process. At this
+# interval each costs 2 % of a core.
 PAUSE_S = 0.25
 _PAUSE_PER_READING = 50
 
@@ -17,16 +17,17 @@ _EXIT_S = 3.0
 
 
 class ProcessTree:
-    """The process `pid` and all that were seen below it, those too whose parent is gone."""
+    """The process `pid` and all processes seen below it, even if their parents are gone."""
 
     def __init__(self, pid: int) -> None:
         self._root = psutil.Process(pid)
         self._alive = {self._root}
-        # Of those too that have ended: Ray's raylet does not wait for its workers, so nobody inherits their time.
+        # Includes processes that have ended: Ray's raylet does not wait for its workers, so nobody
+        # inherits their times.
         self._cpu_s: dict[psutil.Process, float] = {}
 
     def cpu_seconds(self) -> float:
-        """Return the CPU time, user and system, that they have used so far."""
+        """Return the CPU time, user and system, used so far."""
         self._look()
         for process in self._alive:
             with suppress(psutil.NoSuchProcess):
@@ -35,15 +36,15 @@ class ProcessTree:
         return sum(self._cpu_s.values())
 
     def memory_bytes(self) -> int:
-        """Return the memory that they have now: the sum of PSS.
+        """Return the current memory, as the sum of PSS.
 
-        PSS counts a page that several processes share, such as one of a shared batch, once in all.
+        PSS counts a page that several processes share, such as one of a shared batch, only once.
         """
         self._look()
         return sum(_pss(process) for process in self._alive)
 
     def end(self) -> None:
-        """Kill those that still run, and wait until they are gone."""
+        """Kill the processes that still run, and wait until they are gone."""
         self._look()
         for process in list(self._alive):
             self._add_children_of(process)
@@ -74,7 +75,7 @@ class Usage:
         self._next_memory = 0.0
 
     def sample(self) -> None:
-        """Look at the CPU times now, and at the memory as often as its cost allows."""
+        """Sample the CPU times now, and the memory as often as its cost allows."""
         self._cpu_s.append(self._tree.cpu_seconds())
         now = time.perf_counter()
         self._times.append(now)
@@ -84,7 +85,10 @@ class Usage:
             self._next_memory = read + _PAUSE_PER_READING * (read - now)
 
     def cpu_between(self, began: float, ended: float) -> float:
-        """Return the CPU seconds used between two times of `time.perf_counter`, the same clock in every process."""
+        """Return the CPU seconds used between two times of `time.perf_counter`.
+
+        Every process has the same clock.
+        """
         before, after = np.interp([began, ended], self._times, self._cpu_s)
         return float(after - before)
 
@@ -97,7 +101,10 @@ def _pss(process: psutil.Process) -> int:
 
 
 def _tracks_resources(process: psutil.Process) -> bool:
-    """Return whether this is Python's helper that unlinks shared memory when its owners are gone, then ends."""
+    """Return whether this is Python's resource tracker.
+
+    It unlinks shared memory when its owners are gone, and then ends.
+    """
     try:
         return "resource_tracker" in " ".join(process.cmdline())
     except (psutil.NoSuchProcess, psutil.ZombieProcess):

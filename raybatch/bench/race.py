@@ -1,4 +1,4 @@
-"""The race: first the pixels of all contenders are checked, then they are timed in turn."""
+"""The race: the pixels of all contenders are checked, then they are timed in turn."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RIGHT, MISSING, FAILED, DIFFERS = "right", "missing", "failed", "differs"
 
 @dataclass(frozen=True)
 class Round:
-    """What one run took: `cpu_s` in the stretch that was timed, and the peak of memory in all of it."""
+    """The resources of one run: `cpu_s` in the timed stretch, and peak memory of the whole."""
 
     times: Times
     cpu_s: float
@@ -26,9 +26,10 @@ class Round:
 
 @dataclass
 class Standing:
-    """How a contender stands: `state` is "right", "missing", "failed" or "differs", and `note` says why.
+    """The standing of a contender: `state` is "right", "missing", "failed" or "differs".
 
-    `log` is the end of what a failed one printed. `rounds` has what it took in each round, by the round's number.
+    `note` says why, and `log` is the end of the output of a failed contender. `rounds` has the
+    resources of each round, by its number.
     """
 
     contender: Contender
@@ -39,7 +40,10 @@ class Standing:
     rounds: dict[int, Round] = field(default_factory=dict)
 
     def run(self, work: Work, *, look: bool) -> tuple[dict[str, Any], Usage] | None:
-        """Let the contender do `work`, as `launch.run` does; None if it fails, which is noted: it is not run again."""
+        """Let the contender do `work`, as `launch.run` does.
+
+        None if it fails, which is noted; it is not run again.
+        """
         try:
             return run(self.contender, work, look=look)
         except RunError as error:
@@ -48,10 +52,10 @@ class Standing:
 
 
 class Race:
-    """`contenders` do `work` in turn, A B C, `rounds` times.
+    """`contenders` do `work` in turn, A B C, for `rounds` rounds.
 
-    Each run is in a fresh process: one epoch to warm up, then `work.epochs` that are timed as one stretch.
-    Those whose pixels, images or order are wrong are not timed.
+    Each run is in a fresh process: one epoch to warm up, then `work.epochs` that are timed as one
+    stretch. Contenders with wrong pixels, images or order are not timed.
     """
 
     def __init__(self, work: Work, contenders: list[Contender], rounds: int) -> None:
@@ -60,11 +64,14 @@ class Race:
         self.standings = [Standing(contender) for contender in contenders]
 
     def __len__(self) -> int:
-        """Return the most steps that there can be."""
+        """Return the largest possible number of steps."""
         return 1 + len(self.standings) * (1 + self.rounds)
 
     def steps(self) -> Iterator[str]:
-        """Run the race; each step is named before it is begun. RunError if the plain loop itself fails."""
+        """Run the race; yield the name of each step before it begins.
+
+        RunError if the plain loop itself fails.
+        """
         yield "pixels: the reference"
         looked_at = replace(self.work, epochs=epochs_to_look_at(self.work))
         reference = look(PLAIN, looked_at)
@@ -86,13 +93,13 @@ class Race:
 
 
 def look(contender: Contender, work: Work) -> Seen:
-    """Return what `contender` gives; RunError if it fails."""
+    """Return the output of `contender`; RunError if it fails."""
     seen: Seen = run(contender, work, look=True)[0]["seen"]
     return seen
 
 
 def check(standing: Standing, work: Work, reference: Seen) -> None:
-    """Note in `standing` whether its contender gives what the plain loop gave, `reference`."""
+    """Note in `standing` whether its contender gives the output of the plain loop, `reference`."""
     contender = standing.contender
     if not contender.delivers or contender == PLAIN:
         return

@@ -50,7 +50,7 @@ class _Read:
 def _through_map(work: Work, read: Any, **how: Any) -> Batches:
     count, blocks = len(work.paths), len(work.batch_indices())
     with _ray(work):
-        # A block for each batch, so that none has to be put together out of two.
+        # One block for each batch, so that no batch must be joined from two.
         indices = ray.data.from_items(list(range(count)), override_num_blocks=blocks)
         mapped = indices.map_batches(read, batch_size=work.batch_size, **how)
         for batch in _epochs(work, mapped):

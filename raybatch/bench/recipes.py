@@ -1,4 +1,4 @@
-"""What becomes of each image: a recipe that every contender follows, and how Pillow and NumPy alone do it."""
+"""Recipes: what every contender makes of an image, and how Pillow and NumPy alone make it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from raybatch.image.augment import (
     classification_train,
 )
 
-# Of ImageNet's pixels as floats from 0 to 1, which nearly all models of images are trained with.
+# Of ImageNet's pixels as floats from 0 to 1; nearly all image models are trained with them.
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 
@@ -29,7 +29,7 @@ _OFFSET = _OFFSET[:, None, None]
 class Recipe(ABC):
     """What an image becomes: an array of `dtype`, with values from `lowest` to `highest`.
 
-    `is_random` says that no two draws of an image are alike, so pixels cannot be compared.
+    If it `is_random`, no two draws of an image are alike, so pixels cannot be compared.
     """
 
     name: str
@@ -47,16 +47,16 @@ class Recipe(ABC):
         """Return in a few words what an image becomes."""
 
     def transform(self, size: tuple[int, int]) -> Transform | None:
-        """Return what raybatch is asked for, None for images of that size."""
+        """Return raybatch's transform for images of that size; None if it needs none."""
         return None
 
     @abstractmethod
     def write(self, image: Image.Image, row: npt.NDArray[Any]) -> None:
-        """Write what becomes of an RGB `image` to `row`, whose shape says the size."""
+        """Write what an RGB `image` becomes into `row`, whose shape gives the size."""
 
 
 class Stretch(Recipe):
-    """Each image scaled to the size, whatever its shape: uint8 `(height, width, 3)`."""
+    """Each image stretched to the size: uint8 `(height, width, 3)`."""
 
     name = "stretch"
     dtype = np.uint8
@@ -75,7 +75,10 @@ class Stretch(Recipe):
 
 
 class Eval(Stretch):
-    """The middle of each image, whose shorter edge is scaled to 256/224 of the size: uint8 `(height, width, 3)`."""
+    """The centre of each image: uint8 `(height, width, 3)`.
+
+    First the shorter edge is scaled to 256/224 of the size.
+    """
 
     name = "eval"
 
@@ -95,7 +98,7 @@ class Eval(Stretch):
 
 
 class Train(Recipe):
-    """A random part scaled to the size, mirrored at random, normalised: float32 `(3, height, width)`.
+    """A random part, scaled, flipped at random and normalised: float32 `(3, height, width)`.
 
     The part is `RandomResizedCrop`'s, with its default scale and ratio; `MEAN` and `STD` normalise.
     """
@@ -128,7 +131,7 @@ class Train(Recipe):
 
 def normalise(pixels: npt.NDArray[np.uint8], row: npt.NDArray[np.float32]) -> None:
     """Write `pixels`, (H, W, 3), to `row`, (3, H, W), normalised by `MEAN` and `STD`."""
-    row[...] = np.ascontiguousarray(pixels.transpose(2, 0, 1))  # as bytes, which is quicker
+    row[...] = np.ascontiguousarray(pixels.transpose(2, 0, 1))  # as bytes, which is faster
     row *= _FACTOR
     row += _OFFSET
 

@@ -1,4 +1,4 @@
-"""What came out: medians over the rounds, ratios within them, and the rows that tables and plots show."""
+"""The results: medians over the rounds, ratios within them, and the rows of tables and plots."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from raybatch.bench.contenders import RAYBATCH
 from raybatch.bench.recipes import RECIPES, Recipe
 
 if TYPE_CHECKING:
-    from raybatch.bench.race import Race, Round, Standing  # loads psutil
+    from raybatch.bench.race import Race, Round, Standing  # this import loads psutil
 
 
 def report(race: Race) -> dict[str, Any]:
     """Return the figures of `race` for JSON.
 
-    `ratios` are the rate of each contender of raybatch over this one's, in the same round, since other rounds
-    may have had a machine of another speed. Each figure of a contender is the median of its rounds. `same_pixels` is
-    None where the recipe leaves pixels to chance.
+    `ratios` divide the rate of each raybatch contender by that of another one in the same round,
+    since the machine may be faster or slower in other rounds. Each figure of a contender is the
+    median of its rounds. `same_pixels` is None for random recipes.
     """
     work = race.work
     own = [each for each in race.standings if each.contender.peer == RAYBATCH and each.rounds]
@@ -90,34 +90,34 @@ def _rounded(value: float) -> float:
 
 
 def timed(report: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the contenders of a report that were timed, the fastest first."""
+    """Return the contenders of a report that were timed, fastest first."""
     rows = [row for row in report["contenders"] if "rounds" in row]
     return sorted(rows, key=lambda row: -float(row["images_per_s"]))
 
 
 def marked_title(row: dict[str, Any]) -> str:
-    """Return the title of a contender, with an asterisk if its pixels are others."""
+    """Return the title of a contender, with an asterisk if its pixels differ."""
     return str(row["title"]) + (" *" if row["same_pixels"] is False else "")
 
 
 def shortest_s(report: dict[str, Any]) -> float:
-    """Return for how many seconds the fastest was timed in a round."""
+    """Return the seconds for which the fastest contender was timed in a round."""
     work, rows = report["work"], timed(report)
     return float(work["images"] * work["epochs"] / rows[0]["images_per_s"]) if rows else 0.0
 
 
 def has_other_pixels(report: dict[str, Any]) -> bool:
-    """Return whether one of those that were timed has an asterisk."""
+    """Return whether one of the timed contenders has an asterisk."""
     return any(row["same_pixels"] is False for row in timed(report))
 
 
 def compares_pixels(report: dict[str, Any]) -> bool:
-    """Return whether the recipe leaves nothing to chance."""
+    """Return whether the recipe is not random."""
     return not RECIPES[report["work"]["recipe"]].is_random
 
 
 def task(report: dict[str, Any]) -> str:
-    """Return in a line what was done."""
+    """Return the task in one line."""
     work = report["work"]
     height, width = work["size"]
     made = RECIPES[work["recipe"]].describe((height, width))

@@ -1,4 +1,4 @@
-"""What every contender is given to do, and the plain loop, which all others are compared with."""
+"""The work of every contender, and the plain loop, which all others are compared with."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from PIL import Image
 
 from raybatch.bench.recipes import STRETCH, Recipe
 
-# What a contender gives: images as the recipe has them, `(n, ...)`, and which of `Work.paths` they are.
+# A contender yields images as the recipe makes them, `(n, ...)`, and their indices in `Work.paths`.
 Batches = Iterator[tuple[Any, Any]]
 
 
 @dataclass(frozen=True)
 class Work:
-    """Load the images at `paths`, `epochs` times: in that order, or if the recipe is random in any.
+    """Load the images at `paths`, `epochs` times, in that order; a random recipe allows any order.
 
-    Each becomes what `recipe` says, at `size`, (height, width), in batches of `batch_size`, the last of an
-    epoch shorter. `workers` is the number of processes, or of threads, that decode. `scale_margin` is for those
-    that scale while they decode.
+    `recipe` makes an image of `size`, (height, width). Batches have `batch_size` images, the last
+    of an epoch may have fewer. `workers` is the number of processes or threads that decode.
+    `scale_margin` is for contenders that scale while they decode.
     """
 
     paths: tuple[str, ...]
@@ -43,12 +43,15 @@ class Work:
         return np.empty((count, *self.recipe.shape(self.size)), self.recipe.dtype)
 
     def read_image(self, index: int) -> npt.NDArray[Any]:
-        """Return the image at `paths[index]` by Pillow and NumPy alone; OSError if it cannot be read."""
+        """Return the image at `paths[index]`, by Pillow and NumPy alone.
+
+        OSError if it is unreadable.
+        """
         image: npt.NDArray[Any] = self.read_batch([index])[0]
         return image
 
     def read_batch(self, indices: Sequence[int] | npt.NDArray[np.int64]) -> npt.NDArray[Any]:
-        """Return the images at `indices`, stacked; OSError if one cannot be read."""
+        """Return the images at `indices`, stacked; OSError if one is unreadable."""
         images = self.empty_batch(len(indices))
         for row, index in zip(images, indices, strict=True):
             path = self.paths[index]

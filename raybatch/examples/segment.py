@@ -1,4 +1,4 @@
-"""A small network learns masks: of which class each pixel of an image is.
+"""A small network learns masks: the class of each pixel of an image.
 
 python -m raybatch.examples.segment IMAGES MASKS --classes 21
 """
@@ -21,11 +21,11 @@ try:
 except ImportError as error:
     raise ImportError("this example trains with torch: pip install 'raybatch[torch]'") from error
 
-IGNORED = 255  # the class of pixels that nothing is learned from, and around a mask
+IGNORED = 255  # the class of pixels that are ignored, also outside the image
 
 
 def pairs(images: str, masks: str) -> tuple[list[str], list[str]]:
-    """Return the paths of the masks, PNG files, and of the images, JPEG files, that have their names."""
+    """Return the paths of the masks, PNG files, and of the JPEG images with the same names."""
     names = sorted(name.removesuffix(".png") for name in os.listdir(masks) if name.endswith(".png"))
     if not names:
         raise click.BadParameter(f"no *.png in {masks!r}")
@@ -36,7 +36,10 @@ def pairs(images: str, masks: str) -> tuple[list[str], list[str]]:
 
 
 def augmented(images: list[str], masks: list[str], edge: int) -> rb.ArrayDataSource:
-    """Return the source of dicts of "image", float32 `(n, 3, edge, edge)`, and "mask", uint8 `(n, edge, edge)`."""
+    """Return a source of dicts of "image" and "mask".
+
+    They are float32 `(n, 3, edge, edge)` and uint8 `(n, edge, edge)`.
+    """
     change = augment.Compose(
         [
             augment.RandomResizedCrop(edge, scale=(0.5, 1.0)),
@@ -54,7 +57,7 @@ def augmented(images: list[str], masks: list[str], edge: int) -> rb.ArrayDataSou
 
 
 def network(classes: int, channels: int = 16) -> Any:
-    """Return a few layers of convolutions that make a score of each class for each pixel."""
+    """Return a few convolution layers that score each class for each pixel."""
     layers: list[Any] = []
     for before in (3, channels):
         layers += [nn.Conv2d(before, channels, 3, padding=1), nn.ReLU()]
@@ -83,9 +86,9 @@ def main(
     workers: int,
     seed: int,
 ) -> None:
-    """Learn the masks in the folder MASKS, PNG files with a palette or in grey, of the JPEG files of the same names in IMAGES.
+    """Learn the masks in the folder MASKS of the JPEG images with the same names in IMAGES.
 
-    A pixel of the value 255 has no class.
+    Masks are PNG files with a palette or in grey. A pixel of the value 255 has no class.
     """
     torch.manual_seed(seed)
     model = network(classes)

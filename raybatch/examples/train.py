@@ -1,4 +1,4 @@
-"""A small network learns to tell dogs from cats, and goes on where it was after any interruption.
+"""A small network learns to tell dogs from cats, and resumes after any interruption.
 
 python -m raybatch.examples.train DIR --epochs 2 --checkpoint ckpt.pt
 """
@@ -31,13 +31,13 @@ try:
 except ImportError as error:
     raise ImportError("this example trains with torch: pip install 'raybatch[torch]'") from error
 
-# Those of ImageNet.
+# ImageNet's mean and standard deviation.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 @dataclass
 class Training:
-    """What a checkpoint holds: the network, its optimizer, and where the loader is in which epoch.
+    """The content of a checkpoint: the network, its optimizer, and the loader's position.
 
     `loss_sum` and `images` are those of the current epoch so far.
     """
@@ -64,7 +64,7 @@ class Training:
         return loss
 
     def save(self, path: Path) -> None:
-        """Write the checkpoint aside and move it to `path`, so that there is always a whole one."""
+        """Write the checkpoint to another file and rename it, so that `path` is always whole."""
         state = {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -77,7 +77,7 @@ class Training:
             torch.save(state, aside)
 
     def load(self, path: Path) -> None:
-        """Go on where `save` was called."""
+        """Continue where `save` was called."""
         state = torch.load(path)
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -87,7 +87,7 @@ class Training:
 
 
 class Stopwatch:
-    """Iterates over batches; `waited_s` of `total_s` seconds went by while the loop waited for them."""
+    """Iterates over batches; the loop waited for them during `waited_s` of `total_s` seconds."""
 
     def __init__(self, batches: Iterable[Any]) -> None:
         self._batches = batches
@@ -103,7 +103,7 @@ class Stopwatch:
 
 
 def network(channels: int) -> Any:
-    """Return a few layers of convolutions that make two scores of an image."""
+    """Return a few convolution layers that give an image two scores."""
     layers: list[Any] = []
     for before, after in ((3, channels), (channels, 2 * channels), (2 * channels, 4 * channels)):
         layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), nn.ReLU()]
@@ -111,9 +111,9 @@ def network(channels: int) -> Any:
 
 
 def labelled_photos(directory: str, most: int | None) -> tuple[list[str], Any]:
-    """Return the paths of the JPEG files named dog_* and cat_*, sorted, and 1 for each dog, int64 `(n,)`.
+    """Return the sorted paths of JPEG files named dog_* and cat_*, and 1 for each dog.
 
-    `most` is how many of them to take, evenly spread; None for all.
+    `most` is the number of files to take, evenly spread; None takes all.
     """
     paths = [
         os.path.join(directory, name)
@@ -128,9 +128,9 @@ def labelled_photos(directory: str, most: int | None) -> tuple[list[str], Any]:
 
 
 class Photos:
-    """Images and labels one by one, as a data set for PyTorch's DataLoader: the same pixels, to compare with.
+    """Single images and labels with the same pixels, as a data set for PyTorch's DataLoader.
 
-    A sample is asked for by its epoch and its index, since its random numbers are those of both.
+    A sample is read by its epoch and its index, since its random numbers depend on both.
     """
 
     def __init__(self, paths: list[str], labels: Any, change: augment.Transform, seed: int) -> None:
@@ -148,7 +148,7 @@ class Photos:
 
 
 class Indices:
-    """The samples of each batch of an epoch, out of a loader that has nothing else to load."""
+    """The samples of each batch of an epoch, from a loader that loads nothing else."""
 
     def __init__(self, order: rb.Loader) -> None:
         self._order = order
@@ -162,7 +162,7 @@ class Indices:
 def open_batches(
     library: str, paths: list[str], labels: Any, edge: int, batch_size: int, seed: int, workers: int
 ) -> tuple[rb.Loader, Iterable[Any]]:
-    """Return the loader whose position is that of the training, and what gives the batches as tensors."""
+    """Return the loader at the position of the training, and its batches as tensors."""
     change = augment.classification_train(edge)
     if library == "torch":
         order = rb.Loader(rb.ArrayDataSource([np.arange(len(paths))]), batch_size, shuffle=seed)
@@ -181,7 +181,7 @@ def open_batches(
 def train_epoch(
     training: Training, batches: Iterable[Any], checkpoint: Path | None, every: int
 ) -> Iterator[None]:
-    """Learn from each batch of an epoch, or of what is left of one, and say how that went; a step a batch."""
+    """Learn from the remaining batches of an epoch, and report on it; one step for each batch."""
     epoch, watch, first = training.loader.epoch, Stopwatch(batches), training.images
     for step, (images, labels) in enumerate(watch, 1):
         training.step(images, labels)
@@ -240,17 +240,17 @@ def main(
     stop_after: int | None,
     library: str,
 ) -> None:
-    """Learn from the JPEG files in DIRECTORY named dog_* and cat_* which is which.
+    """Learn from JPEG files in DIRECTORY, named dog_* and cat_*, which is which.
 
-    The losses are the same numbers however often it is interrupted and begun again with the same --checkpoint, by
-    --stop-after or by kill -9, and with either loader.
+    The losses are the same numbers however often it is interrupted and run again with the same
+    --checkpoint, by --stop-after or by kill -9, and with either loader.
     """
     checkpoint = None if checkpoint_path is None else local_path(checkpoint_path)
     if library == "torch" and checkpoint is not None:
         raise click.UsageError("PyTorch's DataLoader has no position to save in --checkpoint")
     torch.manual_seed(seed)
     torch.use_deterministic_algorithms(True)
-    torch.set_num_threads(1)  # how many threads there are may change the last bits of a sum
+    torch.set_num_threads(1)  # the number of threads may change the last bits of a sum
     model = network(channels)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
 

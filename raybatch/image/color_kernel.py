@@ -1,6 +1,7 @@
-"""Changes of colour that Pillow makes slowly, made by what was compiled from `color_kernel.c`: the same pixels.
+"""Changes of colour by the compiled `color_kernel.c`, with Pillow's pixels.
 
-Where there is no kernel, or none for the memory of an image, Pillow makes them.
+Pillow takes several times as long. It still does the work where there is no kernel, or where the
+kernel cannot read the memory of an image.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _NUMBER = ctypes.c_int64
 
 
 def looked_up(image: Image.Image, table: npt.NDArray[np.uint8]) -> Image.Image:
-    """Return an image of mode RGB or L whose levels are those of `table`, (bands, 256): `image.point(table)`."""
+    """Return `image.point(table)` of an image of mode RGB or L; `table` is (bands, 256)."""
     made = None
     if image.mode == "RGB":
         table = np.ascontiguousarray(table)
@@ -29,7 +30,7 @@ def looked_up(image: Image.Image, table: npt.NDArray[np.uint8]) -> Image.Image:
 
 
 def saturated(image: Image.Image, factor: float) -> Image.Image:
-    """Return `ImageEnhance.Color(image).enhance(factor)` of an image of mode RGB or L; grey is itself."""
+    """Return `ImageEnhance.Color(image).enhance(factor)` of an RGB image; L stays as it is."""
     if image.mode == "L":
         return image
     made = _made("image_saturate", image, image.width * image.height, factor)
@@ -45,7 +46,10 @@ def sharpened(image: Image.Image, factor: float) -> Image.Image:
 
 
 def hue_shifted(image: Image.Image, shift: float) -> Image.Image:
-    """Return an image of mode RGB or L with its hue moved by a share of the circle, in Pillow's 8-bit HSV; grey is itself."""
+    """Return an RGB image with its hue shifted, in Pillow's 8-bit HSV; L is returned as it is.
+
+    The shift is a fraction of the full circle.
+    """
     if image.mode == "L":
         return image
     steps = int(shift * 255)
@@ -60,7 +64,7 @@ def _hue_shifted_by_pillow(image: Image.Image, steps: int) -> Image.Image:
 
 
 def _made(function: str, image: Image.Image, *arguments: float) -> Image.Image | None:
-    """Return the image that a function of the kernel makes of `image`; None if it cannot."""
+    """Return `image` changed by a function of the kernel; None if the kernel cannot do it."""
     library = _usable_library()
     return None if library is None else _made_by(library, function, image, *arguments)
 
@@ -79,7 +83,7 @@ def _made_by(
 
 @cache
 def _usable_library() -> Any:
-    """Return the compiled functions, or None if there are none, or if their pixels are not those of the Pillow that is installed."""
+    """Return the compiled functions; None without them, or if their pixels differ from Pillow's."""
     if usable_kernel() is None:
         return None
     library = ctypes.CDLL(library_path())

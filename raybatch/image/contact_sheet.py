@@ -24,10 +24,11 @@ def contact_sheet(
 ) -> Image.Image:
     """Return one image that shows `images` in rows, each above its label.
 
-    `images` is a batch: an array `(n, H, W)`, `(n, H, W, C)` or `(n, C, H, W)`, or a sequence of such images or of
-    Pillow images, which may differ in size. Pixels that are no 8-bit integers are shown from the lowest of the image,
-    black, to its highest. Images of more than `largest_edge` pixels are shown smaller. ValueError if there are not as
-    many labels as images.
+    `images` is a batch: an array `(n, H, W)`, `(n, H, W, C)` or `(n, C, H, W)`, or a sequence of
+    such images or of Pillow images, which may differ in size. Pixels other than 8-bit integers are
+    scaled from the lowest value of the image, black, to the highest. Images with an edge longer
+    than `largest_edge` pixels are shown smaller. ValueError unless there is one label for each
+    image.
     """
     if len(images) != len(labels):
         raise ValueError(f"{len(images)} images and {len(labels)} labels make no contact sheet")
@@ -49,10 +50,13 @@ def contact_sheet(
 
 
 def shown(image: Any, largest_edge: int | None = None) -> Image.Image:
-    """Return an image, as `contact_sheet` takes it, in RGB; no edge has more than `largest_edge` pixels."""
+    """Return an image, of any kind that `contact_sheet` takes, as a Pillow image in RGB.
+
+    No edge is longer than `largest_edge` pixels.
+    """
     if not isinstance(image, Image.Image) or is_deep(image.mode):
         image = Image.fromarray(_pixels(np.asarray(image)))
-    # Over the sheet's white, as a page would show what is transparent.
+    # Transparent pixels show the white of the sheet, as on a page.
     page = Image.new("RGB", image.size, "white")
     page.paste(image, mask=image.getchannel("A") if "A" in image.getbands() else None)
     if largest_edge is not None:
@@ -61,7 +65,7 @@ def shown(image: Any, largest_edge: int | None = None) -> Image.Image:
 
 
 def _pixels(image: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    """Return an image as Pillow takes it: uint8 `(H, W)`, `(H, W, 3)` or `(H, W, 4)`."""
+    """Return an image as uint8 `(H, W)`, `(H, W, 3)` or `(H, W, 4)`, which Pillow takes."""
     if image.ndim == 3 and image.shape[-1] not in (1, 3, 4) and image.shape[0] in (1, 3, 4):
         image = np.moveaxis(image, 0, -1)
     if image.ndim == 3 and image.shape[-1] == 1:

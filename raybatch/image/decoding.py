@@ -1,4 +1,4 @@
-"""An encoded image → its pixels, as much of it as a view needs."""
+"""An encoded image → its pixels, or as many of them as a view needs."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from raybatch.image.resampling import Part, Pixels, as_image, can_write, reduced
 from raybatch.image.truncation import truncated_as
 from raybatch.image.view import Size, View, needed_part
 
-# Where Pillow has no direct way from one mode to another, it has one by these.
+# Pillow has no direct conversion between some modes, but has one by way of these.
 _DETOURS = ((), ("LA",), ("RGB",), ("L",), ("RGB", "L"))
 
 Colour = tuple[int, int, int]
 
-# Orientations in which an image lies on its side, and in which its stored rows and columns run backwards.
+# EXIF orientations in which an image lies on its side, and in which rows and columns run backwards.
 _TURNED = range(5, 9)
 _ROWS = {
     orientation: slice(None, None, -1 if orientation in (3, 4, 6, 7) else 1)
@@ -41,10 +41,12 @@ _COLUMNS = {
 
 @dataclass(frozen=True)
 class Decoding:
-    """How an image is decoded: `mode`, `background`, `formats` and `max_pixels` are those of an `ImageReader`.
+    """How an image is decoded.
 
-    With `is_mask` its pixels are classes. With `is_turned` it is seen the way that its EXIF data says. With `margin` its decoder may make it smaller, as long as what is
-    taken of it stays so many times larger than the result.
+    `mode`, `background`, `formats` and `max_pixels` are those of an `ImageReader`. With `is_mask`
+    the pixels are classes. With `is_turned` the image is turned upright as its EXIF data says. With
+    `margin` the decoder may shrink the image, as long as the part that is taken stays that many
+    times larger than the result.
     """
 
     mode: str | None
@@ -57,9 +59,10 @@ class Decoding:
     is_mask: bool = False
 
     def opened(self, file: IO[bytes]) -> Image.Image:
-        """Return the image that Pillow opens, of one of the formats; UnidentifiedImageError if it opens none.
+        """Return the image that Pillow opens; UnidentifiedImageError if it has none of the formats.
 
-        As `Image.open`, whose limit on pixels does not count here. It holds for all that the program reads, and may be below `max_pixels`.
+        This is `Image.open` without its limit on pixels, which applies to everything that the
+        program reads and may be below `max_pixels`.
         """
         file.seek(0)
         prefix = file.read(16)
@@ -68,14 +71,14 @@ class Decoding:
         refused = []
         for name in self.formats:
             if name not in Image.OPEN:
-                continue  # a Pillow without that decoder
+                continue  # Pillow was built without that decoder
             factory, accept = Image.OPEN[name]
             is_accepted = accept is None or accept(prefix)
             if isinstance(is_accepted, str):
                 refused.append(is_accepted)
             elif is_accepted:
                 file.seek(0)
-                # A plug-in says by one of these that the file is not of its format.
+                # A plug-in raises one of these if the file does not have its format.
                 with (
                     suppress(SyntaxError, IndexError, TypeError, struct.error),
                     truncated_as(self.truncated),
@@ -105,9 +108,10 @@ class Decoding:
 
 @contextmanager
 def opened(file: IO[bytes], how: Decoding, *, as_array: bool) -> Iterator[Encoded | EncodedJpeg]:
-    """Give the image in `file`, of which only the header has been read; an error inside is an ImageReadError with the cause.
+    """Give the image in `file`, of which only the header was read.
 
-    With `as_array` its pixels may be an array, which has no metadata.
+    An error inside becomes an ImageReadError with the error as its cause. With `as_array` the
+    pixels may be an array, which has no metadata.
     """
     kind = None
     try:
@@ -126,18 +130,21 @@ def opened(file: IO[bytes], how: Decoding, *, as_array: bool) -> Iterator[Encode
 
 
 def read_error(kind: str | None, error: Exception) -> ImageReadError:
-    """Return what `error` means: that an image of the format `kind`, if that is known, cannot be read."""
+    """Return the ImageReadError for `error`; `kind` is the format of the image, if it is known."""
     if isinstance(error, UnidentifiedImageError):
-        # Its message has the address of the file object in it.
+        # Pillow's message contains the address of the file object.
         return ImageReadError(None, "UnidentifiedImageError: cannot identify image file")
     return ImageReadError(kind, f"{type(error).__name__}: {error}")
 
 
 def _opened_jpeg(file: IO[bytes], how: Decoding) -> EncodedJpeg | None:
-    """Return the image in `file` for the second decoder; None if it is Pillow's, and `file` is where it was then."""
+    """Return the image in `file` for the second decoder.
+
+    None if Pillow must decode it; the position in `file` is then unchanged.
+    """
     if "JPEG" not in how.formats or not is_usable():
         return None
-    # What is in memory already is not copied.
+    # Bytes that are in memory already are not copied.
     start = file.getvalue() if isinstance(file, io.BytesIO) else file.read(len(MAGIC))
     if start.startswith(MAGIC):
         data = start if isinstance(file, io.BytesIO) else start + file.read()
@@ -155,7 +162,10 @@ def _check_pixels(size: Size, max_pixels: int) -> None:
 
 
 class Encoded:
-    """The image in `opened`, whose header Pillow has read, with its `size` as it is seen."""
+    """The image in `opened`, whose header Pillow has read.
+
+    `size` is its size when it is upright.
+    """
 
     def __init__(self, opened: Image.Image, how: Decoding) -> None:
         self._opened = opened
@@ -164,11 +174,11 @@ class Encoded:
         self.size: Size = _as_seen(opened.size, self._orientation)
 
     def pixels(self, view: View) -> tuple[Pixels, View]:
-        """Return the image, decoded, and the view of it."""
+        """Return the decoded image, and the view of it."""
         image, margin = self._opened, self._how.margin
         wanted = None if margin is None else view.wanted_size(margin)
         shrunk = None if wanted is None else image.draft(None, _as_seen(wanted, self._orientation))
-        # Some formats know their mode only now.
+        # Some formats know their mode only after decoding.
         with truncated_as(self._how.truncated):
             image.load()
         if self._orientation != 1:
@@ -181,7 +191,10 @@ class Encoded:
 
 
 class EncodedJpeg:
-    """The JPEG file `data`, with its `header`, for the second decoder; what that cannot decode, Pillow does."""
+    """The JPEG file `data`, with its `header`, for the second decoder.
+
+    Pillow decodes whatever the second decoder cannot.
+    """
 
     def __init__(self, data: bytes, header: JpegHeader, how: Decoding) -> None:
         self._data = data
@@ -192,15 +205,18 @@ class EncodedJpeg:
 
     @property
     def nbytes(self) -> int:
-        """The size of the file."""
+        """The size of the file in bytes."""
         return len(self._data)
 
     def pixels(self, view: View) -> tuple[Pixels, View]:
-        """Return the image, decoded, and the view of it; an array is valid until this thread decodes another."""
+        """Return the decoded image, and the view of it.
+
+        An array is valid until this thread decodes another image.
+        """
         header, scale, stored_view = self._header, 1, view
         if self._how.margin is not None and (wanted := view.wanted_size(self._how.margin)):
             width, height = _as_seen(wanted, self._orientation)
-            # As `draft` of Pillow's chooses it.
+            # This is how Pillow's `draft` chooses the scale.
             most = min(header.width // width, header.height // height)
             scale = next((scale for scale in reversed(SCALES) if scale <= most), 1)
         size = -(-header.width // scale), -(-header.height // scale)
@@ -217,7 +233,8 @@ class EncodedJpeg:
                 return Encoded(opened, self._how).pixels(stored_view)
         pixels, left, top = decoded
         if header.mode == "L":
-            # A Pillow image shares the memory of a grey array, and may live longer than that is valid.
+            # A Pillow image would share the memory of a grey array, and could live longer than it
+            # is valid.
             pixels = pixels.copy()
         if is_part:
             return Part(pixels, left, top, size), view
@@ -226,12 +243,12 @@ class EncodedJpeg:
 
 
 def _as_seen(size: Any, orientation: int) -> Any:
-    """Return a width and a height, exchanged if an image of that EXIF orientation lies on its side."""
+    """Return width and height, swapped if an image of that EXIF orientation lies on its side."""
     return (size[1], size[0]) if orientation in _TURNED else tuple(size)
 
 
 def _turned(pixels: npt.NDArray[np.uint8], orientation: int) -> npt.NDArray[np.uint8]:
-    """Return pixels of one or four bytes the way that an EXIF orientation says."""
+    """Return pixels of one or four bytes, turned upright from an EXIF orientation."""
     if orientation == 1:
         return pixels
     units: Any = pixels if pixels.ndim == 2 else pixels.view(np.uint32)[..., 0]
@@ -242,15 +259,16 @@ def _turned(pixels: npt.NDArray[np.uint8], orientation: int) -> npt.NDArray[np.u
 
 
 def orientation_of(image: Image.Image | JpegHeader) -> int:
-    """Return the EXIF orientation of `image`, from 1 to 8; 1 if it has none that makes sense."""
+    """Return the EXIF orientation of `image`, from 1 to 8; 1 if it has no valid one."""
     orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     return orientation if orientation in range(1, 9) else 1
 
 
 def classes(image: Image.Image) -> Image.Image:
-    """Return the classes of a mask in one channel: the numbers, not the colours, of a palette image, and 0 and 1 of a black and white one.
+    """Return the classes of a mask in one channel.
 
-    An image of colours that are all grey has its classes in each channel. ValueError for other colours.
+    These are the indices of a palette image, and 0 and 1 of a black and white one. An RGB image
+    that is all grey has its classes in each channel. ValueError for any other colours.
     """
     if image.mode == "P":
         return Image.fromarray(np.asarray(image))
@@ -270,7 +288,10 @@ def classes(image: Image.Image) -> Image.Image:
 
 
 def _check_classes(mask: Image.Image, mode: str) -> None:
-    """Raise ValueError if `mask` has classes that `mode` cuts off: they would become the last one, which many leave out."""
+    """Raise ValueError if `mode` would clip classes of `mask`.
+
+    They would all become 255, which many losses ignore.
+    """
     low, high = np.asarray(mask).min(), np.asarray(mask).max()
     if low < 0 or high > 255:
         own = "I;16" if mask.mode.startswith("I;16") else mask.mode
@@ -280,11 +301,11 @@ def _check_classes(mask: Image.Image, mode: str) -> None:
 
 
 def converted(image: Image.Image, mode: str) -> Image.Image:
-    """Return `image` in `mode`, as Pillow converts it: `image` itself if it has the mode.
+    """Return `image` in `mode`, as Pillow converts it; `image` itself if it has that mode.
 
-    ValueError if there is no way to it.
+    ValueError if Pillow has no conversion.
     """
-    # `convert` to the mode that an image has already would copy all its pixels.
+    # `convert` to the mode of the image itself would copy all its pixels.
     if image.mode == mode:
         return image
     for detour in _DETOURS:
@@ -299,7 +320,10 @@ def converted(image: Image.Image, mode: str) -> Image.Image:
 
 
 def on_background(image: Image.Image, colour: Colour) -> Image.Image:
-    """Return `image` laid on a background of `colour` (red, green, blue), in RGB; itself if it is opaque."""
+    """Return `image` laid on a background of `colour` (red, green, blue), in RGB.
+
+    An opaque image is returned as it is.
+    """
     if not image.has_transparency_data:
         return image
     laid = Image.new("RGBA", image.size, (*colour, 255))

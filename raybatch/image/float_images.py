@@ -11,9 +11,10 @@ from raybatch.arrays import gather, portable, sample_count
 
 
 class ImageArrayUInt8ToFloat32:
-    """An array-like that maps the uint8 values 0..255 of `arr_u8` to float32 `val_lower..val_upper`.
+    """The uint8 values 0..255 of `arr_u8` as float32 `val_lower..val_upper`.
 
-    `arr_u8` is an array or an accessor that returns arrays; reading converts what is read, nothing more.
+    `arr_u8` is an array or an accessor that returns arrays. Only the images that are read are
+    converted.
     """
 
     def __init__(self, arr_u8: Any, val_lower: float = 0.0, val_upper: float = 1.0) -> None:
@@ -24,7 +25,7 @@ class ImageArrayUInt8ToFloat32:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape of the underlying array; AttributeError if that has none."""
+        """The shape of the underlying array; AttributeError if it has none."""
         try:
             shape: tuple[int, ...] = self.arr_u8.shape
         except AttributeError:
@@ -43,7 +44,10 @@ class ImageArrayUInt8ToFloat32:
         return getattr(self.arr_u8, "is_random", False)
 
     def read_seeded(self, index: Any, rng_of: Any) -> npt.NDArray[np.float32]:
-        """Return the images at `index`; `rng_of(row)` has the random numbers of each, for `arr_u8`."""
+        """Return the images at `index`.
+
+        `rng_of(row)` has the random numbers of each, for `arr_u8`.
+        """
         return self._floats(self.arr_u8.read_seeded(index, rng_of))
 
     def _floats(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:

@@ -1,7 +1,9 @@
-"""JPEGs decoded to arrays, to the pixels of Pillow: of a part only by Pillow's own library, or all by simplejpeg.
+"""JPEGs decoded to arrays with Pillow's pixels.
 
-The library that Pillow has loaded is called from C, where there is the kernel. Elsewhere it is simplejpeg, which is libjpeg-turbo as well
-(`pip install 'raybatch[fast]'`). A look at start-up tells whether their pixels are those of Pillow; what they do not decode, Pillow does.
+Where there is the kernel, C code calls the libjpeg that Pillow has loaded, which can decode a part
+alone. Elsewhere simplejpeg, which is libjpeg-turbo too, decodes the whole image (`pip install
+'raybatch[fast]'`). A check at the start compares their pixels with Pillow's. Pillow decodes
+whatever they cannot.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from raybatch.image.view import Rectangle
 
 Pixels = npt.NDArray[np.uint8]
 
-# What Pillow's `draft` lets the decoder divide the sides by.
+# Pillow's `draft` lets the decoder divide the sides by these.
 SCALES = (1, 2, 4, 8)
 
 _LOGGER = logging.getLogger(__name__)
@@ -31,23 +33,26 @@ _LOGGER = logging.getLogger(__name__)
 _COLOUR_SPACES = {"L": "GRAY", "RGB": "RGBX"}
 _CHANNELS = {"L": 1, "RGB": 4}
 
-# TurboJPEG takes the largest of the scales n/8 that gives no more pixels than asked for, and within a block two can give as many.
+# TurboJPEG takes the largest scale n/8 that gives no more pixels than asked for. Within one block
+# two scales can give the same number.
 _BLOCK = 8
 
-# Colours are smoothed over the pixels beside, of which the last may be missing.
+# Colours are smoothed over neighbouring pixels, and at the last column a neighbour may be missing.
 _EDGE = 8
 
-# A larger image gets memory of its own, so that a thread does not keep that of the largest it ever saw.
+# A larger image gets its own memory, so that a thread does not keep that of the largest image it
+# ever saw.
 _MOST_KEPT_BYTES = 16 << 20
 
 _thread = threading.local()
 
 
 def decode(data: bytes, header: JpegHeader, scale: int = 1) -> Pixels | None:
-    """Return the pixels of `data`, which has `header`, its sides divided by `scale` and rounded up; None if Pillow must do it.
+    """Return the pixels of `data`, with its sides divided by `scale` and rounded up.
 
-    They are those that Pillow loads after `draft`. uint8, (H, W, 4) for RGB, with a fourth byte that means nothing, and
-    (H, W) for L. `scale` is one of `SCALES`. They are valid until this thread decodes another image.
+    None if Pillow must decode it. `header` is the header of `data`, `scale` one of `SCALES`. The
+    pixels equal those that Pillow loads after `draft`: uint8 (H, W, 4) for RGB, with a fourth byte
+    that means nothing, and (H, W) for L. They are valid until this thread decodes another image.
     """
     width, height = -(-header.width // scale), -(-header.height // scale)
     if scale > 1 and max(header.width, header.height) <= _BLOCK:
@@ -64,7 +69,7 @@ def decode(data: bytes, header: JpegHeader, scale: int = 1) -> Pixels | None:
             buffer=_memory(height * width * _CHANNELS[header.mode]),
         )
     except Exception:
-        # Damaged files are Pillow's, which may say that it can show them nevertheless.
+        # Damaged files are left to Pillow, which may accept them nevertheless.
         return None
     return pixels if header.mode == "RGB" else pixels[:, :, 0]
 
@@ -72,9 +77,10 @@ def decode(data: bytes, header: JpegHeader, scale: int = 1) -> Pixels | None:
 def decode_part(
     data: bytes, header: JpegHeader, scale: int, part: Rectangle
 ) -> tuple[Pixels, int, int] | None:
-    """Return pixels as `decode` does, of `part` (left, upper, right, lower) at least, and the column and the row where they begin.
+    """Return pixels as `decode` does, at least of `part`, and the column and row where they begin.
 
-    Pillow's own library decodes a part alone where it can be called; simplejpeg decodes all.
+    `part` is (left, upper, right, lower). Pillow's own library can decode a part alone; simplejpeg
+    decodes the whole image.
     """
     decoder = _part_decoder()
     if decoder is not None:
@@ -87,7 +93,7 @@ def _decoded_part(
     decoder: PartDecoder, data: bytes, header: JpegHeader, scale: int, part: Rectangle
 ) -> tuple[Pixels, int, int] | None:
     width, height = -(-header.width // scale), -(-header.height // scale)
-    # Of scans that are missing, libjpeg-turbo guesses what they would say from the blocks around.
+    # Where scans are missing, libjpeg-turbo guesses their content from the blocks around.
     left, top, right, bottom = (0, 0, width, height) if header.is_progressive else part
     top = max(0, top - _EDGE)
     around = max(0, left - _EDGE), top, min(width, right + _EDGE), min(height, bottom + _EDGE)
@@ -97,7 +103,7 @@ def _decoded_part(
 
 @cache
 def _part_decoder() -> PartDecoder | None:
-    """Return what decodes parts, if a look at it shows the pixels of Pillow; None without it."""
+    """Return the decoder of parts, if a check shows Pillow's pixels; else None."""
     try:
         decoder = PartDecoder()
         is_right = all(_is_part_alike(data, decoder) for _, data in _samples())
@@ -115,7 +121,7 @@ def is_usable() -> bool:
 
 @cache
 def fault() -> str | None:
-    """Return why simplejpeg is not used: "no simplejpeg", or what is wrong with it; None if it is."""
+    """Return why simplejpeg is not used; None if it is."""
     decode_jpeg = _decoder()
     if decode_jpeg is None:
         return "no simplejpeg"
@@ -139,10 +145,11 @@ def _decoder() -> Callable[..., Any] | None:
 
 
 def _memory(length: int) -> Pixels:
-    """Return memory for `length` bytes or more: that of this thread, used again for each image, or more than may be kept.
+    """Return memory for at least `length` bytes, which this thread reuses for each image.
 
-    No row of four bytes a pixel begins in it at a multiple of 16. There libjpeg-turbo would write past the caches (MOVNTDQ in
-    simd/x86_64/jdcolext-avx2.asm), which takes a tenth of the time to decode, and whoever reads the pixels would wait.
+    Rows of four bytes per pixel never begin at a multiple of 16 in it. There libjpeg-turbo would
+    write past the caches (MOVNTDQ in simd/x86_64/jdcolext-avx2.asm), which costs a tenth of the
+    decoding time and makes the next reader of the pixels wait.
     """
     kept: Pixels | None = getattr(_thread, "memory", None)
     if kept is not None and len(kept) >= length:
@@ -156,8 +163,8 @@ def _memory(length: int) -> Pixels:
 
 
 def _samples() -> Iterator[tuple[str, bytes]]:
-    """Iterate over small JPEGs of the kinds that decoders may treat differently: a name, and the file."""
-    # Noise, over which there are slopes and edges.
+    """Iterate over the names and files of small JPEGs that decoders may treat differently."""
+    # Noise over slopes and edges.
     y, x = np.ogrid[:37, :41]
     planes = [
         (3 * x + 5 * y + 2 * x * y * y) % 89 + 166 * (x // 16 % 2 == y // 9 % 2),
@@ -192,7 +199,7 @@ def _is_decoded_alike(data: bytes) -> bool:
 
 
 def _is_part_alike(data: bytes, decoder: PartDecoder) -> bool:
-    """Return whether Pillow and `decoder` give the same pixels of a part of `data` at each scale."""
+    """Return whether Pillow and `decoder` agree on a part of `data` at each scale."""
     found, _ = read_markers(data)
     for scale in SCALES:
         wanted = _by_pillow(data, found, scale)

@@ -1,7 +1,7 @@
-"""The header of a JPEG file, and whether it is so plain that a second decoder may have it.
+"""The header of a JPEG file, and whether the file is plain enough for a second decoder.
 
-Pillow remains the rule: what is not a plain and sound JPEG of 8 bits in grey or colour is left to it, so that pixels, errors,
-warnings and limits are Pillow's.
+Pillow remains the rule: it gets everything but plain and sound 8-bit JPEGs in grey or colour, so
+pixels, errors, warnings and limits are Pillow's.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 from PIL import Image, JpegImagePlugin
 
-# How a JPEG begins.
+# The first bytes of a JPEG.
 MAGIC = b"\xff\xd8\xff"
 
-# ITU-T T.81, table B.1: the second byte of each marker.
+# The second byte of each marker, from ITU-T T.81, table B.1.
 _SOS = 0xDA
 _PROGRESSIVE = 0xC2
 _FRAMES = (0xC0, 0xC1, _PROGRESSIVE)  # baseline, extended and progressive, with Huffman coding
@@ -24,7 +24,7 @@ _QUANTIZATION = 0xDB
 _NOT_READ = (0xC4, 0xDD, 0xFE)  # Huffman tables, restart interval, comment
 _APP0, _APP1, _APP2, _APP14, _APP15 = 0xE0, 0xE1, 0xE2, 0xEE, 0xEF
 
-_SEGMENT = struct.Struct(">BBH")  # 0xFF, marker, length from here on
+_SEGMENT = struct.Struct(">BBH")  # 0xFF, marker, length of what follows
 _FRAME = struct.Struct(">BHHB")  # bits, height, width, components
 
 _MODES = {1: "L", 3: "RGB"}
@@ -36,9 +36,10 @@ _MOST_PIXELS = (1 << 29) - 1
 
 
 class JpegHeader(NamedTuple):
-    """What the markers before the first scan say: size in pixels, Pillow's mode, and the bytes of EXIF and XMP, if any.
+    """The markers before the first scan: size in pixels, Pillow's mode, EXIF and XMP bytes.
 
-    `opened` is the image that Pillow opened, if it had to look at them too. If it `is_progressive`, it is in several scans.
+    `opened` is the image that Pillow opened, if it had to read the markers too. A JPEG that
+    `is_progressive` has several scans.
     """
 
     width: int
@@ -50,7 +51,7 @@ class JpegHeader(NamedTuple):
     is_progressive: bool = False
 
     def getexif(self) -> Image.Exif:
-        """Return what `getexif` of the image that Pillow opens returns; its errors and warnings, too."""
+        """Return `getexif()` of the image that Pillow opens, with its errors and warnings."""
         if self.opened is not None:
             return self.opened.getexif()
         image = Image.Image()
@@ -62,14 +63,15 @@ class JpegHeader(NamedTuple):
 
 
 class _NotPlainError(Exception):
-    """A JPEG that simplejpeg must not decode."""
+    """A JPEG that a second decoder must not decode."""
 
 
 def header(data: bytes) -> JpegHeader | None:
-    """Return the header of the JPEG file that `data` holds; None if Pillow must open and decode it.
+    """Return the header of the JPEG file in `data`; None if Pillow must open and decode it.
 
-    Pillow would open what has a header, as one of this size and mode, and what it would warn of is given here. It may still
-    fail to load it; `decode` then returns None. Limits on the number of pixels are the caller's.
+    If there is a header, Pillow opens the file too, with this size and mode, and its warnings are
+    given here. Loading may still fail; `decode` then returns None. The caller checks limits on the
+    number of pixels.
     """
     if not _has_own_plugin():
         return None
@@ -81,15 +83,15 @@ def header(data: bytes) -> JpegHeader | None:
 
 
 def _has_own_plugin() -> bool:
-    """Return whether JPEGs are opened by Pillow's plug-in, not by one that the program has put in its place."""
+    """Return whether Pillow's own plug-in opens JPEGs, and not one of the program."""
     factory, _ = Image.OPEN.get("JPEG", (None, None))
     return factory is JpegImagePlugin.jpeg_factory
 
 
 def read_markers(data: bytes) -> tuple[JpegHeader, bool]:
-    """Return what the markers of `data` say, and whether it is certain that no application segment troubles Pillow.
+    """Return the content of the markers of `data`, and whether Pillow certainly accepts them.
 
-    Raises `_NotPlainError` or struct.error for what is not a plain JPEG.
+    Raises `_NotPlainError` or struct.error for a JPEG that is not plain.
     """
     frame: bytes | None = None
     is_progressive = False
@@ -112,9 +114,10 @@ def read_markers(data: bytes) -> tuple[JpegHeader, bool]:
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """Iterate over the segments before the first scan: marker, and where its content begins and ends.
+    """Iterate over the segments before the first scan: marker, begin and end of the content.
 
-    Bytes to fill up, or markers without content, between them are legal but rare, so they are not plain.
+    Fill bytes between segments, and markers without content, are legal but rare, so such files are
+    not plain.
     """
     if not data.startswith(b"\xff\xd8"):
         raise _NotPlainError
@@ -136,14 +139,14 @@ def _size_and_mode(frame: bytes) -> tuple[int, int, str]:
     precision, height, width, components = _FRAME.unpack_from(frame)
     if precision != 8 or components not in _MODES or len(frame) != _FRAME.size + 3 * components:
         raise _NotPlainError
-    # A height of 0 is told after the first scan; neither decoder reads that.
+    # With a height of 0, the height follows the first scan; neither decoder reads it.
     if not 0 < width * height <= _MOST_PIXELS:
         raise _NotPlainError
     return width, height, _MODES[components]
 
 
 def _check_tables(tables: bytes) -> None:
-    """Raise `_NotPlainError` if the content of a segment of quantization tables ends within one (T.81, figure B.6)."""
+    """Raise `_NotPlainError` if a quantization table is incomplete (T.81, figure B.6)."""
     while tables:
         length = 65 if tables[0] < 16 else 129
         _at_least(length, tables)
@@ -151,7 +154,7 @@ def _check_tables(tables: bytes) -> None:
 
 
 class _Metadata:
-    """What the application segments of a JPEG hold, as far as it matters here, read as Pillow's plug-in does."""
+    """The relevant content of the application segments, read as Pillow's plug-in reads it."""
 
     def __init__(self) -> None:
         self.exif: bytes | None = None
@@ -161,12 +164,12 @@ class _Metadata:
 
     @property
     def is_plain(self) -> bool:
-        """Whether Pillow reads these segments without an error or a warning, whatever they hold."""
+        """Whether Pillow reads these segments without an error or a warning."""
         # Without a resolution from JFIF, Pillow looks for one in the EXIF data.
         return not self._needs_pillow and (self.exif is None or self._has_resolution)
 
     def add(self, marker: int, content: bytes) -> None:
-        """Take in one segment; `_NotPlainError` if it is too short for what it claims to be."""
+        """Take in one segment; `_NotPlainError` if it is shorter than it claims."""
         if marker == _APP0 and content.startswith(b"JFIF"):
             _at_least(14, content)
             self._has_resolution |= content[7] in (1, 2)
@@ -188,7 +191,10 @@ def _at_least(length: int, content: bytes) -> None:
 
 
 def _opened(data: bytes, found: JpegHeader) -> JpegHeader | None:
-    """Return `found` with the image that Pillow opens, whose warnings are given here; None if it opens none."""
+    """Return `found` with the image that Pillow opens, after its warnings.
+
+    None if it opens none.
+    """
     try:
         image = JpegImagePlugin.jpeg_factory(io.BytesIO(data))
     except Exception:

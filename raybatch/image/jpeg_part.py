@@ -1,4 +1,7 @@
-"""A part of a JPEG, by the library that Pillow itself decodes with: `jpeg_part.c`, as Python calls it, without the GIL."""
+"""Parts of JPEGs, decoded by Pillow's own library: `jpeg_part.c` as Python calls it.
+
+It runs without the GIL.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,8 @@ from raybatch.image.view import Rectangle
 
 Pixels = npt.NDArray[np.uint8]
 
-# Of jpeg_decompress_struct in the interface of libjpeg 6b, on machines of 64 bits; the library refuses another size.
+# The size of jpeg_decompress_struct in libjpeg's interface 6b on 64-bit machines; the library
+# refuses any other.
 _STRUCT_BYTES = 632
 _FUNCTIONS = (
     "std_error",
@@ -34,7 +38,10 @@ _UNSIGNED, _NUMBER, _ADDRESS = ctypes.c_uint, ctypes.c_int64, ctypes.c_void_p
 
 
 class PartDecoder:
-    """Decodes parts of JPEGs. Raises ImportError or OSError where that cannot be done: without the kernel, or Pillow's library."""
+    """Decodes parts of JPEGs.
+
+    Raises ImportError or OSError where it cannot, without the kernel or without Pillow's library.
+    """
 
     def __init__(self) -> None:
         self._decode = ctypes.CDLL(library_path()).decode_jpeg_part
@@ -57,16 +64,18 @@ class PartDecoder:
         part: Rectangle,
         memory: Callable[[int], Pixels],
     ) -> tuple[Pixels, int] | None:
-        """Return the pixels of the rows of `part`, and where their columns begin; None if Pillow must decode `data`.
+        """Return the pixels of the rows of `part`, and the column where they begin.
 
-        `part` (left, upper, right, lower) lies in the image whose sides are divided by `scale`. There may be more columns. The pixels
-        are uint8 (H, W, 4), with a byte that means nothing, or (H, W) for one channel, in memory that `memory(length)` gives. Near
-        the edges of the part, the colours may be others than in the whole image.
+        None if Pillow must decode `data`. `part` (left, upper, right, lower) lies in the image
+        whose sides are divided by `scale`. The result may have more columns. Its pixels are uint8
+        (H, W, 4), with a fourth byte that means nothing, or (H, W) for one channel, in memory that
+        `memory(length)` gives. Near the edges of the part the colours may differ from those of the
+        whole image.
         """
         left, top, right, bottom = part
         edges = (_UNSIGNED * 2)(left, right)
         start = ctypes.addressof(edges)
-        # Columns are added up to whole blocks, of 32 pixels at most, on both sides.
+        # Columns are extended to whole blocks, of 32 pixels at most, on both sides.
         out = memory((bottom - top + 1) * (right - left + 64) * channels)
         status = self._decode(
             self._functions, _STRUCT_BYTES, data, len(data), scale, channels, start, top, start + 4, bottom,
@@ -80,7 +89,10 @@ class PartDecoder:
 
 
 def _path_of_pillows_library() -> str:
-    """Return the file of the library of JPEG that Pillow has loaded; ImportError if it is not a file of its own."""
+    """Return the file of the JPEG library that Pillow has loaded.
+
+    ImportError if it is not a file of its own.
+    """
     Image.preinit()
     with open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as maps:
         mapped = [line.rstrip("\n").split(maxsplit=5) for line in maps]

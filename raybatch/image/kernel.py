@@ -1,4 +1,4 @@
-"""The compiled kernel, `kernel.c`, as Python calls it. It runs without the GIL."""
+"""The compiled kernel `kernel.c`, as Python calls it. It runs without the GIL."""
 
 from __future__ import annotations
 
@@ -19,18 +19,20 @@ from PIL import Image
 
 from raybatch.notices import tell
 
-# An image in memory: its address, bytes from row to row, bytes a pixel (1, 3 or 4), channels to write, width and height in pixels.
+# An image in memory: address, bytes per row, bytes per pixel (1, 3 or 4), channels to write, width
+# and height in pixels.
 Memory: TypeAlias = tuple[int, int, int, int, int, int]
 
-# Pillow's filters that the kernel has, in its order.
+# Pillow's filters that the kernel implements, in its order.
 FILTERS = ("BOX", "BILINEAR", "HAMMING", "BICUBIC", "LANCZOS")
 
-# For any processor, which on ARM has NEON; with AVX2, with AVX-512, and with VNNI too.
+# For any processor (with NEON on ARM), for AVX2, for AVX-512, and for AVX-512 with VNNI.
 VERSIONS = ("plain", "avx2", "avx512", "vnni")
 
 _NUMBER = ctypes.c_int64
 
-# More do not write faster to memory, and a thread takes as long to start as to look up two images.
+# More threads do not write to memory faster, and starting one takes as long as looking up two
+# images.
 _MOST_THREADS, _BYTES_PER_THREAD = 4, 2 << 20
 
 
@@ -38,10 +40,13 @@ _STALE = "it was built from other sources than those beside it; install raybatch
 
 
 class Kernel:
-    """Pillow's resampling, for the processor of this host; `version` is one of `VERSIONS`, by default the best that it can run.
+    """Pillow's resampling for the processor of this host.
 
-    `tall_vertical_first`: the vertical pass comes first where an image loses more than twice as many rows as columns, as in Pillow from
-    version 13 on. Raises ImportError where the kernel was not built.
+    `version` is one of `VERSIONS`, by default the best that the processor can run. If
+    `tall_vertical_first` is true, the vertical pass comes first for an image that loses more than
+    twice as many rows as columns, as in Pillow from version 13 on.
+
+    Raises ImportError where the kernel was not built.
     """
 
     filters = frozenset(FILTERS)
@@ -68,7 +73,7 @@ class Kernel:
 
     @property
     def versions(self) -> tuple[str, ...]:
-        """Those that this processor can run."""
+        """The versions that this processor can run."""
         return VERSIONS[: self._best + 1]
 
     def resample(
@@ -81,17 +86,19 @@ class Kernel:
         table: int = 0,
         window: tuple[int, int, int, int] | None = None,
     ) -> bool:
-        """Write `source.resize(size, filter_name, box).crop(window)` to another place in memory; return whether this could.
+        """Write `source.resize(size, filter_name, box).crop(window)` to memory.
 
-        `size` is (width, height), `window` (left, upper, right, lower) lies in it. `out` is an address, and the bytes from row to row, from
-        pixel to pixel and from channel to channel. `table` is 0 for bytes, or the address of `(channels, 256)` 32-bit values, one for
-        each byte. The memory is not checked. MemoryError if there is not enough to work in.
+        Return whether the kernel could. `size` is (width, height); `window` is (left, upper, right,
+        lower) and lies inside it. `out` is an address, and the bytes per row, per pixel and per
+        channel. `table` is 0 for bytes, or the address of `(channels, 256)` 32-bit values, one for
+        each byte. The memory is not checked. Raises MemoryError if there is too little memory to
+        work in.
         """
         if filter_name not in self.filters:
             return False
         address, stride, pixel_bytes, channels, width, height = source
         columns, rows = size
-        # Pillow has the box in single precision. It knows what to say about one that does not fit.
+        # Pillow stores the box in single precision, and reports a box that does not fit.
         left, top, right, bottom = map(_single, box)
         if not (0 <= left < right <= width and 0 <= top < bottom <= height):
             return False
@@ -112,9 +119,10 @@ class Kernel:
     def look_up(
         self, pixels: npt.NDArray[np.uint8], table: npt.NDArray[np.float32], out: npt.NDArray[Any]
     ) -> bool:
-        """Write the value in `table`, `(C, 256)`, of each byte of `pixels`; return whether this could.
+        """Write the value in `table`, `(C, 256)`, of each byte of `pixels` into `out`.
 
-        `pixels` is `(n, H, W, C)` or `(H, W, C)`, contiguous, and `out` float32 of that shape, whose rows follow each other.
+        Return whether the kernel could. `pixels` is `(n, H, W, C)` or `(H, W, C)`, contiguous.
+        `out` is float32 of that shape, with contiguous rows.
         """
         *images, rows, columns, channels = pixels.shape
         is_plain = pixels.flags.c_contiguous and out.dtype == table.dtype == np.float32
@@ -146,7 +154,10 @@ class Kernel:
 
 
 def _parts(count: int, nbytes: int) -> list[int]:
-    """Return the bounds of the parts of `count` images that threads of their own look up: few of a large host, none of a small one."""
+    """Return the bounds of the parts of `count` images that get a thread each.
+
+    A large host gives a few threads to this, a small one none.
+    """
     threads = min(_MOST_THREADS, _cpus() // 4, nbytes // _BYTES_PER_THREAD, count)
     return [count * number // max(1, threads) for number in range(max(1, threads) + 1)]
 
@@ -157,16 +168,16 @@ def _cpus() -> int:
 
 @cache
 def usable_kernel() -> Kernel | None:
-    """Return the kernel if its pixels are those of the Pillow that is installed; None without one.
+    """Return the kernel if its pixels equal those of the installed Pillow, else None.
 
-    RAYBATCH_KERNEL=none in the environment stands for no kernel.
+    RAYBATCH_KERNEL=none in the environment turns the kernel off.
     """
     return None if fault() is not None else _kernels()[1]
 
 
 @cache
 def fault() -> str | None:
-    """Return why Pillow resizes images by itself: None if the kernel does it."""
+    """Return why Pillow resizes images instead of the kernel; None if the kernel does."""
     if os.environ.get("RAYBATCH_KERNEL") == "none":
         return "RAYBATCH_KERNEL=none"
     return _kernels()[0]
@@ -200,13 +211,17 @@ def _single(value: float) -> float:
 
 
 def library_path() -> str:
-    """Return the file of the compiled code; ImportError if there is none, or if the sources beside it have changed since."""
+    """Return the file of the compiled code.
+
+    ImportError if there is none, or if the sources beside it have changed since.
+    """
     if os.environ.get("RAYBATCH_KERNEL") == "none":
         raise ImportError("RAYBATCH_KERNEL=none")
     spec: Any = importlib.util.find_spec("raybatch.image._kernel")
     if spec is None:
         raise ImportError("it was not built: there was no C compiler when raybatch was installed")
-    # An editable installation may be updated without being built again; its functions would then be called wrongly.
+    # After an update without a new build, the functions of an editable installation would be called
+    # wrongly.
     sources = sorted(Path(__file__).parent.glob("*.[ch]"))
     if sources and _built_from(str(spec.origin)) != sha256(_joined(sources)).hexdigest():
         tell(f"raybatch works without its compiled code, and slower: {_STALE}")

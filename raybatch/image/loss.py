@@ -1,4 +1,4 @@
-"""Conversions that lose what is in an image: told, since Pillow does them in silence."""
+"""Reports conversions that lose information, which Pillow does in silence."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from raybatch.notices import is_told, subject, tell
 
 
 def is_deep(mode: str) -> bool:
-    """Return whether the pixels of `mode` have more than 8 bits: 16 or 32, or floats."""
+    """Return whether pixels of `mode` have more than 8 bits: 16 or 32 bits, or floats."""
     return mode[0] in "IF"
 
 
 def tell_luminance(stored: Image.Image, made: Image.Image) -> None:
-    """Tell if `made`, of one channel, is not the numbers of `stored`, an image with a palette; the first such image only."""
+    """Report an image with a palette that became luminance in `made`; only the first one."""
     key = "palette as luminance"
     if len(made.getbands()) > 1 or is_told(key):
         return
@@ -27,9 +27,10 @@ def tell_luminance(stored: Image.Image, made: Image.Image) -> None:
 
 
 def tell_loss(stored: Image.Image, mode: str) -> None:
-    """Tell if the values of `stored`, an image of a deep mode, are not those that it has in `mode`; the first such image only.
+    """Report an image whose values change when it is converted to `mode`; only the first one.
 
-    Pillow cuts them off at the ends of the range, which makes most 16-bit images white, and takes the fractions away.
+    Pillow clips values at the ends of the range, which turns most 16-bit images white, and drops
+    fractions.
     """
     key = f"{stored.mode} as {mode}"
     kept = np.dtype(ImageMode.getmode(mode).typestr)

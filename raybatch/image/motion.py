@@ -1,6 +1,7 @@
-"""Where the points of an image are after it has been cropped, scaled, mirrored and warped: one matrix for all steps.
+"""Where the points of an image are after crops, scalings, flips and warps: one matrix for all.
 
-A point is a place in the plane of the image: (0, 0) is its upper left corner, and (0.5, 0.5) the centre of its first pixel.
+A point is a place in the plane of the image: (0, 0) is its upper left corner, and (0.5, 0.5) is the
+centre of its first pixel.
 """
 
 from __future__ import annotations
@@ -13,15 +14,16 @@ import numpy.typing as npt
 
 from raybatch.image.view import Box, Crop, Mirror, Size, Step, Warp
 
-Points: TypeAlias = npt.NDArray[np.float64]  # (..., 2): x and y, in pixels
+Points: TypeAlias = npt.NDArray[np.float64]  # (..., 2): x and y in pixels
 
 
 class Motion(NamedTuple):
-    """What became of an image: a point p of it is at `matrix` · (p, 1), a (3, 3) array, in a result of `size`.
+    """How an image has moved, in a result of `size`.
 
-    `visible` is the part of the result in which the image is, or a box around that part; the rest is filled. `shown` is a box around
-    the part of the image that was there still when it was turned or sheared for the last time. `cuts` has the matrix and the size
-    at the beginning, and after each step that may have cut something off.
+    A point p of the image is at `matrix` · (p, 1), with `matrix` a (3, 3) array. `visible` is a box
+    around the part of the result that shows the image; the rest is filled. `shown` is a box around
+    the part of the image that was still there when it was last warped. `cuts` holds the matrix and
+    the size at the beginning and after each step that may have cut something off.
     """
 
     matrix: npt.NDArray[np.float64]
@@ -32,14 +34,14 @@ class Motion(NamedTuple):
 
     @classmethod
     def of(cls, size: Size, steps: Iterable[Step] = ()) -> Motion:
-        """Return what `steps` do to an image of `size`, one after the other."""
+        """Return the motion of an image of `size` by `steps`, one after the other."""
         motion = cls(np.eye(3), size, (0, 0, *size), (0, 0, *size), ((np.eye(3), size),))
         for step in steps:
             motion = motion.then(step)
         return motion
 
     def then(self, step: Step) -> Motion:
-        """Return what this and `step` do."""
+        """Return the motion by this and then `step`."""
         matrix, size, shown = _matrix_of(step, self.size), size_after(step, self.size), self.shown
         if isinstance(step, Warp):
             shown = _common(shown, _hull(_inverse(self.matrix), self.visible))
@@ -49,32 +51,38 @@ class Motion(NamedTuple):
         return Motion(matrix, size, visible, shown, cuts)
 
     def points(self, points: npt.NDArray[Any]) -> Points:
-        """Return where `points` (..., 2) of the image are in the result, or would be if it were larger."""
+        """Return the places in the result of `points` (..., 2) of the image.
+
+        Some may lie outside.
+        """
         return _moved(self.matrix, points)
 
     def shows(self, points: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-        """Return for each of `points` (..., 2) whether it is in the result, and has been in all that came before.
+        """Return for each of `points` (..., 2) whether this result and all before contain it.
 
-        Points on the edge are, so that a flip loses none.
+        Points on the edge count as inside, so that a flip loses none.
         """
         found = [_lies_in(size, _moved(matrix, points)) for matrix, size in self.cuts]
         return np.asarray(np.all(found, axis=0))
 
     def hulls(self, boxes: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-        """Return the smallest boxes around what became of `boxes` (k, 4): left, top, right and bottom; see `points`."""
+        """Return the smallest boxes (k, 4) around the moved `boxes`: left, top, right, bottom."""
         return _hulls(self.matrix, boxes)
 
     def seen(self, boxes: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-        """Return the parts of `hulls(boxes)` in which the image can be seen; one that lies elsewhere has no area."""
+        """Return the parts of `hulls(boxes)` that show the image.
+
+        A box that lies elsewhere has no area.
+        """
         return _clipped(self.hulls(_clipped(boxes, self.shown)), self.visible)
 
     def inverted(self, size: Size) -> Motion:
-        """Return the way back, to an image of `size`."""
+        """Return the motion back to an image of `size`."""
         return Motion(_inverse(self.matrix), size, (0, 0, *size), (0, 0, *self.size))
 
 
 def size_after(step: Step, size: Size) -> Size:
-    """Return the width and the height of what `step` makes of an image of `size`."""
+    """Return the width and the height of an image of `size` after `step`."""
     if isinstance(step, Mirror):
         return size
     if isinstance(step, Crop):
@@ -99,7 +107,7 @@ def _hull(matrix: npt.NDArray[np.float64], box: Box) -> Box:
 
 
 def _common(one: Box, other: Box) -> Box:
-    """Return what lies in both boxes; without area if there is nothing."""
+    """Return the overlap of two boxes; it has no area if there is none."""
     left, top, right, bottom = _clipped(np.array([one]), other)[0].tolist()
     return left, top, right, bottom
 

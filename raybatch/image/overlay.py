@@ -1,4 +1,4 @@
-"""An image with what belongs to it drawn in: its mask and its boxes, in the colours of their classes."""
+"""Draws the mask and the boxes of an image into it, in the colours of their classes."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from PIL import Image, ImageDraw
 
 from raybatch.image.contact_sheet import shown
 
-# Of a side of the image, for the line around a box.
+# The width of the line around a box, relative to the longer side of the image.
 _LINE = 1 / 128
 
 
 def overlay(image: Any, mask: Any = None, boxes: Any = None, labels: Any = None) -> Image.Image:
-    """Return `image` as a Pillow image in RGB, half covered by the colours of `mask`, with a line around each of `boxes`.
+    """Return `image` in RGB with its mask and boxes drawn in.
 
-    `image` and `mask` are Pillow images or arrays, (H, W) for a mask of classes: 0 has no colour, and the others have those of
-    PASCAL VOC. `boxes` are (k, 4): left, top, right and bottom, in pixels. `labels` are their classes, (k,); without, they are
-    all alike.
+    `image` and `mask` are Pillow images or arrays. A mask of classes is (H, W): class 0 has no
+    colour, and the others have those of PASCAL VOC, half transparent. `boxes` are (k, 4): left,
+    top, right and bottom, in pixels. `labels` are their classes, (k,); without them, all boxes have
+    one colour.
     """
     picture = shown(image)
     if mask is not None:
@@ -37,13 +38,16 @@ def overlay(image: Any, mask: Any = None, boxes: Any = None, labels: Any = None)
 
 
 def _colours(classes: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    """Return the colour of each class, uint8 `(..., 3)`: black for 0; 255 colours take turns for the others."""
+    """Return the colour of each class, uint8 `(..., 3)`.
+
+    Class 0 is black; 255 colours take turns for the others.
+    """
     classes = classes.astype(np.int64)
     numbers = np.where(classes > 0, (classes - 1) % 255 + 1, 0)
     palette = np.zeros((256, 3), np.uint8)
     for bit in range(
         8
-    ):  # VOC's: the lowest bits of the number are the highest of red, green and blue
+    ):  # as VOC does: the lowest bits of the class become the highest of red, green and blue
         for channel in range(3):
             palette[:, channel] |= (
                 (np.arange(256) >> (3 * bit + channel) & 1) << (7 - bit)

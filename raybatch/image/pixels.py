@@ -17,12 +17,15 @@ from raybatch.stages import stage
 
 @dataclass(frozen=True)
 class PixelLayout:
-    """The layout of image arrays: `dtype`, `channels_first` or last, and the normalisation of floats.
+    """The layout of image arrays.
 
-    `dtype` None keeps that of the mode. Integers become floats from 0 to 1, as in torchvision's `ToTensor`; `mean`
-    and `std`, one number or one for each channel, make them `(x - mean) / std`, as in its `Normalize`; with
-    these the dtype is float32 unless it is given. Pixels of mode "F" or "I" have no known range, and stay what
-    they are. ValueError for an integer dtype that could not hold the pixels.
+    `dtype` is by default the dtype of the mode. With `channels_first` an image is (C, H, W).
+    Integers that become floats lie between 0 and 1, as in torchvision's `ToTensor`. `mean` and
+    `std`, one number or one for each channel, then give `(x - mean) / std`, as in its `Normalize`;
+    the default dtype is then float32. Pixels of mode "F" or "I" have no known range and are not
+    scaled.
+
+    Raises ValueError for an integer dtype that cannot hold the pixels.
     """
 
     dtype: npt.DTypeLike | None = None
@@ -49,7 +52,7 @@ class PixelLayout:
             object.__setattr__(self, "dtype", dtype)
 
     def bound(self, stored: np.dtype[Any], channels: tuple[int, ...]) -> BoundLayout:
-        """Return the layout for images whose pixels are `stored`, with `channels`: (n,) or ()."""
+        """Return the layout for images with pixels of dtype `stored` and `channels`, (n,) or ()."""
         dtype = stored if self.dtype is None else np.dtype(self.dtype)
         if dtype.kind != "f" and not np.can_cast(stored, dtype):
             raise ValueError(f"pixels of {stored} do not fit the dtype {dtype}")
@@ -64,7 +67,10 @@ class PixelLayout:
         return BoundLayout(self, dtype, channels, table)
 
     def _normalised(self, pixels: npt.NDArray[Any], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-        """Return `pixels` `(..., C)` as floats, worked out in float32 or better in torchvision's order."""
+        """Return `pixels` `(..., C)` as floats.
+
+        They are computed in float32 or better, in torchvision's order.
+        """
         working = np.promote_types(dtype, np.float32)
         values = pixels.astype(working)
         if pixels.dtype in (np.uint8, np.uint16):
@@ -77,7 +83,7 @@ class PixelLayout:
 
 @dataclass(frozen=True)
 class BoundLayout:
-    """A layout for images of known pixels. `table` has the float of every 8-bit value, `(C, 256)`."""
+    """A layout for known pixels. `table`, `(C, 256)`, has the float of each 8-bit value."""
 
     layout: PixelLayout
     dtype: np.dtype[Any]
@@ -85,7 +91,10 @@ class BoundLayout:
     table: npt.NDArray[Any] | None
 
     def in_bytes(self) -> BoundLayout | None:
-        """Return the layout of the bytes that the values can be made of quickly, in one more step; None if there is none."""
+        """Return the layout of the bytes from which `finished` quickly makes the floats.
+
+        None if there is none.
+        """
         if self.table is None or not self.is_of_bytes or usable_kernel() is None:
             return None
         return PixelLayout().bound(np.dtype(np.uint8), self.channels)
@@ -98,11 +107,14 @@ class BoundLayout:
 
     @cached_property
     def is_of_bytes(self) -> bool:
-        """Whether the values are bytes, or 32-bit floats by the table of bytes."""
+        """Whether the values are bytes, or 32-bit floats that `table` gives for bytes."""
         return self.dtype == np.uint8 or (self.table is not None and self.dtype == np.float32)
 
     def level(self, value: Any) -> Any:
-        """Return what a byte becomes where `is_of_bytes`: `value` is one for all channels, or one for each; so is the result."""
+        """Return the value of a byte in this layout, if `is_of_bytes`.
+
+        `value` is one number for all channels or one for each, and so is the result.
+        """
         if self.table is None:
             return value
         levels = self.table[np.arange(len(self.table)), value]
@@ -118,7 +130,7 @@ class BoundLayout:
             self.lay_out(np.asarray(image), self.canvas(out))
 
     def lay_out(self, pixels: npt.NDArray[Any], out: npt.NDArray[Any]) -> None:
-        """Write `pixels` `(..., H, W, C)`, or `(..., H, W)` of one channel, into `out`, of that shape and `dtype`."""
+        """Write `pixels`, `(..., H, W, C)` or `(..., H, W)`, into `out`, in this layout."""
         if self.dtype.kind != "f":
             out[...] = pixels
             return
@@ -134,9 +146,9 @@ class BoundLayout:
 
 
 class UnfinishedImages:
-    """Images `(n, H, W, C)` or `(n, H, W)` of bytes, and the `layout` with floats that they will be in.
+    """Images in bytes, `(n, H, W, C)` or `(n, H, W)`, and the `layout` that makes floats of them.
 
-    That is how images come from a worker: bytes are a quarter of the floats that are made of them.
+    Workers send images in this form, because bytes are a quarter of the floats.
     """
 
     def __init__(self, pixels: npt.NDArray[np.uint8], layout: BoundLayout) -> None:
@@ -145,16 +157,16 @@ class UnfinishedImages:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape that they will have."""
+        """The shape of the finished images."""
         return len(self.pixels), *self.layout.shape(*self.pixels.shape[1:3])
 
     @property
     def nbytes(self) -> int:
-        """The bytes that they are."""
+        """The number of bytes before they are finished."""
         return self.pixels.nbytes
 
     def finished(self, memory: ReusedMemory) -> npt.NDArray[Any]:
-        """Return the images in their layout, in `memory`."""
+        """Return the images in their layout, in memory from `memory`."""
         out = memory.empty(self.shape, self.layout.dtype)
         is_moved = self.layout.channels and self.layout.layout.channels_first
         self.layout.lay_out(self.pixels, out.transpose(0, 2, 3, 1) if is_moved else out)

@@ -1,4 +1,4 @@
-"""An image file → a Pillow image of the mode and size that were asked for."""
+"""An image file → a Pillow image of a given mode and size."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ from raybatch.stages import stage
 DECODES = ("exact", "scaled")
 TRUNCATED = ("error", "fill")
 
-# Those that images come in. None of them starts a program to be decoded, as EPS does.
+# The usual formats of images. None of them starts a program to decode, as EPS does.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
 
 
 class Begun(NamedTuple):
-    """A JPEG of `nbytes` bytes whose header has been read, and of which it is known what is to be taken."""
+    """A JPEG of `nbytes` bytes whose header was read and whose view is known."""
 
     viewed: Viewed
     nbytes: int
@@ -52,7 +52,7 @@ class Begun(NamedTuple):
     out: npt.NDArray[Any]
 
     def finish(self) -> None:
-        """Decode it; errors as of `ImageReader.read_into`."""
+        """Decode it; errors as in `ImageReader.read_into`."""
         try:
             with stage("decode"):
                 self.viewed.write(self.layout, self.out)
@@ -62,32 +62,37 @@ class Begun(NamedTuple):
 
 @dataclass(frozen=True)
 class ImageReader:
-    """How to read an image: `read(file)` gives a Pillow image of `mode`, scaled to `size`, and changed by `transform`.
+    """How to read an image: `read(file)` gives a Pillow image of `mode`, scaled, then transformed.
 
-    `size` is (height, width), or None for the size that is stored. `mode` is a Pillow mode, or None for the
-    mode that is stored; 16-bit images keep their values in "I;16" and "F". `fit` says what happens to an
-    image of another shape: "stretch" changes its aspect ratio, "crop" cuts the overhang evenly off both
-    sides, "pad" adds black. `resample` is one of Pillow's filters or its name in lower case.
-
-    `decode="exact"` decodes at full size, so that the pixels are those of
-    `Image.open(path).convert(mode).resize((width, height), resample)`. "scaled" lets the JPEG decoder shrink by
-    2, 4 or 8, and other images be reduced by whole factors, as long as the part that is taken stays `scale_margin`
-    times larger than what is made of it; then it resamples. That is faster, the more so the larger the file.
-
-    `transform` is one of `raybatch.image.augment`, or any function that is called as `transform(image, rng=rng)` with a Pillow image
-    and returns one. Of its crops, scalings and flips, those that come first are known before the image is decoded: only
-    what they need is decoded, and all is one pass. With `decode="exact"` the pixels are those of the same transform
-    of the whole image.
-
-    With `mask` the pixels are classes: the numbers of a palette image, and the values of one that has a single channel. They stay what
-    they are: a result has the nearest pixel, and the class `mask_fill` where it reaches beyond the image; of `transform`, what
-    changes colours is left out. The mode is "L" then unless it is given; "I;16" and "I" have more classes.
-
-    `exif_orientation` turns an image the way its EXIF data says. `background`, a colour name or (red, green,
-    blue), is what shows through where an image is transparent; with None it is as Pillow converts it.
-    `formats` are those that are opened, by Pillow's names; `max_pixels` is the most that an image may have, whatever
-    `Image.MAX_IMAGE_PIXELS` says. `truncated` is what becomes of a file whose end is missing: with "error" it cannot be read,
-    with "fill" the rest is grey or black; with None it is as Pillow's `ImageFile.LOAD_TRUNCATED_IMAGES` says.
+    Args:
+        size: (height, width), or None for the stored size.
+        mode: A Pillow mode, or None for the stored mode. 16-bit images keep their values in "I;16"
+            and "F".
+        fit: What happens to an image of another shape. "stretch" changes its aspect ratio, "crop"
+            cuts the overhang off both sides evenly, "pad" adds black.
+        resample: A filter of Pillow, or its name in lower case.
+        decode: "exact" decodes at full size, so that the pixels equal those of
+            `Image.open(path).convert(mode).resize((width, height), resample)`. "scaled" lets the
+            JPEG decoder shrink by 2, 4 or 8, and reduces other images by whole factors. That is
+            faster, the more so the larger the file.
+        scale_margin: With "scaled", the part that is taken stays this many times larger than its
+            result.
+        exif_orientation: Whether to turn an image upright as its EXIF data says.
+        background: The colour behind transparent pixels, a name or (red, green, blue). With None,
+            Pillow's conversion decides.
+        formats: The formats to open, by Pillow's names.
+        max_pixels: The most pixels an image may have, whatever `Image.MAX_IMAGE_PIXELS` is.
+        truncated: "error" refuses a file whose end is missing; "fill" fills the rest with grey or
+            black. With None, Pillow's `ImageFile.LOAD_TRUNCATED_IMAGES` decides.
+        transform: An augmentation of `raybatch.image.augment`, or any function that is called as
+            `transform(image, rng=rng)` with a Pillow image and returns one. Its first crops,
+            scalings and flips are known before the image is decoded, so only the pixels that they
+            need are decoded, and all happens in one pass. With `decode="exact"` the pixels equal
+            those of the same transform of the whole image.
+        mask: Whether pixels are classes: the indices of a palette image, or the values of a single
+            channel. They never change. The nearest pixel is taken, and changes of colour are left
+            out of `transform`. The default mode is then "L"; "I;16" and "I" hold more classes.
+        mask_fill: The class of places beyond the image.
     """
 
     size: tuple[int, int] | None = None
@@ -99,7 +104,7 @@ class ImageReader:
     exif_orientation: bool = False
     background: Colour | str | None = None
     formats: tuple[str, ...] = FORMATS
-    max_pixels: int = 89_478_485  # that of Pillow
+    max_pixels: int = 89_478_485  # Pillow's own limit
     truncated: str | None = None
     transform: Change | None = None
     mask: bool = False
@@ -137,9 +142,9 @@ class ImageReader:
             raise ValueError(f"max_pixels must be above 0, not {self.max_pixels}")
 
     def read(self, file: IO[bytes], rng: np.random.Generator | None = None) -> Image.Image:
-        """Return the image in `file`, fully loaded; ImageReadError with the cause if that cannot be done.
+        """Return the image in `file`, fully loaded; ImageReadError with the cause if it cannot.
 
-        `rng` is for the transform, which needs it if it is a random one.
+        `rng` is for the transform, and needed if that is random.
         """
         with self._viewed(file, rng, as_array=False) as viewed:
             return viewed.image()
@@ -151,9 +156,10 @@ class ImageReader:
         out: npt.NDArray[Any],
         rng: np.random.Generator | None = None,
     ) -> None:
-        """Write the pixels of `read(file, rng)` into `out`, an array of `layout.shape`; errors as there, and for another size.
+        """Write the pixels of `read(file, rng)` into `out`, an array of `layout.shape`.
 
-        There may be no Pillow image of that size, nor any copy of the pixels.
+        Errors are those of `read`, and one for an image of another size. Nothing makes a Pillow
+        image of the final size, or a copy of the pixels, unless it must.
         """
         begun = self.begin(file, layout, out, rng)
         if begun is not None:
@@ -166,7 +172,7 @@ class ImageReader:
         out: npt.NDArray[Any],
         rng: np.random.Generator | None = None,
     ) -> Begun | None:
-        """Begin what `read_into` does; return what finishes it without the file, or None if it is done."""
+        """Begin `read_into`; return what finishes it without the file, or None if it is done."""
         with self._viewed(file, rng, as_array=True) as viewed:
             if isinstance(viewed.source, EncodedJpeg):
                 return Begun(viewed, viewed.source.nbytes, layout, out)
@@ -177,10 +183,10 @@ class ImageReader:
     def _viewed(
         self, file: IO[bytes], rng: np.random.Generator | None, *, as_array: bool
     ) -> Iterator[Viewed]:
-        """Give what is to be taken of the image in `file`; an error inside is an ImageReadError."""
+        """Give the view to take of the image in `file`; an error inside is an ImageReadError."""
         if rng is None and self.is_random:
             raise ValueError("a random transform needs `rng`, a NumPy generator")
-        # A Pillow image has its metadata, at which a function of the program's own may look.
+        # Functions of the program may look at the metadata of a Pillow image, which arrays lack.
         as_array = as_array and all(isinstance(change, Transform) for change in self._changes)
         with stage("decode"), opened(file, self._decoding, as_array=as_array) as source:
             with self._foreign.seeded_once(rng) as begin:
@@ -189,7 +195,7 @@ class ImageReader:
 
     @cached_property
     def is_random(self) -> bool:
-        """Whether what is read depends on random numbers."""
+        """Whether the images depend on random numbers."""
         return self.transform is not None and is_random(self.transform)
 
     @cached_property
@@ -198,7 +204,10 @@ class ImageReader:
         return output_size(self._changes, None)
 
     def before_random(self) -> tuple[ImageReader, Change | None]:
-        """Return the reader without what follows the first random part of its transform, and that; None if there is none."""
+        """Return a reader that stops before the first random part of the transform, and that rest.
+
+        The rest is None if nothing is random.
+        """
         parts = () if self.transform is None else flat(self.transform)
         first = next((number for number, part in enumerate(parts) if is_random(part)), len(parts))
         if first == len(parts):
@@ -213,13 +222,16 @@ class ImageReader:
 
     @cached_property
     def channels(self) -> tuple[int, ...]:
-        """What follows (H, W) in the shape of an image: (3,) for RGB, () for L; ValueError if None."""
+        """The shape of an image after (H, W): (3,) for RGB, () for L.
+
+        ValueError if `mode` is None.
+        """
         bands = len(ImageMode.getmode(_known(self.mode)).bands)
         return () if bands == 1 else (bands,)
 
     @cached_property
     def _changes(self) -> tuple[Change, ...]:
-        """All that happens to an image: the scaling to `size`, and the parts of `transform`."""
+        """All changes of an image: the scaling to `size`, then the parts of `transform`."""
         parts = () if self.transform is None else flat(self.transform)
         if self.size is not None:
             parts = (FITS[self.fit](self.size, self.resample), *parts)
@@ -235,7 +247,7 @@ class ImageReader:
             self.mode,
             self.background,  # type: ignore[arg-type]
             self.exif_orientation,
-            # What is shrunk by a decoder has the mean of some pixels, which is no class.
+            # A decoder that shrinks averages pixels, and the average of two classes is not a class.
             self.scale_margin if self.decode == "scaled" and not self.mask else None,
             self.formats,
             self.max_pixels,
@@ -249,11 +261,14 @@ def _as_read(reader: ImageReader, change: Change) -> Change:
 
 
 def _made_by(begin: Callable[[], None], change: Change, paint: Paint, image: Any) -> Any:
-    """Return what `made_by` does; TransformError for what it raises, which is no fault of the image's file."""
+    """Call `made_by`.
+
+    Turn its error into a TransformError, since the image's file is not at fault.
+    """
     try:
         return made_by(change, paint, image, begin)
     except Exception as error:
-        # The repr of a function has its address, which is another in each process.
+        # The repr of a function contains its address, which differs between processes.
         name = getattr(change, "__qualname__", None) or repr(change)
         raise TransformError(f"{name} raised {type(error).__name__}: {error}") from error
 
@@ -283,7 +298,7 @@ def _check_formats(formats: Any) -> tuple[str, ...]:
     Image.preinit()
     if not all(name in Image.OPEN for name in names):
         Image.init()
-    # A Pillow that was built without a decoder opens the others.
+    # A Pillow that was built without a decoder still opens the other formats.
     known = tuple(name for name in names if name in Image.OPEN or name in FORMATS)
     if unknown := set(names) - set(known):
         raise ValueError(f"Pillow knows no format {sorted(unknown)}; it has {sorted(Image.OPEN)}")

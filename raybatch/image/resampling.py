@@ -1,7 +1,8 @@
 """A view of an image → its pixels, in one pass.
 
-The scaling is Pillow's, bit for bit. A compiled kernel does it where there is one for the mode and the filter: it crops, scales,
-mirrors and lays out in one go, from the memory of the image to that of the result. Elsewhere Pillow does one after the other.
+The pixels are Pillow's, bit for bit. A compiled kernel handles most modes and filters: it crops,
+scales, mirrors and lays out in one pass, from the memory of the image to that of the result. For
+the others Pillow makes one step after the other.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ Array: TypeAlias = npt.NDArray[np.uint8]
 
 
 class Part(NamedTuple):
-    """What a view that `can_write` needs of an image of `size`: `pixels`, from column `left` and row `top` on."""
+    """The pixels of an image of `size` that a view needs, from column `left` and row `top` on."""
 
     pixels: Array
     left: int
@@ -31,12 +32,13 @@ class Part(NamedTuple):
     size: Size
 
 
-# An image in memory: one of Pillow's, or uint8 (H, W, 3) for RGB, (H, W) for L, and (H, W, 4) for RGB with a byte to spare.
+# An image in memory: one of Pillow's, or uint8 (H, W, 3) for RGB, (H, W) for L, and (H, W, 4) for
+# RGB with an unused byte.
 Pixels: TypeAlias = Image.Image | Array | Part
 
 RESAMPLING = {resampling.name.lower(): resampling for resampling in Image.Resampling}
 
-# The modes with 8 bits a channel that Pillow resamples as they are: bytes a pixel, and channels.
+# The modes with 8-bit channels that Pillow resamples directly: bytes per pixel, and channels.
 _MODES = {
     "L": (1, 1),
     "RGB": (4, 3),
@@ -48,7 +50,7 @@ _MODES = {
 
 
 def filter_name(name: str, value: Any) -> str:
-    """Return the name in lower case of one of Pillow's filters; ValueError, naming the setting, for another value."""
+    """Return the lower-case name of a Pillow filter; ValueError, naming the setting, for others."""
     if isinstance(value, int):
         return Image.Resampling(value).name.lower()
     return one_of(name, value, RESAMPLING)
@@ -62,7 +64,7 @@ def size_of(pixels: Pixels) -> Size:
 
 
 def as_image(pixels: Image.Image | Array) -> Image.Image:
-    """Return an image as Pillow's, itself if it is one."""
+    """Return an image as a Pillow image."""
     if isinstance(pixels, Image.Image):
         return pixels
     if pixels.shape[2:] == (4,):
@@ -71,7 +73,7 @@ def as_image(pixels: Image.Image | Array) -> Image.Image:
 
 
 def image_of(pixels: Pixels, view: View) -> Image.Image:
-    """Return `view` of an image as Pillow's; itself where it is all of it."""
+    """Return `view` of an image as a Pillow image; the image itself if the view is all of it."""
     if view.is_all and not isinstance(pixels, Part):
         return as_image(pixels)
     if view.scale is not None or isinstance(pixels, Part):
@@ -96,7 +98,7 @@ def _array_of_part(part: Part, view: View) -> Array:
 
 
 def array_of(pixels: Array, view: View) -> Array:
-    """Return `view` of an image that is an array, as one of the same kind: of the same memory, where that will do."""
+    """Return `view` of an array as an array, in the same memory if possible."""
     if view.scale is None and not view.has_margin:
         left, top, right, bottom = view.window
         part = pixels[top:bottom, left:right]
@@ -116,10 +118,11 @@ def write_view(
     out: npt.NDArray[Any],
     table: npt.NDArray[np.float32] | None = None,
 ) -> bool:
-    """Write `view` of an image into `out`, and return whether the kernel could.
+    """Write `view` of an image into `out`; return whether the kernel could.
 
-    `out` is an array (H, W, C) or (H, W) of any strides: of uint8, or of float32 with the `(C, 256)` values of `table` for the
-    bytes. What lies outside of the image stays as it is, see `margins`.
+    `out` is an array (H, W, C) or (H, W) with any strides: of uint8, or of float32 with the value
+    in `table`, `(C, 256)`, for each byte. Pixels of `out` outside the image are left unchanged; see
+    `margins`.
     """
     kernel = usable_kernel()
     if kernel is None or any(view.flip):
@@ -147,7 +150,7 @@ def write_view(
 
 
 def margins(out: npt.NDArray[Any], view: View) -> list[npt.NDArray[Any]]:
-    """Return the edges of `out`, an array (H, W, C) or (H, W), where `view` shows what is outside of the image."""
+    """Return the edges of `out`, (H, W, C) or (H, W), where `view` reaches beyond the image."""
     if not view.has_margin:
         return []
     canvas = _mirrored(out, view.mirror)
@@ -158,9 +161,10 @@ def margins(out: npt.NDArray[Any], view: View) -> list[npt.NDArray[Any]]:
 
 
 def reduced(image: Image.Image, view: View, gap: float) -> tuple[Image.Image, View]:
-    """Return `image` reduced by whole factors, as far as the box of `view` stays `gap` times larger than its result, and the view of it.
+    """Return `image` reduced by whole factors, and `view` of the reduced image.
 
-    That is the first of the two steps of `Image.resize(..., reducing_gap=gap)`.
+    The box of the view stays at least `gap` times larger than its result. This is the first of the
+    two steps of `Image.resize(..., reducing_gap=gap)`.
     """
     scale = view.scale
     if scale is None or image.mode not in _MODES:
@@ -232,18 +236,18 @@ def _mirrored(array: npt.NDArray[Any], mirror: Mirror) -> npt.NDArray[Any]:
 
 
 def _unscaled(size: Size) -> Scale:
-    """Return the scaling that leaves every pixel as it is."""
+    """Return the scaling that leaves every pixel unchanged."""
     return Scale(size, Image.Resampling.BOX, (0, 0, *size))
 
 
 def colour(mode: str, fill: Fill) -> Fill:
-    """Return `fill` as Pillow takes it for an image of `mode`."""
+    """Return `fill` in the form that Pillow takes for `mode`."""
     bands = len(ImageMode.getmode(mode).bands)
     return fill if isinstance(fill, tuple) or bands == 1 else (fill,) * bands
 
 
 class _Memory(NamedTuple):
-    """Where pixels lie: the address, bytes from row to row, and bytes a pixel. `owner` keeps them there."""
+    """Where pixels lie: address, bytes per row, and bytes per pixel; `owner` keeps them alive."""
 
     address: int
     stride: int
@@ -260,15 +264,14 @@ def _mode_of(pixels: Pixels) -> str:
 
 
 def memory_of(pixels: Pixels) -> _Memory | None:
-    """Return where the pixels of an image lie, or None if the kernel cannot read them."""
+    """Return where the pixels of an image lie; None if the kernel cannot read them."""
     if isinstance(pixels, Image.Image):
         pixel_bytes, _ = _MODES.get(pixels.mode, (0, 0))
         if not pixel_bytes:
             return None
         pixels.load()
-        if (
-            pixels.readonly
-        ):  # its memory is another's; Pillow before 13 dies where it is asked for that
+        # The memory belongs to another object, and asking for its address crashes Pillow before 13.
+        if pixels.readonly:
             pixels = pixels.copy()
         try:
             memory = pa.array(pixels).buffers()[-1]
@@ -278,7 +281,7 @@ def memory_of(pixels: Pixels) -> _Memory | None:
     if isinstance(pixels, Part):
         memory = memory_of(pixels.pixels)
         assert memory is not None
-        # Where the image would begin if all of it were there.
+        # The address of the first pixel of the whole image, if all of it were in memory.
         before = pixels.top * memory.stride + pixels.left * memory.pixel_bytes
         return memory._replace(address=memory.address - before)
     pixel_bytes = pixels.shape[2] if pixels.ndim == 3 else 1
@@ -288,7 +291,7 @@ def memory_of(pixels: Pixels) -> _Memory | None:
 
 
 def _canvas_of(image: Image.Image) -> npt.NDArray[np.uint8] | None:
-    """Return the memory of an image that nobody has seen yet, (H, W) or (H, W, 4), or None if the kernel cannot write it."""
+    """Return the memory of a new image, (H, W) or (H, W, 4); None if the kernel cannot write it."""
     memory = memory_of(image)
     if memory is None:
         return None

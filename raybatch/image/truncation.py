@@ -1,4 +1,4 @@
-"""Whether what is missing at the end of a truncated file is filled: a setting of Pillow's for the whole process, here of one reading."""
+"""Whether Pillow fills up truncated files: its global setting, changed for one reading."""
 
 from __future__ import annotations
 
@@ -9,15 +9,19 @@ from contextlib import contextmanager
 from PIL import ImageFile
 
 _changed = threading.Condition()
-# How many threads read with a setting of their own, and which: they share it, or wait for each other.
+# The number of threads that read with a setting, and that setting. They share it; threads with
+# another wait.
 _count, _setting = 0, False
-# What the program has set, while another setting rules.
+# The program's own value, while another setting is in force.
 _own: list[bool] = []
 
 
 @contextmanager
 def truncated_as(truncated: str | None) -> Iterator[None]:
-    """Have Pillow fill truncated files in the block with "fill", and refuse them with "error"; None: as the program has set it."""
+    """Let Pillow fill truncated files in the block ("fill") or refuse them ("error").
+
+    None keeps the program's setting.
+    """
     global _count, _setting
     if truncated is None:
         yield

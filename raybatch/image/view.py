@@ -1,9 +1,10 @@
-"""What is taken of an image: which part, at which size, mirrored or not. Geometry alone, decided before a pixel is decoded.
+"""The part of an image that is taken: its region, size and mirroring, known before decoding.
 
     image ─flip─► ─region─► what the filter may see ─scale─► ─window─► canvas ─mirror─► result
 
-A view is built step by step: each geometric change of an image is a few of `Scale`, `Crop`, `Mirror` and `Warp`. A step that would
-need the pixels of the steps before it, such as a second scaling or any `Warp`, does not fit; then those are made first.
+A view is built step by step. Each geometric change of an image consists of `Scale`, `Crop`,
+`Mirror` and `Warp`. Some steps need the pixels of the steps before them, such as a second scaling
+or any `Warp`. They do not fit into the view, so the pixels are made first.
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ Box: TypeAlias = tuple[float, float, float, float]  # left, upper, right, lower
 Rectangle: TypeAlias = tuple[int, int, int, int]  # a box of whole pixels
 Fill: TypeAlias = int | tuple[int, ...]  # the value of each channel, or of all
 
-# How far Lanczos reaches to either side, in pixels of the larger image; and what the kernel reads in whole pairs.
+# How far Lanczos reaches to either side, in pixels of the larger image; the kernel reads whole
+# pairs of pixels, and so a few more.
 _LARGEST_SUPPORT, _MORE = 3, 6
 
 
 class Scale(NamedTuple):
-    """`image.resize(size, resample, box)`; the filter sees the pixels beside the box, where there are any."""
+    """`image.resize(size, resample, box)`; the filter also sees the pixels beside the box."""
 
     size: Size
     resample: Image.Resampling
@@ -45,11 +47,13 @@ class Mirror(NamedTuple):
 
 
 class Warp(NamedTuple):
-    """`image.transform(size, method, coefficients, resample, fillcolor=fill)`: a rotation, a shear, any affine or perspective change.
+    """`image.transform(size, method, coefficients, resample, fillcolor=fill)`.
 
-    `coefficients` lead from the result back to the image, as Pillow has them: (a, b, c, d, e, f) of an affine change, with g and h
-    of a perspective. The result at (x, y) is the image at ((ax + by + c) / n, (dx + ey + f) / n) with n = gx + hy + 1, where the
-    centre of the first pixel is at (0.5, 0.5). What lies beyond the image has the value `fill`.
+    It is a rotation, a shear, or any other affine or perspective change. As in Pillow,
+    `coefficients` lead from the result back to the image: (a, b, c, d, e, f) for an affine change,
+    with g and h for a perspective. The result at (x, y) is the image at ((ax + by + c) / n, (dx +
+    ey + f) / n) with n = gx + hy + 1, where the centre of the first pixel is at (0.5, 0.5). Places
+    beyond the image get `fill`.
     """
 
     size: Size
@@ -62,10 +66,11 @@ Step: TypeAlias = Scale | Crop | Mirror | Warp
 
 
 class View(NamedTuple):
-    """What is taken of an image, see the picture above.
+    """The part of an image that is taken; see the diagram above.
 
-    `whole` is the size of the image, which `flip` mirrors first. `region` lies in it, `scale.box` in the region, and `window` in
-    the scaled region, or around it: what is outside has the value `fill`. With `scale` None nothing is scaled.
+    `whole` is the size of the image, which is first mirrored by `flip`. `region` lies in the image,
+    `scale.box` in the region, and `window` in the scaled region or around it: places outside get
+    `fill`. Without `scale` nothing is scaled.
     """
 
     whole: Size
@@ -78,7 +83,7 @@ class View(NamedTuple):
 
     @classmethod
     def of(cls, size: Size) -> View:
-        """Return the view of all of an image of `size`."""
+        """Return the view of a whole image of `size`."""
         everything = 0, 0, *size
         return cls(size, everything, everything)
 
@@ -98,7 +103,7 @@ class View(NamedTuple):
 
     @property
     def visible(self) -> Rectangle:
-        """The part of the scaled region that lies in the window; its width or height is 0 if there is none."""
+        """The part of the scaled region that lies in the window; without overlap, a side is 0."""
         width, height = self.scaled_size
         left, top, right, bottom = self.window
         left, top = max(0, min(left, width)), max(0, min(top, height))
@@ -111,11 +116,11 @@ class View(NamedTuple):
 
     @property
     def is_all(self) -> bool:
-        """Whether the result is the image as it is."""
+        """Whether the result is the unchanged image."""
         return self == View.of(self.whole)
 
     def then(self, step: Step) -> View | None:
-        """Return the view of what `step` makes of this view's result; None if that is no view of the same image."""
+        """Return this view followed by `step`; None if that is not a view of the same image."""
         if isinstance(step, Mirror):
             columns, rows = self.mirror
             return self._replace(mirror=Mirror(columns != step.columns, rows != step.rows))
@@ -129,7 +134,7 @@ class View(NamedTuple):
         new = old[0] + part[0], old[1] + part[1], old[0] + part[2], old[1] + part[3]
         if _is_within(new, old):
             return self._replace(window=new)
-        # Around a window there is `fill`, and not what the image has there.
+        # Outside a window there is `fill`, not the rest of the image.
         hides_nothing = _is_within((0, 0, *self.scaled_size), old)
         if not hides_nothing or (shown != old and fill != self.fill):
             return None
@@ -138,7 +143,7 @@ class View(NamedTuple):
     def _scaled(self, scale: Scale) -> View | None:
         if self.scale is not None or self.has_margin:
             return None
-        # The rest of the region is not there for the filter. A mirror image is one of the pixels before they are scaled.
+        # The filter does not see the rest of the region. Mirroring comes before scaling here.
         left, top, right, bottom = self.window
         if self.mirror.columns:
             left, right = self.whole[0] - right, self.whole[0] - left
@@ -148,7 +153,7 @@ class View(NamedTuple):
         return View(self.whole, region, (0, 0, *scale.size), scale, flip=self.mirror)
 
     def _unmirrored(self, part: Rectangle) -> Rectangle:
-        """Return where `part` of the result lies in the window."""
+        """Return the place in the window of `part` of the result."""
         width, height = self.size
         left, top, right, bottom = part
         if self.mirror.columns:
@@ -158,9 +163,9 @@ class View(NamedTuple):
         return left, top, right, bottom
 
     def wanted_size(self, margin: float) -> Size | None:
-        """Return how large the whole image must be for the box to stay `margin` times larger than its result.
+        """Return how large the whole image must be for the box to stay `margin` times its result.
 
-        None: as large as it is.
+        None if it needs its full size.
         """
         if self.scale is None:
             return None
@@ -171,9 +176,10 @@ class View(NamedTuple):
         )
 
     def of_shrunk(self, size: Size, extent: tuple[float, float]) -> View:
-        """Return this view of the image after its decoder has made it smaller.
+        """Return this view of the image after its decoder has shrunk it.
 
-        It has `size` pixels then, of which `extent` are those of the image: a decoder rounds up.
+        The image then has `size` pixels. A decoder rounds up, so only `extent` of them belong to
+        the image.
         """
         if size == self.whole:
             return self
@@ -197,7 +203,10 @@ class View(NamedTuple):
 
 
 def needed_part(view: View) -> Rectangle:
-    """Return the part of the image that the result of `view` is made of, with all that its filter reaches, and some more."""
+    """Return the part of the image that the result of `view` depends on, with a small margin.
+
+    It includes all pixels that the filter reaches.
+    """
     left, top, right, bottom = view.visible
     x, y = view.region[:2]
     reach_x = reach_y = _MORE

@@ -1,4 +1,4 @@
-"""An image of which only a view will be taken; nothing is decoded before its pixels are asked for."""
+"""An image of which only a view will be taken; its pixels are decoded when they are needed."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from raybatch.stages import stage
 
 
 class Source(Protocol):
-    """An image, decoded or not: its `size` as (width, height), and the pixels that a view needs."""
+    """An image, decoded or not: its `size` (width, height), and the pixels that a view needs."""
 
     @property
     def size(self) -> Size: ...
 
     def pixels(self, view: View) -> tuple[Pixels, View]:
-        """Return the pixels, perhaps of a smaller image, and what `view` is of them."""
+        """Return the pixels, perhaps of a smaller image, and `view` in terms of them."""
 
 
 class InMemory(NamedTuple):
-    """An image whose pixels are there."""
+    """An image whose pixels are in memory."""
 
     image: Pixels
 
@@ -49,7 +49,7 @@ class InMemory(NamedTuple):
 
 
 class Viewed(NamedTuple):
-    """`view` of the image in `source`."""
+    """A `view` of the image in `source`."""
 
     source: Source
     view: View
@@ -65,7 +65,7 @@ class Viewed(NamedTuple):
         return self.view.size
 
     def then(self, step: Step) -> Viewed:
-        """Return what `step` makes of this; the pixels are made first where it cannot be one view."""
+        """Return this view followed by `step`, which may need the pixels made first."""
         if isinstance(step, Warp):
             return Viewed.all_of(InMemory(warped(self.image(), step)))
         view = self.view.then(step)
@@ -75,28 +75,28 @@ class Viewed(NamedTuple):
         return Viewed.all_of(made).then(step)
 
     def painted(self, paint: Callable[[Any], Any]) -> Viewed:
-        """Return what `paint` makes of the pixels as a Pillow image."""
+        """Return the pixels, as a Pillow image, after `paint`."""
         image = self.image()
         made = paint(image)
         return self if made is image else Viewed.all_of(InMemory(made))
 
     def image(self) -> Image.Image:
-        """Return the pixels as a Pillow image: that of the source, if it is all of it."""
+        """Return the pixels as a Pillow image; the source itself if the view is all of it."""
         pixels, view = self.source.pixels(self.view)
         with stage("resize"):
             return image_of(pixels, view)
 
     def array(self) -> npt.NDArray[np.uint8]:
-        """Return the pixels as contiguous uint8 (H, W, 3) or (H, W), or as a part of the array that the source is."""
+        """Return the pixels as uint8 (H, W, 3) or (H, W), contiguous or a view of the source."""
         pixels, view = self.source.pixels(self.view)
         if isinstance(pixels, np.ndarray):
             return array_of(pixels, view)
         return np.array(image_of(pixels, view))
 
     def write(self, layout: BoundLayout, out: npt.NDArray[Any]) -> None:
-        """Write the pixels into `out`, an array of `layout.shape`, in one pass where the kernel can.
+        """Write the pixels into `out`, an array of `layout.shape`, in one pass if the kernel can.
 
-        ValueError, before anything is decoded, if `out` is for an image of another size.
+        ValueError, before anything is decoded, if `out` has another size.
         """
         canvas = layout.canvas(out)
         (width, height), wanted = self.size, canvas.shape[:2]

@@ -1,4 +1,7 @@
-"""An image turned, sheared or seen from another side: by what was compiled from `warp_kernel.c`, with Pillow's pixels, or by Pillow."""
+"""Rotations, shears and perspective by the compiled `warp_kernel.c`, or by Pillow.
+
+The pixels are Pillow's either way.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,8 @@ from raybatch.image.view import Warp
 
 _NUMBER, _INT = ctypes.c_int64, ctypes.c_int
 
-# Bytes a pixel. The kernel has the bilinear filter, which takes Pillow three times as long; the nearest pixel is as fast there.
+# Bytes per pixel. The kernel has the bilinear filter alone, which takes Pillow three times as long.
+# For the nearest pixel Pillow is as fast.
 _MODES = {"L": 1, "RGB": 4}
 _MOST_PIXELS = 2**31 - 1
 
@@ -57,7 +61,7 @@ def _by_kernel(library: Any, image: Image.Image, warp: Warp) -> Image.Image | No
 
 @cache
 def _usable_library() -> Any:
-    """Return the compiled function, or None if there is none, or if its pixels are not those of the Pillow that is installed."""
+    """Return the compiled function; None without it, or if its pixels differ from Pillow's."""
     if usable_kernel() is None:
         return None
     library = ctypes.CDLL(library_path())

@@ -308,7 +308,7 @@ def _settings(collate: Setting | None, fields: Mapping[Any, Any]) -> dict[Any, S
         if key not in fields:
             known = ", ".join(map(repr, fields))
             raise ValueError(
-                f"collate names {key!r}, which is no field of data; its fields: {known}"
+                f"collate names {key!r}, which is not a field of data; its fields: {known}"
             )
     return dict(collate)
 

@@ -210,7 +210,7 @@ def test_images_are_padded_in_two_axes() -> None:
     for row, (height, width) in zip(padded.values, padded.lengths, strict=True):
         assert (row[:height, :width] == 1).all()
         assert (row == 1).sum() == height * width * 3
-    with pytest.raises(ReturnError, match=r"\(4, 1, 3\), and must have \(length, 5, 3\)"):
+    with pytest.raises(ReturnError, match=r"\(4, 1, 3\), but must have \(length, 5, 3\)"):
         collated(images, rb.Pad())
 
 
@@ -279,7 +279,7 @@ BAD: dict[str, tuple[Callable[[int], Any], Any, str]] = {
     "unknown name": (
         lambda i: {"box": i},
         {"boxes": "list"},
-        "names 'boxes', which is no field of {'box': 0}; its fields: 'box'",
+        "names 'boxes', which is not a field of {'box': 0}; its fields: 'box'",
     ),
     "no fields": (
         lambda i: {"box": i},
@@ -289,22 +289,22 @@ BAD: dict[str, tuple[Callable[[int], Any], Any, str]] = {
     "padded text": (
         lambda i: ("a",),
         {0: rb.Pad()},
-        "field 0 .*sample 0 of the batch is no array of numbers",
+        "sample 0 of the batch, a str, is not an array of numbers",
     ),
     "padded number": (
         lambda i: (i,),
         {0: rb.Ragged()},
-        r"sample 0 of the batch has shape \(\), and must have \(length,\)",
+        r"sample 0 of the batch has shape \(\), but must have \(length,\)",
     ),
     "value": (
         lambda i: ([1],),
         {0: rb.Pad(0.5)},
-        r"its arrays are int64, which cannot hold 0.5, the value of Pad",
+        r"its arrays are int64, which cannot hold the value 0.5 of Pad",
     ),
     "large value": (
         lambda i: (boxes(i).astype(np.uint8),),
         {0: rb.Pad(-1)},
-        "uint8, which cannot hold -1",
+        "uint8, which cannot hold the value -1",
     ),
 }
 
@@ -319,7 +319,7 @@ def test_what_does_not_go_together_is_named(name: str) -> None:
 @pytest.mark.parametrize(
     ("setting", "error", "message"),
     [
-        ("stak", ValueError, '"stack" or "list" where it is a text, not \'stak\''),
+        ("stak", ValueError, r"or rb\.Ragged\(\), not 'stak'"),
         ({"a": {"b": "pad"}}, ValueError, "not 'pad'"),
         (rb.Pad, TypeError, "not <class"),
         (
@@ -400,7 +400,7 @@ def test_an_array_is_not_stacked_anew() -> None:
 
 def test_settings_of_a_source_name_its_fields() -> None:
     with pytest.raises(
-        ValueError, match="collate names 2, which is no field of data; its fields: 0, 1"
+        ValueError, match="collate names 2, which is not a field of data; its fields: 0, 1"
     ):
         rb.ArrayDataSource([np.arange(3), np.arange(3)], collate={2: "list"})
     with pytest.raises(

@@ -1,4 +1,4 @@
-"""Batches for PyTorch: its own `DataLoader` on Ray actors; and those of a raybatch `Loader` as tensors, or its samples."""
+"""Batches for PyTorch: its own `DataLoader` on Ray actors, and a `Loader` as tensors or samples."""
 
 try:
     import torch  # noqa: F401 - its absence is told in the words below

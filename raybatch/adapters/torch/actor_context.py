@@ -1,4 +1,4 @@
-"""What a DataLoader of PyTorch's own keeps of the one whose arguments it was made from."""
+"""Lets a PyTorch DataLoader remember the raybatch DataLoader whose arguments it was made from."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NOT_ON_ACTORS = (
 class ActorContext(BaseContext):
     """The `multiprocessing_context` of a DataLoader whose workers are the actors of `team`.
 
-    It is PyTorch's default one, and says so when that makes a process.
+    It is PyTorch's default context, and reports it if that context makes a process.
     """
 
     Queue = staticmethod(torch.multiprocessing.Queue)

@@ -20,7 +20,7 @@ _NO_CONTEXT = (
     "multiprocessing_context has no effect on raybatch's DataLoader, whose workers are Ray actors"
 )
 
-# What another loader of the same batches has too, whatever says which they are.
+# Attributes that other loaders of the same batches share; they do not say which batches these are.
 _SAME = (
     *(
         "num_workers",
@@ -37,21 +37,25 @@ _SAME = (
 class DataLoader(torch.utils.data.DataLoader):  # type: ignore[misc] # torch is not there for all who check types
     """`torch.utils.data.DataLoader` with its arguments, defaults and batches, on Ray actors.
 
-    With `num_workers` above 0 the samples are read and collated in as many actors, on the Ray that the program has started, at
-    RAY_ADDRESS, or on one that this starts on this machine. They start at the first `iter()` and stay until the loader is closed or let
-    go of, with `persistent_workers` or without, since to start Ray takes seconds; the data set is sent anew when it has changed. Or
-    give any `pool` of raybatch's, which several loaders may share. With `num_workers=0` and no pool it is PyTorch's own loader.
+    With `num_workers` above 0 as many actors read and collate the samples: on the Ray that the
+    program has started, on the one at RAY_ADDRESS, or on one that this loader starts on this
+    machine. They start at the first `iter()` and stay until the loader is closed or collected, with
+    `persistent_workers` or without, since starting Ray takes seconds. A changed data set is sent
+    anew. `pool` takes any pool of raybatch, which several loaders may share. With `num_workers=0`
+    and no pool this is PyTorch's own loader.
 
-    A worker that dies is replaced, and its batches are made again. An error in the data set is raised as it is, with the worker's
-    traceback as its cause. Samplers run in this process, and draw what they draw in PyTorch's loader. Tensors lie in Ray's object
-    store and may be written to; a program that keeps many batches fills the store.
+    A worker that dies is replaced, and its batches are made again. An error in the data set is
+    raised as it is, with the worker's traceback as its cause. Samplers run in this process, and
+    draw the same numbers as in PyTorch's loader. Tensors lie in Ray's object store and are
+    writable; a program that keeps many batches fills the store.
 
-    In an actor, tensors in the attributes of the data set are a copy of its own, and NumPy arrays are shared and read-only.
-    `worker_init_fn` is called once in each actor; an actor that replaces a lost one may have the id of another. Batches come in
-    order whatever `in_order` says. Accelerate makes a loader of its own of each loader that it prepares, see `on_actors`.
+    In an actor, tensors in the attributes of the data set are copies, and NumPy arrays are shared
+    and read-only. `worker_init_fn` is called once in each actor; an actor that replaces a lost one
+    may have the id of another. Batches come in order whatever `in_order` says. Accelerate makes a
+    new loader of each loader that it prepares; see `on_actors`.
 
-    `state_dict()` and `load_state_dict()` are those of torchdata's StatefulDataLoader: a loader that has loaded a state goes on
-    with the next batch, with any number of workers.
+    `state_dict()` and `load_state_dict()` are those of torchdata's StatefulDataLoader. A loader
+    with a loaded state continues with the next batch, with any number of workers.
 
     TypeError for an iterable data set; other errors are those of PyTorch's loader.
     """
@@ -85,9 +89,10 @@ class DataLoader(torch.utils.data.DataLoader):  # type: ignore[misc] # torch is 
             )
         if pool is not None and not isinstance(pool, WorkerPool):
             raise TypeError(f"pool must be a pool of raybatch's, not {pool!r}")
-        is_copy = isinstance(multiprocessing_context, ActorContext)  # of a loader of this kind
+        # An iterator of a loader of this kind.
+        is_copy = isinstance(multiprocessing_context, ActorContext)
         self.pool = multiprocessing_context.team.given_pool if is_copy else pool
-        # A NumPy integer, as configurations give, is no seed for `random`.
+        # `random` does not accept a NumPy integer, which configurations often give, as a seed.
         num_workers = operator.index(num_workers) or size_of(pool)
         super().__init__(
             dataset,
@@ -107,7 +112,7 @@ class DataLoader(torch.utils.data.DataLoader):  # type: ignore[misc] # torch is 
             persistent_workers=persistent_workers,
             pin_memory_device=pin_memory_device,
         )
-        self.in_order = in_order  # which PyTorch has known since 2.6
+        self.in_order = in_order  # PyTorch has it since 2.6
         self._course = Course()
         self._team: Team | None = None
         if is_copy:
@@ -118,29 +123,36 @@ class DataLoader(torch.utils.data.DataLoader):  # type: ignore[misc] # torch is 
             self._team_up()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return where the loop is, as a dict that JSON can hold if the state of the sampler can.
+        """Return the position of the loop, as a dict that JSON can hold if the sampler's state can.
 
-        It counts the batches that were received. It has the state of the generators as it was when the epoch began, and that of a
-        sampler that has `state_dict()`.
+        It has the number of batches received, the state of the generators when the epoch began, and
+        the state of a sampler that has `state_dict()`.
         """
         return self._course.state(self)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Have the next `iter()` go on where the loader was that gave `state`; StateError if it does not fit this one.
+        """Let the next `iter()` continue where the loader that gave `state` was.
 
-        The batches that follow are the same if the data set and the sampler are.
+        The batches that follow are the same if the data set and the sampler are. StateError if the
+        state does not fit this loader.
         """
         self._iterator = None
         self._course.load(self, state)
 
     def close(self) -> None:
-        """Let go of the actors, which end if they are this loader's own; the next `iter()` starts others."""
+        """Release the actors, which end if they belong to this loader alone.
+
+        The next `iter()` starts new ones.
+        """
         self._iterator = None
         if self._team is not None:
             self._team_up()
 
     def check_worker_number_rationality(self) -> None:
-        """Warn as PyTorch does of more workers than this machine has CPUs; those of a pool may be elsewhere."""
+        """Warn, as PyTorch does, of more workers than CPUs here.
+
+        Those of a pool may be elsewhere.
+        """
         if self.pool is None:
             super().check_worker_number_rationality()
 
@@ -165,9 +177,9 @@ class DataLoader(torch.utils.data.DataLoader):  # type: ignore[misc] # torch is 
 
 
 def on_actors(prepared: Any) -> Any:
-    """Return `prepared`, which `Accelerator.prepare` has made of a `DataLoader` of raybatch's, with its batches made by that one's actors.
+    """Return `prepared`, made by `Accelerator.prepare` of a raybatch `DataLoader`, on its actors.
 
-    Accelerate's sharding, and its placement on devices, stay as they are. TypeError for what is no such loader.
+    Accelerate's sharding and device placement stay as they are. TypeError for any other loader.
     """
     plain: Any = getattr(prepared, "base_dataloader", None)
     if not isinstance(getattr(plain, "multiprocessing_context", None), ActorContext):

@@ -1,4 +1,4 @@
-"""One epoch of a DataLoader: in line, or made by the workers of a pool."""
+"""One epoch of a DataLoader, made in line or by the workers of a pool."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from raybatch.scheduling import Recovery
 
 
 class InLineIterator(_SingleProcessDataLoaderIter):  # type: ignore[misc] # torch is not there for all who check types
-    """PyTorch's iterator without workers, which counts what it has given."""
+    """PyTorch's iterator without workers, which also counts its batches."""
 
     def __init__(self, loader: Any) -> None:
         super().__init__(loader)
@@ -37,7 +37,10 @@ class InLineIterator(_SingleProcessDataLoaderIter):  # type: ignore[misc] # torc
 
 
 class PoolIterator(_BaseDataLoaderIter):  # type: ignore[misc] # torch is not there for all who check types
-    """The batches that the workers of `team` make. With persistent workers a loader has one, which is reset for each epoch."""
+    """The batches that the workers of `team` make.
+
+    With persistent workers a loader has one iterator, which is reset for each epoch.
+    """
 
     _stream: OrderedStream | None = None
 
@@ -47,13 +50,14 @@ class PoolIterator(_BaseDataLoaderIter):  # type: ignore[misc] # torch is not th
         self._reset(loader)
 
     def _reset(self, loader: Any, first_iter: bool = False) -> None:
-        self._stream = None  # what it has made ahead takes room
+        self._stream = None  # batches made ahead take room
         with loader._course.beginning(loader, self) as self._run:
             super()._reset(loader, first_iter)
         requests = _requests(
             self._sampler_iter, self._run, RandomKeys(self._base_seed, self._run.epoch, 0)
         )
-        # None of them refers to this, which would be a circle: a loop that is left ends the stream at once.
+        # None of these refers to this iterator. That would be a cycle, and a loop that is left must
+        # end the stream at once.
         self._stream = OrderedStream(
             self._team.opened(loader),
             requests,
@@ -76,19 +80,20 @@ class PoolIterator(_BaseDataLoaderIter):  # type: ignore[misc] # torch is not th
                 raise _raisable(result.error, self._timeout)
             data = received(result.batch)
         finally:
-            del result  # in line, the traceback of its error leads back to this frame
+            del result  # in line, the traceback of the error leads back to this frame
         return pin_memory(data, self._pin_memory_device) if self._pin_memory else data
 
     def _recovery(self) -> Recovery:
         if not self._timeout:
             return Recovery()
         if hasattr(self._team.pool, "wait_until_up"):
-            self._team.pool.wait_until_up()  # the timeout is for batches, not for the start of actors
+            # The timeout is for batches, not for the start of actors.
+            self._team.pool.wait_until_up()
         return Recovery(no_progress_timeout_s=self._timeout)
 
 
 def _requests(sampler_iter: Iterator[Any], run: Run, keys: RandomKeys) -> Iterator[Request]:
-    """Iterate over the requests for what the sampler gives, after the batches that were received before."""
+    """Iterate over the requests for the sampler's batches, after those received before."""
     position = run.samples
     for step, indices in enumerate(sampler_iter, run.received):
         keys = keys._replace(batch=step)
@@ -99,7 +104,10 @@ def _requests(sampler_iter: Iterator[Any], run: Run, keys: RandomKeys) -> Iterat
 
 
 def _raisable(error: Exception, timeout: float) -> Exception:
-    """Return what to raise for `error`, as PyTorch's loader has it; any error of the data set is its own."""
+    """Return the error to raise for `error`, as PyTorch's loader does.
+
+    An error of the data set is raised as it is.
+    """
     if timeout > 0 and isinstance(error, TimeoutError) and error.__cause__ is None:
         substitute = RuntimeError(f"DataLoader timed out after {timeout} seconds")
     elif isinstance(error, StopIteration):

@@ -1,4 +1,4 @@
-"""Batches of a map-style data set of PyTorch, as a source that workers read."""
+"""Batches of a map-style PyTorch data set, as a source that workers read."""
 
 from __future__ import annotations
 
@@ -21,25 +21,26 @@ from raybatch.sources import DataSource
 
 
 class MapStyleSource(DataSource):
-    """What the `collate_fn` of a DataLoader makes of the samples of its data set, any object.
+    """The batches of a DataLoader: `collate_fn` applied to the samples of its data set.
 
-    The indices of a batch are any that the data set takes, and `collate_fn` gets the list of their samples; without
-    batches they are one index, and it gets that sample.
+    The indices of a batch may be any that the data set takes, and `collate_fn` gets the list of
+    their samples. Without batches there is one index, and `collate_fn` gets that sample.
 
-    Sent to another process, this is one of `num_workers` workers. It works in the directory that the program is in, it calls `worker_init_fn(worker_id)` once, before it
-    reads the first sample, `get_worker_info()` tells of it, and what it returns is for `received`.
+    In another process, this acts as one of `num_workers` workers. It works in the program's
+    directory, calls `worker_init_fn(worker_id)` once before the first sample, and
+    `get_worker_info()` describes it. What it returns is meant for `received`.
     """
 
     def __init__(self, num_workers: int) -> None:
         self.num_workers = num_workers
 
     def take(self, loader: Any) -> None:
-        """Take over what `loader` has now."""
+        """Take over the current attributes of `loader`."""
         self.dataset = loader.dataset
         self.collate_fn: Callable[[Any], Any] = loader.collate_fn
         self.worker_init_fn: Callable[[int], object] | None = loader.worker_init_fn
         self.is_batched: bool = loader._auto_collation
-        # What paths in the data set may be relative to.
+        # Paths in the data set may be relative to it.
         self.directory = os.getcwd()
 
     def read(self, rows: Rows, keys: RandomKeys) -> Any:
@@ -74,7 +75,8 @@ class MapStyleSource(DataSource):
         try:
             return _sent, (packed(vars(self)),)
         except Exception:
-            # Whoever pickles this meets the same error where it can see which part of the data set is at fault.
+            # Whoever pickles this gets the same error, and can find the part of the data set at
+            # fault.
             return super().__reduce_ex__(protocol)
 
 
@@ -88,11 +90,12 @@ class _SentSource(MapStyleSource):
 
         with self._as_worker(keys.seed) as worker_id:
             if os.getcwd() != self.directory and os.path.isdir(self.directory):
-                os.chdir(self.directory)  # which another host may not have
+                os.chdir(self.directory)  # another host may lack it
             if not self._is_begun:
-                # As in PyTorch's workers: there are as many of them as the user wants busy CPUs.
+                # As in PyTorch's workers, one thread each: the user chose how many CPUs are busy by
+                # `num_workers`.
                 torch.set_num_threads(1)
-                _seed_generators(keys.seed + worker_id)  # for what `worker_init_fn` draws
+                _seed_generators(keys.seed + worker_id)  # for the draws of `worker_init_fn`
                 if self.worker_init_fn is not None:
                     self.worker_init_fn(worker_id)
                 self._foreign = ForeignRandomness((self.dataset, self.collate_fn))
@@ -101,13 +104,14 @@ class _SentSource(MapStyleSource):
                 return packed(super().read(rows, keys))
 
     def _seed(self, keys: RandomKeys, position: Any) -> None:
-        """Seed what the data set may draw from for the sample at `position` of the epoch, whoever reads it, and how often."""
+        """Seed the generators for the sample at `position` of the epoch, whoever reads it."""
         self._seed_all(keys.of_sample(int(position)))
 
     def _collated(self, samples: Any) -> Any:
         if self.collate_fn is not default_collate:
             return super()._collated(samples)
-        # Called in a worker, it makes tensors in new shared memory, from which they would be copied once more.
+        # In a worker, this makes tensors in new shared memory, from which they would be copied
+        # again.
         info, worker_module._worker_info = worker_module._worker_info, None
         try:
             return collate(
@@ -118,12 +122,12 @@ class _SentSource(MapStyleSource):
 
     @contextmanager
     def _as_worker(self, seed: int) -> Iterator[int]:
-        """Have `get_worker_info()` tell of this worker inside the block, which gets its id."""
+        """Let `get_worker_info()` describe this worker in the block, which gets its id."""
         from raybatch.pools.ray.worker import worker_number
 
-        # An actor that takes the place of a lost one has a new number.
+        # An actor that replaces a lost one has a new number.
         worker_id = worker_number() % self.num_workers
-        # There is no public way to say so.
+        # There is no public way to set it.
         worker_module._worker_info = worker_module.WorkerInfo(
             id=worker_id,
             num_workers=self.num_workers,
@@ -137,7 +141,7 @@ class _SentSource(MapStyleSource):
 
 
 def _stacked(tensors: Any, *, collate_fn_map: Any = None) -> Any:
-    """Return the stack of `tensors`, as `default_collate` makes it, in memory that the worker uses again."""
+    """Return `tensors` stacked as `default_collate` does, in memory that the worker reuses."""
     first = tensors[0]
     is_plain = type(first) is torch.Tensor and first.layout is torch.strided
     if not is_plain or first.is_nested or first.requires_grad or not first.nbytes:
@@ -156,7 +160,7 @@ def received(batch: Any) -> Any:
 def _seed_generators(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed % 2**32)
-    torch.default_generator.manual_seed(seed)  # without those of GPUs, which take time
+    torch.default_generator.manual_seed(seed)  # without the states of GPUs, which take time
 
 
 def _sent(state: Any) -> _SentSource:

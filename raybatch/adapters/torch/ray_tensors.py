@@ -1,4 +1,4 @@
-"""Objects with tensors in them on their way to another process, without a copy of what the tensors hold."""
+"""Objects with tensors on their way to another process, without a copy of the tensors."""
 
 from __future__ import annotations
 
@@ -14,19 +14,23 @@ from raybatch.adapters.torch.writable_memory import writable_view
 from raybatch.arrays import portable
 from raybatch.pools.ray.tensor_views import viewed
 
-# Smaller memory travels inside the pickled bytes: an object in Ray's store takes longer for each part of its own than that is worth.
+# Smaller memory travels inside the pickled bytes: a separate part in Ray's store costs more time
+# than it saves.
 _MIN_PART_BYTES = 4096
 
 
 class Packed(NamedTuple):
-    """An object as `data`, pickled bytes, and the memory of its large arrays and tensors, uint8 `(nbytes,)` each."""
+    """An object as pickled bytes `data`, and the memory of its large arrays and tensors.
+
+    Each part is uint8 `(nbytes,)`.
+    """
 
     data: bytes
     parts: tuple[Any, ...]
 
 
 def packed(value: Any) -> Packed:
-    """Return `value` in a form that Ray sends as it lies in memory; errors are those of pickling it."""
+    """Return `value` in a form that Ray sends without copying; errors are those of pickling."""
     parts: list[Any] = []
 
     def is_small(buffer: pickle.PickleBuffer) -> bool:
@@ -45,15 +49,16 @@ def packed(value: Any) -> Packed:
 def unpacked(value: Packed, *, is_owned: bool) -> Any:
     """Return the object that was `packed`.
 
-    If it `is_owned`, nobody else reads the memory of its parts, so its arrays and tensors lie there and may be written to. If not,
-    its arrays are read-only, and its tensors, which cannot be, are copies.
+    If it `is_owned`, nobody else reads its memory, so its arrays and tensors stay there and are
+    writable. Otherwise its arrays are read-only, and its tensors, which cannot be read-only, are
+    copies.
     """
     parts = map(writable_view, value.parts) if is_owned else value.parts
     return pickle.loads(value.data, buffers=parts)
 
 
 class _Pickler(cloudpickle.Pickler):
-    """Pickles the memory of tensors as NumPy does that of arrays, so that it can travel beside the pickled bytes."""
+    """Pickles the memory of tensors apart from the bytes, as NumPy does that of arrays."""
 
     def reducer_override(self, obj: Any) -> Any:
         if type(obj) is torch.Tensor:
@@ -69,7 +74,7 @@ class _Pickler(cloudpickle.Pickler):
 
 
 def _without_the_rest(tensor: torch.Tensor) -> torch.Tensor:
-    """Return `tensor`, or its copy if its memory is a part of some that is larger: all of that would travel with it."""
+    """Return `tensor`, or a copy if its memory is part of a larger one, which would all travel."""
     if tensor.layout is not torch.strided or tensor.device.type != "cpu" or tensor.requires_grad:
         return tensor
     is_whole = tensor.nbytes >= tensor.untyped_storage().nbytes()

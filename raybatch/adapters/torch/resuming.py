@@ -1,4 +1,4 @@
-"""Where a loop over a DataLoader is, and how another goes on from there."""
+"""The position of a loop over a DataLoader, and how another loop continues there."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _VERSION = 1
 
 
 class Run:
-    """One iteration over an epoch, which began in `state`, and of which some batches were `received`.
+    """One iteration over an epoch that began in `state`, with `received` batches so far.
 
-    `samples` were in those that were received before it `is_resumed`.
+    `samples` is the number of samples in the batches received before it `is_resumed`.
     """
 
     def __init__(self, state: dict[str, Any], is_batched: bool, is_resumed: bool) -> None:
@@ -32,26 +32,27 @@ class Run:
         self._is_batched = is_batched
 
     def count(self, indices: Any) -> int:
-        """Return how many samples there are at `indices`, which a sampler gave."""
+        """Return the number of samples at `indices`, which a sampler gave."""
         return len(indices) if self._is_batched else 1
 
 
 class Course:
-    """The way of one DataLoader through its epochs.
+    """The course of one DataLoader through its epochs.
 
-    Samplers may draw from torch's global generator and from those that they hold, so a position is the state of these
-    when the epoch began, and the number of batches received since: to go on there, all of them are drawn again.
+    Samplers may draw from torch's global generator and from generators that they hold. So a
+    position is the state of these when the epoch began, and the number of batches received since.
+    To continue there, all of them are drawn again.
     """
 
     def __init__(self) -> None:
         self._run: Run | None = None
         self._next_epoch = 0
-        # Of an epoch that is to be gone on with.
+        # The state of an epoch to continue.
         self._loaded: dict[str, Any] | None = None
 
     @contextmanager
     def beginning(self, loader: Any, iterator: Any) -> Iterator[Run]:
-        """Have `iterator` take up its sampler inside the block, where the state that was loaded left it, if there is one."""
+        """Let `iterator` begin its sampler in the block, at the loaded state, if there is one."""
         state, self._loaded = self._loaded, None
         if state is None:
             state = self._state_of_begin(loader, iterator._base_seed)
@@ -67,7 +68,7 @@ class Course:
             torch.set_rng_state(_decoded(state["global"]))
             _load_held(loader, state)
             yield run
-            # One more, since a sampler may draw at its first index, and that from the global generator.
+            # One more, since a sampler may draw from the global generator at its first index.
             drawn = list(itertools.islice(iterator._sampler_iter, run.received + 1))
             iterator._sampler_iter = itertools.chain(drawn[run.received :], iterator._sampler_iter)
             iterator._num_yielded = run.received
@@ -76,7 +77,7 @@ class Course:
             torch.set_rng_state(now)
 
     def state(self, loader: Any) -> dict[str, Any]:
-        """Return where the loop over `loader` is."""
+        """Return the position of the loop over `loader`."""
         if self._loaded is not None:
             return self._loaded
         if self._run is None or self._run.is_finished:
@@ -84,7 +85,7 @@ class Course:
         return {**self._run.state, "received": self._run.received}
 
     def load(self, loader: Any, state: dict[str, Any]) -> None:
-        """Have the next iteration go on where `state` was saved; StateError if that is of another loader."""
+        """Let the next iteration continue at `state`; StateError if it is of another loader."""
         for field, now in (("version", _VERSION), ("batches", _num_batches(loader))):
             if state.get(field) != now:
                 raise StateError(field, state.get(field), now)

@@ -1,4 +1,4 @@
-"""The samples of a loader one by one, for programs that make batches of samples themselves."""
+"""The samples of a loader one by one, for programs that collate batches themselves."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from raybatch.sources import batch_length, batch_row
 class SampleDataset(IterableDataset):  # type: ignore[misc] # torch is not there for all who check types
     """The samples of `batches`, in their order, as tensors; each iteration is one epoch.
 
-    Hugging Face's `Trainer` takes it as `train_dataset`, since a Trainer collates samples itself, as does any `DataLoader(dataset,
-    batch_size=n)`. With the loader's own batch size the batches are those of the loader. A sample is a view of its batch, so
-    collating copies it once. `len()` counts every batch of the loader as a full one. ValueError for batches with `ragged="pair"`, which have no
-    rows.
+    Hugging Face's `Trainer` takes it as `train_dataset`, since a Trainer collates samples itself,
+    and so does any `DataLoader(dataset, batch_size=n)`. With the loader's own batch size the
+    batches are those of the loader. A sample is a view of its batch, so collating copies it once.
+    `len()` counts every batch of the loader as a full one. ValueError for batches with
+    `ragged="pair"`, which have no rows.
     """
 
     def __init__(self, batches: LoaderDataset) -> None:
@@ -29,7 +30,7 @@ class SampleDataset(IterableDataset):  # type: ignore[misc] # torch is not there
         return len(self.batches) * self.batches.loader.batch_size
 
     def set_epoch(self, epoch: int) -> None:
-        """Make `epoch` the one that the next iteration gives; see `AheadLoader.set_epoch`."""
+        """Make `epoch` the epoch of the next iteration; see `AheadLoader.set_epoch`."""
         self.batches.set_epoch(epoch)
 
     def __iter__(self) -> Iterator[Any]:

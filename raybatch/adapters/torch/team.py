@@ -12,9 +12,10 @@ from raybatch.scheduling import Prefetch
 
 
 class Team:
-    """A pool of `num_workers` workers, an own one of Ray actors if there is no `pool`, and the source that they have.
+    """A pool of `num_workers` workers, and the source that they read.
 
-    The own one starts when it is first used, and ends with the team.
+    Without a `pool` it is a pool of Ray actors, which starts at its first use and ends with the
+    team.
     """
 
     def __init__(self, pool: WorkerPool | None, num_workers: int) -> None:
@@ -26,7 +27,7 @@ class Team:
         self.largest_bytes = 0
 
     def opened(self, loader: Any) -> Session:
-        """Return a session whose workers have the data set of `loader`, and what else it has now."""
+        """Return a session whose workers have the current data set and attributes of `loader`."""
         self._source.take(loader)
         if self._constant is None:
             self._constant = self.pool.shared_constant(self._source)
@@ -37,18 +38,19 @@ class Team:
     def pool(self) -> Any:
         """The pool."""
         if self._pool is None:
-            from raybatch.pools import RayActorPool  # which loads Ray
+            from raybatch.pools import RayActorPool  # this import loads Ray
 
-            # They ask Ray for no CPUs, as processes ask nobody: who has two loaders often has more workers than CPUs.
+            # Actors ask Ray for no CPUs, as processes do. With two loaders there are often more
+            # workers than CPUs.
             self._pool = RayActorPool(self.num_workers, num_cpus_per_actor=0)
         return self._pool
 
     def limit(self, batches: int) -> Callable[[], Prefetch]:
-        """Return what says how much to make ahead: as many `batches`, and as many bytes as the pool has room for."""
+        """Return the limit on batches made ahead: `batches`, and the bytes of the pool."""
         pool = self.pool
         return lambda: replace(pool.default_prefetch(), batches=max(1, batches))
 
 
 def size_of(pool: WorkerPool | None) -> int:
-    """Return how many workers `pool` has, 0 if it makes batches in line."""
+    """Return the number of workers of `pool`; 0 if it makes batches in line."""
     return int(getattr(pool, "num_actors", getattr(pool, "num_threads", 0)))

@@ -26,24 +26,33 @@ from raybatch.structure import map_arrays
 class LoaderDataset(AheadLoader, IterableDataset):  # type: ignore[misc] # torch is not there for all who check types
     """The batches of `loader` as tensors; each iteration is one epoch.
 
-    It is a loop's iterable as it is, and the data set of a `DataLoader(dataset, batch_size=None)`, a
-    `StatefulDataLoader` or what Lightning and Accelerate make of them: its `state_dict` is that of the loader, and
-    counts what the loop has received. RuntimeError in a DataLoader with `num_workers` above 0: the loader has workers
-    of its own; TypeError in one with a batch size: these are batches.
+    It serves a loop directly, and as the data set of `DataLoader(dataset, batch_size=None)`, of
+    `StatefulDataLoader`, and of Lightning and Accelerate. Its `state_dict` is the loader's, and
+    counts the batches that the loop has received. A DataLoader with `num_workers` above 0 is a
+    RuntimeError, since the loader has workers of its own; one with a batch size is a TypeError,
+    since these are batches.
 
-    Arrays become tensors, in tuples, lists and dicts too; what no tensor can hold, as strings and Pillow images, stays
-    as it is. A `RaggedArray` becomes a nested tensor of the jagged layout, `(n, j, *inner_shape)`, or with `ragged="pair"`
-    `RaggedTensors` of its values and offsets. On the CPU (`device=None`) a tensor shares the memory of its array, and must not be written to if that was
-    read-only, as arrays from Ray actors are: it would change what others read. With `writable` those are copied; with
-    `pin_memory` all are, into page-locked memory. To a CUDA `device` batches are copied from pinned memory on a stream
-    of their own, one batch ahead of the loop. To any other device they are moved as they come.
+    Arrays become tensors, in tuples, lists and dicts too. Strings, Pillow images and other objects
+    that no tensor can hold stay as they are. A `RaggedArray` becomes a nested tensor with the
+    jagged layout, `(n, j, *inner_shape)`, or with `ragged="pair"` the `RaggedTensors` of its values
+    and offsets.
 
-    With `normalize=(mean, std)` images stay bytes, a quarter of the memory, up to the device, and become float32 there: those of
-    a `PixelLayout` of that mean and std, in torchvision's order of `ToTensor` and `Normalize`. On CUDA that runs on the stream of the
-    copy. `channels_first` makes them `(n, C, H, W)`, contiguous, with `normalize` or without, when they stay bytes. Under autocast
-    float32 is what a model expects. Images are all uint8 arrays `(n, H, W, C)` of a batch; in a batch without any, its first member, if
-    that is uint8 `(n, H, W)`. All else stays as it is, also masks `(n, H, W)` and labels. ValueError at the first batch that has no
-    images, and for another number of channels than mean and std have.
+    On the CPU (`device=None`) a tensor shares the memory of its array. If that is read-only, as
+    arrays from Ray actors are, do not write to the tensor: others read the same memory. `writable`
+    copies such arrays; `pin_memory` copies all, into page-locked memory. To a CUDA `device` batches
+    are copied from pinned memory on a stream of their own, one batch ahead of the loop. To any
+    other device they are moved as they come.
+
+    With `normalize=(mean, std)` images stay bytes, a quarter of the memory, up to the device. There
+    they become float32, equal to a `PixelLayout` with that mean and std, in torchvision's order of
+    `ToTensor` and `Normalize`. On CUDA that runs on the stream of the copy. `channels_first` makes
+    images `(n, C, H, W)`, contiguous, normalised or not. Under autocast, float32 is what a model
+    expects.
+
+    All uint8 arrays `(n, H, W, C)` of a batch are images; in a batch without any, the first member
+    is, if it is uint8 `(n, H, W)`. Everything else stays as it is, such as masks `(n, H, W)` and
+    labels. ValueError at the first batch without images, and for another number of channels than
+    mean and std have.
     """
 
     def __init__(
@@ -75,7 +84,7 @@ class LoaderDataset(AheadLoader, IterableDataset):  # type: ignore[misc] # torch
                 "a LoaderDataset has workers of its own, those of its loader's pool: use "
                 "DataLoader(dataset, batch_size=None, num_workers=0)"
             )
-        # A DataLoader does not say what it will do with what it gets, but what iterates for it knows.
+        # A DataLoader does not say how it will use this, but the object that iterates knows.
         caller = sys._getframe(1).f_locals.get("self")
         if getattr(caller, "auto_collation", False):
             raise TypeError(
@@ -112,7 +121,7 @@ class RaggedTensors(NamedTuple):
 
 
 class _CudaCopies:
-    """Copies to a CUDA device that run beside what the loop computes there."""
+    """Copies to a CUDA device that run beside the loop's own work there."""
 
     def __init__(self, device: torch.device, images: ImageLayout | None, ragged: str) -> None:
         self._device = device
@@ -123,7 +132,7 @@ class _CudaCopies:
         self._stream: torch.cuda.Stream | None = None
 
     def begin(self, batch: Batch) -> tuple[Any, torch.cuda.Event]:
-        """Return what will be the batch on the device, and what happens when it is there."""
+        """Return the batch as it will be on the device, and the event of its arrival."""
         if self._stream is None:
             self._stream = torch.cuda.Stream(self._device)
         with torch.cuda.stream(self._stream):
@@ -131,18 +140,19 @@ class _CudaCopies:
         return copies, self._stream.record_event()
 
     def hand_over(self, begun: tuple[Any, torch.cuda.Event]) -> Any:
-        """Return the batch, for use on the current stream, which waits for it where the loop need not."""
+        """Return the batch for use on the current stream, which waits for it; the loop does not."""
         copies, arrived = begun
         current = torch.cuda.current_stream(self._device)
         current.wait_event(arrived)
-        # Its memory belongs to the stream that it was made on, which may not reuse it before this one is done with it.
+        # The memory belongs to the stream that made it, and must not be reused there before this
+        # stream is done.
         return map_arrays(functools.partial(_recorded_on, current), copies)
 
 
 def _preparing(
     to_tensor: Callable[[Any], Any], images: ImageLayout | None, device: torch.device
 ) -> Callable[[Batch], Any]:
-    """Return what puts tensors in place of the arrays of a batch, and its images in the layout that is asked for."""
+    """Return a function that makes tensors of a batch, with its images in the given layout."""
     if images is None:
         return functools.partial(map_arrays, to_tensor)
     of_images = _CpuImages if device.type == "cpu" else _DeviceImages
@@ -150,7 +160,7 @@ def _preparing(
 
 
 class _CpuImages:
-    """Tensors of the images of a batch, laid out on the CPU in memory that is used again when a tensor is gone."""
+    """Tensors of the images of a batch, laid out on the CPU in memory that is reused."""
 
     def __init__(self, images: ImageLayout, to_tensor: Callable[[Any], Any]) -> None:
         self._images = images
@@ -163,7 +173,7 @@ class _CpuImages:
 
 
 class _DeviceImages:
-    """Tensors of the images of a batch, laid out on the device that `to_tensor` takes their bytes to."""
+    """Tensors of the images of a batch, laid out on the device that `to_tensor` copies to."""
 
     def __init__(self, images: ImageLayout, to_tensor: Callable[[Any], Any]) -> None:
         self._images = images
@@ -171,25 +181,26 @@ class _DeviceImages:
         self._numbers: torch.Tensor | None = None
 
     def __call__(self, array: Any, _: int) -> Any:
-        self._images.bound(array)  # refuses what has other channels
+        self._images.bound(array)  # raises for another number of channels
         pixels = self._to_tensor(array)
         is_moved = self._images.moves_channels(array)
         pixels = pixels.permute(0, 3, 1, 2) if is_moved else pixels
         if not self._images.is_float:
             return pixels.contiguous()
-        # Made once: a copy of numbers to a device waits for all that its stream has to do.
+        # Made only once, because copying numbers to a device waits for all work of its stream.
         if self._numbers is None:
             self._numbers = torch.tensor(self._images.numbers, device=pixels.device)
         most, mean, std = self._numbers.reshape((3, -1, 1, 1) if is_moved else (3, -1))
-        # In the order of torchvision's ToTensor and Normalize, so that each value is rounded as theirs is. 255 is a tensor too: by a
-        # plain number CUDA does not divide, it multiplies by the reciprocal, and where x / 255 and the mean nearly cancel, an error
-        # of the last place becomes one of some hundred places.
+        # Computed in the order of torchvision's ToTensor and Normalize, so that each value is
+        # rounded alike. 255 is a tensor too: CUDA replaces a division by a plain number by a
+        # multiplication with its reciprocal. Where x / 255 and the mean nearly cancel, an error in
+        # the last place would become one of some hundred places.
         floats = pixels.to(torch.float32, memory_format=torch.contiguous_format)
         return floats.div_(most).sub_(mean).div_(std)
 
 
 def _copied_to(device: torch.device, leaf: Any) -> Any:
-    # torch keeps pinned memory, and gives it out again when the copy from it has arrived.
+    # torch keeps pinned memory, and reuses it once the copy from it has arrived.
     tensor = _tensor_on(torch.device("cpu"), True, False, leaf)
     is_tensor = isinstance(tensor, torch.Tensor)
     return tensor.to(device, non_blocking=True) if is_tensor else tensor
@@ -229,7 +240,7 @@ def _is_tensor_dtype(dtype: np.dtype[Any]) -> bool:
 
 
 def _shareable(array: Any, writable: bool) -> Any:
-    """Return `array`, or a copy where torch cannot share its memory or it may not be written to but is to be."""
+    """Return `array`, or a copy if torch cannot share its memory, or if it must become writable."""
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
     if any(stride < 0 for stride in array.strides) or (writable and not array.flags.writeable):

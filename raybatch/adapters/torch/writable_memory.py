@@ -1,4 +1,4 @@
-"""Memory that NumPy has marked read-only, and that may be written to all the same."""
+"""Memory that NumPy marks as read-only, and that is in fact writable."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import numpy as np
 
 
 def writable_view(array: Any) -> Any:
-    """Return a view of the memory of `array`, any NumPy array, that may be written to."""
+    """Return a writable view of the memory of `array`, any NumPy array."""
     return array if array.flags.writeable else np.asarray(_SameMemory(array))
 
 
 class _SameMemory:
-    """Stands for the memory of a read-only array as if it were not: torch warns of those that are, in the process."""
+    """The memory of a read-only array, seen as writable: torch warns about read-only arrays."""
 
     def __init__(self, array: Any) -> None:
-        self._array = array  # which owns the memory
+        self._array = array  # keeps the memory alive
         interface = array.__array_interface__
         self.__array_interface__ = {**interface, "data": (interface["data"][0], False)}

@@ -1,7 +1,7 @@
-"""Random crops, warps and colours for training, policies of them, and mixed batches: each a function of what it changes and of `rng`.
+"""Random crops, warps and colours for training, policies of them, and mixed batches.
 
-The names, parameters and distributions are those of torchvision's transforms for PIL images
-(https://pytorch.org/vision/stable/transforms.html); the draws are other draws. Randomness comes from the
+Names, parameters and distributions are those of torchvision's transforms for PIL images
+(https://pytorch.org/vision/stable/transforms.html); the numbers drawn differ. They come from the
 `np.random.Generator` that is passed, so a sample that is made again is the same:
 
     crop_and_flip = augment.Compose([augment.RandomResizedCrop(224), augment.RandomHorizontalFlip()])

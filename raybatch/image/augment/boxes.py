@@ -1,4 +1,4 @@
-"""Bounding boxes and keypoints → where they are after their image has been moved."""
+"""Moves bounding boxes and keypoints as their image has moved."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ FORMATS = ("xyxy", "xywh", "cxcywh")
 
 
 class BoxFormat:
-    """How boxes (k, 4) are written: `name` is one of FORMATS, in pixels or, if `relative`, in parts of the width and height."""
+    """How boxes (k, 4) are written.
+
+    `name` is one of FORMATS. Values are in pixels or, if `relative`, fractions of the width and
+    height.
+    """
 
     def __init__(self, name: str, relative: bool) -> None:
         self._name = name
@@ -32,7 +36,7 @@ class BoxFormat:
         return corners * (size * 2) if self._relative else corners
 
     def written(self, corners: npt.NDArray[np.float64], size: Size) -> npt.NDArray[np.float64]:
-        """Return what `corners` takes: boxes of an image of `size` in this format."""
+        """Return corners, as `corners` returns them, as boxes in this format."""
         boxes = corners / (size * 2) if self._relative else corners.copy()
         if self._name != "xyxy":
             boxes[:, 2:] -= boxes[:, :2]
@@ -42,7 +46,7 @@ class BoxFormat:
 
 
 def as_boxes(boxes: Any) -> npt.NDArray[Any]:
-    """Return `boxes` as an array (k, 4) of floats, float32 for integers; TypeError or ValueError for what is none."""
+    """Return `boxes` as floats (k, 4), float32 for integers; TypeError or ValueError if wrong."""
     array = _floats("boxes", boxes)
     if array.size == 0:
         array = array.reshape(0, 4)
@@ -52,7 +56,10 @@ def as_boxes(boxes: Any) -> npt.NDArray[Any]:
 
 
 def as_keypoints(keypoints: Any) -> npt.NDArray[Any]:
-    """Return `keypoints` as an array (..., 2) or (..., 3) of floats, float32 for integers; TypeError or ValueError for what is none."""
+    """Return `keypoints` as floats (..., 2) or (..., 3), float32 for integers.
+
+    TypeError or ValueError if they are not keypoints.
+    """
     array = _floats("keypoints", keypoints)
     if array.shape == (0,):
         array = array.reshape(0, 2)
@@ -77,10 +84,11 @@ def _floats(name: str, values: Any) -> npt.NDArray[Any]:
 def moved_boxes(
     boxes: npt.NDArray[Any], motion: Motion, before: Size, how: BoxFormat, min_visible: float
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.intp]]:
-    """Return the `boxes` of an image of size `before` that can be seen after `motion`, cut off where they end, and which they are.
+    """Return the moved `boxes` that can still be seen, clipped to the image, and their indices.
 
-    One of which less than `min_visible` of the area is left, or nothing, is not among them. The box of what was turned or sheared
-    is the smallest one around it.
+    The image had the size `before`. Boxes that keep less than `min_visible` of their area, or
+    nothing, are dropped. The box of an object that was rotated or sheared is the smallest one
+    around it.
     """
     corners = how.corners(boxes, before)
     whole, part = motion.hulls(corners), motion.seen(corners)
@@ -101,9 +109,10 @@ def moved_keypoints(
     relative: bool,
     flip_pairs: Sequence[tuple[int, int]],
 ) -> npt.NDArray[Any]:
-    """Return where `keypoints` of an image of size `before` are after `motion`; zeros for those that can be seen no more.
+    """Return the moved `keypoints` of an image of size `before`; zeros for those out of sight.
 
-    (x, y, v) with v = 0 is none, and stays zeros. `flip_pairs` are exchanged where left became right.
+    A keypoint (x, y, v) with v = 0 is missing, and becomes zeros. `flip_pairs` swap places if the
+    image was mirrored.
     """
     places = keypoints[..., :2] * before if relative else keypoints[..., :2]
     moved = motion.points(places)

@@ -1,4 +1,4 @@
-"""Changes that are made or not, as chance has it."""
+"""Changes that happen with a probability."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from raybatch.image.view import Step
 
 
 class Occasional(Drawn):
-    """A change that is made with the probability `p`, a field of each subclass."""
+    """A change that happens with the probability `p`, a field of each subclass."""
 
     p: float
 
@@ -35,7 +35,7 @@ class Occasional(Drawn):
 
     @abstractmethod
     def made(self, width: int, height: int, rng: np.random.Generator) -> Sequence[Step | Paint]:
-        """Return the steps of the change where it is made."""
+        """Return the steps of the change when it happens."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,10 @@ class RandomApply(Occasional):
 
 @dataclass(frozen=True)
 class RandomChoice(Drawn):
-    """One of `transforms`, drawn with the probabilities `p`, which need not add up to 1; None is all alike.
+    """One of `transforms`, drawn with the probabilities `p`.
 
-    They may all be changes of batches, `MixUp` and `CutMix`; then this is one too.
+    They need not add up to 1; with None all are equally likely. `transforms` may all be changes of
+    batches, `MixUp` and `CutMix`; then this is a change of batches too.
     """
 
     transforms: Sequence[Change]
@@ -104,7 +105,7 @@ class RandomChoice(Drawn):
 
 
 def check_probability(p: Any) -> None:
-    """Raise TypeError or ValueError if `p` is no number from 0 to 1."""
+    """Raise TypeError or ValueError unless `p` is a number from 0 to 1."""
     if not is_number(p):
         raise TypeError(f"p must be a number, not {p!r}")
     if not 0 <= p <= 1:

@@ -19,14 +19,15 @@ from raybatch.image.augment.transform import Drawn, Paint, is_number, pair
 
 @dataclass(frozen=True)
 class ColorJitter(Drawn):
-    """Brightness, contrast, saturation and hue changed by random factors, in a random order.
+    """Change brightness, contrast, saturation and hue by random factors, in a random order.
 
-    The factor of each of the first three is uniform in [max(0, 1 - value), 1 + value], or in the (min, max)
-    that is given; 1 leaves the image as it is. The hue is shifted by a share of the colour circle that is
-    uniform in [-value, value], 0.5 at most, or in (min, max). What is left at 0 is not touched.
+    The factors of the first three are uniform in [max(0, 1 - value), 1 + value], or in a given
+    (min, max); 1 leaves the image unchanged. The hue is shifted by a fraction of the colour circle
+    that is uniform in [-value, value], at most 0.5, or in (min, max). A value of 0 turns that
+    change off.
 
-    PIL images are of mode RGB or L; grey has no hue, and no saturation to change. The pixels are those of Pillow's
-    `ImageEnhance`; the hue is shifted in its 8-bit HSV.
+    PIL images must be RGB or L; L has no hue and no saturation. The pixels are those of Pillow's
+    `ImageEnhance`; the hue is shifted in Pillow's 8-bit HSV.
     """
 
     brightness: float | tuple[float, float] = 0
@@ -35,7 +36,7 @@ class ColorJitter(Drawn):
     hue: float | tuple[float, float] = 0
 
     def __post_init__(self) -> None:
-        _ = self._changes  # made here, where what is wrong is an error
+        _ = self._changes  # computed here, so that wrong values raise here
 
     def steps(self, width: int, height: int, rng: np.random.Generator) -> Sequence[Paint]:
         chosen = []
@@ -56,19 +57,19 @@ class ColorJitter(Drawn):
 
 
 class _Recoloring(Occasional):
-    """One change of colour of a fixed amount."""
+    """One change of colour by a fixed amount."""
 
     def made(self, width: int, height: int, rng: np.random.Generator) -> Sequence[Paint]:
         return [Recolored((self.change(),))]
 
     def change(self) -> tuple[Recolor, Any]:
-        """Return what is changed, and by how much."""
+        """Return the change, and its amount."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
 class RandomGrayscale(_Recoloring):
-    """The luminance in each channel, with the probability `p`."""
+    """Replace each channel by the luminance, with the probability `p`."""
 
     p: float = 0.1
 
@@ -78,7 +79,7 @@ class RandomGrayscale(_Recoloring):
 
 @dataclass(frozen=True)
 class RandomInvert(_Recoloring):
-    """Every level taken from 255, with the probability `p`."""
+    """Invert every level, with the probability `p`."""
 
     p: float = 0.5
 
@@ -88,7 +89,7 @@ class RandomInvert(_Recoloring):
 
 @dataclass(frozen=True)
 class RandomAutocontrast(_Recoloring):
-    """The levels of each channel stretched to all from 0 to 255, with the probability `p`."""
+    """Stretch the levels of each channel to the range 0 to 255, with the probability `p`."""
 
     p: float = 0.5
 
@@ -98,7 +99,7 @@ class RandomAutocontrast(_Recoloring):
 
 @dataclass(frozen=True)
 class RandomEqualize(_Recoloring):
-    """The levels of each channel spread until all are about as frequent, with the probability `p`."""
+    """Equalize the histogram of each channel, with the probability `p`."""
 
     p: float = 0.5
 
@@ -108,7 +109,7 @@ class RandomEqualize(_Recoloring):
 
 @dataclass(frozen=True)
 class RandomPosterize(_Recoloring):
-    """The highest `bits`, 0 to 8, of each level, with the probability `p`."""
+    """Keep the highest `bits`, 0 to 8, of each level, with the probability `p`."""
 
     bits: int
     p: float = 0.5
@@ -124,7 +125,7 @@ class RandomPosterize(_Recoloring):
 
 @dataclass(frozen=True)
 class RandomSolarize(_Recoloring):
-    """The levels from `threshold` on, 0 to 256, taken from 255, with the probability `p`."""
+    """Invert the levels from `threshold` (0 to 256) on, with the probability `p`."""
 
     threshold: float
     p: float = 0.5
@@ -140,7 +141,10 @@ class RandomSolarize(_Recoloring):
 
 @dataclass(frozen=True)
 class RandomAdjustSharpness(_Recoloring):
-    """The image blended with a smoothed one, with the probability `p`: `sharpness_factor` 0 is smooth, 1 the image, 2 sharp."""
+    """Blend the image with a smoothed copy, with the probability `p`.
+
+    `sharpness_factor` 0 is the smoothed copy, 1 the image, and 2 a sharper image.
+    """
 
     sharpness_factor: float
     p: float = 0.5

@@ -1,4 +1,4 @@
-"""What hides detail: an erased part, and a blur."""
+"""Changes that hide detail: an erased rectangle, and a blur."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ _TRIES = 10
 
 @dataclass(frozen=True)
 class RandomErasing(Occasional):
-    """A part of random place, area and shape filled with `value`, with the probability `p`.
+    """Fill a rectangle of random place, area and shape with `value`, with the probability `p`.
 
-    The part has `scale` (min, max) of the image's area, drawn uniformly, and a height / width in `ratio` (min, max), drawn uniformly in
-    its logarithm. `value` is a level from 0 to 255, one for each channel, or "random" for any level in each pixel.
+    Its share of the image's area is uniform in `scale` (min, max). Its height / width lies in
+    `ratio` (min, max), uniform in the logarithm. `value` is a level from 0 to 255, one for each
+    channel, or "random" for random pixels.
 
-    This works on bytes, before a layout normalises them: what is 0 after that is the mean, (124, 116, 104) for ImageNet's. "Random Erasing
-    Data Augmentation" (Zhong et al., 2020).
+    This works on bytes, before a layout normalises them. After that, 0 means the mean colour, which
+    is (124, 116, 104) for ImageNet. From "Random Erasing Data Augmentation" (Zhong et al., 2020).
     """
 
     p: float = 0.5
@@ -58,9 +59,9 @@ class RandomErasing(Occasional):
         return [partial(_with_colour, part=part, values=tuple(map(int, self.value)))]  # type: ignore[arg-type]
 
     def part(self, width: int, height: int, rng: np.random.Generator) -> Rectangle | None:
-        """Return what to erase of a `width` × `height` image: left, top, right, bottom, in pixels.
+        """Return the rectangle to erase: left, top, right, bottom, in pixels.
 
-        Up to ten parts are drawn; if each is as high or as wide as the image, none is erased.
+        Up to ten are drawn; if each is as high or as wide as the image, nothing is erased.
         """
         low, high = map(math.log, self.ratio)
         for _ in range(_TRIES):
@@ -76,10 +77,12 @@ class RandomErasing(Occasional):
 
 @dataclass(frozen=True)
 class GaussianBlur(Drawn):
-    """The image blurred by a Gaussian whose standard deviation is uniform in `sigma`, (min, max) or one number, in pixels.
+    """Blur the image by a Gaussian.
 
-    `kernel_size` is odd: one number, or (width, height). A Gaussian is cut off after that many pixels, and an
-    image is reflected at its edges. The pixels are torchvision's, but for one in some thousands that is rounded the other way.
+    Its standard deviation in pixels is uniform in `sigma`, (min, max), or one number. `kernel_size`
+    is odd: one number, or (width, height) of the Gaussian, beyond which it is cut off. The image is
+    reflected at its edges. The pixels are torchvision's, except that one in some thousands is
+    rounded the other way.
     """
 
     kernel_size: int | tuple[int, int]
@@ -108,7 +111,10 @@ class GaussianBlur(Drawn):
 
 
 def blurred(image: Image.Image, kernel_size: tuple[int, int], sigma: float) -> Image.Image:
-    """Return `image` blurred by `kernel_size` (width, height) taps of a Gaussian; ValueError for an image smaller than half of that."""
+    """Return `image` blurred by `kernel_size` (width, height) taps of a Gaussian.
+
+    ValueError for an image smaller than half the kernel.
+    """
     pixels = np.asarray(image)
     reach = kernel_size[0] // 2, kernel_size[1] // 2
     if reach[0] >= image.width or reach[1] >= image.height:
@@ -125,7 +131,7 @@ def blurred(image: Image.Image, kernel_size: tuple[int, int], sigma: float) -> I
 def _summed(
     pixels: npt.NDArray[np.float32], weights: npt.NDArray[np.float32], axis: int
 ) -> npt.NDArray[np.float32]:
-    """Return the sums of neighbours along `axis`, which loses as many as there are taps but for one."""
+    """Return the weighted sums of neighbours along `axis`, shorter by the taps less one."""
     last = len(weights) - 1
     kept = pixels.shape[axis] - last
 

@@ -1,4 +1,4 @@
-"""A part of the image, scaled or as it is."""
+"""Crops, scaled or not."""
 
 from __future__ import annotations
 
@@ -19,14 +19,16 @@ _TRIES = 10
 
 @dataclass(frozen=True)
 class RandomResizedCrop(Geometric):
-    """A part of the image of random place, area and shape, scaled to `size`: (height, width), or one edge.
+    """Crop a part of random place, area and shape, and scale it to `size`.
 
-    The part has `scale` (min, max) of the image's area, drawn uniformly, and a width / height in `ratio`
-    (min, max), drawn uniformly in its logarithm. `interpolation` is one of Pillow's filters or its name in
-    lower case. Cropping and scaling are one pass, `image.resize(size, interpolation, box=box)`, so at an edge
-    of the part the filter sees the pixels beside it, where the image has any.
+    `size` is (height, width), or one number for both. The part's share of the image's area is
+    uniform in `scale` (min, max). Its width / height lies in `ratio` (min, max), uniform in the
+    logarithm. `interpolation` is one of Pillow's filters or its name in lower case. Cropping and
+    scaling are one pass, `image.resize(size, interpolation, box=box)`, so the filter also sees the
+    pixels just outside the part.
 
-    The crop of "Going Deeper with Convolutions" (Szegedy et al., CVPR 2015), found as torchvision finds it.
+    This is the crop of "Going Deeper with Convolutions" (Szegedy et al., CVPR 2015), drawn as
+    torchvision draws it.
     """
 
     size: int | tuple[int, int]
@@ -51,10 +53,10 @@ class RandomResizedCrop(Geometric):
         return [Scale((own_width, own_height), resample, self.box(width, height, rng))]
 
     def box(self, width: int, height: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
-        """Return the part to take of a `width` × `height` image: left, top, right, bottom, in pixels.
+        """Return the part to take of an image: left, top, right, bottom, in pixels.
 
-        Up to ten parts are drawn; if none of them fits within the image, it is the largest part in the
-        middle with a ratio in the range.
+        Up to ten parts are drawn. If none fits into the image, the result is the largest centred
+        part with an allowed ratio.
         """
         if width < 1 or height < 1:
             raise ValueError(f"an image to crop must have pixels, not {width} × {height}")
@@ -77,10 +79,11 @@ class RandomResizedCrop(Geometric):
 
 @dataclass(frozen=True)
 class RandomCrop(Geometric):
-    """A part of the image at a random place, of `size`: (height, width), or one edge; nothing is scaled.
+    """Crop a part of `size` at a random place, without scaling.
 
-    `padding` pixels of value `fill` are put around the image before. Without padding, the part of an array is a view of it.
-    ValueError for an image that is smaller.
+    `size` is (height, width), or one number for both. First `padding` pixels of value `fill` are
+    added on all sides. Without padding, the part of an array is a view of it. ValueError for an
+    image that is smaller.
     """
 
     size: int | tuple[int, int]
@@ -107,7 +110,7 @@ class RandomCrop(Geometric):
         return [padded, Crop(self.box(width + 2 * around, height + 2 * around, rng))]
 
     def box(self, width: int, height: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
-        """Return the part to take of a `width` × `height` image: left, top, right, bottom, in pixels."""
+        """Return the part to take of an image: left, top, right, bottom, in pixels."""
         own_height, own_width = height_and_width("size", self.size, or_edge=True)
         if width < own_width or height < own_height:
             raise ValueError(
@@ -120,9 +123,10 @@ class RandomCrop(Geometric):
 
 @dataclass(frozen=True)
 class CenterCrop(Geometric):
-    """The middle of the image, of `size`: (height, width), or one edge; nothing is scaled.
+    """Crop the centre, of `size`, without scaling.
 
-    A smaller image has black around it. The place is rounded as torchvision rounds it.
+    `size` is (height, width), or one number for both. A smaller image gets a black border. The
+    place is rounded as in torchvision.
     """
 
     size: int | tuple[int, int]
@@ -142,12 +146,18 @@ class CenterCrop(Geometric):
 
 
 def _middle(there: int, wanted: int) -> int:
-    """Return where `wanted` pixels begin that lie in the middle of those that are `there`; below 0 if they are more."""
+    """Return where the centred `wanted` of the pixels that are `there` begin.
+
+    Below 0 if too few.
+    """
     return -((wanted - there) // 2) if wanted > there else round((there - wanted) / 2)
 
 
 def scale_and_ratio(scale: Any, ratio: Any) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Return the shares of the area and the ratios of width to height that a random part of an image may have; ValueError for wrong ones."""
+    """Return the allowed areas and aspect ratios of a random part, checked.
+
+    Areas are fractions of that of the image. ValueError for wrong ones.
+    """
     low, high = shares = pair("scale", scale)
     if not 0 <= low <= high <= 1:
         raise ValueError(f"scale must be (min, max) with 0 ≤ min ≤ max ≤ 1, not {scale!r}")

@@ -1,4 +1,4 @@
-"""The image mirrored, or not."""
+"""Mirror images."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class _RandomFlip(Geometric):
 
 
 class RandomHorizontalFlip(_RandomFlip):
-    """The image with left and right exchanged, with probability `p`."""
+    """Exchange left and right, with the probability `p`."""
 
     _mirror = Mirror(columns=True)
 
 
 class RandomVerticalFlip(_RandomFlip):
-    """The image with top and bottom exchanged, with probability `p`."""
+    """Exchange top and bottom, with the probability `p`."""
 
     _mirror = Mirror(rows=True)

@@ -1,7 +1,7 @@
-"""Changes of colour. Those that look at one level alone are tables of 256, and several of them in a row are one table.
+"""Changes of colour. Those of single levels are tables of 256; several in a row become one table.
 
-The pixels are those of Pillow's `ImageEnhance` and `ImageOps`. The blends of the first follow Haeberli and Voorhies, "Image Processing
-By Interpolation and Extrapolation" (1994).
+The pixels are those of Pillow's `ImageEnhance` and `ImageOps`. The blends of the first follow
+Haeberli and Voorhies, "Image Processing By Interpolation and Extrapolation" (1994).
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ _LEVELS = np.arange(256, dtype=np.uint8)
 
 
 class Toned:
-    """An image of mode RGB or L, and what its levels become: the pixels are looked up when they are asked for."""
+    """An image of mode RGB or L, and a table that its levels still go through."""
 
     def __init__(self, image: Image.Image, table: Table | None = None) -> None:
         self._image = image
         self._table = table
 
     def image(self) -> Image.Image:
-        """Return the image with its levels changed; itself if none is."""
+        """Return the image with its levels changed; the image itself if no level changes."""
         if self._table is not None:
             self._image = looked_up(self._image, self._table)
             self._table = None
         return self._image
 
     def through(self, table: Table) -> Toned:
-        """Return this with its levels looked up in `table`, one for all bands or one for each."""
+        """Return this followed by `table`, one for all bands or one for each."""
         bands = len(self._image.getbands())
         if self._table is None:
             return Toned(self._image, np.broadcast_to(table, (bands, 256)))
@@ -44,7 +44,7 @@ class Toned:
         return Toned(self._image, np.take_along_axis(each, self._table.astype(np.intp), axis=1))
 
     def histogram(self) -> npt.NDArray[np.int64]:
-        """Return how many pixels have each level: (bands, 256)."""
+        """Return the number of pixels with each level: (bands, 256)."""
         counts = np.array(self._image.histogram(), np.int64).reshape(-1, 256)
         if self._table is None:
             return counts
@@ -54,13 +54,13 @@ class Toned:
         return toned
 
 
-# A change of colour, with how much of it.
+# A change of colour, and its amount.
 Recolor: TypeAlias = Callable[[Toned, Any], Toned]
 
 
 @dataclass(frozen=True)
 class Recolored:
-    """Changes of colour, one after the other; called with a Pillow image of mode RGB or L, it returns the changed one."""
+    """Changes of colour, one after the other: a function of a Pillow image of mode RGB or L."""
 
     changes: tuple[tuple[Recolor, Any], ...]
 
@@ -92,12 +92,12 @@ def saturation(toned: Toned, factor: float) -> Toned:
 
 
 def hue(toned: Toned, shift: float) -> Toned:
-    """Move the hue by a share of the circle, from -0.5 to 0.5."""
+    """Shift the hue by a fraction of the circle, from -0.5 to 0.5."""
     return Toned(hue_shifted(toned.image(), shift))
 
 
 def sharpness(toned: Toned, factor: float) -> Toned:
-    """Blend the image with a smoothed one: `factor` 0 is smooth, 1 the image."""
+    """Blend the image with a smoothed copy: `factor` 0 is smooth, 1 the image."""
     return Toned(sharpened(toned.image(), factor))
 
 
@@ -112,7 +112,7 @@ def solarize(toned: Toned, threshold: float) -> Toned:
 
 
 def autocontrast(toned: Toned, _: Any = None) -> Toned:
-    """Stretch the levels of each band to all from 0 to 255."""
+    """Stretch the levels of each band to the range 0 to 255."""
     is_there = toned.histogram() > 0
     low, high = is_there.argmax(axis=1), 255 - is_there[:, ::-1].argmax(axis=1)
     span = (high - low)[:, None]
@@ -122,7 +122,7 @@ def autocontrast(toned: Toned, _: Any = None) -> Toned:
 
 
 def equalize(toned: Toned, _: Any = None) -> Toned:
-    """Spread the levels of each band so that all are about as frequent."""
+    """Equalize the histogram of each band."""
     counts = toned.histogram()
     highest = 255 - (counts[:, ::-1] > 0).argmax(axis=1)
     before = counts.cumsum(axis=1) - counts
@@ -132,7 +132,7 @@ def equalize(toned: Toned, _: Any = None) -> Toned:
 
 
 def invert(toned: Toned, _: Any = None) -> Toned:
-    """Take each level from 255."""
+    """Invert each level."""
     return toned.through(255 - _LEVELS)
 
 
@@ -143,7 +143,7 @@ def grayscale(toned: Toned, _: Any = None) -> Toned:
 
 
 def _blend(level: int, factor: float) -> Table:
-    """Return the table of `Image.blend(all of that level, image, factor)`, in single precision as it is there."""
+    """Return the table of `Image.blend(constant, image, factor)`, in Pillow's single precision."""
     start = np.float32(level)
     levels = start + np.float32(factor) * (_LEVELS.astype(np.float32) - start)
     return np.asarray(np.clip(levels, 0, 255), np.uint8)

@@ -1,4 +1,4 @@
-"""A transform of images as one of their masks, for masks that are read apart from their images."""
+"""A transform of images, for masks that are read apart from their images."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ from raybatch.image.view import Step
 
 @dataclass(frozen=True)
 class MaskTransform(Geometric):
-    """What `change`, which is no `Compose`, does to the mask of an image: it draws the same, and leaves colours alone."""
+    """What `change` does to the mask of an image: it draws the same, and leaves colours alone.
+
+    `change` is not a `Compose`.
+    """
 
     change: Change
     fill: int
@@ -42,9 +45,10 @@ class MaskTransform(Geometric):
 
 
 def for_masks(change: Change, fill: int = IGNORED) -> Compose:
-    """Return `change` for masks that are read apart from their images: it draws the same as that of the images.
+    """Return `change` for masks that are read apart from their images; it draws the same numbers.
 
-    Pixels are moved as those of the images are, by the nearest one, and never coloured. `fill` is the class around the image.
-    For files, `mask=True` does this; it is for masks that are packed, `PackedAccessor("packed", "mask", transform=for_masks(change))`.
+    Pixels move as those of the images do, by the nearest pixel, and are never coloured. `fill` is
+    the class outside the image. For files, `mask=True` does this. For packed masks, write
+    `PackedAccessor("packed", "mask", transform=for_masks(change))`.
     """
     return Compose([MaskTransform(part, fill) for part in flat(change)])

@@ -1,4 +1,4 @@
-"""Masks, the class of each pixel → where they are after their image has been moved: neither interpolated nor coloured."""
+"""Moves masks, the class of each pixel, as their image has moved, without interpolation."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from raybatch.image.motion import Motion
 from raybatch.image.view import Crop, Mirror, Scale, Size, Step
 from raybatch.image.viewed import InMemory, Viewed
 
-# The class that most data sets have for pixels which a loss leaves out.
+# Most data sets use this class for pixels that a loss should ignore.
 IGNORED = 255
 
 
 def of_mask(step: Step, fill: int) -> Step:
-    """Return what is done to a mask where `step` is done to its image: the nearest pixel, and `fill` around the image."""
+    """Return the step for a mask when `step` changes its image: nearest pixel, `fill` outside."""
     if isinstance(step, Mirror):
         return step
     if isinstance(step, Crop):
@@ -29,11 +29,12 @@ def of_mask(step: Step, fill: int) -> Step:
 
 
 def moved_mask(mask: Any, steps: Sequence[Step], before: Size, fill: int | None) -> Any:
-    """Return what `steps`, those of an image of size `before`, make of `mask`, as one of the same kind.
+    """Return `mask` moved by `steps`, those of an image of size `before`, as one of the same kind.
 
-    It is a Pillow image of one channel, or an array (H, W) of integers, bools or float32, or (k, H, W) of the masks of k objects.
-    `fill` is the class around the image: None is `IGNORED`, and 0 where the mask says what belongs to an object: in bools and
-    (k, H, W). TypeError or ValueError for another kind of mask or another size.
+    A mask is a Pillow image of one channel, or an array (H, W) of integers, bools or float32, or
+    (k, H, W) for the masks of k objects. `fill` is the class outside the image. None is `IGNORED`,
+    or 0 for masks of objects: bools and (k, H, W). TypeError or ValueError for another kind of mask
+    or another size.
     """
     if isinstance(mask, Image.Image):
         if len(mask.getbands()) != 1:
@@ -62,7 +63,7 @@ def moved_mask(mask: Any, steps: Sequence[Step], before: Size, fill: int | None)
 
 
 def check_fill(fill: Any, mode: str) -> None:
-    """Raise TypeError or ValueError if `fill` is no class of a mask of Pillow's `mode`."""
+    """Raise TypeError or ValueError unless `fill` is a class that Pillow's `mode` can hold."""
     if not isinstance(fill, (int, np.integer)):
         raise TypeError(f"mask_fill must be an integer, a class, not {fill!r}")
     kinds = {"1": (0, 1), "I": (-(2**31), 2**31 - 1), "F": (-(2**24), 2**24)}

@@ -1,4 +1,4 @@
-"""Batches whose samples are mixed with one another, and their labels alike."""
+"""Batches whose images are mixed with one another, and their labels in the same proportions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class _Mixing(ABC):
     num_classes: int | None = None
     labels_getter: str | Callable[[Any], Any] = "default"
 
-    # What tells it from changes of images.
+    # Distinguishes it from changes of single images.
     is_of_batches = True
 
     def __post_init__(self) -> None:
@@ -52,10 +52,13 @@ class _Mixing(ABC):
     def mixed(
         self, images: npt.NDArray[Any], rng: np.random.Generator
     ) -> tuple[npt.NDArray[Any], float]:
-        """Return the images, each mixed with the one before it, and which share of each is its own."""
+        """Return the mixed images, and the share of each image that is its own."""
 
     def _images(self, batch: Any, labels: Any) -> Any:
-        """Return the images of `batch`; TypeError for none, and for more than one array of so many axes, as masks beside them."""
+        """Return the images of `batch`.
+
+        TypeError if there are none, or several arrays with as many axes, such as masks.
+        """
         found = [leaf for leaf in leaves(batch) if leaf is not labels and np.ndim(leaf) >= 3]
         if len(found) == 1:
             return found[0]
@@ -115,16 +118,19 @@ class _Mixing(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class MixUp(_Mixing):
-    """Each image of a batch blended with the one before it, and the labels in the same shares.
+    """Blend each image of a batch with the one before it, and the labels in the same proportions.
 
         source.map(augment.MixUp(num_classes=1000), rng=True)
 
-    A batch is a tuple of images, labels and more, or one with names, whose labels are called "labels", "label" or the one name with
-    "label" in it; `labels_getter(batch)` finds others. TypeError if another array has the shape of images, as masks have. Labels are integers (n,), of `num_classes` classes, or shares (n, classes); they become shares,
-    float32 (n, classes). Images are (n, H, W), (n, H, W, C) or (n, C, H, W), and keep their dtype; bytes are rounded. One share is drawn
-    from Beta(`alpha`, `alpha`) for each batch.
+    A batch is a tuple of images, labels and more; or a dict whose labels are called "labels",
+    "label", or by the only name that contains "label". `labels_getter(batch)` finds others.
+    TypeError if another array has the shape of images, as masks have.
 
-    "mixup: Beyond Empirical Risk Minimization" (Zhang et al., 2018).
+    Labels are integers (n,), of `num_classes` classes, or float shares (n, classes); they become
+    float32 (n, classes). Images are (n, H, W), (n, H, W, C) or (n, C, H, W), and keep their dtype;
+    bytes are rounded. Each batch draws one share from Beta(`alpha`, `alpha`).
+
+    From "mixup: Beyond Empirical Risk Minimization" (Zhang et al., 2018).
     """
 
     def mixed(
@@ -141,12 +147,14 @@ class MixUp(_Mixing):
 
 @dataclass(frozen=True, kw_only=True)
 class CutMix(_Mixing):
-    """A part of each image of a batch from the image before it, and the labels in shares of the area.
+    """Replace a rectangle of each image by that of the image before it, and mix labels by area.
 
-    Batches and labels are as for `MixUp`. The part has the same random place in all images of a batch, and the area 1 minus a share
-    from Beta(`alpha`, `alpha`), less what is outside of the image.
+    Batches and labels are as for `MixUp`. The rectangle has the same random place in all images of
+    a batch. Its area is 1 minus a share from Beta(`alpha`, `alpha`), less what lies outside the
+    image.
 
-    "CutMix: Regularization Strategy to Train Strong Classifiers with Localizable Features" (Yun et al., 2019).
+    From "CutMix: Regularization Strategy to Train Strong Classifiers with Localizable Features"
+    (Yun et al., 2019).
     """
 
     def mixed(

@@ -1,6 +1,6 @@
-"""The operations that automatic augmentation draws from: one table of them, and how far each goes by the policy that draws it.
+"""The operations that the policies draw from, and their ranges of magnitudes.
 
-Names and ranges are those of torchvision, whose `_AUGMENTATION_SPACE` they follow.
+Names and ranges follow torchvision's `_AUGMENTATION_SPACE`.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _single = np.float32
 
 
 class Canvas(NamedTuple):
-    """The image that is changed: its size, how it is resampled, and what is seen where it has been moved away."""
+    """The size of the image, how it is resampled, and the value of places that it leaves."""
 
     size: Size
     resample: Image.Resampling = Image.Resampling.NEAREST
     fill: Fill = 0
 
 
-# What an operation of a magnitude does to an image.
+# The step that an operation of some magnitude does to an image.
 Operation: TypeAlias = Callable[[float, Canvas], Step | Paint]
 
 
@@ -52,7 +52,7 @@ def _rotated(magnitude: float, canvas: Canvas) -> Warp:
 
 
 def _scaled(change: Recolor) -> Operation:
-    """Return the operation whose factor is 1 and the magnitude."""
+    """Return the operation whose factor is 1 plus the magnitude."""
     return lambda magnitude, _: Recolored(((change, 1.0 + magnitude),))
 
 
@@ -81,7 +81,7 @@ OPERATIONS: Mapping[str, Operation] = {
 
 @dataclass(frozen=True)
 class Range:
-    """Magnitudes from `start` to `end`: of either sign, shares of an edge of the image, or whole numbers."""
+    """Magnitudes from `start` to `end`: signed, in fractions of an edge, or whole numbers."""
 
     start: float
     end: float
@@ -90,14 +90,15 @@ class Range:
     is_whole: bool = False
 
     def magnitude(self, number: int, count: int, size: Size) -> float:
-        """Return the magnitude at `number` of `count` that are evenly spread, in single precision as torchvision has it."""
+        """Return magnitude `number` of `count` evenly spaced ones, in single precision."""
         start, end = self.start, self.end
         if self.is_whole:
             step = (count - 1) / (start - end)
             return float(np.rint(_single(start) - _single(number) / _single(step)))
         if self.edge is not None:
             end *= size[0] if self.edge == "width" else size[1]
-        # Its halves begin at the two ends; a processor adds the product to an end and rounds once, as a double is rounded here.
+        # Like torchvision, compute each half from its own end. A processor adds the product to that
+        # end and rounds once, as does rounding a double here.
         step = float((_single(end) - _single(start)) / _single(count - 1))
         start, end = float(_single(start)), float(_single(end))
         from_start = number < count // 2
@@ -105,7 +106,7 @@ class Range:
         return float(_single(value))
 
 
-# Those that have no range are made in one way.
+# Operations without a range have one form only.
 Space: TypeAlias = Mapping[str, Range | None]
 
 
@@ -149,7 +150,8 @@ WIDE_SPACE: Space = {
     **_space(0.99, _PIXELS, _PIXELS, 135.0, 0.99, Range(8, 2, is_whole=True)),
 }
 MIX_SPACE: Space = _space(0.3, *_of_edges(1 / 3), 30.0, 0.9, Range(4, 0, is_whole=True))
-# What changes neither brightness, contrast, colour nor sharpness: those of the tests of robustness that AugMix was made for.
+# The operations without brightness, contrast, colour and sharpness, which are among the robustness
+# tests that AugMix was made for.
 PARTIAL_MIX_SPACE: Space = {
     name: extent
     for name, extent in MIX_SPACE.items()
@@ -165,7 +167,7 @@ def drawn(
     canvas: Canvas,
     rng: np.random.Generator,
 ) -> Step | Paint:
-    """Return what the operation does at magnitude `number` of `count`; the sign is drawn where it has one."""
+    """Return the step of magnitude `number` of `count`; draw its sign if it has one."""
     if extent is None:
         return OPERATIONS[name](0.0, canvas)
     magnitude = extent.magnitude(number, count, canvas.size)
@@ -175,7 +177,7 @@ def drawn(
 
 
 def joined(steps: Iterable[Step | Paint]) -> list[Step | Paint]:
-    """Return `steps` with changes of colour that follow one another as one, and without those that change nothing."""
+    """Return `steps` with neighbouring changes of colour joined, and idle steps left out."""
     made: list[Step | Paint] = []
     for step in steps:
         if isinstance(step, Recolored):
@@ -189,7 +191,7 @@ def joined(steps: Iterable[Step | Paint]) -> list[Step | Paint]:
 
 
 def done(steps: Sequence[Step | Paint], image: Image.Image) -> Image.Image:
-    """Return what warps and changes of colour make of an image."""
+    """Return `image` after warps and changes of colour."""
     for step in steps:
         image = warped(image, step) if isinstance(step, Warp) else step(image)  # type: ignore[operator]
     return image

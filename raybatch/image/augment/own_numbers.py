@@ -1,4 +1,4 @@
-"""Random numbers of its own for each part of a transform, from the generator of a sample."""
+"""A random generator for each part of a transform, made from the generator of the sample."""
 
 from __future__ import annotations
 
@@ -8,27 +8,30 @@ import numpy as np
 import numpy.typing as npt
 from numpy.random.bit_generator import ISpawnableSeedSequence
 
-_WORDS = 2  # of 64 bits, that a Philox is made from
+_WORDS = 2  # 64-bit words for a Philox generator
 
 
 def own_generator(rng: np.random.Generator) -> np.random.Generator:
-    """Return a generator of other numbers; it takes as many of those of `rng`, whatever is drawn from it.
+    """Return a new generator, made from a fixed number of draws of `rng`.
 
-    So what one part draws shifts nothing for the next.
+    So whatever one part draws, the next part gets the same numbers.
     """
     words = _Words(rng.bit_generator.random_raw(_WORDS))
     return np.random.Generator(np.random.Philox(words))  # type: ignore[arg-type]
 
 
 class _Words(ISpawnableSeedSequence):
-    """The seed of a generator is `words`, random already: a `SeedSequence` would take longer than all that is drawn."""
+    """Random `words` as the seed of a generator.
+
+    A `SeedSequence` would take longer than drawing all the numbers.
+    """
 
     def __init__(self, words: npt.NDArray[np.uint64]) -> None:
         self._words = words
         self._sequence: np.random.SeedSequence | None = None
 
     def generate_state(self, n_words: int, dtype: Any = np.uint64) -> npt.NDArray[Any]:
-        """Return the words, which are as many and as wide as a Philox asks for."""
+        """Return the words; a Philox asks for exactly these."""
         return self._words
 
     def spawn(self, n_children: int) -> list[Any]:
@@ -39,9 +42,10 @@ class _Words(ISpawnableSeedSequence):
 
 
 def check_first_use(change: Any, rng: np.random.Generator) -> None:
-    """Raise TypeError if `change` has drawn from `rng` before, and that is the generator of one sample, which keeps its `users`.
+    """Raise TypeError if `change` has drawn from `rng` before, and `rng` belongs to one sample.
 
-    An image and a mask that are changed one after the other would come apart, in silence.
+    Otherwise an image and a mask that are changed one after the other would no longer match, in
+    silence. The generator of a sample keeps its `users`.
     """
     users = getattr(rng, "users", None)
     if users is None:

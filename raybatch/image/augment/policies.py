@@ -1,7 +1,8 @@
-"""Augmentation by policies: a few operations of a table, drawn for each image. Names, parameters and ranges are torchvision's.
+"""Augmentation by policies: a few operations of a table, drawn for each image.
 
-All take images of mode RGB or L. `interpolation` is "nearest", "bilinear" or "bicubic", and `fill` one value, or one for each channel,
-for what is not of the image; None is 0. A mask, boxes and keypoints are moved as the image is, but for `AugMix`.
+Names, parameters and ranges are torchvision's. Images are of mode RGB or L. `interpolation` is
+"nearest", "bilinear" or "bicubic". `fill` is the value outside the image, one number or one for
+each channel; None is 0. Masks, boxes and keypoints move with the image, except in `AugMix`.
 """
 
 from __future__ import annotations
@@ -34,9 +35,10 @@ from raybatch.image.view import Fill, Step
 
 @dataclass(frozen=True)
 class RandAugment(Drawn):
-    """`num_ops` operations in turn, each any of 14, all at the magnitude number `magnitude` of `num_magnitude_bins` from 0 on.
+    """`num_ops` operations in turn, each any of 14, all with the same magnitude.
 
-    "RandAugment: Practical Automated Data Augmentation with a Reduced Search Space" (Cubuk et al., 2020).
+    `magnitude` counts from 0 to `num_magnitude_bins` - 1. From "RandAugment: Practical Automated
+    Data Augmentation with a Reduced Search Space" (Cubuk et al., 2020).
     """
 
     num_ops: int = 2
@@ -67,7 +69,8 @@ class RandAugment(Drawn):
 class TrivialAugmentWide(Drawn):
     """One operation, any of 14, at any of `num_magnitude_bins` magnitudes of a wide range.
 
-    "TrivialAugment: Tuning-free Yet State-of-the-Art Data Augmentation" (Müller and Hutter, 2021).
+    From "TrivialAugment: Tuning-free Yet State-of-the-Art Data Augmentation" (Müller and Hutter,
+    2021).
     """
 
     num_magnitude_bins: int = 31
@@ -85,7 +88,7 @@ class TrivialAugmentWide(Drawn):
         return joined([drawn(name, extent, number, count, _canvas(self, width, height), rng)])
 
 
-# Pairs of operations: the name, the probability, and the number of the magnitude out of ten.
+# Pairs of operations: the name, the probability, and the magnitude out of ten.
 _IMAGENET = (
     (("Posterize", 0.4, 8), ("Rotate", 0.6, 9)),
     (("Solarize", 0.6, 5), ("AutoContrast", 0.6, 0)),
@@ -118,9 +121,9 @@ _POLICIES = {"imagenet": _IMAGENET}
 
 @dataclass(frozen=True)
 class AutoAugment(Drawn):
-    """One of the 25 pairs of operations that were learned on ImageNet, each of the two with its probability.
+    """One of 25 pairs of operations that were learned on ImageNet, each with its probability.
 
-    "AutoAugment: Learning Augmentation Strategies from Data" (Cubuk et al., 2019).
+    From "AutoAugment: Learning Augmentation Strategies from Data" (Cubuk et al., 2019).
     """
 
     policy: str = "imagenet"
@@ -143,13 +146,16 @@ class AutoAugment(Drawn):
 
 @dataclass(frozen=True)
 class AugMix(Drawn):
-    """The image mixed with `mixture_width` others made of it, each by a chain of `chain_depth` operations, or of 1 to 3 if that is -1.
+    """The image mixed with `mixture_width` changed copies, each made by a chain of operations.
 
-    Magnitudes are the first `severity` of ten. The shares are drawn from Dirichlet distributions of `alpha`. `all_ops` has
-    brightness, contrast, colour and sharpness too. The operations have Pillow's pixels; torchvision mixes tensors, whose pixels differ a
-    little. A mask, boxes and keypoints stay where they are, as most of the image does.
+    A chain has `chain_depth` operations, or 1 to 3 if that is -1. Magnitudes are among the first
+    `severity` of ten. The shares are drawn from Dirichlet distributions of `alpha`. `all_ops` adds
+    brightness, contrast, colour and sharpness. The operations have Pillow's pixels; torchvision
+    mixes tensors, whose pixels differ slightly. Masks, boxes and keypoints stay in place, as most
+    of the image does.
 
-    "AugMix: A Simple Data Processing Method to Improve Robustness and Uncertainty" (Hendrycks et al., 2020).
+    From "AugMix: A Simple Data Processing Method to Improve Robustness and Uncertainty" (Hendrycks
+    et al., 2020).
     """
 
     severity: int = 3
@@ -190,7 +196,7 @@ class AugMix(Drawn):
 
 @dataclass(frozen=True)
 class _Mixture:
-    """An image mixed with what `chains` of steps make of it; the shares add up to 1."""
+    """An image mixed with copies that `chains` of steps change; the shares add up to 1."""
 
     own: float
     shares: tuple[float, ...]

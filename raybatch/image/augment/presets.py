@@ -1,4 +1,4 @@
-"""The transforms that nearly every image model is trained and tested with."""
+"""The usual transforms of image models, for training and for evaluation."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from raybatch.image.augment.transform import Compose
 
 
 def classification_train(size: int | tuple[int, int] = 224) -> Compose:
-    """Return the transform to train with: a random part of the image, scaled to `size`, flipped at random."""
+    """Return the transform for training: a random part, scaled to `size`, flipped at random."""
     return Compose([RandomResizedCrop(size), RandomHorizontalFlip()])
 
 
 def classification_eval(size: int | tuple[int, int] = 224) -> Compose:
-    """Return the transform to test with: the middle of the image, whose shorter edge is 256/224 of the longer one of `size`."""
+    """Return the transform for evaluation: the centre of the image at `size`.
+
+    First the shorter edge is scaled to 256/224 of the longer edge of `size`.
+    """
     longer = size if isinstance(size, int) else max(size)
     return Compose([Resize(round(longer * 256 / 224)), CenterCrop(size)])
 

@@ -1,4 +1,4 @@
-"""The whole image at another size."""
+"""The whole image, scaled."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from raybatch.image.view import Box, Crop, Fill, Scale, Size, Step
 
 @dataclass(frozen=True)
 class Resize(Geometric):
-    """The image scaled to `size`: (height, width), or the length of its shorter edge, the aspect ratio being kept.
+    """Scale the image to `size`.
 
-    With one edge, the longer one is at most `max_size` pixels, and rounded down, as in torchvision. `interpolation` is one of
-    Pillow's filters or its name in lower case.
+    `size` is (height, width), or the length of the shorter edge, which keeps the aspect ratio. The
+    longer edge then has at most `max_size` pixels, and is rounded down, as in torchvision.
+    `interpolation` is one of Pillow's filters or its name in lower case.
     """
 
     size: int | tuple[int, int]
@@ -58,9 +59,10 @@ class Resize(Geometric):
 
 @dataclass(frozen=True)
 class Letterbox(Geometric):
-    """The image scaled to fit into `size`: (height, width), or one edge, in the middle of a canvas of the value `fill`.
+    """Scale the image to fit into `size`, in the middle of a canvas of the value `fill`.
 
-    `fill` is one value, or one for each channel. The size and the place of the image are rounded as `ImageOps.pad` rounds them.
+    `size` is (height, width), or one number for both. `fill` is one value, or one for each channel.
+    Size and place are rounded as in `ImageOps.pad`.
     """
 
     size: int | tuple[int, int]
@@ -94,7 +96,7 @@ class Letterbox(Geometric):
 
 @dataclass(frozen=True)
 class FilledResize(Geometric):
-    """The largest part in the middle that has the shape of `size`, (height, width), scaled to it; as `ImageOps.fit`."""
+    """Scale the largest centred part with the shape of `size`, (height, width)."""
 
     size: tuple[int, int]
     interpolation: str | int = "bilinear"
@@ -121,7 +123,7 @@ def _padded(size: tuple[int, int], interpolation: str | int) -> Geometric:
     return Letterbox(size, 0, interpolation)
 
 
-# How an image of another shape is brought to a (height, width), by the name of the setting `fit`.
+# The setting `fit`: how images of another shape become (height, width).
 FITS: dict[str, Callable[[tuple[int, int], str | int], Geometric]] = {
     "stretch": Resize,
     "crop": FilledResize,

@@ -1,4 +1,4 @@
-"""What belongs to an image: its mask, boxes, labels of the boxes, and keypoints, moved as the image was."""
+"""What belongs to an image: mask, boxes, their labels, and keypoints, moved as the image moves."""
 
 from __future__ import annotations
 
@@ -29,17 +29,18 @@ KINDS = ("mask", "boxes", "labels", "keypoints")
 
 @dataclass(frozen=True)
 class Targets:
-    """How what belongs to an image is written, and what becomes of that which its image shows no more.
+    """How the targets of an image are written, and what happens to those that leave it.
 
-    `box_format` is "xyxy" (left, top, right, bottom), "xywh" (left, top, width, height) or "cxcywh" (centre, width, height). Boxes
-    and keypoints are places in the plane of the image, in pixels: (0, 0) is its upper left corner, (0.5, 0.5) the centre of its
-    first pixel. If `relative`, they are parts of its width and height. (Where torchvision flips keypoints, it takes them for numbers
-    of pixels, half a pixel less.)
+    `box_format` is "xyxy" (left, top, right, bottom), "xywh" (left, top, width, height) or "cxcywh"
+    (centre, width, height). Boxes and keypoints are places in the plane of the image, in pixels:
+    (0, 0) is its upper left corner, and (0.5, 0.5) the centre of its first pixel. If `relative`,
+    they are fractions of its width and height. (torchvision takes keypoints for indices of pixels
+    when it flips them, which is half a pixel less.)
 
-    A box of which the image shows less than `min_visible`, a share of its area, is dropped, and its labels with it; so is one of
-    which it shows nothing. `mask_fill` is the class where the result reaches beyond the image. None is 255, and 0 (no object) in
-    masks of bools and in (k, H, W), one mask for each of k objects. `flip_pairs` are the numbers of keypoints that change places
-    in a mirror image, such as ((1, 2), (3, 4)) of the left and the right eye and ear.
+    A box that keeps less than `min_visible` of its area, or nothing, is dropped with its labels.
+    `mask_fill` is the class outside the image. None is 255, or 0 (no object) in masks of bools and
+    in (k, H, W), one mask for each of k objects. `flip_pairs` are pairs of keypoints that swap
+    places in a mirror image, such as ((1, 2), (3, 4)) for the left and right eye and ear.
     """
 
     box_format: str = "xyxy"
@@ -54,7 +55,10 @@ class Targets:
             raise ValueError(f"min_visible must be from 0 to 1, not {self.min_visible!r}")
 
     def moved(self, given: Mapping[str, Any], steps: Sequence[Step], size: Size) -> dict[str, Any]:
-        """Return what `steps`, those of an image of `size`, make of what is `given` under the names of KINDS; None stays None."""
+        """Return the targets `given`, named as in KINDS, moved by `steps` in an image of `size`.
+
+        None stays None.
+        """
         result = {kind: given.get(kind) for kind in KINDS}
         motion = Motion.of(size, steps)
         kept = None
@@ -78,7 +82,10 @@ class Targets:
         return result
 
     def moved_back(self, boxes: Any, steps: Sequence[Step], size: Size) -> npt.NDArray[Any]:
-        """Return the `boxes` of what `steps` make of an image of `size` as boxes of that image, cut off at its edges."""
+        """Return `boxes` in the result of `steps` as boxes in the original image, clipped to it.
+
+        The original image has `size`.
+        """
         array, how = as_boxes(boxes), BoxFormat(self.box_format, self.relative)
         motion = Motion.of(size, steps)
         back = motion.inverted(size).seen(how.corners(array, motion.size))
@@ -86,7 +93,7 @@ class Targets:
 
 
 def _rows(values: Any, kept: Any, count: int) -> Any:
-    """Return the rows of `values`, of which there is one for each of `count` boxes, that are `kept`."""
+    """Return the `kept` rows of `values`, which has one row for each of `count` boxes."""
     if len(values) != count:
         raise ValueError(f"there must be one for each of {count} boxes, not {len(values)}")
     if len(kept) == count:
@@ -98,10 +105,10 @@ def _rows(values: Any, kept: Any, count: int) -> Any:
 
 @dataclass(frozen=True)
 class OnFields:
-    """`change` for samples that are dicts: `on(sample, rng=rng)` returns the sample with its image and what belongs to it changed.
+    """`change` for samples that are dicts: `on(sample, rng=rng)` returns the changed sample.
 
-    `fields` has the names in the sample of "image" and of what KINDS names; those of labels may be several. Pillow images come out
-    as arrays, which can be stacked.
+    `fields` maps "image" and the names in KINDS to the names of the sample's fields; labels may
+    have several. Pillow images become arrays, which can be stacked.
     """
 
     change: Any
@@ -122,7 +129,7 @@ class OnFields:
 
 
 def _of(sample: Mapping[str, Any], names: str | tuple[str, ...]) -> Any:
-    """Return the field of that name, or a tuple of those of several; KeyError if there is none."""
+    """Return the field of a name, or a tuple of several; KeyError if one is missing."""
     if isinstance(names, tuple):
         return tuple(_of(sample, name) for name in names)
     if names not in sample:

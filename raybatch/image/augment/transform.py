@@ -1,4 +1,4 @@
-"""What all augmentations have in common, checks of their settings too, and several as one."""
+"""The base of all augmentations, the checks of their settings, and `Compose`."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ from raybatch.image.motion import size_after
 from raybatch.image.view import Step
 from raybatch.image.viewed import InMemory, Source, Viewed
 
-# A `Transform`, or any function that is called as `change(image, rng=rng)` with a Pillow image and returns one.
+# A `Transform`, or any function that is called as `change(image, rng=rng)` with a Pillow image and
+# returns one.
 Change: TypeAlias = Callable[..., Any]
 
 
-# What leaves every pixel where it is: called with a Pillow image, it returns one of the same size, and draws nothing.
+# A change that moves no pixel: called with a Pillow image, it returns one of the same size, and
+# draws nothing.
 Paint: TypeAlias = Callable[[Image.Image], Image.Image]
 
 
@@ -31,27 +33,31 @@ _AS_BY_DEFAULT = Targets()
 
 
 class Transform(ABC):
-    """A change of one image: `transform(image, rng=rng)`, of the same kind as `image`.
+    """A change of one image: `transform(image, rng=rng)` returns an image of the same kind.
 
-    `image` is a uint8 array, (H, W, 3) or (H, W), or a PIL image. It is not changed; where nothing is to be
-    done, it is itself the result. Both kinds have the same pixels.
+    `image` is a uint8 array, (H, W, 3) or (H, W), or a PIL image. It is never modified; if nothing
+    changes, it is returned itself. Arrays and PIL images get the same pixels.
 
-    What belongs to the image is moved by the same draw: `image, mask, boxes, labels = change(image, mask=mask, boxes=boxes,
-    labels=labels, rng=rng)`. The result is a tuple of those that are given, in this order, with `keypoints` last.
+    The targets of the image move by the same draw: `image, mask, boxes, labels = change(image,
+    mask=mask, boxes=boxes, labels=labels, rng=rng)`. The result is a tuple of those that were
+    given, in this order, with `keypoints` last.
 
-    - `mask`: a Pillow image of one channel, or an array (H, W) of integers, bools or float32, or (k, H, W), one for each of k
-      objects. It has the nearest pixel, and its values are never changed.
-    - `boxes`: (k, 4), and `labels` of them: an array or list of k, or a tuple or dict of several. Those of which the image shows
-      nothing, or less than `min_visible`, are dropped; of the others the part that is shown is left.
-    - `keypoints`: (k, 2), x and y, or (k, 3) with their visibility; or (k, n, 2) or (k, n, 3), n for each of the boxes. All
-      numbers of one that the image does not show are 0.
+    - `mask`: a Pillow image of one channel, or an array (H, W) of integers, bools or float32, or
+      (k, H, W), one for each of k objects. It gets the nearest pixel, and its values never change.
+    - `boxes`: (k, 4), and their `labels`: an array or list of k, or a tuple or dict of several.
+      Boxes that are out of sight, or less visible than `min_visible`, are dropped; the others are
+      clipped.
+    - `keypoints`: (k, 2), x and y, or (k, 3) with their visibility; or (k, n, 2) or (k, n, 3), n
+      for each box. Keypoints out of sight become zeros.
 
-    How these are written is said by the settings of `Targets`, such as `box_format="xywh"`, which may follow.
+    Further arguments are the settings of `Targets`, such as `box_format="xywh"`.
 
-    The numbers come from `rng`; each random part of a `Compose` has some of its own. A second call with a sample's generator, as
-    `map_samples` gives it, is a TypeError: it would draw other numbers.
+    The numbers come from `rng`; each random part of a `Compose` gets a generator of its own. A
+    second call with the generator of a sample, as `map_samples` gives it, would draw other numbers,
+    and is a TypeError.
 
-    A subclass adds `on_image` if it changes colours alone and draws its numbers while it does; else it is a `Drawn`.
+    A subclass that changes colours alone, and draws while it does, implements `on_image`. Any other
+    is a `Drawn`.
     """
 
     # Whether the result depends on `rng`.
@@ -102,10 +108,12 @@ class Transform(ABC):
         keypoints: str | None = None,
         **settings: Any,
     ) -> OnFields:
-        """Return this change for samples that are dicts, by the names of their fields: `source.map_samples(change.on(image="image"))`.
+        """Return this change for samples that are dicts, by the names of their fields.
 
-        `labels` may be several names. `settings` are those of `Targets`. What it returns is called as `fn(sample, rng=rng)`, and
-        returns a dict of the same fields; Pillow images become arrays.
+            source.map_samples(change.on(image="image", boxes="boxes"))
+
+        `labels` may be several names. `settings` are those of `Targets`. The result is called as
+        `fn(sample, rng=rng)`, and returns a dict with the same fields; Pillow images become arrays.
         """
         fields = {
             "image": image,
@@ -120,7 +128,7 @@ class Transform(ABC):
     def together(
         self, given: Mapping[str, Any], targets: Targets, rng: np.random.Generator
     ) -> dict[str, Any]:
-        """Return the image and what belongs to it, `given` under the names of the arguments of a call, after one draw."""
+        """Return the image and its targets, `given` by argument name, after one draw."""
         if is_random(self):
             check_first_use(self, rng)
         image = given["image"]
@@ -136,10 +144,11 @@ class Transform(ABC):
         return {kind: made if kind == "image" else moved[kind] for kind in given}
 
     def boxes_back(self, boxes: Any, size: tuple[int, int], **settings: Any) -> npt.NDArray[Any]:
-        """Return `boxes` that a model found in the result as boxes in the image, whose `size` is (height, width).
+        """Return `boxes` that a model found in the result as boxes in the original image.
 
-        `boxes` are (k, 4), and so is the result; what lies beyond the image is cut off. `settings` are `box_format` and `relative`
-        of `Targets`. ValueError for a random change, of which the way back is not known.
+        `boxes` are (k, 4), and so is the result, clipped to the image, whose `size` is (height,
+        width). `settings` are `box_format` and `relative` of `Targets`. ValueError for a random
+        change, which cannot be undone.
         """
         if is_random(self):
             raise ValueError(f"{self!r} is random: which way it went is not known")
@@ -154,41 +163,43 @@ class Transform(ABC):
         """Return the changed image, or `image` itself."""
 
     def output_size(self, size: tuple[int, int] | None) -> tuple[int, int] | None:
-        """Return the (height, width) of the result of images of `size`; None where that differs or is not known."""
+        """Return the (height, width) that images of `size` get; None if it varies or is unknown."""
         return size
 
 
 class Drawn(Transform):
-    """A change that is drawn first, from the size of the image alone, and then done: to a mask, boxes and keypoints as to the image.
+    """A change that is drawn from the size of the image alone, then applied to all targets.
 
-    `steps` draws all that is random, and says what is done in turn. Each is one of `Scale`, `Crop`, `Mirror` and `Warp` of
-    `raybatch.image.view`, which move pixels, or a `Paint`, a function of the image which moves none: a mask is spared that.
+    `steps` draws all random numbers, and returns what happens in turn. A step is one of `Scale`,
+    `Crop`, `Mirror` and `Warp` of `raybatch.image.view`, which move pixels, or a `Paint`, a
+    function of the image that moves none and is not applied to masks.
     """
 
     @abstractmethod
     def steps(self, width: int, height: int, rng: np.random.Generator) -> Sequence[Step | Paint]:
-        """Return what is done to an image of `width` × `height` pixels, in turn; each step is of the result of those before."""
+        """Return the steps for an image of this size; each starts from the result before."""
 
     def on_image(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
         return changed(InMemory(image), flat(self), rng).image()
 
 
 class Geometric(Drawn):
-    """A change of place, size or direction alone, which is known before a pixel is decoded.
+    """A change of place, size or direction alone, known before a pixel is decoded.
 
-    Several in a row are one view of the image, and are done in one pass where that has the same pixels.
+    Several in a row become one view of the image, and one pass if that gives the same pixels.
     """
 
     @abstractmethod
     def steps(self, width: int, height: int, rng: np.random.Generator) -> Sequence[Step]:
-        """Return what is done to an image of `width` × `height` pixels."""
+        """Return the steps for an image of `width` × `height` pixels."""
 
 
 @dataclass(frozen=True)
 class Compose(Drawn):
     """Each of `transforms` in turn.
 
-    A transform is a `Transform` or any function that is called as `transform(image, rng=rng)`, with a Pillow image.
+    A transform is a `Transform`, or any function that is called as `transform(image, rng=rng)` with
+    a Pillow image.
     """
 
     transforms: Sequence[Change]
@@ -211,7 +222,10 @@ class Compose(Drawn):
 
 
 def check_changes(transforms: Sequence[Any]) -> None:
-    """Raise TypeError for what changes no image: no function, a class in the place of one, a change of whole batches."""
+    """Raise TypeError for a transform that changes no image.
+
+    It may not be callable, or be a class instead of an instance, or change whole batches.
+    """
     for transform in transforms:
         if isinstance(transform, type):
             name = transform.__name__
@@ -227,7 +241,7 @@ def check_changes(transforms: Sequence[Any]) -> None:
 
 
 def flat(change: Change) -> tuple[Change, ...]:
-    """Return the parts of a `Compose` and of those in it, or `change` alone."""
+    """Return the parts of a `Compose`, at any depth, or `change` alone."""
     if not isinstance(change, Compose):
         return (change,)
     return tuple(part for transform in change.transforms for part in flat(transform))
@@ -236,9 +250,9 @@ def flat(change: Change) -> tuple[Change, ...]:
 def made_by(
     change: Change, paint: Paint, image: Any, begin: Callable[[], None] | None = None
 ) -> Any:
-    """Return what `paint`, a part of `change`, makes of `image`; TypeError if that is no image.
+    """Return `paint(image)` for a part `paint` of `change`; TypeError if the result is no image.
 
-    `begin()` is called before a function of the program's own, which may draw from other generators than those of raybatch.
+    `begin()` is called before a function of the program, which may draw from foreign generators.
     """
     if begin is not None and isinstance(paint, _Own) and is_random(paint.function):
         begin()
@@ -255,10 +269,11 @@ def changed(
     make: Callable[..., Any] = made_by,
     moves: list[Step] | None = None,
 ) -> Viewed:
-    """Return what `changes` make of the image in `source`, one after the other: the last view not taken yet.
+    """Return the image in `source` after `changes`, with its last view not yet taken.
 
-    `make(change, paint, image)` has the result of what is no view, as `made_by`. What moves pixels is added to `moves`; then it is a
-    ValueError if a function of the program's own does.
+    `make(change, paint, image)` applies a `Paint`, as `made_by` does. The steps that move pixels
+    are appended to `moves`, if given; a function of the program that moves pixels is then a
+    ValueError.
     """
     viewed = Viewed.all_of(source)
     for change in changes:
@@ -280,7 +295,7 @@ def changed(
 def steps_in_turn(
     changes: Sequence[Change], width: int, height: int, rng: np.random.Generator | None
 ) -> list[Step | Paint]:
-    """Return what `changes` do, one after the other, to an image of `width` × `height` pixels."""
+    """Return the steps of all `changes` for an image of `width` × `height` pixels."""
     steps: list[Step | Paint] = []
     size = width, height
     for change in changes:
@@ -293,7 +308,7 @@ def steps_in_turn(
 def _steps(
     change: Change, width: int, height: int, rng: np.random.Generator | None
 ) -> Sequence[Step | Paint]:
-    """Return what `change`, which is no `Compose`, does: with numbers of its own."""
+    """Return the steps of `change`, which is not a `Compose`, with random numbers of its own."""
     own = own_generator(rng) if rng is not None and is_random(change) else rng
     if isinstance(change, Drawn):
         return change.steps(width, height, own)  # type: ignore[arg-type]
@@ -304,7 +319,7 @@ def _steps(
 
 @dataclass(frozen=True)
 class _Own:
-    """A function of the program's own, with its numbers."""
+    """A function of the program, with its generator."""
 
     function: Change
     rng: np.random.Generator | None
@@ -314,9 +329,9 @@ class _Own:
 
 
 def output_size(changes: Sequence[Change], size: tuple[int, int] | None) -> tuple[int, int] | None:
-    """Return the (height, width) that images of `size` have after all `changes`; None where it differs or is not known.
+    """Return the (height, width) of images of `size` after all `changes`; None if unknown.
 
-    A plain function is taken to leave it.
+    A plain function is assumed to keep the size.
     """
     for change in changes:
         size = change.output_size(size) if isinstance(change, Transform) else size
@@ -324,12 +339,12 @@ def output_size(changes: Sequence[Change], size: tuple[int, int] | None) -> tupl
 
 
 def is_random(change: Change) -> bool:
-    """Return whether the result of `change` may depend on random numbers, as that of a plain function may."""
+    """Return whether `change` may depend on random numbers; a plain function may."""
     return any(getattr(part, "is_random", True) for part in flat(change))
 
 
 def check_array(array: Any) -> None:
-    """Raise TypeError or ValueError for what is no uint8 array (H, W, 3) or (H, W)."""
+    """Raise TypeError or ValueError unless `array` is uint8 (H, W, 3) or (H, W)."""
     if not isinstance(array, np.ndarray) or array.dtype != np.uint8:
         kind = f"array of {array.dtype}" if isinstance(array, np.ndarray) else type(array)
         raise TypeError(f"an image must be a uint8 array or a PIL image, not {kind}")

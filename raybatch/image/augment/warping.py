@@ -1,4 +1,4 @@
-"""Rotations, shears and other affine changes, and changes of perspective, with torchvision's parameters."""
+"""Rotations, shears, other affine changes, and perspective, with torchvision's parameters."""
 
 from __future__ import annotations
 
@@ -22,10 +22,12 @@ _FILTERS = ("nearest", "bilinear", "bicubic")
 
 @dataclass(frozen=True)
 class RandomRotation(Geometric):
-    """The image turned by an angle that is uniform in `degrees`, (min, max) or one number for both sides; anticlockwise.
+    """Rotate the image by a random angle, anticlockwise.
 
-    It turns about `center`, (x, y) in pixels, by default the middle. `expand`: the result is as large as all of the turned image;
-    else it has the size of the image. `fill` is one value, or one for each channel, for what is not of the image.
+    The angle is uniform in `degrees`, (min, max), or one number for both sides. `center` is (x, y)
+    in pixels, by default the middle. With `expand` the result holds the whole rotated image;
+    otherwise it keeps the size of the image. `fill` is the value outside the image, one number or
+    one for each channel.
     """
 
     degrees: float | tuple[float, float]
@@ -49,11 +51,13 @@ class RandomRotation(Geometric):
 
 @dataclass(frozen=True)
 class RandomAffine(Geometric):
-    """The image turned, moved, scaled and sheared about `center`, (x, y) in pixels, by default the middle; its size is kept.
+    """Rotate, shift, scale and shear the image at random, and keep its size.
 
-    Angles are in degrees, clockwise. `degrees` and `shear` are (min, max), or one number for both sides; of four numbers for `shear`
-    the last two are for the y axis. `translate` (x, y) is how far it is moved at most, as a share of width and height, in whole pixels.
-    `scale` is (min, max). All are uniform. `fill` is one value, or one for each channel, for what is not of the image.
+    `center` is (x, y) in pixels, by default the middle. Angles are in degrees, clockwise. `degrees`
+    and `shear` are (min, max), or one number for both sides; of four numbers for `shear` the last
+    two are for the y axis. `translate` (x, y) is the largest shift, in fractions of width and
+    height; shifts are whole pixels. `scale` is (min, max). All are uniform. `fill` is the value
+    outside the image, one number or one for each channel.
     """
 
     degrees: float | tuple[float, float]
@@ -101,10 +105,11 @@ class RandomAffine(Geometric):
 
 @dataclass(frozen=True)
 class RandomPerspective(Geometric):
-    """The image seen from another side, with the probability `p`; its size is kept.
+    """Show the image in a random perspective, with the probability `p`; its size is kept.
 
-    Each corner moves inward by up to half of the width and the height times `distortion_scale`, 0 to 1, in whole pixels. `fill` is
-    one value, or one for each channel, for what is not of the image.
+    Each corner moves inward, by whole pixels, by up to half the width and height times
+    `distortion_scale`, 0 to 1. `fill` is the value outside the image, one number or one for each
+    channel.
     """
 
     distortion_scale: float = 0.5
@@ -145,9 +150,10 @@ def affine(
     shear: Point,
     center: Point | None = None,
 ) -> tuple[float, ...]:
-    """Return the six coefficients, from the result to the image, of a turn, a move, a scaling and shears about `center`.
+    """Return the six coefficients of a rotation, shift, scaling and shears about `center`.
 
-    Angles are in degrees. The order of the operations, and so each rounding, is that of torchvision's `affine`.
+    They lead from the result to the image. Angles are in degrees. Order and rounding are those of
+    torchvision's `affine`.
     """
     turn, shear_x, shear_y = math.radians(angle), math.radians(shear[0]), math.radians(shear[1])
     x, y = (size[0] * 0.5, size[1] * 0.5) if center is None else center
@@ -169,7 +175,7 @@ def rotation(
     expand: bool = False,
     center: Point | None = None,
 ) -> Warp:
-    """Return what `image.rotate(angle, resample, expand, center, fillcolor=fill)` does to an image of `size`."""
+    """Return the step of `image.rotate(angle, resample, expand, center, fillcolor=fill)`."""
     (width, height), turn = size, -math.radians(angle % 360)
     cosine, sine = round(math.cos(turn), 15), round(math.sin(turn), 15)
     x, y = (width / 2, height / 2) if center is None else center
@@ -188,9 +194,10 @@ def rotation(
 
 
 def perspective(size: Size, corners: Sequence[Point]) -> tuple[float, ...]:
-    """Return the eight coefficients, from the result to the image, that bring the corners of an image of `size` to `corners`.
+    """Return the eight coefficients that move the corners of an image of `size` to `corners`.
 
-    Corners begin at the top left, and go on clockwise. The result is rounded to single precision, as in torchvision.
+    They lead from the result to the image. Corners begin at the top left and go clockwise. The
+    result is rounded to single precision, as in torchvision.
     """
     right, bottom = size[0] - 1, size[1] - 1
     equations, values = [], []
@@ -205,7 +212,7 @@ def perspective(size: Size, corners: Sequence[Point]) -> tuple[float, ...]:
 
 
 def angles(name: str, value: Any) -> tuple[float, float]:
-    """Return the smallest and the largest angle that `value` allows, in degrees."""
+    """Return the smallest and the largest angle, in degrees, that `value` allows."""
     if is_number(value):
         if not 0 <= value < math.inf:
             raise ValueError(f"{name} must be 0 or more where it is one number, not {value!r}")
@@ -217,7 +224,7 @@ def angles(name: str, value: Any) -> tuple[float, float]:
 
 
 def set_warping(transform: Any) -> None:
-    """Check `interpolation`, `fill` and `center`, where there is one, of a transform that is a frozen dataclass."""
+    """Check `interpolation`, `fill` and `center`, if there is one, of a frozen dataclass."""
     name = transform.interpolation
     if isinstance(name, int):
         name = Image.Resampling(name).name.lower()
@@ -239,7 +246,7 @@ def set_warping(transform: Any) -> None:
 
 
 def resampling(transform: Any) -> Image.Resampling:
-    """Return Pillow's filter of a transform that has an `interpolation`."""
+    """Return Pillow's filter for the `interpolation` of a transform."""
     return RESAMPLING[transform.interpolation]
 
 
@@ -250,7 +257,7 @@ def filled(transform: Any) -> Fill:
 
 
 def _shears(value: Any) -> tuple[float, ...]:
-    """Return (min, max) of the shear along the x axis and along the y axis."""
+    """Return (min, max) of the shear along the x axis, and along the y axis."""
     limits = () if is_number(value) else tuple(value)
     if len(limits) == 4:
         return *angles("shear", limits[:2]), *angles("shear", limits[2:])
