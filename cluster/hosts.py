@@ -63,6 +63,7 @@ class Host:
         self.ip = f"{hosts.network}.{number}"
         self.namespace = f"{hosts.name}-{number}"
         self._outer = f"{hosts.name}o{number}"
+        self._tmp = hosts.folder
         self._seeing = dict(seeing or {})
         for path in (*self._seeing, *self._seeing.values()):
             os.stat(path)
@@ -93,7 +94,8 @@ class Host:
         # In there `ip` has mounts of its own, which nobody else sees.
         inside = ["ip", "netns", "exec", self.namespace, "sh", "-c", script]
         # The hosts reach nobody else, and nobody else them: no need of Ray's tokens.
-        env = os.environ | {"RAY_AUTH_MODE": "disabled"}
+        # "auto" is then the Ray of these hosts, whatever else runs on the machine.
+        env = os.environ | {"RAY_AUTH_MODE": "disabled", "RAY_TMPDIR": self._tmp}
         process = subprocess.Popen(inside, text=True, env=env, start_new_session=True, **options)
         self._started.append(process)
         return process
@@ -156,13 +158,13 @@ class Hosts:
         self._hosts: list[Host] = []
         self.workers: list[Host] = []
         _make_bridge(self.name)
-        self._folder = tempfile.mkdtemp(prefix="rb")
+        self.folder = tempfile.mkdtemp(prefix="rb")
         try:
             self.head = self._add(
                 "--head",
                 f"--port={_PORT}",
                 "--num-cpus=0",
-                f"--temp-dir={self._folder}",
+                f"--temp-dir={self.folder}/ray",
                 f"--include-dashboard={dashboard}",
                 f"--dashboard-host={self.network}.1",
             )
@@ -225,7 +227,7 @@ class Hosts:
             self._hosts.pop().remove()
         if self.name in _ip("-o link show type bridge"):
             _ip(f"link del {self.name}")
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def __enter__(self) -> Hosts:
         return self
@@ -247,7 +249,7 @@ class Hosts:
         self._num_made += 1
         host = Host(self, self._num_made, seeing, link)
         self._hosts.append(host)
-        log = open(f"{self._folder}/{self._num_made}.log", "w")  # noqa: SIM115 - the child's from here on
+        log = open(f"{self.folder}/{self._num_made}.log", "w")  # noqa: SIM115 - the child's from here on
         command = [
             *(sys.executable, "-m", "ray.scripts.scripts", "start", "--block"),
             f"--node-ip-address={host.ip}",

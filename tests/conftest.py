@@ -15,6 +15,7 @@ from PIL import Image
 
 import raybatch as rb
 from tests.servers import http_server, s3_filesystem, s3_server
+from tests.session_pool import SessionPool
 
 # How long an example takes says more about the machine than about what is tested.
 settings.register_profile(
@@ -48,8 +49,8 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def ray_cluster() -> Iterator[None]:
-    """One local Ray of 4 CPUs for all tests that need no other, started by the "program"."""
+def session_ray() -> Iterator[SessionPool]:
+    """One local Ray of 4 CPUs for all tests that need no other, started by the "program"; and the pool that lives on it."""
     ray.init(
         address="local",
         num_cpus=4,
@@ -59,15 +60,22 @@ def ray_cluster() -> Iterator[None]:
         # A stopped actor that is to end is waited for; Ray gives it 5 s to do so by itself.
         _system_config={"kill_worker_timeout_milliseconds": 500},
     )
-    yield
+    pool = SessionPool()
+    yield pool
+    pool.close()
     ray.shutdown()
 
 
-@pytest.fixture(scope="module")
-def actors(ray_cluster: None) -> Iterator[rb.RayActorPool]:
-    """A pool of two actors for all tests of a module that need no pool of their own, since each actor takes a second to start."""
-    with rb.RayActorPool(2) as pool:
-        yield pool
+@pytest.fixture
+def ray_cluster(session_ray: SessionPool) -> None:
+    """The session's Ray, without any actor."""
+    session_ray.close()
+
+
+@pytest.fixture
+def actors(session_ray: SessionPool) -> rb.RayActorPool:
+    """The pool of two actors for all tests that need no pool of their own. A test that takes `ray_cluster` ends it."""
+    return session_ray.open()
 
 
 @pytest.fixture(scope="module")

@@ -45,12 +45,12 @@ def test_demo_of_a_folder_of_ones_own(photos: list[str], tmp_path: Path, ray_clu
     assert (tmp_path / "x.png").exists()
 
 
-def test_load_prints_figures_as_json(photos: list[str], tmp_path: Path) -> None:
+def test_load_prints_figures_as_json(photos: list[str], tmp_path: Path, ray_cluster: None) -> None:
     folder = str(Path(photos[0]).parent)
     options = ["--size", "20x30", "--batch-size", "16", "--epochs", "2", "--shuffle", "0"]
     figures = {}
     for actors in ("0", "2"):
-        result = run_alone("load", folder, *options, "--actors", actors, "--json", folder=tmp_path)
+        result = run("load", folder, *options, "--actors", actors, "--json", folder=tmp_path)
         figures[actors] = json.loads(result.stdout)
     serial, pooled = figures["0"], figures["2"]
     assert serial["images"] == 40
@@ -132,7 +132,7 @@ def test_mistakes_are_told_in_one_line(
 
 def test_a_broken_image_is_named(photos: list[str], tmp_path: Path) -> None:
     (tmp_path / "bad.jpg").write_bytes(b"\xff\xd8\xff\xe0 and no more")
-    result = run_alone("load", ".", "--actors", "0", folder=tmp_path, status=2)
+    result = run("load", ".", "--actors", "0", folder=tmp_path, status=2)
     assert "bad.jpg" in result.stderr
     assert "Traceback" not in result.stderr
 

@@ -95,16 +95,19 @@ def test_names_that_are_not_valid_utf_8_end_in_no_traceback(folder: Path) -> Non
         assert done.returncode == status, done.stderr
         return done.stdout
 
+    def here(*arguments: str, status: int) -> str:
+        return run(*arguments, status=status).stdout
+
     shown = alone("scan", "noisy", "--actors", "0", status=1)
     assert r"\udcfe 3" in shown
     for suffix in ("parquet", "jsonl"):
         outputs = ["--exclude-list", f"bad.{suffix}", "--json"]
-        found = json.loads(alone("scan", "noisy", "--actors", "0", *outputs, status=1))
+        found = json.loads(here("scan", "noisy", "--actors", "0", *outputs, status=1))
         assert list(found["classes"]) == ["\udcfe"]
         (bad,) = rb.BadSampleLedger.load(f"bad.{suffix}")
         assert bad.path == found["bad"][0]["path"]
         assert os.path.exists(bad.path)
         exclude = ["--exclude", f"bad.{suffix}"]
-        alone("preview", "noisy", *exclude, status=0)
-    alone("pack", "noisy", "packed", "--actors", "0", *exclude, status=0)
+        here("preview", "noisy", *exclude, status=0)
+    here("pack", "noisy", "packed", "--actors", "0", *exclude, status=0)
     assert rb.PackedAccessor("packed").classes == ["\udcfe"]

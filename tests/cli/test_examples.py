@@ -19,6 +19,7 @@ pytest.importorskip("torch")
 import torch
 
 from raybatch.examples.train import main
+from tests.session_pool import SessionPool
 
 pytestmark = pytest.mark.slow
 
@@ -63,7 +64,7 @@ def torch_settings() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def whole(
-    photos: list[str], ray_cluster: None, tmp_path_factory: pytest.TempPathFactory
+    photos: list[str], session_ray: SessionPool, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[list[str], Path]:
     """What a run prints that nothing interrupts, and its last checkpoint."""
     checkpoint = tmp_path_factory.mktemp("whole") / "ckpt.pt"

@@ -65,10 +65,9 @@ def test_files(photos: list[str]) -> None:
         check(images, wanted, pool)
 
 
-def test_actors(photos: list[str], ray_cluster: None) -> None:
+def test_actors(photos: list[str], actors: rb.RayActorPool) -> None:
     images = rb.ImageFileAccessor(photos, transform=CHANGE, layout=LAYOUT)
-    with rb.RayActorPool(2) as pool:
-        check(images, by_map(rb.NonUniformImageFileAccessor(photos)), pool)
+    check(images, by_map(rb.NonUniformImageFileAccessor(photos)), actors)
 
 
 def test_pillow_images(photos: list[str]) -> None:

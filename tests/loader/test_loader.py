@@ -14,6 +14,7 @@ import pytest
 import raybatch as rb
 from raybatch.batchup.data_source import AbstractDataSource
 from raybatch.batchup.work_pool import AbstractWorkerPool
+from tests.session_pool import SessionPool
 
 
 def grey(x: Any, *rest: Any) -> tuple[Any, ...]:
@@ -73,7 +74,8 @@ SHUFFLES: dict[str, Callable[[], Any]] = {
 
 
 @pytest.fixture(scope="module")
-def pools(ray_cluster: None) -> Iterator[dict[str, AbstractWorkerPool]]:
+def pools(session_ray: SessionPool) -> Iterator[dict[str, AbstractWorkerPool]]:
+    session_ray.close()  # these take nearly all CPUs
     made: dict[str, AbstractWorkerPool] = {
         "1 actor": rb.RayActorPool(1),
         "2 actors": rb.RayActorPool(2, threads_per_actor=2, num_cpus_per_actor=0.5),

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,20 +30,31 @@ class Paced:
         return np.asarray(index)
 
 
+class Deadly(Paced):
+    """An array-like that kills the process which reads its row 60 first."""
+
+    def __init__(self, killed: Path) -> None:
+        self.killed = killed
+
+    def __getitem__(self, index: Any) -> Any:
+        if 60 in index and not self.killed.exists():
+            self.killed.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__getitem__(index)
+
+
 def records(caplog: pytest.LogCaptureFixture, words: str) -> list[Any]:
     return [record for record in caplog.records if words in record.getMessage()]
 
 
 def test_a_pool_that_starts_loses_an_actor_and_ends(
-    ray_cluster: None, caplog: pytest.LogCaptureFixture
+    ray_cluster: None, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "raybatch")
     with rb.RayActorPool(2) as pool:
-        pool.wait_until_up()
-        with rb.Loader(rb.ArrayDataSource([Paced()]), 4, pool=pool, name="train") as loader:
-            for number, _ in enumerate(loader):
-                if number == 10:
-                    an_actor().kill()
+        source = rb.ArrayDataSource([Deadly(tmp_path / "killed")])
+        with rb.Loader(source, 4, pool=pool, name="train") as loader:
+            assert len(list(loader)) == 100
         retries = loader._journal.retries
     (started,) = records(caplog, "started a pool of 2 actors")
     (ended,) = records(caplog, "ended a pool of 2 actors")

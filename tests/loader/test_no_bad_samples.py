@@ -108,14 +108,11 @@ def test_a_folder_that_is_closed_is_no_bad_sample(
         count(source, "skip")
 
 
-def test_actors_say_so_too(folder: Path, ray_cluster: None) -> None:
+def test_actors_say_so_too(folder: Path, actors: rb.RayActorPool) -> None:
     source = images_in(folder)
     shutil.rmtree(folder)
-    with (
-        rb.RayActorPool(1) as pool,
-        pytest.raises(rb.errors.BatchError, match="no bad sample: the place"),
-    ):
-        count(source, "skip", pool)
+    with pytest.raises(rb.errors.BatchError, match="no bad sample: the place"):
+        count(source, "skip", actors)
 
 
 def test_a_parquet_file_that_is_gone_is_none(folder: Path, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ Y = np.arange(92.0).reshape(23, 2, 2)
 
 
 @pytest.fixture
-def in_order(ray_cluster: None) -> Iterator[None]:
+def in_order(actors: rb.RayActorPool) -> Iterator[None]:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.execution_options.preserve_order = True
@@ -36,8 +36,8 @@ def whole(**options: Any) -> rb.Loader:
     return rb.Loader(rb.ArrayDataSource([X, Y]), 4, shuffle=3, **options)
 
 
-def test_an_epoch_becomes_a_data_set(in_order: None) -> None:
-    with whole(pool=rb.RayActorPool(1)) as loader:
+def test_an_epoch_becomes_a_data_set(in_order: None, actors: rb.RayActorPool) -> None:
+    with whole(pool=actors) as loader:
         list(loader)  # so it is the second
         data_set = to_ray_data(loader, ["x", "y"])
         batches = [(rows["x"], rows["y"]) for rows in data_set.iter_batches(batch_size=None)]
@@ -51,12 +51,12 @@ def test_a_ragged_array_becomes_a_column_of_arrays(in_order: None) -> None:
     assert [np.shape(row["boxes"]) for row in rows] == [box.shape for box in boxes]
 
 
-def test_a_data_set_becomes_a_source(in_order: None) -> None:
+def test_a_data_set_becomes_a_source(in_order: None, actors: rb.RayActorPool) -> None:
     data_set = ray.data.from_numpy(np.array_split(Y, 3))
     source = from_ray_data(data_set, ["data"], include_indices=True)
     assert source.data[0].block_lengths.tolist() == [8, 8, 7]
     assert rb.stream_digest(source.batch_iterator(4, shuffle=3)) == rb.stream_digest(whole())
-    with rb.Loader(source, 4, shuffle=3, pool=rb.RayActorPool(1)) as loader:
+    with rb.Loader(source, 4, shuffle=3, pool=actors) as loader:
         assert rb.stream_digest(loader) == rb.stream_digest(whole())
     assert source.data[0][-1].tolist() == Y[-1].tolist()
 

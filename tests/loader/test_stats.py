@@ -13,7 +13,6 @@ import pytest
 
 import raybatch as rb
 from raybatch.accessors import row_executor
-from raybatch.batchup.work_pool import AbstractWorkerPool
 from raybatch.loader import LoaderStats
 from raybatch.loader.stats import StatsCounter
 from raybatch.pools import HandOver
@@ -22,21 +21,12 @@ from raybatch.stages import StageTimes, collecting, stage
 STAGES = {"read", "decode", "resize", "stack", "other", "store"}
 
 
-def pool_named(name: str) -> AbstractWorkerPool | None:
-    match name:
-        case "threads":
-            return rb.ThreadPool(2)
-        case "actors":
-            return rb.RayActorPool(2)
-    return None
-
-
 @pytest.mark.parametrize("pool_name", ["none", "threads", "actors"])
-@pytest.mark.usefixtures("ray_cluster")
-def test_stats_of_images(photos: list[str], pool_name: str) -> None:
+def test_stats_of_images(photos: list[str], pool_name: str, actors: rb.RayActorPool) -> None:
+    pool = {"none": None, "threads": rb.ThreadPool(2), "actors": actors}[pool_name]
     source = rb.ArrayDataSource([rb.ImageFileAccessor(photos, (32, 32)), np.arange(40)])
     start = time.perf_counter()
-    with rb.Loader(source, 16, pool=pool_named(pool_name)) as loader:
+    with rb.Loader(source, 16, pool=pool) as loader:
         assert loader.stats().bottleneck == "none"
         batches = [batch for _ in range(2) for batch in loader]
         stats = loader.stats()

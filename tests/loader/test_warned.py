@@ -33,16 +33,13 @@ def paths(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return [str(folder / f"{number}.png") for number in range(8)]
 
 
-@pytest.fixture(params=["none", "threads", "actors"], scope="module")
-def pool(request: pytest.FixtureRequest, ray_cluster: None) -> Iterator[Any]:
-    if request.param == "none":
-        yield None
-        return
-    made = (
-        rb.ThreadPool(2) if request.param == "threads" else rb.RayActorPool(1, num_cpus_per_actor=0)
-    )
-    with made:
-        yield made
+@pytest.fixture(params=["none", "threads", "actors"])
+def pool(request: pytest.FixtureRequest) -> Iterator[Any]:
+    if request.param == "threads":
+        with rb.ThreadPool(2) as threads:
+            yield threads
+    else:
+        yield request.getfixturevalue("actors") if request.param == "actors" else None
 
 
 def left_of(paths: list[str], pool: Any) -> list[int]:

@@ -38,9 +38,9 @@ def test_the_result_does_not_depend_on_batch_size_ranks_pool_or_resume() -> None
     assert head | by_sample(resumed) == expected
 
 
-def test_actors_give_the_same(ray_cluster: None) -> None:
+def test_actors_give_the_same(actors: rb.RayActorPool) -> None:
     source = numbers(0, 40).map_samples(draw)
-    with rb.Loader(source, 4, shuffle=3, pool=rb.RayActorPool(2)) as loader:
+    with rb.Loader(source, 4, shuffle=3, pool=actors) as loader:
         assert rb.stream_digest(loader) == rb.stream_digest(source.batch_iterator(4, shuffle=3))
 
 

@@ -201,7 +201,6 @@ SOURCES: dict[str, AbstractDataSource] = {
         (np.int64(-3), ValueError),
         (np.random.RandomState, TypeError),  # the class has the three draws too
     ],
-    ids=repr,
 )
 def test_a_wrong_shuffle_is_refused_at_the_call(
     source: AbstractDataSource, iterator: str, shuffle: Any, error: type[Exception]

@@ -13,6 +13,9 @@ import raybatch as rb
 from tests.drivers import start
 from tests.sample_sources import numbers
 
+# Where an earlier test has imported JAX, it warns of every fork.
+pytestmark = pytest.mark.filterwarnings("ignore:os.fork.. was called:RuntimeWarning")
+
 
 def in_fork(function: Callable[[], Any]) -> Any:
     """Return what `function` returns in a process forked off this one."""
@@ -82,6 +85,7 @@ def test_threads_in_workers_of_a_data_loader(loader: rb.Loader) -> None:
 
 
 ACTORS = """
+import threading
 from tests.pools.test_forks import in_fork, numbers, values
 
 def error_of(function):
@@ -101,7 +105,16 @@ values(loader)
 forked(lambda: values(loader))
 batches = iter(loader)
 next(batches)
+# What another thread holds in the moment of the fork, the forked process waits for in vain.
+held, is_forked = threading.Event(), threading.Event()
+def hold():
+    with pool._crew.lock:
+        held.set()
+        is_forked.wait()
+threading.Thread(target=hold, daemon=True).start()
+held.wait()
 forked(lambda: values(batches))
+is_forked.set()
 forked(lambda: rb.RayActorPool(1))
 say(rest=len(values(batches)))
 """

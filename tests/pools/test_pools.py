@@ -27,6 +27,7 @@ from raybatch.batchup.work_pool import (
 )
 from raybatch.pools import OrderedStream
 from tests.drivers import actor_processes, wait_for
+from tests.session_pool import SessionPool
 from tests.workloads import (
     Counted,
     Squares,
@@ -279,7 +280,7 @@ class TestThreadPool(PoolTests):
 class TestRayActorPool(PoolTests):
     @pytest.fixture(scope="class")
     @classmethod
-    def pool(cls, ray_cluster: None) -> Iterator[AbstractWorkerPool]:
+    def pool(cls, session_ray: SessionPool) -> Iterator[AbstractWorkerPool]:
         with RayActorPool(2) as pool:
             yield pool
 

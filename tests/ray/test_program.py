@@ -20,6 +20,7 @@ import raybatch as rb
 from raybatch.errors import BatchError, PoolError
 from raybatch.pools.ray.program import Program
 from tests.drivers import start
+from tests.session_pool import SessionPool
 
 
 def numbers() -> rb.ArrayDataSource:
@@ -27,7 +28,7 @@ def numbers() -> rb.ArrayDataSource:
 
 
 @pytest.fixture(scope="module")
-def pool(ray_cluster: None) -> Iterator[rb.RayActorPool]:
+def pool(session_ray: SessionPool) -> Iterator[rb.RayActorPool]:
     with rb.RayActorPool(2, num_cpus_per_actor=0.1) as pool:
         yield pool.wait_until_up()
 

@@ -33,13 +33,10 @@ def annotated(images: Any, labels: Any) -> tuple[Any, ...]:
     )
 
 
-@pytest.fixture(scope="module")
-def loader(ray_cluster: None) -> Iterator[rb.Loader]:
+@pytest.fixture
+def loader(actors: rb.RayActorPool) -> Iterator[rb.Loader]:
     source = rb.ArrayDataSource([Images(), np.arange(256)]).map(annotated)
-    with (
-        rb.RayActorPool(1, num_cpus_per_actor=0) as pool,
-        rb.Loader(source, 64, pool=pool) as made,
-    ):
+    with rb.Loader(source, 64, pool=actors) as made:
         yield made
 
 

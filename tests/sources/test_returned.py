@@ -209,23 +209,15 @@ def test_a_padded_batch_must_keep_its_rows() -> None:
         next(iter(rb.Loader(source, 4, last_batch="pad")))
 
 
-@pytest.mark.parametrize("pool", ["none", "threads", "actors"])
+@pytest.mark.parametrize("name", ["none", "threads", "actors"])
 def test_a_batch_without_samples_is_told_from_one_that_is_none(
-    pool: str, ray_cluster: None
+    name: str, actors: rb.RayActorPool
 ) -> None:
-    pools = {"none": lambda: None, "threads": lambda: rb.ThreadPool(1)}
-    with rb.Loader(
-        faulty(0, 12, 4, 5, 6, 7), 4, bad_samples="skip", pool=pools.get(pool, _actor)()
-    ) as loader:
+    pool = {"none": None, "threads": rb.ThreadPool(1), "actors": actors}[name]
+    with rb.Loader(faulty(0, 12, 4, 5, 6, 7), 4, bad_samples="skip", pool=pool) as loader:
         assert [delivered(batch)[0] for batch in loader] == [[0, 1, 2, 3], [8, 9, 10, 11]]
     with (
-        rb.Loader(
-            pairs().map(without_return), 4, pool=pools.get(pool, _actor)(), check_sample=False
-        ) as loader,
+        rb.Loader(pairs().map(without_return), 4, pool=pool, check_sample=False) as loader,
         pytest.raises(BatchError, match="without_return"),
     ):
         list(loader)
-
-
-def _actor() -> rb.RayActorPool:
-    return rb.RayActorPool(1, num_cpus_per_actor=0)

@@ -355,17 +355,16 @@ class Closable(rb.ImageFileAccessor):
         return super().__getitem__(index)
 
 
-def test_actors_share_it(paths: list[str], tmp_path: Path, ray_cluster: None) -> None:
+def test_actors_share_it(paths: list[str], tmp_path: Path, actors: rb.RayActorPool) -> None:
     serial = rb.ArrayDataSource([rb.ImageFileAccessor(paths, SIZE)])
     cached = rb.CachedAccessor(Closable(paths, SIZE), tmp_path / "cache", PLENTY)
     source = rb.ArrayDataSource([cached])
     digest = rb.stream_digest(serial.batch_iterator(6, shuffle=1))
-    with rb.RayActorPool(2) as pool:
-        with rb.Loader(source, 6, shuffle=1, pool=pool) as loader:
-            assert rb.stream_digest(loader) == digest
-        Path(paths[0]).with_name("closed").touch()
-        with rb.Loader(source, 6, shuffle=1, pool=pool) as loader:
-            assert rb.stream_digest(loader) == digest
+    with rb.Loader(source, 6, shuffle=1, pool=actors) as loader:
+        assert rb.stream_digest(loader) == digest
+    Path(paths[0]).with_name("closed").touch()
+    with rb.Loader(source, 6, shuffle=1, pool=actors) as loader:
+        assert rb.stream_digest(loader) == digest
     assert source.path_of(3) == paths[3]
 
 

@@ -72,16 +72,15 @@ def test_a_killed_packing_goes_on_to_the_same_files(photos: list[str], tmp_path:
 
 
 def test_it_may_be_packed_by_another_pool(
-    photos: list[str], tmp_path: Path, ray_cluster: None
+    photos: list[str], tmp_path: Path, actors: rb.RayActorPool
 ) -> None:
     out, whole = tmp_path / "out", tmp_path / "whole"
     rb.pack(photo_source(photos), whole, **PACK)
-    with rb.RayActorPool(2) as pool:
-        rb.pack(photo_source(photos), out, pool=pool, **PACK)
-        assert contents(out) == contents(whole)
-        for number in (1, 2, 4):  # two runs of files
-            (out / f"0000{number}-of-00005.arrow").unlink()
-        assert rb.pack(photo_source(photos), out, pool=pool, **PACK).files_written == 3
+    rb.pack(photo_source(photos), out, pool=actors, **PACK)
+    assert contents(out) == contents(whole)
+    for number in (1, 2, 4):  # two runs of files
+        (out / f"0000{number}-of-00005.arrow").unlink()
+    assert rb.pack(photo_source(photos), out, pool=actors, **PACK).files_written == 3
     assert contents(out) == contents(whole)
 
 

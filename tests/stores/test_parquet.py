@@ -228,18 +228,15 @@ def test_a_fork_reads_for_itself(stored: str, reads: list[tuple[int, list[str]]]
     assert len(reads) == 2
 
 
-@pytest.mark.parametrize("pool", [lambda: rb.ThreadPool(3), lambda: rb.RayActorPool(2)])
-def test_pools_give_the_serial_stream(
-    stored: str, pool: Callable[[], Any], ray_cluster: None
-) -> None:
+def test_pools_give_the_serial_stream(stored: str, actors: rb.RayActorPool) -> None:
     images = rb.ParquetImageAccessor(stored, size=SIZE, cache_bytes=1)
     sampler = rb.BlockShuffleSampler(images.row_group_lengths, window=2)
     source = rb.ArrayDataSource([images, images.column("label")], sampler=sampler)
     for shuffle in (None, 7):
-        with rb.Loader(source, 6, shuffle=shuffle, pool=pool()) as loader:
-            assert rb.stream_digest(loader) == rb.stream_digest(
-                source.batch_iterator(6, shuffle=shuffle)
-            )
+        serial = rb.stream_digest(source.batch_iterator(6, shuffle=shuffle))
+        for pool in (rb.ThreadPool(3), actors):
+            with rb.Loader(source, 6, shuffle=shuffle, pool=pool) as loader:
+                assert rb.stream_digest(loader) == serial
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,6 @@ def test_a_null_among_the_paths_is_named(array: Any) -> None:
         (pa.array([1, 2]), "not of int64"),
         (pa.array([1, 2]).dictionary_encode(), "int64"),
     ],
-    ids=repr,
 )
 def test_what_is_no_list_of_paths_is_a_type_error(paths: Any, message: str) -> None:
     with pytest.raises(TypeError, match=message):

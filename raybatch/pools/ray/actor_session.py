@@ -10,6 +10,7 @@ from ray import exceptions as ray_errors
 
 from raybatch.making import Request, Result
 from raybatch.notices import tell
+from raybatch.pools.forks import is_without_its_ray
 from raybatch.pools.ray.actors import RayActor
 from raybatch.pools.ray.constants import RayConstant
 from raybatch.pools.ray.crew import Crew
@@ -22,6 +23,10 @@ from raybatch.scheduling import Attempt, Completed, Failed, Placed, Placement, S
 
 # A result that is ready is already on this host, unless it has just been lost.
 _GET_TIMEOUT_S = 5.0
+
+# Copies of sessions in a forked process. Releasing a reference could hang there for ever: a thread of
+# the parent process may have held Ray's lock on references at the moment of the fork.
+_left_to_their_process: list[RaySession] = []
 
 
 class RaySession:
@@ -81,6 +86,9 @@ class RaySession:
                 self._crew.replace(actor)
 
     def close(self) -> None:
+        if is_without_its_ray():
+            _left_to_their_process.append(self)
+            return
         # Attempts under way run to their end: `ray.cancel` leaves a gap in an actor's sequence of
         # calls, and the actor waits 30 s for the missing call (Ray 2.60). The garbage collector can
         # close a session while this thread holds the lock, so the lock defers the rest.
