@@ -127,7 +127,7 @@ def test_the_rest_follows_from_every_batch_of_two_epochs(
             states.append(json.loads(json.dumps(of.state_dict())))
     assert len(row) == sum(lengths)
     if last_batch == "pad":
-        assert all(len(batch["n"]) in (8, 6, 4, 2) for batch in row)
+        assert all(len(batch["n"]) == BATCH_SIZES[group_of(batch["n"])] for batch in row)
     for count, state in enumerate(states):
         resumed = fresh()
         resumed.load_state_dict(state)
@@ -306,6 +306,7 @@ def test_groups_that_are_never_drawn_are_told(capsys: pytest.CaptureFixture[str]
             "there are 1 groups",
         ),
         (lambda: loader(6, BATCH_SIZES), ValueError, "must be a multiple of 4, not 6"),
+        (lambda: loader(2, BATCH_SIZES, 0, 4), ValueError, "must be a multiple of 4, not 2"),
         (
             lambda: rb.Loader(
                 rb.ChoiceDataSource([source(batch_sizes=BATCH_SIZES)]),
