@@ -16,6 +16,7 @@ import pyarrow.parquet
 import pytest
 
 import raybatch as rb
+from raybatch.cli.bench_command import _in_files
 from raybatch.cli.image_forms import images_named
 from raybatch.cli.labelled_source import labelled_source
 from tests.cli.commands import run
@@ -166,3 +167,15 @@ def test_paths_are_shown_without_detours_but_for_links(forms: Path) -> None:
     (forms / "elsewhere" / "link").symlink_to(forms / "folder" / "cat")
     there = told("load", "elsewhere/link/../dog", *SIZE, folder=forms)
     assert there["images"] == 20
+
+
+def test_bench_reads_the_same_bytes_from_files_of_its_own(forms: Path) -> None:
+    with _in_files(images_named(str(forms / "folder")), 7) as paths:
+        wanted = [Path(path).read_bytes() for path in paths]
+    assert len(set(wanted)) == 7
+    for name in ("shards", "parquet", "photos.zip"):
+        with _in_files(images_named(str(forms / name)), 7) as paths:
+            assert [Path(path).read_bytes() for path in paths] == wanted
+        assert not any(map(os.path.exists, paths))
+    said = run("bench", "packed", "--peers", "plain", folder=forms, status=2).stderr
+    assert "'packed' is packed: there is nothing to decode in it" in said
