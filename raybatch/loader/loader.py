@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
+import numpy as np
+
 from raybatch.loader.course import Course
 from raybatch.loader.delivery import Delivery
 from raybatch.loader.fingerprint import fingerprint
@@ -93,7 +95,7 @@ class Loader:
         batch_size: int,
         *,
         shuffle: Shuffle = False,
-        seed: int | None = None,
+        seed: int | np.integer[Any] | None = None,
         last_batch: str | None = None,
         split: RankSplit | tuple[int, int] | None = None,
         pool: WorkerPool | None = None,

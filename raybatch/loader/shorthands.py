@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from raybatch.pools import InlinePool, WorkerPool
 from raybatch.scheduling import Prefetch
 
 
-def shuffle_with(shuffle: Shuffle, seed: int | None) -> Shuffle:
+def shuffle_with(shuffle: Shuffle, seed: int | np.integer[Any] | None) -> Shuffle:
     """Return the shuffle that `shuffle` and `seed` name together: with `shuffle=True`, the seed.
 
     ValueError for a seed beside any other shuffle, or one below 0; TypeError for a seed that is no integer.

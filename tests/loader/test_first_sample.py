@@ -90,10 +90,10 @@ def test_nothing_is_drawn_or_moved() -> None:
 
     source = numbers().map_samples(drawing, seed_globals=False)
     shuffle = np.random.RandomState(3)
-    before = random.getstate(), np.random.get_state()[1].tolist(), own.bit_generator.state  # type: ignore[index, union-attr]
+    before = random.getstate(), np.random.get_state()[1].tolist(), own.bit_generator.state  # type: ignore[index]
     at = shuffle.get_state()[2]  # type: ignore[index]
     loader = rb.Loader(source, 4, shuffle=shuffle)
-    after = random.getstate(), np.random.get_state()[1].tolist(), own.bit_generator.state  # type: ignore[index, union-attr]
+    after = random.getstate(), np.random.get_state()[1].tolist(), own.bit_generator.state  # type: ignore[index]
     assert before == after
     assert shuffle.get_state()[2] == at  # type: ignore[index]
     assert (loader.epoch, loader.batches_received, loader.stats().batches) == (0, 0, 0)

@@ -201,7 +201,7 @@ def test_a_pickled_loader_goes_on_in_mid_epoch(shuffle: Any) -> None:
         (lambda: rb.RankSplit(-1, 2), ValueError, "not -1"),
         (lambda: rb.RankSplit(0.5, 2), TypeError, "integer"),  # type: ignore[arg-type]
         (lambda: rb.Loader(numbers(0, 9), 2, last_batch="all"), ValueError, "not 'all'"),
-        (lambda: rb.Loader(numbers(0, 9), 2, split=(0, 2)), TypeError, "RankSplit"),  # type: ignore[arg-type]
+        (lambda: rb.Loader(numbers(0, 9), 2, split=2), TypeError, "RankSplit"),  # type: ignore[arg-type]
         (
             lambda: rb.Loader(numbers(0, 8), 2, split=rb.RankSplit(0, 2)).split(2),
             ValueError,
