@@ -2,8 +2,8 @@
 
 from raybatch.accessors.cache import CachedAccessor
 from raybatch.accessors.encoded import EncodedImageAccessor
+from raybatch.accessors.image_files import ImageFileAccessor, NonUniformImageFileAccessor
 from raybatch.accessors.image_sizes import ImageSizes
-from raybatch.accessors.images import ImageFileAccessor, NonUniformImageFileAccessor
 from raybatch.accessors.items import ItemAccessor
 from raybatch.accessors.mds_shards import MDSShards
 from raybatch.accessors.packed import PackedAccessor, is_packed

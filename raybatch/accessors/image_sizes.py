@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from raybatch.accessors.images import ImageFiles, Paths
+from raybatch.accessors.image_files import ImageFiles, Paths
 from raybatch.accessors.reading import sample_positions
 from raybatch.image import ImageReader
 from raybatch.image.reader import stored_size
