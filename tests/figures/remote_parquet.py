@@ -4,7 +4,8 @@ usage: python -m tests.figures.remote_parquet DIR [--images 2000] [--size 224] [
 
 Beside it: the same files here, and pyarrow's own data set over the same S3, read in order and not decoded. nginx answers
 Arrow's S3 client and waits before each answer; it runs on this machine, and takes of its processors. The requests are
-those that nginx has logged: of each actor, one for each row group, and three for each file (its size twice, its footer).
+those that nginx has logged: of each actor at most one for each row group of an epoch, and three for each file, its size twice
+and its footer. The program itself sends those three too.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ ACTORS = 2
 
 
 def rate(paths: Any, size: int, pool: rb.RayActorPool, **where: Any) -> float:
-    """Return the images a second of the second epoch, in which the actors are up and connected, and have no row groups yet."""
+    """Return the images a second of the second epoch, in which the actors are up and connected."""
     images = rb.ParquetImageAccessor(paths, size=(size, size), cache_bytes=2**26, **where)
     sampler = rb.BlockShuffleSampler(images.row_group_lengths, window=WINDOW)
     with rb.Loader(

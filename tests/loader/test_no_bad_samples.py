@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import http.server
 import os
+import pickle
 import shutil
 import threading
 from collections.abc import Iterator
@@ -120,8 +121,8 @@ def test_a_parquet_file_that_is_gone_is_none(folder: Path, tmp_path: Path) -> No
     rb.to_parquet(tmp_path / "classes", tmp_path / "files")
     source = rb.ArrayDataSource([rb.ParquetImageAccessor(tmp_path / "files", size=SIZE)])
     assert count(source, "skip") == (12, 0)
-    source = rb.ArrayDataSource([rb.ParquetImageAccessor(tmp_path / "files", size=SIZE)])
     os.unlink(tmp_path / "files")
+    source = pickle.loads(pickle.dumps(source))  # what is open here can still be read
     with pytest.raises(rb.errors.BatchError, match="no bad sample: the place"):
         count(source, "skip")
 
