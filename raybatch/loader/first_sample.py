@@ -1,4 +1,4 @@
-"""One sample is tried where a loader is made: what is wrong with all of them is an error there."""
+"""One sample is tried where a loader is made, so that a fault of all samples is an error there."""
 
 from __future__ import annotations
 
@@ -35,25 +35,35 @@ def try_first_sample(plan: Plan, producer: Producer, setting: BadSamples, name: 
     or to a moment, is logged with INFO for the loader `name`, and left to the workers.
     """
     __tracebackhide__ = True  # as of `EpochIterator.__next__`
-    rows = rows_at(plan.source, 0)
+    try:
+        source = producer.source_of_workers()
+        rows = rows_at(source, 0)
+    except Exception as error:  # a worker says what is wrong with the source as it was sent
+        _log.info("loader %r: its source cannot be read here: %s", name, error)
+        return
     if rows is None:
         return
-    with ForeignRandomness(plan.source).seeding():
-        source = producer.source_of_workers()
-        try:
-            source.read(rows, NO_KEYS)
-            return
-        except (Exception, SystemExit) as error:
-            result = Result(error=error, bad=_culprit(source, rows, error))
-            if _is_everywhere(error, producer, setting) and _has_batch_function(source):
-                result = make(source, _first_batch(plan, setting))
+    with ForeignRandomness(source).seeding():
+        result = _tried(source, rows)
+        is_wrong = result.error is not None and _is_everywhere(result.error, producer, setting)
+        if is_wrong and _has_batch_function(source):
+            result = make(source, _first_batch(source, plan.batch_size, setting))
     if result.error is None:
         return
-    reason = reason_of(result.error, result.bad, setting)
-    if not _is_everywhere(result.error, producer, setting):
+    try:
+        reason = reason_of(result.error, result.bad, setting)
+        if _is_everywhere(result.error, producer, setting):
+            raise FirstSampleError(reason) from result.error
         _log.info("loader %r: its first sample could not be tried here: %s", name, reason)
-        return
-    raise FirstSampleError(reason) from result.error
+    finally:
+        del result  # the traceback of its error may lead back to this frame
+
+
+def _tried(source: DataSource, rows: Rows) -> Result:
+    try:
+        return Result(source.read(rows, NO_KEYS))
+    except (Exception, SystemExit) as error:
+        return Result(error=error, bad=_culprit(source, rows, error))
 
 
 def _has_batch_function(source: DataSource) -> bool:
@@ -64,8 +74,8 @@ def _has_batch_function(source: DataSource) -> bool:
     )
 
 
-def _first_batch(plan: Plan, setting: BadSamples) -> Request:
-    rows = rows_at(plan.source, 0, plan.batch_size)
+def _first_batch(source: DataSource, batch_size: int, setting: BadSamples) -> Request:
+    rows = rows_at(source, 0, batch_size)
     assert rows is not None
     return Request(rows, NO_KEYS, len(rows), bad_samples=setting)
 
