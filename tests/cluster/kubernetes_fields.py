@@ -1,65 +1,18 @@
-"""The fields of Kubernetes and KubeRay that the manifests in cluster/ use, and which of them are required."""
+"""The fields of KubeRay and Prometheus that the manifests in cluster/ use, and which of them are required."""
 
 from __future__ import annotations
 
 from typing import Any
 
-# What KubeRay's CRDs (1.6) and Kubernetes' own schema demand: for each object, its required fields, and what they and
-# the optional ones used here are. A name that is not here is not in the schema, or not looked up yet.
-QUANTITIES = {"cpu", "memory"}
-RESOURCES: dict[str, Any] = {"requests": QUANTITIES, "limits": QUANTITIES}
-SECURITY: dict[str, Any] = {"allowPrivilegeEscalation": bool, "capabilities": {"drop": [str]}}
-PROBE: dict[str, Any] = {
-    "!httpGet": {"path": str, "!port": int},
-    "periodSeconds": int,
-    "timeoutSeconds": int,
-    "failureThreshold": int,
-}
-POD: dict[str, Any] = {
-    "metadata": {"labels": dict},
-    "!spec": {
-        "securityContext": {
-            "runAsNonRoot": bool,
-            "runAsUser": int,
-            "runAsGroup": int,
-            "fsGroup": int,
-            "seccompProfile": {"!type": str},
-        },
-        "automountServiceAccountToken": bool,
-        "restartPolicy": str,
-        "!containers": [
-            {
-                "!name": str,
-                "image": str,
-                "ports": [{"name": str, "!containerPort": int}],
-                "resources": RESOURCES,
-                "securityContext": SECURITY,
-                "startupProbe": PROBE,
-                "livenessProbe": PROBE,
-                "readinessProbe": PROBE,
-                "volumeMounts": [{"!name": str, "!mountPath": str, "readOnly": bool}],
-            }
-        ],
-        "volumes": [
-            {
-                "!name": str,
-                "emptyDir": {"medium": str, "sizeLimit": str},
-                "persistentVolumeClaim": {"!claimName": str, "readOnly": bool},
-                "configMap": {"name": str, "optional": bool},
-            }
-        ],
-    },
-}
+# What the CRDs of KubeRay (1.6) and of Prometheus demand: for each object, its required fields, and what they and the
+# optional ones used here are. A name that is not here is not in the schema, or not looked up yet. What is Kubernetes'
+# own, and a dict here, is checked against its schema.
 RAY_CLUSTER: dict[str, Any] = {
     "rayVersion": str,
     "authOptions": {"mode": str, "secretName": str},
     "enableInTreeAutoscaling": bool,
-    "autoscalerOptions": {
-        "idleTimeoutSeconds": int,
-        "resources": RESOURCES,
-        "securityContext": SECURITY,
-    },
-    "!headGroupSpec": {"serviceType": str, "rayStartParams": dict, "!template": POD},
+    "autoscalerOptions": {"idleTimeoutSeconds": int, "resources": dict, "securityContext": dict},
+    "!headGroupSpec": {"serviceType": str, "rayStartParams": dict, "!template": dict},
     "workerGroupSpecs": [
         {
             "!groupName": str,
@@ -67,7 +20,7 @@ RAY_CLUSTER: dict[str, Any] = {
             "!minReplicas": int,
             "!maxReplicas": int,
             "rayStartParams": dict,
-            "!template": POD,
+            "!template": dict,
         }
     ],
 }
@@ -79,39 +32,25 @@ RAY_JOB: dict[str, Any] = {
     "ttlSecondsAfterFinished": int,
     "rayClusterSpec": RAY_CLUSTER,
 }
-LABELS = {"matchLabels": dict}
-NETWORK_POLICY: dict[str, Any] = {
-    "!podSelector": LABELS,
-    "policyTypes": [str],
-    "ingress": [
-        {
-            "from": [{"podSelector": LABELS, "namespaceSelector": dict}],
-            "ports": [{"port": int}],
-        }
-    ],
-}
 POD_MONITOR: dict[str, Any] = {
-    "!selector": LABELS,
+    "!selector": {"matchLabels": dict},
     "podMetricsEndpoints": [{"port": str, "interval": str}],
 }
 KINDS = {
     ("ray.io/v1", "RayCluster"): RAY_CLUSTER,
     ("ray.io/v1", "RayJob"): RAY_JOB,
-    ("networking.k8s.io/v1", "NetworkPolicy"): NETWORK_POLICY,
     ("monitoring.coreos.com/v1", "PodMonitor"): POD_MONITOR,
 }
 
 
 def check(value: Any, schema: Any, at: str) -> None:
-    """Compare a value with a schema of dicts, lists of one, sets of keys and types; `!` marks what is required."""
+    """Compare a value with a schema of dicts, lists of one and types; `!` marks what is required."""
     if isinstance(schema, type):
         assert type(value) is schema, at
     elif isinstance(schema, list):
         assert isinstance(value, list), at
         for number, item in enumerate(value):
             check(item, schema[0], f"{at}[{number}]")
-    elif isinstance(schema, set):
-        assert value.keys() == schema, at
     else:
         fields = {name.lstrip("!"): inner for name, inner in schema.items()}
         required = {name[1:] for name in schema if name.startswith("!")}

@@ -20,8 +20,11 @@ from cluster.train import train
 from raybatch.bench.needs import BatchCosts, needs_for
 from tests.cluster.kubernetes_fields import KINDS, check
 
-yaml = pytest.importorskip("yaml")  # pip install 'raybatch[test]'
+# pip install 'raybatch[test]'
+kubernetes_validate = pytest.importorskip("kubernetes_validate")
+yaml = pytest.importorskip("yaml")
 
+KUBERNETES = "1.33"  # the version whose schemas are taken
 CLUSTER = Path(__file__).parents[2] / "cluster"
 LAUNCHER = ["ray-cluster.yaml", "ray-cluster-aws.yaml", "ray-cluster-gcp.yaml"]
 MANIFESTS = sorted(path.name for path in (CLUSTER / "kuberay").glob("*.yaml"))
@@ -57,7 +60,20 @@ def test_manifests_have_the_fields_of_their_schema(name: str) -> None:
     manifest = load(f"kuberay/{name}")
     assert manifest.keys() == {"apiVersion", "kind", "metadata", "spec"}
     assert manifest["metadata"] == {"name": "raybatch"}
-    check(manifest["spec"], KINDS[manifest["apiVersion"], manifest["kind"]], name)
+    if (custom := KINDS.get((manifest["apiVersion"], manifest["kind"]))) is not None:
+        check(manifest["spec"], custom, name)
+    else:
+        kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
+
+
+def test_pods_have_the_fields_of_kubernetes() -> None:
+    options = load("kuberay/raycluster.yaml")["spec"]["autoscalerOptions"]
+    autoscaler = {key: options[key] for key in ("resources", "securityContext")}
+    specs = [pod for _, pod in pods()]
+    specs.append({"containers": [{"name": "autoscaler", **autoscaler}]})
+    for spec in specs:
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}, "spec": spec}
+        kubernetes_validate.validate(pod, KUBERNETES, strict=True)
 
 
 def test_the_job_runs_on_the_cluster_of_the_other_file() -> None:
