@@ -312,10 +312,13 @@ for _ in range(2):
 def test_a_directory_that_is_removed_is_made_again(tmp_path: Path) -> None:
     cache = rb.DiskCache(tmp_path / "cache", ROOM)
     hits(cache, range(10))
+
+    def remove() -> None:
+        for _ in range(200):
+            shutil.rmtree(tmp_path / "cache", ignore_errors=True)
+
     with ThreadPoolExecutor(1) as executor:
-        removing = executor.submit(
-            lambda: [shutil.rmtree(tmp_path / "cache", ignore_errors=True) for _ in range(200)]
-        )
+        removing = executor.submit(remove)
         while not removing.done():
             hits(cache, range(10))
     shutil.rmtree(tmp_path / "cache", ignore_errors=True)
