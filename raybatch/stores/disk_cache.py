@@ -27,8 +27,8 @@ _MARK = b"rbcache1"
 # The entries lie in as many folders, by the first byte of their names.
 _FOLDERS = 256
 _SIZES = "sizes.bin"
-# What is freed in a folder at once, as a part of what lies there.
-_FREED_PART = 8
+# What is removed from a folder at once, as a part of what lies there; how many entries are looked at for one new one.
+_FREED_PART, _MOST_LOOKED_AT = 8, 1000
 # The system reads and writes no more at once.
 _MOST_BYTES = 2**30
 # A use is written down again after this long.
@@ -196,21 +196,24 @@ class DiskCache:
             return file
 
     def _make_place(self, sizes: array[int], size: int) -> None:
-        """Remove `size` bytes or more from one folder, if as many were not used since this object was made."""
-        if self._in_vain >= _FOLDERS:
-            return  # what is used from now on is never removed, so there will be nothing either
-        number = self._searched
-        self._searched = (number + 1) % _FOLDERS
-        found = sorted(_files(f"{self._folder}/{number:02x}"))
-        there = sum(own for _, own, _ in found)
-        freed = 0
-        for used_ns, own, path in found:
-            if used_ns >= self._since_ns or freed >= max(size, there // _FREED_PART):
-                break
-            os.unlink(path)
-            freed += own
-        sizes[number] = there - freed
-        self._in_vain = 0 if freed else self._in_vain + 1
+        """Remove `size` bytes or more, if as many were not used since this object was made, and are soon found."""
+        freed = looked_at = 0
+        # What is used from now on is never removed, so where all folders were searched in vain there will be nothing either.
+        while freed < size and looked_at < _MOST_LOOKED_AT and self._in_vain < _FOLDERS:
+            number = self._searched
+            self._searched = (number + 1) % _FOLDERS
+            found = sorted(_files(f"{self._folder}/{number:02x}"))
+            looked_at += len(found)
+            there = sum(own for _, own, _ in found)
+            removed = 0
+            for used_ns, own, path in found:
+                if used_ns >= self._since_ns or removed >= max(size, there // _FREED_PART):
+                    break
+                os.unlink(path)
+                removed += own
+            sizes[number] = there - removed
+            self._in_vain = 0 if removed else self._in_vain + 1
+            freed += removed
 
     @contextmanager
     def _sizes(self) -> Iterator[array[int]]:
