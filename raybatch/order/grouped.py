@@ -72,7 +72,13 @@ class GroupedSampler(GroupsSampler):
         return int(self.cursor(None).tally(batch_size).steps)
 
     def check_batch_size(self, batch_size: int) -> None:
-        _sizes(self._shares, batch_size)
+        most = int(self._shares.max(initial=1))
+        if batch_size % most:
+            ratio = ":".join(map(str, np.unique(self._shares)))
+            raise ValueError(
+                f"the batch sizes of the groups are as {ratio}, so batch_size, which is that of "
+                f"the largest, must be a multiple of {most}, not {batch_size}"
+            )
 
     def small_groups(self, batch_size: int) -> tuple[int, int]:
         """Return how many groups have fewer samples than one of their batches, and how many have any."""
@@ -90,14 +96,8 @@ class GroupedSampler(GroupsSampler):
 
 
 def _sizes(shares: IntArray, batch_size: int) -> IntArray:
-    """Return the batch size of each group where the largest has `batch_size`; ValueError if one is no whole number."""
-    most = int(shares.max(initial=1))
-    if batch_size % most:
-        raise ValueError(
-            f"the batch sizes of the groups are as {':'.join(map(str, np.unique(shares)))}, so batch_size, which is that of the "
-            f"largest, must be a multiple of {most}, not {batch_size}"
-        )
-    return shares * (batch_size // most)
+    """Return the batch size of each group where that of the largest is `batch_size`, at least 1."""
+    return np.maximum(1, shares * batch_size // int(shares.max(initial=1)))
 
 
 class GroupedRun(ArrayRun):
