@@ -18,6 +18,7 @@ from raybatch.accessors.sample_sizes import Size
 from raybatch.checks import positive_int
 from raybatch.image import PixelLayout
 from raybatch.notices import tell
+from raybatch.stores.disk_cache import DiskCache
 from raybatch.stores.location import Location
 from raybatch.stores.url_files import is_url
 
@@ -125,9 +126,10 @@ class ParquetImageAccessor(EncodedImageAccessor):
         cache_bytes: int = 2**28,
         layout: PixelLayout | None = None,
         io_threads: int = 1,
+        cache: DiskCache | None = None,
         **reading: Any,
     ) -> None:
-        self._rows = ParquetFiles(paths, column, filesystem)
+        self._rows = ParquetFiles(paths, column, filesystem, cache)
         cells = ParquetCells(self._rows, cache_bytes)
         super().__init__(cells, size, layout=layout, io_threads=io_threads, **reading)
 

@@ -18,6 +18,7 @@ from raybatch.accessors.kept import Kept
 from raybatch.errors import StorageError
 from raybatch.ragged import RaggedArray
 from raybatch.stores.braces import shard_paths
+from raybatch.stores.disk_cache import DiskCache
 from raybatch.stores.local_files import FileVersion
 from raybatch.stores.location import Location, Locations
 
@@ -38,8 +39,15 @@ class ParquetFiles:
     Each process reads the footer of a file once, and then of each row group the column chunks that it is asked for, by one request each.
     """
 
-    def __init__(self, paths: ParquetPaths, column: str, filesystem: Any = None) -> None:
-        self.files = Locations(shard_paths(paths, ".parquet", filesystem), filesystem=filesystem)
+    def __init__(
+        self,
+        paths: ParquetPaths,
+        column: str,
+        filesystem: Any = None,
+        cache: DiskCache | None = None,
+    ) -> None:
+        listed = shard_paths(paths, ".parquet", filesystem)
+        self.files = Locations(listed, filesystem=filesystem, cache=cache)
         self.files.check_can_open()
         self.column = column
         self._filesystem = filesystem

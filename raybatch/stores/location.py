@@ -167,6 +167,8 @@ class Locations:
 
     def open_parts(self, position: int, version: FileVersion) -> RangeFile:
         """Return the file at `position`, of `version`; each read of it is one `read_range`, of those bytes alone."""
+        if version.size < 0:
+            raise StorageError("the server does not say how large it is")
         return RangeFile(partial(self.read_range, position, version), version.size)
 
     def _ask(self, ask: Callable[[str], T], position: int) -> T:

@@ -9,24 +9,27 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, NamedTuple, TypeAlias
+from typing import IO, Any, NamedTuple, TypeAlias
 
 import pyarrow as pa
 
 from raybatch.errors import StorageError
 from raybatch.notices import tell
-from raybatch.stores.aside import written_aside
 from raybatch.stores.hidden import is_hidden
 from raybatch.stores.local_files import FileVersion
 from raybatch.stores.local_path import local_path
-from raybatch.stores.location import Locations
+from raybatch.stores.location import Location, Locations
 from raybatch.stores.roots import common_folder
 from raybatch.stores.secrets import redacted
 from raybatch.stores.tar_headers import Member
 from raybatch.stores.url_files import is_url
+from raybatch.stores.written import in_store, written
 
 # Lists what is in an open archive: its members, and the names of those that cannot be read there.
 Lister: TypeAlias = Callable[[IO[bytes]], Iterator["Member | str"]]
+
+# Where an index is saved: a path here, a URL of a store, or nowhere.
+Target: TypeAlias = "Path | str | None"
 
 # A row is a member. The members of a sample stand together, and the first of them has the key.
 _SCHEMA = pa.schema(
@@ -65,7 +68,11 @@ def index_of(
     By default it is beside shards of this machine. Where it cannot be written, that is told. StorageError for a shard
     that cannot be listed.
     """
-    target = _default_path(shards) if path is None else local_path(path).absolute()
+    target: Target = None
+    if path is None:
+        target = _default_path(shards)
+    else:
+        target = os.fspath(path) if in_store(path) else local_path(path).absolute()
     names = [_name_in(target, shards[number]) for number in range(len(shards))]
     saved = {} if target is None else _saved(target)
 
@@ -96,16 +103,16 @@ def _default_path(shards: Locations) -> Path | None:
     return Path(folder, f".raybatch-{digest}.arrow")
 
 
-def _name_in(target: Path | None, path: str) -> str:
+def _name_in(target: Target, path: str) -> str:
     """Return how a shard is called in the index at `target`: the same where both are moved together, without credentials."""
-    if target is None or is_url(path):
+    if not isinstance(target, Path) or is_url(path):
         return redacted(path)
     return os.fsencode(os.path.relpath(path, target.parent)).decode("utf-8", "backslashreplace")
 
 
-def _saved(target: Path) -> dict[str, Shard]:
+def _saved(target: Path | str) -> dict[str, Shard]:
     try:
-        with pa.memory_map(os.fsencode(target)) as source:
+        with _opened(target) as source:
             file = pa.ipc.open_file(source)
             about = json.loads(file.schema.metadata[_ABOUT])
             if about["format"] != _FORMAT:
@@ -119,17 +126,24 @@ def _saved(target: Path) -> dict[str, Shard]:
     return {shard.name: shard for shard in shards}
 
 
-def _save(shards: list[Shard], target: Path | None) -> None:
+def _opened(target: Path | str) -> Any:
+    if isinstance(target, Path):
+        return pa.memory_map(os.fsencode(target))
+    with Location(target).open() as file:
+        return pa.BufferReader(file.read())
+
+
+def _save(shards: list[Shard], target: Target) -> None:
     if target is None:
         tell(
-            f"the index of {len(shards)} shards, which was made from their headers, is not saved: give index=, a path of this "
-            "machine, to have it the next time"
+            f"the index of {len(shards)} shards, made from their headers, is not saved: give index=, a "
+            "path or a URL, to have it the next time"
         )
         return
     about = [(shard.name, *shard.version, shard.left_out) for shard in shards]
     metadata = {_ABOUT: json.dumps({"format": _FORMAT, "shards": about})}
     try:
-        with written_aside(target) as aside, pa.OSFile(os.fsencode(aside), "wb") as sink:
+        with written(target) as aside, pa.OSFile(os.fsencode(aside), "wb") as sink:
             with pa.ipc.new_file(sink, _SCHEMA.with_metadata(metadata)) as writer:
                 for shard in shards:
                     writer.write_batch(shard.members)

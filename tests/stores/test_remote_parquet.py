@@ -173,6 +173,19 @@ def test_a_row_group_is_one_request(bucket: int, requests: Counter[str]) -> None
     assert sorted(requests.values()) == [3, 4]
 
 
+def test_row_groups_are_kept_in_a_disk_cache(
+    bucket: int, requests: Counter[str], folder: Path, tmp_path: Path
+) -> None:
+    cache = rb.DiskCache(tmp_path / "cache", 10**8)
+    settings: dict[str, Any] = {"filesystem": s3_filesystem(bucket), "cache": cache}
+    wanted = rb.ParquetImageAccessor(folder / "train", size=SIZE)[ALL]
+    for _ in range(2):
+        requests.clear()
+        images = rb.ParquetImageAccessor("images/train", size=SIZE, **settings)
+        np.testing.assert_array_equal(images[ALL], wanted)
+    assert not requests
+
+
 @pytest.mark.parametrize(
     ("below", "kind"),
     [("denied", StorageError), ("busy", StorageError), ("absent", FileNotFoundError)],

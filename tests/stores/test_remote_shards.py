@@ -123,6 +123,21 @@ def test_the_index_of_shards_on_a_server_is_compared_with_them(
     assert index.stat().st_ino != written
 
 
+def test_an_index_may_lie_in_a_store(
+    bucket: int, photos: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_shards(tmp_path, photos)
+    index = s3_url(bucket, "index of shards.arrow")
+    made = rb.TarShards(f"{tmp_path}/*.tar", index=index)
+    for shard in tmp_path.glob("*.tar"):  # what is not read again need not be there
+        status = shard.stat()
+        shard.write_bytes(bytes(status.st_size))
+        os.utime(shard, ns=(status.st_atime_ns, status.st_mtime_ns))
+    again = rb.TarShards(f"{tmp_path}/*.tar", index=index)
+    assert again.keys.array.equals(made.keys.array)
+    assert capsys.readouterr().err == ""
+
+
 def test_a_server_that_answers_no_ranges_is_named(tmp_path: Path, photos: list[str]) -> None:
     class WholeFiles:
         """Gives all of a file whatever part is asked for."""
