@@ -93,6 +93,15 @@ http {{
         yield port
 
 
+@contextmanager
+def delayed(port: int, delay_s: float) -> Iterator[int]:
+    """Give a port on which the server at `port` answers, `delay_s` later; a request is at least one delay."""
+    own = free_port()
+    command = [sys.executable, "-m", "tests.delay", str(own), str(port), str(delay_s)]
+    with _running(own, command):
+        yield own
+
+
 def free_port() -> int:
     """Return a port that nobody listens on, below those that the system gives to whoever asks for any."""
     while True:
