@@ -54,7 +54,7 @@ def test_a_pool_that_starts_loses_an_actor_and_ends(
     with rb.RayActorPool(2) as pool:
         source = rb.ArrayDataSource([Deadly(tmp_path / "killed")])
         # A batch that another worker makes already would not be begun again.
-        alone = rb.Recovery(hedge_after=None)
+        alone = rb.Recovery(hedge_after=100)
         with rb.Loader(source, 4, pool=pool, recovery=alone, name="train") as loader:
             assert len(list(loader)) == 100
         retries = loader._journal.retries
