@@ -53,7 +53,9 @@ def test_a_pool_that_starts_loses_an_actor_and_ends(
     caplog.set_level(logging.INFO, "raybatch")
     with rb.RayActorPool(2) as pool:
         source = rb.ArrayDataSource([Deadly(tmp_path / "killed")])
-        with rb.Loader(source, 4, pool=pool, name="train") as loader:
+        # A batch that another worker makes already would not be begun again.
+        alone = rb.Recovery(hedge_after=100)
+        with rb.Loader(source, 4, pool=pool, recovery=alone, name="train") as loader:
             assert len(list(loader)) == 100
         retries = loader._journal.retries
     (started,) = records(caplog, "started a pool of 2 actors")
