@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from threading import Thread
 
 from raybatch.errors import FirstSampleError, ReturnError
 from raybatch.faults import Fault, fault_of
@@ -24,6 +25,9 @@ from raybatch.sources import (
 
 _log = logging.getLogger(__name__)
 
+# A first sample that takes longer is left to the workers.
+_MOST_S = 10
+
 
 def try_first_sample(plan: Plan, producer: Producer, setting: BadSamples, name: str) -> None:
     """Read the first sample of the source of `plan` in this process.
@@ -43,11 +47,22 @@ def try_first_sample(plan: Plan, producer: Producer, setting: BadSamples, name: 
         return
     if rows is None:
         return
-    with ForeignRandomness(source).seeding():
-        result = _tried(source, rows)
-        is_wrong = result.error is not None and _is_everywhere(result.error, producer, setting)
-        if is_wrong and _has_batch_function(source):
-            result = make(source, _first_batch(source, plan.batch_size, setting))
+
+    def tried() -> Result:
+        with ForeignRandomness(source).seeding():
+            result = _tried(source, rows)
+            is_wrong = result.error is not None and _is_everywhere(result.error, producer, setting)
+            if is_wrong and _has_batch_function(source):
+                result = make(source, _first_batch(source, plan.batch_size, setting))
+        return result
+
+    # A worker that is stuck is replaced; this process could only wait.
+    result = _within(_MOST_S, tried) if producer.has_copies else tried()
+    if result is None:
+        _log.info(
+            "loader %r: its first sample took over %d s here, and is not tried", name, _MOST_S
+        )
+        return
     if result.error is None:
         return
     try:
@@ -57,6 +72,15 @@ def try_first_sample(plan: Plan, producer: Producer, setting: BadSamples, name: 
         _log.info("loader %r: its first sample could not be tried here: %s", name, reason)
     finally:
         del result  # the traceback of its error may lead back to this frame
+
+
+def _within(seconds: float, do: Callable[[], Result]) -> Result | None:
+    """Return `do()`, called in a thread; None if it takes longer."""
+    results: list[Result] = []
+    thread = Thread(target=lambda: results.append(do()), name="raybatch-first-sample", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return results[0] if results else None
 
 
 def _tried(source: DataSource, rows: Rows) -> Result:

@@ -50,6 +50,11 @@ class Producer:
         """Whether workers may have what this process lacks, such as files."""
         return self.pool.differs_from_here()
 
+    @property
+    def has_copies(self) -> bool:
+        """Whether workers have copies of the source, in other processes than this one."""
+        return isinstance(self._source, SharedConstant)
+
     def source_of_workers(self) -> DataSource:
         """Return the source as workers have it: a copy, where they do not share this process's memory."""
         held = self._source
