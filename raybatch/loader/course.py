@@ -40,7 +40,7 @@ class Course:
     def leave(self, *, completed: bool, stream_goes_on: bool) -> None:
         """Record that the consumer leaves the epoch.
 
-        The next epoch follows, unless nothing of this one was received.
+        The next loop begins the next epoch, or this one again if none of its batches was received.
         """
         if completed or self.position != self.begin:
             self.begin = self._plan.walk.next_epoch(self.position)

@@ -43,8 +43,8 @@ _log = logging.getLogger(__name__)
 class Delivery:
     """Delivers batches, and handles bad samples as `setting` says.
 
-    It counts bad samples, finds samples that end their workers, and hosts that cannot read good
-    samples.
+    It counts bad samples. It also finds the samples that end their workers, and the hosts that
+    cannot read a good sample.
     """
 
     def __init__(self, plan: Plan, setting: BadSamples, producer: Producer, name: str) -> None:
@@ -127,7 +127,7 @@ class Delivery:
             raise BatchError(
                 request.epoch,
                 request.step,
-                f"a function changed its {length} rows to {batch_length(batch)}, so the rows that pad it are unknown: "
+                f"a function changed its {length} rows to {batch_length(batch)}, so it is unknown which of them are padding: "
                 'use last_batch="drop" or "keep", or a function that gives a row for each',
             )
         return (extended(batch, "valid", np.arange(length) < result.valid),)

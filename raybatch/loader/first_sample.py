@@ -29,7 +29,7 @@ def try_first_sample(plan: Plan, producer: Producer, setting: BadSamples, name: 
     """Read the first sample of the source of `plan` in this process.
 
     If workers have copies of the source, a copy is read, because a data set that opens a file at
-    its first sample could not be pickled any more. The states of all random generators are
+    its first sample could not be pickled afterwards. The states of all random generators are
     restored.
 
     FirstSampleError if no worker of `producer` could make a batch of the sample. If only this
@@ -83,7 +83,7 @@ def _first_batch(source: DataSource, batch_size: int, setting: BadSamples) -> Re
 
 
 def _is_everywhere(error: BaseException, producer: Producer, setting: BadSamples) -> bool:
-    """Return whether every worker would raise `error` and the loader would stop, not just here."""
+    """Return whether the loader would stop at `error` on every worker, not just in this process."""
     if isinstance(error, ReturnError):
         return True
     if producer.differs_from_here:

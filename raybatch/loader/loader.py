@@ -233,7 +233,7 @@ class Loader:
         sampler or shuffle; it names the field.
         """
         position = position_in(state, self._plan, self._fingerprint)
-        # This raises errors too; nothing has changed before it.
+        # An error if the shuffle does not fit; nothing has changed yet.
         self._plan.load_shuffle(state["shuffle"], position, adopt_seed=self._adopts_seed)
         self._close_iterator("load_state_dict() moved the loader")
         self._course.move(position)
@@ -286,7 +286,7 @@ class Loader:
         self._close_iterator("another iter() of the loader began")
         course = self._course
         if course.stream is not None and not self._producer.is_current:
-            course.drop_stream()  # its batches were made from the source before a change
+            course.drop_stream()  # the source has changed since its batches were made
         if course.stream is None:
             requests = self._plan.requests(course.begin)
             course.stream = self._producer.stream(

@@ -56,7 +56,7 @@ class Plan:
         if not has_equal_lengths(source) and (split.world_size > 1 or last_batch == "pad"):
             raise ValueError(
                 "the arrays of a composite with trim=False may differ in length, so its batches cannot be "
-                'shared out among ranks or padded: use trim=True, or use one rank and last_batch="keep"'
+                'split over ranks or padded: use trim=True, or use one rank and last_batch="keep"'
             )
         if split.world_size > 1:
             check_same_on_all_ranks(shuffle)
@@ -143,7 +143,7 @@ class Plan:
             if count == np.inf:
                 raise TypeError(
                     f"this {type(self.source).__name__} has no end, so an epoch has no len(), and a `for` loop over it does not stop: "
-                    "give the loader batches_per_epoch=, a WeightedSampler num_samples=, or a source repeats= of 1 or more"
+                    "set batches_per_epoch= of the loader, num_samples= of a WeightedSampler, or repeats=1 of the source"
                 )
             self._lengths = {which: int(count)}
         return self._lengths[which]

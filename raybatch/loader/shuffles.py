@@ -56,7 +56,7 @@ class PassShuffles:
         return SharedShuffle(self.start(pass_number)) if self._starts else self._shuffle
 
     def count_from(self, pass_number: int) -> None:
-        """Let the given generator be the one at the start of `pass_number` instead of pass 0."""
+        """Take the given generator as the one at the start of `pass_number`, not of pass 0."""
         if self._starts:
             self._starts, self._seeds = {pass_number: self._shuffle}, {}
 

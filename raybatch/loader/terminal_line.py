@@ -24,7 +24,7 @@ class TerminalLine:
             redirect_stdout=sys.stdout.isatty(),
         )
         self._live.start()
-        # Also at the end of the program: the traceback of an error keeps the loop's objects alive.
+        # Also clears the line at the end of the program, if a traceback keeps this object alive.
         self.clear = weakref.finalize(self, self._live.stop)
 
     def draw(self, words: str) -> None:

@@ -130,9 +130,9 @@ class Walk:
         return Position(position.epoch, position.batches, number)
 
     def _further(self, position: Position, count: int) -> Position:
-        """Return the position after `count` more batches.
+        """Return the position after `count` more batches, in the pass of the next batch.
 
-        Its epoch is right only if epochs are passes. It is in the pass of the next batch.
+        Its epoch is right only if each epoch is a pass.
         """
         if count == 0:
             return position
@@ -155,7 +155,7 @@ class Walk:
         return Position.of_pass(position.pass_number + 1 + passes).moved(self.size, rest, rest)
 
     def _walked(self, position: Position, count: int) -> Position:
-        """Do as `_further`, step by step, if the number of batches of a pass is unknown."""
+        """Step to the result of `_further`, if the number of batches of a pass is unknown."""
         last = deque(enumerate(islice(self._steps(position), count), 1), maxlen=1)
         taken, (position, _) = last.pop() if last else (0, (position, None))
         if taken < count:

@@ -62,7 +62,7 @@ class Watch:
         return self._wait if self._watchers else None
 
     def _wait(self, stream: OrderedStream) -> None:
-        """Do as `look`, while the loop waits for a batch."""
+        """Show the figures while the loop waits for a batch."""
         if self.is_on:
             self._counter.still_waiting()
             self.look(stream)

@@ -54,7 +54,7 @@ def check_index_range(indices: IndexArray, length: int) -> None:
 
 
 def check_covers(what: str, count: int, length: int) -> None:
-    """Raise an error that begins with `what` unless `count`, the sampler's, equals `length`.
+    """Raise an error that begins with `what` unless a sampler of `count` samples fits `length`.
 
     IndexError if the sampler has more samples than the data set. ValueError if it has fewer,
     because the rest would never be drawn.

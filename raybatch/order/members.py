@@ -47,7 +47,7 @@ class CompositeCursor(Cursor):
 
 
 class CompositeRun:
-    """A run of each child, of `length` samples; all samples of a run that is shorter."""
+    """A run of each child: its first `length` samples, or all samples of a shorter run."""
 
     def __init__(self, runs: list[Run], length: int) -> None:
         self._runs = runs
@@ -63,7 +63,7 @@ class CompositeRun:
 
 
 class ChoiceCursor(Cursor):
-    """The order of children of which one steps at a time.
+    """The order of children that take turns; each step is one child's.
 
     `in_turn` says that the children and the turns draw from one generator.
     """

@@ -1,4 +1,4 @@
-"""The order of one pass, or of several passes in which a batch can span two."""
+"""The order of one pass, or of several, where a batch can span two passes."""
 
 from __future__ import annotations
 

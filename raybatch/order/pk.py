@@ -39,7 +39,8 @@ class PKSampler(GroupsSampler):
 
     Raises:
         TypeError: If `groups` are neither integers nor strings.
-        ValueError: If a number is below 1, or there are fewer than `p` groups.
+        ValueError: If `p`, `k`, `num_samples` or a group is too small, or there are fewer than `p`
+            groups.
     """
 
     def __init__(
@@ -137,7 +138,7 @@ class PKCursor(Cursor):
     def _turn(self, number: int) -> IndexArray:
         """Return the samples of turn `number`.
 
-        In round r these are samples r * k to (r + 1) * k of the group's passes.
+        In round r, a group gives draws r * k to (r + 1) * k of its passes.
         """
         round_number, turn = divmod(number, self._turns)
         count = len(self._groups)

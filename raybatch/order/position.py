@@ -13,7 +13,7 @@ Ahead = tuple[tuple[str, int], ...]
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """The position of a consumer: `batches` global batches of epoch `epoch` (from 0) are received.
+    """A consumer's position: it has received `batches` global batches of epoch `epoch` (from 0).
 
     The order is a sequence of passes over the source. This position is in pass `pass_number` (from
     0), after the steps in `received`. An epoch is one pass, unless the loader has

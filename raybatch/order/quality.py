@@ -17,7 +17,7 @@ _ORDERS = range(16)
 class ShuffleQuality(NamedTuple):
     """How well an order mixes samples that are stored in blocks.
 
-    `same_block` is the share of samples that follow one of the same block, from 0 to 1; a full
+    `same_block` is the share of samples that follow a sample of the same block, from 0 to 1; a full
     shuffle has `same_block_if_full`. `spread` is the mean distance between two samples of a block,
     relative to a full shuffle: 1.0 for a full shuffle, close to 0 for blocks one after the other.
     """
@@ -44,7 +44,7 @@ def shuffle_quality(block_lengths: npt.ArrayLike, window: int) -> ShuffleQuality
 
 
 def _of_order(lengths: npt.NDArray[np.float64], window: int) -> tuple[float, float]:
-    """Return the number of neighbours of one block, and the sum of pair distances, times 3."""
+    """Return the number of neighbours of one block, and three times the sum of pair distances."""
     starts = np.arange(0, len(lengths), window)
     sizes = np.add.reduceat(lengths, starts)
     pairs = np.add.reduceat(lengths * (lengths - 1), starts)

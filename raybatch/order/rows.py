@@ -30,7 +30,7 @@ class Part(NamedTuple):
     def cut(self, start: int, stop: int) -> Part:
         """Return rows `start` to `stop` of a part that fills all rows.
 
-        Indices that are no array stay.
+        Indices that are not an array stay as they are.
         """
         indices, position = self.indices, self.position
         return self._replace(
@@ -67,7 +67,7 @@ class Part(NamedTuple):
         return self._replace(rows=np.searchsorted(filled, self.rows))
 
     def places_at(self, of: IndexArray) -> IndexArray:
-        """Return the places of its rows `of` in the order of the leaf."""
+        """Return the places of rows `of` of this part, in the order of the leaf."""
         position = self.position
         return position[of] if isinstance(position, np.ndarray) else position + of
 
@@ -150,7 +150,7 @@ class Rows:
         return Rows(tuple(part.counted_in(filled) for part in own))
 
     def by_child(self) -> dict[int, IndexArray]:
-        """Return the rows that each child fills, by its number.
+        """Return the numbers of the rows that each child fills, by the number of the child.
 
         Children without rows are left out.
         """
@@ -180,7 +180,7 @@ class Rows:
         return Rows(tuple(changed))
 
     def cut(self, start: int, stop: int) -> Rows:
-        """Return rows `start` to `stop`; indices that are no array stay as they are."""
+        """Return rows `start` to `stop`; indices that are not an array stay as they are."""
         if any(part.rows is not None for part in self.parts):
             return self.take(np.arange(start, min(stop, len(self))))
         return Rows(tuple(part.cut(start, stop) for part in self.parts))

@@ -47,7 +47,7 @@ class AbstractSampler:
         return samples if samples is None or samples == np.inf else num_batches(int(samples), size)
 
     def cursor(self, shuffle_rng: ShuffleRNG | None) -> Cursor:
-        """Return the start of an order drawn from `shuffle_rng`; None for the plain order."""
+        """Return the start of an order drawn from `shuffle_rng`; if that is None, in order."""
         raise NotImplementedError(f"abstract for type {type(self)}")
 
     def draw_numbers(self, position: int, count: int) -> IndexArray:

@@ -1,4 +1,4 @@
-"""Random generators for each batch and sample, the same in whichever process makes the batch."""
+"""Random generators for each batch and sample; the process that makes a batch does not matter."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class Turns:
     def skip(self, batch_size: int, steps: int, passed: list[int]) -> npt.NDArray[np.int64]:
         """Skip the next `steps` turns, and return how many of them each child had.
 
-        Only in order or for a seed: the draws of a generator depend on everything drawn in between.
+        Only without a shuffle or with a seed: the draws of a generator depend on all other draws.
         """
         raise NotImplementedError
 

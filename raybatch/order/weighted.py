@@ -157,7 +157,7 @@ def _classes(y: npt.ArrayLike) -> npt.NDArray[Any]:
         for place, one in enumerate(classes):
             if not isinstance(one, str | bytes | int | np.integer):
                 raise ValueError(
-                    f"y[{place}] is {one!r}, and must be a class: a string or an integer"
+                    f"y[{place}] is {one!r}, but must be a class: a string or an integer"
                 )
         classes = np.array(classes.tolist())
     if classes.dtype.kind not in "biuSUT":

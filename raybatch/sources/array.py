@@ -1,4 +1,4 @@
-"""Sources that are read by index arrays, from arrays and accessors."""
+"""Sources that read arrays and accessors by index arrays."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from raybatch.structure import is_container, members
 
 
 class StreamDigest:
-    """The digest of the batches seen so far, for a stream that is also used otherwise."""
+    """The digest of the batches seen so far, for a stream that is also used for something else."""
 
     def __init__(self) -> None:
         self._hash = hashlib.sha256()

@@ -43,8 +43,8 @@ class ImageFolder(ArrayDataSource):
             receives them scaled to `size`.
         classes: The names of the classes in the order of their numbers; by default the sorted names
             of all classes. Give a validation set the classes of its training set.
-        filesystem: The pyarrow or fsspec file system that contains `root`. indices, repeats,
-            sampler, include_indices, exclude: As for `ArrayDataSource`.
+        filesystem: The pyarrow or fsspec file system that contains `root`.
+        indices, repeats, sampler, include_indices, exclude: As for `ArrayDataSource`.
         **reading: As for `ImageFileAccessor`: `layout`, `mode`, `fit`, `decode`, `io_threads`, ...
 
     Raises:

@@ -146,7 +146,7 @@ class SampleMapDataSource(MapDataSource):
 
 
 def unmapped(source: DataSource) -> DataSource:
-    """Return the source below all maps on top of `source`; children are numbered in it."""
+    """Return the source below all maps on top of `source`, the one that has the children."""
     while isinstance(source, MapDataSource):
         (source,) = source.children
     return source

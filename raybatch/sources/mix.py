@@ -200,7 +200,7 @@ class MixDataSource(OneOfSeveralDataSource):
 def _check_member(name: str, source: DataSource) -> None:
     if not source.is_random_access:
         raise TypeError(
-            f"member {name!r} must have random access, and a {type(source).__name__} does not have it: "
+            f"member {name!r} must have random access, but a {type(source).__name__} does not have it: "
             "batches of callables and iterators cannot be made by index"
         )
     if not has_equal_lengths(source):
@@ -240,5 +240,5 @@ def _weights(weights: Any, names: list[str]) -> list[float]:
         if not 0 <= number < math.inf:
             raise ValueError(f"the weight of {name!r} must be 0 or more, not {number}")
     if not any(numbers):
-        raise ValueError("one weight at least must be above 0")
+        raise ValueError("at least one weight must be above 0")
     return numbers

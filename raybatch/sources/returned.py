@@ -23,10 +23,10 @@ def returned_batch(fn: Any, batch: Any, *, is_even: bool = True) -> Batch:
     number, belongs to the whole batch.
     """
     if not _has_members(batch):
-        raise ReturnError(f"{_name(fn)} returned {described(batch)}, and must return {_MEMBERS}")
+        raise ReturnError(f"{_name(fn)} returned {described(batch)}, but must return {_MEMBERS}")
     if is_even and len(set(row_counts(batch))) > 1:
         raise ReturnError(
-            f"{_name(fn)} returned members of unequal lengths, {described(batch)}, and must return {_MEMBERS}"
+            f"{_name(fn)} returned members of unequal lengths, {described(batch)}, but must return {_MEMBERS}"
         )
     return batch
 
@@ -40,11 +40,11 @@ def returned_sample(fn: Callable[..., Any], sample: Any, first: Any) -> Any:
         if members(sample).keys() == members(first).keys():
             return sample
         raise ReturnError(
-            f"{_name(fn)} returned {described(sample)}, and must return the same members for every sample: for a "
+            f"{_name(fn)} returned {described(sample)}, but must return the same members for every sample: for a "
             f"different sample it returned {described(first)}"
         )
     raise ReturnError(
-        f"{_name(fn)} returned {described(sample)}, and must return a tuple, NamedTuple, dict or dataclass with the members of "
+        f"{_name(fn)} returned {described(sample)}, but must return a tuple, NamedTuple, dict or dataclass with the members of "
         'one sample, such as (x, y) or {"image": x, "label": y}'
     )
 
@@ -62,19 +62,19 @@ def returned_rows(name: str, array: Any, rows: Any, count: int) -> Any:
     if counts != {count}:
         raise ReturnError(
             f"{name}, of {type(array).__module__}.{type(array).__qualname__}, returned {described(rows)} for {count} "
-            "indices, and must return an array or a list with one row for each of them"
+            "indices, but must return an array or a list with one row for each of them"
         )
     return rows
 
 
 def returned_batches(fn: Any, batches: Any) -> Iterator[Batch]:
-    """Return `batches`, an iterator from or equal to `fn`, with a check of each batch.
+    """Iterate over `batches`, the result of `fn` or `fn` itself, and check each batch.
 
     ReturnError if it is not an iterator.
     """
     if not isinstance(batches, Iterable):
         raise ReturnError(
-            f"{_name(fn)} returned {described(batches)}, and must return an iterator over batches"
+            f"{_name(fn)} returned {described(batches)}, but must return an iterator over batches"
         )
     return (returned_batch(fn, batch, is_even=False) for batch in batches)
 

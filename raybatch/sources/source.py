@@ -44,7 +44,7 @@ class DataSource:
         count = self.num_samples()
         if count is None or count == np.inf:
             what = "has no end" if count == np.inf else "does not know its number of samples"
-            raise TypeError(f"this {type(self).__name__} {what}, and so has no len()")
+            raise TypeError(f"this {type(self).__name__} {what}, so it has no len()")
         return int(count)
 
     def __getitem__(self, index: int) -> Any:
@@ -133,12 +133,12 @@ def check_source(name: str, source: object) -> None:
 def rows_at(source: DataSource, number: int, count: int = 1) -> Rows | None:
     """Return the rows of up to `count` samples of one iteration of `source`, from `number` on.
 
-    None if there are fewer. They are in order, or in the order of seed 0 if a sampler cannot draw
+    None if there is no sample `number`. They are in order, or in the order of seed 0 if a sampler cannot draw
     in order. TypeError for a source without random access.
     """
     if not source.is_random_access:
         raise TypeError(
-            f"this {type(source).__name__} has no random access, and so no sample {number}"
+            f"this {type(source).__name__} has no random access, so sample {number} cannot be read"
         )
     try:
         cursor = source.order()

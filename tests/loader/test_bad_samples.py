@@ -341,9 +341,9 @@ class TestLedger:
     def test_that_of_another_source_is_refused(self, source: AbstractDataSource) -> None:
         first = rb.Loader(source, 4, bad_samples="skip")
         list(first)
-        with pytest.raises(ValueError, match="another source"):
+        with pytest.raises(ValueError, match="different source"):
             rb.Loader(faulty(0, 23), 4, exclude=first.bad_samples)
-        with pytest.raises(ValueError, match="another source"):
+        with pytest.raises(ValueError, match="different source"):
             rb.Loader(source, 4, exclude=[3])
         with pytest.raises(IndexError, match="3"):
             rb.Loader(faulty(0, 3), 4, exclude=[3])
