@@ -132,7 +132,7 @@ def test_what_actors_may_have_is_left_to_them(
     monkeypatch.setattr(type(actors), "differs_from_here", lambda self: True)
     with caplog.at_level(logging.INFO, "raybatch"):
         rb.Loader(faulty(0, 8, 0), 4, pool=actors)
-    assert "its first sample could not be tried here" in caplog.text
+    assert "this process could not read the first sample" in caplog.text
     with pytest.raises(FirstSampleError) as caught:
         rb.Loader(numbers().map_samples(without_return), 4, pool=actors)
     assert isinstance(caught.value.__cause__, ReturnError)
