@@ -75,7 +75,7 @@ def test_what_is_wrong_with_a_machine(tmp_path: Path) -> None:
     assert found["open files, this machine"] == ("problem", "at most 512")
     status, seen = found["address file"]
     assert status == "problem"
-    assert f"names {address}, where no Ray answers (Connection refused)" in seen
+    assert f"names {address}, but no Ray answers there (Connection refused)" in seen
     for path, reason in zip(paths, ("No such file", "is empty", "neither a file"), strict=True):
         status, seen = found[f"path {path}"]
         assert status == "problem"

@@ -111,7 +111,10 @@ def test_of_parquet_files_it_says_how_well_they_are_mixed(
     assert figures["batch"]["file_bytes"] == pytest.approx(8 * nbytes / 40, abs=1)
     assert figures["shuffle"] == shuffle_quality([5] * 8, 2)._asdict()
     shown = " ".join(run("plan", str(tmp_path), *options, folder=tmp_path).stdout.split())
-    assert "by row groups, 4 of 8 at a time: 20.5% of them follow one of their own group" in shown
+    assert (
+        "in blocks of 4 row groups out of 8. 20.5% of them follow a sample of the same group"
+        in shown
+    )
 
 
 @pytest.mark.parametrize("rate", ["0", "inf", "nan", "1e13", "many"])

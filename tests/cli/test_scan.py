@@ -133,7 +133,7 @@ def test_names_with_markup_are_shown_as_they_are(tmp_path: Path) -> None:
     [
         (["scan", "nowhere"], "there is no 'nowhere'"),
         (["scan", "."], "no image files below"),
-        (["scan", ".", "--exclude-list", "x.txt"], "ends neither in .parquet nor in .jsonl"),
+        (["scan", ".", "--exclude-list", "x.txt"], "must end in .parquet or .jsonl"),
         (["scan", ".", "--exclude-duplicates"], "needs --exclude-list"),
         (["load", ".", "--exclude", "nowhere.jsonl"], "there is no file 'nowhere.jsonl'"),
         (["preview", ".", "--augment", "nothing"], "neither FILE.py:NAME nor"),
