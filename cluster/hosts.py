@@ -111,7 +111,7 @@ class Host:
         _ip(f"link set {self._outer} up")
 
     def bytes_received(self) -> int:
-        """The number of bytes that this host has received so far, including Ethernet headers."""
+        """Return how many bytes this host has received so far, including Ethernet headers."""
         # What the bridge's end of the link has sent.
         return int(Path(f"/sys/class/net/{self._outer}/statistics/tx_bytes").read_text())
 

@@ -145,7 +145,7 @@ def _of_shards(given: str, suffix: str, paths: list[str]) -> NamedImages:
         return shards.images(**_sized(size, transform), **reading)
 
     own = None if column is None else cache(labels)
-    return NamedImages(given, f"{suffix[1:]} shards", opened, shards.keys.to_pylist(), own)
+    return NamedImages(given, f"{suffix[1:]} shards", opened, list(shards.keys), own)
 
 
 def image_files(given: str, root: Location, paths: list[str]) -> NamedImages:

@@ -145,10 +145,10 @@ def test_a_contender_gives_the_right_pixels_or_is_missing(
 @pytest.mark.parametrize(
     ("name", "state", "note"),
     [
-        ("other_filter", "differs", "40 of 40 images have other pixels than the plain loop"),
+        ("other_filter", "differs", "40 of 40 images have other pixels than in the plain loop"),
         ("floats", "failed", "ValueError: a batch is float32 (16, 24, 32, 3)"),
         ("raising", "failed", "ZeroDivisionError: second batch"),
-        ("dying", "failed", "its process ended before it was done"),
+        ("dying", "failed", "its process ended before it had finished"),
     ],
 )
 def test_a_wrong_contender_is_found(
@@ -174,7 +174,7 @@ def problem_of(name: str, work: Work, reference: Seen) -> str:
 @pytest.mark.parametrize(
     ("name", "note"),
     [
-        ("other_order", "the batches are not those of the plain loop"),
+        ("other_order", "the batches have other samples than the plain loop's"),
         ("one_batch_twice", "32 of 40 images came, 48 in all"),
     ],
 )
@@ -185,17 +185,17 @@ def test_wrong_batches_are_found(name: str, note: str, photos: list[str], refere
 @pytest.mark.parametrize(
     ("name", "note"),
     [
-        ("unnormalised", "the mean image of 1000 draws is off by"),
+        ("unnormalised", "the mean image of 1000 draws differs from the plain loop's by"),
         ("levels", "a batch has values from"),
         ("too_dark", "a batch has values from -"),
         ("not_a_number", "a batch has values from nan to nan"),
         ("channels_last", "a batch is float32 (16, 24, 32, 3)"),
-        ("blue_first", "the mean image of 1000 draws is off by"),
-        ("indices_of_the_next", "the images are not those of their indices"),
+        ("blue_first", "the mean image of 1000 draws differs from the plain loop's by"),
+        ("indices_of_the_next", "the images do not match their indices"),
         ("same_draws_each_epoch", "the "),
         ("whole_images", "the draws of an image differ by 0.00"),
         ("large_parts", "the draws of an image differ by 0."),
-        ("one_batch_twice", "40 of 40 images came, 1008 in all instead of 1000"),
+        ("one_batch_twice", "40 different images of 40 came, 1008 in all epochs instead of 1000"),
     ],
 )
 def test_wrong_draws_are_found(name: str, note: str, photos: list[str], draws: Seen) -> None:

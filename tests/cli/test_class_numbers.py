@@ -87,7 +87,7 @@ def test_doctor_tells(splits: Path) -> None:
     assert (val["status"], train["status"], train["seen"]) == ("warning", "ok", "3")
     assert val["seen"] == "2; left out, since the suffix is not an image's: 1 .heic"
     classes = by_check[f"classes below {splits}/val"]
-    assert (classes["status"], classes["seen"]) == ("warning", "none in 'new', of 3")
+    assert (classes["status"], classes["seen"]) == ("warning", "no images in 'new', of 3 classes")
     assert f"classes below {splits}/train" not in by_check
 
 

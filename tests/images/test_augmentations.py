@@ -365,7 +365,7 @@ def test_what_is_erased_lies_within_and_the_rest_stays() -> None:
             else:
                 assert (erased[part] == np.array(value)).all()
             assert 0.05 < len(rows) / (60 * 90) < 0.52
-    with pytest.raises(ValueError, match="value has 3 levels, the image 1 channels"):
+    with pytest.raises(ValueError, match="value has 3 levels, but the image has 1 channels"):
         augment.RandomErasing(p=1, value=(1, 2, 3))(GREY, rng=rng())
     # A part of the height of the image is none.
     whole = augment.RandomErasing(p=1, scale=(1.0, 1.0), ratio=(60 / 90, 60 / 90))
