@@ -16,7 +16,7 @@ from raybatch.cli.scan_command import scan
 
 
 class _Commands(click.Group):
-    """The commands. Ctrl-C ends one with status 130, as a shell reports it."""
+    """The commands. Ctrl-C ends a command with status 130, the status that shells use for it."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

@@ -110,7 +110,7 @@ def bench(
     Before the timing starts, the pixels of each must equal those of a plain Pillow loop, bit for
     bit.
 
-    With --recipe train, each contender uses its own decoder and order, whichever is fastest. The
+    With --recipe train, each contender works in its fastest way, with its own decoder and order. The
     work is: crop a random part of each image, scale it to --size, mirror it at random, normalise
     it, and give float32 with the channels first. Pixels are not compared. Instead, these must be
     near those of a plain loop: shape, dtype, range, the mean image over many draws, the mean of
@@ -123,7 +123,7 @@ def bench(
     With --decode scaled, raybatch runs a second time with scaled decoding; those pixels are close
     to the others', not equal.
 
-    The exit status is 0 on success, 1 if a contender gives other pixels, and 2 if an installed
+    The exit status is 0 on success, 1 if a contender gives wrong pixels, and 2 if an installed
     contender could not run.
     """
     options.check_installed("psutil", EXTRA)

@@ -40,5 +40,5 @@ classes_option = click.option(
     type=class_list,
     metavar="PATH",
     help="Take the numbers of the classes from this folder of class folders or packed files, list of images (.parquet), "
-    "or text file with a name a line.  [default: those of DIRECTORY, sorted]",
+    "or text file with one name per line.  [default: those of IMAGES, sorted]",
 )

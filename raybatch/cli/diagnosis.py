@@ -66,15 +66,15 @@ def of_paths(hosts: Mapping[str, HostFacts], paths: list[str]) -> Iterator[Findi
 
 
 def of_folder(path: str) -> Iterator[Finding]:
-    """Iterate over the files that a loader would leave out below `path`, a folder or URL.
+    """Iterate over findings about the images below `path`, a folder or URL, seen from this machine.
 
-    Only this machine is looked at.
+    They name files that a loader leaves out, and classes without images.
     """
     search = Search(Location(path))
     try:
         images = [name for names in search.runs() for name in names]
     except OSError:
-        return  # It is no folder of images.
+        return  # It is not a folder of images.
     check = f"images below {search.folder}"
     if search.left_out:
         advice = "convert or rename the images among them"
@@ -90,7 +90,7 @@ def of_folder(path: str) -> Iterator[Finding]:
 
 
 def of_versions(here: HostFacts, hosts: Mapping[str, HostFacts]) -> Iterator[Finding]:
-    """Iterate over findings about `hosts` whose versions differ from those of this process."""
+    """Iterate over findings about the versions on `hosts`, which must be those of this process."""
     for package, wanted in here.versions.items():
         others = {
             where: facts.versions.get(package)
@@ -108,20 +108,20 @@ def of_versions(here: HostFacts, hosts: Mapping[str, HostFacts]) -> Iterator[Fin
 
 
 def of_address(address: str | None) -> Finding:
-    """Return whether raybatch can use `address`; nothing is connected to."""
+    """Return the finding on `address`: can raybatch use it? Nothing connects to it."""
     if address is None:
         return Finding("cluster", OK, "no --address given, so only this machine was checked")
     if address.startswith("ray://"):
         from raybatch.pools.ray.address import INSTEAD_OF_CLIENT  # loads ray
 
         return Finding(
-            "cluster", PROBLEM, f"{address} is an address of Ray Client", INSTEAD_OF_CLIENT
+            "cluster", PROBLEM, f"{address} is an address for Ray Client", INSTEAD_OF_CLIENT
         )
     return Finding("cluster", OK, address)
 
 
 def of_address_file() -> Finding:
-    """Return whether the address file that `ray.init()` reads names a cluster that is running."""
+    """Return the finding on the address file of `ray.init()`: does the cluster in it answer?"""
     path = Path(os.environ.get("RAY_TMPDIR") or "/tmp", "ray", "ray_current_cluster")
     try:
         address = path.read_text().strip()
@@ -141,7 +141,7 @@ def of_address_file() -> Finding:
 
 
 def of_ray_folder() -> Finding:
-    """Return whether the environment's folder for Ray has a path short enough for sockets."""
+    """Return the finding on the environment's folder for Ray: is its path short enough for sockets?"""
     from raybatch.pools.ray.connection import too_long_folder  # loads ray
 
     folder = too_long_folder()
@@ -156,7 +156,7 @@ def of_ray_folder() -> Finding:
 
 
 def of_tokens(hosts: Mapping[str, HostFacts]) -> Finding:
-    """Return whether Ray on `hosts` asks for a token."""
+    """Return the finding on tokens: does Ray on `hosts` ask for one?"""
     without = [where for where, facts in hosts.items() if facts.auth_mode != "token"]
     if not without:
         return Finding("token authentication", OK, "on")

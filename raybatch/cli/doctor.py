@@ -27,7 +27,7 @@ _STYLES = {"ok": "green", "warning": "yellow", "problem": "red"}
 )
 @options.output
 def doctor(paths: tuple[str, ...], address: str | None, output: Output) -> None:
-    """Find what prevents loading, here and in a cluster.
+    """Look for problems that prevent loading, here or in a cluster.
 
     It checks this machine, or with --address every host of that cluster.
 

@@ -24,9 +24,9 @@ def mask_paths(names: Sequence[str], masks: str) -> list[str]:
 def coco_boxes(below: Sequence[str], root: str, file: str) -> tuple[RaggedArray, RaggedArray]:
     """Return the boxes and their classes for images with the names `below`, from COCO's JSON.
 
-    Boxes are (k, 4) per image: left, top, right and bottom, in pixels. An image that the file does
-    not list has no boxes. Raises CannotRunError if the file is of another kind, or has no box for
-    any of these images.
+    Boxes are (k, 4) for each image: left, top, right and bottom, in pixels. An image that is not in
+    the file has no boxes. Raises CannotRunError if the file has another format, or no box for any
+    of these images.
     """
     try:
         with open(file, encoding="utf-8") as stream:

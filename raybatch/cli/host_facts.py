@@ -1,7 +1,7 @@
 """Facts about one host; Ray runs this on each host.
 
-The module is pickled by value, so that a host without raybatch, or with another version, can report
-that. So it does not import raybatch at the top.
+The module is pickled by value and does not import raybatch at the top. So it also runs on a host
+without raybatch, or with another version, and can report that.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ from dataclasses import dataclass
 class HostFacts:
     """Facts about a host.
 
-    `versions` has those of "Python", "ray" and "raybatch", None for one that is not installed.
-    `cores` counts those that this process may use. `shm_bytes` is the size of /dev/shm, 0 if there
-    is none. `open_files` is the soft limit of a process, -1 for no limit. `kernel` and
-    `jpeg_decoder` are "usable", or the reason why they are not used. `unreadable` maps paths that
-    cannot be read to the reason. `auth_mode` is "token" if Ray asks for a token; its processes
-    inherit it. `store_bytes` is the size of Ray's object store, None if Ray was not asked.
+    `versions` has the versions of "Python", "ray" and "raybatch", None for one that is not
+    installed. `cores` counts the cores that this process may use. `shm_bytes` is the size of
+    /dev/shm, 0 if there is none. `open_files` is the soft limit of a process, -1 for no limit.
+    `kernel` and `jpeg_decoder` are "usable", or the reason why they are not used. `unreadable` maps
+    each path that cannot be read to the reason. `auth_mode` is "token" if Ray asks for a token;
+    Ray's processes inherit it. `store_bytes` is the size of Ray's object store, None if Ray was not
+    asked.
     """
 
     name: str

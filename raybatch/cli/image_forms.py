@@ -75,7 +75,7 @@ def images_named(given: str) -> NamedImages:
 
 
 def _normal(path: str) -> str:
-    """Return `path` without `./` and `x/../`, if the result is the same folder or file."""
+    """Return `path` without `./` and `x/../`, if that names the same folder or file."""
     short = os.path.normpath(path)
     if os.pardir not in Path(path).parts:
         return short
@@ -219,7 +219,7 @@ def _packed(given: str) -> NamedImages:
     def opened(size: Any, transform: str | None = None, **reading: Any) -> Any:
         if stored is None:
             raise CannotRunError(
-                f"{given!r} is packed, and its first column {image.name!r} does not hold images"
+                f"{given!r} is packed, but its first column {image.name!r} does not hold images"
             )
         _refuse(reading, "packed images are already decoded")
         if transform is not None:
@@ -251,7 +251,7 @@ def _sized(size: Any, transform: str | None) -> dict[str, Any]:
 
 
 def _refuse(reading: dict[str, Any], why: str) -> None:
-    """Raise CannotRunError if a setting in `reading` is not its default but has no effect."""
+    """Raise CannotRunError if `reading` changes a setting, since none has an effect here."""
     if given := [name for name, value in reading.items() if value != _DEFAULTS[name]]:
         option = "--" + given[0].replace("_", "-")
         raise CannotRunError(f"{option} has no effect here: {why}")

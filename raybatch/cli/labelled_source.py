@@ -54,10 +54,9 @@ def labelled_source(
 ) -> tuple[ArrayDataSource, list[str]]:
     """Return a source of (image, label) over `images`, and the class names: `classes`, if given.
 
-    With `size=None`, images keep their stored size. `transform` names a preset that scales them to
-    `size`; without it they are stretched. With a folder of `masks`, each sample gets its image's
-    mask; with a file of `boxes`, it gets boxes and their classes. Images in row groups are shuffled
-    in blocks, `row_groups` at a time.
+    With `size=None`, images keep their stored size. `transform` names a preset that brings them to
+    `size`. With a folder of `masks`, each sample gets its image's mask; with a file of `boxes`, it
+    gets boxes and their classes. Images in row groups are shuffled in blocks of `row_groups`.
     """
     sampler = None
     if images.blocks is not None:

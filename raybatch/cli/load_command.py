@@ -27,7 +27,7 @@ _TRAINING_BATCHES = 20
 @images_argument
 @options.size
 @options.batch_size
-@options.count("--epochs", default=1)
+@options.count("--epochs", "Number of epochs.", default=1)
 @options.shuffle
 @options.workers
 @options.bad_samples
@@ -47,7 +47,7 @@ def load(
     output: Output,
     **reading: Any,
 ) -> None:
-    """Load images, and report how fast they came.
+    """Load images, and report the rate.
 
     A few more batches are then loaded as for training: a random part of each image, flipped at
     random.

@@ -24,13 +24,13 @@ class NamedImages:
 
     `form` describes them. `open(size, transform, **reading)` returns the accessor that reads them.
     `names` has the name of each image below its folder. `own_labels()` returns the labels and class
-    names that the data stores, if it stores any. Otherwise the class is the first folder in the
-    name, and `folder`, if given, has a folder for each class.
+    names that the data stores; it is None if the data stores none. Then the class is the first
+    folder in the name, and `folder`, if given, has a folder for each class.
 
     `paths` has the paths of image files, and is None for other forms. `blocks` has the lengths of
     the blocks that are read as a whole, and is None if each image is read by itself. `nbytes` is
-    the stored size of all images, None if unknown. `left_out` counts the files beside them that are
-    no images, by suffix. `packed_size` is the (height, width) of packed images.
+    the stored size of all images, None if unknown. `left_out` counts the other files beside them,
+    by suffix. `packed_size` is the (height, width) of packed images.
     """
 
     given: str

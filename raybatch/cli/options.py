@@ -77,7 +77,7 @@ def parse_size(text: str) -> tuple[int, int]:
 def every_write() -> Iterator[Callable[..., bool]]:
     """Give `write(fn, *args)`, which returns whether `fn` succeeded.
 
-    An OSError in one write does not stop the others. After all of them, it ends the command.
+    If a write raises OSError, the others still run. At the end, the command ends with the errors.
     """
     failed: list[str] = []
 
@@ -128,7 +128,9 @@ def pixels(what: str, default: str | None) -> Callable[[Command], Command]:
     )
 
 
-size = pixels("Pixels: one edge, or height and width.  [default: 224, or as packed]", default=None)
+size = pixels(
+    "Size in pixels: one edge, or height and width.  [default: 224, or as packed]", default=None
+)
 batch_size = count("--batch-size", "Images in a batch.", default=64)
 shuffle = click.option(
     "--shuffle", type=click.IntRange(min=0), metavar="SEED", help="Shuffle, with this seed."
@@ -136,7 +138,7 @@ shuffle = click.option(
 transform = click.option(
     "--transform",
     type=click.Choice(list(PRESETS)),
-    help="Crop images to --size instead of stretching them: `train` takes a random part, flipped at random; `eval` the middle.",
+    help="Crop images to --size instead of stretching them: `train` takes a random part, flipped at random; `eval` takes the middle.",
 )
 bad_samples = click.option(
     "--bad-samples",
@@ -149,7 +151,7 @@ bad_samples = click.option(
 
 io_threads = count(
     "--io-threads",
-    "Files that an actor reads at the same time; more help where storage is slow to answer.",
+    "Number of files that an actor reads at the same time; raise it if storage is slow to answer.",
     default=1,
 )
 decode = click.option(
@@ -209,7 +211,13 @@ def reading(command: Command) -> Command:
             show_default=True,
             help="Pillow's mode of the pixels: L is grey; I;16 and F keep the values of images with more than 8 bits.",
         ),
-        click.option("--fit", type=click.Choice(FITS), default="stretch", show_default=True),
+        click.option(
+            "--fit",
+            type=click.Choice(FITS),
+            default="stretch",
+            show_default=True,
+            help="How an image of another shape fits --size: stretched, cropped in the middle, or padded with black.",
+        ),
         click.option(
             "--exclude",
             type=sample_list,
@@ -225,7 +233,8 @@ def reading(command: Command) -> Command:
 class ActorOptions:
     """Ray actors that load images, and where they run.
 
-    `actors` is their number: None for one per CPU, 0 for none. `address` is the cluster's.
+    `actors` is their number: None for one per CPU, 0 for none. `address` names the Ray cluster.
+    `resources` and `label_selector` choose its hosts.
     """
 
     actors: int | None
@@ -243,12 +252,12 @@ class ActorOptions:
         if is_here and (self.actors or 0) > most:
             raise click.UsageError(
                 f"--actors {self.actors} is more than {most}, that is {_MOST_ACTORS_A_CPU} for each CPU of this machine. Each actor "
-                "is a process. If they wait for storage, use --io-threads; to use a cluster, --address"
+                "is a process. If actors wait for storage, raise --io-threads; to use a cluster, give --address"
             )
 
     @contextmanager
     def pool(self) -> Iterator[WorkerPool | None]:
-        """Start a pool of the actors and wait until it is up; gives None if there are no actors."""
+        """Start a pool of the actors, wait until it is up and give it; give None if there are no actors."""
         if self.actors == 0:
             yield None
             return
@@ -326,7 +335,7 @@ def one_worker(command: Command) -> Command:
             "--label",
             _pair,
             "NAME=VALUE",
-            "A label that the actors' hosts must have, such as role=loader. !VALUE means any other value, in(A,B) either.",
+            "A label that the actors' hosts must have, such as role=loader. !VALUE means any other value, in(A,B) means A or B.",
         ),
         _pairs(
             "--resource",

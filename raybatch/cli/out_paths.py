@@ -41,4 +41,4 @@ class OutFile(_OutPath):
 
 
 out_folder = _OutPath(file_okay=False)
-picture = OutFile(r"(?i)\.(png|jpe?g|webp)", "does not end in .png, .jpg or .webp")
+picture = OutFile(r"(?i)\.(png|jpe?g|webp)", "must end in .png, .jpg or .webp")

@@ -76,10 +76,10 @@ def plan(
 ) -> None:
     """Measure a few batches, and estimate what a rate needs.
 
-    The result has the number of actors and CPU cores, the object store memory on the consumer's
-    host, and the network from the storage to the actors and from them to the consumer. For Parquet
-    files, it also says how well the samples are shuffled. With --address, the batches are made in
-    that cluster, and its CPUs count.
+    The estimate has the number of actors and CPU cores, the object store memory on the consumer's
+    host, and the network bandwidth from the storage to the actors and from them to the consumer.
+    For Parquet files, it also says how well the samples are shuffled. With --address, the batches
+    are made in that cluster, and its CPUs count.
 
     The machine should be idle otherwise. Where many actors share a processor's cache and memory,
     each is slower than one alone. So check the rate with `raybatch load --actors` before you buy
@@ -128,8 +128,8 @@ def _mixing(sampler: BlockShuffleSampler, quality: ShuffleQuality) -> str:
     count = len(sampler.block_lengths)
     return (
         f"The samples are shuffled in blocks of {min(sampler.window, count)} row groups out of {count}. {quality.same_block:.1%} of them follow "
-        f"a sample of the same group (full shuffle: {quality.same_block_if_full:.1%}), and samples of a group are spread over "
-        f"{quality.spread:.1%} of the distance of a full shuffle."
+        f"a sample of the same group (full shuffle: {quality.same_block_if_full:.1%}), and the samples of a group are on average "
+        f"{quality.spread:.1%} as far apart as in a full shuffle."
     )
 
 

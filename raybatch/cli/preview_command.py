@@ -71,7 +71,7 @@ def _module(where: str) -> ModuleType:
 )
 @options.count("--images", "Number of images to show.", default=64)
 @options.pixels(
-    "Pixels: one edge, or height and width.  [default: 224, or with --augment as stored]",
+    "Size in pixels: one edge, or height and width.  [default: 224, or with --augment as stored]",
     default=None,
 )
 @options.shuffle
@@ -153,7 +153,7 @@ def preview(
     for sample in bad:
         output.console.print(Text(sample.message, "red"), soft_wrap=True)
     if len(shown) == 0:
-        raise click.ClickException("none of the images can be shown")
+        raise click.ClickException("no image can be shown")
     columns: list[Any] = [shown]
     for later in range(epoch + 1, epoch + draws):
         keys = RandomKeys(seed_of(shuffle), later, 0)

@@ -13,9 +13,9 @@ from raybatch.cli.scan_report import ScanReport
 from raybatch.stores.listing import left_out_text
 from raybatch.stores.location import Location
 
-# An image this many times as high and wide as needed is mostly decoded in vain.
+# An image this many times as high and wide as needed: most of its decoding is wasted.
 _FAR_LARGER = 2
-# If one class has this many times the images of another, it drowns the other.
+# A class with this many times the images of another is far too large for training.
 _UNEQUAL = 10
 _MANY = 0.25
 _TRANSPARENT = ("LA", "La", "PA", "RGBA", "RGBa")

@@ -135,9 +135,9 @@ def scan_images(
 
 
 def _scan_packed(output: Output, directory: str) -> bool:
-    """Check the checksums of the packed files in `directory`, show the faults.
+    """Check the checksums of the packed files in `directory`, and show which files are damaged.
 
-    Return whether any exist.
+    Return whether any file is damaged.
     """
     manifest = load_manifest(Path(directory))
     columns = manifest.columns

@@ -83,9 +83,9 @@ def _thumbnails(report: ScanReport) -> Iterator[Thumbnail]:
 
 
 def _bars(counts: dict[str, int]) -> dict[str, Any]:
-    """Return the most frequent `counts`, with bar lengths in percent of the longest.
+    """Return bars for the most frequent of `counts`, and the number of others.
 
-    Also return how many more there are.
+    A bar's length is in percent of the longest.
     """
     ordered = sorted(counts.items(), key=lambda item: -item[1])
     longest = max(counts.values(), default=1)

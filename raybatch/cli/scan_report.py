@@ -28,9 +28,10 @@ _MOST_SHOWN = 20
 
 @dataclass(frozen=True)
 class ScanReport:
-    """The `facts` (`accessors.image_facts.FACTS`) of images at `indices`; the `bad` images.
+    """The `facts` about the readable images, at `indices`, and the `bad` images.
 
-    `images` has the names of all images; `labels` has the class index of each, into `class_names`.
+    `facts` are those of `accessors.image_facts.FACTS`. `images` has the names of all images.
+    `labels` has the class of each image, as an index into `class_names`.
     """
 
     named: NamedImages
@@ -90,9 +91,9 @@ class ScanReport:
         return sum(len(group) - 1 for group in self.duplicates)
 
     def exclusions(self, *, duplicates: bool = False) -> BadSampleLedger:
-        """Return the images to leave out: the bad ones.
+        """Return the list of images to leave out: the bad ones.
 
-        With `duplicates`, also all but the first of each group of equal files.
+        With `duplicates`, it also has all but the first of each group of equal files.
         """
         copies = [
             BadSample(

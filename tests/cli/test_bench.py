@@ -382,7 +382,7 @@ main()
     result = run(*options, status=1, program=program, TMPDIR=str(scratch))
     assert "40 images → 16×16" in result.stdout
     assert "plain loop" in result.stdout
-    assert "too short to tell" in result.stdout
+    assert "too short for a comparison" in result.stdout
     assert "X: differs: 40 of 40 images have other pixels" in result.stdout
     assert "Y: failed: ZeroDivisionError: second batch" in result.stdout
     assert "\x1b" not in result.stdout

@@ -143,7 +143,7 @@ def test_a_cluster_that_cannot_be_looked_at(tmp_path: Path) -> None:
 
 def test_ray_client(tmp_path: Path) -> None:
     found = diagnose(status=1, RAY_ADDRESS="ray://nowhere:10001", RAY_TMPDIR=str(tmp_path))
-    assert found["cluster"] == ("problem", "ray://nowhere:10001 is an address of Ray Client")
+    assert found["cluster"] == ("problem", "ray://nowhere:10001 is an address for Ray Client")
 
 
 def test_a_secret_in_a_url_is_not_shown(tmp_path: Path) -> None:
