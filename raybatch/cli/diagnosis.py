@@ -121,7 +121,7 @@ def of_address(address: str | None) -> Finding:
 
 
 def of_address_file() -> Finding:
-    """Return the finding on the address file of `ray.init()`: does the cluster in it answer?"""
+    """Return the finding on whether the cluster in `ray.init()`'s address file answers."""
     path = Path(os.environ.get("RAY_TMPDIR") or "/tmp", "ray", "ray_current_cluster")
     try:
         address = path.read_text().strip()
@@ -141,7 +141,7 @@ def of_address_file() -> Finding:
 
 
 def of_ray_folder() -> Finding:
-    """Return the finding on the environment's folder for Ray: is its path short enough for sockets?"""
+    """Return the finding on whether the path of Ray's folder is short enough for sockets."""
     from raybatch.pools.ray.connection import too_long_folder  # loads ray
 
     folder = too_long_folder()
@@ -156,7 +156,7 @@ def of_ray_folder() -> Finding:
 
 
 def of_tokens(hosts: Mapping[str, HostFacts]) -> Finding:
-    """Return the finding on tokens: does Ray on `hosts` ask for one?"""
+    """Return the finding on whether Ray on `hosts` asks for a token."""
     without = [where for where, facts in hosts.items() if facts.auth_mode != "token"]
     if not without:
         return Finding("token authentication", OK, "on")

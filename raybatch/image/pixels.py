@@ -60,8 +60,9 @@ class PixelLayout:
         for name, values in (("mean", self.mean), ("std", self.std)):
             if values is not None and len(values) not in (1, count):  # type: ignore[arg-type]
                 raise ValueError(
-                    f"{name} has {len(values)} values, but the images have {count} channels"
-                )  # type: ignore[arg-type]
+                    f"{name} has {len(values)} values, "  # type: ignore[arg-type]
+                    f"but the images have {count} channels"
+                )
         table = None
         if dtype.kind == "f" and stored == np.uint8:
             every = np.repeat(np.arange(256, dtype=np.uint8)[:, None], count, axis=1)
