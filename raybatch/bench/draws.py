@@ -80,7 +80,7 @@ def _mean_image_differs(ours: Cells, theirs: Cells, variance: Cells) -> str | No
         return None
     return (
         f"the mean image of {images * draws} draws differs from the plain loop's by {off.flat[worst]:.2f}; "
-        f"chance explains only {allowed.flat[worst]:.2f}"
+        f"at most {allowed.flat[worst]:.2f} is allowed"
     )
 
 
