@@ -37,7 +37,7 @@ import click
 from cluster.slow_link import SlowLink
 
 _PORT = 6379
-# Jumbo frames: larger frames are fewer, and a slow link in Python can carry enough of them.
+# Jumbo frames: a slow link in Python carries few frames a second, so they must be large.
 _MTU = 9000
 _STORE_BYTES = 200_000_000
 _START_TIMEOUT_S = 60.0

@@ -197,7 +197,7 @@ def test_the_luminance_of_a_mask_is_told_once(
     rb.NonUniformImageFileAccessor(voc.masks, mode="L")[np.arange(12)]
     (line,) = capsys.readouterr().err.splitlines()
     assert f"{voc.masks[0]!r} has a palette, and mode='L' gives the luminance" in line
-    assert "mask=True gives these" in line
+    assert "read it with mask=True" in line
 
 
 def test_no_luminance_is_told_where_it_is_the_number(
