@@ -133,13 +133,13 @@ def test_names_with_markup_are_shown_as_they_are(tmp_path: Path) -> None:
     [
         (["scan", "nowhere"], "there is no 'nowhere'"),
         (["scan", "."], "no image files below"),
-        (["scan", ".", "--exclude-list", "x.txt"], "ends neither in .parquet nor in .jsonl"),
+        (["scan", ".", "--exclude-list", "x.txt"], "must end in .parquet or .jsonl"),
         (["scan", ".", "--exclude-duplicates"], "needs --exclude-list"),
         (["load", ".", "--exclude", "nowhere.jsonl"], "there is no file 'nowhere.jsonl'"),
         (["preview", ".", "--augment", "nothing"], "neither FILE.py:NAME nor"),
         (["preview", ".", "--augment", "no_module:x"], "cannot be imported"),
         (["preview", ".", "--augment", "os:sep"], "is a str, not a function"),
-        (["preview", ".", "--out", "x.txt"], "does not end in"),
+        (["preview", ".", "--out", "x.txt"], "must end in"),
     ],
 )
 def test_what_cannot_be_done_gives_status_2(

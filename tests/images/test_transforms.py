@@ -194,7 +194,7 @@ def test_a_function_that_changes_the_size_is_told(photos: list[str]) -> None:
         return image.crop((0, 0, 5, 5))
 
     images = rb.ImageFileAccessor(photos, (9, 9), transform=smaller)
-    with pytest.raises(rb.errors.SampleReadError, match="made an image of 5 × 5 pixels"):
+    with pytest.raises(rb.errors.SampleReadError, match="returned an image of 5 × 5 pixels"):
         images[0]
 
 
