@@ -1,4 +1,4 @@
-"""Images with labels, which are kept in a file."""
+"""A list of labelled images that can be saved."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ _CLASSES = b"raybatch.classes"
 
 
 class ImageList:
-    """Images with labels: `paths`, an Arrow array of strings, `labels`, int64 `(n,)`, and `classes`, their names.
+    """Labelled images: `paths`, an Arrow array of strings, `labels`, int64 `(n,)`, and `classes`, names.
 
-    `paths, labels, classes = images` gives the paths as a list of str, which takes far more memory than the
-    array. Accessors take the array: `ImageFileAccessor(images.paths)`.
+    `paths, labels, classes = images` gives the paths as a list of str, which takes far more memory
+    than the array. Accessors take the array: `ImageFileAccessor(images.paths)`.
 
-    ValueError if there are not as many labels as paths, or a label is no position in `classes`.
+    ValueError if the numbers of labels and paths differ, or if a label is not a position in
+    `classes`.
     """
 
     def __init__(self, paths: Any, labels: npt.ArrayLike, classes: list[str]) -> None:
@@ -50,9 +51,9 @@ class ImageList:
 
     @property
     def table(self) -> pa.Table:
-        """An Arrow table with the columns `path`, string, and `label`, int64; the classes are in its metadata.
+        """An Arrow table with the columns `path`, string, and `label`, int64; its metadata has the classes.
 
-        Paths that are not all valid UTF-8 are a column of bytes.
+        If a path is not valid UTF-8, the column `path` holds bytes.
         """
         metadata = {_CLASSES: json.dumps(self.classes)}
         return pa.table({"path": self.paths, "label": self.labels}).replace_schema_metadata(
