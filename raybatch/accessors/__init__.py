@@ -1,4 +1,4 @@
-"""Accessors: array-likes that load samples on demand, one for an index or many for an index array."""
+"""Accessors: array-likes that load samples on demand, by an int or an index array."""
 
 from raybatch.accessors.cache import CachedAccessor
 from raybatch.accessors.encoded import EncodedImageAccessor

@@ -20,7 +20,7 @@ from raybatch.memory import empty_batch
 
 
 class ArrayTransform:
-    """`transform` and `layout`, for image arrays of one `size`, (height, width), and Pillow mode `mode`.
+    """`transform` and `layout` for image arrays of one `size`, (height, width), and Pillow `mode`.
 
     ValueError if the transformed images differ in size.
     """
@@ -49,7 +49,7 @@ class ArrayTransform:
         return self._layout.dtype
 
     def stack(self, images: Sequence[npt.NDArray[Any]], rng_of: RngOf) -> npt.NDArray[Any]:
-        """Return the transformed `images` as one stack; `rng_of(row)` returns the generator of a row."""
+        """Return the transformed `images` as a stack; `rng_of(row)` returns a row's generator."""
         stack = empty_batch((len(images), *self.shape), self._layout.dtype)
 
         def write(row: int) -> None:

@@ -43,7 +43,7 @@ _TICK_NS = 100_000_000
 
 
 class CacheStats(NamedTuple):
-    """The numbers of samples that this process found in the cache (hits) and did not find (misses)."""
+    """How many samples this process found in the cache (hits), and how many it did not (misses)."""
 
     hits: int
     misses: int
@@ -136,7 +136,10 @@ class CachedAccessor:
         return CacheStats(self._hits, self._misses)
 
     def signature(self, position: int) -> tuple[int, ...]:
-        """Return the accessor's signature, () if it has none; TypeError unless it is a tuple of ints."""
+        """Return the accessor's signature, () if it has none.
+
+        TypeError unless it is a tuple of ints.
+        """
         signature = getattr(self._accessor, "signature", None)
         if signature is None:
             return ()
@@ -173,7 +176,7 @@ class CachedAccessor:
         return self._after is not None
 
     def _samples(self, positions: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
-        """Return the cached form of the samples at `positions`, from the disk or else from the accessor."""
+        """Return the cached form of the samples at `positions`; the accessor makes missing ones."""
         # Take the signatures before reading. If a file changes in between, its sample is stored
         # under the old signature and is not found again.
         stamps = map_rows(self._stamp, positions.tolist())
@@ -191,7 +194,10 @@ class CachedAccessor:
     def _from(
         self, shelf: Shelf, positions: npt.NDArray[np.intp], stamps: list[Stamp | None]
     ) -> npt.NDArray[Any]:
-        """Return the samples at `positions`, from `shelf` if they are on it; put the others on it."""
+        """Return the samples at `positions`, from `shelf` or the accessor.
+
+        Those from the accessor are put on the shelf.
+        """
         stack = np.empty((len(positions), *shelf.shape), shelf.dtype)
         found = np.array(map_rows(shelf.get, positions.tolist(), stamps, _rows_of(stack)), bool)
         missing = np.flatnonzero(~found)
@@ -246,7 +252,10 @@ def _read(accessor: Any, positions: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
 
 
 def _rows_of(samples: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
-    """Return the samples as arrays of length 1, so that numbers have bytes too; views if contiguous."""
+    """Return the samples as arrays of length 1, views if contiguous.
+
+    Even a number is then an array, whose bytes can be stored.
+    """
     samples = np.ascontiguousarray(samples)
     return [samples[row : row + 1] for row in range(len(samples))]
 

@@ -53,7 +53,7 @@ class Cells:
         return place
 
     def _opened(self, data: Any, position: int) -> IO[bytes]:
-        """Return the image at `position` as a file; `data` is what its cell holds, None for null."""
+        """Return the image at `position` as a file; `data` is the content of its cell or None."""
         if data is not None:
             return io.BytesIO(_as_buffer(data))
         path = self._path(position)

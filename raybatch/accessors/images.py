@@ -45,7 +45,7 @@ _MOST_HELD_BYTES = 1 << 20
 
 
 class EncodedImages:
-    """The images whose bytes are in `store`; `reader` decodes them, `openers` opens those of a batch."""
+    """The images in `store`, decoded by `reader`; `openers` opens the images of a batch."""
 
     def __init__(self, reader: Readers, store: ByteStore, openers: Openers) -> None:
         self._sized = reader if isinstance(reader, SizedReaders) else None
@@ -181,7 +181,7 @@ class EncodedImages:
 
 
 class ImageArrays(EncodedImages):
-    """Images as arrays of the layout `layout`: one `(H, W, C)`, and stacks of them `(n, H, W, C)`."""
+    """Images as arrays with a `layout`: one image is `(H, W, C)`, a stack `(n, H, W, C)`."""
 
     def __init__(
         self, reader: Readers, store: ByteStore, openers: Openers, layout: PixelLayout | None
@@ -251,7 +251,7 @@ class ImageArrays(EncodedImages):
         return stack
 
     def before_random(self) -> tuple[Any, ArrayTransform | None]:
-        """Return an accessor of the images before their random changes, and the function that makes those.
+        """Return an accessor without the random changes, and the function that makes those.
 
         The function is None if nothing is random. ValueError if the unchanged images differ in
         size.
@@ -304,7 +304,10 @@ class ImageObjects(EncodedImages):
         return self.read_seeded(positions, seeded_alone(positions))
 
     def read_seeded(self, index: npt.NDArray[np.intp], rng_of: RngOf) -> list[Image.Image]:
-        """Return the images at `index`; `rng_of(row)` returns a row's generator, as in `SeededAccessor`."""
+        """Return the images at `index`.
+
+        `rng_of(row)` returns the generator of a row, as `SeededAccessor` says.
+        """
         return self._pillow_images(index, rng_of)
 
 

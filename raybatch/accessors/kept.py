@@ -14,7 +14,7 @@ _RECENT = 8
 
 
 class Kept(Generic[T]):
-    """The values `make(*key)`, the most recently used of which are kept, up to `max_bytes` in total.
+    """The values `make(*key)`; keeps the most recently used ones, up to `max_bytes` in total.
 
     `nbytes_of(value)` returns the size of a value. The cache is safe for threads: each value is
     made once, and other values can be made meanwhile. The last value is kept whatever its size.

@@ -60,7 +60,7 @@ class MDSShards(TarShards):
     def images(
         self, extension: str | None = None, size: tuple[int, int] | None = None, **reading: Any
     ) -> EncodedImageAccessor:
-        """Return the images in the column `extension`, by default the first that is encoded as jpeg or png.
+        """Return the images in the column `extension`, by default the first jpeg or png column.
 
         `size` and `reading` are the arguments of `EncodedImageAccessor`. ValueError if there is no
         such column.
@@ -92,7 +92,10 @@ class MDSShards(TarShards):
         )
 
     def _encoding(self, column: str) -> str:
-        """Return the encoding of `column`; ValueError if it is missing or shards differ in its encoding."""
+        """Return the encoding of `column`.
+
+        ValueError if there is no such column, or if shards differ in its encoding.
+        """
         found = [stored.rpartition(":")[2] for stored in self._stored(column)]
         if len(found) != 1:
             raise ValueError(

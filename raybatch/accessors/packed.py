@@ -188,11 +188,11 @@ class PackedAccessor:
     Args:
         directory: The folder, or its URL in a store.
         column: A column whose samples are arrays, by default the first.
-        views: Whether an index array gives a list of read-only arrays `(H, W, C)` that lie in the mapped
-            file. Without `transform` and `layout`, an int always gives such a view.
         transform: As for `ImageFileAccessor`, for columns of images. A random crop reads only the pixels
             that it keeps.
         layout: As for `ImageFileAccessor`, for columns of images.
+        views: Whether an index array gives a list of read-only arrays `(H, W, C)` that lie in the
+            mapped file. Without `transform` and `layout`, an int always gives such a view.
         local: A folder on each host, needed if `directory` is a URL. A whole file is copied into it when
             it is first needed. All actors and programs of a host share the copies, so the folder must
             have room for all files.
@@ -310,7 +310,10 @@ class PackedAccessor:
         return self.read_seeded(positions, seeded_alone(positions))
 
     def read_seeded(self, index: npt.NDArray[np.intp], rng_of: RngOf) -> Any:
-        """Return the samples at `index`; `rng_of(row)` returns a row's generator, as in `SeededAccessor`."""
+        """Return the samples at `index`.
+
+        `rng_of(row)` returns the generator of a row, as `SeededAccessor` says.
+        """
         views = self._rows(index)
         if self._after is not None:
             return self._after.stack(views, rng_of)
@@ -354,7 +357,7 @@ class PackedAccessor:
         return self._mapped[number]
 
     def _batch(self, number: int) -> pa.RecordBatch:
-        """Return the record batch in file `number`, mapped; PackError if it does not match the manifest."""
+        """Return the mapped record batch in file `number`; PackError if it is not as recorded."""
         file = self._manifest.files[number]
         path = self._directory / file.name
         if self._origin is not None:

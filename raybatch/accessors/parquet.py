@@ -64,7 +64,10 @@ class ParquetCells(Cells):
         return [partial(self._opened, *one) for one in zip(data, positions, strict=True)]
 
     def signature(self, position: int) -> tuple[int, ...]:
-        """Return the signature of the Parquet file; image files that its rows name are not checked."""
+        """Return the signature of the Parquet file.
+
+        Image files that its rows name are not checked.
+        """
         return self._files.files.signature(self._files.file_of(position))
 
     def fingerprint(self) -> dict[str, Any]:
@@ -145,7 +148,7 @@ class ParquetImageAccessor(EncodedImageAccessor):
 
     @property
     def row_group_lengths(self) -> npt.NDArray[np.int64]:
-        """The number of rows in each row group, int64 `(groups,)`: the blocks of a `BlockShuffleSampler`."""
+        """The lengths of the row groups, int64 `(groups,)`: blocks for a `BlockShuffleSampler`."""
         return np.diff(self._rows.starts)
 
     def column(self, name: str) -> Any:

@@ -71,7 +71,7 @@ class ParquetFiles:
         return self._file_of_group(int(self.group_of(position)))
 
     def place_of(self, position: int) -> str:
-        """Return the file of a row and its number there, `file.parquet[row]`, without credentials."""
+        """Return a row's file and its number there, `file.parquet[row]`, without credentials."""
         number = self.file_of(position)
         row = position - int(self.starts[self._first_groups[number]])
         return f"{self.files.name_of(number)}[{row}]"

@@ -56,7 +56,6 @@ def to_parquet(
         rows_per_group: The rows in a row group, fewer if they exceed half a gigabyte. One row group at
             a time is in memory.
         rows_per_file: The rows in a file of the folder `out`.
-        filesystem: As for `ImageFileAccessor`.
 
     Raises SampleReadError for an image file that cannot be read; FileExistsError if the folder
     `out` exists and is not empty; the errors of `find_images`; and ValueError for labels that are

@@ -153,7 +153,7 @@ class ByteStore(Protocol):
         """
 
     def fingerprint(self) -> dict[str, Any]:
-        """Return a JSON-serialisable fingerprint of which bytes these are, not of their contents."""
+        """Return which bytes these are, not their contents, in the types that JSON has."""
 
 
 class BlockStore(ByteStore, Protocol):
@@ -184,7 +184,7 @@ class ReadAhead:
 
     @contextmanager
     def openers(self, positions: Sequence[int]) -> Iterator[list[Opener]]:
-        """Begin to read the files at `positions`; yield a function for each that waits for its file."""
+        """Begin to read the files at `positions`; yield functions that wait for one file each."""
         parts = self._parts(positions)
         if parts is None:
             yield [partial(self._store.open, position) for position in positions]

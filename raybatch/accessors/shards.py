@@ -116,7 +116,10 @@ class TarShards:
 
     @property
     def shard_lengths(self) -> npt.NDArray[np.int64]:
-        """The number of samples in each shard, int64 `(shards,)`: the blocks of a `BlockShuffleSampler`."""
+        """The numbers of samples in the shards, int64 `(shards,)`.
+
+        These are the blocks of a `BlockShuffleSampler`.
+        """
         return np.diff(self._starts)
 
     @property
@@ -136,7 +139,7 @@ class TarShards:
         return EncodedImageAccessor(self._members(extension), size, **reading)
 
     def bytes(self, extension: str, io_threads: int = 1) -> EncodedBytes:
-        """Return the bytes of the members `extension`: an int gives bytes, an index array a list."""
+        """Return the bytes of the members `extension`: those of one sample, or a list."""
         return EncodedBytes(self._members(extension), io_threads)
 
     def column(self, extension: str, dtype: Any = None) -> Any:

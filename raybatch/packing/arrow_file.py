@@ -63,7 +63,7 @@ class FileRows:
         ]
 
     def add(self, batch: Batch) -> None:
-        """Copy the rows of `batch`, one array per column; ValueError if they do not match the columns."""
+        """Copy the rows of `batch`, one array per column; ValueError if they do not match."""
         fields, names = members(batch), [column.name for column in self._columns]
         if len(fields) != len(names) or not (is_plain_tuple(batch) or fields.keys() == set(names)):
             raise ValueError(f"a batch has the arrays {list(fields)}, the first one had {names}")

@@ -81,7 +81,7 @@ class PackFolder:
         if "rows_per_file" not in settings:
             settings = {**settings, "rows_per_file": found.settings["rows_per_file"]}
         if not any(file.bad_samples for file in found.files):
-            # No file exists yet that the field would have changed.
+            # No sample was bad so far, so the earlier policy has changed no file.
             policy = {"bad_samples": settings["bad_samples"]}
             found = dataclasses.replace(found, settings={**found.settings, **policy})
         check_same(found.settings, settings, where)

@@ -38,7 +38,7 @@ _FILE_BYTES = 256 * 2**20
 
 
 class Packed(NamedTuple):
-    """The result of `pack`: the folder, rows, bytes, the number of files just written, the bad samples."""
+    """The result of `pack`: the folder, rows, bytes, number of new files, and bad samples."""
 
     directory: str
     rows: int
@@ -59,7 +59,7 @@ def pack(
     bad_samples: BadSamples | str = "raise",
     progress_iter_func: Callable[..., Iterable[Batch]] | None = None,
 ) -> Packed:
-    """Write all batches of `source`, in order, into Arrow files in `directory`, for `PackedAccessor`.
+    """Write all batches of `source`, in order, into Arrow files for `PackedAccessor`.
 
     Each array of a batch is a column: numbers, times or strings; arrays with more than one axis
     hold numbers of one shape. `_manifest.json` has the schema, the rows, size and CRC-32 of each
@@ -76,11 +76,12 @@ def pack(
         directory: A local folder, or a URL of a store, such as `s3://bucket/packed`. For a store, each
             file is made in the folder for temporary files, and then copied. There is no lock in a
             store: let one process at a time pack into it.
-        pool: The pool that makes the batches; None makes them in this process.
-        names: The names of the columns of tuples, by default "image", "label", "column2" and so on.
+            names: The names of the columns of tuples, by default "image", "label", "column2" and so on.
             Dicts and other batches with names name the columns themselves.
         classes: The names of the classes of the labels.
+        batch_size: The rows in a batch while packing.
         rows_per_file: The rows in a file, rounded up to whole batches, by default about 256 MB of them.
+        pool: The pool that makes the batches; None makes them in this process.
         bad_samples: "raise", "skip" (their rows are left out, so files differ in length), "replace", or
             a `BadSamples`.
         progress_iter_func: `progress_iter_func(batches, total=..., leave=False)` wraps the iteration;
@@ -225,7 +226,7 @@ def _files(
 
 
 class _Feed:
-    """The batches of some files, in runs of consecutive files; `step` is the number of the last batch."""
+    """The batches of some files, by runs of consecutive files; `step` is the last batch."""
 
     def __init__(self, loader: Loader, batches_per_file: int, files: list[int]) -> None:
         self.step = -1

@@ -1,4 +1,4 @@
-"""Records how the rows of packed files were made, so that a packing continues only if that is equal."""
+"""Records how the rows of packed files were made; a packing continues only with equal settings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _OF_COLUMN = re.compile(r"source\.data\.arrays(?:\[(\d+)\]|\.(\w+))\.(?:reader\.
 
 
 def provenance(source: DataSource) -> dict[str, Any]:
-    """Return the structure, samplers, accessors, arrays and functions of `source`, JSON-serialisable.
+    """Return the structure, samplers, accessors, arrays and functions of `source`, as JSON types.
 
     Functions are compared by their name, not by their code.
     """
@@ -60,7 +60,7 @@ def _function(fn: Any) -> str:
 
 
 def check_same(earlier: Any, now: Any, where: str, field: str = "") -> None:
-    """Raise PackError, with the field, if the packed files at `where` have settings other than `now`."""
+    """Raise PackError, with the field, if the files at `where` have settings other than `now`."""
     if isinstance(earlier, dict) and isinstance(now, dict):
         for name in [*now, *(name for name in earlier if name not in now)]:
             inner = f"{field}.{name}" if field else name
@@ -76,12 +76,12 @@ def check_same(earlier: Any, now: Any, where: str, field: str = "") -> None:
 
 
 def _are_parts(value: Any) -> bool:
-    """Return whether `value` is a list of settings, not one setting such as a height and a width."""
+    """Return whether `value` is a list of settings; (height, width) is one setting."""
     return isinstance(value, list) and any(isinstance(each, (dict, list)) for each in value)
 
 
 def _in_words(field: str, value: Any) -> str:
-    """Return the name of a setting and its value; for an image's setting, its own name and the column."""
+    """Return a setting's name and value; an image's setting is named with its column."""
     of_column = _OF_COLUMN.fullmatch(field)
     if of_column is None:
         return f"{field} {value!r}"

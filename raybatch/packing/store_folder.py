@@ -83,6 +83,6 @@ def _sparse(path: Path, size: int) -> None:
 
 
 def _changed(path: Path) -> tuple[int, ...]:
-    """Return a tuple that changes when the file is rewritten, even in the same tick of the clock."""
+    """Return a tuple that changes when the file is rewritten, even within a clock tick."""
     status = path.stat()
     return status.st_mtime_ns, status.st_ino, status.st_size

@@ -27,7 +27,7 @@ _MARK = b"rbcache1"
 # The number of folders of entries; the first byte of an entry's name chooses its folder.
 _FOLDERS = 256
 _SIZES = "sizes.bin"
-# The fraction of a folder that is removed at once; the number of old entries examined per new one.
+# One eighth of a folder is removed at once; for one new entry, at most 1000 others are examined.
 _FREED_PART, _MOST_LOOKED_AT = 8, 1000
 # The most bytes that the system reads or writes in one call.
 _MOST_BYTES = 2**30
@@ -39,7 +39,7 @@ _UNKNOWN = FileVersion(0, "")
 
 
 class Entry(NamedTuple):
-    """A cached entry: its bytes, the digest of their version, and when that was last compared (ns)."""
+    """A cached entry: its bytes, the digest of their version, and its last comparison (ns)."""
 
     data: bytes
     version: bytes
@@ -92,7 +92,7 @@ class DiskCache:
         return f"{type(self).__name__}({str(self._folder)!r}, {self._max_bytes})"
 
     def get(self, key: str, make: Callable[[], bytes], version: FileVersion = _UNKNOWN) -> bytes:
-        """Return the bytes under `key` if they have this `version`; otherwise call `make()` and keep its result."""
+        """Return the bytes under `key` with this `version`; if missing, keep those of `make()`."""
         wanted = _digest(version)
         path = self._path(key)
         entry = self._entry(path)
@@ -186,7 +186,9 @@ class DiskCache:
             tell(f"nothing more is added to the cache in {str(self._folder)!r}: {error}")
 
     def _begun(self, aside: str, size: int) -> FileIO | None:
-        """Create the file `aside` for `size` bytes, and remove others if need be; None if there is no room.
+        """Create the file `aside` with `size` bytes; return None if there is no room for it.
+
+        Older entries are removed if they free enough room.
 
         The file has its full length from the start, so that other processes count it when they
         measure the folder.
@@ -227,7 +229,7 @@ class DiskCache:
 
     @contextmanager
     def _sizes(self) -> Iterator[array[int]]:
-        """Yield the size of each folder in bytes, under a lock, and store the changed sizes afterwards."""
+        """Yield the sizes of all folders in bytes, under a lock; store them if changed."""
         self._folder.mkdir(parents=True, exist_ok=True)
         # Opened each time: threads, forks and other programs then each have a lock of their own,
         # and a lock ends with the process that holds it.
@@ -245,7 +247,7 @@ class DiskCache:
 
 
 def _files(folder: str) -> Iterator[tuple[int, int, str]]:
-    """Iterate over the files in `folder`: when each was last used (ns), its size in bytes, its path.
+    """Iterate over the files in `folder`: the last use (ns), the size in bytes and the path of each.
 
     This includes files that others are still writing, which are new, and files that a killed
     process left, which grow old.

@@ -1,4 +1,4 @@
-"""The files of an fsspec file system: https, and many other stores. Only this module imports fsspec."""
+"""The files of fsspec file systems: https and many other stores. No other module imports fsspec."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class FsspecFiles(RemoteFiles):
 
 
 def _has_own_find(filesystem: Any) -> bool:
-    """Return whether a file system lists all names in one request, unlike fsspec's default `find`."""
+    """Return whether a file system lists all names in one request, unlike fsspec's own `find`."""
     kind = type(filesystem)
     if issubclass(kind, AsyncFileSystem):
         return kind._find is not AsyncFileSystem._find
@@ -102,6 +102,6 @@ def files_of_archive(scheme: str, file: IO[bytes], retries: Retries) -> FsspecFi
 
 
 def check_scheme(scheme: str) -> None:
-    """Raise ValueError if fsspec has no file system for `scheme`, ImportError if its package is missing."""
+    """Raise ValueError if fsspec does not know `scheme`, ImportError if its package is missing."""
     for one in scheme.split("::"):
         fsspec.get_filesystem_class(one)

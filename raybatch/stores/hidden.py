@@ -1,4 +1,4 @@
-"""Names that every listing leaves out: files that systems and programs leave beside the user's files."""
+"""Names that every listing leaves out: files that systems and programs leave beside the user's."""
 
 from __future__ import annotations
 

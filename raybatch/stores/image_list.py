@@ -21,7 +21,10 @@ _CLASSES = b"raybatch.classes"
 
 
 class ImageList:
-    """Labelled images: `paths`, an Arrow array of strings, `labels`, int64 `(n,)`, and `classes`, names.
+    """Images with labels, which can be saved.
+
+    `paths` is an Arrow array of strings, `labels` is int64 `(n,)`, and `classes` are the names of
+    the labels.
 
     `paths, labels, classes = images` gives the paths as a list of str, which takes far more memory
     than the array. Accessors take the array: `ImageFileAccessor(images.paths)`.
@@ -51,7 +54,7 @@ class ImageList:
 
     @property
     def table(self) -> pa.Table:
-        """An Arrow table with the columns `path`, string, and `label`, int64; its metadata has the classes.
+        """An Arrow table of `path`, string, and `label`, int64, with the classes as metadata.
 
         If a path is not valid UTF-8, the column `path` holds bytes.
         """
@@ -61,7 +64,7 @@ class ImageList:
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write `table` as a Parquet file; ValueError if the paths are URLs that hold credentials."""
+        """Write `table` as a Parquet file; ValueError if the paths contain credentials."""
         if hold_credentials(self.paths):
             raise ValueError(
                 "the paths hold credentials, which do not belong in a file: list with filesystem= instead"

@@ -31,7 +31,10 @@ class KeptFiles:
         self._place = hashlib.sha256(whole).hexdigest()
 
     def open(self, path: str) -> IO[bytes]:
-        """Return the file, from the cache if it has the newest version; see `DiskCache.get_newest`."""
+        """Return the newest version of the file, from the cache if possible.
+
+        See `DiskCache.get_newest`.
+        """
         if not self._is_kept(path):
             return self._store.open(path)
         version_of = partial(self._store.version, path)

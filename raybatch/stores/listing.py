@@ -1,4 +1,4 @@
-"""The images below a folder, here or at a URL: their paths, their classes, and the files left out."""
+"""Lists the images below a folder, here or at a URL: paths, classes, and the files left out."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ _MOST_SUFFIXES = 5
 
 @dataclass
 class Search:
-    """A search for the images below `folder`: `runs` iterates over them, `left_out` counts other files.
+    """A search for the images below `folder`; `runs` iterates over them.
 
-    `left_out` counts them by suffix, without text files, which lie beside many images. `example` is
-    the name of one of them.
+    `left_out` counts the other files by suffix. Text files, which lie beside many images, are not
+    counted. `example` is the name of one of the other files.
     """
 
     folder: Location
@@ -43,7 +43,7 @@ class Search:
     example: str = ""
 
     def runs(self) -> Iterator[list[str]]:
-        """Iterate over runs of the names of the images, none of them empty; FileNotFoundError if there is none."""
+        """Iterate over non-empty runs of the names of images; FileNotFoundError if none exist."""
         is_empty = True
         for names in self.folder.below():
             images = [name for name in names if _IMAGE.search(name)]
@@ -77,7 +77,7 @@ class Search:
 
 
 def left_out_text(left_out: Mapping[str, int]) -> str:
-    """Return the numbers of files by suffix, such as `3 .heic, 1 without a suffix`, largest first."""
+    """Return the numbers of files by suffix, such as `3 .heic, 1 without a suffix`."""
     counts = sorted(left_out.items(), key=lambda item: (-item[1], item[0]))
     shown = [f"{count:,} {suffix or 'without a suffix'}" for suffix, count in counts]
     more = sum(count for _, count in counts[_MOST_SUFFIXES:])
@@ -85,7 +85,7 @@ def left_out_text(left_out: Mapping[str, int]) -> str:
 
 
 def find_images(root: str | os.PathLike[str], *, filesystem: Any = None) -> list[str]:
-    """Return the paths of all image files below `root`, sorted; suffixes decide, links are followed.
+    """Return the paths of all files below `root` with a suffix of images, sorted; follow links.
 
     `root` is a folder or a URL of one, or a folder in `filesystem`, as for `ImageFileAccessor`.
     Hidden names are left out: those that begin with a dot, and those that systems leave behind,
@@ -148,7 +148,10 @@ def class_of(name: str) -> str:
 
 
 def all_classes(folder: Location, found: Collection[str]) -> list[str]:
-    """Return the names of the folders in `folder`, sorted; log those not in `found`, without images."""
+    """Return the names of the folders in `folder`, sorted; log those without images.
+
+    `found` are the names of those with images.
+    """
     names = sorted({*found, *folder.folders()})
     if empty := [name for name in names if name not in found]:
         tell(

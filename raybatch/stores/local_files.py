@@ -28,7 +28,7 @@ class FileVersion(NamedTuple):
 
 
 class LocalFiles:
-    """The regular files of this machine; passing errors, as of mounted file systems, are retried."""
+    """The regular files of this machine; transient errors of mounted file systems are retried."""
 
     def __init__(self, retries: Retries | None = None) -> None:
         self._retries = retries or Retries()
@@ -65,7 +65,7 @@ class LocalFiles:
         return _version_of(status)
 
     def read_range(self, path: str, version: FileVersion, offset: int, length: int) -> bytes:
-        """Return up to `length` bytes from `offset` on; StorageError unless the file has this `version`.
+        """Return up to `length` bytes from `offset` on; StorageError for another `version`.
 
         The file stays open in this process for the next read.
         """
@@ -74,7 +74,7 @@ class LocalFiles:
     def below(
         self, root: str, depth: int | None = None, *, hidden: bool = False
     ) -> Iterator[list[str]]:
-        """Iterate over runs of the names of all files below the folder `root`, relative to it, sorted.
+        """Iterate over runs of the sorted names of all files below `root`, relative to it.
 
         The folder's entries tell files from folders, without a look at each file. Links are
         followed, and each folder is read once. `depth=1` leaves out the folders in it, and so on.

@@ -31,8 +31,8 @@ from raybatch.stores.url_files import (
 
 T = TypeVar("T")
 
-# The size of a read when only headers are needed. A request takes about as long as the larger part
-# of such a read.
+# How much is read at once to find headers, locally and remotely. A request takes about as long as
+# reading the larger amount.
 _SCANNED_BYTES, _SCANNED_REMOTE_BYTES = 2**13, 2**22
 
 # How many paths are converted at once; a list of all would take far more memory than the array.
@@ -40,7 +40,7 @@ _PATHS_AT_ONCE = 10_000
 
 
 class Location:
-    """A file or folder: a local path, a URL, or a path in `filesystem`. Its text hides credentials."""
+    """A file or folder: a local path, a URL or a path in `filesystem`; shown without credentials."""
 
     __slots__ = ("_store", "path")
 
@@ -174,7 +174,7 @@ class Locations:
         return io.BufferedReader(RangeFile(read, version.size), at_once)
 
     def open_parts(self, position: int, version: FileVersion) -> RangeFile:
-        """Return the file at `position`, of `version`; each read is one `read_range` of exactly its bytes."""
+        """Return the file at `position`, of `version`; each read is one exact `read_range`."""
         if version.size < 0:
             raise StorageError("the server does not say how large it is")
         return RangeFile(partial(self.read_range, position, version), version.size)

@@ -1,4 +1,4 @@
-"""The fields of the samples in an MDS shard of MosaicML's Streaming, from the table at its start."""
+"""The fields of the samples in an MDS shard (MosaicML's Streaming), from the table at its start."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SMALL = 512
 
 
 def mds_members(file: IO[bytes]) -> Iterator[Member | str]:
-    """Iterate over the fields of all samples in an open shard; each is named `NUMBER.COLUMN:ENCODING`.
+    """Iterate over the fields of all samples in an open shard; names are `NUMBER.COLUMN:ENCODING`.
 
     StorageError if the shard is compressed, cut off or not an MDS shard.
     """

@@ -1,4 +1,4 @@
-"""Files on other machines: passing errors are retried, and no error shows credentials."""
+"""Files on other machines: transient errors are retried, and no error shows credentials."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ T = TypeVar("T")
 
 
 class RemoteFiles:
-    """The files of a remote file system; subclasses implement what raises NotImplementedError here."""
+    """The files of a remote file system.
+
+    Subclasses implement the methods that raise NotImplementedError here.
+    """
 
     def __init__(self, filesystem: Any, retries: Retries | None = None) -> None:
         self.filesystem = filesystem

@@ -1,4 +1,4 @@
-"""Tells a missing data set from a missing file: if the samples' folder is gone, no sample is bad."""
+"""Tells a missing folder from a missing file: a sample is not bad because all are gone."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def common_folder(paths: pa.Array, folder: str) -> str:
 
 
 def check_folders(path: str, root: str, error: OSError) -> None:
-    """Raise StorageError if `error`, raised by opening the file `path`, concerns more than this file.
+    """Raise StorageError if `error`, from opening the file `path`, concerns more than this file.
 
     It does if the common folder `root` is gone, empty or unreadable, or if the folder of `path` is
     unreadable.

@@ -17,11 +17,11 @@ T = TypeVar("T")
 
 # The keys of a query that tell where a store is, and hold no secret.
 _OPEN_SETTINGS = r"([?&])(region|scheme|endpoint_override)=[^&]*"
-# The query of a URL without those keys.
+# The credentials in a URL without those keys: its user, or a query that is not empty.
 _CREDENTIALS = r"://([^/?]*|[^/?:]*:[^?]*)@|\?.*[^?&]"
 _HIDDEN = "***"
-# A secret key can hold a slash that should have been percent-encoded, so a slash can follow the
-# colon.
+# A secret key can contain a slash that should have been percent-encoded, so the text after the
+# colon can contain one too.
 _USER = re.compile(r"://(?:[^/?#\s]*|[^/?#\s:]*:(?!:)[^?\s]*)@")
 _QUERY = re.compile(r"(://[^?\s'\"]*)\?[^\s'\"]*")
 # Shorter secrets occur by chance in any text, and protect nothing.
@@ -54,7 +54,10 @@ def without_secrets(text: str, path: str) -> str:
 
 
 def hold_credentials(paths: pa.Array) -> bool:
-    """Return whether one of `paths` is a URL with a user, or with more in its query than its store."""
+    """Return whether one of `paths` is a URL with a user, or with secrets in its query.
+
+    Settings such as the region or the endpoint are not secrets.
+    """
     urls = paths.filter(pc.match_substring(paths, "://"))
     bare = pc.replace_substring_regex(urls, _OPEN_SETTINGS, r"\1")
     return bool(pc.any(pc.match_substring_regex(bare, _CREDENTIALS)).as_py())

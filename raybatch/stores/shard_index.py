@@ -53,7 +53,7 @@ _META = re.compile(r"__[^/]*__(?:\Z|/)")
 
 
 class Shard(NamedTuple):
-    """A shard in an index: its name there, its version, the number of files left out, its members."""
+    """A shard in an index: its name there, version, number of files left out, and members."""
 
     name: str
     version: FileVersion
@@ -64,7 +64,7 @@ class Shard(NamedTuple):
 def index_of(
     shards: Locations, members_of: Lister, path: str | os.PathLike[str] | None
 ) -> list[Shard]:
-    """Return the shards from the index at `path`; shards that are missing or changed are read first.
+    """Return the shards from the index at `path`, after reading missing or changed shards.
 
     By default the index is beside shards of this machine. If it cannot be written, a log line says
     so. StorageError for a shard that cannot be listed.

@@ -73,7 +73,7 @@ class Members:
         return f"{self._shards.name_of(self._shard_of(position))}[{name}]"
 
     def signature(self, position: int) -> tuple[int, ...]:
-        """Return (): the fingerprint has the versions of the shards, and no other version is read."""
+        """Return (): the fingerprint has the shards' versions, and no other version is read."""
         return ()
 
     def fingerprint(self) -> dict[str, Any]:

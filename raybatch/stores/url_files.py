@@ -67,7 +67,10 @@ class ArrowFiles(RemoteFiles):
         return ArrowFiles, (self.filesystem, self._retries)
 
     def read_versioned(self, path: str) -> tuple[FileVersion, bytes]:
-        """Return the version and the bytes of a file; on S3 with no more requests than for the bytes alone."""
+        """Return the version and the bytes of a file.
+
+        On S3 this takes no more requests than the bytes alone.
+        """
 
         def read(path: str) -> tuple[FileVersion, bytes]:
             with self._stream(path) as stream:
@@ -199,7 +202,10 @@ class UrlFiles:
     def below(
         self, root: str, depth: int | None = None, *, hidden: bool = False
     ) -> Iterator[list[str]]:
-        """Iterate over runs of the names of all files below `root`, as `LocalFiles.below`; not quoted."""
+        """Iterate over runs of the names of all files below `root`, not quoted.
+
+        See `LocalFiles.below`.
+        """
         store, own_root = self._store_of(root)
         return store.below(own_root, depth, hidden=hidden)
 
@@ -277,7 +283,7 @@ def split_url(url: str) -> tuple[str, str]:
 
 
 def is_quoted(path: str) -> bool:
-    """Return whether `path` is a URL that is percent-decoded here; fsspec takes its URLs as they are."""
+    """Return whether `path` is a URL that is percent-decoded here; fsspec's URLs are not."""
     return path.partition("://")[0] in (*_ARROW_SCHEMES, "file") and is_url(path)
 
 

@@ -90,7 +90,10 @@ def _has_files(folder: Location) -> bool:
 
 
 def put(url: str, file: Path) -> None:
-    """Copy a local file to `url`, where it appears only once it is complete, if the store supports that."""
+    """Copy a local file to `url`.
+
+    If the store supports it, the file appears there only once it is complete.
+    """
     _in_its_store(url, partial(_put, file))
 
 
