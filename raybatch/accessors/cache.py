@@ -59,12 +59,12 @@ class CachedAccessor:
 
     The cache never serves a stale or damaged sample:
 
-    - Other settings, another list of paths or another version of Pillow use a folder of their own, named
-      by `fingerprint_of(accessor)` and `key`.
-    - A sample is read again when its local file changes (times, size or inode). Remote files are not
-      checked.
-    - A sample that was half written when a process was killed fails its checksum, which is compared on
-      every read.
+    - Other settings, another list of paths or another version of Pillow use a folder of their own,
+      named by `fingerprint_of(accessor)` and `key`.
+    - A sample is read again when its local file changes (times, size or inode). Remote files are
+      not checked.
+    - A sample that was half written when a process was killed fails its checksum, which is compared
+      on every read.
 
     Your own accessor declares what its samples depend on by the methods `fingerprint()` and
     `signature(position)`, as `ImageFileAccessor` does. Without `fingerprint()`, its pickle
@@ -294,7 +294,9 @@ class Shelf:
             self._file = os.open(folder / _ROWS, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
             weakref.finalize(self, os.close, self._file)
             if os.fstat(self._file).st_size > self._slots * self._slot_bytes:
-                os.ftruncate(self._file, self._slots * self._slot_bytes)  # a cache with a larger limit made this file
+                os.ftruncate(
+                    self._file, self._slots * self._slot_bytes
+                )  # a cache with a larger limit made this file
         except OSError as error:
             tell(f"the cache in {str(folder)!r} cannot be used: {error}")
             self._slots = 0

@@ -141,19 +141,22 @@ class EncodedItems(Cells):
 class EncodedImageAccessor(StackedIfSized):
     """Encoded images by position, as arrays: an int gives one, an index array the stack.
 
-    `items` has a length and gives the bytes of an image file for an int: as bytes, as an array of
-    uint8, or as a dict or struct with the bytes in `field`. It can be a list, an Arrow array of
-    binary or of structs (views and chunks included), an h5py data set, a zarr array, a mapping in
-    the order of its keys, a column of a Hugging Face data set, or a byte store such as those of
-    `raybatch.TarShards`:
-
         dataset = dataset.cast_column("image", datasets.Image(decode=False))
         images = EncodedImageAccessor(dataset["image"], size=(224, 224))
 
-    If the bytes are null and the field `path` is not, the file or URL there is read. `size`,
-    `layout`, `io_threads`, `reading`, the shapes and dtypes are those of `ImageFileAccessor`.
-    Without a size, and without a `transform` that sets one, an int gives a Pillow image and an
-    index array a list of them, as in `NonUniformImageFileAccessor`.
+    The shapes and dtypes are those of `ImageFileAccessor`. Without a size, and without a
+    `transform` that sets one, an int gives a Pillow image and an index array a list of them, as in
+    `NonUniformImageFileAccessor`.
+
+    Args:
+        items: An object with a length that gives the bytes of an image file for an int: as bytes,
+            as an array of uint8, or as a dict or struct. It can be a list, an Arrow array of binary
+            or of structs (views and chunks included), an h5py data set, a zarr array, a mapping in
+            the order of its keys, a column of a Hugging Face data set, or a byte store such as
+            those of `raybatch.TarShards`.
+        size: As for `ImageFileAccessor`; so are `layout`, `io_threads` and `reading`.
+        field: The name of the bytes in dicts and structs. If the bytes are null and the field
+            `path` is not, the file or URL there is read.
 
     Raises the errors of `ImageFileAccessor`. A null is a `SampleReadError`, and so is a value that
     is not bytes, with a TypeError as its cause. The constructor raises TypeError for `items` that

@@ -48,7 +48,8 @@ class ImageFileAccessor(ImageFiles, ImageArrays):
     `mode`, uint8 for "RGB". A stack has shape `(n, H, W, C)`.
 
         change = augment.Compose([augment.RandomResizedCrop(224), augment.RandomHorizontalFlip()])
-        layout = PixelLayout(channels_first=True, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+        mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+        layout = PixelLayout(channels_first=True, mean=mean, std=std)
         images = ImageFileAccessor(paths, transform=change, layout=layout)
 
     Failed reads are retried a few times: after a lost connection, a timeout or a busy server, and
@@ -56,15 +57,15 @@ class ImageFileAccessor(ImageFiles, ImageArrays):
     or query of a URL.
 
     Args:
-        paths: str or PathLike, or an Arrow array of strings. A path can be a URL: `pyarrow.fs` opens
-            file, s3, gs and hdfs; fsspec, of the extra `remote`, opens others such as https.
+        paths: str or PathLike, or an Arrow array of strings. A path can be a URL: `pyarrow.fs`
+            opens file, s3, gs and hdfs; fsspec, of the extra `remote`, opens others such as https.
         size: (height, width), or an array `(n, 2)` with the size of each image, for batches of one
-            group each (`GroupedSampler`). With None images stay as stored, and those of one stack must
-            have one shape.
+            group each (`GroupedSampler`). With None images stay as stored, and those of one stack
+            must have one shape.
         layout: A `PixelLayout`, which puts the channels first or normalises to floats.
         filesystem: A file system of `pyarrow.fs` or fsspec; all `paths` are then paths in it.
-        io_threads: How many files of a batch are read at the same time, ahead of their decoding. More
-            than one pays if reads wait for a server.
+        io_threads: How many files of a batch are read at the same time, ahead of their decoding.
+            More than one pays if reads wait for a server.
         cache: A `DiskCache`, which keeps the bytes of remote files on the disk of each host.
         reading: The settings of `raybatch.image.ImageReader`: `mode`, `fit`, `resample`, `decode`,
             `transform` and others. `transform` is a random crop, flip or change of colour of

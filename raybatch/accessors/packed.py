@@ -65,10 +65,7 @@ class PackedFile:
     bad_samples: tuple[dict[str, Any], ...] = ()
 
     def fault(self, folder: Path, *, in_full: bool = False) -> str | None:
-        """Return what is wrong with the file, None if nothing.
-
-        Only its size is compared, or with `in_full` every byte.
-        """
+        """Return what is wrong with its size, or `in_full` with any byte; None if nothing."""
         path = folder / self.name
         try:
             nbytes = Retries().call(path.stat).st_size
@@ -174,28 +171,24 @@ def _mapped_batch(path: Path) -> pa.RecordBatch:
 class PackedAccessor:
     """A column of packed files as an array: an int gives one sample, an index array the stack.
 
-    `pack` writes such files. Shapes and dtypes are those that were packed: `(H, W, C)` and `(n, H,
-    W, C)`. Nothing is decoded: each sample is copied once, from the mapped file into the stack.
-    Each process maps a file when it first needs it.
+    Shapes and dtypes are those that `pack` wrote: `(H, W, C)` and `(n, H, W, C)`. Nothing is
+    decoded: each sample is copied once, from a file that each process maps at its first use.
 
         change = augment.Compose([augment.RandomCrop(224), augment.RandomHorizontalFlip()])
         images = PackedAccessor("packed", transform=change)
         source = ArrayDataSource({"image": images, "label": images.column("label")})
 
-    Do not change the files while they are in use; `raybatch.packing.verify` compares their
-    checksums.
+    Do not change files in use; `raybatch.packing.verify` compares their checksums.
 
     Args:
         directory: The folder, or its URL in a store.
         column: A column whose samples are arrays, by default the first.
-        transform: As for `ImageFileAccessor`, for columns of images. A random crop reads only the pixels
-            that it keeps.
-        layout: As for `ImageFileAccessor`, for columns of images.
-        views: Whether an index array gives a list of read-only arrays `(H, W, C)` that lie in the
-            mapped file. Without `transform` and `layout`, an int always gives such a view.
-        local: A folder on each host, needed if `directory` is a URL. A whole file is copied into it when
-            it is first needed. All actors and programs of a host share the copies, so the folder must
-            have room for all files.
+        transform: As for `ImageFileAccessor`; so is `layout`. Both are for columns of images. A
+            random crop reads only the pixels that it keeps.
+        views: Whether an index array gives a list of read-only views `(H, W, C)` of the mapped
+            file. An int gives such a view unless there is a `transform` or `layout`.
+        local: A folder on each host, needed if `directory` is a URL. A file is copied into it as a
+            whole when it is first needed. All actors and programs of a host share the copies.
 
     Indexing raises IndexError, TypeError and ValueError as `ImageFileAccessor` does. The
     constructor raises FileNotFoundError for a folder without packed files, PackError for a folder
@@ -278,8 +271,7 @@ class PackedAccessor:
     def column(self, name: str) -> Any:
         """Return a different column.
 
-        Numbers and strings are an array in memory, shape `(len(self),)`; arrays are an accessor
-        like this.
+        Numbers and strings are an array `(len(self),)` in memory, arrays an accessor like this.
         """
         column = self._manifest.column(name)
         if column.shape:

@@ -111,16 +111,18 @@ class ParquetImageAccessor(EncodedImageAccessor):
         source = ArrayDataSource([images, images.column("label")], sampler=sampler)
 
     Args:
-        paths: A file, a pattern such as `train/*/*.parquet` or `{000..099}.parquet`, a folder, whose
-            files `*.parquet` are read in the order of their names, or several of these. They can be
-            URLs, such as `s3://bucket/train` and `hf://datasets/user/name/*.parquet`.
-        column: A column of the bytes of image files, or of structs with these in a field `bytes`, as
-            in Hugging Face data sets. If the bytes are null, the file at the struct's `path` is read,
-            which can be relative to the folder of the Parquet file.
+        paths: A file, a pattern such as `train/*/*.parquet` or `{000..099}.parquet`, a folder,
+            whose files `*.parquet` are read in the order of their names, or several of these. They
+            can be URLs, such as `s3://bucket/train` and `hf://datasets/user/name/*.parquet`.
+        column: A column of the bytes of image files, or of structs with these in a field `bytes`,
+            as in Hugging Face data sets. If the bytes are null, the file at the struct's `path` is
+            read, which can be relative to the folder of the Parquet file.
         size: As for `EncodedImageAccessor`; so are `layout`, `reading`, the shapes and the dtypes.
-        io_threads: How many row groups of a batch are read at the same time.
         filesystem: As for `ImageFileAccessor`; all `paths` are then paths in it.
-        cache_bytes: How many bytes of the most recently used row groups stay in memory, in each process.
+        cache_bytes: How many bytes of the most recently used row groups each process keeps in
+            memory.
+        io_threads: How many row groups of a batch are read at the same time.
+        cache: A `DiskCache`, which keeps the parts read of remote files on the disk of each host.
 
     Indexing raises the errors of `EncodedImageAccessor`, and StorageError for a file that has
     changed. The constructor raises OSError for a file that cannot be opened, FileNotFoundError for

@@ -49,12 +49,12 @@ def to_parquet(
         images: A folder, an `ImageList`, or paths as for `ImageFileAccessor`.
         out: One file, or with `rows_per_file` a new folder. It can be a URL of a store, such as
             `s3://bucket/train`.
-        labels: Integers `(n,)`. By default the labels of the list, or of a folder with one folder for
-            each class.
+        labels: Integers `(n,)`. By default the labels of the list, or of a folder with one folder
+            for each class.
         classes: The names of the classes of `labels`. For a folder, it fixes the numbers of the
             classes, as in `image_folder`.
-        rows_per_group: The rows in a row group, fewer if they exceed half a gigabyte. One row group at
-            a time is in memory.
+        rows_per_group: The rows in a row group, fewer if they exceed half a gigabyte. One row group
+            at a time is in memory.
         rows_per_file: The rows in a file of the folder `out`.
 
     Raises SampleReadError for an image file that cannot be read; FileExistsError if the folder

@@ -50,11 +50,11 @@ class TarShards:
     member is read by itself: by its offset from a local file, by a range request from a store.
 
     Args:
-        shards: A path, a pattern such as `train-{000..099}.tar` or `train-*.tar`, a folder, or several
-            of these. They can be URLs.
+        shards: A path, a pattern such as `train-{000..099}.tar` or `train-*.tar`, a folder, or
+            several of these. They can be URLs.
         members: The members that each sample must have, such as `("jpg;png", "cls")`.
-        missing: "drop" leaves out samples that lack one of `members`, and logs their number; "error"
-            raises ValueError.
+        missing: "drop" leaves out samples that lack one of `members`, and logs their number;
+            "error" raises ValueError.
         index: The file that holds the index. By default it is beside the shards if they are local.
         filesystem: As for `ImageFileAccessor`; all `shards` are then paths in it.
         cache: A `DiskCache`, which keeps members of remote shards on the disk of each host.
@@ -97,7 +97,9 @@ class TarShards:
             tell(
                 f"left out of {self!r}: {left_out} files that are links or sparse, or have no dot in their names"
             )
-        self._kept: npt.NDArray[np.int64] | None = None  # the samples that were kept, by their number among all
+        self._kept: npt.NDArray[np.int64] | None = (
+            None  # the samples that were kept, by their number among all
+        )
         self._require(members, missing)
 
     def __len__(self) -> int:

@@ -73,19 +73,20 @@ def pack(
 
     Args:
         source: The source, with a fixed number of samples.
-        directory: A local folder, or a URL of a store, such as `s3://bucket/packed`. For a store, each
-            file is made in the folder for temporary files, and then copied. There is no lock in a
-            store: let one process at a time pack into it.
-            names: The names of the columns of tuples, by default "image", "label", "column2" and so on.
-            Dicts and other batches with names name the columns themselves.
+        directory: A local folder, or a URL of a store, such as `s3://bucket/packed`. For a store,
+            each file is made in the folder for temporary files, and then copied. There is no lock
+            in a store: let one process at a time pack into it. names: The names of the columns of
+            tuples, by default "image", "label", "column2" and so on. Dicts and other batches with
+            names name the columns themselves.
         classes: The names of the classes of the labels.
         batch_size: The rows in a batch while packing.
-        rows_per_file: The rows in a file, rounded up to whole batches, by default about 256 MB of them.
+        rows_per_file: The rows in a file, rounded up to whole batches, by default about 256 MB of
+            them.
         pool: The pool that makes the batches; None makes them in this process.
-        bad_samples: "raise", "skip" (their rows are left out, so files differ in length), "replace", or
-            a `BadSamples`.
-        progress_iter_func: `progress_iter_func(batches, total=..., leave=False)` wraps the iteration;
-            `tqdm.tqdm` is such a function.
+        bad_samples: "raise", "skip" (their rows are left out, so files differ in length),
+            "replace", or a `BadSamples`.
+        progress_iter_func: `progress_iter_func(batches, total=..., leave=False)` wraps the
+            iteration; `tqdm.tqdm` is such a function.
 
     Raises ValueError for a source without samples, for a `directory` that is a URL of a web server,
     and for names that do not match the arrays or the names in the batches; TypeError for a source

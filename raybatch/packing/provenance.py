@@ -46,7 +46,9 @@ def _array(array: Any) -> dict[str, Any]:
     try:
         return fingerprint_of(array)
     except TypeError:
-        return {"kind": type(array).__qualname__}  # an object that cannot be pickled is known by its type alone
+        return {
+            "kind": type(array).__qualname__
+        }  # an object that cannot be pickled is known by its type alone
 
 
 def _function(fn: Any) -> str:

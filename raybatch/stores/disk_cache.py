@@ -85,7 +85,9 @@ class DiskCache:
 
     def _forget(self) -> None:
         self._adds = True
-        self._searched = os.getpid() % _FOLDERS  # the folder that is searched next for entries to remove
+        self._searched = (
+            os.getpid() % _FOLDERS
+        )  # the folder that is searched next for entries to remove
         self._in_vain = 0  # how many folders in a row had nothing to remove
 
     def __repr__(self) -> str:
@@ -247,7 +249,7 @@ class DiskCache:
 
 
 def _files(folder: str) -> Iterator[tuple[int, int, str]]:
-    """Iterate over the files in `folder`: the last use (ns), the size in bytes and the path of each.
+    """Iterate over the files in `folder`: the last use (ns), size in bytes and path of each.
 
     This includes files that others are still writing, which are new, and files that a killed
     process left, which grow old.

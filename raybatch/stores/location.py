@@ -40,7 +40,7 @@ _PATHS_AT_ONCE = 10_000
 
 
 class Location:
-    """A file or folder: a local path, a URL or a path in `filesystem`; shown without credentials."""
+    """A file or folder: a local path, a URL or a path in `filesystem`; its text hides secrets."""
 
     __slots__ = ("_store", "path")
 
