@@ -35,7 +35,7 @@ class ArrayTransform:
         self._mode = mode
         output = output_size(self._changes, size)
         if output is None:
-            raise ValueError(f"the images that transform={transform!r} makes differ in size")
+            raise ValueError(f"the images of transform={transform!r} differ in size")
         self._size = output
 
     @property

@@ -96,7 +96,7 @@ class CachedAccessor:
             self._accessor, self._after = accessor.before_random()
         if getattr(self._accessor, "is_random", False):
             raise TypeError(
-                f"a {type(accessor).__name__} gives other samples in each epoch, which a cache would keep: give it a method "
+                f"the samples of a {type(accessor).__name__} change in each epoch, so a cache of them would be wrong: give it a method "
                 "`before_random`, or cache what it reads; an ItemAccessor whose items draw no random numbers takes seed_globals=False"
             )
         self._max_bytes = positive_int("max_bytes", max_bytes)
@@ -245,7 +245,7 @@ def _read(accessor: Any, positions: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
     samples = accessor[positions]
     if not isinstance(samples, np.ndarray) or not _can_be_kept(samples.dtype):
         raise TypeError(
-            f"the samples to cache must be arrays of numbers, and a {type(accessor).__name__} gives "
+            f"the samples to cache must be arrays of numbers, but a {type(accessor).__name__} gives "
             f"{type(samples)} of {getattr(samples, 'dtype', 'no dtype')}"
         )
     return samples
@@ -303,8 +303,8 @@ class Shelf:
         else:
             if self._slots == 0:
                 tell(
-                    f"nothing is kept in the cache in {str(folder)!r}: max_bytes={max_bytes} is less than a sample takes, "
-                    f"{sample_bytes} bytes"
+                    f"the cache in {str(folder)!r} is too small for one sample: max_bytes={max_bytes}, "
+                    f"but it takes {sample_bytes} bytes"
                 )
 
     @classmethod
@@ -361,9 +361,9 @@ class Shelf:
         """Raise ValueError if `samples` differ in shape or dtype from the cached ones."""
         if samples.shape[1:] != self.shape or samples.dtype != self.dtype:
             raise ValueError(
-                f"samples are {samples.dtype} of shape {samples.shape[1:]}, and those in the cache, "
+                f"samples are {samples.dtype} of shape {samples.shape[1:]} but those in the cache, "
                 f"{os.fspath(self._folder)!r}, {self.dtype} of {self.shape}: a cache is for samples of one shape; remove "
-                "that folder if all of them have changed"
+                "that folder if all samples have changed"
             )
 
     def _place(self, position: int) -> int | None:

@@ -62,7 +62,7 @@ class Cells:
         try:
             return self._location(position, path).open()
         except FileNotFoundError as error:
-            reason = f"the image is null, and its path leads to none: {error}"
+            reason = f"the image is null, and the file at its path cannot be read: {error}"
         # Raised outside the block, or the caught error would travel along as its context.
         raise FileNotFoundError(reason)
 

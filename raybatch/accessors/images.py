@@ -51,7 +51,7 @@ class EncodedImages:
         self._sized = reader if isinstance(reader, SizedReaders) else None
         if self._sized is not None and len(self._sized) != len(store):
             raise ValueError(
-                f"size has those of {len(self._sized)} images, and there are {len(store)}"
+                f"size has the sizes of {len(self._sized)} images, but there are {len(store)}"
             )
         self._reader = reader.of(0) if isinstance(reader, SizedReaders) else reader
         self._store = store
@@ -192,7 +192,7 @@ class ImageArrays(EncodedImages):
             raise TypeError("mode must be one of Pillow's modes, or the images would not stack")
         if reader.transform is not None and reader.output_size is None:
             raise ValueError(
-                f"the images that transform={reader.transform!r} makes differ in size, and would not stack: end it with a "
+                f"the images of transform={reader.transform!r} differ in size and do not stack: end it with a "
                 "crop or a Resize((height, width)), give a size, or use a NonUniformImageFileAccessor"
             )
         layout = PixelLayout() if layout is None else layout
@@ -258,14 +258,14 @@ class ImageArrays(EncodedImages):
         """
         if self._sized is not None:
             raise ValueError(
-                f"the images have {self._sized}, and samples of one size alone can be kept: give size=(height, width)"
+                f"the images have {self._sized}, but only samples of one size can be cached: give size=(height, width)"
             )
         reader, rest = self._reader.before_random()
         if rest is None:
             return self, None
         if reader.output_size is None:
             raise ValueError(
-                f"what comes before the random part of transform={self._reader.transform!r} differs in size: give a size, or "
+                f"the images before the random part of transform={self._reader.transform!r} differ in size: give a size, or "
                 "begin it with a Resize((height, width))"
             )
         before = copy.copy(self)

@@ -70,9 +70,9 @@ class PackedFile:
         try:
             nbytes = Retries().call(path.stat).st_size
             if nbytes != self.nbytes:
-                return f"it has {nbytes} bytes, and had {self.nbytes}"
+                return f"it has {nbytes} bytes instead of {self.nbytes}"
             if in_full and (crc := Retries().call(file_crc32, path)) != self.crc32:
-                return f"its CRC-32 is {crc:08x}, and was {self.crc32:08x}"
+                return f"its CRC-32 is {crc:08x} instead of {self.crc32:08x}"
         except FileNotFoundError:
             return "the file is missing"
         except OSError as error:
@@ -132,7 +132,7 @@ class Manifest:
                 ),
             )
         except (ValueError, KeyError, TypeError) as error:
-            raise PackError(f"{str(path)!r} is no manifest of packed files: {error}") from error
+            raise PackError(f"{str(path)!r} is not a manifest of packed files: {error}") from error
 
 
 def is_packed(directory: str | os.PathLike[str]) -> bool:
@@ -149,7 +149,7 @@ def load_manifest(directory: Path) -> Manifest:
         return Manifest.load(directory / MANIFEST)
     if (directory / UNFINISHED).is_file():
         raise PackError(
-            f"the packing into {str(directory)!r} was interrupted: run it again to go on"
+            f"the packing into {str(directory)!r} was interrupted: run it again to continue"
         )
     raise FileNotFoundError(f"{str(directory)!r} holds no packed files: it has no {MANIFEST}")
 
@@ -224,14 +224,14 @@ class PackedAccessor:
         self._column = self._manifest.column(column or self._manifest.columns[0].name)
         if not self._column.shape:
             raise ValueError(
-                f"the samples of column {self._column.name!r} are no arrays: use .column({self._column.name!r})"
+                f"the samples of column {self._column.name!r} are not arrays: use .column({self._column.name!r})"
             )
         self._packed_dtype = np.dtype(self._column.dtype)
         self._transform, self._layout = transform, layout
         self._after = _array_transform(self._column, transform, layout)
         if views and self._after is not None:
             raise ValueError(
-                "views=True is for samples as they are packed, without transform and layout"
+                "views=True needs samples as they are packed: give no transform and no layout"
             )
         self._starts = np.cumsum([0, *(file.rows for file in self._manifest.files)])
         self._mapped: dict[int, npt.NDArray[Any]] = {}
@@ -366,7 +366,7 @@ class PackedAccessor:
         wanted = {column.name: column.arrow_type for column in self._manifest.columns}
         if batch.num_rows != file.rows or found != wanted:
             raise PackError(
-                f"{str(path)!r} is damaged: it has {batch.num_rows} rows of {found}, and had {file.rows} of {wanted}"
+                f"{str(path)!r} is damaged: it has {batch.num_rows} rows of {found} instead of {file.rows} of {wanted}"
             )
         return batch
 

@@ -35,7 +35,7 @@ class PackedOrigin(NamedTuple):
         if manifest not in names:
             if unfinished in names:
                 raise PackError(
-                    f"the packing into {str(folder)!r} was interrupted: run it again to go on"
+                    f"the packing into {str(folder)!r} was interrupted: run it again to continue"
                 )
             raise FileNotFoundError(f"{str(folder)!r} holds no packed files: it has no {manifest}")
         content = self._file_at(manifest).open().read()
@@ -47,7 +47,7 @@ class PackedOrigin(NamedTuple):
                     aside.write_bytes(content)
             elif target.read_bytes() != content:
                 raise PackError(
-                    f"{str(self.local)!r} has copies of other packed files than those at {str(folder)!r}: remove it, or give "
+                    f"{str(self.local)!r} has copies of packed files that differ from those at {str(folder)!r}: remove it, or give "
                     "another folder"
                 )
 

@@ -96,7 +96,7 @@ class ParquetFiles:
             is_same = self.column in file.schema_arrow.names and own < file.num_row_groups
             if not is_same or file.metadata.row_group(own).num_rows != length:
                 name = self.files.name_of(number)
-                raise StorageError(f"the file has changed since it was opened first: {name!r}")
+                raise StorageError(f"the file has changed since it was first opened: {name!r}")
             # One column needs no threads, and those of Arrow do not survive a fork.
             table = file.read_row_group(own, [leaf], use_threads=False)
         except (FileNotFoundError, PermissionError, NoParquetError) as error:
@@ -173,7 +173,7 @@ def _footer(files: Locations, number: int) -> _Footer:
     try:
         return _Footer(version, _parquet_file(files, number, version).metadata)
     except pa.ArrowException as error:
-        raise NoParquetError(f"{files.name_of(number)!r} is no Parquet file: {error}") from error
+        raise NoParquetError(f"{files.name_of(number)!r} is not a Parquet file: {error}") from error
 
 
 def _parquet_file(files: Locations, number: int, version: FileVersion, metadata: Any = None) -> Any:
@@ -220,5 +220,5 @@ def _as_array(values: pa.ChunkedArray) -> Any:
         return rows
     array: npt.NDArray[Any] = values.to_numpy()
     if array.dtype == object:
-        raise TypeError("and no numbers, times, strings, lists or structs")
+        raise TypeError("not numbers, times, strings, lists or structs")
     return array

@@ -98,7 +98,7 @@ class _Rows:
             if labels is None:
                 if classes is not None and list(classes) != images.classes:
                     raise ValueError(
-                        f"the list has its own classes, {images.classes}, and cannot have {list(classes)}"
+                        f"the list has its own classes, {images.classes}, so classes={list(classes)} cannot apply"
                     )
                 labels, classes = images.labels, images.classes
             images = images.paths

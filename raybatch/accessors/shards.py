@@ -263,7 +263,7 @@ def _text(data: bytes, extension: str) -> str:
         return data.decode()
     except UnicodeDecodeError:
         raise ValueError(
-            f"it is no text: shards.images({extension!r}) decodes images, shards.bytes({extension!r}) gives bytes as they are"
+            f"it is not text: shards.images({extension!r}) decodes images, shards.bytes({extension!r}) returns the bytes as they are stored"
         ) from None
 
 

@@ -31,7 +31,7 @@ def column_of(name: str, array: Any) -> PackedColumn:
     array = _with_strings(array)
     if is_container(array):
         raise TypeError(
-            f"{name!r} has fields of its own, {described(array)}, and a column is one array: put them beside it with map"
+            f"{name!r} has fields, {described(array)}, but a column is one array: make each field a column with map"
         )
     if not isinstance(array, np.ndarray):
         raise TypeError(
@@ -66,7 +66,9 @@ class FileRows:
         """Copy the rows of `batch`, one array per column; ValueError if they do not match."""
         fields, names = members(batch), [column.name for column in self._columns]
         if len(fields) != len(names) or not (is_plain_tuple(batch) or fields.keys() == set(names)):
-            raise ValueError(f"a batch has the arrays {list(fields)}, the first one had {names}")
+            raise ValueError(
+                f"a batch has the arrays {list(fields)}, but the first one had {names}"
+            )
         arrays = list(fields.values() if is_plain_tuple(batch) else map(fields.__getitem__, names))
         for column, array in zip(self._columns, arrays, strict=True):
             found = column_of(column.name, array)
@@ -120,7 +122,7 @@ def _arrow_array(column: PackedColumn, values: Any) -> pa.Array:
             return pa.array(values, kind)
         except UnicodeEncodeError as error:
             raise ValueError(
-                f"{column.name!r} has {error.object!r}, which is not text: file names need not be, labels must"
+                f"{column.name!r} has {error.object!r}, which is not valid text: a label must be, a file name need not"
             ) from error
     if values.dtype == np.bool_:
         values = values.view(np.uint8)

@@ -75,9 +75,9 @@ def pack(
         source: The source, with a fixed number of samples.
         directory: A local folder, or a URL of a store, such as `s3://bucket/packed`. For a store,
             each file is made in the folder for temporary files, and then copied. There is no lock
-            in a store: let one process at a time pack into it. names: The names of the columns of
-            tuples, by default "image", "label", "column2" and so on. Dicts and other batches with
-            names name the columns themselves.
+            in a store: let one process at a time pack into it.
+        names: The names of the columns of tuples, by default "image", "label", "column2" and so
+            on. Dicts and other batches with names name the columns themselves.
         classes: The names of the classes of the labels.
         batch_size: The rows in a batch while packing.
         rows_per_file: The rows in a file, rounded up to whole batches, by default about 256 MB of
@@ -162,7 +162,7 @@ def _columns(sample: Batch, names: Sequence[str] | None) -> tuple[PackedColumn, 
     if not is_plain_tuple(sample):
         if names is not None and sorted(names) != sorted(fields):
             raise ValueError(
-                f"the batches have names of their own, {list(fields)}, and cannot have {list(names)}"
+                f"the batches name their own columns, {list(fields)}, so names={list(names)} cannot apply"
             )
         return tuple(column_of(name, array) for name, array in fields.items())
     default = ["image", "label", *(f"column{number}" for number in range(2, len(fields)))]

@@ -87,6 +87,6 @@ def _parts(inside: str) -> list[str]:
         return inside.split(",")
     first, last = between.groups()
     if int(last) < int(first):
-        raise ValueError(f"{{{inside}}} names no shards: its first number is above its last")
+        raise ValueError(f"{{{inside}}} is an empty range: its first number is above its last")
     width = len(first) if first.startswith("0") else 1
     return [f"{number:0{width}}" for number in range(int(first), int(last) + 1)]

@@ -40,14 +40,14 @@ def labelled_images(
     if strays and len(strays) < len(names):
         stray = str(Location(paths[strays[0]], filesystem))
         raise ValueError(
-            f"{stray!r} lies beside the class folders in {folder!r}, and in none: "
+            f"{stray!r} lies beside the class folders in {folder!r}, not in one of them: "
             "move it, or give a pattern such as '*/*.jpg'"
         )
     labels, in_order = class_labels(names, folder if start is None else None, classes)
     if strays:
         tell(
             f"no image in {folder!r} lies in a class folder, "
-            "so the classes are what the names of the files begin with: "
+            "so the first letters of the file names are the classes: "
             f"{len(in_order)}, {', '.join(map(repr, in_order[:5]))}{', ...' if len(in_order) > 5 else ''}"
         )
     return ImageList(path_array(paths), labels, in_order)

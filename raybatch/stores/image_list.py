@@ -39,7 +39,7 @@ class ImageList:
         self.classes = list(classes)
         if self.labels.shape != (len(self.paths),):
             raise ValueError(
-                f"{len(self.paths)} paths need as many labels, not an array {self.labels.shape}"
+                f"{len(self.paths)} paths need the same number of labels, not an array {self.labels.shape}"
             )
         wrong = (self.labels < 0) | (self.labels >= len(self.classes))
         if wrong.any():
@@ -78,5 +78,5 @@ class ImageList:
         table = pa.parquet.read_table(path)
         classes = (table.schema.metadata or {}).get(_CLASSES)
         if classes is None or table.schema.names != ["path", "label"]:
-            raise ValueError(f"{os.fspath(path)!r} is no list of images that raybatch has saved")
+            raise ValueError(f"{os.fspath(path)!r} is not a list of images that raybatch has saved")
         return cls(table["path"], table["label"].to_numpy(), json.loads(classes))

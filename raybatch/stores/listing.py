@@ -65,7 +65,7 @@ class Search:
         if not self.left_out:
             return
         tell(
-            f"left out below {self.folder!r}, as no images by their suffix: {left_out_text(self.left_out)}; one is "
+            f"left out below {self.folder!r}, because their suffixes are not those of images: {left_out_text(self.left_out)}; one is "
             f"{self.example!r}. Convert or rename those that are images"
         )
 
@@ -166,11 +166,11 @@ def numbered(classes: Sequence[str], found: Collection[str]) -> list[str]:
     if isinstance(classes, str) or not all(isinstance(name, str) for name in classes):
         raise TypeError(f"classes must be a list of strings, not {classes!r}")
     if twice := [name for name, count in Counter(classes).items() if count > 1]:
-        raise ValueError(f"classes must be different names, and {twice[0]!r} is there twice")
+        raise ValueError(f"classes must be different names, and {twice[0]!r} is given twice")
     if unknown := sorted(set(found) - set(classes)):
         raise ValueError(
             f"there are images of {', '.join(map(repr, unknown))}, none of the {len(classes)} classes that were given: "
-            "add it to them, or move its images away"
+            "add it to `classes`, or move its images away"
         )
     return list(classes)
 

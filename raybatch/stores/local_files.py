@@ -106,9 +106,7 @@ def _read_open(path: str, version: FileVersion, offset: int, length: int) -> byt
     )  # if two threads opened it at once, the second is closed when it is dropped here
     data = os.pread(file.descriptor, length, offset)
     if _version_of(os.fstat(file.descriptor)) != version:
-        raise StorageError(
-            f"{path!r} has changed since it was opened first: make its accessor anew"
-        )
+        raise StorageError(f"{path!r} has changed since it was first opened: make a new accessor")
     return data
 
 

@@ -39,9 +39,9 @@ def mds_members(file: IO[bytes]) -> Iterator[Member | str]:
             )
         ]
     except (ValueError, KeyError, TypeError) as error:
-        raise StorageError(f"it is no MDS shard: {error}") from error
+        raise StorageError(f"it is not an MDS shard: {error}") from error
     if offsets[-1] != size:
-        raise StorageError(f"the MDS shard has {size} bytes, and its table says {offsets[-1]}")
+        raise StorageError(f"the MDS shard has {size} bytes, but its table says {offsets[-1]}")
     unknown = sum(length is None for _, length in columns)
     for number in range(count):
         file.seek(offsets[number])

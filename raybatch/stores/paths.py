@@ -17,7 +17,7 @@ def as_path_array(paths: Any) -> pa.Array:
     """
     if isinstance(paths, (str, bytes)):
         shown = redacted(os.fsdecode(paths))
-        raise TypeError(f"paths must be a sequence of paths, not the one path {shown!r}")
+        raise TypeError(f"paths must be a sequence of paths, not a single path {shown!r}")
     if isinstance(paths, (pa.Array, pa.ChunkedArray)):
         return _checked(paths)
     names = [_path_name(path, position) for position, path in enumerate(paths)]

@@ -44,7 +44,7 @@ class RemoteFiles:
         if len(data) != end - offset:
             raise StorageError(
                 f"{redacted(path)!r} gave {len(data)} bytes where {end - offset} were asked for: the server answers no "
-                "requests for a part of a file, or the file has changed since it was opened first"
+                "requests for a part of a file, or the file has changed since it was first opened"
             )
         return data
 

@@ -49,7 +49,7 @@ def tar_members(file: IO[bytes]) -> Iterator[Member | str]:
         # `tarfile` reads the unusual headers; for all headers it would take three times as long.
         reader = tarfile.TarFile(fileobj=file)
     except tarfile.TarError as error:
-        raise StorageError(f"it is no tar file: {error}") from error
+        raise StorageError(f"it is not a tar file: {error}") from error
     position = 0
     while position < size:
         file.seek(position)
@@ -75,7 +75,7 @@ def tar_members(file: IO[bytes]) -> Iterator[Member | str]:
             position = offset + _padded(length)
         if offset + length > size:
             raise StorageError(
-                f"the tar file is cut off in its member {name!r}: {size} bytes are there, and that ends at byte "
+                f"the tar file is cut off in its member {name!r}: {size} bytes are there, but it should end at byte "
                 f"{offset + length}. Copy or write it again"
             )
         file.seek(offset)
@@ -125,8 +125,8 @@ def refuse_compressed(head: bytes) -> None:
     for mark, (kind, cure) in _COMPRESSED.items():
         if head.startswith(mark):
             raise StorageError(
-                f"it is compressed with {kind}, so nothing in it can be read without all that is before it. Unpack it once, "
-                f"with `{cure}`: images take hardly more room"
+                f"it is compressed with {kind}, so no member can be read without everything before it. Unpack it once, "
+                f"with `{cure}`: images take hardly more space"
             )
 
 

@@ -60,13 +60,13 @@ def written_folder(path: str | os.PathLike[str]) -> Iterator[NewFile]:
         target = local_path(path)
         with written_aside(target) as aside:
             if target.exists() and (target.is_file() or any(target.iterdir())):
-                raise FileExistsError(f"{os.fspath(target)!r} exists and is no empty folder")
+                raise FileExistsError(f"{os.fspath(target)!r} exists and is not an empty folder")
             aside.mkdir()
             yield lambda name: nullcontext(aside / name)
         return
     folder = Location(path)
     if _has_files(folder):
-        raise FileExistsError(f"{folder!r} exists and is no empty folder")
+        raise FileExistsError(f"{folder!r} exists and is not an empty folder")
     begun: list[str] = []
 
     def file(name: str) -> AbstractContextManager[Path]:

@@ -31,7 +31,7 @@ def zip_members(file: IO[bytes]) -> Iterator[Member | str]:
     try:
         entries = zipfile.ZipFile(file).infolist()
     except (zipfile.BadZipFile, NotImplementedError) as error:
-        raise StorageError(f"it is no zip file, or is cut off: {error}") from error
+        raise StorageError(f"it is not a zip file, or is cut off: {error}") from error
     for entry in entries:
         if entry.is_dir():
             continue
@@ -49,7 +49,7 @@ def zip_bytes(read: Callable[[int, int], bytes], offset: int, length: int, metho
     """
     data = read(offset, _HEADER.size + _GUESS + length)
     if not data.startswith(_MARK) or len(data) < _HEADER.size:
-        raise OSError("the zip file is damaged: no header is where its directory says")
+        raise OSError("the zip file is damaged: there is no header at the place in its directory")
     _, flags, checksum, *lengths = _HEADER.unpack_from(data)
     start = _HEADER.size + sum(lengths)
     stored = data[start : start + length]
@@ -61,5 +61,5 @@ def zip_bytes(read: Callable[[int, int], bytes], offset: int, length: int, metho
         raise OSError(f"the member of the zip file is damaged: {error}") from error
     # If the sizes follow the bytes, so does the checksum, and the header has none.
     if not flags & _SIZES_FOLLOW and zlib.crc32(found) != checksum:
-        raise OSError("the member of the zip file is damaged: its checksum is another")
+        raise OSError("the member of the zip file is damaged: its checksum is wrong")
     return found
