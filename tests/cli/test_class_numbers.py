@@ -107,7 +107,7 @@ def test_doctor_reads_a_url_of_class_folders_alone() -> None:
         ("train/a", "it is empty"),
         ("nowhere", "'nowhere' does not name classes"),
         ("few.txt", "there are images of 'c', none of the 2 classes"),
-        ("twice.txt", "'a' is there twice"),
+        ("twice.txt", "'a' is given twice"),
     ],
 )
 def test_classes_that_do_not_fit_are_refused(splits: Path, classes: str, message: str) -> None:

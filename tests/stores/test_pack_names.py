@@ -76,7 +76,7 @@ def test_a_named_tuple_has_names_too_and_a_list_of_strings_is_a_column(tmp_path:
             lambda batch: {"a": batch},
             None,
             TypeError,
-            "'a' has fields of its own, {'picture': .*beside it",
+            "'a' has fields, {'picture': .*with map",
         ),
         (
             lambda batch: {"a": batch["picture"], "b": [*batch["picture"]]},
