@@ -49,7 +49,7 @@ def pool_with(pool: WorkerPool | None, workers: int | None) -> WorkerPool:
             )
         if not isinstance(pool, WorkerPool):
             raise TypeError(
-                f"pool must be a pool such as rb.RayActorPool(8), not {pool!r}; for a number of actors, use workers="
+                f"pool must be a pool such as rb.RayActorPool(8), not {pool!r}; workers=8 starts eight Ray actors"
             )
         return pool
     if workers is None or (workers == 0 and not isinstance(workers, bool)):

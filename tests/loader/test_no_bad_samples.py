@@ -138,7 +138,9 @@ def test_a_bucket_that_is_gone_is_none(s3: int, as_urls: bool) -> None:
         paths = [name.replace("%7B%7D", "{}").format(n) for n, name in enumerate(names)]
         return rb.ArrayDataSource([rb.ImageFileAccessor(paths, SIZE, filesystem=filesystem)])
 
-    with pytest.raises(rb.errors.BatchError, match=r"there is no 'gone' in this store.*the place"):
+    with pytest.raises(
+        rb.errors.BatchError, match=r"there is no 'gone' in this store.*the storage"
+    ):
         count(images("gone"), "skip")
     with pytest.raises(rb.errors.BadSamplesError):
         count(images("images"), "skip")  # here the bucket is there, and the files are not

@@ -110,7 +110,10 @@ def _by_index(*samples: Any) -> Any:
             r"returned None \(a missing `return`\?\), but must return a tuple, Named",
         ),
         (_by_index({}), "returned {}, but must"),
-        (_by_index({"x": 1}, {"y": 1}), "returned {'y': 1}, but must .* different sample .* {'x': 1}"),
+        (
+            _by_index({"x": 1}, {"y": 1}),
+            "returned {'y': 1}, but must .* different sample .* {'x': 1}",
+        ),
         (_by_index({"x": 1}, (1,)), r"returned \(1,\), but must .* different sample .* {'x': 1}"),
         (_by_index(np.zeros(3)), r"returned ndarray float64\[3\], but must"),
         (_by_index((1,), (1, 2)), r"returned \(1, 2\), but must .* different sample .* \(1,\)"),
