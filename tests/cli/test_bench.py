@@ -175,7 +175,7 @@ def problem_of(name: str, work: Work, reference: Seen) -> str:
     ("name", "note"),
     [
         ("other_order", "the batches have other samples than the plain loop's"),
-        ("one_batch_twice", "32 of 40 images came, 48 in all"),
+        ("one_batch_twice", "32 different images of 40 came, 48 in all"),
     ],
 )
 def test_wrong_batches_are_found(name: str, note: str, photos: list[str], reference: Seen) -> None:

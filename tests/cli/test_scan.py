@@ -251,5 +251,5 @@ def test_contact_sheets_of_any_batch() -> None:
     assert np.abs(floats - np.asarray(contact_sheet(pixels, "abc"), int)).max() <= 1
     small = contact_sheet([Image.new("L", (900, 300)), Image.new("RGBA", (10, 20))], "ab", 1, 90)
     assert small.width == 90 + 12
-    with pytest.raises(ValueError, match="2 images and 1 labels"):
+    with pytest.raises(ValueError, match="not 1 labels for 2 images"):
         contact_sheet(pixels[:2], "a")
