@@ -32,7 +32,7 @@ class ItemAccessor:
     its own generators depend on the sample's seed, epoch and index alone, in any worker; see
     `ForeignRandomness`. The samples are then read one after the other, even on a `ThreadPool` or in
     an actor with several `threads`, and without `__getitems__` if that draws. Pass False for items
-    that draw nothing and wait for a disk or a network.
+    that draw no random numbers, so that several threads can wait for a disk or a network.
     """
 
     def __init__(self, items: Any, collate: Setting = "stack", seed_globals: bool = True) -> None:

@@ -248,7 +248,7 @@ class ZipShards(TarShards):
 
 
 def _completed(contents: list[bytes | None], read: Callable[[int], bytes]) -> Iterator[bytes]:
-    """Iterate over `contents`; a None is replaced by the result of `read`, several at a time."""
+    """Iterate over `contents`; `read`, on several threads, supplies those that are None."""
     with ThreadPoolExecutor(_READ_AT_ONCE, "raybatch-column") as executor:
         for start in range(0, len(contents), _READ_AHEAD):
             run = contents[start : start + _READ_AHEAD]

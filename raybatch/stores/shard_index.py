@@ -153,7 +153,7 @@ def _save(shards: list[Shard], target: Target) -> None:
                     writer.write_batch(shard.members)
     except OSError as error:
         tell(
-            f"the index of {len(shards)} shards cannot be saved, give index= another place: {error}"
+            f"the index of {len(shards)} shards cannot be saved; give index= another place: {error}"
         )
 
 
