@@ -100,8 +100,7 @@ class EncodedImages:
         return about
 
     def __repr__(self) -> str:
-        # Settings at their defaults are left out, so a new setting does not change old
-        # fingerprints.
+        # Only settings that differ from the defaults are shown.
         settings = (
             f"{each.name}={brief(value)}"
             for each in dataclasses.fields(self._reader)

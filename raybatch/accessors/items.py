@@ -38,7 +38,7 @@ class ItemAccessor:
     def __init__(self, items: Any, collate: Setting = "stack", seed_globals: bool = True) -> None:
         if not hasattr(items, "__getitem__") or not hasattr(items, "__len__"):
             raise TypeError(
-                f"items must have a length and take an int, as a {type(items)} does not"
+                f"items must have a length and take an int, but a {type(items)} does not"
             )
         self.items = items
         self.collate = checked_setting(collate)

@@ -80,7 +80,7 @@ class TarShards:
         one_of("missing", missing, ("error", "drop"))
         if isinstance(members, str) or (missing == "drop" and not members):
             raise ValueError(
-                f'members must say what each sample must have, as in ("jpg;png", "cls"), and not be {members!r}'
+                f'members must list the members of each sample, as in ("jpg;png", "cls"), not {members!r}'
             )
         suffix, members_of = self._kind
         paths = shard_paths(shards, suffix, filesystem)

@@ -121,7 +121,9 @@ def image_folder(
     folder = search.folder
     paths: list[pa.Array] = []
     labels: list[npt.NDArray[np.int64]] = []
-    numbers: dict[str, int] = {}  # temporary numbers of the classes, in the order of their first image
+    numbers: dict[
+        str, int
+    ] = {}  # temporary numbers of the classes, in the order of their first image
     for names in search.runs():
         own = list(map(class_of, names))
         if "" in own:
