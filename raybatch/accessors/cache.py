@@ -54,15 +54,14 @@ class CachedAccessor:
 
     The cache is a file below `directory`. All processes of a host share it, actors included; each
     host has its own. It holds at most `max_bytes` bytes. If the samples need more, a fixed part of
-    them is cached. These samples are spread evenly over the data set, so every epoch finds them, in
-    any order.
+    them is cached, spread evenly over the data set. Every epoch finds these samples, in any order.
 
-    The cache never serves a stale or damaged sample:
+    The cache serves no stale or damaged samples, except that it does not notice changes of remote
+    files:
 
     - Other settings, another list of paths or another version of Pillow use a folder of their own,
       named by `fingerprint_of(accessor)` and `key`.
-    - A sample is read again when its local file changes (times, size or inode). Remote files are
-      not checked.
+    - A sample is read again when its local file changes (times, size or inode).
     - A sample that was half written when a process was killed fails its checksum, which is compared
       on every read.
 
@@ -70,8 +69,8 @@ class CachedAccessor:
     `signature(position)`, as `ImageFileAccessor` does. Without `fingerprint()`, its pickle
     identifies it.
 
-    For images with a random `transform`, the cache keeps them as they are before its first random
-    step. They must have one size there. The remaining steps run anew in each epoch.
+    With a random `transform`, the cache keeps each image as it is before the first random step. The
+    images must have one size at that point. The other steps run anew in each epoch.
 
     If the disk is full or not writable, one log line says so, and samples are read from `accessor`.
     To clear the cache, remove the folders below `directory`; you can do this at any time. Folders
@@ -277,7 +276,7 @@ class Shelf:
 
     If not all of the `count` samples fit into `max_bytes`, the slots are spread evenly over them.
     If the file cannot be opened, no sample has a slot. The file is sparse until it is full. It is
-    not mapped into memory, so a file that shrinks or a full disk raises an error and not a signal.
+    not mapped into memory, so a file that shrinks or a full disk raises an error instead of a signal.
     """
 
     def __init__(

@@ -89,7 +89,7 @@ class EncodedItems(Cells):
     def __init__(self, items: Any, field: str) -> None:
         if not is_array_like(items):
             raise TypeError(
-                f"items must have a length and take an int, as a {type(items)} does not; of a Hugging Face data set, give one "
+                f"items must have a length and take an int, but a {type(items)} does not; of a Hugging Face data set, give one "
                 "column, dataset['image']"
             )
         if isinstance(items, (pa.Array, pa.ChunkedArray)):
@@ -225,8 +225,8 @@ def _check_arrow(kind: pa.DataType, field: str) -> None:
     own = kind.field(field).type if pa.types.is_struct(kind) and field in kind.names else kind
     if not any(is_kind(own) for is_kind in BYTES):
         raise TypeError(
-            f"items are an Arrow array of {kind}, not of binary, large_binary, binary_view or a struct with such a field "
-            f"{field!r}"
+            f"items are an Arrow array of {kind}, not of binary, large_binary, binary_view or a struct with a field "
+            f"{field!r} of these types"
         )
 
 

@@ -35,7 +35,7 @@ from raybatch.stages import stage
 from raybatch.structure import brief
 from raybatch.warned import about
 
-# Processes the file of an image. It can stop early and return a `Begun`.
+# Reads an image from its file, or only begins to and returns a `Begun`.
 Read: TypeAlias = Callable[[IO[bytes]], Any]
 # Starts to read the files at positions; returns for each a function that waits for its file.
 Openers: TypeAlias = Callable[[Sequence[int]], AbstractContextManager[list[Opener]]]
@@ -77,12 +77,12 @@ class EncodedImages:
     def signature(self, position: int) -> tuple[int, ...]:
         """Return a tuple that changes whenever the stored image does, as `LocalFiles.signature`.
 
-        () if that cannot be told cheaply, as for remote files; OSError if the file is missing.
+        () if a check is expensive, as for remote files; OSError if the file is missing.
         """
         return self._store.signature(position)
 
     def fingerprint(self) -> dict[str, Any]:
-        """Return everything that the images depend on but the stored bytes.
+        """Return everything that the images depend on, except the stored bytes.
 
         These are the settings, the paths and Pillow's version.
         """
@@ -100,8 +100,7 @@ class EncodedImages:
         return about
 
     def __repr__(self) -> str:
-        # Settings at their defaults are left out, so a new setting does not change old
-        # fingerprints.
+        # Only settings that differ from the defaults are shown.
         settings = (
             f"{each.name}={brief(value)}"
             for each in dataclasses.fields(self._reader)
@@ -220,11 +219,11 @@ class ImageArrays(EncodedImages):
     def unfinished(self) -> ImageArrays:
         """Return an accessor of the same images as `UnfinishedImages`, or this one.
 
-        It is this one unless unfinished images have fewer bytes.
+        Unfinished images are used only if they take fewer bytes.
         """
         layout = self._layout.in_bytes()
         kind = type(self)
-        # A subclass of the user's can change what it reads.
+        # A user's subclass can override the reading methods.
         is_plain = (
             kind.read_seeded is ImageArrays.read_seeded
             and kind.__getitem__ is ImageArrays.__getitem__
@@ -253,8 +252,8 @@ class ImageArrays(EncodedImages):
     def before_random(self) -> tuple[Any, ArrayTransform | None]:
         """Return an accessor without the random changes, and the function that makes those.
 
-        The function is None if nothing is random. ValueError if the unchanged images differ in
-        size.
+        The function is None if nothing is random. ValueError if the images without them
+        differ in size.
         """
         if self._sized is not None:
             raise ValueError(

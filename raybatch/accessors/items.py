@@ -32,13 +32,13 @@ class ItemAccessor:
     its own generators depend on the sample's seed, epoch and index alone, in any worker; see
     `ForeignRandomness`. The samples are then read one after the other, even on a `ThreadPool` or in
     an actor with several `threads`, and without `__getitems__` if that draws. Pass False for items
-    that draw nothing and wait for a disk or a network.
+    that draw no random numbers, so that several threads can wait for a disk or a network.
     """
 
     def __init__(self, items: Any, collate: Setting = "stack", seed_globals: bool = True) -> None:
         if not hasattr(items, "__getitem__") or not hasattr(items, "__len__"):
             raise TypeError(
-                f"items must have a length and take an int, as a {type(items)} does not"
+                f"items must have a length and take an int, but a {type(items)} does not"
             )
         self.items = items
         self.collate = checked_setting(collate)

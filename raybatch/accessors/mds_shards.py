@@ -68,7 +68,7 @@ class MDSShards(TarShards):
         found = [name for name in self.extensions if self._encoding(name) in _IMAGES]
         if (extension or "") not in found and (extension is not None or not found):
             raise ValueError(
-                f"images are in columns of {' or '.join(_IMAGES)}, and those are {found}"
+                f"images are in columns of {' or '.join(_IMAGES)}, but those here are {found}"
             )
         return super().images(extension or found[0], size, **reading)
 

@@ -132,7 +132,7 @@ class ParquetFiles:
             found, wanted = (self._type_in(which, column) for which in (number, 0))
             if found != wanted:
                 raise ValueError(
-                    f"column {column!r} of {self.files.name_of(number)!r} is {found}, that of {self.files.name_of(0)!r} is {wanted}"
+                    f"column {column!r} of {self.files.name_of(number)!r} is {found}, but that of {self.files.name_of(0)!r} is {wanted}"
                 )
             return ask(self._opened(number))
 

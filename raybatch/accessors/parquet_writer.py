@@ -108,7 +108,7 @@ class _Rows:
         own = None if labels is None else np.asarray(labels)
         if own is not None and (own.shape != (len(self),) or own.dtype.kind not in "iu"):
             raise ValueError(
-                f"labels must be {len(self)} integers, one an image, not {own.dtype} {own.shape}"
+                f"labels must be {len(self)} integers, one for each image, not {own.dtype} {own.shape}"
             )
         if classes is not None:
             if own is None:

@@ -149,7 +149,7 @@ class ByteStore(Protocol):
     def signature(self, position: int) -> tuple[int, ...]:
         """Return a tuple that changes whenever the bytes do, as `LocalFiles.signature`.
 
-        () if that cannot be told cheaply, as for remote files; OSError if the bytes are missing.
+        () if a check is expensive, as for remote files; OSError if the bytes are missing.
         """
 
     def fingerprint(self) -> dict[str, Any]:

@@ -54,9 +54,9 @@ class SizedReaders:
         if (numbers != numbers[:1]).any():
             first, other = positions[0], positions[int(np.argmax(numbers != numbers[0]))]
             raise ValueError(
-                f"images of several sizes are in one batch, and do not stack: {name_of(first)!r} is to be "
+                f"one batch has images of several sizes, which do not stack: {name_of(first)!r} has size "
                 f"{self._sizes[self._numbers[first]]}, and {name_of(other)!r} {self._sizes[self._numbers[other]]} (height, width). "
-                "Give the source a GroupedSampler, whose batches are of one group, and the images of a group one size"
+                "Give the source a GroupedSampler, so that a batch has images of one group, and give these one size"
             )
         return self._readers[int(numbers[0]) if len(numbers) else 0]
 

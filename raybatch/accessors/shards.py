@@ -80,7 +80,7 @@ class TarShards:
         one_of("missing", missing, ("error", "drop"))
         if isinstance(members, str) or (missing == "drop" and not members):
             raise ValueError(
-                f'members must say what each sample must have, as in ("jpg;png", "cls"), and not be {members!r}'
+                f'members must list the members of each sample, as in ("jpg;png", "cls"), not {members!r}'
             )
         suffix, members_of = self._kind
         paths = shard_paths(shards, suffix, filesystem)
@@ -248,7 +248,7 @@ class ZipShards(TarShards):
 
 
 def _completed(contents: list[bytes | None], read: Callable[[int], bytes]) -> Iterator[bytes]:
-    """Iterate over `contents`; a None is replaced by the result of `read`, several at a time."""
+    """Iterate over `contents`; `read`, on several threads, supplies those that are None."""
     with ThreadPoolExecutor(_READ_AT_ONCE, "raybatch-column") as executor:
         for start in range(0, len(contents), _READ_AHEAD):
             run = contents[start : start + _READ_AHEAD]

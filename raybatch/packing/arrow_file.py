@@ -35,8 +35,8 @@ def column_of(name: str, array: Any) -> PackedColumn:
         )
     if not isinstance(array, np.ndarray):
         raise TypeError(
-            f"{name!r} is a {type(array).__name__}, not an array: images of many sizes are packed with a size given, and "
-            "RaggedArrays not at all: give them beside the packed columns"
+            f"{name!r} is a {type(array).__name__}, not an array: give a size to pack images of many sizes; "
+            "RaggedArrays cannot be packed: keep them beside the packed columns"
         )
     shape, dtype = array.shape[1:], array.dtype.newbyteorder("=")
     column = PackedColumn(name, "str" if dtype.kind == "U" else dtype.str, shape)
@@ -74,7 +74,7 @@ class FileRows:
             found = column_of(column.name, array)
             if found != column:
                 raise ValueError(
-                    f"{column.name!r} is {found.dtype} of shape {found.shape} in a batch, and was {column.dtype} of "
+                    f"{column.name!r} is {found.dtype} of shape {found.shape} in a batch, but was {column.dtype} of "
                     f"{column.shape} in the first: rows of a file have one dtype and shape"
                 )
         stop = self._count + len(arrays[0])

@@ -1,7 +1,6 @@
 """Writes the batches of a source into Arrow files, on a pool; an interrupted packing continues.
 
-batches, made by the pool ─► rows of file k, copied ─► thread: written aside, synced, renamed,
-recorded
+batches, made by the pool ─► rows of file k, copied ─► thread: write aside, sync, rename, record
                              rows of file k + 1 ...
 """
 
@@ -168,7 +167,9 @@ def _columns(sample: Batch, names: Sequence[str] | None) -> tuple[PackedColumn, 
     default = ["image", "label", *(f"column{number}" for number in range(2, len(fields)))]
     names = default[: len(fields)] if names is None else list(names)
     if len(names) != len(fields) or len(set(names)) < len(names):
-        raise ValueError(f"names must be {len(fields)} different ones, one an array, not {names}")
+        raise ValueError(
+            f"names must be {len(fields)} different names, one for each array, not {names}"
+        )
     return tuple(column_of(name, array) for name, array in zip(names, sample, strict=True))
 
 

@@ -27,7 +27,7 @@ _MARK = b"rbcache1"
 # The number of folders of entries; the first byte of an entry's name chooses its folder.
 _FOLDERS = 256
 _SIZES = "sizes.bin"
-# One eighth of a folder is removed at once; for one new entry, at most 1000 others are examined.
+# A search removes one eighth of a folder at once, and examines about 1,000 entries at most.
 _FREED_PART, _MOST_LOOKED_AT = 8, 1000
 # The most bytes that the system reads or writes in one call.
 _MOST_BYTES = 2**30
@@ -94,7 +94,7 @@ class DiskCache:
         return f"{type(self).__name__}({str(self._folder)!r}, {self._max_bytes})"
 
     def get(self, key: str, make: Callable[[], bytes], version: FileVersion = _UNKNOWN) -> bytes:
-        """Return the bytes under `key` with this `version`; if missing, keep those of `make()`."""
+        """Return the cached bytes of `key` and `version`, or call `make()` and cache its result."""
         wanted = _digest(version)
         path = self._path(key)
         entry = self._entry(path)
@@ -190,9 +190,7 @@ class DiskCache:
     def _begun(self, aside: str, size: int) -> FileIO | None:
         """Create the file `aside` with `size` bytes; return None if there is no room for it.
 
-        Older entries are removed if they free enough room.
-
-        The file has its full length from the start, so that other processes count it when they
+        Older entries can be removed for it. The file has its full length from the start, so that other processes count it when they
         measure the folder.
         """
         with self._sizes() as sizes:
@@ -208,7 +206,7 @@ class DiskCache:
     def _make_place(self, sizes: array[int], size: int) -> None:
         """Remove `size` bytes or more of entries that were not used since this object was made.
 
-        Remove nothing if too few such entries are found soon.
+        It can free less, because the search ends after a limited number of entries.
         """
         freed = looked_at = 0
         # An entry that was used by this object is never removed. So if all folders were searched in
@@ -231,7 +229,7 @@ class DiskCache:
 
     @contextmanager
     def _sizes(self) -> Iterator[array[int]]:
-        """Yield the sizes of all folders in bytes, under a lock; store them if changed."""
+        """Yield the sizes of all folders in bytes, under a lock; then save the caller's changes."""
         self._folder.mkdir(parents=True, exist_ok=True)
         # Opened each time: threads, forks and other programs then each have a lock of their own,
         # and a lock ends with the process that holds it.

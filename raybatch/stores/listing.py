@@ -85,10 +85,10 @@ def left_out_text(left_out: Mapping[str, int]) -> str:
 
 
 def find_images(root: str | os.PathLike[str], *, filesystem: Any = None) -> list[str]:
-    """Return the paths of all files below `root` with a suffix of images, sorted; follow links.
+    """Return the paths of all image files below `root`, sorted; links are followed.
 
-    `root` is a folder or a URL of one, or a folder in `filesystem`, as for `ImageFileAccessor`.
-    Hidden names are left out: those that begin with a dot, and those that systems leave behind,
+    The suffix of a file decides whether it is an image. `root` is a folder or a URL of one, or a
+    folder in `filesystem`, as for `ImageFileAccessor`. Hidden names are left out: those that begin with a dot, and those that systems leave behind,
     such as `__MACOSX`. One line, logged or on the standard error, counts the files with other
     suffixes, such as .heic; text files are not counted.
 
@@ -121,7 +121,9 @@ def image_folder(
     folder = search.folder
     paths: list[pa.Array] = []
     labels: list[npt.NDArray[np.int64]] = []
-    numbers: dict[str, int] = {}  # numbers of the classes, in the order of their first image
+    numbers: dict[
+        str, int
+    ] = {}  # temporary numbers of the classes, in the order of their first image
     for names in search.runs():
         own = list(map(class_of, names))
         if "" in own:
@@ -162,7 +164,7 @@ def all_classes(folder: Location, found: Collection[str]) -> list[str]:
 
 
 def numbered(classes: Sequence[str], found: Collection[str]) -> list[str]:
-    """Return `classes`; ValueError unless they are unique and include all `found`, or TypeError."""
+    """Return `classes`; ValueError or TypeError unless they are unique and include `found`."""
     if isinstance(classes, str) or not all(isinstance(name, str) for name in classes):
         raise TypeError(f"classes must be a list of strings, not {classes!r}")
     if twice := [name for name, count in Counter(classes).items() if count > 1]:

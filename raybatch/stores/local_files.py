@@ -21,7 +21,7 @@ _MOST_OPEN = 256
 
 
 class FileVersion(NamedTuple):
-    """Changes whenever the file does: its size in bytes, and its time or the store's tag."""
+    """The version of a file: its size in bytes, and its time of change or the store's tag."""
 
     size: int
     stamp: str

@@ -1,4 +1,4 @@
-"""Tells a missing folder from a missing file: a sample is not bad because all are gone."""
+"""Tells a missing folder from a missing file: a sample is not bad if all samples are gone."""
 
 from __future__ import annotations
 

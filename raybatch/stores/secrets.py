@@ -38,7 +38,7 @@ def redacted(path: str) -> str:
 
 
 def without_user(path: str) -> str:
-    """Return `path` without the user and password if it is a URL, as an identity of the file."""
+    """Return `path` without the user and password if it is a URL, to identify the file."""
     head, mark, query = path.partition("?")
     return _USER.sub("://", head) + mark + query
 

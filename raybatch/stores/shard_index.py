@@ -141,7 +141,7 @@ def _save(shards: list[Shard], target: Target) -> None:
     if target is None:
         tell(
             f"the index of {len(shards)} shards, made from their headers, is not saved: give index=, a "
-            "path or a URL, to have it the next time"
+            "path or a URL, to keep it for the next time"
         )
         return
     about = [(shard.name, *shard.version, shard.left_out) for shard in shards]
@@ -153,7 +153,7 @@ def _save(shards: list[Shard], target: Target) -> None:
                     writer.write_batch(shard.members)
     except OSError as error:
         tell(
-            f"the index of {len(shards)} shards cannot be saved, give index= another place: {error}"
+            f"the index of {len(shards)} shards cannot be saved; give index= another place: {error}"
         )
 
 

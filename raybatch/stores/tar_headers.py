@@ -108,7 +108,7 @@ def _says_little(header: bytes, file: IO[bytes]) -> bool:
 
 
 def _odd(reader: tarfile.TarFile, position: int) -> tarfile.TarInfo:
-    """Return the member of any kind at `position`, the file's offset.
+    """Return the member of any kind at `position`, the current offset in the file.
 
     `reader.offset` is then that of the next member.
     """

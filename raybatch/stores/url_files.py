@@ -245,7 +245,7 @@ def _tagged(stream: Any) -> FileVersion:
 def filesystem_of(url: str) -> tuple[Any, str]:
     """Return the file system of `url`, from pyarrow or fsspec, and the path in it."""
     store, path = UrlFiles()._store_of(url)
-    assert isinstance(store, RemoteFiles), "a local path is not in a store"
+    assert isinstance(store, RemoteFiles), "the path is local, not in a store"
     return store.filesystem, path
 
 

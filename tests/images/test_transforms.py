@@ -127,7 +127,7 @@ def test_a_cache_keeps_what_is_before_the_random_part(photos: list[str], tmp_pat
 def test_what_a_cache_cannot_keep_is_refused(photos: list[str], tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"before the random part .* differ in size: give a size"):
         rb.CachedAccessor(rb.ImageFileAccessor(photos, transform=CHANGE), tmp_path, 2**20)
-    with pytest.raises(TypeError, match="a Numbers gives other samples in each epoch"):
+    with pytest.raises(TypeError, match="the samples of a Numbers change in each epoch"):
         rb.CachedAccessor(Numbers(), tmp_path, 2**20)
 
 

@@ -293,7 +293,7 @@ def test_another_setting_has_a_cache_of_its_own(paths: list[str], tmp_path: Path
 
 def test_what_cannot_be_cached_says_why(photos: list[str], tmp_path: Path) -> None:
     varied = rb.CachedAccessor(rb.NonUniformImageFileAccessor(photos), tmp_path, PLENTY)
-    with pytest.raises(TypeError, match="must be arrays of numbers, and a NonUniform"):
+    with pytest.raises(TypeError, match="must be arrays of numbers, but a NonUniform"):
         varied[ALL]
     stored = rb.CachedAccessor(rb.ImageFileAccessor(photos), tmp_path, PLENTY)
     with pytest.raises(ValueError, match="a cache is for samples of one shape"):

@@ -196,7 +196,7 @@ def test_a_packing_that_ended_before_its_first_file_binds_nobody(
     photos: list[str], tmp_path: Path
 ) -> None:
     bad = rb.ArrayDataSource([rb.ImageFileAccessor(photos, SIZE), np.array(["a\udc80"] * 40)])
-    with pytest.raises(ValueError, match="not text"):
+    with pytest.raises(ValueError, match="not valid text"):
         rb.pack(bad, tmp_path, **PACK)
     assert contents(tmp_path)
     done = rb.pack(photo_source(photos), tmp_path, **{**PACK, "batch_size": 4})

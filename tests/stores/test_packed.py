@@ -168,7 +168,7 @@ def test_columns_of_every_kind(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arrays", "options", "error", "message"),
     [
-        ([np.arange(4)], {"names": ["a", "b"]}, ValueError, "names must be 1 different ones"),
+        ([np.arange(4)], {"names": ["a", "b"]}, ValueError, "names must be 1 different names"),
         ([np.arange(4), np.arange(4)], {"names": ["a", "a"]}, ValueError, "2 different"),
         ([np.ones((4, 2), complex)], {}, TypeError, "'image', of complex128 and shape"),
         ([np.ones(4)], {"rows_per_file": 0}, ValueError, "rows_per_file must be 1 or more, not 0"),
@@ -196,7 +196,7 @@ def test_images_of_many_sizes_are_refused(photos: list[str], tmp_path: Path) -> 
     with pytest.raises(TypeError, match="'image' is a list, not an array"):
         rb.pack(varied, tmp_path / "a")
     stored = rb.ArrayDataSource([rb.ImageFileAccessor(photos)])
-    with pytest.raises(ValueError, match=r"'image' is .* of shape .* in a batch, and was"):
+    with pytest.raises(ValueError, match=r"'image' is .* of shape .* in a batch, but was"):
         rb.pack(stored, tmp_path / "b", batch_size=1)
     with pytest.raises(TypeError, match="has no end"):
         rb.pack(photo_source(photos, repeats=-1), tmp_path / "c")

@@ -132,8 +132,8 @@ def test_files_are_written_into_a_store(photos: list[str], s3: int, tmp_path: Pa
     ("images", "options", "message"),
     [
         ([], {}, "at least one path"),
-        (["a.jpg"], {"labels": [1, 2]}, r"1 integers, one an image, not int64 \(2,\)"),
-        (["a.jpg"], {"labels": [0.5]}, r"1 integers, one an image, not float64 \(1,\)"),
+        (["a.jpg"], {"labels": [1, 2]}, r"1 integers, one for each image, not int64 \(2,\)"),
+        (["a.jpg"], {"labels": [0.5]}, r"1 integers, one for each image, not float64 \(1,\)"),
         (["a.jpg"], {"rows_per_group": 0}, "rows_per_group must be 1 or more, not 0"),
         (["a.jpg"], {"rows_per_file": -1}, "rows_per_file must be 1 or more, not -1"),
         (".", {}, "lies in no class folder"),
