@@ -57,7 +57,8 @@ def _structure(source: DataSource) -> str:
     if isinstance(source, CompositeDataSource):
         return f"composite({members})"
     if isinstance(source, ChoiceDataSource):
-        return f"{'stratified ' if source.stratified else ''}choice({members})"
+        rule = "" if source.weights is None else f"; weights {source.weights}"
+        return f"{'stratified ' if source.stratified else ''}choice({members}{rule})"
     if isinstance(source, MixDataSource):
         rule = f"{source.names}, {source.shares.stages}, {source.stop}, {source.length}"
         return f"mixture({members}; {rule})"

@@ -30,7 +30,7 @@ from raybatch.order.shuffle import (
     seeded_by,
 )
 from raybatch.order.standard import StandardSampler, SubsetSampler
-from raybatch.order.turns import Rounds, Stratified, Turns
+from raybatch.order.turns import Rounds, Stratified, Turns, Weighted
 from raybatch.order.weighted import WeightedSampler, WeightedSubsetSampler
 
 __all__ = [
@@ -66,6 +66,7 @@ __all__ = [
     "SubsetSampler",
     "Tally",
     "Turns",
+    "Weighted",
     "WeightedSampler",
     "WeightedSubsetSampler",
     "amount",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from raybatch.order.indices import num_batches
+from raybatch.order.shares import MemberShares
 from raybatch.order.shuffle import SeededShuffle, ShuffleRNG
 
 
@@ -67,6 +69,38 @@ class Rounds(Turns):
             self._rng.skip_permutations(rounds)
         turns += rounds
         return turns + self.skip(batch_size, rest, passed) if rest else turns
+
+
+class Weighted(Turns):
+    """Turns by weight: after n turns, child i has had its share of them, rounded.
+
+    See `MemberShares` for the rule. Nothing is drawn at random.
+    """
+
+    end_together = True
+
+    def __init__(self, weights: Sequence[float]) -> None:
+        self._shares = MemberShares([(0, weights)])
+        self._next = 0
+
+    def next(self, batch_size: int, passed: list[int]) -> int:
+        self._next += 1
+        return int(self._shares.members(self._next - 1, self._next)[0])
+
+    def skip(self, batch_size: int, steps: int, passed: list[int]) -> npt.NDArray[np.int64]:
+        before = np.array(self._shares.counts(self._next))
+        self._next += steps
+        turns: npt.NDArray[np.int64] = np.array(self._shares.counts(self._next)) - before
+        return turns
+
+    def num_turns(self, counts: Sequence[int | float]) -> int | float:
+        """Return the number of turns before the first child of `counts` batches has none left."""
+        ends = (
+            self._shares.place_of(child, int(count))
+            for child, count in enumerate(counts)
+            if count != np.inf
+        )
+        return min(ends, default=np.inf)
 
 
 class Stratified(Turns):

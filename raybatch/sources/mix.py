@@ -27,9 +27,8 @@ from raybatch.order import (
 from raybatch.sources.batch import Batch, extended
 from raybatch.sources.several import OneOfSeveralDataSource
 from raybatch.sources.source import DataSource, has_equal_lengths
+from raybatch.sources.weights import Weights, checked_weights
 
-# The weight of each member, by name or in the order of the members; None for equal weights.
-Weights: TypeAlias = "Mapping[str, float] | Sequence[float] | None"
 # Weights, or pairs of a place in the order and the weights from there on.
 Stages: TypeAlias = "Weights | Sequence[tuple[int, Weights]]"
 
@@ -219,26 +218,4 @@ def _stages(weights: Any, names: list[str]) -> list[tuple[int, list[float]]]:
     places = [place for place, _ in stages]
     if places[0] != 0 or any(b <= a for a, b in pairwise(places)):
         raise ValueError(f"the places of the weights must start at 0 and increase, not {places}")
-    return [(place, _weights(own, names)) for place, own in stages]
-
-
-def _weights(weights: Any, names: list[str]) -> list[float]:
-    if weights is None:
-        return [1.0] * len(names)
-    if isinstance(weights, Mapping):
-        given = {str(name): weight for name, weight in weights.items()}
-        if given.keys() != set(names):
-            raise ValueError(
-                f"weights are for {sorted(given)}, but the members are {sorted(names)}"
-            )
-        numbers = [float(given[name]) for name in names]
-    else:
-        numbers = [float(weight) for weight in weights]
-        if len(numbers) != len(names):
-            raise ValueError(f"there are {len(numbers)} weights for {len(names)} members")
-    for name, number in zip(names, numbers, strict=True):
-        if not 0 <= number < math.inf:
-            raise ValueError(f"the weight of {name!r} must be 0 or more, not {number}")
-    if not any(numbers):
-        raise ValueError("at least one weight must be above 0")
-    return numbers
+    return [(place, checked_weights(own, names)) for place, own in stages]

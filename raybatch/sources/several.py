@@ -21,6 +21,7 @@ from raybatch.order import (
     ShuffleRNG,
     Stratified,
     Turns,
+    Weighted,
     as_shuffle_rng,
     child_shuffles,
     draws_in_turn,
@@ -29,6 +30,7 @@ from raybatch.sources.batch import Batch, flattened, trim_to_shortest
 from raybatch.sources.joining import Piece, joined
 from raybatch.sources.ledger import BadSample
 from raybatch.sources.source import DataSource, check_source, nodes
+from raybatch.sources.weights import checked_weights
 
 
 class _SeveralDataSource(DataSource):
@@ -169,11 +171,28 @@ class ChoiceDataSource(OneOfSeveralDataSource):
     Members take turns until one of them ends; with a shuffle, each round has a new random order.
     With `stratified`, and if every member is finite, all batches of all members are drawn, spread
     evenly over the iteration; with a shuffle, in random order.
+
+    With `weights`, one number of any sum for each member, the members get their shares of the
+    batches, as evenly as possible. The first member that has no batch left ends the iteration. So
+    members with batches of one group can be mixed by weight.
+
+    ValueError for weights that do not fit the members, and beside `stratified`.
     """
 
-    def __init__(self, datasets: Sequence[DataSource], stratified: bool = False) -> None:
+    def __init__(
+        self,
+        datasets: Sequence[DataSource],
+        stratified: bool = False,
+        weights: Sequence[float] | None = None,
+    ) -> None:
         super().__init__(datasets)
         self.stratified = stratified
+        if stratified and weights is not None:
+            raise ValueError(
+                "stratified=True draws all batches of all members, so it takes no weights"
+            )
+        names = [f"datasets[{number}]" for number in range(len(datasets))]
+        self.weights = None if weights is None else tuple(checked_weights(weights, names))
 
     def num_samples(self, **kwargs: Any) -> int | float:
         """Return the sum over the members; a member of unknown size counts as 0."""
@@ -187,6 +206,8 @@ class ChoiceDataSource(OneOfSeveralDataSource):
         known = [count for count in counts if count is not None]
         if len(known) < len(counts):
             return None
+        if self.weights is not None:
+            return Weighted(self.weights).num_turns(known)
         if self.stratified and np.inf not in known:
             return sum(known)
         rounds = min(known)
@@ -200,6 +221,8 @@ class ChoiceDataSource(OneOfSeveralDataSource):
 
     def turns(self, rng: ShuffleRNG | None, **kwargs: Any) -> Turns:
         """Return the order of the members' turns; ValueError if it needs a size that is unknown."""
+        if self.weights is not None:
+            return Weighted(self.weights)
         sizes = [child.num_samples(shuffle=rng, **kwargs) for child in self.children]
         if not self.stratified or np.inf in sizes:
             return Rounds(len(sizes), rng)
