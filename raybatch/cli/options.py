@@ -257,7 +257,7 @@ class ActorOptions:
 
     @contextmanager
     def pool(self) -> Iterator[WorkerPool | None]:
-        """Start a pool of the actors, wait until it is up and give it; give None if there are no actors."""
+        """Start a pool and give it when it is up; give None if there are no actors."""
         if self.actors == 0:
             yield None
             return
