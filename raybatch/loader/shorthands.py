@@ -30,7 +30,7 @@ def shuffle_with(shuffle: Shuffle, seed: int | np.integer[Any] | None) -> Shuffl
         )
     if shuffle is not True:
         raise ValueError(
-            f"seed={seed} goes with shuffle=True, not with shuffle={shuffle!r}: give one of the two"
+            f"seed={seed} goes with shuffle=True, not with shuffle={shuffle!r}: use one of the two"
         )
     if seed < 0:
         raise ValueError(f"seed must be 0 or more, not {seed}")

@@ -116,7 +116,7 @@ class RandomAccessDataSource(DataSource):
         for sample in samples:
             if sample.member:
                 raise ValueError(
-                    f"exclude has a sample of member {sample.member}, but a {type(self).__name__} has no "
+                    f"exclude has a sample of member {sample.member}, but this {type(self).__name__} has no "
                     "members: is the ledger from a different source?"
                 )
             self._check_is_here(sample)

@@ -421,7 +421,7 @@ def test_the_length_is_exact_where_chance_decides_it() -> None:
         ({"seed": -7, "shuffle": True}, ValueError, "seed must be 0 or more, not -7"),
         ({"seed": True, "shuffle": True}, TypeError, "seed must be an integer, not True"),
         ({"workers": -1}, ValueError, "workers must be 1 or more, not -1"),
-        ({"workers": 2, "pool": rb.ThreadPool(1)}, ValueError, "give one of the two"),
+        ({"workers": 2, "pool": rb.ThreadPool(1)}, ValueError, "use one of the two"),
         ({"source": [1, 2]}, TypeError, "source must be a data source"),
         ({"source": rb.IteratorDataSource(iter([]))}, TypeError, "random access"),
         (
