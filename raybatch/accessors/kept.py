@@ -34,9 +34,8 @@ class Kept(Generic[T]):
         return Kept, (self._make, self._nbytes_of, self._max_bytes)
 
     def _clear(self) -> None:
-        self._entries: OrderedDict[Any, _Entry] = (
-            OrderedDict()
-        )  # the most recently used value is last
+        # The most recently used value is last.
+        self._entries: OrderedDict[Any, _Entry] = OrderedDict()
         self._held_bytes = 0
         self._recent: deque[Any] = deque(maxlen=_RECENT)
         self.made_again = 0

@@ -323,7 +323,7 @@ class PackedAccessor:
         return self._transform is not None and is_random(self._transform)
 
     def before_random(self) -> tuple[Any, ArrayTransform | None]:
-        """Return the accessor of the packed images, and the function that makes samples of them.
+        """Return the accessor of the packed images, and the function that transforms them.
 
         The function is None if nothing is random.
         """
@@ -359,7 +359,7 @@ class PackedAccessor:
         try:
             batch = Retries().call(_mapped_batch, path)
             found = dict(zip(batch.schema.names, batch.schema.types, strict=True))
-        # Arrow's own errors, and the ones it lets through for names that are not text and
+        # Arrow's own errors, and Python's errors about names that are not text and
         # impossible sizes.
         except (pa.ArrowException, OSError, MemoryError, UnicodeDecodeError, SystemError) as error:
             raise PackError(f"{str(path)!r} is damaged: {error}") from error

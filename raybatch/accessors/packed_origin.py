@@ -74,4 +74,4 @@ class PackedOrigin(NamedTuple):
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
         finally:
-            os.close(lock)  # closing the file drops the lock, and so does the death of the process
+            os.close(lock)  # the lock ends when the file is closed or the process is killed

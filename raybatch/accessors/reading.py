@@ -91,7 +91,7 @@ def row_executor(executor: Executor | None) -> Iterator[None]:
     """Let the accessors that are read inside this block make their rows on `executor`.
 
     A worker knows how many threads it may use, and an accessor knows which work can run in
-    parallel. This spares both an argument.
+    parallel. With this block, neither needs the other's knowledge as an argument.
     """
     token = _executor.set(executor)
     try:

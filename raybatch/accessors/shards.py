@@ -97,9 +97,8 @@ class TarShards:
             tell(
                 f"left out of {self!r}: {left_out} files that are links or sparse, or have no dot in their names"
             )
-        self._kept: npt.NDArray[np.int64] | None = (
-            None  # the samples that were kept, by their number among all
-        )
+        # The numbers of the kept samples, None if all are kept.
+        self._kept: npt.NDArray[np.int64] | None = None
         self._require(members, missing)
 
     def __len__(self) -> int:

@@ -34,7 +34,7 @@ def pack_folder(directory: str | os.PathLike[str]) -> Iterator[PackFolder]:
             pass  # some network file systems have no locks
         yield PackFolder(path)
     finally:
-        os.close(lock)  # closing the file drops the lock, and so does the death of the process
+        os.close(lock)  # the lock ends when the file is closed or the process is killed
 
 
 class PackFolder:

@@ -101,9 +101,8 @@ def _version_of(status: os.stat_result) -> FileVersion:
 
 
 def _read_open(path: str, version: FileVersion, offset: int, length: int) -> bytes:
-    file = _opened(
-        path, version
-    )  # if two threads opened it at once, the second is closed when it is dropped here
+    # Two threads can open a file at once; the one that is not cached closes when this returns.
+    file = _opened(path, version)
     data = os.pread(file.descriptor, length, offset)
     if _version_of(os.fstat(file.descriptor)) != version:
         raise StorageError(f"{path!r} has changed since it was first opened: make a new accessor")
