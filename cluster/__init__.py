@@ -1,1 +1,1 @@
-"""raybatch on several machines; `README.md` says what there is."""
+"""raybatch on several machines; start with `README.md`."""

@@ -1,17 +1,18 @@
-"""Test hosts on one Linux machine: network namespaces joined by a bridge, a Ray node in each.
+"""Test hosts on one Linux machine: network namespaces joined by a bridge, with a Ray node in each.
 
     with Hosts(workers=2) as hosts:
         program = hosts.head.start([sys.executable, "train.py", hosts.address])
         hosts.workers[0].cut_off()
-        added = hosts.add(labels={"role": "loader"}, seeing={"/data": "/nothing"}, link=SlowLink(0.02, 1e8))
+        seeing = {"/data": "/nothing"}
+        added = hosts.add(labels={"role": "loader"}, seeing=seeing, link=SlowLink(0.02, 1e8))
         hosts.drain(added)
 
-A host has an address of its own, and its processes reach only the other hosts. They share the machine's memory,
-and its files but for those that one is told to see others in the place of. It takes root (CAP_NET_ADMIN and
-CAP_SYS_ADMIN) and the program `ip` of iproute2.
+Each host has its own address, and its processes can reach only the other hosts. The hosts share the
+machine's memory and files, except the paths in a host's `seeing`. This needs root (CAP_NET_ADMIN
+and CAP_SYS_ADMIN) and the program `ip` of iproute2.
 
-Ray looks for its node among the machine's processes, and takes the head's: a program on another host tells which it
-means, `ray.init(address, _node_ip_address=host.ip)`.
+Ray looks for its node among the machine's processes and finds the head's. So a program on another
+host must name its own: `ray.init(address, _node_ip_address=host.ip)`.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ import click
 from cluster.slow_link import SlowLink
 
 _PORT = 6379
-# Jumbo frames, of which a slow link in Python can carry enough.
+# Jumbo frames: a slow link in Python carries few frames a second, so they must be large.
 _MTU = 9000
 _STORE_BYTES = 200_000_000
 _START_TIMEOUT_S = 60.0
@@ -48,9 +49,10 @@ class CannotMakeHosts(RuntimeError):  # noqa: N818 - it is no fault of a program
 
 
 class Host:
-    """One namespace. `number` counts from 1, the head's; `ip` is its address.
+    """One namespace. `number` counts from 1, the head; `ip` is its address.
 
-    Where `seeing` has a path, this host sees another file or folder there. Its packets pass `link`, if there is one.
+    `seeing` maps a path to another file or folder, which this host sees there instead. Its packets
+    pass through `link`, if given.
     """
 
     def __init__(
@@ -91,17 +93,17 @@ class Host:
         """Start a program on this host; `options` are those of `subprocess.Popen`."""
         mounts = [["mount", "--bind", other, path] for path, other in self._seeing.items()]
         script = " && ".join([*map(shlex.join, mounts), shlex.join(["exec", *command])])
-        # In there `ip` has mounts of its own, which nobody else sees.
+        # `ip netns exec` has its own mounts, which other processes do not see.
         inside = ["ip", "netns", "exec", self.namespace, "sh", "-c", script]
-        # The hosts reach nobody else, and nobody else them: no need of Ray's tokens.
-        # "auto" is then the Ray of these hosts, whatever else runs on the machine.
+        # The hosts can reach only each other, so Ray needs no token. With this RAY_TMPDIR, "auto"
+        # means the Ray of these hosts, whatever else runs on the machine.
         env = os.environ | {"RAY_AUTH_MODE": "disabled", "RAY_TMPDIR": self._tmp}
         process = subprocess.Popen(inside, text=True, env=env, start_new_session=True, **options)
         self._started.append(process)
         return process
 
     def cut_off(self) -> None:
-        """Let no packet pass to or from this host."""
+        """Block all packets to and from this host."""
         _ip(f"link set {self._outer} down")
 
     def heal(self) -> None:
@@ -109,47 +111,50 @@ class Host:
         _ip(f"link set {self._outer} up")
 
     def bytes_received(self) -> int:
-        """How many bytes have come to this host so far, headers of Ethernet included."""
-        # What the network's end of the link has sent.
+        """Return how many bytes this host has received so far, including Ethernet headers."""
+        # What the bridge's end of the link has sent.
         return int(Path(f"/sys/class/net/{self._outer}/statistics/tx_bytes").read_text())
 
     def kill(self) -> None:
-        """Kill every process on this host, all at once."""
+        """Kill every process on this host at once."""
         pids = self.pids()
         for pid in pids:
             _kill(pid)
         for process in self._started:
             process.wait(_END_TIMEOUT_S)
-        _wait_for(lambda: not self.pids(), f"the processes of {self.namespace} end", _END_TIMEOUT_S)
+        _wait_for(
+            lambda: not self.pids(), f"the end of the processes of {self.namespace}", _END_TIMEOUT_S
+        )
 
     def pids(self) -> list[int]:
         """Return the ids of the processes on this host."""
         return [int(pid) for pid in _ip(f"netns pids {self.namespace}").split()]
 
     def remove(self) -> None:
-        """Kill its processes, and take it away."""
+        """Kill the host's processes and remove the host."""
         self.kill()
         self._unmake()
 
     def _unmake(self) -> None:
-        # With the namespace the link would go too, but only once the last connections in it have timed out.
-        if self._relay is not None:  # its ends of the link go with it
+        # Deleting the namespace also deletes the link, but only after its last connections time
+        # out.
+        if self._relay is not None:  # Its link's other end goes too.
             with self._relay as relay:
                 relay.kill()
         for command in (f"link del {self._outer}", f"netns del {self.namespace}"):
-            with contextlib.suppress(RuntimeError):  # it was not made
+            with contextlib.suppress(RuntimeError):  # The link was not made.
                 _ip(command)
 
 
 class Hosts:
     """A head, which offers no CPU, and `workers` hosts of `cpus` CPUs, each with a Ray node.
 
-    `workers` are the hosts beside the head, those that were killed included. With a `dashboard` the head takes jobs, at
-    port 8265.
+    `workers` lists the hosts beside the head, including killed ones. With `dashboard`, the head
+    accepts jobs at port 8265.
     """
 
     def __init__(self, workers: int = 2, cpus: int = 1, *, dashboard: bool = False) -> None:
-        # Names and addresses by process id, since two of these may run at once.
+        # Names and addresses contain the process id, since two programs may use this at once.
         self.name = f"rb{os.getpid()}"
         self.network = f"10.{200 + os.getpid() // 250 % 50}.{os.getpid() % 250}"
         self.address = f"{self.network}.1:{_PORT}"
@@ -168,7 +173,7 @@ class Hosts:
                 f"--include-dashboard={dashboard}",
                 f"--dashboard-host={self.network}.1",
             )
-            _wait_for(self._answers, "the head's Ray answers", _START_TIMEOUT_S)
+            _wait_for(self._answers, "an answer of the head's Ray", _START_TIMEOUT_S)
             while len(self.workers) < workers:
                 self.add()
         except BaseException:
@@ -184,7 +189,10 @@ class Hosts:
         seeing: Mapping[str, str] | None = None,
         link: SlowLink | None = None,
     ) -> Host:
-        """Add a host, and wait until it has joined; with Ray's `labels` and `resources`, and what `Host` has."""
+        """Add a host and wait until it has joined.
+
+        `labels` and `resources` are Ray's; `seeing` and `link` are those of `Host`.
+        """
         host = self._add(
             f"--address={self.address}",
             f"--num-cpus={self._cpus if cpus is None else cpus}",
@@ -193,17 +201,18 @@ class Hosts:
             seeing=seeing,
             link=link,
         )
-        # One after the other, since nodes that share a file system take the next free name for their sockets.
+        # Hosts start one after the other: nodes that share a file system take the next free socket
+        # name.
         self.wait_for(host)
         self.workers.append(host)
         return host
 
     def wait_for(self, host: Host) -> None:
-        """Wait until the head's Ray counts `host` among the live nodes."""
+        """Wait until the head's Ray lists `host` among the live nodes."""
         self._ask(f"while {host.ip!r} not in live(): time.sleep(0.1)")
 
     def drain(self, host: Host) -> None:
-        """Tell Ray that `host` is to leave: nothing more is started there, and what runs there goes on."""
+        """Tell Ray that `host` will leave: nothing new starts there; running programs continue."""
         self._ask(
             "from ray.scripts.scripts import cli\n"
             f"cli(['drain-node', '--address', {self.address!r}, '--node-id', live()[{host.ip!r}],"
@@ -222,7 +231,7 @@ class Hosts:
             raise RuntimeError(f"cannot ask the Ray at {self.address}")
 
     def close(self) -> None:
-        """Kill all processes of all hosts, and leave nothing behind; may be called twice."""
+        """Kill all processes of all hosts and remove the hosts; may be called twice."""
         while self._hosts:
             self._hosts.pop().remove()
         if self.name in _ip("-o link show type bridge"):
@@ -275,7 +284,7 @@ def _make_bridge(name: str) -> None:
         raise CannotMakeHosts("the program `ip` is missing: install iproute2") from error
     except RuntimeError as error:
         raise CannotMakeHosts(
-            f"network namespaces cannot be made here, it takes root (CAP_NET_ADMIN): {error}"
+            f"cannot make network namespaces here, which needs root (CAP_NET_ADMIN): {error}"
         ) from error
 
 
@@ -295,20 +304,20 @@ def _wait_for(condition: Callable[[], bool], what: str, timeout_s: float) -> Non
     deadline = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"{what}: not within {timeout_s:g} s")
+            raise TimeoutError(f"waited {timeout_s:g} s in vain for {what}")
         time.sleep(0.05)
 
 
 @click.command()
-@click.option("--workers", default=2, show_default=True, help="Hosts beside the head.")
+@click.option("--workers", default=2, show_default=True, help="Number of hosts beside the head.")
 @click.option("--cpus", default=1, show_default=True, help="CPUs that Ray may use on each.")
 def main(workers: int, cpus: int) -> None:
-    """Keep test hosts until Ctrl-C."""
+    """Run test hosts until Ctrl-C."""
     try:
         with Hosts(workers, cpus) as hosts:
             click.echo(f"Ray is at {hosts.address}; to run a program on the head:")
             click.echo(f"ip netns exec {hosts.head.namespace} python PROGRAM")
-            click.echo("Ctrl-C ends all of it.")
+            click.echo("Ctrl-C removes the hosts.")
             signal.pause()
     except CannotMakeHosts as error:
         raise click.ClickException(str(error)) from error

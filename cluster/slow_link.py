@@ -1,7 +1,7 @@
-"""A network link that is slow: every frame takes its time, and only so many pass in a second.
+"""A slow network link: every frame is delayed, and the throughput is limited.
 
-It joins two TAP devices, each the end of the link for a program that knows nothing of it. (The kernel's own netem
-would do the same; many machines lack it.) It takes root (CAP_NET_ADMIN).
+It joins two TAP devices. Each is an end of the link, for programs that know nothing about it. (The
+kernel's netem would do the same, but many machines lack it.) This needs root (CAP_NET_ADMIN).
 """
 
 from __future__ import annotations
@@ -20,31 +20,31 @@ _TUNSETIFF = 0x400454CA
 _IFF_TAP, _IFF_NO_PI = 0x0002, 0x1000
 _MAX_FRAME = 65536
 
-# A router drops what does not fit its queue; without that, a sender would make the delay grow for ever.
+# A router drops frames when its queue is full. Otherwise a sender could let the delay grow forever.
 _MAX_QUEUE_S = 0.2
 
 
 @dataclass(frozen=True)
 class SlowLink:
-    """A link on which each frame takes `delay_s` seconds in each direction, and `bits_per_s` pass."""
+    """A link that delays each frame by `delay_s`, and carries `bits_per_s` in each direction."""
 
     delay_s: float
     bits_per_s: float
 
     def start(self, one: str, other: str) -> subprocess.Popen[str]:
-        """Make the devices `one` and `other`, and carry frames between them until the process is ended."""
+        """Make the devices `one` and `other`; start a process that carries frames between them."""
         command = [sys.executable, __file__, one, other, str(self.delay_s), str(self.bits_per_s)]
         relay = subprocess.Popen(command, text=True, stdout=subprocess.PIPE, start_new_session=True)
         assert relay.stdout is not None
         if relay.stdout.readline() != "ready\n":
             with relay:
                 relay.kill()
-            raise RuntimeError(f"the devices {one} and {other} cannot be made")
+            raise RuntimeError(f"cannot make the devices {one} and {other}")
         return relay
 
 
 class _Direction:
-    """The frames on their way from one end to the other, each with the time at which it arrives."""
+    """The frames on their way from one end to the other, each with its time of arrival."""
 
     def __init__(self, source: int, target: int, link: SlowLink) -> None:
         self._source, self._target, self._link = source, target, link
@@ -52,7 +52,7 @@ class _Direction:
         self._free_at = 0.0
 
     def take(self, now: float) -> None:
-        """Take the frame that has come."""
+        """Read the frame that has come."""
         frame = os.read(self._source, _MAX_FRAME)
         begins_at = max(now, self._free_at)
         if begins_at - now < _MAX_QUEUE_S:
@@ -60,18 +60,18 @@ class _Direction:
             self._frames.append((self._free_at + self._link.delay_s, frame))
 
     def hand_over(self, now: float) -> float:
-        """Hand over what has arrived, and return when the next will have."""
+        """Write the frames that have arrived, and return the arrival time of the next."""
         while self._frames and self._frames[0][0] <= now:
             _, frame = self._frames.popleft()
             try:
                 os.write(self._target, frame)
-            except OSError:  # that end is down: the frame is lost
+            except OSError:  # That end is down: the frame is lost.
                 continue
         return self._frames[0][0] if self._frames else float("inf")
 
 
 def carry(one: str, other: str, link: SlowLink) -> None:
-    """Make two TAP devices, say so, and carry frames between them for ever."""
+    """Make two TAP devices, print "ready", and carry frames between them forever."""
     first, second = _tap(one), _tap(other)
     ways = {first: _Direction(first, second, link), second: _Direction(second, first, link)}
     sys.stdout.write("ready\n")

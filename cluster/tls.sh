@@ -3,8 +3,8 @@
 #
 #   tls.sh DIR IP...
 #
-# makes DIR/ca.crt and DIR/ca.key, unless they are there, and for each address DIR/IP/tls.crt, tls.key and ca.crt: the
-# folder that goes to that host. ca.key goes nowhere. The certificates are valid for a year.
+# makes DIR/ca.crt and DIR/ca.key, unless they exist. For each address it makes DIR/IP with tls.crt, tls.key and ca.crt;
+# copy that folder to the host. Keep ca.key where it is. The certificates are valid for a year.
 set -eu
 [ $# -gt 1 ] || { echo "tls.sh: no addresses: tls.sh DIR IP..." >&2; exit 2; }
 umask 077
@@ -25,7 +25,7 @@ for ip in "$@"; do
     host=$dir/$ip
     mkdir -p "$host"
     new_key "$host/tls.key"
-    # Every process of Ray is a server and a client, and calls those on its own host by 127.0.0.1 as well.
+    # Every Ray process is a server and a client, and also connects to its own host at 127.0.0.1.
     printf 'subjectAltName=IP:%s,IP:127.0.0.1,DNS:localhost\nextendedKeyUsage=serverAuth,clientAuth\n' "$ip" \
         > "$host/extensions"
     openssl req -new -key "$host/tls.key" -subj "/CN=$ip" |

@@ -2,8 +2,8 @@
 
     python train.py /data/train --actors 64
 
-It joins the cluster of the environment's RAY_ADDRESS, which jobs of Ray and Slurm's script set, or the one that was
-started on this host.
+It joins the cluster of the environment's RAY_ADDRESS, which Ray jobs and the Slurm script set, or
+else the one that was started on this host.
 """
 
 from __future__ import annotations
@@ -17,28 +17,33 @@ import raybatch as rb
 
 @click.command()
 @click.argument("directory")
-@click.option("--actors", default=16, show_default=True, help="One for each CPU of the loaders.")
+@click.option(
+    "--actors",
+    default=16,
+    show_default=True,
+    help="Ray actors that load, such as one for each CPU of the loader hosts.",
+)
 @click.option("--epochs", default=1, show_default=True)
 @click.option("--size", default=224, show_default=True, help="Height and width of the images.")
 @click.option("--batch-size", default=64, show_default=True)
 def train(directory: str, actors: int, epochs: int, size: int, batch_size: int) -> None:
-    """Load the images below DIRECTORY, which every loader sees by this path or URL."""
+    """Load the images below DIRECTORY, a path or URL that is the same on every loader host."""
     images = rb.image_folder(directory)
     accessor = rb.ImageFileAccessor(images.paths, size=(size, size))
     source = rb.ArrayDataSource([accessor, images.labels])
     pool = rb.RayActorPool(
         actors,
-        # The loader hosts have one `loader`, so that up to a thousand actors fit as far as it goes: their CPUs limit
-        # them. The trainer's host has none.
+        # Each loader host has one `loader`, enough for a thousand actors; its CPUs limit them
+        # first. The trainer's host has none.
         resources={"loader": 0.001},
         address=os.environ.get("RAY_ADDRESS", "auto"),
-        # Hosts that are rented when actors ask for them take minutes.
+        # Hosts that are rented when actors ask for them take minutes to start.
         start_timeout_s=900,
     )
     with rb.Loader(source, batch_size, shuffle=0, pool=pool, name="train") as loader:
         for epoch in range(epochs):
             for _x, _y in loader:
-                pass  # a step of training
+                pass  # Here goes a training step.
             click.echo(f"epoch {epoch}: {loader.stats()}")
 
 

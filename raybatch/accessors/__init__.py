@@ -1,4 +1,4 @@
-"""Array-likes that load what is asked for: index → sample, index array → the samples."""
+"""Accessors: array-likes that load samples on demand, by an int or an index array."""
 
 from raybatch.accessors.cache import CachedAccessor
 from raybatch.accessors.encoded import EncodedImageAccessor

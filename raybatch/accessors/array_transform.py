@@ -1,4 +1,4 @@
-"""Images that are arrays already → what a transform and a layout make of them."""
+"""Applies a transform and a layout to images that are already arrays."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from raybatch.memory import empty_batch
 
 
 class ArrayTransform:
-    """`transform` and `layout` for images of `size`, (height, width), that are arrays as Pillow has its mode `mode`.
+    """A `transform` and `layout` for image arrays of one `size`, (height, width), and Pillow `mode`.
 
-    ValueError if the results differ in size.
+    ValueError if the transformed images differ in size.
     """
 
     def __init__(
@@ -35,21 +35,21 @@ class ArrayTransform:
         self._mode = mode
         output = output_size(self._changes, size)
         if output is None:
-            raise ValueError(f"the images that transform={transform!r} makes differ in size")
+            raise ValueError(f"the images of transform={transform!r} differ in size")
         self._size = output
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """That of a result."""
+        """The shape of a transformed image."""
         return self._layout.shape(*self._size)
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """That of a result."""
+        """The dtype of a transformed image."""
         return self._layout.dtype
 
     def stack(self, images: Sequence[npt.NDArray[Any]], rng_of: RngOf) -> npt.NDArray[Any]:
-        """Return the stack of what becomes of `images`; `rng_of(row)` has the random numbers of each."""
+        """Return the transformed `images` as a stack; `rng_of(row)` returns a row's generator."""
         stack = empty_batch((len(images), *self.shape), self._layout.dtype)
 
         def write(row: int) -> None:

@@ -1,4 +1,4 @@
-"""A cache of samples on the disk of the host."""
+"""A cache of samples on the disk of each host."""
 
 from __future__ import annotations
 
@@ -29,49 +29,56 @@ from raybatch.stores.local_path import local_path
 _LAYOUT = "layout.json"
 _ROWS = "rows.bin"
 
-# What begins a slot: a mark, the sample's position, the checksum, and a digest of the sample's signature.
+# The header of a slot: a mark, the sample's position, the checksum and a digest of its signature.
 _HEADER = struct.Struct("<8sqq32s")
 _MARK = b"raybatch"
 _SLOT_ALIGNMENT = 64
 
-# The signature of what a sample was made from.
+# The signature of the file that a sample was made from.
 Stamp: TypeAlias = tuple[int, ...]
 
-# A file that is changed twice within a tick of its file system's clock may look unchanged the second time.
+# If a file changes twice within one tick of its file system's clock, its second change can go
+# unnoticed.
 _TICK_NS = 100_000_000
 
 
 class CacheStats(NamedTuple):
-    """How many samples this process found in the cache, and how many it did not."""
+    """How many samples this process found in the cache (hits), and how many it did not (misses)."""
 
     hits: int
     misses: int
 
 
 class CachedAccessor:
-    """The samples of `accessor`, arrays of one shape and dtype, kept on the disk of the host for the next time.
+    """Keeps the samples of `accessor`, arrays of one shape and dtype, on the disk of each host.
 
-    They are in a file below `directory`, which all processes of the host share, the actors among them; on another
-    host there is another. At most `max_bytes` bytes are kept. Where that is less than all samples take, each has
-    its place or has none, for good: those that have one are spread evenly, and are found in every epoch, whatever
-    its order.
+    The cache is a file below `directory`. All processes of a host share it, actors included; each
+    host has its own. It holds at most `max_bytes` bytes. If the samples need more, a fixed part of
+    them is cached, spread evenly over the data set. Every epoch finds these samples, in any order.
 
-    What another setting, another list of paths or another version of Pillow has made is not served: it has a
-    folder of its own, named by `fingerprint_of(accessor)` and `key`. Nor is a sample whose file has changed since
-    (its times, size or inode, where it is a file of this machine; remote ones are not asked). An accessor of your own
-    says by methods `fingerprint()` and `signature(position)` what its samples depend on, as `ImageFileAccessor` does;
-    without the first it is known by its pickle. Nor is what was half written when a process was killed: each
-    sample has a checksum, which is compared when it is read.
+    The cache serves no stale or damaged samples, except that it does not notice changes of remote
+    files:
 
-    Of images with a random `transform`, it keeps what they are before the first random part of that, which must be of one
-    size; the rest is done anew for each epoch. ValueError if they differ in size there.
+    - Other settings, another list of paths or another version of Pillow use a folder of their own,
+      named by `fingerprint_of(accessor)` and `key`.
+    - A sample is read again when its local file changes (times, size or inode).
+    - A sample that was half written when a process was killed fails its checksum, which is compared
+      on every read.
 
-    A disk that is full, or cannot be written, is told once, and no error: samples are then read from
-    `accessor`. Remove the folders below `directory` to clear it, at any time; those of other settings stay till then.
+    Your own accessor declares what its samples depend on by the methods `fingerprint()` and
+    `signature(position)`, as `ImageFileAccessor` does. Without `fingerprint()`, its pickle
+    identifies it.
 
-    ValueError if `max_bytes` is not above 0, if `directory` is a URL, or if samples differ in shape or dtype, TypeError for samples that are
-    no arrays and for an accessor that cannot be pickled and has no `fingerprint`, OSError for a `directory` that
-    cannot be made.
+    With a random `transform`, the cache keeps each image as it is before the first random step. The
+    images must have one size at that point. The other steps run anew in each epoch.
+
+    If the disk is full or not writable, one log line says so, and samples are read from `accessor`.
+    To clear the cache, remove the folders below `directory`; you can do this at any time. Folders
+    of other settings stay until you remove them.
+
+    ValueError if `max_bytes` is not above 0, if `directory` is a URL, or if samples differ in shape
+    or dtype. TypeError if samples are not arrays, or if the accessor has no `fingerprint` and
+    cannot be pickled. OSError if `directory` cannot be made.
     """
 
     def __init__(
@@ -88,7 +95,7 @@ class CachedAccessor:
             self._accessor, self._after = accessor.before_random()
         if getattr(self._accessor, "is_random", False):
             raise TypeError(
-                f"a {type(accessor).__name__} gives other samples in each epoch, which a cache would keep: give it a method "
+                f"the samples of a {type(accessor).__name__} change in each epoch, so a cache of them would be wrong: give it a method "
                 "`before_random`, or cache what it reads; an ItemAccessor whose items draw no random numbers takes seed_globals=False"
             )
         self._max_bytes = positive_int("max_bytes", max_bytes)
@@ -128,7 +135,10 @@ class CachedAccessor:
         return CacheStats(self._hits, self._misses)
 
     def signature(self, position: int) -> tuple[int, ...]:
-        """Return that of the accessor, () if it has none; TypeError if it is no tuple of ints."""
+        """Return the accessor's signature, () if it has none.
+
+        TypeError unless it is a tuple of ints.
+        """
         signature = getattr(self._accessor, "signature", None)
         if signature is None:
             return ()
@@ -141,7 +151,7 @@ class CachedAccessor:
             ) from None
 
     def fingerprint(self) -> dict[str, Any]:
-        """Return that of the accessor."""
+        """Return the accessor's fingerprint."""
         return {name: value for name, value in self._fingerprint.items() if name != "key"}
 
     def __getitem__(self, index: Any) -> npt.NDArray[Any]:
@@ -152,7 +162,10 @@ class CachedAccessor:
         return self.read_seeded(positions, seeded_alone(positions))
 
     def read_seeded(self, index: npt.NDArray[np.intp], rng_of: RngOf) -> npt.NDArray[Any]:
-        """Return the stack of the samples at `index`; `rng_of(row)` has the numbers of each, as `SeededAccessor` says."""
+        """Return the stack of the samples at `index`.
+
+        `rng_of(row)` returns the generator of a row, as `SeededAccessor` says.
+        """
         samples = self._samples(index)
         return samples if self._after is None else self._after.stack(list(samples), rng_of)
 
@@ -162,8 +175,9 @@ class CachedAccessor:
         return self._after is not None
 
     def _samples(self, positions: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
-        """Return what is kept of the samples at `positions`, from the disk or else from the accessor."""
-        # Before they are read: what changes meanwhile is kept as what it was, and not found again.
+        """Return the cached form of the samples at `positions`; the accessor makes missing ones."""
+        # Take the signatures before reading. If a file changes in between, its sample is stored
+        # under the old signature and is not found again.
         stamps = map_rows(self._stamp, positions.tolist())
         if self._shelf is None:
             self._shelf = Shelf.found(self._folder, len(self), self._max_bytes)
@@ -179,7 +193,10 @@ class CachedAccessor:
     def _from(
         self, shelf: Shelf, positions: npt.NDArray[np.intp], stamps: list[Stamp | None]
     ) -> npt.NDArray[Any]:
-        """Return the samples at `positions`: those that are on `shelf` from there, and put the others on it."""
+        """Return the samples at `positions`, from `shelf` or the accessor.
+
+        Those from the accessor are put on the shelf.
+        """
         stack = np.empty((len(positions), *shelf.shape), shelf.dtype)
         found = np.array(map_rows(shelf.get, positions.tolist(), stamps, _rows_of(stack)), bool)
         missing = np.flatnonzero(~found)
@@ -192,12 +209,13 @@ class CachedAccessor:
         return stack
 
     def _stamp(self, position: int) -> Stamp | None:
-        """Return the signature of a sample, None if it cannot be told whether it will have changed."""
+        """Return the signature of a sample; None if a later change could go unnoticed."""
         try:
             signature = self.signature(position)
         except OSError:
-            return None  # the accessor will say what is wrong
-        # Its times come first. One that lies far ahead, by another host's clock, stands as still as one long past.
+            return None  # the accessor will report the error
+        # The file times come first. A time far in the future, set by another host's clock, is as
+        # settled as one long past.
         now = time.time_ns()
         return None if any(abs(now - at) < _TICK_NS for at in signature[:2]) else signature
 
@@ -226,36 +244,39 @@ def _read(accessor: Any, positions: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
     samples = accessor[positions]
     if not isinstance(samples, np.ndarray) or not _can_be_kept(samples.dtype):
         raise TypeError(
-            f"the samples to cache must be arrays of numbers, and a {type(accessor).__name__} gives "
+            f"the samples to cache must be arrays of numbers, but a {type(accessor).__name__} gives "
             f"{type(samples)} of {getattr(samples, 'dtype', 'no dtype')}"
         )
     return samples
 
 
 def _rows_of(samples: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
-    """Return the samples as arrays of length 1, views where they are contiguous; numbers too have bytes then."""
+    """Return the samples as arrays of length 1, views if contiguous.
+
+    Even a number is then an array, whose bytes can be stored.
+    """
     samples = np.ascontiguousarray(samples)
     return [samples[row : row + 1] for row in range(len(samples))]
 
 
 def _can_be_kept(dtype: np.dtype[Any]) -> bool:
-    """Return whether samples of `dtype` are numbers or times, which its name alone describes."""
+    """Return whether `dtype` is one of numbers or times, which its name alone describes."""
     return dtype.kind in "biufcmM"
 
 
 class Shelf:
-    """The samples of one accessor that are kept, arrays of `shape` and `dtype`, in a file of slots of one size.
+    """The cached samples of one accessor, arrays of `shape` and `dtype`, in a file of equal slots.
 
         slot: mark, position, CRC-32, signature │ the sample's bytes │ padding
 
-    A slot is written in one call, and counts if its checksum, over its position, signature and bytes, is right where
-    it is read. So neither locks nor an order of writes are needed: what a process left half written when it was
-    killed, what the host had not yet put on its disk when it failed, what two wrote at once and what is damaged
-    all are samples that are not there.
+    A slot is written in one call. It counts only if the checksum over its position, signature and
+    bytes is right when it is read. So the file needs neither locks nor an order of writes: a slot
+    that was half written when a process was killed, not yet on the disk when the host failed,
+    written by two processes at once, or damaged counts as a miss.
 
-    Of `count` samples, as many have a slot as fit into `max_bytes`, spread evenly; none has one where the file cannot
-    be opened. The file is sparse until it is full. Nothing is mapped: a file that shrinks, or a disk that is full, is
-    an error and no signal.
+    If not all of the `count` samples fit into `max_bytes`, the slots are spread evenly over them.
+    If the file cannot be opened, no sample has a slot. The file is sparse until it is full. It is
+    not mapped into memory, so a file that shrinks or a full disk raises an error instead of a signal.
     """
 
     def __init__(
@@ -272,15 +293,17 @@ class Shelf:
             self._file = os.open(folder / _ROWS, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
             weakref.finalize(self, os.close, self._file)
             if os.fstat(self._file).st_size > self._slots * self._slot_bytes:
-                os.ftruncate(self._file, self._slots * self._slot_bytes)  # it had a larger limit
+                os.ftruncate(
+                    self._file, self._slots * self._slot_bytes
+                )  # a cache with a larger limit made this file
         except OSError as error:
             tell(f"the cache in {str(folder)!r} cannot be used: {error}")
             self._slots = 0
         else:
             if self._slots == 0:
                 tell(
-                    f"nothing is kept in the cache in {str(folder)!r}: max_bytes={max_bytes} is less than a sample takes, "
-                    f"{sample_bytes} bytes"
+                    f"the cache in {str(folder)!r} is too small for one sample: max_bytes={max_bytes}, "
+                    f"but it takes {sample_bytes} bytes"
                 )
 
     @classmethod
@@ -297,7 +320,7 @@ class Shelf:
 
     @classmethod
     def made(cls, folder: Path, samples: npt.NDArray[Any], count: int, max_bytes: int) -> Shelf:
-        """Return the shelf for samples like these, and tell other processes of it."""
+        """Return a new shelf for samples like these, and announce it to other processes."""
         layout = json.dumps({"shape": samples.shape[1:], "dtype": samples.dtype.str})
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -308,9 +331,9 @@ class Shelf:
         return cls(folder, samples.shape[1:], samples.dtype, count, max_bytes)
 
     def get(self, position: int, stamp: Stamp | None, out: npt.NDArray[Any]) -> bool:
-        """Read a sample into `out`, contiguous, and return whether it is there, whole, and of that signature.
+        """Read a sample into `out`, contiguous; return whether it is whole and has that signature.
 
-        If not, what is in `out` then is of no use.
+        If not, `out` holds undefined values.
         """
         place = self._place(position)
         if place is None or stamp is None:
@@ -323,7 +346,7 @@ class Shelf:
         return count == len(header) + len(data) and header == _header(position, stamp, data)
 
     def put(self, position: int, stamp: Stamp | None, sample: npt.NDArray[Any]) -> None:
-        """Keep a sample, contiguous, if there is a place for it; OSError if the disk takes no more."""
+        """Write a sample, contiguous, if it has a slot; OSError if the disk takes no more."""
         place = self._place(position)
         if place is None or stamp is None:
             return
@@ -334,12 +357,12 @@ class Shelf:
             raise OSError(f"only {written} bytes of a row were written: the disk may be full")
 
     def check(self, samples: npt.NDArray[Any]) -> None:
-        """Raise ValueError if `samples` are not like those that are kept."""
+        """Raise ValueError if `samples` differ in shape or dtype from the cached ones."""
         if samples.shape[1:] != self.shape or samples.dtype != self.dtype:
             raise ValueError(
-                f"samples are {samples.dtype} of shape {samples.shape[1:]}, and those in the cache, "
+                f"samples are {samples.dtype} of shape {samples.shape[1:]} but those in the cache, "
                 f"{os.fspath(self._folder)!r}, {self.dtype} of {self.shape}: a cache is for samples of one shape; remove "
-                "that folder if all of them have changed"
+                "that folder if all samples have changed"
             )
 
     def _place(self, position: int) -> int | None:

@@ -1,4 +1,4 @@
-"""Encoded images that anything gives: lists, columns, arrays of bytes, members of archives."""
+"""Encoded images from any source of bytes: lists, columns, arrays of bytes, archive members."""
 
 from __future__ import annotations
 
@@ -31,26 +31,29 @@ BYTES = (
 
 
 class Cells:
-    """A byte store whose cells hold the bytes of an image each, or the path of the file that has them.
+    """A byte store whose cells each hold the bytes of an image or the path of its file.
 
-    A subclass implements what raises NotImplementedError here.
+    Subclasses implement the methods that raise NotImplementedError here.
     """
 
     def open(self, position: int) -> IO[bytes]:
-        """Return the bytes at `position`, or the file that their path names; OSError if there is neither, TypeError if they are none."""
+        """Return the bytes at `position`, or the file at the path there, as a file object.
+
+        OSError if the cell has neither, TypeError if its value is not bytes.
+        """
         return self._opened(self._data(position), position)
 
     def name_of(self, position: int) -> str:
-        """Return where the cell is, and the path that is stored in it, if any."""
+        """Return the place of the cell and the path that it holds, if any."""
         place = self._place(position)
-        # Why an image cannot be read must not be hidden by a path that cannot.
+        # An unreadable path must not hide why the image itself cannot be read.
         with suppress(Exception):
             path = self._path(position)
             return place if path is None else f"{place} ({Location(path)})"
         return place
 
     def _opened(self, data: Any, position: int) -> IO[bytes]:
-        """Return the image at `position`, whose cell holds `data`, None if it is null."""
+        """Return the image at `position` as a file; `data` is the content of its cell or None."""
         if data is not None:
             return io.BytesIO(_as_buffer(data))
         path = self._path(position)
@@ -59,8 +62,8 @@ class Cells:
         try:
             return self._location(position, path).open()
         except FileNotFoundError as error:
-            reason = f"the image is null, and its path leads to none: {error}"
-        # Outside the block, since the error would travel with this one as its context.
+            reason = f"the image is null, and the file at its path cannot be read: {error}"
+        # Raised outside the block, or the caught error would travel along as its context.
         raise FileNotFoundError(reason)
 
     def _data(self, position: int) -> Any:
@@ -72,21 +75,21 @@ class Cells:
         raise NotImplementedError
 
     def _location(self, position: int, path: str) -> Location:
-        """Return the file that the `path` in a cell names."""
+        """Return the location of the file that the `path` in a cell names."""
         return Location(path)
 
     def _place(self, position: int) -> str:
-        """Return where a cell is, for messages."""
+        """Return the place of a cell, for messages."""
         raise NotImplementedError
 
 
 class EncodedItems(Cells):
-    """The encoded bytes that `items` gives, in `field` of what are dicts and structs."""
+    """The encoded bytes that `items` gives; in dicts and structs they are in `field`."""
 
     def __init__(self, items: Any, field: str) -> None:
         if not is_array_like(items):
             raise TypeError(
-                f"items must have a length and take an int, as a {type(items)} does not; of a Hugging Face data set, give one "
+                f"items must have a length and take an int, but a {type(items)} does not; of a Hugging Face data set, give one "
                 "column, dataset['image']"
             )
         if isinstance(items, (pa.Array, pa.ChunkedArray)):
@@ -102,11 +105,11 @@ class EncodedItems(Cells):
         return self.__dict__ | {"_items": portable(self._items)}
 
     def signature(self, position: int) -> tuple[int, ...]:
-        """Return (): to tell whether an item has changed costs as much as to read it."""
+        """Return (), because checking an item for changes costs as much as reading it."""
         return ()
 
     def fingerprint(self) -> dict[str, Any]:
-        """Return what `fingerprint_of` says of the items."""
+        """Return `fingerprint_of` the items."""
         return {"items": fingerprint_of(self._items), "field": self._field}
 
     def _data(self, position: int) -> Any:
@@ -123,7 +126,7 @@ class EncodedItems(Cells):
         return f"items[{key!s}]"
 
     def _item(self, position: int) -> Any:
-        """Return the item at `position`, a struct of Arrow as a dict."""
+        """Return the item at `position`; a struct of Arrow becomes a dict."""
         key = position if self._keys is None else self._keys[position].as_py()
         item = self._items[key]
         if isinstance(item, pa.StructScalar):
@@ -136,22 +139,29 @@ class EncodedItems(Cells):
 
 
 class EncodedImageAccessor(StackedIfSized):
-    """Encoded images in anything that gives them by position, as an array: an int gives one, an index array the stack.
-
-    `items` has a length, and gives for an int the bytes of an image file, as bytes or an array of uint8, or a dict
-    or struct with them in `field`. That may be a list, an Arrow array of binary or of structs, views and chunks included,
-    a h5py data set, a zarr array, a mapping in the order of its keys, a column of a Hugging Face data set, or a byte
-    store, as `raybatch.TarShards` makes them:
+    """Encoded images by position, as arrays: an int gives one, an index array the stack.
 
         dataset = dataset.cast_column("image", datasets.Image(decode=False))
         images = EncodedImageAccessor(dataset["image"], size=(224, 224))
 
-    Where bytes are null and a field `path` is not, the file there is read, or the URL. `size`, `layout`, `io_threads`, `reading`, the
-    shapes and dtypes are those of `ImageFileAccessor`. Without a size, and without a `transform` whose images have one, an int gives a
-    Pillow image and an index array a list of them, as a `NonUniformImageFileAccessor` does.
+    The shapes and dtypes are those of `ImageFileAccessor`. Without a size, and without a
+    `transform` that sets one, an int gives a Pillow image and an index array a list of them, as in
+    `NonUniformImageFileAccessor`.
 
-    Raises what `ImageFileAccessor` raises; a null is a `SampleReadError` too, as is what is no bytes, with a TypeError as its cause. When it is
-    made: TypeError for `items` that cannot be indexed, and for Arrow arrays of another type, ValueError for a `layout` without a size.
+    Args:
+        items: An object with a length that gives the bytes of an image file for an int: as bytes,
+            as an array of uint8, or as a dict or struct. It can be a list, an Arrow array of binary
+            or of structs (views and chunks included), an h5py data set, a zarr array, a mapping in
+            the order of its keys, a column of a Hugging Face data set, or a byte store such as
+            those of `raybatch.TarShards`.
+        size: As for `ImageFileAccessor`; so are `layout`, `io_threads` and `reading`.
+        field: The name of the bytes in dicts and structs. If the bytes are null and the field
+            `path` is not, the file or URL there is read.
+
+    Raises the errors of `ImageFileAccessor`. A null is a `SampleReadError`, and so is a value that
+    is not bytes, with a TypeError as its cause. The constructor raises TypeError for `items` that
+    cannot be indexed and for Arrow arrays of another type, and ValueError for a `layout` without a
+    size.
     """
 
     def __init__(
@@ -170,9 +180,9 @@ class EncodedImageAccessor(StackedIfSized):
 
 
 class EncodedBytes:
-    """The bytes in a byte store, as an array: an int gives those of one sample, an index array a list of them.
+    """The bytes in a byte store: an int gives those of one sample, an index array a list.
 
-    They are for a `map_samples` that decodes them: sounds, arrays, whatever else lies beside images.
+    Decode them with `map_samples`: sounds, arrays, or any other data that is stored beside images.
     """
 
     def __init__(self, store: ByteStore, io_threads: int = 1) -> None:
@@ -191,11 +201,11 @@ class EncodedBytes:
             return map_rows(self._read, openers, rows)
 
     def name_of(self, position: int) -> str:
-        """Return where the bytes at `position` lie, for messages."""
+        """Return the place of the bytes at `position`, for messages."""
         return self._store.name_of(position)
 
     def fingerprint(self) -> dict[str, Any]:
-        """Return which bytes these are."""
+        """Return a fingerprint of the byte store."""
         return {"kind": type(self).__name__, "samples": len(self), **self._store.fingerprint()}
 
     def _read(self, opener: Opener, position: int) -> bytes:
@@ -215,13 +225,13 @@ def _check_arrow(kind: pa.DataType, field: str) -> None:
     own = kind.field(field).type if pa.types.is_struct(kind) and field in kind.names else kind
     if not any(is_kind(own) for is_kind in BYTES):
         raise TypeError(
-            f"items are an Arrow array of {kind}, not of binary, large_binary, binary_view or a struct with such a field "
-            f"{field!r}"
+            f"items are an Arrow array of {kind}, not of binary, large_binary, binary_view or a struct with a field "
+            f"{field!r} of these types"
         )
 
 
 def _value(item: Any) -> Any:
-    """Return what is in a scalar of Arrow or NumPy, None for a null."""
+    """Return the value of an Arrow or NumPy scalar, None for a null."""
     if isinstance(item, pa.Scalar):
         is_bytes = any(is_kind(item.type) for is_kind in BYTES)
         return item.as_buffer() if is_bytes and item.is_valid else item.as_py()
@@ -231,7 +241,7 @@ def _value(item: Any) -> Any:
 
 
 def _as_buffer(data: Any) -> Any:
-    """Return what `io.BytesIO` takes; TypeError if `data` are no bytes."""
+    """Return `data` in a form that `io.BytesIO` takes; TypeError if it is not bytes."""
     if isinstance(data, (bytes, bytearray, memoryview, pa.Buffer)):
         return data
     if hasattr(data, "__array__") and not hasattr(data, "getbands"):

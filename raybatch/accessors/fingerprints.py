@@ -1,4 +1,4 @@
-"""What the samples of an array-like depend on, to tell whether those that were kept are still the right ones."""
+"""Fingerprints that tell whether the samples of an array-like can still be used."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ _DIGITS = 32
 
 
 def fingerprint_of(array: Any) -> dict[str, Any]:
-    """Return what the samples of `array` depend on, in the types that JSON has.
+    """Return a JSON-serialisable fingerprint of everything that the samples of `array` depend on.
 
-    That is `array.fingerprint()` where there is such a method, as accessors have it: their settings and the
-    paths, not what is in the files. Of a NumPy array it is a digest of its values; of anything else one of its
-    pickle. TypeError if it cannot be pickled.
+    If `array` has a method `fingerprint()`, this is its result. The fingerprint of an accessor
+    covers its settings and paths, but not the contents of the files. For a NumPy array it is a
+    digest of the values, and for any other object a digest of its pickle. TypeError if it cannot be
+    pickled.
     """
     if hasattr(array, "fingerprint"):
         facts = array.fingerprint()
@@ -49,7 +50,7 @@ def pickle_digest(value: Any) -> str:
 
 
 class _Digest:
-    """A file that keeps only a digest of what is written."""
+    """A file that keeps only a digest of the bytes written to it."""
 
     def __init__(self) -> None:
         self.hash = hashlib.sha256()

@@ -1,4 +1,4 @@
-"""What there is to know about image files, for those who look a data set over before they train on it."""
+"""Facts about image files, for a look at a data set before training."""
 
 from __future__ import annotations
 
@@ -32,12 +32,14 @@ _CHUNK_BYTES = 2**20
 
 
 class ImageFacts(EncodedImages):
-    """The facts about the stored images that `images`, an accessor, reads, as an array of dtype `FACTS`: an int gives one, an index array `(n,)`.
+    """Facts about the stored images of the accessor `images`, as an array of dtype `FACTS`.
 
-    `digest` is the BLAKE2b of the file's bytes, so equal files have equal ones; `format`, `mode`, `height`, `width` and
-    the EXIF `orientation` are as they are stored. `mean` and `square` are the means of the pixels of each of red, green
-    and blue, from 0 to 1, and of their squares; NaN for images of more than 8 bits, whose range is not known. All of
-    an image is decoded, so what cannot be decoded is a `SampleReadError`, as it is for that accessor.
+    An int gives one record, an index array `(n,)` of them. `digest` is the BLAKE2b of the file's
+    bytes, so equal files have equal digests. `format`, `mode`, `height`, `width` and the EXIF
+    `orientation` describe the image as it is stored. `mean` and `square` are the means of the red,
+    green and blue pixel values, from 0 to 1, and of their squares. They are NaN for images of more
+    than 8 bits, whose range is not known. Each image is decoded in full, so one that cannot be
+    decoded raises `SampleReadError`, as in `images`.
     """
 
     def __init__(self, images: EncodedImages) -> None:
@@ -66,7 +68,7 @@ class ImageFacts(EncodedImages):
 
 
 def _moments(image: Image.Image) -> tuple[Any, Any]:
-    """Return the means of red, green and blue, and of their squares."""
+    """Return the means of red, green and blue, and the means of their squares."""
     if np.dtype(ImageMode.getmode(image.mode).typestr).itemsize > 1:
         return np.nan, np.nan
     counts = np.reshape(converted(image, "RGB").histogram(), (3, 256)) / (

@@ -1,4 +1,4 @@
-"""Image files, here or at URLs, as arrays or Pillow images."""
+"""Image files, local or at URLs, as arrays or Pillow images."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Paths: TypeAlias = "Iterable[str | os.PathLike[str]] | pa.Array | pa.ChunkedArra
 
 
 class ImageFiles(EncodedImages):
-    """Encoded images in files of their own."""
+    """Encoded images that are each in a file."""
 
     def __init__(
         self,
@@ -44,32 +44,39 @@ class ImageFiles(EncodedImages):
 class ImageFileAccessor(ImageFiles, ImageArrays):
     """Image files as an array: an int gives one image, a 1-D integer array the stack of them.
 
-    `paths` are str or PathLike, or an Arrow array of strings. An image is an array `(H, W, C)`, `(H, W)` in
-    modes of one channel; its dtype is that of `mode`, uint8 for "RGB". A stack has shape `(n, H, W, C)`.
-    `layout` puts the channels first, or makes normalised floats of them. `size=(height, width)`, or an array `(n, 2)` with
-    those of each image, for batches of one group each (`GroupedSampler`); with None
-    images stay as stored, and those of one stack must have one shape. `mode`, `fit`, `resample`, `decode` and the
-    rest in `reading` are the settings of `raybatch.image.ImageReader`.
-
-    `transform` is among them: a random crop, flip or change of colour of `raybatch.image.augment`, or a function of your own.
-    Of images that are `(224, 224, 3)` after it, the stack is `(n, 224, 224, 3)`. Its random numbers are those of
-    (seed, epoch, sample), as in `map_samples`; outside of a source those of epoch 0 of seed 0.
+    An image is an array `(H, W, C)`, or `(H, W)` in modes of one channel. Its dtype is that of
+    `mode`, uint8 for "RGB". A stack has shape `(n, H, W, C)`.
 
         change = augment.Compose([augment.RandomResizedCrop(224), augment.RandomHorizontalFlip()])
-        layout = PixelLayout(channels_first=True, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+        mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+        layout = PixelLayout(channels_first=True, mean=mean, std=std)
         images = ImageFileAccessor(paths, transform=change, layout=layout)
 
-    A path may be a URL: file, s3, gs and hdfs are opened by `pyarrow.fs`, others such as https by fsspec, of the
-    extra `remote`. Or all are paths in `filesystem`, one of `pyarrow.fs` or fsspec. A connection that is lost, a
-    timeout, a busy server, and EIO or ESTALE on a mounted file system are tried again a few times. `io_threads` files of a batch are read at the same time,
-    ahead of their decoding, which pays where a read waits for a server. A `cache`, a `DiskCache`, keeps the bytes of remote files on
-    the disk of each host. The user, password and query of a URL appear
-    in no message and in no ledger.
+    Failed reads are retried a few times: after a lost connection, a timeout or a busy server, and
+    after EIO or ESTALE on a mounted file system. No message and no ledger shows the user, password
+    or query of a URL.
 
-    Raises IndexError for an index out of range, TypeError or ValueError for one that is no int and no 1-D
-    integer array, and `SampleReadError` for a file that cannot be read; when it is made, ImportError for URLs
-    that need fsspec where that is absent, ValueError for those that nothing opens, and for a `transform` whose images
-    have no known size.
+    Args:
+        paths: str or PathLike, or an Arrow array of strings. A path can be a URL: `pyarrow.fs`
+            opens file, s3, gs and hdfs; fsspec, of the extra `remote`, opens others such as https.
+        size: (height, width), or an array `(n, 2)` with the size of each image, for batches of one
+            group each (`GroupedSampler`). With None images stay as stored, and those of one stack
+            must have one shape.
+        layout: A `PixelLayout`, which puts the channels first or normalises to floats.
+        filesystem: A file system of `pyarrow.fs` or fsspec; all `paths` are then paths in it.
+        io_threads: How many files of a batch are read at the same time, ahead of their decoding.
+            More than one pays if reads wait for a server.
+        cache: A `DiskCache`, which keeps the bytes of remote files on the disk of each host.
+        reading: The settings of `raybatch.image.ImageReader`: `mode`, `fit`, `resample`, `decode`,
+            `transform` and others. `transform` is a random crop, flip or change of colour of
+            `raybatch.image.augment`, or your own function. If it returns images `(224, 224, 3)`, a
+            stack is `(n, 224, 224, 3)`. Its random numbers depend on (seed, epoch, sample), as in
+            `map_samples`; outside of a source on seed 0 and epoch 0.
+
+    Indexing raises IndexError for an index out of range, TypeError or ValueError for one that is
+    neither an int nor a 1-D integer array, and `SampleReadError` for a file that cannot be read.
+    The constructor raises ImportError for URLs that need fsspec if it is not installed, and
+    ValueError for URLs that nothing opens and for a `transform` whose images have no known size.
     """
 
     def __init__(
@@ -90,8 +97,8 @@ class ImageFileAccessor(ImageFiles, ImageArrays):
 class NonUniformImageFileAccessor(ImageFiles, ImageObjects):
     """Image files as Pillow images: an int gives one, a 1-D integer array a list of them.
 
-    The images are loaded and their files closed. The arguments and errors are those of `ImageFileAccessor`;
-    with `mode=None` images keep the mode that is stored.
+    The images are loaded and their files closed. The arguments and errors are those of
+    `ImageFileAccessor`. With `mode=None` images keep their stored mode.
     """
 
     def __init__(

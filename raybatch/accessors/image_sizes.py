@@ -1,4 +1,4 @@
-"""The sizes of image files, of which only the headers are read."""
+"""The sizes of image files, read from their headers alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Encoded images as arrays that are loaded on demand: of files, and of whatever else gives them."""
+"""Encoded images as arrays that are loaded on demand, from files or any other byte store."""
 
 from __future__ import annotations
 
@@ -35,23 +35,23 @@ from raybatch.stages import stage
 from raybatch.structure import brief
 from raybatch.warned import about
 
-# Makes something of the file of an image, perhaps only `Begun`.
+# Reads an image from its file, or only begins to and returns a `Begun`.
 Read: TypeAlias = Callable[[IO[bytes]], Any]
-# Begins to read the files at positions, and gives for each what waits for it and returns it.
+# Starts to read the files at positions; returns for each a function that waits for its file.
 Openers: TypeAlias = Callable[[Sequence[int]], AbstractContextManager[list[Opener]]]
 
-# The files of images that are begun lie in a processor's own cache.
+# The files of this many begun images fit into a processor's own cache.
 _MOST_HELD_BYTES = 1 << 20
 
 
 class EncodedImages:
-    """The images whose bytes are in `store`, which `reader` decodes; `openers` opens those of a batch."""
+    """The images in `store`, decoded by `reader`; `openers` opens the images of a batch."""
 
     def __init__(self, reader: Readers, store: ByteStore, openers: Openers) -> None:
         self._sized = reader if isinstance(reader, SizedReaders) else None
         if self._sized is not None and len(self._sized) != len(store):
             raise ValueError(
-                f"size has those of {len(self._sized)} images, and there are {len(store)}"
+                f"size has the sizes of {len(self._sized)} images, but there are {len(store)}"
             )
         self._reader = reader.of(0) if isinstance(reader, SizedReaders) else reader
         self._store = store
@@ -66,7 +66,7 @@ class EncodedImages:
         return self._reader.is_random
 
     def name_of(self, position: int) -> str:
-        """Return where the image at `position` lies, for messages: its path."""
+        """Return the place of the image at `position`, for messages: its path."""
         return self._store.name_of(position)
 
     def encoded(self, position: int) -> bytes:
@@ -75,14 +75,17 @@ class EncodedImages:
             return file.read()
 
     def signature(self, position: int) -> tuple[int, ...]:
-        """Return what is another when the stored image at `position` has changed, as `LocalFiles.signature`.
+        """Return a tuple that changes whenever the stored image does, as `LocalFiles.signature`.
 
-        () where that cannot be told cheaply, as of remote files; OSError if the file is not there.
+        () if a check is expensive, as for remote files; OSError if the file is missing.
         """
         return self._store.signature(position)
 
     def fingerprint(self) -> dict[str, Any]:
-        """Return what the images depend on, but for the stored bytes: settings, paths and Pillow's version."""
+        """Return everything that the images depend on, except the stored bytes.
+
+        These are the settings, the paths and Pillow's version.
+        """
         about = {"kind": type(self).__name__, "samples": len(self), **self._decoding()}
         return {**about, **self._store.fingerprint()}
 
@@ -97,7 +100,7 @@ class EncodedImages:
         return about
 
     def __repr__(self) -> str:
-        # What differs from the defaults tells it from others.
+        # Only settings that differ from the defaults are shown.
         settings = (
             f"{each.name}={brief(value)}"
             for each in dataclasses.fields(self._reader)
@@ -108,7 +111,7 @@ class EncodedImages:
         return f"{type(self).__name__}({', '.join(parts)})"
 
     def _rngs(self, count: int, rng_of: RngOf) -> list[np.random.Generator | None]:
-        """Return the generator of each row, where the images are drawn: to make one takes time."""
+        """Return the generators of the rows if the images are random; making one takes time."""
         return [rng_of(row) if self.is_random else None for row in range(count)]
 
     def _pillow_images(self, index: npt.NDArray[np.intp], rng_of: RngOf) -> list[Image.Image]:
@@ -119,14 +122,15 @@ class EncodedImages:
         return self._read(rows, reads)
 
     def _read(self, positions: Sequence[int], reads: Sequence[Read]) -> list[Any]:
-        """Return what each of `reads` makes of the file of its image."""
+        """Return the results of `reads`, each called with the file of its image."""
         with self._openers(positions) as openers:
             return map_runs(self._read_run, list(zip(openers, positions, reads, strict=True)))
 
     def _read_run(self, run: Sequence[tuple[Opener, int, Read]]) -> list[Any]:
-        """Return what is read of a few images; all are begun before the first is finished, but for large files.
+        """Return the results for a few images: all are begun before the first is finished.
 
-        What a processor has just done it does again in a third of the time, and decoding an image makes it forget all else.
+        A large file is finished by itself. A processor repeats a step that it has just done in a
+        third of the time, and decoding an image evicts everything else from its cache.
         """
         position, held_bytes = run[0][1], 0
         begun: deque[tuple[int, Any]] = deque()
@@ -136,7 +140,7 @@ class EncodedImages:
                 one = self._begun(opener, read)
                 begun.append((position, one))
                 held_bytes += one.nbytes if isinstance(one, Begun) else 0
-                del one  # an error must not be held by a frame of its own traceback
+                del one  # the frames of a traceback must not hold its own error
                 if number == len(run) or held_bytes >= _MOST_HELD_BYTES:
                     while begun:
                         position = begun[0][0]
@@ -145,7 +149,7 @@ class EncodedImages:
         return results
 
     def _begun(self, opener: Opener, read: Read) -> Any:
-        """Return what `read` makes of a file, or the error that it raises."""
+        """Return the result of `read` for a file, or the error that it raises."""
         try:
             with stage("read"):
                 opened = opener()
@@ -155,7 +159,7 @@ class EncodedImages:
             return error
 
     def _finished(self, position: int, begun: Any) -> Any:
-        """Return what has become of an image that was `begun`; SampleReadError for an error."""
+        """Return the finished image of `begun`; SampleReadError if it is an error."""
         try:
             if isinstance(begun, Exception):
                 raise begun
@@ -176,7 +180,7 @@ class EncodedImages:
 
 
 class ImageArrays(EncodedImages):
-    """Images as arrays of the layout `layout`: one `(H, W, C)`, and stacks of them `(n, H, W, C)`."""
+    """Images as arrays with a `layout`: one image is `(H, W, C)`, a stack `(n, H, W, C)`."""
 
     def __init__(
         self, reader: Readers, store: ByteStore, openers: Openers, layout: PixelLayout | None
@@ -187,7 +191,7 @@ class ImageArrays(EncodedImages):
             raise TypeError("mode must be one of Pillow's modes, or the images would not stack")
         if reader.transform is not None and reader.output_size is None:
             raise ValueError(
-                f"the images that transform={reader.transform!r} makes differ in size, and would not stack: end it with a "
+                f"the images of transform={reader.transform!r} differ in size and do not stack: end it with a "
                 "crop or a Resize((height, width)), give a size, or use a NonUniformImageFileAccessor"
             )
         layout = PixelLayout() if layout is None else layout
@@ -205,15 +209,21 @@ class ImageArrays(EncodedImages):
         return self.read_seeded(positions, seeded_alone(positions))
 
     def read_seeded(self, index: npt.NDArray[np.intp], rng_of: RngOf) -> npt.NDArray[Any]:
-        """Return the stack of the images at `index`; `rng_of(row)` has the numbers of each, as `SeededAccessor` says."""
+        """Return the stack of the images at `index`.
+
+        `rng_of(row)` returns the generator of a row, as `SeededAccessor` says.
+        """
         stack = self._stack(index, rng_of)
         return stack if self._left_to_do is None else UnfinishedImages(stack, self._left_to_do)  # type: ignore[return-value]
 
     def unfinished(self) -> ImageArrays:
-        """Return an accessor of the same images that gives them as `UnfinishedImages`, where that is fewer bytes; else this one."""
+        """Return an accessor of the same images as `UnfinishedImages`, or this one.
+
+        Unfinished images are used only if they take fewer bytes.
+        """
         layout = self._layout.in_bytes()
         kind = type(self)
-        # A class of the program's own may change what it reads.
+        # A user's subclass can override the reading methods.
         is_plain = (
             kind.read_seeded is ImageArrays.read_seeded
             and kind.__getitem__ is ImageArrays.__getitem__
@@ -240,20 +250,21 @@ class ImageArrays(EncodedImages):
         return stack
 
     def before_random(self) -> tuple[Any, ArrayTransform | None]:
-        """Return an accessor of what there is of the images before random numbers change them, and what makes the images of that.
+        """Return an accessor without the random changes, and the function that makes those.
 
-        The second is None where nothing is random. ValueError where that which comes before differs in size.
+        The function is None if nothing is random. ValueError if the images without them
+        differ in size.
         """
         if self._sized is not None:
             raise ValueError(
-                f"the images have {self._sized}, and samples of one size alone can be kept: give size=(height, width)"
+                f"the images have {self._sized}, but only samples of one size can be cached: give size=(height, width)"
             )
         reader, rest = self._reader.before_random()
         if rest is None:
             return self, None
         if reader.output_size is None:
             raise ValueError(
-                f"what comes before the random part of transform={self._reader.transform!r} differs in size: give a size, or "
+                f"the images before the random part of transform={self._reader.transform!r} differ in size: give a size, or "
                 "begin it with a Resize((height, width))"
             )
         before = copy.copy(self)
@@ -292,12 +303,18 @@ class ImageObjects(EncodedImages):
         return self.read_seeded(positions, seeded_alone(positions))
 
     def read_seeded(self, index: npt.NDArray[np.intp], rng_of: RngOf) -> list[Image.Image]:
-        """Return the images at `index`; `rng_of(row)` has the numbers of each, as `SeededAccessor` says."""
+        """Return the images at `index`.
+
+        `rng_of(row)` returns the generator of a row, as `SeededAccessor` says.
+        """
         return self._pillow_images(index, rng_of)
 
 
 class StackedIfSized(ImageArrays):
-    """Images as arrays where a size is asked for, and else Pillow images: an int gives one, an index array a list of them."""
+    """Images as arrays if they have a size, and otherwise as Pillow images.
+
+    An int gives one image; an index array gives the stack, or a list of Pillow images.
+    """
 
     def __init__(
         self, reader: Readers, store: ByteStore, openers: Openers, layout: PixelLayout | None
@@ -312,7 +329,7 @@ class StackedIfSized(ImageArrays):
                 "Resize((height, width))"
             )
         EncodedImages.__init__(self, reader, store, openers)
-        self._layout = PixelLayout().bound(np.dtype(np.uint8), (3,))  # of no array
+        self._layout = PixelLayout().bound(np.dtype(np.uint8), (3,))  # a Pillow image has no layout
         self._left_to_do = None
 
     def _stack(self, index: npt.NDArray[np.intp], rng_of: RngOf) -> Any:

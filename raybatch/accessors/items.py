@@ -1,4 +1,4 @@
-"""What takes one index at a time, as an accessor."""
+"""Makes an accessor of objects that take one index at a time."""
 
 from __future__ import annotations
 
@@ -15,27 +15,30 @@ from raybatch.foreign_randomness import ForeignRandomness
 
 
 class ItemAccessor:
-    """The samples of `items`, which has a length and takes an int: a map-style PyTorch `Dataset`, a list.
+    """The samples of `items`, which has a length and takes an int: a PyTorch `Dataset`, a list.
 
-    An int gives one sample, with NumPy arrays in place of tensors; an integer array gives the batch of the samples. It has the
-    structure of one sample: tuples, NamedTuples, dicts, dataclasses, nested to any depth, and a tuple for a list. Arrays, tensors and
-    numbers are stacked, and texts and other objects are in lists, as PyTorch's `default_collate` has it. Tensors of a dtype that
-    NumPy lacks, such as bfloat16, become a tensor. `collate` says otherwise, for all fields or by name or number: {"boxes": "list"},
-    and "stack", `rb.Pad(...)` or `rb.Ragged()` in its place. ReturnError for samples that cannot be collated so, such as arrays of
-    unequal shapes that are to be stacked.
+    An int gives one sample, with NumPy arrays in place of tensors. An integer array gives a batch
+    with the structure of one sample: tuples, NamedTuples, dicts and dataclasses, nested to any
+    depth; a list becomes a tuple. As in PyTorch's `default_collate`, arrays, tensors and numbers
+    are stacked, and texts and other objects are in lists. Tensors of a dtype that NumPy lacks, such
+    as bfloat16, become a tensor. If `items` has a `__getitems__`, it is called once for all samples
+    of a batch.
 
-    Where `items` has a `__getitems__`, that gives all samples of a batch.
+    `collate` chooses "stack", "list", `rb.Pad(...)` or `rb.Ragged()` for all fields, or by name or
+    number: {"boxes": "list"}. ReturnError for samples that cannot be collated in this way, such as
+    arrays of unequal shapes that are to be stacked.
 
-    With `seed_globals` what `items` draws from `random`, `np.random`, torch and generators of its own belongs to the sample: it has
-    the numbers of the sample's seed, epoch and index, whoever makes it; see `ForeignRandomness`. Then the samples are read one
-    after the other, on a `ThreadPool` and in an actor of several `threads` too, and without `__getitems__` where that draws. Give
-    False for items that draw nothing and wait for a disk or a network.
+    With `seed_globals`, the random numbers that `items` draws from `random`, `np.random`, torch and
+    its own generators depend on the sample's seed, epoch and index alone, in any worker; see
+    `ForeignRandomness`. The samples are then read one after the other, even on a `ThreadPool` or in
+    an actor with several `threads`, and without `__getitems__` if that draws. Pass False for items
+    that draw no random numbers, so that several threads can wait for a disk or a network.
     """
 
     def __init__(self, items: Any, collate: Setting = "stack", seed_globals: bool = True) -> None:
         if not hasattr(items, "__getitem__") or not hasattr(items, "__len__"):
             raise TypeError(
-                f"items must have a length and take an int, as a {type(items)} does not"
+                f"items must have a length and take an int, but a {type(items)} does not"
             )
         self.items = items
         self.collate = checked_setting(collate)
@@ -56,11 +59,14 @@ class ItemAccessor:
 
     @property
     def is_random(self) -> bool:
-        """Whether samples may depend on random numbers, as those of all but plain lists may."""
+        """Whether samples can depend on random numbers: True for everything but plain lists."""
         return self.foreign.seed_globals and type(self.items) not in (list, tuple)
 
     def read_seeded(self, index: npt.NDArray[np.intp], rng_of: RngOf) -> Any:
-        """Return the batch of the samples at `index`; `rng_of(row)` has the numbers of each, as `SeededAccessor` says."""
+        """Return the batch of the samples at `index`.
+
+        `rng_of(row)` returns the generator of a row, as `SeededAccessor` says.
+        """
         samples = self._samples(index, rng_of)
         return collated(samples, self.collate, lambda row: f"sample {index[row]}")
 

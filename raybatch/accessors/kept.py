@@ -1,4 +1,4 @@
-"""Values that are costly to make, kept in memory up to a number of bytes."""
+"""An in-memory cache, limited in bytes, for values that are costly to make."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ _RECENT = 8
 
 
 class Kept(Generic[T]):
-    """`make(*key)` for each key, kept while the values that were asked for last have at most `max_bytes`.
+    """The values `make(*key)`; keeps the most recently used ones, up to `max_bytes` in total.
 
-    `nbytes_of(value)` is the size of one. Threads may ask at once: a value is made once, and others are made meanwhile. The
-    last value is kept whatever its size. Each process keeps its own: a pickled `Kept` is empty.
+    `nbytes_of(value)` returns the size of a value. The cache is safe for threads: each value is
+    made once, and other values can be made meanwhile. The last value is kept whatever its size.
+    Each process has its own cache: a pickled `Kept` is empty.
 
-    `made_again` counts the values that were made twice among a few, since too little is kept.
+    `made_again` counts values that were recently made and evicted, and made a second time because
+    the cache is too small.
     """
 
     def __init__(
@@ -34,7 +36,7 @@ class Kept(Generic[T]):
     def _clear(self) -> None:
         self._entries: OrderedDict[Any, _Entry] = (
             OrderedDict()
-        )  # the one that was asked for last is last
+        )  # the most recently used value is last
         self._held_bytes = 0
         self._recent: deque[Any] = deque(maxlen=_RECENT)
         self.made_again = 0
@@ -43,7 +45,7 @@ class Kept(Generic[T]):
 
     def __getitem__(self, key: tuple[Any, ...]) -> T:
         if self._pid != os.getpid():
-            self._clear()  # a fork takes the locks along, in whatever state they were
+            self._clear()  # a fork copies the locks in whatever state they are
         with self._lock:
             entry = self._entries.setdefault(key, _Entry())
             self._entries.move_to_end(key)
@@ -55,7 +57,7 @@ class Kept(Generic[T]):
             return value
 
     def _count(self, key: Any, entry: _Entry) -> None:
-        """Count the bytes of a new value, and drop older ones for it."""
+        """Add the bytes of a new value, and evict older values for it."""
         entry.nbytes = self._nbytes_of(entry.value)
         with self._lock:
             self.made_again += key in self._recent
@@ -64,7 +66,7 @@ class Kept(Generic[T]):
             for other, old in list(self._entries.items()):
                 if self._held_bytes <= self._max_bytes:
                     break
-                # One without a size is being made.
+                # A value without a size is still being made.
                 if other != key and old.nbytes is not None:
                     self._held_bytes -= self._entries.pop(other).nbytes or 0
 

@@ -1,4 +1,4 @@
-"""Data sets in the shards of MosaicML's Streaming: each column as an array."""
+"""Data sets in the shards of MosaicML's Streaming, with each column as an array."""
 
 from __future__ import annotations
 
@@ -29,17 +29,18 @@ _TEXTS = {"str": str, "str_int": int, "str_float": float}
 
 
 class MDSShards(TarShards):
-    """The samples in the MDS shards that `MDSWriter` of mosaicml-streaming writes, in any order; that package is not needed.
+    """The samples in the MDS shards of mosaicml-streaming, in any order, without that package.
 
-    `shards` is the folder of the data set, with its `index.json`, or the shards themselves as `TarShards` takes them. The other
-    arguments, the index and the errors are those of `TarShards`; a column is what is a member there.
+    `MDSWriter` writes such shards. `shards` is the folder of the data set, with its `index.json`,
+    or the shards themselves in the forms that `TarShards` takes. The other arguments, the index and
+    the errors are those of `TarShards`; a column corresponds to a member there.
 
         shards = MDSShards("train/")
         images = shards.images("image", size=(224, 224))
         source = ArrayDataSource({"image": images, "label": shards.column("label")})
 
-    StorageError for compressed shards: a sample cannot be read by itself in them. `bytes(column)` gives columns of all encodings as
-    they are stored; nothing is unpickled.
+    StorageError for compressed shards, in which no sample can be read by itself. `bytes(column)`
+    returns a column of any encoding as it is stored; nothing is unpickled.
     """
 
     _kind: ClassVar[tuple[str, Lister]] = (".mds", mds_members)
@@ -49,7 +50,7 @@ class MDSShards(TarShards):
 
     @property
     def extensions(self) -> dict[str, int]:
-        """The columns that there are, and how many samples of the shards have each."""
+        """The names of the columns, each with the number of samples that have it."""
         counts: dict[str, int] = {}
         for stored, count in super().extensions.items():
             name = stored.rpartition(":")[0]
@@ -59,21 +60,23 @@ class MDSShards(TarShards):
     def images(
         self, extension: str | None = None, size: tuple[int, int] | None = None, **reading: Any
     ) -> EncodedImageAccessor:
-        """Return the images in the column `extension`, by default the first that is encoded as jpeg or png.
+        """Return the images in the column `extension`, by default the first jpeg or png column.
 
-        `size` and `reading` are the arguments of `EncodedImageAccessor`. ValueError if there is none.
+        `size` and `reading` are the arguments of `EncodedImageAccessor`. ValueError if there is no
+        such column.
         """
         found = [name for name in self.extensions if self._encoding(name) in _IMAGES]
         if (extension or "") not in found and (extension is not None or not found):
             raise ValueError(
-                f"images are in columns of {' or '.join(_IMAGES)}, and those are {found}"
+                f"images are in columns of {' or '.join(_IMAGES)}, but those here are {found}"
             )
         return super().images(extension or found[0], size, **reading)
 
     def column(self, extension: str, dtype: Any = None) -> Any:
-        """Return the numbers or texts in the column `extension`, in memory, `(len(self),)`; of its own dtype, or of `dtype`.
+        """Return the numbers or texts in the column `extension`, in memory, `(len(self),)`.
 
-        Texts are a list of str in a batch. ValueError for a column of another encoding.
+        Numbers have the dtype of the column, or `dtype`. Texts come as a list of str in a batch.
+        ValueError for a column of another encoding.
         """
         encoding = self._encoding(extension)
         if encoding in _NUMBERS:
@@ -85,11 +88,14 @@ class MDSShards(TarShards):
             values = self._parsed(extension, lambda data: parse(data.decode()))
             return Texts(values) if parse is str and dtype is None else np.array(values, dtype)
         raise ValueError(
-            f"column {extension!r} is encoded as {encoding}: .bytes({extension!r}) gives it as it is"
+            f"column {extension!r} is encoded as {encoding}: .bytes({extension!r}) returns it as it is stored"
         )
 
     def _encoding(self, column: str) -> str:
-        """Return the encoding of `column`; ValueError if there is no such column, or shards differ in its encoding."""
+        """Return the encoding of `column`.
+
+        ValueError if there is no such column, or if shards differ in its encoding.
+        """
         found = [stored.rpartition(":")[2] for stored in self._stored(column)]
         if len(found) != 1:
             raise ValueError(
@@ -106,7 +112,10 @@ class MDSShards(TarShards):
 
 
 def _indexed(shards: Any, filesystem: Any) -> Any:
-    """Return the paths of the shards in the order of the folder's `index.json`; `shards` as it is where there is none."""
+    """Return the paths of the shards in the order of the folder's `index.json`.
+
+    Return `shards` unchanged if there is no such file.
+    """
     if not isinstance(shards, (str, os.PathLike)):
         return shards
     folder = Location(shards, filesystem)
@@ -121,6 +130,6 @@ def _indexed(shards: Any, filesystem: Any) -> Any:
     if packed and not there.issuperset(raw):
         raise StorageError(
             f"the shards below {folder!r} are compressed, such as {packed[0]!r}, so no sample in them can be read by itself. Write "
-            "them without compression=, or decompress them beside their index.json: images take hardly more room"
+            "them without compression=, or decompress them beside their index.json: images take hardly more space"
         )
     return folder.join(raw)

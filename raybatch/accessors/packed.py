@@ -1,4 +1,4 @@
-"""Decoded images in Arrow files, which are mapped into memory; and the manifest of a folder of them."""
+"""Decoded images in memory-mapped Arrow files, and the manifest of a folder of such files."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from raybatch.retries import Retries
 from raybatch.stores.aside import written_aside
 from raybatch.stores.local_path import local_path
 
-# Arrow's readers of a folder pass over names that begin with an underscore or a dot.
+# Arrow skips names that begin with an underscore or a dot when it reads a folder.
 MANIFEST = "_manifest.json"
 UNFINISHED = "_unfinished.json"
 
@@ -35,7 +35,7 @@ _VERSION = 1
 
 @dataclass(frozen=True)
 class PackedColumn:
-    """A column: `dtype` as `numpy.dtype.str` has it, or "str"; `shape` is that of one sample."""
+    """A column: `dtype` is a `numpy.dtype.str` or "str", `shape` that of one sample."""
 
     name: str
     dtype: str
@@ -43,20 +43,20 @@ class PackedColumn:
 
     @property
     def arrow_type(self) -> pa.DataType:
-        """The type of the column in a file; ArrowException if there is none."""
+        """The Arrow type of the column in a file; ArrowException if there is none."""
         if self.dtype == "str":
             return pa.large_string()
         dtype = np.dtype(self.dtype)
         if not self.shape:
             return pa.from_numpy_dtype(dtype)
-        # Arrow has eight bools in a byte, which NumPy cannot map.
+        # Arrow packs eight bools into a byte, which NumPy cannot map.
         value_type = pa.uint8() if dtype == np.bool_ else pa.from_numpy_dtype(dtype)
         return pa.fixed_shape_tensor(value_type, self.shape)
 
 
 @dataclass(frozen=True)
 class PackedFile:
-    """A file: its number of rows, its size, its CRC-32, and the samples that were left out or replaced."""
+    """A file: its rows, size and CRC-32, and the samples that were left out or replaced."""
 
     name: str
     rows: int
@@ -65,14 +65,14 @@ class PackedFile:
     bad_samples: tuple[dict[str, Any], ...] = ()
 
     def fault(self, folder: Path, *, in_full: bool = False) -> str | None:
-        """Return what is wrong with it, None if nothing: as far as its size tells, or `in_full` by every byte."""
+        """Return what is wrong with its size, or `in_full` with any byte; None if nothing."""
         path = folder / self.name
         try:
             nbytes = Retries().call(path.stat).st_size
             if nbytes != self.nbytes:
-                return f"it has {nbytes} bytes, and had {self.nbytes}"
+                return f"it has {nbytes} bytes instead of {self.nbytes}"
             if in_full and (crc := Retries().call(file_crc32, path)) != self.crc32:
-                return f"its CRC-32 is {crc:08x}, and was {self.crc32:08x}"
+                return f"its CRC-32 is {crc:08x} instead of {self.crc32:08x}"
         except FileNotFoundError:
             return "the file is missing"
         except OSError as error:
@@ -80,14 +80,14 @@ class PackedFile:
         return None
 
     def check(self, folder: Path) -> None:
-        """Raise PackError if it is missing, or of another size."""
+        """Raise PackError if the file is missing or has another size."""
         if fault := self.fault(folder):
             raise PackError(f"{str(folder / self.name)!r} is damaged: {fault}")
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a folder holds: `files` in their order; `settings` say what the rows were made of, and how."""
+    """The contents of a folder: `files` in order; `settings` record how the rows were made."""
 
     columns: tuple[PackedColumn, ...]
     settings: dict[str, Any]
@@ -100,14 +100,14 @@ class Manifest:
         return sum(file.rows for file in self.files)
 
     def column(self, name: str) -> PackedColumn:
-        """Return the column of that name; ValueError if there is none."""
+        """Return the column named `name`; ValueError if there is none."""
         columns = {column.name: column for column in self.columns}
         if name not in columns:
             raise ValueError(f"there is no column {name!r}; there are {list(columns)}")
         return columns[name]
 
     def save(self, path: Path) -> None:
-        """Write it aside, and rename it when it is on the disk."""
+        """Write the manifest to a temporary file, and rename it when it is on the disk."""
         values = {"raybatch.packed": _VERSION, "rows": self.rows, **asdict(self)}
         with written_aside(path, synced=True) as aside:
             aside.write_text(json.dumps(values, indent=1) + "\n", "utf-8")
@@ -132,7 +132,7 @@ class Manifest:
                 ),
             )
         except (ValueError, KeyError, TypeError) as error:
-            raise PackError(f"{str(path)!r} is no manifest of packed files: {error}") from error
+            raise PackError(f"{str(path)!r} is not a manifest of packed files: {error}") from error
 
 
 def is_packed(directory: str | os.PathLike[str]) -> bool:
@@ -141,12 +141,15 @@ def is_packed(directory: str | os.PathLike[str]) -> bool:
 
 
 def load_manifest(directory: Path) -> Manifest:
-    """Return the manifest of `directory`; PackError if the packing has not ended, FileNotFoundError if none began."""
+    """Return the manifest of `directory`.
+
+    PackError if the packing has not ended, FileNotFoundError if none began.
+    """
     if (directory / MANIFEST).is_file():
         return Manifest.load(directory / MANIFEST)
     if (directory / UNFINISHED).is_file():
         raise PackError(
-            f"the packing into {str(directory)!r} was interrupted: run it again to go on"
+            f"the packing into {str(directory)!r} was interrupted: run it again to continue"
         )
     raise FileNotFoundError(f"{str(directory)!r} holds no packed files: it has no {MANIFEST}")
 
@@ -166,26 +169,31 @@ def _mapped_batch(path: Path) -> pa.RecordBatch:
 
 
 class PackedAccessor:
-    """A column of the files that `pack` wrote as an array: an int gives one sample, an index array the stack.
+    """A column of packed files as an array: an int gives one sample, an index array the stack.
 
-    `directory` is the folder; `column` is one whose samples are arrays, by default the first. Shapes and dtypes
-    are those that were packed: `(H, W, C)` and `(n, H, W, C)`. Nothing is decoded, and a sample is copied once,
-    from the mapped file into the stack. The files are mapped in each process when they are first needed.
-
-    `transform` and `layout` are those of `ImageFileAccessor`, for columns of images: a random crop reads the part alone.
+    Shapes and dtypes are those that `pack` wrote: `(H, W, C)` and `(n, H, W, C)`. Nothing is
+    decoded: each sample is copied once, from a file that each process maps at its first use.
 
         change = augment.Compose([augment.RandomCrop(224), augment.RandomHorizontalFlip()])
         images = PackedAccessor("packed", transform=change)
         source = ArrayDataSource({"image": images, "label": images.column("label")})
 
-    `directory` may be a URL of a store. Then `local` is a folder on each host, into which a file is copied as a whole when it is
-    first needed. All actors and programs of a host share the copies, for which there must be room.
+    Do not change files in use; `raybatch.packing.verify` compares their checksums.
 
-    With `views`, an index array gives a list of arrays `(H, W, C)` that lie in the mapped file, and are read-only.
-    An int gives such a view always, where there is neither. IndexError, TypeError and ValueError for indices are those of
-    `ImageFileAccessor`. When it is made: FileNotFoundError for a folder without packed files, PackError for one
-    whose packing has not ended or in which a file is missing or of another size, ValueError for another column and for a URL without `local`.
-    Files must not be changed while they are used; `raybatch.packing.verify` compares their checksums.
+    Args:
+        directory: The folder, or its URL in a store.
+        column: A column whose samples are arrays, by default the first.
+        transform: As for `ImageFileAccessor`; so is `layout`. Both are for columns of images. A
+            random crop reads only the pixels that it keeps.
+        views: Whether an index array gives a list of read-only views `(H, W, C)` of the mapped
+            file. An int gives such a view unless there is a `transform` or `layout`.
+        local: A folder on each host, needed if `directory` is a URL. A file is copied into it as a
+            whole when it is first needed. All actors and programs of a host share the copies.
+
+    Indexing raises IndexError, TypeError and ValueError as `ImageFileAccessor` does. The
+    constructor raises FileNotFoundError for a folder without packed files, PackError for a folder
+    whose packing has not ended or in which a file is missing or has another size, and ValueError
+    for an unknown column and for a URL without `local`.
     """
 
     def __init__(
@@ -216,14 +224,14 @@ class PackedAccessor:
         self._column = self._manifest.column(column or self._manifest.columns[0].name)
         if not self._column.shape:
             raise ValueError(
-                f"the samples of column {self._column.name!r} are no arrays: use .column({self._column.name!r})"
+                f"the samples of column {self._column.name!r} are not arrays: use .column({self._column.name!r})"
             )
         self._packed_dtype = np.dtype(self._column.dtype)
         self._transform, self._layout = transform, layout
         self._after = _array_transform(self._column, transform, layout)
         if views and self._after is not None:
             raise ValueError(
-                "views=True is for samples as they are packed, without transform and layout"
+                "views=True needs samples as they are packed: give no transform and no layout"
             )
         self._starts = np.cumsum([0, *(file.rows for file in self._manifest.files)])
         self._mapped: dict[int, npt.NDArray[Any]] = {}
@@ -242,12 +250,12 @@ class PackedAccessor:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """That of the stack of all samples."""
+        """The shape of the stack of all samples."""
         return (len(self), *(self._column.shape if self._after is None else self._after.shape))
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """That of the samples."""
+        """The dtype of the samples."""
         return self._packed_dtype if self._after is None else self._after.dtype
 
     @property
@@ -257,11 +265,14 @@ class PackedAccessor:
 
     @property
     def classes(self) -> list[str] | None:
-        """The names of the labels' classes, None if they were not packed."""
+        """The names of the classes, None if they were not packed."""
         return None if self._manifest.classes is None else list(self._manifest.classes)
 
     def column(self, name: str) -> Any:
-        """Return another column: numbers or strings in memory, shape `(len(self),)`; arrays as an accessor like this."""
+        """Return a different column.
+
+        Numbers and strings are an array `(len(self),)` in memory, arrays an accessor like this.
+        """
         column = self._manifest.column(name)
         if column.shape:
             return self._remake(name, views=self._views)
@@ -272,7 +283,7 @@ class PackedAccessor:
         )
 
     def fingerprint(self) -> dict[str, Any]:
-        """Return what the samples depend on: the checksums of the files."""
+        """Return the checksums of the files, on which the samples depend."""
         files = repr([(file.rows, file.crc32) for file in self._manifest.files])
         return {
             "kind": type(self).__name__,
@@ -291,14 +302,17 @@ class PackedAccessor:
         return self.read_seeded(positions, seeded_alone(positions))
 
     def read_seeded(self, index: npt.NDArray[np.intp], rng_of: RngOf) -> Any:
-        """Return the samples at `index`; `rng_of(row)` has the numbers of each, as `SeededAccessor` says."""
+        """Return the samples at `index`.
+
+        `rng_of(row)` returns the generator of a row, as `SeededAccessor` says.
+        """
         views = self._rows(index)
         if self._after is not None:
             return self._after.stack(views, rng_of)
         if self._views:
             return views
         stack = np.empty((len(views), *self._column.shape), self._packed_dtype)
-        # As fast as `np.take` for rows of images, and one way for one file and for several.
+        # As fast as `np.take` for rows of images, and the same code for one file and for several.
         for row, view in enumerate(views):
             stack[row] = view
         return stack
@@ -309,13 +323,16 @@ class PackedAccessor:
         return self._transform is not None and is_random(self._transform)
 
     def before_random(self) -> tuple[Any, ArrayTransform | None]:
-        """Return the accessor of what is packed, and what makes the samples of that; None if nothing is random."""
+        """Return the accessor of the packed images, and the function that makes samples of them.
+
+        The function is None if nothing is random.
+        """
         if not self.is_random:
             return self, None
         return self._remake(self._column.name), self._after
 
     def _rows(self, positions: npt.NDArray[np.intp]) -> list[npt.NDArray[Any]]:
-        """Return the samples at `positions` where they lie."""
+        """Return views of the samples at `positions` in the mapped files."""
         numbers = np.searchsorted(self._starts, positions, side="right") - 1
         rows = positions - self._starts[numbers]
         arrays = {number: self._array(number) for number in set(numbers.tolist())}
@@ -332,23 +349,24 @@ class PackedAccessor:
         return self._mapped[number]
 
     def _batch(self, number: int) -> pa.RecordBatch:
-        """Return what is in file `number`, mapped; PackError if that is not what the manifest says."""
+        """Return the mapped record batch in file `number`; PackError if it is not as recorded."""
         file = self._manifest.files[number]
         path = self._directory / file.name
         if self._origin is not None:
             self._origin.bring(file.name)
-        # What is too short would end the process where it is mapped and read.
+        # Reading beyond the end of a mapped file that is too short would kill the process.
         file.check(self._directory)
         try:
             batch = Retries().call(_mapped_batch, path)
             found = dict(zip(batch.schema.names, batch.schema.types, strict=True))
-        # Arrow's own, and what it lets pass of names that are no text and sizes that are none.
+        # Arrow's own errors, and the ones it lets through for names that are not text and
+        # impossible sizes.
         except (pa.ArrowException, OSError, MemoryError, UnicodeDecodeError, SystemError) as error:
             raise PackError(f"{str(path)!r} is damaged: {error}") from error
         wanted = {column.name: column.arrow_type for column in self._manifest.columns}
         if batch.num_rows != file.rows or found != wanted:
             raise PackError(
-                f"{str(path)!r} is damaged: it has {batch.num_rows} rows of {found}, and had {file.rows} of {wanted}"
+                f"{str(path)!r} is damaged: it has {batch.num_rows} rows of {found} instead of {file.rows} of {wanted}"
             )
         return batch
 
@@ -356,7 +374,10 @@ class PackedAccessor:
 def _array_transform(
     column: PackedColumn, transform: Change | None, layout: PixelLayout | None
 ) -> ArrayTransform | None:
-    """Return what makes the samples of those in `column`, None if they stay as they are; ValueError if they are no images."""
+    """Return the function that makes the samples, None if they stay as packed.
+
+    ValueError if `column` does not hold images.
+    """
     if transform is None and layout is None:
         return None
     dtype, (height, width, *channels) = np.dtype(column.dtype), (*column.shape, 0, 0)

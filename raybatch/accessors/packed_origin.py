@@ -16,22 +16,26 @@ from raybatch.stores.location import Location
 
 
 class PackedOrigin(NamedTuple):
-    """The folder of packed files at `url`. Each is copied into the folder `local` when it is first needed.
+    """The packed files in the folder at `url`, each copied into `local` when it is first needed.
 
-    All processes of a host may share the copies: a file is copied by one of them, and is there as a whole or not at all.
+    All processes of a host can share the copies. One process copies a file, which then appears as a
+    whole or not at all.
     """
 
     url: str
     local: Path
 
     def bring_manifest(self, manifest: str, unfinished: str) -> None:
-        """Copy the manifest; PackError if the packing has not ended, or if `local` has copies of other files."""
+        """Copy the manifest.
+
+        PackError if the packing has not ended, or if `local` has copies of other files.
+        """
         folder = Location(self.url)
         names = [name for run in folder.below(depth=1) for name in run]
         if manifest not in names:
             if unfinished in names:
                 raise PackError(
-                    f"the packing into {str(folder)!r} was interrupted: run it again to go on"
+                    f"the packing into {str(folder)!r} was interrupted: run it again to continue"
                 )
             raise FileNotFoundError(f"{str(folder)!r} holds no packed files: it has no {manifest}")
         content = self._file_at(manifest).open().read()
@@ -43,12 +47,12 @@ class PackedOrigin(NamedTuple):
                     aside.write_bytes(content)
             elif target.read_bytes() != content:
                 raise PackError(
-                    f"{str(self.local)!r} has copies of other packed files than those at {str(folder)!r}: remove it, or give "
+                    f"{str(self.local)!r} has copies of packed files that differ from those at {str(folder)!r}: remove it, or give "
                     "another folder"
                 )
 
     def bring(self, name: str) -> None:
-        """Copy a file that is not here yet."""
+        """Copy a file unless it is already here."""
         target = self.local / name
         if target.exists():
             return
@@ -64,10 +68,10 @@ class PackedOrigin(NamedTuple):
 
     @contextmanager
     def _alone(self, name: str) -> Iterator[None]:
-        """Let no other process of this host copy the same file inside the `with`."""
+        """Keep other processes of this host from copying the same file inside the `with`."""
         lock = os.open(self.local / f".{name}.lock", os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
         finally:
-            os.close(lock)  # the lock goes with it, as it does when the process is killed
+            os.close(lock)  # closing the file drops the lock, and so does the death of the process

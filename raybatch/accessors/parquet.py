@@ -22,14 +22,14 @@ from raybatch.stores.disk_cache import DiskCache
 from raybatch.stores.location import Location
 from raybatch.stores.url_files import is_url
 
-# Some are read again where an epoch ends.
+# An epoch reads some row groups again at its end, so a few repeats are normal.
 _MOST_AGAIN = 32
 
 
 class ParquetCells(Cells):
     """The encoded images in the cells of `files`: a byte store whose blocks are row groups.
 
-    The row groups that were used last are in memory, up to `cache_bytes`.
+    The most recently used row groups stay in memory, up to `cache_bytes`.
     """
 
     def __init__(self, files: ParquetFiles, cache_bytes: int) -> None:
@@ -42,18 +42,21 @@ class ParquetCells(Cells):
         return len(self._files)
 
     def block_of(self, position: Any) -> Any:
-        """Return the row group of the image at `position`, or of each in an array of them."""
+        """Return the row group of the image at `position`, or of each in an array of positions."""
         return self._files.group_of(position)
 
     def open_block(self, positions: Sequence[int]) -> list[Opener]:
-        """Return what opens the images at `positions`, all in one row group; of that, no more stays with them."""
+        """Return functions that open the images at `positions`, all in one row group.
+
+        They hold the bytes of these images only, not the row group.
+        """
         values = self._values(positions[0], self._leaf)
         if self._groups.made_again > _MOST_AGAIN:
             name = self._files.files.name_of(0)
             size = values.get_total_buffer_size() / 1e6
             text = (
-                f"the same row groups of {name!r} are read again and again. One has {size:.1f} MB, and cache_bytes is too small for "
-                "those that are shuffled at a time: give a larger cache_bytes, or BlockShuffleSampler a smaller window"
+                f"the same row groups of {name!r} are read again and again. One has {size:.1f} MB, so cache_bytes is too small for "
+                "those that are shuffled together: give a larger cache_bytes, or BlockShuffleSampler a smaller window"
             )
             tell(text, key=f"{name} needs a larger cache_bytes")
         rows = [values[self._row_of(position)] for position in positions]
@@ -61,11 +64,14 @@ class ParquetCells(Cells):
         return [partial(self._opened, *one) for one in zip(data, positions, strict=True)]
 
     def signature(self, position: int) -> tuple[int, ...]:
-        """Return that of the Parquet file; an image file that a row names by its path is not asked."""
+        """Return the signature of the Parquet file.
+
+        Image files that its rows name are not checked.
+        """
         return self._files.files.signature(self._files.file_of(position))
 
     def fingerprint(self) -> dict[str, Any]:
-        """Return which paths and which column these are of."""
+        """Return the paths and the column."""
         return {**self._files.files.fingerprint(), "column": self._files.column}
 
     def _data(self, position: int) -> Any:
@@ -94,26 +100,35 @@ class ParquetCells(Cells):
 
 
 class ParquetImageAccessor(EncodedImageAccessor):
-    """Encoded images in a column of Parquet files as an array: an int gives one, an index array the stack.
+    """Encoded images in a column of Parquet files: an int gives one, an index array the stack.
 
-    `paths` is a file, a pattern such as `train/*/*.parquet` or `{000..099}.parquet`, a folder, whose files `*.parquet` are taken in the
-    order of their names, or several of these; or URLs, such as `s3://bucket/train` and `hf://datasets/user/name/*.parquet`, or paths
-    in `filesystem`, as for `ImageFileAccessor`. `column` holds the bytes of image files, or a struct with such a field `bytes`,
-    as Hugging Face data sets have it: where the bytes are null, the file at the struct's `path` is read, which may
-    be relative to the folder of the Parquet file. `size`, `layout`, `io_threads`, `reading`, the shapes and the dtypes are those of
-    `EncodedImageAccessor`.
-
-    Files are read by the row group, that column alone, by one request each elsewhere. The row groups that were used last stay in
-    memory, up to `cache_bytes` in each process; a batch reads no group twice, and `io_threads` groups of it at the same time. A
-    full shuffle reads about one group for each sample, so shuffle by blocks, of which `window` fit into `cache_bytes`:
+    Raybatch reads files by the row group: that column alone, and in one request each from a store.
+    A batch reads no group twice. A full shuffle would read about one group for each sample, so
+    shuffle by blocks, with a `window` of groups that fits into `cache_bytes`:
 
         images = ParquetImageAccessor("train/", size=(224, 224))
         sampler = BlockShuffleSampler(images.row_group_lengths, window=4)
         source = ArrayDataSource([images, images.column("label")], sampler=sampler)
 
-    Raises what `EncodedImageAccessor` raises; StorageError for a file that has changed. When it is made: OSError for a file
-    that cannot be opened, FileNotFoundError for a folder or a pattern without Parquet files, TypeError for a column of another
-    type, ValueError for a file that is no Parquet file, lacks the column or has it in another type than the first.
+    Args:
+        paths: A file, a pattern such as `train/*/*.parquet` or `{000..099}.parquet`, a folder,
+            whose files `*.parquet` are read in the order of their names, or several of these. They
+            can be URLs, such as `s3://bucket/train` and `hf://datasets/user/name/*.parquet`.
+        column: A column of the bytes of image files, or of structs with these in a field `bytes`,
+            as in Hugging Face data sets. If the bytes are null, the file at the struct's `path` is
+            read, which can be relative to the folder of the Parquet file.
+        size: As for `EncodedImageAccessor`; so are `layout`, `reading`, the shapes and the dtypes.
+        filesystem: As for `ImageFileAccessor`; all `paths` are then paths in it.
+        cache_bytes: How many bytes of the most recently used row groups each process keeps in
+            memory.
+        io_threads: How many row groups of a batch are read at the same time.
+        cache: A `DiskCache`, which keeps the parts read of remote files on the disk of each host.
+
+    Indexing raises the errors of `EncodedImageAccessor`, and StorageError for a file that has
+    changed. The constructor raises OSError for a file that cannot be opened, FileNotFoundError for
+    a folder or a pattern without Parquet files, TypeError for a column of another type, and
+    ValueError for a file that is not a Parquet file, lacks the column, or has it in another type
+    than the first file.
     """
 
     def __init__(
@@ -135,21 +150,22 @@ class ParquetImageAccessor(EncodedImageAccessor):
 
     @property
     def row_group_lengths(self) -> npt.NDArray[np.int64]:
-        """The number of rows in each row group, int64 `(groups,)`: the blocks of a `BlockShuffleSampler`."""
+        """The lengths of the row groups, int64 `(groups,)`: blocks for a `BlockShuffleSampler`."""
         return np.diff(self._rows.starts)
 
     def column(self, name: str) -> Any:
-        """Return all of another column, or of a field such as `image.path`, in memory, for beside the images.
+        """Return all of another column, or of a field such as `image.path`, in memory.
 
-        Numbers, times and strings are an array `(len(self),)`; lists of numbers a `RaggedArray`, or an array `(len(self), length, ...)` if
-        their type has one length; structs and other lists an `ItemAccessor`. ValueError if a file lacks it or has it in
-        another type, or if a value is null; TypeError for bytes.
+        Numbers, times and strings are an array `(len(self),)`. Lists of numbers are a
+        `RaggedArray`, or an array `(len(self), length, ...)` if their type has one length. Structs
+        and other lists are an `ItemAccessor`. ValueError if a value is null, or if a file lacks the
+        column or has it in another type; TypeError for bytes.
         """
         return self._rows.read_column(name)
 
 
 def _leaves(files: ParquetFiles) -> tuple[str, str | None]:
-    """Return the names of the bytes and of the paths of the images, None where there are none."""
+    """Return the names of the columns of bytes and of paths, each None if there is none."""
     kind, column = files.type, files.column
     if _is_bytes(kind):
         return column, None
@@ -157,7 +173,7 @@ def _leaves(files: ParquetFiles) -> tuple[str, str | None]:
     if "bytes" not in fields or not _is_bytes(fields["bytes"]):
         raise TypeError(
             f"column {column!r} of {files.files.name_of(0)!r} is {kind}, not binary, large_binary, binary_view or a struct with "
-            "such a field `bytes`"
+            "a field `bytes` of these types"
         )
     return f"{column}.bytes", f"{column}.path" if "path" in fields else None
 

@@ -1,4 +1,4 @@
-"""The row groups and the columns of Parquet files, here and elsewhere."""
+"""The row groups and columns of Parquet files, local or in a store."""
 
 from __future__ import annotations
 
@@ -31,12 +31,13 @@ _FOOTER_BYTES = 2**24
 
 
 class ParquetFiles:
-    """The rows of one or more Parquet files, one after the other; `column` has one type in all of them.
+    """The rows of one or more Parquet files, in order; `column` has one type in all of them.
 
-    `files` are their paths, `type` is the Arrow type of the column. Row group g holds the rows `starts[g]` up to
-    `starts[g + 1]`, counted over all files.
+    `files` holds their paths, `type` is the Arrow type of the column. Row group g has the rows from
+    `starts[g]` up to `starts[g + 1]`, counted over all files.
 
-    Each process reads the footer of a file once, and then of each row group the column chunks that it is asked for, by one request each.
+    Each process reads the footer of a file once, and then the requested column chunks of each row
+    group, in one request per chunk.
     """
 
     def __init__(
@@ -61,22 +62,22 @@ class ParquetFiles:
         return int(self.starts[-1])
 
     def group_of(self, position: Any) -> Any:
-        """Return the row group of the row at `position`, or of each in an array of them."""
-        # Of groups that start at one row, all but the last are empty.
+        """Return the row group of the row at `position`, or of each in an array of positions."""
+        # If several groups start at the same row, all but the last are empty.
         return np.searchsorted(self.starts, position, side="right") - 1
 
     def file_of(self, position: int) -> int:
-        """Return the number of the file of a row."""
+        """Return the number of the file that holds a row."""
         return self._file_of_group(int(self.group_of(position)))
 
     def place_of(self, position: int) -> str:
-        """Return the file of a row and its number in that, `file.parquet[row]`, without credentials."""
+        """Return a row's file and its number there, `file.parquet[row]`, without credentials."""
         number = self.file_of(position)
         row = position - int(self.starts[self._first_groups[number]])
         return f"{self.files.name_of(number)}[{row}]"
 
     def beside(self, position: int, path: str) -> Location:
-        """Return the file at `path`, which is relative to the folder of the Parquet file of a row."""
+        """Return the file at `path`, relative to the folder of the Parquet file of a row."""
         file, query = Location(self.files[self.file_of(position)], self._filesystem).split_query()
         folder = Location(file.rpartition("/")[0] + query, self._filesystem)
         return Location(folder.join([path])[0], self._filesystem)
@@ -84,7 +85,8 @@ class ParquetFiles:
     def read_group(self, group: int, leaf: str) -> pa.ChunkedArray:
         """Return `leaf`, the column or a field of it such as `image.bytes`, of a row group.
 
-        StorageError if the file, in which there are many samples, is not what it was when this was made.
+        StorageError if the file has changed since this object was made. It is not a
+        `SampleReadError`, because the file holds many samples.
         """
         number = self._file_of_group(group)
         own = group - int(self._first_groups[number])
@@ -94,8 +96,8 @@ class ParquetFiles:
             is_same = self.column in file.schema_arrow.names and own < file.num_row_groups
             if not is_same or file.metadata.row_group(own).num_rows != length:
                 name = self.files.name_of(number)
-                raise StorageError(f"the file has changed since it was opened first: {name!r}")
-            # One column needs no threads; those of Arrow would not live on in a forked process.
+                raise StorageError(f"the file has changed since it was first opened: {name!r}")
+            # One column needs no threads, and those of Arrow do not survive a fork.
             table = file.read_row_group(own, [leaf], use_threads=False)
         except (FileNotFoundError, PermissionError, NoParquetError) as error:
             raise StorageError(f"{type(error).__name__}: {error}") from error
@@ -121,13 +123,16 @@ class ParquetFiles:
         return int(np.searchsorted(self._first_groups, group, side="right")) - 1
 
     def _of_each(self, column: str, ask: Callable[[Any], T]) -> list[T]:
-        """Return what `ask` makes of each file, several at a time; ValueError unless all have `column`, of one type."""
+        """Call `ask` for each file, several at a time, and return the results.
+
+        ValueError unless all files have `column`, with one type.
+        """
 
         def answer(number: int) -> T:
             found, wanted = (self._type_in(which, column) for which in (number, 0))
             if found != wanted:
                 raise ValueError(
-                    f"column {column!r} of {self.files.name_of(number)!r} is {found}, that of {self.files.name_of(0)!r} is {wanted}"
+                    f"column {column!r} of {self.files.name_of(number)!r} is {found}, but that of {self.files.name_of(0)!r} is {wanted}"
                 )
             return ask(self._opened(number))
 
@@ -152,7 +157,7 @@ class ParquetFiles:
 
 
 class NoParquetError(ValueError):
-    """A file is not in the format of Parquet."""
+    """A file is not in the Parquet format."""
 
 
 class _Footer(NamedTuple):
@@ -168,7 +173,7 @@ def _footer(files: Locations, number: int) -> _Footer:
     try:
         return _Footer(version, _parquet_file(files, number, version).metadata)
     except pa.ArrowException as error:
-        raise NoParquetError(f"{files.name_of(number)!r} is no Parquet file: {error}") from error
+        raise NoParquetError(f"{files.name_of(number)!r} is not a Parquet file: {error}") from error
 
 
 def _parquet_file(files: Locations, number: int, version: FileVersion, metadata: Any = None) -> Any:
@@ -182,12 +187,12 @@ def _group_lengths(file: Any) -> list[int]:
 
 
 def _parts_of(names: list[str], column: str) -> list[str]:
-    """Return the names on the way to `column`: a column, or a field of one such as `image.path`."""
+    """Return the parts of a name: a column alone, or also a field, as in `image.path`."""
     return [column] if column in names else column.split(".")
 
 
 def _inner(table: pa.Table, column: str) -> pa.ChunkedArray:
-    """Return `column` of a table that has nothing else."""
+    """Return `column` of a table that has no other columns."""
     values = table.column(0)
     for _ in _parts_of(table.column_names, column)[1:]:
         values = values.flatten()[0]
@@ -195,7 +200,7 @@ def _inner(table: pa.Table, column: str) -> pa.ChunkedArray:
 
 
 def _as_array(values: pa.ChunkedArray) -> Any:
-    """Return a column without nulls as an array or an accessor; TypeError if there is none for its type."""
+    """Return a column without nulls as an array or accessor; TypeError if its type fits neither."""
     kind = values.type
     if isinstance(kind, pa.FixedShapeTensorType):
         return np.concatenate([chunk.to_numpy_ndarray() for chunk in values.chunks])
@@ -215,5 +220,5 @@ def _as_array(values: pa.ChunkedArray) -> Any:
         return rows
     array: npt.NDArray[Any] = values.to_numpy()
     if array.dtype == object:
-        raise TypeError("and no numbers, times, strings, lists or structs")
+        raise TypeError("not numbers, times, strings, lists or structs")
     return array

@@ -1,4 +1,4 @@
-"""Image files → Parquet files that hold their bytes."""
+"""Writes image files into Parquet files, with their bytes unchanged."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from raybatch.stores.location import Location, Locations
 from raybatch.stores.written import in_store, written, written_folder
 
 _FIELDS = [pa.field("bytes", pa.binary()), pa.field("path", pa.string())]
-# Far below what the 32-bit offsets of a binary column reach.
+# Far below the limit of the 32-bit offsets of a binary column.
 _MOST_BYTES = 2**29
 
 
@@ -37,21 +37,31 @@ def to_parquet(
 ) -> list[str]:
     """Write image files into Parquet files, their bytes unchanged, and return the paths of these.
 
-    `images` is a folder, an `ImageList`, or paths as for `ImageFileAccessor`. The columns are those of a Hugging
-    Face data set: `image`, struct<bytes: binary, path: string>, and `label`, int64, if there are labels: `labels`,
-    integers `(n,)`, or those of the list, or of a folder with one folder a class. The path is relative to the
-    folder; of a path in a list it is the file's name. The names of the classes are in the metadata; `classes` gives them
-    for `labels`, or fixes the numbers of those of a folder, as in `image_folder`.
+    The columns are those of a Hugging Face data set: `image`, struct<bytes: binary, path: string>,
+    and `label`, int64, if there are labels. The path is relative to the folder; for images in a
+    list it is the file's name. The names of the classes are in the metadata.
 
-    `out` is one file, or with `rows_per_file` a new folder of files of that many rows each. Row groups have
-    `rows_per_group` rows, fewer where those are over half a gigabyte, and no more than one is in memory. All is
-    written aside and renamed, so `out` is there as a whole or not at all. `out` may be a URL of a store, such as
-    `s3://bucket/train`: each file is made in the folder for temporary files and then copied, so it appears as a whole.
+    Files are written under temporary names and renamed, so `out` appears as a whole or not at all.
+    In a store, each file appears as a whole: it is written into the folder for temporary files and
+    then copied.
 
-    SampleReadError for an image file that cannot be read; ValueError for labels that are not one integer a
-    file, for an `out` that is a URL of a web server, for an empty list, for `classes` that lack one or have nothing to name, and for a folder with images both in
-    class folders and beside them; FileExistsError
-    if the folder `out` exists and is not empty; and the errors of `find_images`.
+    Args:
+        images: A folder, an `ImageList`, or paths as for `ImageFileAccessor`.
+        out: One file, or with `rows_per_file` a new folder. It can be a URL of a store, such as
+            `s3://bucket/train`.
+        labels: Integers `(n,)`. By default the labels of the list, or of a folder with one folder
+            for each class.
+        classes: The names of the classes of `labels`. For a folder, it fixes the numbers of the
+            classes, as in `image_folder`.
+        rows_per_group: The rows in a row group, fewer if they exceed half a gigabyte. One row group
+            at a time is in memory.
+        rows_per_file: The rows in a file of the folder `out`.
+
+    Raises SampleReadError for an image file that cannot be read; FileExistsError if the folder
+    `out` exists and is not empty; the errors of `find_images`; and ValueError for labels that are
+    not one integer for each file, an `out` that is a URL of a web server, an empty list, `classes`
+    that lack a class or come without labels, and a folder with images both in class folders and
+    beside them.
     """
     rows_per_group = positive_int("rows_per_group", rows_per_group)
     if rows_per_file is not None:
@@ -73,7 +83,7 @@ def to_parquet(
 
 
 class _Rows:
-    """What is to be written: the paths of images, the names that are stored for them, and their labels."""
+    """The rows to write: the paths of images, the names to store for them, and their labels."""
 
     def __init__(
         self, images: Any, labels: npt.ArrayLike | None, classes: Sequence[str] | None
@@ -88,7 +98,7 @@ class _Rows:
             if labels is None:
                 if classes is not None and list(classes) != images.classes:
                     raise ValueError(
-                        f"the list has its own classes, {images.classes}, and cannot have {list(classes)}"
+                        f"the list has its own classes, {images.classes}, so classes={list(classes)} cannot apply"
                     )
                 labels, classes = images.labels, images.classes
             images = images.paths
@@ -98,7 +108,7 @@ class _Rows:
         own = None if labels is None else np.asarray(labels)
         if own is not None and (own.shape != (len(self),) or own.dtype.kind not in "iu"):
             raise ValueError(
-                f"labels must be {len(self)} integers, one an image, not {own.dtype} {own.shape}"
+                f"labels must be {len(self)} integers, one for each image, not {own.dtype} {own.shape}"
             )
         if classes is not None:
             if own is None:
@@ -115,7 +125,7 @@ class _Rows:
         return len(self._paths)
 
     def write(self, path: Path, rows: range, rows_per_group: int) -> None:
-        # Images do not compress twice, and for them a dictionary or a smallest value makes no sense.
+        # Images do not compress twice, and dictionaries and statistics of their bytes are useless.
         settings = {"compression": "none", "use_dictionary": False, "write_statistics": ["label"]}
         with pa.parquet.ParquetWriter(path, self._schema, **settings) as writer:
             for group in self._row_groups(rows, rows_per_group):
@@ -148,18 +158,18 @@ class _Rows:
             raise SampleReadError(self._paths.name_of(row), row, reason) from error
 
     def _name_of(self, path: str) -> str:
-        """Return the name that is stored: below the folder, or the last part of a path."""
+        """Return the name to store: the path below the folder, or the last part of a path."""
         if self._root is None:
-            path, _ = Location(path).split_query()  # what follows may be a secret
+            path, _ = Location(path).split_query()  # the query can hold a secret
             name = path.rpartition("/")[2]
         else:
             name = Location(path).name_below(Location(self._root))
-        # A file name need not be valid UTF-8, a string of Arrow must be.
+        # A file name need not be valid UTF-8, but an Arrow string must be.
         return os.fsencode(name).decode(errors="replace")
 
 
 def _schema(has_labels: bool, classes: Sequence[str] | None) -> pa.Schema:
-    """Return the schema, with what the library `datasets` looks for in its metadata."""
+    """Return the schema, with the metadata that the library `datasets` looks for."""
     fields = [pa.field("image", pa.struct(_FIELDS))]
     features: dict[str, Any] = {"image": {"_type": "Image"}}
     if has_labels:

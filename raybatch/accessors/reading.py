@@ -1,4 +1,4 @@
-"""The samples at the positions that are asked for: which those are, reading ahead, and their rows on several threads."""
+"""Reads samples by position: checks the index, reads ahead, and maps over rows on threads."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from raybatch.stages import collected_here, collecting
 
 
 def sample_positions(index: Any, length: int) -> int | npt.NDArray[np.intp]:
-    """Return `index`, an int or a 1-D integer array, with negative ones counted from the end.
+    """Return `index`, an int or a 1-D integer array, with negative positions counted from the end.
 
-    TypeError for another type, ValueError for another number of dimensions, IndexError for an index that a
-    sequence of `length` does not have.
+    TypeError for another type, ValueError for another number of dimensions, IndexError for an index
+    outside a sequence of `length`.
     """
     if isinstance(index, (int, np.integer)):
         return _positions(np.array([index]), length).item()
@@ -45,40 +45,42 @@ def _positions(index: npt.NDArray[Any], length: int) -> npt.NDArray[np.intp]:
     return np.where(positions < 0, positions + length, positions)
 
 
-# Returns a new generator of the random numbers of a row of the batch: the same for each call.
+# Returns a new random generator for a row of the batch, in the same state at each call.
 RngOf: TypeAlias = Callable[[int], np.random.Generator]
 
 
 class SeededAccessor(Protocol):
-    """An accessor of samples that depend on random numbers too, such as images and their random crops.
+    """An accessor whose samples also depend on random numbers, such as randomly cropped images.
 
-    An `ArrayDataSource` reads it by `read_seeded`, and so gives it the numbers of the sample in its epoch: those that
-    `map_samples` would give to a function. Accessors of one source that draw alike see the same numbers. It is asked from several threads
-    and processes, and again for the same batch, so the result must depend on nothing else.
+    An `ArrayDataSource` reads it by `read_seeded`, with the random numbers that `map_samples` would
+    pass to a function for the same sample and epoch. Accessors of one source that draw in the same
+    way get the same numbers. Several threads and processes call it, also repeatedly for the same
+    batch, so the result must depend on nothing else.
     """
 
     @property
     def is_random(self) -> bool:
-        """Whether it draws at all: if not, it is read as an array is."""
+        """Whether it draws random numbers; if not, it is read like an array."""
 
     def __len__(self) -> int: ...
 
     def read_seeded(self, index: npt.NDArray[np.intp], rng_of: RngOf) -> Any:
         """Return the batch of the samples at `index`, an integer array `(n,)`.
 
-        `rng_of(row)` is a new generator for the sample in that row, from the start of its numbers at each call.
+        `rng_of(row)` returns a new generator for the sample in that row, in its initial state at
+        each call.
         """
 
 
 def seeded_alone(positions: npt.NDArray[np.intp]) -> RngOf:
-    """Return the generators for samples that are read outside of a source: those of epoch 0 of seed 0."""
+    """Return the generators for samples read outside of a source: those of seed 0 and epoch 0."""
     return lambda row: NO_KEYS.of_sample(int(positions[row]), 0)
 
 
 T = TypeVar("T")
 Row = TypeVar("Row")
 
-# Rows that are made in one run.
+# The number of rows in a run.
 _RUN = 16
 
 _executor: ContextVar[Executor | None] = ContextVar("row executor", default=None)
@@ -88,8 +90,8 @@ _executor: ContextVar[Executor | None] = ContextVar("row executor", default=None
 def row_executor(executor: Executor | None) -> Iterator[None]:
     """Let the accessors that are read inside this block make their rows on `executor`.
 
-    A worker knows how many threads it may use, an accessor what can be done at once; neither is an argument
-    of the other.
+    A worker knows how many threads it may use, and an accessor knows which work can run in
+    parallel. This spares both an argument.
     """
     token = _executor.set(executor)
     try:
@@ -99,7 +101,10 @@ def row_executor(executor: Executor | None) -> Iterator[None]:
 
 
 def map_rows(fn: Callable[..., T], *columns: Collection[Any]) -> list[T]:
-    """Return `list(map(fn, *columns))` of columns of one length; the first row that fails, in their order, raises."""
+    """Return `list(map(fn, *columns))`; the error of the first row that fails is raised.
+
+    All columns have one length.
+    """
     executor = _executor.get()
     if executor is None or len(columns[0]) < 2:
         return list(map(fn, *columns))
@@ -109,13 +114,16 @@ def map_rows(fn: Callable[..., T], *columns: Collection[Any]) -> list[T]:
         with collecting(times):
             return fn(*row)
 
-    # A row may run code that draws, of which this thread may be in the middle.
+    # A row can run code that draws random numbers while this thread is in the middle of a draw.
     with suspended():
         return list(executor.map(timed, *columns))
 
 
 def map_runs(fn: Callable[[Sequence[Row]], list[T]], rows: Sequence[Row]) -> list[T]:
-    """Return what `fn` returns for runs of `rows` that follow each other, of one row each where rows have threads of their own."""
+    """Return the results of `fn` for consecutive runs of `rows`, in one list.
+
+    A run has one row if rows have threads of their own.
+    """
     length = _RUN if _executor.get() is None else 1
     runs = [rows[start : start + length] for start in range(0, len(rows), length)]
     return [result for results in map_rows(fn, runs) for result in results]
@@ -125,9 +133,9 @@ Opener: TypeAlias = Callable[[], IO[bytes]]
 
 
 class ByteStore(Protocol):
-    """Encoded bytes by position, from 0 up to its length: what an accessor of images decodes.
+    """Encoded bytes at the positions below its length, which an accessor of images decodes.
 
-    It is pickled with its accessor, and read from several threads at once.
+    It is pickled with its accessor. Several threads read it at once.
     """
 
     def __len__(self) -> int: ...
@@ -136,32 +144,33 @@ class ByteStore(Protocol):
         """Return the bytes at `position` as a file; OSError if they cannot be read."""
 
     def name_of(self, position: int) -> str:
-        """Return where the bytes at `position` lie, for messages, without credentials."""
+        """Return the place of the bytes at `position`, for messages, without credentials."""
 
     def signature(self, position: int) -> tuple[int, ...]:
-        """Return what is another when the bytes at `position` have changed, as `LocalFiles.signature`.
+        """Return a tuple that changes whenever the bytes do, as `LocalFiles.signature`.
 
-        () where that cannot be told cheaply, as of remote files; OSError if they are not there.
+        () if a check is expensive, as for remote files; OSError if the bytes are missing.
         """
 
     def fingerprint(self) -> dict[str, Any]:
-        """Return which bytes these are, but not what is in them, in the types that JSON has."""
+        """Return which bytes these are, not their contents, in the types that JSON has."""
 
 
 class BlockStore(ByteStore, Protocol):
-    """A byte store that is read by the block: several samples that are stored together come together."""
+    """A byte store that reads whole blocks: samples that are stored together are read together."""
 
     def block_of(self, position: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Return the number of the block of each of the positions `(n,)`."""
 
     def open_block(self, positions: Sequence[int]) -> list[Opener]:
-        """Return what opens each of the samples at `positions`, which are in one block."""
+        """Return functions that open the samples at `positions`, all of which are in one block."""
 
 
 class ReadAhead:
-    """`io_threads` threads that read from `store`, started when they are first needed, in each process anew.
+    """Reads from `store` on `io_threads` threads, which start at the first use in each process.
 
-    With one thread there is none: this one opens the files, and decodes their images. A `BlockStore` is read by the block.
+    With `io_threads=1` there are no extra threads: the calling thread opens each file just before
+    it decodes it. A `BlockStore` is read by whole blocks.
     """
 
     def __init__(self, store: ByteStore, io_threads: int) -> None:
@@ -175,7 +184,7 @@ class ReadAhead:
 
     @contextmanager
     def openers(self, positions: Sequence[int]) -> Iterator[list[Opener]]:
-        """Begin to read the files at `positions`; give, for each, what waits for it and returns it."""
+        """Begin to read the files at `positions`; yield functions that wait for one file each."""
         parts = self._parts(positions)
         if parts is None:
             yield [partial(self._store.open, position) for position in positions]
@@ -186,7 +195,8 @@ class ReadAhead:
             begun |= {row: (read, number) for number, row in enumerate(rows)}
             del read
 
-        # A file leaves with its row: neither its bytes nor its error, with all the frames of that, stay longer.
+        # A file goes with its row, so that neither its bytes nor its error, with its frames, stay
+        # longer.
         def taken(row: int) -> IO[bytes]:
             read, number = begun.pop(row)
             return read.result()[number]()
@@ -194,12 +204,15 @@ class ReadAhead:
         try:
             yield [partial(taken, row) for row in range(len(positions))]
         finally:
-            # Where a row fails, nobody will ask for the others.
+            # After a row fails, nobody asks for the others.
             for read, _ in list(begun.values()):
                 read.cancel()
 
     def _parts(self, positions: Sequence[int]) -> list[list[int]] | None:
-        """Return the rows that are read together, those of each block; None where each file is opened when its turn comes."""
+        """Return the rows that are read together, one list for each block.
+
+        None if each file is opened when its turn comes.
+        """
         if self._by_block:
             blocks = self._store.block_of(np.array(positions, np.int64)).tolist()
             rows_of: dict[int, list[int]] = {}
@@ -222,7 +235,7 @@ class ReadAhead:
         return done
 
     def _pool(self) -> ThreadPoolExecutor:
-        # A fork takes the executor along, and not its threads.
+        # A fork copies the executor but not its threads.
         if self._executor is None or self._executor[0] != os.getpid():
             self._executor = os.getpid(), ThreadPoolExecutor(self._threads, "raybatch-io")
         return self._executor[1]

@@ -1,4 +1,4 @@
-"""An image size for each sample, which is that of its group: all images of a batch have one."""
+"""A size for each image, so that all images of a batch have the size of their group."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ import numpy.typing as npt
 from raybatch.checks import height_and_width
 from raybatch.image import ImageReader
 
-# What an accessor's `size` may be: (height, width), or those of each sample, shape `(n, 2)`.
+# An accessor's `size`: (height, width), or that of each sample, shape `(n, 2)`.
 Size: TypeAlias = "tuple[int, int] | npt.NDArray[np.integer[Any]] | None"
 
 
 class SizedReaders:
     """The reader of each sample.
 
-    `sizes`, integers `(n, 2)`, has the (height, width) of each; `reading` are the other settings.
+    `sizes`, integers `(n, 2)`, has the (height, width) of each sample; `reading` has the other
+    settings.
     """
 
     def __init__(self, sizes: npt.NDArray[Any], reading: dict[str, Any]) -> None:
@@ -45,19 +46,22 @@ class SizedReaders:
         return self._readers[int(self._numbers[position])]
 
     def of_all(self, positions: Sequence[int], name_of: Callable[[int], str]) -> ImageReader:
-        """Return the reader of all samples at `positions`; ValueError, with the names of two, if they differ in size."""
+        """Return the reader of all samples at `positions`.
+
+        ValueError, with the names of two samples, if they differ in size.
+        """
         numbers = self._numbers[list(positions)]
         if (numbers != numbers[:1]).any():
             first, other = positions[0], positions[int(np.argmax(numbers != numbers[0]))]
             raise ValueError(
-                f"images of several sizes are in one batch, and do not stack: {name_of(first)!r} is to be "
+                f"one batch has images of several sizes, which do not stack: {name_of(first)!r} has size "
                 f"{self._sizes[self._numbers[first]]}, and {name_of(other)!r} {self._sizes[self._numbers[other]]} (height, width). "
-                "Give the source a GroupedSampler, whose batches are of one group, and the images of a group one size"
+                "Give the source a GroupedSampler, so that a batch has images of one group, and give these one size"
             )
         return self._readers[int(numbers[0]) if len(numbers) else 0]
 
     def fingerprint(self) -> dict[str, Any]:
-        """Return what tells these sizes from others."""
+        """Return a fingerprint of the sizes."""
         return {
             "sizes": self._sizes,
             "numbers": hashlib.sha256(self._numbers.tobytes()).hexdigest()[:16],
@@ -68,7 +72,7 @@ Readers: TypeAlias = ImageReader | SizedReaders
 
 
 def readers_of(size: Any, **reading: Any) -> Readers:
-    """Return the reader of images that have one `size`, or the readers of those that each have their own, shape `(n, 2)`."""
+    """Return one reader for one `size`, or the readers for an array of sizes, shape `(n, 2)`."""
     if size is not None and np.ndim(size) > 1:
         return SizedReaders(np.asarray(size), reading)
     return ImageReader(size, **reading)

@@ -1,4 +1,4 @@
-"""Data sets in shards, tar or zip files: each member of their samples as an array."""
+"""Data sets in shards, tar or zip files, with each member of a sample as an array."""
 
 from __future__ import annotations
 
@@ -28,36 +28,43 @@ from raybatch.stores.shard_members import Members
 from raybatch.stores.tar_headers import tar_members
 from raybatch.stores.zip_directory import zip_members
 
-# Of those, WebDataset makes ints.
+# WebDataset decodes members with these extensions as ints.
 _INTS = frozenset({"cls", "cls2", "class", "count", "index", "inx", "id"})
 _IMAGES = "jpg;jpeg;png;webp"
 _READ_AT_ONCE, _READ_AHEAD = 16, 10_000
 
 
 class TarShards:
-    """The samples in tar files as WebDataset writes them, in any order: each member of theirs as an array.
+    """The samples in WebDataset's tar files, in any order, with each member as an array.
 
-    `shards` is a path, a pattern such as `train-{000..099}.tar` or `train-*.tar`, a folder, or several of these; or URLs, or
-    paths in `filesystem`, as for `ImageFileAccessor`. A sample are the members of a shard that are called alike up to the first dot
-    of their names; what follows the dot says which member it is.
+    A sample consists of the members of a shard whose names are equal up to the first dot; the rest
+    of the name is the member's extension.
 
         shards = TarShards("train-{000..099}.tar")
         images = shards.images("jpg;png", size=(224, 224))
         source = ArrayDataSource({"image": images, "label": shards.column("cls")})
 
-    The headers of all members are read once, on several threads, and saved in the file `index`, by default beside the shards if these are
-    files of this machine; of shards on a server, that takes most of their bytes once. It is compared with the sizes and times of the shards whenever it is opened, and those that have changed are read again.
-    In an epoch, a member is read by itself: by its offset here, by a request for that range elsewhere. A `cache`, a `DiskCache`, keeps those
-    from elsewhere on the disk of each host.
+    The headers of all members are read once, on several threads, and saved as an index. For shards
+    on a server, this reads most of their bytes once. Each time the index is opened, it is compared
+    with the sizes and times of the shards, and changed shards are read again. In an epoch, each
+    member is read by itself: by its offset from a local file, by a range request from a store.
 
-    `members` are those that each sample must have, such as `("jpg;png", "cls")`. With `missing="drop"`, samples that lack one are left out,
-    and how many is told; with "error" they are an error.
+    Args:
+        shards: A path, a pattern such as `train-{000..099}.tar` or `train-*.tar`, a folder, or
+            several of these. They can be URLs.
+        members: The members that each sample must have, such as `("jpg;png", "cls")`.
+        missing: "drop" leaves out samples that lack one of `members`, and logs their number;
+            "error" raises ValueError.
+        index: The file that holds the index. By default it is beside the shards if they are local.
+        filesystem: As for `ImageFileAccessor`; all `shards` are then paths in it.
+        cache: A `DiskCache`, which keeps members of remote shards on the disk of each host.
 
-    Raises StorageError for a shard that is no tar file, cut off, compressed, or has two members of one name; FileNotFoundError for a
-    pattern that no file matches, ValueError for samples that lack a member.
+    Raises StorageError for a shard that is not a tar file, is cut off or compressed, or has two
+    members of one name; FileNotFoundError for a pattern that matches no file; and ValueError for
+    samples that lack a member.
     """
 
-    # What their names end in, and what lists the members of one.
+    # The suffix of the shards, and the function that lists the members of a shard.
     _kind: ClassVar[tuple[str, Lister]] = (".tar", tar_members)
 
     def __init__(
@@ -73,7 +80,7 @@ class TarShards:
         one_of("missing", missing, ("error", "drop"))
         if isinstance(members, str) or (missing == "drop" and not members):
             raise ValueError(
-                f'members must say what each sample must have, as in ("jpg;png", "cls"), and not be {members!r}'
+                f'members must list the members of each sample, as in ("jpg;png", "cls"), not {members!r}'
             )
         suffix, members_of = self._kind
         paths = shard_paths(shards, suffix, filesystem)
@@ -90,7 +97,9 @@ class TarShards:
             tell(
                 f"left out of {self!r}: {left_out} files that are links or sparse, or have no dot in their names"
             )
-        self._kept: npt.NDArray[np.int64] | None = None  # the samples that are not left out, of all
+        self._kept: npt.NDArray[np.int64] | None = (
+            None  # the samples that were kept, by their number among all
+        )
         self._require(members, missing)
 
     def __len__(self) -> int:
@@ -101,38 +110,46 @@ class TarShards:
 
     @property
     def keys(self) -> Texts:
-        """The names of the samples: an int gives one, a str, and an index array a list of them; `keys.array` is an Arrow array."""
+        """The names of the samples: an int gives one, a str, and an index array a list of them.
+
+        `keys.array` is an Arrow array.
+        """
         return Texts(self._keys)
 
     @property
     def shard_lengths(self) -> npt.NDArray[np.int64]:
-        """The number of samples in each shard, int64 `(shards,)`: the blocks of a `BlockShuffleSampler`."""
+        """The numbers of samples in the shards, int64 `(shards,)`.
+
+        These are the blocks of a `BlockShuffleSampler`.
+        """
         return np.diff(self._starts)
 
     @property
     def extensions(self) -> dict[str, int]:
-        """The members that there are, and how many samples of the shards have each."""
+        """The extensions of the members, each with the number of samples that have it."""
         counts = pc.value_counts(self._table["extension"])
         return {count["values"]: count["counts"] for count in counts.to_pylist()}
 
     def images(
         self, extension: str = _IMAGES, size: tuple[int, int] | None = None, **reading: Any
     ) -> EncodedImageAccessor:
-        """Return the images that are called `extension`, or the first of several, "jpg;png", that a sample has.
+        """Return the images with the extension `extension`.
 
-        `size` and `reading` are the arguments of `EncodedImageAccessor`. ValueError for samples that have none.
+        For several, as in "jpg;png", it is the first one that the sample has. `size` and `reading`
+        are the arguments of `EncodedImageAccessor`. ValueError if a sample has none.
         """
         return EncodedImageAccessor(self._members(extension), size, **reading)
 
     def bytes(self, extension: str, io_threads: int = 1) -> EncodedBytes:
-        """Return the members that are called `extension` as they are: an int gives bytes, an index array a list of them."""
+        """Return the bytes of the members `extension`: those of one sample, or a list."""
         return EncodedBytes(self._members(extension), io_threads)
 
     def column(self, extension: str, dtype: Any = None) -> Any:
-        """Return the numbers or texts in the members that are called `extension`, in memory, `(len(self),)`.
+        """Return the numbers or texts in the members `extension`, in memory, `(len(self),)`.
 
-        By default these are int64 for `cls`, `cls2`, `class`, `count`, `index`, `inx` and `id`, as WebDataset has them, and texts for
-        all else, which are a list of str in a batch. ValueError for samples that have none, or one that is no such number.
+        As in WebDataset, `cls`, `cls2`, `class`, `count`, `index`, `inx` and `id` are int64 by
+        default. All other members are texts, a list of str in a batch. ValueError if a sample has
+        no such member, or one that is not such a number.
         """
         if dtype is None and extension not in _INTS:
             return Texts(self._parsed(extension, partial(_text, extension=extension)))
@@ -142,10 +159,11 @@ class TarShards:
         )
 
     def json(self, field: str | None = None, extension: str = "json") -> Any:
-        """Return `field` of the JSON in the members that are called `extension`, all of it if that is None, in memory.
+        """Return `field` of the JSON in the members `extension`, in memory; None returns all of it.
 
-        Numbers are an array `(len(self),)`, lists of numbers a `RaggedArray`; texts are a list of str in a batch, and all else is what an
-        `ItemAccessor` makes of it. ValueError for samples that lack it, and for numbers and texts that are mixed.
+        Numbers are an array `(len(self),)`, lists of numbers a `RaggedArray`, and texts a list of
+        str in a batch. Everything else becomes an `ItemAccessor`. ValueError for samples that lack
+        the field, and for a mixture of numbers and texts.
         """
         values = self._parsed(extension, lambda data: _field(json.loads(data), field))
         if any(isinstance(value, dict) for value in values):
@@ -164,7 +182,7 @@ class TarShards:
         return np.array(values) if pa.types.is_primitive(kind) else ItemAccessor(values)
 
     def _parsed(self, extension: str, parse: Callable[[Any], Any]) -> list[Any]:
-        """Return what `parse` makes of each of the members that are called `extension`."""
+        """Return the results of `parse` for each of the members `extension`."""
         members = self._members(extension)
         small = self._table["data"].take(pa.array(self._rows(extension))).to_pylist()
         values = []
@@ -177,7 +195,7 @@ class TarShards:
         return values
 
     def _members(self, extension: str) -> Members:
-        """Return where the members of all samples are that are called `extension`; ValueError if one has none."""
+        """Return the byte store of the members `extension`; ValueError if a sample has none."""
         rows = self._rows(extension)
         if len(lacking := np.flatnonzero(rows < 0)):
             raise ValueError(
@@ -192,7 +210,7 @@ class TarShards:
         return Members(self._shards, self._versions, self._starts, place, self._keys, extension)
 
     def _rows(self, extension: str) -> npt.NDArray[np.int64]:
-        """Return the row in the table of the member of each sample that is called `extension`, -1 where there is none."""
+        """Return the table row of each sample's member `extension`, -1 if there is none."""
         found = np.full(self._sample_of.max(initial=-1) + 1, -1, np.int64)
         for one in reversed(extension.split(";")):
             rows = np.flatnonzero(pc.equal(self._table["extension"], one.lower()).to_numpy())
@@ -200,7 +218,7 @@ class TarShards:
         return found if self._kept is None else found[self._kept]
 
     def _require(self, members: Sequence[str], missing: str) -> None:
-        """Leave samples out that lack one of `members`, or raise ValueError."""
+        """Leave out the samples that lack one of `members`, or raise ValueError."""
         if missing == "error":
             for extension in members:
                 self._members(extension)
@@ -219,17 +237,18 @@ class TarShards:
 
 
 class ZipShards(TarShards):
-    """The samples in zip files, stored or deflated, as `TarShards` has those in tar files.
+    """The samples in zip files, stored or deflated; otherwise as `TarShards`.
 
-    So a zip file of a folder is a data set too: `ZipShards("photos.zip").images("jpg")`, and the keys tell the classes. StorageError
-    for members that are encrypted, or compressed otherwise.
+    A zip file of a folder is a data set too: `ZipShards("photos.zip").images("jpg")`; its keys
+    contain the class folders. StorageError for members that are encrypted or compressed in another
+    way.
     """
 
     _kind = (".zip", zip_members)
 
 
 def _completed(contents: list[bytes | None], read: Callable[[int], bytes]) -> Iterator[bytes]:
-    """Iterate over `contents`; for None it is `read` of the position, several at a time."""
+    """Iterate over `contents`; `read`, on several threads, supplies those that are None."""
     with ThreadPoolExecutor(_READ_AT_ONCE, "raybatch-column") as executor:
         for start in range(0, len(contents), _READ_AHEAD):
             run = contents[start : start + _READ_AHEAD]
@@ -244,7 +263,7 @@ def _text(data: bytes, extension: str) -> str:
         return data.decode()
     except UnicodeDecodeError:
         raise ValueError(
-            f"it is no text: shards.images({extension!r}) decodes images, shards.bytes({extension!r}) gives bytes as they are"
+            f"it is not text: shards.images({extension!r}) decodes images, shards.bytes({extension!r}) returns the bytes as they are stored"
         ) from None
 
 

@@ -11,9 +11,10 @@ from raybatch.accessors.reading import sample_positions
 
 
 class Texts:
-    """Texts, of which an int gives one, a str, and an index array a list of them.
+    """Texts: an int gives one, a str, and an index array a list of them.
 
-    They lie in one Arrow array, so the longest does not set the room that each takes, and actors share it.
+    They lie in one Arrow array, so each takes only the room for its own length, and actors share
+    them.
     """
 
     def __init__(self, texts: list[str] | pa.Array) -> None:

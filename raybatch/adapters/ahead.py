@@ -96,9 +96,9 @@ class AheadLoader:
         left_after = self.loader.batches_received if self.has_moved else 0
         if left_after and number == self.loader.epoch - 1:
             tell(
-                f"epoch {number} begins again, which was left after {left_after} batches, since set_epoch({epoch}) was called again; "
-                "if every loop is left there, what follows is never seen. With Loader(batches_per_epoch=) an epoch ends there, and "
-                "the next one goes on",
+                f"epoch {number} starts again, because set_epoch({epoch}) was called again; the last loop left it after {left_after} batches. "
+                "If every loop stops there, the rest is never seen. With Loader(batches_per_epoch=), an epoch ends there, and "
+                "the next one continues",
                 "an epoch begins again",
             )
         self.loader.set_epoch(number)
@@ -136,7 +136,7 @@ class _AheadIterator:
 
     def __next__(self) -> Any:
         if self._ended_early:
-            raise ended_early("another iter() was begun, or a state was loaded")
+            raise ended_early("another iter() was called, or a state was loaded")
         while len(self._held) <= self._owner.ahead and self._goes_on():
             self._hold()
         if not self._held:

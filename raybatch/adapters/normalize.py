@@ -41,7 +41,7 @@ class ImageLayout:
             return self.layout.bound(np.dtype(np.uint8), tuple(images.shape[3:]))
         except ValueError as error:
             raise ValueError(
-                f"{error}: {described(images)}; every uint8 array of four axes is images"
+                f"{error}: {described(images)}; every uint8 array of four axes is taken for images"
             ) from None
 
     @property
@@ -73,7 +73,7 @@ class ImageLayout:
         if not images:
             raise ValueError(
                 "normalize and channels_first need images: uint8 arrays (n, H, W, C), or (n, H, W) as the first of a batch. "
-                f"This batch is {described(batch)}. Images that are floats already get both from layout= of their accessor"
+                f"This batch is {described(batch)}. For images that are already floats, give layout= to their accessor instead"
             )
         numbers = itertools.count()
 

@@ -52,10 +52,12 @@ class _MakeBatch:
             names = list(fields)
             if not all(isinstance(name, str) for name in names):
                 raise ValueError(
-                    f"names must be given, {len(fields)} of them: the batches are tuples, whose arrays have none"
+                    f"names= must give {len(fields)} names: the batches are tuples, whose arrays have no names"
                 )
         if len(fields) != len(names):
-            raise ValueError(f"names must be {len(fields)}, one for each array, not {names}")
+            raise ValueError(
+                f"names must have {len(fields)} names, one for each array, not {names}"
+            )
         columns = [
             list(field) if isinstance(field, RaggedArray) else field for field in fields.values()
         ]
@@ -74,7 +76,7 @@ def from_ray_data(dataset: Any, names: list[str] | None = None, **options: Any) 
     wanted = blocks.columns() if names is None else names
     missing = [name for name in wanted if name not in blocks.columns()]
     if missing:
-        raise ValueError(f"the data set has no columns {missing}, but {blocks.columns()}")
+        raise ValueError(f"the data set has no columns {missing}, only {blocks.columns()}")
     bundles = list(blocks.iter_internal_ref_bundles())
     refs = [ref for bundle in bundles for ref in bundle.block_refs]
     lengths = np.array(

@@ -173,8 +173,7 @@ class AbstractDataSource(DataSource):
         total = self.num_batches(batch_size, **kwargs)
         if total == np.inf:
             raise ValueError(
-                "the data set, or what its sampler draws, is infinite: give n_batches to say "
-                "how many batches to process"
+                "the data set or its sampler is infinite: give n_batches, the number of batches to process"
             )
         return None if total is None else int(total)
 
@@ -184,7 +183,7 @@ class AbstractDataSource(DataSource):
 
     def _no_random_access(self, method: str) -> TypeError:
         return TypeError(
-            f"{method} is not supported: this {type(self).__name__}, or a member of it, "
+            f"{method} is not supported: this {type(self).__name__} or one of its members "
             "has no random access"
         )
 

@@ -79,8 +79,8 @@ def _mean_image_differs(ours: Cells, theirs: Cells, variance: Cells) -> str | No
     if off.flat[worst] <= allowed.flat[worst]:
         return None
     return (
-        f"the mean image of {images * draws} draws is off by {off.flat[worst]:.2f} from the plain loop's, "
-        f"of which chance explains {allowed.flat[worst]:.2f}"
+        f"the mean image of {images * draws} draws differs from the plain loop's by {off.flat[worst]:.2f}; "
+        f"at most {allowed.flat[worst]:.2f} is allowed"
     )
 
 
@@ -90,8 +90,8 @@ def _images_differ(ours: Cells, theirs: Cells, variance: Cells) -> str | None:
     if off <= _EXCESS * expected + _IMAGE_TOLERANCE**2:
         return None
     return (
-        f"the images are not those of their indices: their means are {math.sqrt(off):.2f} from the plain loop's, "
-        f"of which chance explains {math.sqrt(expected):.2f}"
+        f"the images do not match their indices: their means differ from the plain loop's by {math.sqrt(off):.2f}; "
+        f"chance explains only {math.sqrt(expected):.2f}"
     )
 
 
@@ -100,8 +100,8 @@ def _spread_differs(ours: Cells, theirs: Cells) -> str | None:
     if abs(own - wanted) <= _SPREAD_TOLERANCE * wanted + _IMAGE_TOLERANCE:
         return None
     return (
-        f"the draws of an image differ by {own:.2f}, those of the plain loop by {wanted:.2f}: "
-        "the parts are not as random"
+        f"the draws of an image differ by {own:.2f}, in the plain loop by {wanted:.2f}: "
+        "the crops are not equally random"
     )
 
 

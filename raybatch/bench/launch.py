@@ -47,7 +47,7 @@ def run(contender: Contender, work: Work, *, look: bool) -> tuple[dict[str, Any]
         usage = _run_process(folder, request, result)
         log = _last_lines(folder / "log.txt")
         if not result.exists():
-            raise RunError("its process ended before it was done", log)
+            raise RunError("its process ended before it had finished", log)
         outcome = pickle.loads(result.read_bytes())
         if "failed" in outcome:
             raise RunError(outcome["failed"], log)

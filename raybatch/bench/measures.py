@@ -76,15 +76,15 @@ def difference(contender: Contender, seen: Seen, reference: Seen, work: Work) ->
     images = len(work.paths)
     if sorted(came) != sorted(work.epochs * list(range(images))):
         should = work.epochs * images
-        return f"{len(set(came))} of {images} images came, {len(came)} in all instead of {should}"
+        return f"{len(set(came))} different images of {images} came, {len(came)} in all epochs instead of {should}"
     if work.recipe.is_random:
         return draws.difference(seen.looks, reference.looks)
     if contender.keeps_order and seen.batches != reference.batches:
-        return "the batches are not those of the plain loop"
+        return "the batches have other samples than the plain loop's"
     others = [index for index in sorted(came) if seen.looks[index] != reference.looks[index]]
     if contender.is_exact and others:
         return (
-            f"{len(others)} of {len(came)} images have other pixels than the plain loop, "
+            f"{len(others)} of {len(came)} images have other pixels than in the plain loop, "
             f"such as {work.paths[others[0]]}"
         )
     return None

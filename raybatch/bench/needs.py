@@ -75,8 +75,8 @@ class Needs:
         if self.driver_cores <= _DRIVER_LIMIT:
             return None
         return (
-            f"receiving {self.images_per_s:.0f} images/s takes {self.driver_cores:.1f} cores of the consumer's process, "
-            f"which should not receive more than {self.largest_images_per_s:.0f}: use larger batches, or several ranks"
+            f"receiving {self.images_per_s:.0f} images/s takes {self.driver_cores:.1f} CPU cores in the consumer's process, "
+            f"which should receive at most {self.largest_images_per_s:.0f} images/s: use larger batches or several ranks"
         )
 
 
@@ -112,7 +112,9 @@ def measure_costs(
         source, batch_size, shuffle=0, last_batch="drop", pool=pool, prefetch=_WINDOW
     ) as loader:
         if len(loader) == 0:
-            raise ValueError(f"{source.num_samples()} samples make no batch of {batch_size}")
+            raise ValueError(
+                f"{source.num_samples()} samples are too few for a batch of {batch_size}"
+            )
         stream = _endless(loader)
         for _ in range(_WARM_UP):
             next(stream)

@@ -82,7 +82,7 @@ def _color(row: dict[str, Any]) -> str:
 
 def _subject(report: dict[str, Any]) -> str:
     rounds = report["work"]["rounds"]
-    text = f"{task(report)}:\nmedians of {rounds} rounds, each round a mark"
+    text = f"{task(report)}:\nmedians of {rounds} rounds; each mark is one round"
     if has_other_pixels(report):
         text += "; * other pixels"
     if not compares_pixels(report):

@@ -1,4 +1,4 @@
-"""The command line: `raybatch demo`, and the others that `raybatch --help` lists."""
+"""The command line: `raybatch demo` and the other commands that `raybatch --help` lists."""
 
 import signal
 from typing import Any
@@ -16,7 +16,7 @@ from raybatch.cli.scan_command import scan
 
 
 class _Commands(click.Group):
-    """The commands; one that Ctrl-C ends has the status that a shell gives it."""
+    """The commands. Ctrl-C ends a command with status 130, the status that shells use for it."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -29,9 +29,9 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="raybatch")
 def main() -> None:
-    """Batches of images for training, loaded by Ray actors and delivered in order.
+    """Load batches of images for training with Ray actors, in a fixed order.
 
-    Start with `raybatch demo`: it makes some images, loads them, and shows what came out.
+    Start with `raybatch demo`: it makes some images, loads them and shows the result.
     """
 
 

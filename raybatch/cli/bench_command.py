@@ -1,4 +1,4 @@
-"""`raybatch bench`: the same work through raybatch and through its peers, side by side."""
+"""`raybatch bench`: time raybatch and other libraries on the same work, side by side."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _parse_peers(context: click.Context, option: click.Parameter, text: str | No
     peers = peers_of(context.params["recipe"])
     names = peers if text is None else [name.strip() for name in text.split(",")]
     if unknown := [name for name in names if name not in peers]:
-        raise click.BadParameter(f"{unknown[0]!r} is none of {', '.join(peers)}")
+        raise click.BadParameter(f"{unknown[0]!r} is not one of {', '.join(peers)}")
     return names
 
 
@@ -44,7 +44,7 @@ def _plot_path(context: click.Context, option: click.Parameter, path: Path | Non
 
         if path.suffix[1:].lower() not in formats():
             known = ", ".join(formats())
-            raise click.BadParameter(f"{path.name!r} has none of the suffixes {known}")
+            raise click.BadParameter(f"{path.name!r} must end in one of the suffixes {known}")
     return path
 
 
@@ -57,22 +57,22 @@ def _plot_path(context: click.Context, option: click.Parameter, path: Path | Non
     type=click.Choice(list(RECIPES)),
     default=STRETCH.name,
     show_default=True,
-    is_eager=True,  # which peers there are depends on it
-    help="Stretch each image; train: a random part, mirrored at random, as normalised floats; or eval: the middle.",
+    is_eager=True,  # The allowed peers depend on it.
+    help="stretch: the whole image, stretched; train: a random part, mirrored at random, as normalised floats; eval: the middle.",
 )
 @options.size
 @options.batch_size
 @options.count(
     "--workers",
-    "Processes, or threads, that each contender decodes with.  [default: one for each CPU]",
+    "Processes or threads that decode, for each contender.  [default: one for each CPU]",
 )
-@options.count("--rounds", "How often each contender is timed, in turn with the others.", default=3)
-@options.count("--epochs", "Epochs that are timed in each round, after one to warm up.", default=2)
-@options.count("--images", "Take so many images.  [default: all]")
+@options.count("--rounds", "Rounds; each times every contender once.", default=3)
+@options.count("--epochs", "Timed epochs in each round, after one to warm up.", default=2)
+@options.count("--images", "Number of images to load.  [default: all]")
 @click.option(
     "--peers",
     callback=_parse_peers,
-    help="With whom to compare, such as torch,dali.  [default: all of the recipe]",
+    help="Libraries to compare with, such as torch,dali.  [default: all that have the recipe]",
 )
 @options.decode
 @options.scale_margin
@@ -82,7 +82,7 @@ def _plot_path(context: click.Context, option: click.Parameter, path: Path | Non
     "plot_path",
     type=OutFile(),
     callback=_plot_path,
-    help="Where to draw the figures, such as bench.png.",
+    help="File for a plot of the figures, such as bench.png.",
 )
 @options.html
 def bench(
@@ -103,23 +103,28 @@ def bench(
 ) -> None:
     """Compare raybatch with other libraries on the same images.
 
-    IMAGES is whatever `raybatch load` takes, but for packed files. What is not in files of its own is copied to such, in a
-    temporary folder; without IMAGES, pictures are made there. With --recipe stretch or eval all contenders read the
-    same files in the same shuffled order, and must give the pixels of a plain Pillow loop, bit for bit, before they
-    are timed.
+    IMAGES is what `raybatch load` takes, except packed files. Images that are not single files are
+    first copied into single files in a temporary folder. Without IMAGES, pictures are made there.
 
-    With --recipe train each does what it does best, its own decoder and order included: a random part of each
-    image scaled to --size, mirrored at random, normalised, as float32 with the channels first. Pixels are not
-    compared there. Shape, dtype, range, the mean image of many draws, the mean of each image and how much its
-    draws differ must be near those of a plain loop.
+    With --recipe stretch or eval, all contenders read the same files in the same shuffled order.
+    Before the timing starts, the pixels of each must equal those of a plain Pillow loop, bit for
+    bit.
 
-    Each run is a process of its own: an epoch to warm up, then --epochs that are timed as one stretch. The ratio is
-    the rate of raybatch over that of the other in the same round. Memory is the largest sum of PSS of all
-    processes of a contender.
+    With --recipe train, each contender works in its fastest way, with its own decoder and order. The
+    work is: crop a random part of each image, scale it to --size, mirror it at random, normalise
+    it, and give float32 with the channels first. Pixels are not compared. Instead, these must be
+    near those of a plain loop: shape, dtype, range, the mean image over many draws, the mean of
+    each image, and how much its draws differ.
 
-    With --decode scaled, raybatch runs once more, with scaled decoding: near the pixels of the others, not equal.
+    Each run is a separate process: one epoch to warm up, then --epochs that are timed as one
+    stretch. A ratio is raybatch's rate divided by the other library's rate in the same round.
+    Memory is the peak PSS, summed over all processes of a contender.
 
-    The exit status is 0, 1 if a contender gives other pixels, or 2 if one that is installed could not be run.
+    With --decode scaled, raybatch runs a second time with scaled decoding; those pixels are close
+    to the others', not equal.
+
+    The exit status is 0 on success, 1 if a contender gives wrong pixels, and 2 if an installed
+    contender could not run.
     """
     options.check_installed("psutil", EXTRA)
     if page_path is not None:
@@ -139,7 +144,7 @@ def bench(
             from raybatch.bench.plot import plot  # loads matplotlib
 
             if write(plot, figures, plot_path):
-                output.console.print(f"The figures are drawn in {plot_path}")
+                output.console.print(f"The plot is in {plot_path}")
         if page_path is not None and write(write_bench_page, figures, page_path):
             output.console.print(f"The report is in {page_path}")
     sys.exit(_status(figures))
@@ -152,10 +157,13 @@ def _contenders(recipe: str, peers: list[str], decode: str) -> list[Contender]:
 
 @contextmanager
 def _in_files(named: NamedImages, count: int | None) -> Iterator[tuple[str, ...]]:
-    """Give the paths of `count` of the images, by default all, in the order in which all read them: shuffled, as in training."""
+    """Write `count` images (default: all) to files if needed; give their paths in shuffled order.
+
+    All contenders read the files in this order.
+    """
     if named.is_packed:
         raise options.CannotRunError(
-            f"{named.given!r} is packed: there is nothing to decode in it. Name the images that it was packed from"
+            f"{named.given!r} is a packed folder, whose images are already decoded. Give the images that it was packed from"
         )
     order = np.random.default_rng(_SEED).permutation(len(named))[:count].tolist()
     if named.paths is not None:

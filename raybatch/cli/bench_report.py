@@ -1,4 +1,4 @@
-"""The figures of a bench as tables, on the terminal and on an HTML page."""
+"""The figures of a bench as tables, for the terminal and for an HTML page."""
 
 from __future__ import annotations
 
@@ -24,40 +24,40 @@ from raybatch.bench.report import (
 from raybatch.cli.pages import data_uri, write_page
 
 _NOTES = (
-    "÷ this: raybatch's rate over this one's in the same round.",
-    "start: until the first batch of all. first batch: of a later epoch.",
+    "÷ this: raybatch's rate divided by this one's in the same round.",
+    "start: time until the first batch of the run. first batch: time until the first batch of a later epoch.",
 )
-_OTHER_PIXELS = "*: other pixels than the plain loop's, by design."
+_OTHER_PIXELS = "*: the pixels differ from the plain loop's, by design."
 _UNCOMPARED = (
-    "Pixels are not compared: each has its own decoder, filter and random numbers. Shape, dtype, range and the means of "
-    "many draws are those of the plain loop."
+    "Pixels are not compared: each has its own decoder, filter and random numbers. Shape, dtype, range and the "
+    "means of many draws agree with the plain loop."
 )
-# Beside so many columns of ratios there is no room for their ranges.
+# The columns of ratios leave no room for their ranges.
 _WIDE = 2
-# CPU time is looked at four times a second, and some batches are made before the clock starts.
+# CPU time is sampled four times a second, and some batches are made before the clock starts.
 _SHORT_S = 1.0
-_TOO_SHORT = "The fastest was timed for {:.2g} s only, which is too short to tell: take more --images or --epochs."
+_TOO_SHORT = "The fastest ran for only {:.2g} s, which is too short for a comparison: use more --images or --epochs."
 
 
 class NumberTable(NamedTuple):
-    """A table: the heads of its columns of numbers, and rows that begin with a contender's title."""
+    """A table: heads for the columns of numbers, and rows that start with a contender's title."""
 
     heads: list[str]
     rows: list[list[str]]
 
     def part(self, start: int, end: int | None) -> NumberTable:
-        """Return the table of the columns of numbers from `start` up to `end`."""
+        """Return a table of the columns of numbers from `start` up to `end`."""
         rows = [[title, *numbers[start:end]] for title, *numbers in self.rows]
         return NumberTable(self.heads[start:end], rows)
 
 
 def shown(report: dict[str, Any]) -> Iterator[RenderableType]:
-    """Iterate over what to print: the contenders that were timed, the fastest first, and why others were not."""
+    """Iterate over the parts to print: timed contenders, fastest first, then the others."""
     if warning := _warning(report):
         yield Text(warning, "bold red")
     yield f"{_subject(report)}:"
     rates = _rates(report)
-    # Beside the rates, the ratios would not fit on a terminal of 80 columns.
+    # The rates and ratios together would not fit on a terminal of 80 columns.
     for numbers in (rates.part(0, 1), rates.part(1, None), _costs(report)):
         table = Table(box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
         table.add_column("", no_wrap=True)
@@ -75,7 +75,8 @@ def shown(report: dict[str, Any]) -> Iterator[RenderableType]:
 def write_bench_page(report: dict[str, Any], path: Path) -> None:
     """Write the report of a bench to `path`."""
     contenders = report["contenders"]
-    versions: dict[str, str] = dict(report["versions"])  # of raybatch and what it stands on
+    # The versions of raybatch and of the libraries that it uses.
+    versions: dict[str, str] = dict(report["versions"])
     for row in contenders:
         versions |= row["versions"]
     write_page(
@@ -95,7 +96,7 @@ def write_bench_page(report: dict[str, Any], path: Path) -> None:
 
 
 def _plots(report: dict[str, Any]) -> dict[str, str]:
-    """Return the figures drawn for wide and narrow, light and dark pages."""
+    """Return the plots for wide and narrow, light and dark pages."""
     from raybatch.bench.plot import svg  # loads matplotlib
 
     return {
@@ -108,7 +109,7 @@ def _plots(report: dict[str, Any]) -> dict[str, str]:
 
 
 def _notes(report: dict[str, Any]) -> list[str]:
-    """Return what to know about the tables, a line each."""
+    """Return notes that explain the tables, one line each."""
     return [
         *_NOTES,
         *_leads(report),
@@ -118,19 +119,19 @@ def _notes(report: dict[str, Any]) -> list[str]:
 
 
 def _warning(report: dict[str, Any]) -> str:
-    """Return why the figures say nothing, "" if they do."""
+    """Return a warning if the figures are not meaningful, else ""."""
     seconds = shortest_s(report)
     return _TOO_SHORT.format(seconds) if 0 < seconds < _SHORT_S else ""
 
 
 def _subject(report: dict[str, Any]) -> str:
-    """Return what was done, in a line above the tables."""
+    """Return the line above the tables that says what was measured."""
     rounds = report["work"]["rounds"]
     return f"{task(report)}, {report['machine']['cpus']} CPUs. Median and range of {rounds} rounds"
 
 
 def _rates(report: dict[str, Any]) -> NumberTable:
-    """Return the rate of each, and raybatch's over it."""
+    """Return the table of rates, and of raybatch's rate divided by each of them."""
     rows = timed(report)
     own = _own(report)
     form = _spread if len(own) <= _WIDE else _middle
@@ -149,7 +150,7 @@ def _rates(report: dict[str, Any]) -> NumberTable:
 
 
 def _own(report: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return raybatch's own that the others are compared with, as they are in the report."""
+    """Return raybatch's own contenders that the others are compared with, in the report's order."""
     timed_names = [row["name"] for row in timed(report)]
     return [
         row
@@ -161,17 +162,17 @@ def _own(report: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _leads(report: dict[str, Any]) -> Iterator[str]:
-    """Iterate over how fast each of raybatch's own is beside the fastest of the other libraries, a line each."""
+    """Iterate over lines that compare raybatch's contenders with the fastest other library."""
     others = [row for row in timed(report) if row["peer"] not in (RAYBATCH, *LIMITS)]
     for row in _own(report) if others else []:
         ratio = others[0]["ratios"][row["name"]]
         low, high = min(ratio["rounds"]), max(ratio["rounds"])
         times = f"{ratio['median']:.2f} ({low:.2f}–{high:.2f})"
-        yield f"{row['title']}: {times} times {others[0]['title']}, the fastest of the others."
+        yield f"{row['title']}: {times} times the rate of {others[0]['title']}, the fastest other library."
 
 
 def _costs(report: dict[str, Any]) -> NumberTable:
-    """Return what each needs to begin, and what it uses."""
+    """Return the table of start-up times and of the resources that each contender uses."""
     return NumberTable(
         ["start", "first batch", "CPU s/1000 images", "peak MB"],
         [

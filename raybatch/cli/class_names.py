@@ -1,4 +1,4 @@
-"""`--classes`: which number a class has, as another folder or file has it."""
+"""`--classes`: take the numbers of the classes from another folder or file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ from raybatch.stores.location import Location
 
 
 def class_list(path: str) -> list[str]:
-    """Return the names of the classes in their order: of a folder, of packed files, of an `ImageList`, or the lines of a text."""
+    """Return the names of the classes, in order.
+
+    They come from a folder, from packed files, from an `ImageList`, or from the lines of a text
+    file.
+    """
     try:
         if "://" in path or os.path.isdir(path):
             packed = "://" not in path and is_packed(path)
@@ -25,16 +29,16 @@ def class_list(path: str) -> list[str]:
             lines = Path(path).read_bytes().splitlines()
             known = [os.fsdecode(line.strip()) for line in lines if line.strip()]
         if not known:
-            raise ValueError("there are none in it")
+            raise ValueError("it is empty")
         return numbered(known, ())
     except (OSError, ValueError) as error:
-        raise click.BadParameter(f"{path!r} says nothing of classes: {error}") from error
+        raise click.BadParameter(f"{path!r} does not name classes: {error}") from error
 
 
 classes_option = click.option(
     "--classes",
     type=class_list,
     metavar="PATH",
-    help="Number the classes as they are in this folder of class folders or packed files, list of images (.parquet), "
-    "or text file with a name a line.  [default: those of DIRECTORY, sorted]",
+    help="Take the numbers of the classes from this folder of class folders or packed files, list of images (.parquet), "
+    "or text file with one name per line.  [default: those of IMAGES, sorted]",
 )

@@ -1,4 +1,4 @@
-"""`raybatch demo`: the main job, for someone who sees raybatch for the first time."""
+"""`raybatch demo`: a first look at what raybatch does."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _SEED = 12345
     type=picture,
     default="raybatch-demo.png",
     show_default=True,
-    help="Where to write a picture of the first batch.",
+    help="File for a picture of the first batch.",
 )
 @options.output
 def demo(
@@ -46,10 +46,10 @@ def demo(
     sheet_path: Path,
     output: Output,
 ) -> None:
-    """Show that images come the same with Ray actors and without.
+    """Show that the images are the same with and without Ray actors.
 
-    IMAGES is whatever `raybatch load` takes. Without it, 1,000 pictures are made in a temporary folder.
-        The random crops are those that most image models are trained with, and the picture shows some.
+    IMAGES is what `raybatch load` takes. Without it, 1,000 pictures are made in a temporary folder.
+    The contact sheet shows the random crops that most image models are trained with.
     """
     streams = {}
     with given_or_made(output, given) as named:
@@ -74,7 +74,9 @@ def demo(
         sheet.save(aside)
     output.console.print(f"The first batch is in {sheet_path}")
     if not is_equal:
-        raise click.ClickException("the two streams differ; did the files change meanwhile?")
+        raise click.ClickException(
+            "the two streams differ: did the files change between the two runs?"
+        )
 
 
 def _shown(streams: dict[str, dict[str, Any]], is_equal: bool) -> Iterator[RenderableType]:
@@ -87,7 +89,7 @@ def _shown(streams: dict[str, dict[str, Any]], is_equal: bool) -> Iterator[Rende
             f"{row['training_images_per_s']:.0f}",
         )
     yield table
-    yield "The digests of the two streams, over every pixel and label in their order:"
+    yield "The digests of the two streams, over every pixel and label in order:"
     yield from (Text(f"  {row['digest']}  {title}") for title, row in streams.items())
     if is_equal:
         yield "They are equal: the same images, in the same order, bit for bit."

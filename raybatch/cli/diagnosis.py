@@ -1,4 +1,4 @@
-"""What is well and what is not on hosts of which the facts are known."""
+"""Checks of the facts about hosts: what is fine, what is not, and what to do."""
 
 from __future__ import annotations
 
@@ -14,17 +14,21 @@ from raybatch.stores.location import Location
 
 OK, WARNING, PROBLEM = "ok", "warning", "problem"
 
-# A loader's process has a connection to each actor and host, and a file open for each thread that reads.
+# A loader's process has a connection to each actor and host, and an open file for each reading
+# thread.
 _FEW_OPEN_FILES = 4096
 _TOO_FEW_OPEN_FILES = 1024
 
-# Ray gives its store this part of the memory, if it is not told otherwise.
+# Ray gives its object store this fraction of the memory by default.
 _STORE_SHARE = 0.3
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check saw: `status` is "ok", "warning" or "problem"; `advice` is "" where all is well."""
+    """The result of one check. `status` is "ok", "warning" or "problem".
+
+    `advice` is "" if all is well.
+    """
 
     check: str
     status: str
@@ -33,7 +37,7 @@ class Finding:
 
 
 def of_host(where: str, facts: HostFacts) -> Iterator[Finding]:
-    """Iterate over what there is to say about one host, called `where`."""
+    """Iterate over the findings about one host, which messages call `where`."""
     yield Finding(f"cores, {where}", OK, f"{facts.cores}")
     yield _shared_memory(where, facts)
     yield _open_files(where, facts)
@@ -42,7 +46,7 @@ def of_host(where: str, facts: HostFacts) -> Iterator[Finding]:
 
 
 def of_paths(hosts: Mapping[str, HostFacts], paths: list[str]) -> Iterator[Finding]:
-    """Iterate over which of `paths` can be read on all hosts."""
+    """Iterate over findings about which of `paths` all hosts can read."""
     for path in paths:
         location = Location(path)
         errors = {
@@ -53,35 +57,40 @@ def of_paths(hosts: Mapping[str, HostFacts], paths: list[str]) -> Iterator[Findi
         check = f"path {location}"
         if errors:
             seen = "; ".join(f"{where}: {location.hide(text)}" for where, text in errors.items())
-            what_to_do = advice(*errors.values()) or "see what is there, and who may read it"
+            what_to_do = (
+                advice(*errors.values()) or "check that the path exists and that you may read it"
+            )
             yield Finding(check, PROBLEM, seen, what_to_do)
         else:
             yield Finding(check, OK, f"readable on {_hosts(len(hosts))}")
 
 
 def of_folder(path: str) -> Iterator[Finding]:
-    """Iterate over what a loader would leave out of the images below `path`, a folder or URL, as it is seen from here."""
+    """Iterate over findings about the images below `path`, a folder or URL, seen from this machine.
+
+    They name files that a loader leaves out, and classes without images.
+    """
     search = Search(Location(path))
     try:
         images = [name for names in search.runs() for name in names]
     except OSError:
-        return  # it is no folder of images
+        return  # It is not a folder of images.
     check = f"images below {search.folder}"
     if search.left_out:
-        advice = "convert or rename those that are images"
-        seen = f"{len(images):,}, and no images by their suffix: {left_out_text(search.left_out)}"
+        advice = "convert or rename the images among them"
+        seen = f"{len(images):,}; left out, since the suffix is not an image's: {left_out_text(search.left_out)}"
         yield Finding(check, WARNING, seen, advice)
     else:
         yield Finding(check, OK, f"{len(images):,}")
     classes = set(map(class_of, images))
     if "" not in classes and (empty := sorted(set(search.folder.folders()) - classes)):
-        advice = "see that all splits of the data set have the same numbers: image_folder(classes=), --classes"
-        seen = f"none in {', '.join(map(repr, empty))}, of {len(classes | set(empty))}"
+        advice = "give all splits of the data set the same class numbers: image_folder(classes=), --classes"
+        seen = f"no images in {', '.join(map(repr, empty))}, of {len(classes | set(empty))} classes"
         yield Finding(f"classes below {search.folder}", WARNING, seen, advice)
 
 
 def of_versions(here: HostFacts, hosts: Mapping[str, HostFacts]) -> Iterator[Finding]:
-    """Iterate over whether `hosts` have the versions that this process has."""
+    """Iterate over findings about the versions on `hosts`, which must be those of this process."""
     for package, wanted in here.versions.items():
         others = {
             where: facts.versions.get(package)
@@ -99,22 +108,20 @@ def of_versions(here: HostFacts, hosts: Mapping[str, HostFacts]) -> Iterator[Fin
 
 
 def of_address(address: str | None) -> Finding:
-    """Return whether `address` is one that raybatch can use, before anything is connected to."""
+    """Return the finding on `address`: can raybatch use it? Nothing connects to it."""
     if address is None:
-        return Finding(
-            "cluster", OK, "none is named, so this machine alone was looked at (--address)"
-        )
+        return Finding("cluster", OK, "no --address given, so only this machine was checked")
     if address.startswith("ray://"):
         from raybatch.pools.ray.address import INSTEAD_OF_CLIENT  # loads ray
 
         return Finding(
-            "cluster", PROBLEM, f"{address} is an address of Ray Client", INSTEAD_OF_CLIENT
+            "cluster", PROBLEM, f"{address} is an address for Ray Client", INSTEAD_OF_CLIENT
         )
     return Finding("cluster", OK, address)
 
 
 def of_address_file() -> Finding:
-    """Return whether the file by which `ray.init()` finds a cluster names one that is there."""
+    """Return the finding on whether the cluster in `ray.init()`'s address file answers."""
     path = Path(os.environ.get("RAY_TMPDIR") or "/tmp", "ray", "ray_current_cluster")
     try:
         address = path.read_text().strip()
@@ -128,13 +135,13 @@ def of_address_file() -> Finding:
     return Finding(
         "address file",
         PROBLEM,
-        f"{path} names {address}, where no Ray answers ({fault}): `ray.init()` without an address fails",
-        'remove that file, or call `ray.init(address="local")`; a raybatch pool does so by itself',
+        f"{path} names {address}, but no Ray answers there ({fault}): `ray.init()` without an address fails",
+        'remove that file, or call `ray.init(address="local")`; a raybatch pool does the latter by itself',
     )
 
 
 def of_ray_folder() -> Finding:
-    """Return whether the folder that the environment names for Ray is one for its sockets."""
+    """Return the finding on whether the path of Ray's folder is short enough for sockets."""
     from raybatch.pools.ray.connection import too_long_folder  # loads ray
 
     folder = too_long_folder()
@@ -143,21 +150,21 @@ def of_ray_folder() -> Finding:
     return Finding(
         "folder of Ray",
         WARNING,
-        f"{folder} may be too long for sockets: `ray.init()` fails then",
-        "set RAY_TMPDIR=/tmp where the program starts Ray itself; a Ray that a pool starts has a short one",
+        f"{folder} may be too long for sockets, and then `ray.init()` fails",
+        "set RAY_TMPDIR=/tmp if your program starts Ray; a pool that starts Ray uses a short path",
     )
 
 
 def of_tokens(hosts: Mapping[str, HostFacts]) -> Finding:
-    """Return whether Ray asks those that connect to `hosts` for a token."""
+    """Return the finding on whether Ray on `hosts` asks for a token."""
     without = [where for where, facts in hosts.items() if facts.auth_mode != "token"]
     if not without:
         return Finding("token authentication", OK, "on")
     return Finding(
         "token authentication",
         WARNING,
-        f"off on {', '.join(without)}: whoever reaches the cluster can run code on it",
-        "set RAY_AUTH_MODE=token where Ray is started, or see that nobody else reaches its ports",
+        f"off on {', '.join(without)}: anybody who can connect to the cluster can run code on it",
+        "set RAY_AUTH_MODE=token where Ray is started, or let nobody else connect to its ports",
     )
 
 
@@ -171,7 +178,7 @@ def _shared_memory(where: str, facts: HostFacts) -> Finding:
         return Finding(check, OK, seen)
     advice = (
         "make it larger (`docker run --shm-size`, a memory-backed volume in Kubernetes), or set a smaller "
-        "object_store_memory: Ray puts what does not fit on a disk, which is slow"
+        "object_store_memory: Ray spills the rest to disk, which is slow"
     )
     return Finding(check, WARNING, seen, advice)
 
@@ -182,14 +189,14 @@ def _open_files(where: str, facts: HostFacts) -> Finding:
     if limit < 0 or limit >= _FEW_OPEN_FILES:
         return Finding(check, OK, seen)
     status = PROBLEM if limit < _TOO_FEW_OPEN_FILES else WARNING
-    advice = "raise it before Ray is started: `ulimit -n 65536`, or LimitNOFILE= of its service"
+    advice = "raise it before Ray starts: `ulimit -n 65536`, or LimitNOFILE= of its service"
     return Finding(check, status, seen, advice)
 
 
 def _kernel(where: str, facts: HostFacts) -> Finding:
     if facts.kernel == "usable":
         return Finding(f"resize kernel, {where}", OK, facts.kernel)
-    advice = "install a C compiler there, such as gcc, and then raybatch again: Pillow takes six times as long to resize"
+    advice = "install a C compiler there, such as gcc, and reinstall raybatch: without the kernel, resizing takes six times as long"
     return Finding(f"resize kernel, {where}", WARNING, facts.kernel, advice)
 
 
@@ -198,9 +205,9 @@ def _jpeg_decoder(where: str, facts: HostFacts) -> Finding:
     if seen == "usable":
         return Finding(check, OK, seen)
     if seen == "no simplejpeg":
-        advice = "pip install 'raybatch[fast]' there: Pillow takes a sixth longer to decode"
+        advice = "pip install 'raybatch[fast]' there: Pillow decodes, which takes a sixth longer"
     else:
-        advice = "upgrade pillow and simplejpeg there, to have them of one libjpeg-turbo; until then Pillow decodes"
+        advice = "upgrade pillow and simplejpeg there, so that both have the same libjpeg-turbo; until then Pillow decodes"
     return Finding(check, WARNING, seen, advice)
 
 

@@ -1,4 +1,4 @@
-"""`raybatch doctor`: what is wrong with the machine or the cluster, and what to do about it."""
+"""`raybatch doctor`: find problems of the machine or the cluster, and say how to solve them."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ _STYLES = {"ok": "green", "warning": "yellow", "problem": "red"}
 @click.option(
     "--address",
     envvar="RAY_ADDRESS",
-    help="The Ray cluster to look at, such as auto or HOST:PORT.  [default: RAY_ADDRESS, or this machine alone]",
+    help="The Ray cluster to check, such as auto or HOST:PORT.  [default: RAY_ADDRESS, or only this machine]",
 )
 @options.output
 def doctor(paths: tuple[str, ...], address: str | None, output: Output) -> None:
-    """Say what is in the way of loading, here and in a cluster.
+    """Look for problems that prevent loading, here or in a cluster.
 
-    It looks at this machine, and with --address at every host of that cluster.
+    It checks this machine, or with --address every host of that cluster.
 
-    PATHS are files, folders or URLs that every host is to read.
+    PATHS are files, folders or URLs that every host must be able to read.
 
-    The exit status is 0 if all is well or there are only warnings, 1 if there is a problem, 2 if the cluster could not
-    be looked at.
+    The exit status is 0 if there are at most warnings, 1 if there is a problem, and 2 if the
+    cluster could not be checked.
     """
     absolute = [path if "://" in path else os.path.abspath(path) for path in paths]
     findings: list[Finding] = []
@@ -56,7 +56,7 @@ def _findings(paths: list[str], address: str | None) -> Iterator[Finding]:
             answers = on_every_host(address, look, paths)
         except (RaybatchError, OSError):
             yield replace(
-                cluster, status=PROBLEM, seen=f"{address} cannot be joined, as is said below"
+                cluster, status=PROBLEM, seen=f"{address} cannot be joined; the error is below"
             )
             raise
     yield cluster
@@ -69,7 +69,7 @@ def _findings(paths: list[str], address: str | None) -> Iterator[Finding]:
     else:
         for where, (answer, store_bytes) in answers.items():
             if isinstance(answer, str):
-                advice = "see the logs of Ray there, and that its Python has what the program needs"
+                advice = "look at Ray's logs there, and check that its Python has the packages that the program needs"
                 yield Finding(f"host {where}", PROBLEM, answer, advice)
             else:
                 hosts[where] = replace(answer, store_bytes=store_bytes)

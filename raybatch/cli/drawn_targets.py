@@ -1,4 +1,4 @@
-"""Masks and boxes of the images of a folder, changed as these are and drawn into them."""
+"""Masks and boxes for the images of a folder: transformed with the images and drawn into them."""
 
 from __future__ import annotations
 
@@ -22,9 +22,11 @@ def mask_paths(names: Sequence[str], masks: str) -> list[str]:
 
 
 def coco_boxes(below: Sequence[str], root: str, file: str) -> tuple[RaggedArray, RaggedArray]:
-    """Return the boxes of the images that are called as `below`, (k, 4) of left, top, right and bottom in pixels, and their classes, out of COCO's JSON.
+    """Return the boxes and their classes for images with the names `below`, from COCO's JSON.
 
-    An image that is not in the file has none. CannotRunError for a file of another kind, or without any box of these images.
+    Boxes are (k, 4) for each image: left, top, right and bottom, in pixels. An image that is not in
+    the file has no boxes. Raises CannotRunError if the file has another format, or no box for any
+    of these images.
     """
     try:
         with open(file, encoding="utf-8") as stream:
@@ -36,19 +38,22 @@ def coco_boxes(below: Sequence[str], root: str, file: str) -> tuple[RaggedArray,
             row = [each["category_id"], left, top, left + width, top + height]
             rows.setdefault(names[each["image_id"]], []).append(row)
     except (ValueError, TypeError, KeyError) as error:
-        raise CannotRunError(f"{file!r} holds no boxes as COCO writes them: {error!r}") from error
+        raise CannotRunError(
+            f"{file!r} is not a file of boxes in COCO's format: {error!r}"
+        ) from error
     found = [np.array(rows.get(name, []), np.float32).reshape(-1, 5) for name in below]
     if not any(map(len, found)):
-        raise CannotRunError(f"{file!r} holds no box of an image below {root!r}")
+        raise CannotRunError(f"{file!r} has no box for any image below {root!r}")
     boxes = RaggedArray([each[:, 1:] for each in found], np.float32, (4,))
     return boxes, RaggedArray([each[:, 0] for each in found], np.int64, ())
 
 
 @dataclass(frozen=True)
 class Shown:
-    """Called for a sample (index, image, label, ...), it returns (index, image, label): changed, and with all else drawn in.
+    """A transform from (index, image, label, ...) to (index, image, label), with the rest drawn in.
 
-    `names` are those of the rest of the sample, such as "mask": arguments of `augment`, and of `overlay`.
+    `names` names the rest of the sample, such as "mask". They are keyword arguments of `augment`
+    and of `overlay`.
     """
 
     augment: Callable[..., Any] | None

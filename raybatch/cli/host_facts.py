@@ -1,7 +1,7 @@
-"""What one host is like; Ray runs it on each.
+"""Facts about one host; Ray runs this on each host.
 
-It travels as a whole, so a host that lacks raybatch, or has another version, can say so. Hence no import of
-raybatch at the top.
+The module is pickled by value and does not import raybatch at the top. So it also runs on a host
+without raybatch, or with another version, and can report that.
 """
 
 from __future__ import annotations
@@ -19,13 +19,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class HostFacts:
-    """What a host is like.
+    """Facts about a host.
 
-    `versions` of "Python", "ray" and "raybatch", None where one is not installed. `cores` this process may use;
-    `shm_bytes` is the size of /dev/shm, 0 if there is none; `open_files` the soft limit of a process, -1 for none;
-    `kernel` is "usable", or why it is not used, and `jpeg_decoder` likewise. `unreadable` has what is wrong with paths that
-    cannot be read. `auth_mode` is "token" where Ray asks for one; its processes inherit it. `store_bytes` is the size of Ray's
-    object store, None where no Ray was asked.
+    `versions` has the versions of "Python", "ray" and "raybatch", None for one that is not
+    installed. `cores` counts the cores that this process may use. `shm_bytes` is the size of
+    /dev/shm, 0 if there is none. `open_files` is the soft limit of a process, -1 for no limit.
+    `kernel` and `jpeg_decoder` are "usable", or the reason why they are not used. `unreadable` maps
+    each path that cannot be read to the reason. `auth_mode` is "token" if Ray asks for a token;
+    Ray's processes inherit it. `store_bytes` is the size of Ray's object store, None if Ray was not
+    asked.
     """
 
     name: str
@@ -42,7 +44,7 @@ class HostFacts:
 
 
 def look(paths: list[str]) -> HostFacts:
-    """Return what this host is like, and which of `paths`, files, folders or URLs, cannot be read here."""
+    """Return the facts about this host; `paths` are files, folders or URLs to try."""
     soft_limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     versions = {"Python": platform.python_version(), "ray": _version("ray")}
     versions["raybatch"] = _own_version()
@@ -100,13 +102,13 @@ def _jpeg_decoder() -> str:
 
 
 def _error_at(path: str) -> str | None:
-    """Return what is wrong with `path`, None if it can be read."""
+    """Return why `path` cannot be read, None if it can."""
     try:
         if os.path.isdir(path):
             with os.scandir(path) as entries:
                 return None if any(entries) else "the folder is empty"
         if "://" not in path:
-            if not stat.S_ISREG(os.stat(path).st_mode):  # to open a pipe would wait for a writer
+            if not stat.S_ISREG(os.stat(path).st_mode):  # Opening a pipe would wait for a writer.
                 return "neither a file nor a folder"
             with open(path, "rb") as file:
                 file.read(1)

@@ -1,4 +1,4 @@
-"""What the argument IMAGES of a command may be: image files, shards, Parquet files, a saved list or packed files."""
+"""The argument IMAGES: image files, shards, Parquet files, a saved list or packed files."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ from raybatch.stores.url_files import is_url
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 FORMS = (
-    "IMAGES is a folder of image files; a pattern such as 'train/*/*.jpg'; tar, zip or MDS shards such as 'train-{000..099}.tar', or a "
-    "folder of them; Parquet files or a folder of them; a list that `ImageList.save` wrote; or a folder that `raybatch pack` wrote. "
-    "All but the last two may be URLs."
+    "IMAGES is a folder of image files; a pattern such as 'train/*/*.jpg'; tar, zip or MDS shards such "
+    "as 'train-{000..099}.tar', or a folder of them; Parquet files or a folder of them; a list that "
+    "`ImageList.save` wrote; or a folder that `raybatch pack` wrote. All but the last two can be URLs."
 )
 _SHARDS: dict[str, Any] = {".tar": TarShards, ".zip": ZipShards, ".mds": MDSShards}
 _PARQUET = ".parquet"
 _MAGIC = re.compile(r"[*?\[{]")
-# Numbers up to this are those of classes; larger ones are names, such as the ids of customers.
+# Numbers up to this are class indices; larger ones are names, such as customer ids.
 _MOST_CLASSES = 100_000
 _DEFAULTS = {each.name: each.default for each in dataclasses.fields(ImageReader)} | {
     "io_threads": 1,
@@ -57,13 +57,16 @@ _DEFAULTS = {each.name: each.default for each in dataclasses.fields(ImageReader)
 
 
 def images_argument(command: Command) -> Command:
-    """Add the argument IMAGES, which arrives as `given` for `images_named`, and say in the help what it may be."""
+    """Add the argument IMAGES, passed on as `given`, and describe it in the help."""
     command.__doc__ = f"{command.__doc__}\n\n    {FORMS}\n    "
     return click.argument("given", metavar="IMAGES")(command)
 
 
 def images_named(given: str) -> NamedImages:
-    """Return the images that `given` names; CannotRunError where there are none, which says what there is instead."""
+    """Return the images that `given` names.
+
+    Raises CannotRunError if there are none; the message says what is there instead.
+    """
     given = given if is_url(given) else _normal(given)
     try:
         return _of_folder(given) if _is_folder(given) else _of_files(given)
@@ -72,11 +75,11 @@ def images_named(given: str) -> NamedImages:
 
 
 def _normal(path: str) -> str:
-    """Return `path` without parts such as `./` and `x/../`, where that names the same."""
+    """Return `path` without `./` and `x/../`, if that names the same folder or file."""
     short = os.path.normpath(path)
     if os.pardir not in Path(path).parts:
         return short
-    # Behind a link to a folder, `..` leads elsewhere.
+    # After a link to a folder, `..` leads elsewhere.
     is_same = os.path.exists(path) and os.path.exists(short) and os.path.samefile(path, short)
     return short if is_same else path
 
@@ -100,7 +103,7 @@ def _of_folder(given: str) -> NamedImages:
     except FileNotFoundError as error:
         for suffix in (*_SHARDS, _PARQUET):
             if search.left_out[suffix]:
-                # Of this machine the folder itself, whose name may look like a pattern.
+                # On this machine, pass the folder itself: its name may look like a pattern.
                 where = search.folder.join([f"*{suffix}"])[0] if is_url(given) else given
                 return _of_shards(given, suffix, shard_paths(where, suffix))
         raise CannotRunError(f"{error}. {FORMS}") from error
@@ -121,7 +124,9 @@ def _of_files(given: str) -> NamedImages:
         return image_files(given, Location(path[:start] + query), paths)
     if len(suffixes) > 1 or not suffixes <= {*_SHARDS, _PARQUET}:
         there = ", ".join(sorted(suffix or "no suffix" for suffix in suffixes))
-        raise CannotRunError(f"{str(Location(given))!r} names files of {there}. {FORMS}")
+        raise CannotRunError(
+            f"{str(Location(given))!r} matches files with these suffixes: {there}. {FORMS}"
+        )
     return _of_shards(given, suffixes.pop(), paths)
 
 
@@ -140,11 +145,11 @@ def _of_shards(given: str, suffix: str, paths: list[str]) -> NamedImages:
         return shards.images(**_sized(size, transform), **reading)
 
     own = None if column is None else cache(labels)
-    return NamedImages(given, f"{suffix[1:]} shards", opened, shards.keys.to_pylist(), own)
+    return NamedImages(given, f"{suffix[1:]} shards", opened, shards.keys.array.to_pylist(), own)
 
 
 def image_files(given: str, root: Location, paths: list[str]) -> NamedImages:
-    """Return the image files at `paths`, which are called as they are below `root`."""
+    """Return the image files at `paths`, named by their paths below `root`."""
 
     def opened(size: Any, transform: str | None = None, **reading: Any) -> Any:
         if size is None:
@@ -176,7 +181,7 @@ def _parquet(given: str, paths: list[str]) -> NamedImages:
     def labels() -> Labels:
         try:
             return _numbered(images.column("label"), _class_names_in(paths[0]))
-        except (TypeError, ValueError):  # there are none, or what they are is no class
+        except (TypeError, ValueError):  # There are no labels, or they cannot be classes.
             return np.zeros(len(images), np.int32), ["image"]
 
     def opened(size: Any, transform: str | None = None, row_groups: int = 4, **reading: Any) -> Any:
@@ -194,7 +199,7 @@ def _parquet(given: str, paths: list[str]) -> NamedImages:
 
 
 def _class_names_in(path: str) -> list[str] | None:
-    """Return the names of the classes that a data set of Hugging Face has in the metadata of its files."""
+    """Return the class names that Hugging Face stores in the metadata of a data set's files."""
     if is_url(path):
         return None
     about = (pyarrow.parquet.read_schema(path).metadata or {}).get(b"huggingface", b"{}")
@@ -214,9 +219,9 @@ def _packed(given: str) -> NamedImages:
     def opened(size: Any, transform: str | None = None, **reading: Any) -> Any:
         if stored is None:
             raise CannotRunError(
-                f"{given!r} is packed, and its first column {image.name!r} has no images"
+                f"{given!r} is packed, but its first column {image.name!r} does not hold images"
             )
-        _refuse(reading, "packed images are decoded already")
+        _refuse(reading, "packed images are already decoded")
         if transform is not None:
             return PackedAccessor(given, transform=PRESETS[transform](size or stored))
         change = None if size in (None, stored) else Resize(size)
@@ -241,19 +246,22 @@ def _packed(given: str) -> NamedImages:
 
 
 def _sized(size: Any, transform: str | None) -> dict[str, Any]:
-    """Return the arguments of an accessor for images of `size`, by the `transform` of that name if there is one."""
+    """Return an accessor's arguments for images of `size`, scaled by a preset if named."""
     return {"size": size} if transform is None else {"transform": PRESETS[transform](size)}
 
 
 def _refuse(reading: dict[str, Any], why: str) -> None:
-    """Raise CannotRunError if one of the settings in `reading` differs from its default: it would have no effect."""
+    """Raise CannotRunError if `reading` changes a setting, since none has an effect here."""
     if given := [name for name, value in reading.items() if value != _DEFAULTS[name]]:
         option = "--" + given[0].replace("_", "-")
         raise CannotRunError(f"{option} has no effect here: {why}")
 
 
 def _numbered(values: Any, names: list[str] | None = None) -> Labels:
-    """Return labels and the names of their classes for the `values` that the data has: numbers stay as they are."""
+    """Return class indices and class names for `values`.
+
+    Values that are class indices stay unchanged.
+    """
     values = np.asarray(values)
     if values.dtype.kind in "iu" and len(values) and values.min() >= 0:
         most = len(names) if names else _MOST_CLASSES

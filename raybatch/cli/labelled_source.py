@@ -1,4 +1,4 @@
-"""The images that a command was given as a source with labels; or pictures that are made for it."""
+"""The images of a command as a source with labels, or pictures that are made for it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ _MADE_IMAGES = 1000
 def given_or_made(
     output: Output, given: str | None, count: int = _MADE_IMAGES
 ) -> Iterator[NamedImages]:
-    """Give the images that `given` names, or for None `count` pictures that are made now, in a temporary folder."""
+    """Give the images that `given` names.
+
+    If it is None, make `count` pictures in a temporary folder.
+    """
     if given is not None:
         yield images_named(given)
         return
@@ -49,11 +52,11 @@ def labelled_source(
     row_groups: int = 4,
     **reading: Any,
 ) -> tuple[ArrayDataSource, list[str]]:
-    """Return a source of (image, label) over `images`, and the names of the labels: `classes`, if given.
+    """Return a source of (image, label) over `images`, and the class names: `classes`, if given.
 
-    `size` None is for images as they are stored. With the name of a `transform` they come to the size that way. A folder of
-    `masks` adds that of each image to its sample, and a file of `boxes` adds boxes and their classes. Images in row groups are
-    shuffled by these, `row_groups` at a time.
+    With `size=None`, images keep their stored size. `transform` names a preset that brings them to
+    `size`. With a folder of `masks`, each sample gets its image's mask; with a file of `boxes`, it
+    gets boxes and their classes. Images in row groups are shuffled in blocks of `row_groups`.
     """
     sampler = None
     if images.blocks is not None:
@@ -73,4 +76,6 @@ def labelled_source(
     except (IndexError, ValueError) as error:
         if exclude is None:
             raise
-        raise CannotRunError(f"--exclude is a list of other images than these: {error}") from error
+        raise CannotRunError(
+            f"the list given to --exclude does not fit these images: {error}"
+        ) from error

@@ -1,4 +1,4 @@
-"""`raybatch load`: images through the loader, timed."""
+"""`raybatch load`: load images and time it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _TRAINING_BATCHES = 20
 @images_argument
 @options.size
 @options.batch_size
-@options.count("--epochs", default=1)
+@options.count("--epochs", "Number of epochs.", default=1)
 @options.shuffle
 @options.workers
 @options.bad_samples
@@ -47,14 +47,16 @@ def load(
     output: Output,
     **reading: Any,
 ) -> None:
-    """Load images, and say how fast they came.
+    """Load images, and report the rate.
 
-    A few batches more are loaded as training takes them: a random part of each image, flipped at random.
+    A few more batches are then loaded as for training: a random part of each image, flipped at
+    random.
 
-    The digest of an epoch covers every pixel and label in their order: the same images, size, batch size, seed,
-    transform and ways of reading give the same digest, with any number of actors.
+    The digest of an epoch covers every pixel and label, in order. The same images, size, batch
+    size, seed, transform and reading options give the same digest with any number of actors.
 
-    The exit status is 0 if all images were loaded, 1 if some were left out, 2 if loading has not ended.
+    The exit status is 0 if all images were loaded, 1 if some were left out, and 2 if loading did
+    not finish.
     """
     images = images_named(given)
     size = size or images.default_size
@@ -92,14 +94,17 @@ def load(
 
 
 def training_images_per_s(loader: Loader) -> float:
-    """Return how many images a second come of the first batches of an epoch."""
+    """Return the rate of the first batches of an epoch, in images a second."""
     started = time.perf_counter()
     images = sum(len(batch[0]) for batch in itertools.islice(loader, _TRAINING_BATCHES))
     return round(images / (time.perf_counter() - started), 1)
 
 
 def time_epoch(output: Output, loader: Loader, epoch: int) -> dict[str, Any]:
-    """Return the figures of one epoch: images, batches, seconds, the first batch's, and the digest."""
+    """Return the figures of one epoch.
+
+    They are images, batches, seconds, seconds until the first batch, and the digest.
+    """
     digest = StreamDigest()
     images, batches, first_batch_s = 0, 0, 0.0
     started = time.perf_counter()

@@ -1,4 +1,4 @@
-"""The images that the argument IMAGES of a command names, whatever their form."""
+"""The images that a command's argument IMAGES names, whatever their form."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from raybatch.stores.class_labels import class_labels, numbered_labels
 from raybatch.stores.location import Location
 
 DEFAULT_SIZE = (224, 224)
-# The number of the class of each image, and the names of the classes.
+# The class index of each image, and the names of the classes.
 Labels: TypeAlias = tuple[npt.NDArray[np.int32], list[str]]
 
 
@@ -22,13 +22,15 @@ Labels: TypeAlias = tuple[npt.NDArray[np.int32], list[str]]
 class NamedImages:
     """The images that an argument of a command names.
 
-    `form` says what they are. `open(size, transform, **reading)` returns the accessor that reads them. `names` has the name of
-    each below its folder. Where the data has labels, `own_labels()` returns them and the names of their classes; elsewhere the
-    class is the first folder in the name, and `folder`, if there is one, has the folders of all classes.
+    `form` describes them. `open(size, transform, **reading)` returns the accessor that reads them.
+    `names` has the name of each image below its folder. `own_labels()` returns the labels and class
+    names that the data stores; it is None if the data stores none. Then the class is the first
+    folder in the name, and `folder`, if given, has a folder for each class.
 
-    `paths` are those of image files, None for other forms. `blocks` has the lengths of the runs that are read as a whole, None
-    where each image is read by itself. `nbytes` is what all of them take where they are stored, None if nobody has counted.
-    `left_out` counts the files beside them that are no images, by their suffix. `packed_size` is the (height, width) of packed images.
+    `paths` has the paths of image files, and is None for other forms. `blocks` has the lengths of
+    the blocks that are read as a whole, and is None if each image is read by itself. `nbytes` is
+    the stored size of all images, None if unknown. `left_out` counts the other files beside them,
+    by suffix. `packed_size` is the (height, width) of packed images.
     """
 
     given: str
@@ -49,14 +51,15 @@ class NamedImages:
 
     @property
     def default_size(self) -> tuple[int, int]:
-        """The (height, width) to load them at if none is given: 224 pixels, or as they are packed."""
+        """The default (height, width): that of packed images, otherwise 224 pixels."""
         return self.packed_size or DEFAULT_SIZE
 
     def labelled(self, classes: Sequence[str] | None = None) -> Labels:
         """Return a label for each image, and the names of the labels.
 
-        `classes` fixes the numbers. Without it, a class folder without images has one too, unless there are images beside
-        these folders. CannotRunError for a class that `classes` lacks.
+        `classes` fixes the numbers. Without it, an empty class folder gets a number too, unless
+        there are images beside the class folders. Raises CannotRunError for a class that `classes`
+        lacks.
         """
         try:
             if self.own_labels is None:

@@ -1,6 +1,6 @@
-"""Options that commands share, and the errors that they turn into a line of text.
+"""Options that commands share, and errors that become one line of text.
 
-The status of a command: 0, done; 1, done, and something is wrong with the data; 2, not done.
+A command's status is 0 when done, 1 when done but the data has a fault, and 2 when not done.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 SOMETHING_BAD = 1
 MODES = ("RGB", "L", "RGBA", "LA", "CMYK", "YCbCr", "HSV", "LAB", "I", "I;16", "F")
-# Each takes some 100 MB, and a third of a second of a CPU to start.
+# Each actor takes about 100 MB, and a third of a CPU second to start.
 _MOST_ACTORS_A_CPU = 16
 HTML_EXTRA = "raybatch[html]"
 
@@ -41,7 +41,10 @@ class CannotRunError(click.ClickException):
 
 
 def output(command: Command) -> Command:
-    """Add --json; an `Output` arrives, and what the user can mend ends the command with one line and the status 2."""
+    """Add --json and pass an `Output`.
+
+    Errors that the user can fix end the command with status 2.
+    """
 
     @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
     @functools.wraps(command)
@@ -55,7 +58,7 @@ def output(command: Command) -> Command:
 
 
 def check_installed(module: str, extra: str) -> None:
-    """End the command with a line that names `extra` if `module` is not there."""
+    """Raise CannotRunError, naming `extra`, if `module` is not installed."""
     if importlib.util.find_spec(module) is None:
         raise CannotRunError(f"this needs {module}: pip install '{extra}'")
 
@@ -65,14 +68,17 @@ def parse_size(text: str) -> tuple[int, int]:
     edges = text.lower().split("x")
     if len(edges) > 2 or not all(edge.isdecimal() and int(edge) > 0 for edge in edges):
         raise click.BadParameter(
-            f"{text!r} is not an edge such as 224 or HEIGHTxWIDTH such as 240x320"
+            f"{text!r} is neither an edge such as 224 nor HEIGHTxWIDTH such as 240x320"
         )
     return int(edges[0]), int(edges[-1])
 
 
 @contextmanager
 def every_write() -> Iterator[Callable[..., bool]]:
-    """Give `write(fn, *args)`, which says whether it could; one that could not ends the command when all have been tried."""
+    """Give `write(fn, *args)`, which returns whether `fn` succeeded.
+
+    If a write raises OSError, the others still run. At the end, the command ends with the errors.
+    """
     failed: list[str] = []
 
     def write(fn: Callable[..., None], *args: Any) -> bool:
@@ -97,13 +103,15 @@ def sample_list(path: str) -> BadSampleLedger:
     try:
         return BadSampleLedger.load(path)
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise click.BadParameter(f"{path!r} is no list of images to leave out: {error}") from error
+        raise click.BadParameter(
+            f"{path!r} is not a list of images to leave out: {error}"
+        ) from error
 
 
 def count(
     name: str, what: str = "", default: int | None = None, least: int = 1
 ) -> Callable[[Command], Command]:
-    """Return the option `name` for an integer of `least` or more; `what` is its help."""
+    """Return the option `name` for an integer of at least `least`; `what` is its help."""
     number, is_shown = click.IntRange(min=least), default is not None
     return click.option(name, type=number, default=default, show_default=is_shown, help=what)
 
@@ -120,15 +128,17 @@ def pixels(what: str, default: str | None) -> Callable[[Command], Command]:
     )
 
 
-size = pixels("Pixels: one edge, or height and width.  [default: 224, or as packed]", default=None)
-batch_size = count("--batch-size", "Images a batch.", default=64)
+size = pixels(
+    "Size in pixels: one edge, or height and width.  [default: 224, or as packed]", default=None
+)
+batch_size = count("--batch-size", "Images in a batch.", default=64)
 shuffle = click.option(
-    "--shuffle", type=click.IntRange(min=0), metavar="SEED", help="Shuffle with this seed."
+    "--shuffle", type=click.IntRange(min=0), metavar="SEED", help="Shuffle, with this seed."
 )
 transform = click.option(
     "--transform",
     type=click.Choice(list(PRESETS)),
-    help="Instead of stretching images to --size: `train`, a random part, flipped at random; `eval`, the middle.",
+    help="Crop images to --size instead of stretching them: `train` takes a random part, flipped at random; `eval` takes the middle.",
 )
 bad_samples = click.option(
     "--bad-samples",
@@ -141,7 +151,7 @@ bad_samples = click.option(
 
 io_threads = count(
     "--io-threads",
-    "Files that an actor reads at the same time, for storage that makes it wait.",
+    "Number of files that an actor reads at the same time; raise it if storage is slow to answer.",
     default=1,
 )
 decode = click.option(
@@ -149,14 +159,14 @@ decode = click.option(
     type=click.Choice(DECODES),
     default="exact",
     show_default=True,
-    help="`scaled` is faster, and near the exact pixels.",
+    help="`scaled` is faster; its pixels are close to the exact ones.",
 )
 scale_margin = click.option(
     "--scale-margin",
     type=click.FloatRange(min=1),
     default=2.0,
     show_default=True,
-    help="With --decode scaled, how much larger than --size what is taken of an image stays when it is decoded.",
+    help="With --decode scaled, decode an image at no less than this many times --size.",
 )
 
 
@@ -172,16 +182,18 @@ html = click.option(
     type=OutFile(),
     callback=_page_path,
     metavar="FILE",
-    help="Write the report to this file too, as one page to look at and to send on.",
+    help="Write the report to this file too, as one HTML page.",
 )
 
 
 def reading(command: Command) -> Command:
-    """Add the options that say which images are read and how; they arrive as arguments of `labelled_source`."""
+    """Add the options that say which images are read and how, as arguments of `labelled_source`."""
     for option in (
         io_threads,
         click.option(
-            "--exif-orientation", is_flag=True, help="Turn images the way they were taken."
+            "--exif-orientation",
+            is_flag=True,
+            help="Turn images upright, by their EXIF orientation.",
         ),
         scale_margin,
         decode,
@@ -190,21 +202,27 @@ def reading(command: Command) -> Command:
             type=click.Choice(TRUNCATED),
             default="error",
             show_default=True,
-            help="What becomes of files whose end is missing: `fill` makes the rest grey or black.",
+            help="What to do about truncated files: `error` counts them as bad; `fill` makes the missing part grey or black.",
         ),
         click.option(
             "--mode",
             type=click.Choice(MODES),
             default="RGB",
             show_default=True,
-            help="Pillow's mode of the pixels: L is grey, I;16 and F keep the values of deep images.",
+            help="Pillow's mode of the pixels: L is grey; I;16 and F keep the values of images with more than 8 bits.",
         ),
-        click.option("--fit", type=click.Choice(FITS), default="stretch", show_default=True),
+        click.option(
+            "--fit",
+            type=click.Choice(FITS),
+            default="stretch",
+            show_default=True,
+            help="How an image of another shape fits --size: stretched, cropped in the middle, or padded with black.",
+        ),
         click.option(
             "--exclude",
             type=sample_list,
             metavar="FILE",
-            help="Leave out the images in this list, which `raybatch scan --exclude-list` wrote.",
+            help="Leave out the images in this list from `raybatch scan --exclude-list`.",
         ),
     ):
         command = option(command)
@@ -213,7 +231,11 @@ def reading(command: Command) -> Command:
 
 @dataclass(frozen=True)
 class ActorOptions:
-    """Ray actors that load: how many, None for one for each CPU or 0 for none, in which cluster, on which hosts."""
+    """Ray actors that load images, and where they run.
+
+    `actors` is their number: None for one per CPU, 0 for none. `address` names the Ray cluster.
+    `resources` and `label_selector` choose its hosts.
+    """
 
     actors: int | None
     address: str | None = None
@@ -222,18 +244,20 @@ class ActorOptions:
 
     def __post_init__(self) -> None:
         if self.actors == 0 and (self.address or self.resources or self.label_selector):
-            raise click.UsageError("--actors 0 loads in this process, and takes no cluster")
+            raise click.UsageError(
+                "--actors 0 loads in this process: it cannot be used with --address, --resource or --label"
+            )
         most = _MOST_ACTORS_A_CPU * len(os.sched_getaffinity(0))
         is_here = not (self.address or os.environ.get("RAY_ADDRESS"))
         if is_here and (self.actors or 0) > most:
             raise click.UsageError(
-                f"--actors {self.actors} is more than {most}, which is {_MOST_ACTORS_A_CPU} for each CPU of this machine. Each "
-                "actor is a process: for storage that makes them wait, give them --io-threads; for a cluster, --address"
+                f"--actors {self.actors} is more than {most}, that is {_MOST_ACTORS_A_CPU} for each CPU of this machine. Each actor "
+                "is a process. If actors wait for storage, raise --io-threads; to use a cluster, give --address"
             )
 
     @contextmanager
     def pool(self) -> Iterator[WorkerPool | None]:
-        """Open a pool of the actors when they are up, None for no actors."""
+        """Start a pool of the actors, wait until it is up and give it; give None if there are no actors."""
         if self.actors == 0:
             yield None
             return
@@ -246,7 +270,7 @@ class ActorOptions:
                 resources=self.resources,
                 label_selector=self.label_selector,
             )
-        except ValueError as error:  # a resource or a label that Ray cannot be asked for
+        except ValueError as error:  # Ray does not accept the resource or label.
             raise CannotRunError(str(error)) from error
         try:
             yield pool.wait_until_up()
@@ -285,7 +309,7 @@ def _each_once(
 def _pairs(
     name: str, one: Callable[[str], tuple[str, Any]], metavar: str, what: str
 ) -> Callable[[Command], Command]:
-    """Return the option `name`, which may be given often; its values arrive as a dict under its plural."""
+    """Return the option `name`, which may be repeated; its plural gets the values as a dict."""
     plural = f"{name.strip('-')}s"
     return click.option(
         name, plural, type=one, multiple=True, callback=_each_once, metavar=metavar, help=what
@@ -293,7 +317,7 @@ def _pairs(
 
 
 def one_worker(command: Command) -> Command:
-    """Add the options that say where an actor runs; it arrives as `workers`."""
+    """Add the options that say where one actor runs; the command gets them as `workers`."""
 
     @functools.wraps(command)
     def placing(
@@ -311,13 +335,13 @@ def one_worker(command: Command) -> Command:
             "--label",
             _pair,
             "NAME=VALUE",
-            "A label that the hosts of the actors have, such as role=loader; !VALUE for all others, in(A,B) for either.",
+            "A label that the actors' hosts must have, such as role=loader. !VALUE means any other value, in(A,B) means A or B.",
         ),
         _pairs(
             "--resource",
             _amount,
             "NAME=AMOUNT",
-            "What each actor takes of a resource of its host, such as loader=0.001.",
+            "The amount of a host's resource that each actor takes, such as loader=0.001.",
         ),
         click.option("--address", help="The Ray cluster to join, such as auto or HOST:PORT."),
     ):
@@ -326,7 +350,10 @@ def one_worker(command: Command) -> Command:
 
 
 def workers(command: Command) -> Command:
-    """Add the options that say how many actors there are and where they run; they arrive as `workers`."""
+    """Add the options for the number of actors and their place.
+
+    The command gets them as `workers`.
+    """
     option = count(
         "--actors",
         "Ray actors that load; 0 loads in this process.  [default: one for each CPU]",

@@ -1,4 +1,4 @@
-"""Where a command writes what it has done: on this machine, as is checked before the work."""
+"""Where a command writes its results: on this machine, checked before the work starts."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class _OutPath(click.Path):
 
 
 class OutFile(_OutPath):
-    """A file that the command writes when it is done, so that its folder must be there from the start.
+    """A file that the command writes at the end; its folder must exist from the start.
 
-    Its suffix is one that the regular expression `suffixes` describes; `refusal` says so in words.
+    The regular expression `suffixes` describes the suffixes allowed; `refusal` is the error's text.
     """
 
     def __init__(self, suffixes: str = ".*", refusal: str = "") -> None:
@@ -41,4 +41,4 @@ class OutFile(_OutPath):
 
 
 out_folder = _OutPath(file_okay=False)
-picture = OutFile(r"(?i)\.(png|jpe?g|webp)", "does not end in .png, .jpg or .webp")
+picture = OutFile(r"(?i)\.(png|jpe?g|webp)", "must end in .png, .jpg or .webp")

@@ -1,4 +1,4 @@
-"""What a command shows: its figures, as JSON or as text, and bars of how far it is."""
+"""What a command shows: its figures, as JSON or as text, and progress bars."""
 
 from __future__ import annotations
 
@@ -24,17 +24,20 @@ from raybatch.sources import BadSampleLedger, Batch
 
 
 class Output:
-    """Shows figures on the standard output; with `as_json` they are JSON, and all else is on the standard error."""
+    """Prints figures to standard output; with `as_json` as JSON, and all else to standard error."""
 
     def __init__(self, as_json: bool) -> None:
-        # A name that is no text is shown with an escape; the standard error does so by itself.
+        # Bytes of a file name that are not UTF-8 are escaped, as standard error does by default.
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="backslashreplace")
         self.console = Console(stderr=as_json)
         self._as_json = as_json
 
     def show(self, figures: Any, shown: Iterable[RenderableType]) -> None:
-        """Write `figures` as JSON, or else print what is to be `shown` of them; a `Text` keeps its lines as they are."""
+        """Write `figures` as JSON, or print the parts of `shown`.
+
+        Lines of a `Text` are not wrapped.
+        """
         if self._as_json:
             click.echo(json.dumps(figures, indent=2))
             return
@@ -42,7 +45,7 @@ class Output:
             self.console.print(part, soft_wrap=isinstance(part, Text))
 
     def batches(self, what: str, batches: Iterable[Batch], images: int) -> Iterator[Batch]:
-        """Iterate over `batches`, of `images` images in all, and show how many have come, on a terminal."""
+        """Iterate over `batches`, with a progress bar of `images` images if this is a terminal."""
         with self._progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -58,7 +61,10 @@ class Output:
                 yield batch
 
     def steps(self, steps: Iterable[str], count: int) -> None:
-        """Take the `steps`, of which there are `count`, and show what each says while it is done, on a terminal."""
+        """Run the `count` `steps`, with a progress bar if this is a terminal.
+
+        Each step yields its title.
+        """
         with self._progress(
             BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}")
         ) as progress:

@@ -1,4 +1,4 @@
-"""`raybatch pack`: images, decoded once, into Arrow files."""
+"""`raybatch pack`: decode images once, into Arrow files."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from raybatch.stores.url_files import is_url
 @options.size
 @options.batch_size
 @options.count(
-    "--rows-per-file", "Images a file, rounded up to whole batches.  [default: about 256 MB]"
+    "--rows-per-file", "Images in a file, rounded up to whole batches.  [default: about 256 MB]"
 )
 @options.bad_samples
 @options.workers
@@ -51,13 +51,15 @@ def pack(
 ) -> None:
     """Decode images once, into Arrow files that load fast.
 
-    They are written to the folder OUT, for `PackedAccessor(OUT)`.
+    The files go to the folder OUT; read them with `PackedAccessor(OUT)`.
 
-    When it was interrupted, the same command goes on where it stopped. `raybatch scan OUT` compares the checksums.
+    After an interruption, the same command continues where it stopped. `raybatch scan OUT` checks
+    the checksums.
 
-    The exit status is 0 if all images are packed, 1 if some were left out, 2 if the packing has not ended.
+    The exit status is 0 if all images are packed, 1 if some were left out, and 2 if packing did not
+    finish.
     """
-    # From wherever the command is given again, the paths are the same.
+    # Absolute paths stay the same when the command is repeated from another folder.
     images = images_named(given if is_url(given) else os.path.abspath(given))
     source, classes = labelled_source(images, size or images.default_size, **reading)
 

@@ -1,4 +1,4 @@
-"""Natural-looking pictures out of noise, to have something to load."""
+"""Natural-looking pictures made from noise, to have something to load."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ _ASPECTS = (0.667, 0.75, 0.75, 1.0, 1.333)
 
 
 def make_photos(folder: Path, count: int, seed: int = 0) -> list[Path]:
-    """Write `count` JPEG files of varied size, named dog_* and cat_*, to `folder`; return their paths."""
+    """Write `count` JPEG files of varied sizes, named dog_* and cat_*, to `folder`.
+
+    Return their paths.
+    """
     workers = os.cpu_count() or 1
     with ThreadPoolExecutor(workers) as executor:
         scenes = list(executor.map(_scene, np.random.SeedSequence(seed).spawn(_SCENES)))
@@ -47,7 +50,10 @@ def _write_cut(
 
 
 def _scene(seed: np.random.SeedSequence) -> Image.Image:
-    """Return clouds of noise at many scales (as in photographs, the power falls with the frequency)."""
+    """Return clouds of noise at many scales.
+
+    As in photographs, the power falls with the frequency.
+    """
     rng = np.random.default_rng(seed)
     octaves = [_clouds(rng, 3 * 2**octave) / 1.7**octave for octave in range(8)]
     light = np.sum(octaves, axis=0)
@@ -66,7 +72,7 @@ def _clouds(rng: np.random.Generator, cells: int) -> npt.NDArray[np.float32]:
 
 
 def _draw_shapes(scene: Image.Image, rng: np.random.Generator) -> None:
-    """Draw bodies with edges, each with the picture's own texture in another light."""
+    """Draw shapes with edges, each filled with the picture's own texture at another brightness."""
     for _ in range(14):
         mask = Image.new("L", _SCENE_SIZE)
         x, y = rng.uniform(0, scene.width), rng.uniform(0, scene.height)

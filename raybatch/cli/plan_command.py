@@ -1,4 +1,4 @@
-"""`raybatch plan`: what a wanted rate needs, from a few measured batches."""
+"""`raybatch plan`: estimate what a rate needs, from a few measured batches."""
 
 from __future__ import annotations
 
@@ -47,13 +47,15 @@ def _rate(text: str) -> float:
     type=_rate,
     metavar="FLOAT",
     required=True,
-    help="Images a second that training is to get.",
+    help="Images a second that training needs.",
 )
 @options.size
 @options.batch_size
-@options.count("--batches", "Measure so many, made by one actor.", default=20)
+@options.count("--batches", "Number of batches to measure, made by one actor.", default=20)
 @options.count(
-    "--row-groups", "Of Parquet files, mix so many row groups at a time; they stay in memory.", 4
+    "--row-groups",
+    "Number of row groups of Parquet files to shuffle together; they stay in memory.",
+    4,
 )
 @options.one_worker
 @options.transform
@@ -72,17 +74,19 @@ def plan(
     output: Output,
     **reading: Any,
 ) -> None:
-    """Measure a few batches, and say what a wanted rate needs.
+    """Measure a few batches, and estimate what a rate needs.
 
-    Of Parquet files, it says how well the samples are mixed too.
+    The estimate has the number of actors and CPU cores, the object store memory on the consumer's
+    host, and the network bandwidth from the storage to the actors and from them to the consumer.
+    For Parquet files, it also says how well the samples are shuffled. With --address, the batches
+    are made in that cluster, and its CPUs count.
 
-    Actors and CPU cores, object store memory on the consumer's host, and the network from the actors to it and from
-    the storage to the actors. With --address the batches are made in that cluster, whose processors count then.
+    The machine should be idle otherwise. Where many actors share a processor's cache and memory,
+    each is slower than one alone. So check the rate with `raybatch load --actors` before you buy
+    hardware.
 
-    The machine should be idle otherwise. Where many actors share a processor's cache and memory, each is slower than
-    one alone, so see what `raybatch load --actors` reaches before you buy.
-
-    The exit status is 0, 1 if one consumer cannot receive so much, or 2 if nothing was measured.
+    The exit status is 0 on success, 1 if one consumer cannot receive that rate, and 2 if nothing
+    was measured.
     """
     images = images_named(given)
     size = size or images.default_size
@@ -110,7 +114,7 @@ def plan(
 def _mean_file_bytes(
     images: NamedImages, kept: npt.NDArray[np.intp], reading: dict[str, Any]
 ) -> float:
-    """Return the mean size of what is stored of an image: by that of all of them, or of a sample of those at `kept`."""
+    """Return the mean stored size of an image in bytes, from all or from a sample of `kept`."""
     if images.nbytes is not None:
         return images.nbytes / len(images)
     count = min(len(kept), _SAMPLED_FILES)
@@ -123,18 +127,18 @@ def _mixing(sampler: BlockShuffleSampler, quality: ShuffleQuality) -> str:
     """Return how well the samples are shuffled, in words."""
     count = len(sampler.block_lengths)
     return (
-        f"The samples are shuffled by row groups, {min(sampler.window, count)} of {count} at a time: {quality.same_block:.1%} of them "
-        f"follow one of their own group, in a full shuffle {quality.same_block_if_full:.1%}, and those of a group come "
-        f"{quality.spread:.1%} as far apart as in a full one."
+        f"The samples are shuffled in blocks of {min(sampler.window, count)} row groups out of {count}. {quality.same_block:.1%} of them follow "
+        f"a sample of the same group (full shuffle: {quality.same_block_if_full:.1%}), and the samples of a group are on average "
+        f"{quality.spread:.1%} as far apart as in a full shuffle."
     )
 
 
 def _shown(costs: BatchCosts, needs: Needs) -> Iterator[RenderableType]:
     each = costs.batch_size / costs.actor_s
     yield (
-        f"One actor makes {each:.0f} images/s here, and waits {costs.waiting_share:.0%} of the time; a batch of "
-        f"{costs.batch_size} has {costs.nbytes / 1e6:.1f} MB, and its files {costs.file_bytes / 1e6:.1f} MB. "
-        f"{needs.images_per_s:.0f} images/s need:"
+        f"One actor makes {each:.0f} images/s here, and waits {costs.waiting_share:.0%} of the time. A batch of "
+        f"{costs.batch_size} takes {costs.nbytes / 1e6:.1f} MB, its files {costs.file_bytes / 1e6:.1f} MB. "
+        f"A rate of {needs.images_per_s:.0f} images/s needs:"
     )
     table = Table(show_header=False, box=None)
     table.add_column(justify="right")
@@ -147,7 +151,7 @@ def _shown(costs: BatchCosts, needs: Needs) -> Iterator[RenderableType]:
         ),
         (f"{needs.network_bit_s / 1e9:.2f} Gbit/s", "from actors on other hosts to the consumer"),
         (f"{needs.storage_bit_s / 1e9:.2f} Gbit/s", "from the storage to the actors"),
-        (f"{needs.driver_cores:.2f}", "cores of the consumer's process, to receive batches"),
+        (f"{needs.driver_cores:.2f}", "CPU cores in the consumer's process, to receive batches"),
     ):
         table.add_row(amount, what)
     yield table

@@ -1,4 +1,4 @@
-"""`raybatch preview`: the first images of an epoch, as the loader would deliver them, on one picture."""
+"""`raybatch preview`: one picture of the first images that the loader would deliver."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _LARGEST_EDGE = 256
 
 
 def imported(value: str) -> Callable[..., Any]:
-    """Return the function that `FILE.py:NAME` or `package.module:NAME` is."""
+    """Return the function that `FILE.py:NAME` or `package.module:NAME` names."""
     where, _, name = value.rpartition(":")
     if not where:
         raise click.BadParameter(f"{value!r} is neither FILE.py:NAME nor package.module:NAME")
@@ -52,7 +52,7 @@ def _module(where: str) -> ModuleType:
         sys.path.insert(0, "")
         return importlib.import_module(where)
     spec = importlib.util.spec_from_file_location(Path(where).stem, where)
-    assert spec is not None  # as for every name that ends in .py
+    assert spec is not None  # Every name that ends in .py is a file.
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
@@ -67,37 +67,40 @@ def _module(where: str) -> ModuleType:
     type=picture,
     default="preview.png",
     show_default=True,
-    help="Where to write the picture; the suffix says in which format.",
+    help="File for the picture; its suffix chooses the format.",
 )
-@options.count("--images", "How many to show.", default=64)
+@options.count("--images", "Number of images to show.", default=64)
 @options.pixels(
-    "Pixels: one edge, or height and width.  [default: 224, or with --augment as stored]",
+    "Size in pixels: one edge, or height and width.  [default: 224, or with --augment as stored]",
     default=None,
 )
 @options.shuffle
-@options.count("--epoch", "Each has its own order and its own random numbers.", default=0, least=0)
+@options.count(
+    "--epoch", "The epoch to show; each has its own order and random numbers.", default=0, least=0
+)
 @click.option(
     "--augment",
     type=imported,
     metavar="FILE.py:NAME",
-    help="Show what this makes of each image: an augmentation of raybatch.image.augment, or a function "
-    "(image, rng=) that returns one. The image is a Pillow image, or an array if there is a --size.",
+    help="Show each image changed by this: an augmentation of raybatch.image.augment, or a function "
+    "(image, rng=) that returns an image. It gets a Pillow image, or an array if --size is given.",
 )
 @options.transform
 @click.option(
     "--masks",
     type=click.Path(exists=True, file_okay=False),
     metavar="DIR",
-    help="Draw in the masks: PNG files of classes that have the names of the images. --augment is called as (image, mask=, rng=), and "
-    "returns (image, mask).",
+    help="Draw in masks from this folder: PNG files of class numbers, named like the images. --augment is called as "
+    "(image, mask=, rng=), and must return (image, mask).",
 )
 @click.option(
     "--boxes",
     type=click.Path(exists=True, dir_okay=False),
     metavar="FILE",
-    help="Draw in the boxes: COCO's JSON, in pixels of the images as stored. --augment gets boxes= and labels= too, and returns them.",
+    help="Draw in boxes from this COCO JSON file, in pixels of the stored images. --augment gets boxes= and "
+    "labels= too, and must return them.",
 )
-@options.count("--draws", "Show so many random draws of each image, side by side.", default=1)
+@options.count("--draws", "Number of random draws of each image to show, side by side.", default=1)
 @classes_option
 @options.reading
 @options.output
@@ -118,14 +121,15 @@ def preview(
 ) -> None:
     """Draw some images on one picture, as the loader gives them.
 
-    With --shuffle, they are the first of that epoch; without it they are evenly spread over all images, and so over the classes.
-    Below each is its index, its class and its name. With --draws, each is followed by what it would be in the next epochs. What
-    cannot be read is left out, and named.
+    With --shuffle, they are the first images of that epoch. Without it, they are spread evenly over
+    all images, and so over the classes. The text below each image has its index, class and name.
+    With --draws, each image is followed by its draws of the next epochs. Images that cannot be read
+    are left out and named.
     """
     named = images_named(given)
     if boxes is not None and (size or transform):
         raise click.UsageError(
-            "--boxes are those of the images as stored: --augment moves them, --size and --transform do not"
+            "--boxes are in pixels of the stored images. --augment moves them, but --size and --transform do not"
         )
     if (augment is None and boxes is None) or transform is not None:
         size = size or named.default_size
@@ -149,7 +153,7 @@ def preview(
     for sample in bad:
         output.console.print(Text(sample.message, "red"), soft_wrap=True)
     if len(shown) == 0:
-        raise click.ClickException("none of the images can be shown")
+        raise click.ClickException("no image can be shown")
     columns: list[Any] = [shown]
     for later in range(epoch + 1, epoch + draws):
         keys = RandomKeys(seed_of(shuffle), later, 0)
@@ -176,7 +180,7 @@ def preview(
 
 
 def _spread(length: int, left_out: list[int], count: int) -> npt.NDArray[np.intp]:
-    """Return `count` of the numbers below `length`, or all, that are not `left_out`, evenly spread."""
+    """Return up to `count` evenly spread numbers below `length` that are not in `left_out`."""
     kept = np.setdiff1d(np.arange(length), left_out)
     chosen: npt.NDArray[np.intp] = kept[
         np.linspace(0, len(kept) - 1, min(count, len(kept))).astype(int)

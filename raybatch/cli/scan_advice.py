@@ -1,4 +1,4 @@
-"""What to do about what a scan found, before training; the page and the terminal say the same."""
+"""What to do before training about what a scan found; shown on the page and the terminal."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from raybatch.cli.scan_report import ScanReport
 from raybatch.stores.listing import left_out_text
 from raybatch.stores.location import Location
 
-# An image this many times as high and as wide as needed is decoded for nothing, for the most part.
+# An image this many times as high and wide as needed: most of its decoding is wasted.
 _FAR_LARGER = 2
-# Of two classes, one with so many times the images of the other drowns it.
+# A class with this many times the images of another is far too large for training.
 _UNEQUAL = 10
 _MANY = 0.25
 _TRANSPARENT = ("LA", "La", "PA", "RGBA", "RGBa")
 
 
 class Advice(NamedTuple):
-    """What was found, what helps, and the code or command for it, or ""."""
+    """What was found, what to do, and the code or command for it ("" if there is none)."""
 
     finding: str
     remedy: str
@@ -30,51 +30,53 @@ class Advice(NamedTuple):
 
 
 def advice(report: ScanReport, size: tuple[int, int]) -> Iterator[Advice]:
-    """Iterate over what to do before training on the images at `size`, (height, width); the gravest first."""
+    """Iterate over advice for training at `size`, (height, width), the most serious first."""
     found, where = report.as_dict(), _where(report)
     if count := len(found["bad"]):
         yield Advice(
             f"{_files(count)} cannot be read",
-            'list them, and leave them out with Loader(..., exclude="bad.parquet")',
+            'write a list of them, and leave them out with Loader(..., exclude="bad.parquet")',
             f"raybatch scan {where} --exclude-list bad.parquet",
         )
     if count := len(report.label_errors):
         yield Advice(
             f"{'1 picture is' if count == 1 else f'{count:,} pictures are'} in two classes, so one of their labels is wrong",
-            "look at each, and remove it from the class that it does not belong to",
+            "look at each, and remove it from the wrong class",
         )
     if count := report.copies:
         yield Advice(
-            f"{_files(count)} {'has' if count == 1 else 'have'} the bytes of another",
-            "put them into the list too, so that none is in training and validation both",
+            f"{_files(count)} {'is a copy' if count == 1 else 'are copies'} of another",
+            "add them to the list, so that no picture is in both training and validation",
             f"raybatch scan {where} --exclude-list bad.parquet --exclude-duplicates",
         )
     yield from _about_sizes(report, size)
     if count := found["exif_turned"]:
         yield Advice(
-            f"{_files(count)} {'is' if count == 1 else 'are'} to be turned, by their EXIF data",
+            f"{_files(count)} {'is' if count == 1 else 'are'} rotated or mirrored, by the EXIF orientation",
             "load them upright",
             "exif_orientation=True",
         )
     if count := sum(found["modes"].get(mode, 0) for mode in _TRANSPARENT):
         yield Advice(
-            f"{_files(count)} may be transparent", "say what shows through", 'background="white"'
+            f"{_files(count)} may be transparent",
+            "choose a background colour",
+            'background="white"',
         )
     deep = ~np.isfinite(report.facts["mean"]).all(axis=1)
     if count := int(deep.sum()):
         yield Advice(
             f"{_files(count)} {'has' if count == 1 else 'have'} more than 8 bits a channel",
-            'they are not in the mean and the standard deviation; mode="I;16" or "F" keeps their values',
+            'the mean and standard deviation leave them out; mode="I;16" or "F" keeps their values',
         )
     if left_out := report.named.left_out:
         yield Advice(
-            f"Left out as no images by their suffix: {left_out_text(left_out)}",
-            "convert or rename those that are images",
+            f"Left out, since the suffix is not an image's: {left_out_text(left_out)}",
+            "convert or rename the images among them",
         )
     if empty := [name for name, count in found["classes"].items() if count == 0]:
         yield Advice(
-            f"There are no readable images of {', '.join(empty)}",
-            "give the splits of a data set the same numbers",
+            f"These classes have no readable images: {', '.join(empty)}",
+            "give all splits of the data set the same class numbers",
             'rb.image_folder("validation", classes=training.classes)',
         )
     counts = {name: count for name, count in found["classes"].items() if count}
@@ -82,7 +84,7 @@ def advice(report: ScanReport, size: tuple[int, int]) -> Iterator[Advice]:
         most, least = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
         yield Advice(
             f"There are {counts[most]:,} images of {most} and {counts[least]:,} of {least}",
-            "draw the rare ones more often",
+            "draw the rare class more often",
             "rb.WeightedSampler.class_balancing_sampler(labels)",
         )
 
@@ -98,14 +100,14 @@ def _about_sizes(report: ScanReport, size: tuple[int, int]) -> Iterator[Advice]:
         shrink = 'let the JPEG decoder shrink them (decode="scaled"), or '
         yield Advice(
             f"{larger.mean():.0%} of the images are far larger than {target}",
-            f"{shrink if jpeg.mean() > _MANY else ''}decode them once, at the size that you train at",
+            f"{shrink if jpeg.mean() > _MANY else ''}decode them once, at the training size",
             f"raybatch pack {_where(report)} OUT --size {height}x{width}",
         )
     smaller = (facts["height"] < height) | (facts["width"] < width)
     if smaller.mean() > _MANY:
         yield Advice(
             f"{smaller.mean():.0%} of the images are smaller than {target}",
-            "train at a smaller size, or they are enlarged",
+            "train at a smaller size; otherwise they are enlarged",
         )
 
 

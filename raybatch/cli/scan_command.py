@@ -1,4 +1,4 @@
-"""`raybatch scan`: what images there are, and what is wrong with them."""
+"""`raybatch scan`: what images there are, and which have faults."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ _EVERY_BAD_SAMPLE = BadSamples("skip", limit=None)
 @classes_option
 @click.option(
     "--exclude-list",
-    type=OutFile(r"\.parquet|\.jsonl", "ends neither in .parquet nor in .jsonl"),
-    help="Write the images that cannot be read to this file, .parquet or .jsonl: a list that `Loader(exclude=)` "
-    "takes, for the same files in the same order.",
+    type=OutFile(r"\.parquet|\.jsonl", "must end in .parquet or .jsonl"),
+    help="Write a list of the images that cannot be read to this file, .parquet or .jsonl. `Loader(exclude=)` "
+    "takes the list, for the same files in the same order.",
 )
 @click.option(
     "--exclude-duplicates",
     is_flag=True,
-    help="Put images into the list too whose bytes are those of an earlier one.",
+    help="Add images that are copies of an earlier one to the list.",
 )
 @options.output
 @options.html
-@options.pixels("The pixels that you train at, for the advice.", default="224")
+@options.pixels("The size in pixels that you train at, for the advice.", default="224")
 def scan(
     given: str,
     workers: ActorOptions,
@@ -63,18 +63,19 @@ def scan(
     page_path: Path | None,
     size: tuple[int, int],
 ) -> None:
-    """Decode every image, and say which cannot be read.
+    """Decode every image, and report which cannot be read.
 
-    Sizes, modes, formats, classes, files of the same bytes, and the mean and standard deviation of each channel, as
-    `Normalize` takes them: each image counts the same, its pixels are from 0 to 1. And how many files were left out, by
-    their suffix.
+    The report has sizes, modes, formats, classes, files with equal bytes, and the number of files
+    left out, by suffix. It also has the mean and standard deviation of each channel for
+    `Normalize`, with pixels from 0 to 1; each image counts the same.
 
-    Of a folder that `raybatch pack` wrote, every file is compared with its checksum.
+    In a folder that `raybatch pack` wrote, every file is compared with its checksum.
 
-    The exit status is 0 if all images can be read, 1 if some cannot, 2 if the scan was not done.
+    The exit status is 0 if all images can be read, 1 if some cannot, and 2 if the scan did not
+    finish.
     """
     if exclude_duplicates and exclude_list is None:
-        raise click.UsageError("--exclude-duplicates needs --exclude-list FILE to write them to")
+        raise click.UsageError("--exclude-duplicates needs --exclude-list FILE")
     images = images_named(given)
     if images.is_packed:
         for option, value in (
@@ -83,7 +84,7 @@ def scan(
             ("--classes", classes),
         ):
             if value is not None:
-                raise click.UsageError(f"{option} is for image files, and these are packed")
+                raise click.UsageError(f"{option} is for images, but this is a packed folder")
         is_bad = _scan_packed(output, images.given)
     else:
         report = scan_images(output, images, workers, io_threads, classes)
@@ -107,7 +108,7 @@ def scan_images(
     io_threads: int = 1,
     classes: list[str] | None = None,
 ) -> ScanReport:
-    """Return what there is in `images`, with a progress bar."""
+    """Scan `images` with a progress bar, and return the report."""
     labels, class_names = images.labelled(classes)
     looked_at = ImageFacts(images.open(images.default_size, io_threads=io_threads))
     source = ArrayDataSource([looked_at], include_indices=True)
@@ -134,7 +135,10 @@ def scan_images(
 
 
 def _scan_packed(output: Output, directory: str) -> bool:
-    """Compare the packed files in `directory` with their checksums, show what is wrong; return whether anything is."""
+    """Check the checksums of the packed files in `directory`, and show which files are damaged.
+
+    Return whether any file is damaged.
+    """
     manifest = load_manifest(Path(directory))
     columns = manifest.columns
     faults = [fault._asdict() for fault in verify(directory)]
@@ -158,7 +162,7 @@ def _shown(figures: dict[str, Any]) -> Iterator[RenderableType]:
     faults = figures["faults"]
     yield from (Text(f"{fault['path']}: {fault['reason']}") for fault in faults)
     yield (
-        f"{len(faults)} files are damaged: remove them and pack again, which writes those alone"
+        f"{len(faults)} files are damaged: remove them and pack again; only these are written again"
         if faults
         else "every checksum is right"
     )

@@ -1,4 +1,4 @@
-"""What a scan found, and what to do about it, as an HTML page."""
+"""The report of a scan, with its advice, as an HTML page."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MOST_ROWS = 200
 
 
 class Thumbnail(NamedTuple):
-    """A small square out of the middle of an image, as a data URI, and what it shows."""
+    """A small square from the middle of an image, as a data URI, and its caption."""
 
     uri: str
     number: int
@@ -63,7 +63,7 @@ def write_scan_page(report: ScanReport, advised: Sequence[Advice], path: Path) -
 
 
 def _thumbnails(report: ScanReport) -> Iterator[Thumbnail]:
-    """Iterate over some of the readable images, evenly spread over all of them."""
+    """Iterate over thumbnails of readable images, spread evenly over all of them."""
     readable = np.sort(report.indices)
     count = min(_THUMBNAILS, len(readable))
     if count == 0:
@@ -71,7 +71,7 @@ def _thumbnails(report: ScanReport) -> Iterator[Thumbnail]:
     chosen = readable[np.linspace(0, len(readable) - 1, count).astype(int)]
     images = report.named.open((_EDGE, _EDGE), fit="crop", decode="scaled")
     source = ArrayDataSource([images], indices=chosen, include_indices=True)
-    # A file may be gone since it was scanned.
+    # A file may have been deleted since the scan.
     with Loader(source, count, bad_samples=BadSamples("skip", limit=None)) as loader:
         for indices, squares in loader:
             for index, square in zip(indices.tolist(), squares, strict=True):
@@ -83,7 +83,10 @@ def _thumbnails(report: ScanReport) -> Iterator[Thumbnail]:
 
 
 def _bars(counts: dict[str, int]) -> dict[str, Any]:
-    """Return the most frequent of `counts`, each with its length in percent of the longest, and how many more there are."""
+    """Return bars for the most frequent of `counts`, and the number of others.
+
+    A bar's length is in percent of the longest.
+    """
     ordered = sorted(counts.items(), key=lambda item: -item[1])
     longest = max(counts.values(), default=1)
     rows = [
@@ -94,7 +97,7 @@ def _bars(counts: dict[str, int]) -> dict[str, Any]:
 
 
 def _histogram(values: npt.NDArray[np.int32]) -> dict[str, Any]:
-    """Return how many of `values` are in each of some ranges, with its height in percent of the highest."""
+    """Return a histogram of `values`, with heights in percent of the highest."""
     low, high = int(values.min()), int(values.max())
     edges = np.linspace(low, high + 1, min(_BINS, high + 1 - low) + 1)
     counts, _ = np.histogram(values, edges)

@@ -1,4 +1,4 @@
-"""What a scan found: as a table, as JSON, and as a list of images to leave out."""
+"""The result of a scan: as a table, as JSON, and as a list of images to leave out."""
 
 from __future__ import annotations
 
@@ -28,9 +28,10 @@ _MOST_SHOWN = 20
 
 @dataclass(frozen=True)
 class ScanReport:
-    """The `facts` (of `accessors.image_facts.FACTS`) of those of the images `named` that are at `indices`, and the `bad` ones.
+    """The `facts` about the readable images, at `indices`, and the `bad` images.
 
-    `images` has the names of all of them; `labels` has the number of each one's class in `class_names`.
+    `facts` are those of `accessors.image_facts.FACTS`. `images` has the names of all images.
+    `labels` has the class of each image, as an index into `class_names`.
     """
 
     named: NamedImages
@@ -43,7 +44,7 @@ class ScanReport:
 
     @cached_property
     def duplicates(self) -> list[list[int]]:
-        """The indices of files of the same bytes, a list for each such group, in order."""
+        """The indices of files with equal bytes: one list for each group, in order."""
         digests = pa.FixedSizeBinaryArray.from_buffers(
             pa.binary(16),
             len(self.facts),
@@ -57,22 +58,25 @@ class ScanReport:
 
     @property
     def label_errors(self) -> list[list[int]]:
-        """Those of the `duplicates` that are in more than one class."""
+        """The groups of `duplicates` that span more than one class."""
         return [group for group in self.duplicates if len(set(self.labels[group].tolist())) > 1]
 
     @property
     def repeated(self) -> list[list[int]]:
-        """Those of the `duplicates` that are in one class."""
+        """The groups of `duplicates` within one class."""
         return [group for group in self.duplicates if group not in self.label_errors]
 
     def titled(self, index: int) -> str:
-        """Return the name of the image at `index`, and its class where the name does not tell."""
+        """Return the name of the image at `index`, with its class unless the name contains it."""
         name, title = self.images.name_of(index), self.class_names[self.labels[index]]
         return name if f"/{title}/" in name else f"{name} ({title})"
 
     @cached_property
     def moments(self) -> tuple[list[float], list[float]] | None:
-        """The mean and the standard deviation of red, green and blue; None if there is no image of 8 bits."""
+        """The mean and standard deviation of red, green and blue.
+
+        None without an image of 8 bits.
+        """
         known = np.isfinite(self.facts["mean"]).all(axis=1)
         if not known.any():
             return None
@@ -83,11 +87,14 @@ class ScanReport:
 
     @property
     def copies(self) -> int:
-        """The number of files whose bytes are those of an earlier one."""
+        """The number of files that have the same bytes as an earlier one."""
         return sum(len(group) - 1 for group in self.duplicates)
 
     def exclusions(self, *, duplicates: bool = False) -> BadSampleLedger:
-        """Return the images to leave out: the bad ones, and with `duplicates` all but the first of each group."""
+        """Return the list of images to leave out: the bad ones.
+
+        With `duplicates`, it also has all but the first of each group of equal files.
+        """
         copies = [
             BadSample(
                 index,
@@ -101,7 +108,7 @@ class ScanReport:
         return BadSampleLedger([*self.bad, *copies])
 
     def as_dict(self) -> dict[str, Any]:
-        """Return all of it, for JSON."""
+        """Return the whole report, for JSON."""
         mean, std = self.moments or (None, None)
         return {
             "root": str(Location(self.named.given)),
@@ -139,7 +146,7 @@ class ScanReport:
         return counts
 
     def _sizes(self) -> dict[str, Any]:
-        """Return heights and widths, each as [height, width]; the median is that of each edge."""
+        """Return sizes as [height, width]; the median is taken separately for each edge."""
         if len(self.facts) == 0:
             return {}
         edges = np.stack([self.facts["height"], self.facts["width"]], axis=1)
@@ -152,7 +159,7 @@ class ScanReport:
         }
 
     def shown(self) -> Iterator[RenderableType]:
-        """Iterate over what to print: a table of the facts, and a line for each image that is not as it should be."""
+        """Iterate over the parts to print: a table of facts, and lines for images with faults."""
         found = self.as_dict()
         table = Table("what", "", title=escape(found["root"]), show_header=False)
         table.add_row("images", f"{found['images']:,}")
@@ -162,13 +169,13 @@ class ScanReport:
         if found["bad"]:
             table.add_section()
             table.add_row(f"the {found['readable']:,} that can be read", "")
-        table.add_row("bytes", decimal(found["bytes"]))
+        table.add_row("total size", decimal(found["bytes"]))
         table.add_row("formats", _listed(found["formats"]))
         table.add_row("modes", _listed(found["modes"]))
         for name, size in found["sizes"].items():
             if name != "distinct":
                 table.add_row(f"{name} (height × width)", "×".join(map(str, size)))
-        table.add_row("turned or mirrored by EXIF", f"{found['exif_turned']:,}")
+        table.add_row("rotated or mirrored (EXIF)", f"{found['exif_turned']:,}")
         table.add_row("classes", _listed(found["classes"]))
         if found["mean"] is not None:
             table.add_row("mean (red, green, blue)", _numbers(found["mean"]))
@@ -177,10 +184,10 @@ class ScanReport:
         table.add_row("the same picture in two classes", f"{len(self.label_errors):,}")
         yield table
         bad = [f"{sample['index']}: {sample['message']}" for sample in found["bad"]]
-        yield from _lines("These cannot be read:", bad)
+        yield from _lines("Unreadable images:", bad)
         for title, groups in (
             ("The same picture in two classes:", self.label_errors),
-            ("Files more than once in a class:", self.repeated),
+            ("Copies within a class:", self.repeated),
         ):
             yield from _lines(
                 title, [_cut(" = ", list(map(self.titled, group))) for group in groups]
@@ -188,7 +195,7 @@ class ScanReport:
 
 
 def _lines(title: str, lines: list[str]) -> Iterator[Text]:
-    """Iterate over the first of `lines` under their title, and how many more there are."""
+    """Iterate over the title, the first of `lines`, and how many more there are."""
     if not lines:
         return
     yield Text(f"\n{title}", "bold")

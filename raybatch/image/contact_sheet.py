@@ -31,7 +31,9 @@ def contact_sheet(
     image.
     """
     if len(images) != len(labels):
-        raise ValueError(f"{len(images)} images and {len(labels)} labels make no contact sheet")
+        raise ValueError(
+            f"a contact sheet needs a label for each image, not {len(labels)} labels for {len(images)} images"
+        )
     cells = [shown(image, largest_edge) for image in images]
     columns = columns or max(1, math.ceil(math.sqrt(len(cells))))
     rows = math.ceil(len(cells) / columns)

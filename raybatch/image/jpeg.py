@@ -110,7 +110,9 @@ def _part_decoder() -> PartDecoder | None:
     except (ImportError, OSError):
         return None
     if not is_right:
-        _LOGGER.warning("parts of JPEGs are not decoded alone: their pixels are not Pillow's")
+        _LOGGER.warning(
+            "JPEGs are decoded whole, not in part: the pixels of parts differ from Pillow's"
+        )
     return decoder if is_right else None
 
 
@@ -130,8 +132,8 @@ def fault() -> str | None:
     except Exception as error:
         return f"{type(error).__name__}: {error}"
     if differing:
-        _LOGGER.warning("simplejpeg is not used: its pixels are not Pillow's for %s", differing)
-        return f"its pixels are not Pillow's ({', '.join(differing)})"
+        _LOGGER.warning("simplejpeg is not used: its pixels differ from Pillow's for %s", differing)
+        return f"its pixels differ from Pillow's ({', '.join(differing)})"
     return None
 
 

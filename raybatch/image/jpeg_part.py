@@ -52,7 +52,7 @@ class PartDecoder:
         try:
             functions = [getattr(self._library, f"jpeg_{name}") for name in _FUNCTIONS]
         except AttributeError as error:
-            raise ImportError(f"Pillow's library of JPEG lacks a function: {error}") from error
+            raise ImportError(f"Pillow's JPEG library lacks a function: {error}") from error
         addresses = [ctypes.cast(function, _ADDRESS).value for function in functions]
         self._functions = (_ADDRESS * len(_FUNCTIONS))(*addresses)
 
@@ -99,4 +99,4 @@ def _path_of_pillows_library() -> str:
     for *_, path in (fields for fields in mapped if len(fields) == 6):
         if re.match(r"libjpeg[-.]", path.rpartition("/")[2]):
             return path
-    raise ImportError("Pillow has loaded no library of JPEG")
+    raise ImportError("Pillow has not loaded a JPEG library")

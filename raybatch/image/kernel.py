@@ -36,7 +36,7 @@ _NUMBER = ctypes.c_int64
 _MOST_THREADS, _BYTES_PER_THREAD = 4, 2 << 20
 
 
-_STALE = "it was built from other sources than those beside it; install raybatch again"
+_STALE = "it was built from sources that have changed since; reinstall raybatch"
 
 
 class Kernel:
@@ -56,7 +56,7 @@ class Kernel:
         self._best = int(library.best_version())
         self._version = self._best if version is None else VERSIONS.index(version)
         if self._version > self._best:
-            raise ValueError(f"this processor cannot run {version!r}; it can {self.versions}")
+            raise ValueError(f"this processor cannot run {version!r}, only {self.versions}")
         self._resample = library.resample
         self._resample.argtypes = [
             *[ctypes.c_int] * 3,
@@ -113,7 +113,7 @@ class Kernel:
             *out, channels, table,
         )  # fmt: skip
         if status:
-            raise MemoryError(f"there is no memory to resize an image of {width} × {height} pixels")
+            raise MemoryError(f"not enough memory to resize an image of {width} × {height} pixels")
         return True
 
     def look_up(
@@ -192,7 +192,7 @@ def _kernels() -> tuple[str | None, Kernel | None]:
     except OSError as error:
         return f"it cannot be loaded: {error}", None
     if kernel.versions == ("plain",) and platform.machine() == "x86_64":
-        return "this processor has no AVX2, and without it Pillow is faster", None
+        return "this processor has no AVX2; without it, Pillow is faster", None
     noise = np.random.default_rng(0).integers(0, 256, (90, 20, 3), np.uint8)
     size, resample, box = (15, 12), Image.Resampling.BICUBIC, (0.0, 0.0, 20.0, 90.0)
     wanted = np.asarray(Image.fromarray(noise).resize(size, resample, box))
@@ -202,7 +202,7 @@ def _kernels() -> tuple[str | None, Kernel | None]:
         kernel.resample(memory, size, resample.name, box, (out.ctypes.data, *out.strides))
         if np.array_equal(out, wanted):
             return None, kernel
-    return "its pixels are not Pillow's", None
+    return "its pixels differ from Pillow's", None
 
 
 def _single(value: float) -> float:
@@ -224,7 +224,7 @@ def library_path() -> str:
     # wrongly.
     sources = sorted(Path(__file__).parent.glob("*.[ch]"))
     if sources and _built_from(str(spec.origin)) != sha256(_joined(sources)).hexdigest():
-        tell(f"raybatch works without its compiled code, and slower: {_STALE}")
+        tell(f"raybatch runs without its compiled code, which is slower: {_STALE}")
         raise ImportError(_STALE)
     return str(spec.origin)
 

@@ -55,11 +55,14 @@ class PixelLayout:
         """Return the layout for images with pixels of dtype `stored` and `channels`, (n,) or ()."""
         dtype = stored if self.dtype is None else np.dtype(self.dtype)
         if dtype.kind != "f" and not np.can_cast(stored, dtype):
-            raise ValueError(f"pixels of {stored} do not fit the dtype {dtype}")
+            raise ValueError(f"pixels of {stored} do not fit into dtype {dtype}")
         count = channels[0] if channels else 1
         for name, values in (("mean", self.mean), ("std", self.std)):
             if values is not None and len(values) not in (1, count):  # type: ignore[arg-type]
-                raise ValueError(f"{name} has {len(values)} values, the images {count} channels")  # type: ignore[arg-type]
+                raise ValueError(
+                    f"{name} has {len(values)} values, "  # type: ignore[arg-type]
+                    f"but the images have {count} channels"
+                )
         table = None
         if dtype.kind == "f" and stored == np.uint8:
             every = np.repeat(np.arange(256, dtype=np.uint8)[:, None], count, axis=1)

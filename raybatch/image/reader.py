@@ -117,12 +117,14 @@ class ImageReader:
             object.__setattr__(self, "mode", "L" if self.mode == "RGB" else self.mode)
             object.__setattr__(self, "resample", "nearest")
             if self.background is not None:
-                raise ValueError("a mask is not laid on a background: give mask or background")
+                raise ValueError(
+                    "a mask cannot have a background: give mask or background, not both"
+                )
         if self.size is not None:
             object.__setattr__(self, "size", height_and_width("size", self.size, or_edge=True))
         if isinstance(self.transform, PerSize):
             if self.size is None:
-                raise ValueError("transform is a PerSize, and there is no size: give size=")
+                raise ValueError("transform is a PerSize, which needs a size: give size=")
             object.__setattr__(self, "transform", self.transform.make(self.size))
             object.__setattr__(self, "size", None)
         if self.mode is not None and self.mode not in Image.MODES:
@@ -289,7 +291,7 @@ def _made_by(begin: Callable[[], None], change: Change, paint: Paint, image: Any
 
 def _known(mode: str | None) -> str:
     if mode is None:
-        raise ValueError("the mode of the pixels is known only when a mode is given")
+        raise ValueError("the mode of the pixels is only known if mode= is given")
     return mode
 
 
@@ -307,7 +309,7 @@ def _check_colour(colour: Any) -> Colour:
 
 def _check_formats(formats: Any) -> tuple[str, ...]:
     if isinstance(formats, str):
-        raise TypeError(f"formats must be a sequence of names, not the one name {formats!r}")
+        raise TypeError(f"formats must be a sequence of names, not a single name {formats!r}")
     names = tuple(name.upper() for name in formats)
     Image.preinit()
     if not all(name in Image.OPEN for name in names):
@@ -315,7 +317,7 @@ def _check_formats(formats: Any) -> tuple[str, ...]:
     # A Pillow that was built without a decoder still opens the other formats.
     known = tuple(name for name in names if name in Image.OPEN or name in FORMATS)
     if unknown := set(names) - set(known):
-        raise ValueError(f"Pillow knows no format {sorted(unknown)}; it has {sorted(Image.OPEN)}")
+        raise ValueError(f"Pillow has no format {sorted(unknown)}, only {sorted(Image.OPEN)}")
     if not names:
         raise ValueError("formats must hold at least one name")
     return tuple(name for name in names if name in Image.OPEN) or names

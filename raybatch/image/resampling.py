@@ -93,7 +93,7 @@ def _array_of_part(part: Part, view: View) -> Array:
     array = np.empty((*view.size[::-1], 3)[: part.pixels.ndim], np.uint8)
     array[...] = view.fill
     if not write_view(part, view, array):
-        raise ValueError(f"there is no such part of an image of {part.size} pixels: {view}")
+        raise ValueError(f"the view is outside the image of {part.size} pixels: {view}")
     return array
 
 
@@ -244,7 +244,7 @@ def check_fill_of(channels: int, fill: Fill) -> None:
     """Raise ValueError if `fill` has not one value, or one for each of the `channels`."""
     if isinstance(fill, tuple) and len(fill) != channels:
         raise ValueError(
-            f"fill must have one value, or one for each channel, of which there are {channels}, not {fill}"
+            f"fill must have one value, or one for each of the {channels} channels, not {fill}"
         )
 
 

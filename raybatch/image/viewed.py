@@ -103,7 +103,7 @@ class Viewed(NamedTuple):
         (width, height), wanted = self.size, canvas.shape[:2]
         if (height, width) != wanted:
             raise ValueError(
-                f"the transform made an image of {height} × {width} pixels (height × width), and of the others "
+                f"the transform returned an image of {height} × {width} pixels (height × width), but the other images are "
                 f"{wanted[0]} × {wanted[1]}"
             )
         pixels, view = self.source.pixels(self.view)

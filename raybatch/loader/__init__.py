@@ -1,4 +1,4 @@
-"""The driver: plan + scheduler + pool → an ordered iterator over epochs."""
+"""The loader: plans the batches, has a pool make them, and delivers them in order."""
 
 from raybatch.loader.fingerprint import fingerprint
 from raybatch.loader.loader import Loader

@@ -1,4 +1,4 @@
-"""The way of a consumer through its epochs, and the stream that makes what comes next."""
+"""A consumer's progress through the epochs, and the stream that makes the next batches."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from raybatch.pools import HandOver, OrderedStream
 
 
 class Course:
-    """The way of one consumer through the epochs, shared by a loader and its iterator.
+    """A consumer's progress through the epochs, shared by a loader and its iterator.
 
-    `position` is what it has received, and `begin` where its loop over an epoch began, or the next one will. A `stream` that
-    goes on beyond an epoch serves the next one too. `plan` says where epochs begin; `counter` is told what handing over took.
+    `position` is what the consumer has received. `begin` is where its loop over an epoch began, or
+    where the next loop will begin. A `stream` that continues beyond an epoch serves the next epoch
+    too. `plan` says where epochs begin; `counter` receives the cost of handing over batches.
     """
 
     def __init__(self, plan: Plan, counter: StatsCounter) -> None:
@@ -24,11 +25,11 @@ class Course:
 
     @property
     def hand_over(self) -> HandOver:
-        """What it took to hand over results of the stream that is there now."""
+        """The cost of handing over results of the current stream."""
         return HandOver() if self.stream is None else self.stream.hand_over
 
     def move(self, position: Position) -> None:
-        """Go on at `position`; what was made ahead is dropped."""
+        """Continue at `position`, and drop the batches made ahead."""
         self.drop_stream()
         self.begin = self.position = position
 
@@ -37,7 +38,10 @@ class Course:
         self.position = self.begin
 
     def leave(self, *, completed: bool, stream_goes_on: bool) -> None:
-        """Note that the consumer leaves the epoch: the next one follows, unless nothing of this one was received."""
+        """Record that the consumer leaves the epoch.
+
+        The next loop begins the next epoch, or this one again if none of its batches was received.
+        """
         if completed or self.position != self.begin:
             self.begin = self._plan.walk.next_epoch(self.position)
         if completed:
@@ -46,16 +50,16 @@ class Course:
             self.drop_stream()
 
     def is_past(self, position: Position) -> bool:
-        """Return whether the batch that leads to `position` is of an epoch that was left."""
+        """Return whether the batch that leads to `position` belongs to an epoch that was left."""
         return position.epoch < self.begin.epoch
 
     def _is_ahead(self) -> bool:
-        """Return whether something is under way already that the next loop can use."""
+        """Return whether a batch that the next loop can use is under way."""
         under_way = () if self.stream is None else self.stream.under_way
         return any(not self.is_past(request.position) for request in under_way)
 
     def drop_stream(self) -> None:
-        """Drop what was made ahead."""
+        """Drop the batches made ahead."""
         if self.stream is not None:
             self.largest_bytes = self.stream.largest_bytes
             self._counter.handed_over(self.stream.hand_over)

@@ -1,4 +1,4 @@
-"""What the caller gets for a result: the batch, or an error that names what is wrong."""
+"""Turns a result into what the caller gets: the batch, or an error that names the cause."""
 
 from __future__ import annotations
 
@@ -41,7 +41,11 @@ _log = logging.getLogger(__name__)
 
 
 class Delivery:
-    """Counts bad samples as `setting` has it, finds those at which workers die, and hosts that lack something."""
+    """Delivers batches, and handles bad samples as `setting` says.
+
+    It counts bad samples. It also finds the samples that end their workers, and the hosts that
+    cannot read a good sample.
+    """
 
     def __init__(self, plan: Plan, setting: BadSamples, producer: Producer, name: str) -> None:
         check_tolerable(plan.source, setting)
@@ -52,17 +56,17 @@ class Delivery:
         self._plan = plan
         self._producer = producer
         self._name = name
-        # None where it is not known.
+        # None if unknown.
         self._num_samples = None if samples in (None, np.inf) else samples
         self.begin_epoch()
 
     def begin_epoch(self) -> None:
-        """Count the samples and the bad ones from here on."""
+        """Reset the counts of samples and bad samples."""
         self._num_seen = self._num_bad = 0
         self._first_bad: BadSample | None = None
 
     def end_epoch(self) -> None:
-        """Tell how many samples were bad, if there were any."""
+        """Report the number of bad samples of the epoch, if there are any."""
         if self._first_bad is None:
             return
         first, setting = self._first_bad, self.setting
@@ -70,7 +74,7 @@ class Delivery:
         say(
             _log,
             f"epoch {first.epoch} of loader {self._name!r}: {self._num_bad} of {self._num_seen} samples could not be read, and "
-            f"were {done}. The first is {first}: {first.message}. The loader's `bad_samples` has all of them",
+            f"were {done}. The first is {first}: {first.message}. The loader's `bad_samples` lists all of them",
             loader=self._name,
             policy=setting.policy,
             epoch=first.epoch,
@@ -79,7 +83,7 @@ class Delivery:
         self.begin_epoch()
 
     def tell_empty(self, epoch: int) -> None:
-        """Tell that an epoch has no batch."""
+        """Report that an epoch has no batch."""
         plan = self._plan
         say(
             _log,
@@ -90,12 +94,12 @@ class Delivery:
         )
 
     def batch(self, request: Request, result: Result) -> tuple[Batch, ...]:
-        """Return the batch of `result`, alone in a tuple; () if no sample of it is left.
+        """Return the batch of `result` in a tuple of one; () if none of its samples is left.
 
-        BatchError if it cannot be made, or not on every host; BadSamplesError if more samples are bad than the
-        setting allows.
+        BatchError if the batch cannot be made, or not on every host; BadSamplesError if more
+        samples are bad than the setting allows.
         """
-        __tracebackhide__ = True  # as of `EpochIterator.__next__`
+        __tracebackhide__ = True  # for the same reason as in `EpochIterator.__next__`
         if isinstance(result.error, WorkerLostError):
             result = self._made_in_parts(request)
         self._check_hosts(request, result)
@@ -103,7 +107,7 @@ class Delivery:
             try:
                 raise _batch_error(request, result, self.setting)
             finally:
-                del result  # the traceback of its error holds this frame
+                del result  # the traceback of its error refers to this frame
         self._num_seen += request.valid
         self._count(result.bad, request.epoch, request.step)
         if result.is_empty:
@@ -112,7 +116,7 @@ class Delivery:
             raise BatchError(
                 request.epoch,
                 request.step,
-                "none of its samples can be read, and other ranks count on it: exclude them, or use "
+                "none of its samples can be read, but other ranks get their part of the batch: exclude the samples, or use "
                 'bad_samples="replace"',
             )
         batch: Batch = result.batch
@@ -123,13 +127,13 @@ class Delivery:
             raise BatchError(
                 request.epoch,
                 request.step,
-                f"a function changed its {length} rows to {batch_length(batch)}, so which of them pad it is not known: "
+                f"a function changed its {length} rows to {batch_length(batch)}, so it is unknown which of them are padding: "
                 'use last_batch="drop" or "keep", or a function that gives a row for each',
             )
         return (extended(batch, "valid", np.arange(length) < result.valid),)
 
     def _count(self, bad: tuple[BadSample, ...], epoch: int, step: int) -> None:
-        """Enter the bad samples of a batch in the ledger; BadSamplesError where they are more than allowed."""
+        """Add the bad samples of a batch to the ledger; BadSamplesError if there are too many."""
         for sample in bad:
             met = sample.at(epoch, step)
             if self.ledger.add(met):
@@ -141,17 +145,17 @@ class Delivery:
         else:
             allowed = self.setting.allowed(self._num_samples)
         if bad and self._num_bad > allowed:
-            self._first_bad = None  # this error tells it
+            self._first_bad = None  # the error below reports them
             raise BadSamplesError(
                 f"{self._num_bad} samples of epoch {epoch} cannot be read so far, and the limit is {allowed} "
                 f"(BadSamples.limit={self.setting.limit!r}); the last: {bad[-1].message}. What do they have in common? "
-                "The loader's `bad_samples` lists them: `exclude=` takes that list, and a higher limit bears them"
+                "The loader's `bad_samples` lists them: pass that list as `exclude=`, or set a higher limit"
             )
 
     def _check_hosts(self, request: Request, result: Result) -> None:
-        """Raise BatchError if a sample of the batch is bad on some hosts only: then it is not the sample's fault.
+        """Raise BatchError if a sample is bad on some hosts only: then the hosts are at fault.
 
-        A disk that is not mounted would else cost a part of the data set in silence.
+        Otherwise a disk that is not mounted would silently cost a part of the data set.
         """
         for bad in result.bad:
             is_new = bad not in self.ledger and bad.place not in self._plan.known
@@ -162,15 +166,18 @@ class Delivery:
                     raise _batch_error(request, Result(error=error), self.setting)
 
     def _hosts_without(self, request: Request, bad: BadSample) -> dict[str, str]:
-        """Return what goes wrong on which hosts with a sample that this process can read; {} if it cannot."""
+        """Return the error of each host that cannot read a sample that this process can read.
+
+        {} if this process cannot read it either.
+        """
         rows = {place: row for row, place in request.rows.places() if row < request.valid}
         if bad.place not in rows:
-            return {}  # it was drawn to replace another
+            return {}  # it was drawn as a replacement
         row = request.row(rows[bad.place])
         if make(self._plan.source, row, (KeyboardInterrupt,)).error is not None:
             return {}
         errors: dict[str, Exception] = {}
-        for _ in range(2):  # a fault that passes is not the host's
+        for _ in range(2):  # an error that does not come again is not the host's fault
             answers = self._producer.on_each_host(self._plan.source, row)
             errors = {host: made.error for host, made in answers.items() if made.error is not None}
             if not errors:
@@ -178,10 +185,10 @@ class Delivery:
         return {host: f"{type(error).__name__}: {error}" for host, error in errors.items()}
 
     def _made_in_parts(self, request: Request) -> Result:
-        """Have each sample read by itself, note those that end their worker, and make the batch anew.
+        """Read each sample by itself, record those that end their worker, and make the batch again.
 
-        A worker ends once or twice for each of them, however many samples there are in the batch; halving
-        the batch again and again would end one for each half that holds such a sample.
+        Each of them ends one or two workers, whatever the batch size. Halving the batch repeatedly
+        would end one worker for each half that contains such a sample.
         """
         source, deadly = self._plan.source, None
         rows = [request.row(number) for number in range(request.valid)]

@@ -1,4 +1,4 @@
-"""What of a source must be the same for a saved state to make sense."""
+"""A fingerprint of a source, to check that a saved state fits it."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from raybatch.sources import (
     unmapped,
 )
 
-# A longer description is replaced by its digest, so that a state stays small.
+# A longer description is replaced by its digest, to keep a state small.
 _MAX_LENGTH = 200
 
 
 def fingerprint(source: DataSource) -> dict[str, Any]:
-    """Return the number of samples, the structure and the samplers of `source`, small enough for JSON.
+    """Return the number of samples, structure and samplers of `source` as small JSON values.
 
-    For a mixture it is that of each member, by name, because weights and members may change. Paths
-    and pixels are not part of it: a data set may move.
+    A mixture has one fingerprint for each member, by name, because weights and members can change.
+    Paths and pixels are not included, because a data set can move.
     """
     mixture = unmapped(source)
     if isinstance(mixture, MixDataSource):
@@ -36,7 +36,7 @@ def fingerprint(source: DataSource) -> dict[str, Any]:
 
 
 def _fixed(source: DataSource) -> dict[str, Any]:
-    """Return what of `source` may not change."""
+    """Return the properties of `source` that must not change."""
     samples = source.num_samples()
     samplers = [
         _describe(node.sampler)
@@ -51,7 +51,7 @@ def _fixed(source: DataSource) -> dict[str, Any]:
 
 
 def _structure(source: DataSource) -> str:
-    # What a function does to a batch does not change which samples are in it.
+    # A function of batches does not change which samples are in a batch.
     source = unmapped(source)
     members = ", ".join(map(_structure, source.children))
     if isinstance(source, CompositeDataSource):

@@ -1,9 +1,10 @@
-"""One sample is tried where a loader is made, so that a fault of all samples is an error there."""
+"""Reads one sample when a loader is made, so that an error in every sample is raised there."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from threading import Thread
 
 from raybatch.errors import FirstSampleError, ReturnError
 from raybatch.faults import Fault, fault_of
@@ -24,39 +25,64 @@ from raybatch.sources import (
 
 _log = logging.getLogger(__name__)
 
+# A first sample that takes longer is left to the workers.
+_MOST_S = 10
+
 
 def try_first_sample(plan: Plan, producer: Producer, setting: BadSamples, name: str) -> None:
     """Read the first sample of the source of `plan` in this process.
 
-    It is read from a copy where workers have copies: a data set that opens a file at its first sample
-    could not travel any more. All random generators are afterwards as they were.
+    If workers have copies of the source, a copy is read, because a data set that opens a file at
+    its first sample could not be pickled afterwards. The states of all random generators are
+    restored.
 
-    FirstSampleError if no worker of `producer` could make a batch of it. What may be due to this process,
-    or to a moment, is logged with INFO for the loader `name`, and left to the workers.
+    FirstSampleError if no worker of `producer` could make a batch of the sample. If only this
+    process may be affected, or the error may be temporary, it is logged at INFO for the loader
+    `name`, and the workers try again.
     """
-    __tracebackhide__ = True  # as of `EpochIterator.__next__`
+    __tracebackhide__ = True  # for the same reason as in `EpochIterator.__next__`
     try:
         source = producer.source_of_workers()
         rows = rows_at(source, 0)
-    except Exception as error:  # a worker says what is wrong with the source as it was sent
-        _log.info("loader %r: its source cannot be read here: %s", name, error)
+    except Exception as error:  # the workers' own error says more about the source they got
+        _log.info("loader %r: this process cannot read the source: %s", name, error)
         return
     if rows is None:
         return
-    with ForeignRandomness(source).seeding():
-        result = _tried(source, rows)
-        is_wrong = result.error is not None and _is_everywhere(result.error, producer, setting)
-        if is_wrong and _has_batch_function(source):
-            result = make(source, _first_batch(source, plan.batch_size, setting))
+
+    def tried() -> Result:
+        with ForeignRandomness(source).seeding():
+            result = _tried(source, rows)
+            is_wrong = result.error is not None and _is_everywhere(result.error, producer, setting)
+            if is_wrong and _has_batch_function(source):
+                result = make(source, _first_batch(source, plan.batch_size, setting))
+        return result
+
+    # A worker that is stuck is replaced; this process could only wait.
+    result = _within(_MOST_S, tried) if producer.has_copies else tried()
+    if result is None:
+        _log.info(
+            "loader %r: its first sample took over %d s here, and is not tried", name, _MOST_S
+        )
+        return
     if result.error is None:
         return
     try:
         reason = reason_of(result.error, result.bad, setting)
         if _is_everywhere(result.error, producer, setting):
             raise FirstSampleError(reason) from result.error
-        _log.info("loader %r: its first sample could not be tried here: %s", name, reason)
+        _log.info("loader %r: this process could not read the first sample: %s", name, reason)
     finally:
-        del result  # the traceback of its error may lead back to this frame
+        del result  # the traceback of its error can refer to this frame
+
+
+def _within(seconds: float, do: Callable[[], Result]) -> Result | None:
+    """Return `do()`, called in a thread; None if it takes longer."""
+    results: list[Result] = []
+    thread = Thread(target=lambda: results.append(do()), name="raybatch-first-sample", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return results[0] if results else None
 
 
 def _tried(source: DataSource, rows: Rows) -> Result:
@@ -67,7 +93,7 @@ def _tried(source: DataSource, rows: Rows) -> Result:
 
 
 def _has_batch_function(source: DataSource) -> bool:
-    """Return whether a function of batches is in `source`, which may not be able to do with one row."""
+    """Return whether `source` has a function of batches, which may fail for a batch of one row."""
     return any(
         isinstance(node, MapDataSource) and not isinstance(node, SampleMapDataSource)
         for node in nodes(source)
@@ -81,11 +107,11 @@ def _first_batch(source: DataSource, batch_size: int, setting: BadSamples) -> Re
 
 
 def _is_everywhere(error: BaseException, producer: Producer, setting: BadSamples) -> bool:
-    """Return whether the loader would end at `error` on every worker, and not just in this process."""
+    """Return whether the loader would stop at `error` on every worker, not just in this process."""
     if isinstance(error, ReturnError):
         return True
     if producer.differs_from_here:
-        # A wrong argument is wrong on all hosts; files and libraries may be on some.
+        # A wrong argument is wrong on all hosts; files and libraries can differ between hosts.
         return any(isinstance(link, TypeError) for link in _causes(error))
     fault = fault_of(error)
     is_tolerated = setting.policy != "raise" and setting.tolerates(fault)
@@ -104,4 +130,4 @@ def _culprit(source: DataSource, rows: Rows, error: BaseException) -> tuple[BadS
     try:
         return (bad_sample(source, rows, Trouble.of(error)),)
     except Exception:
-        return ()  # the indices of a source of the user's own may have any structure
+        return ()  # the indices of a user's own source can have any structure

@@ -1,4 +1,4 @@
-"""The batches of one epoch, from a stream that goes on beyond it."""
+"""Iterates over the batches of one epoch, from a stream that continues beyond it."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from raybatch.sources import Batch
 
 
 def ended_early(why: str) -> RuntimeError:
-    """Return the error for who goes on with an iterator that has ended in the middle, because `why`."""
+    """Return the error for an iterator that is used after it ended early, because `why`."""
     return RuntimeError(
-        f"this iterator has ended, since {why}, and a loader has one position: for two iterators at a time make two "
-        "loaders"
+        f"this iterator has ended because {why}. A loader has one position: make two loaders for two iterators "
+        "at a time"
     )
 
 
 class EpochIterator:
-    """Iterates to the end of the epoch that `course` is in.
+    """Iterates to the end of the current epoch of `course`.
 
-    `watch` has begun, and is ended. The epoch is completed if its last batch was delivered, whether or not the caller
-    asks for another.
+    `watch` must have begun; the iterator ends it. The epoch is complete once its last batch was
+    delivered, whether or not the caller asks for another.
     """
 
     def __init__(
@@ -41,19 +41,19 @@ class EpochIterator:
         return self
 
     def __next__(self) -> Batch:
-        __tracebackhide__ = True  # IPython and pytest show the program's frames without this one
+        __tracebackhide__ = True  # IPython and pytest then hide this frame from tracebacks
         if self._taken_by:
             raise ended_early(self._taken_by)
         self._counter.waiting()
         delivered: tuple[Batch, ...] = ()
-        while not delivered:  # nothing is left of a batch whose samples are all bad
+        while not delivered:  # a batch whose samples are all bad is empty
             if self._is_over:
                 self.close()
                 raise StopIteration
             try:
                 request, result = next(self._stream)
             except StopIteration:
-                # Nothing is left of this epoch, and the stream has ended with it.
+                # The epoch has no more batches, and the stream ended with it.
                 if self._course.position.batches == 0:
                     self._delivery.tell_empty(self._course.position.epoch)
                 self._leave(completed=True, stream_goes_on=False)
@@ -70,7 +70,7 @@ class EpochIterator:
             try:
                 delivered = self._delivery.batch(request, result)
             finally:
-                del result  # in line, the traceback of its error leads back to this frame
+                del result  # without a pool, the traceback of its error refers to this frame
         (batch,) = delivered
         self._counter.delivered(batch)
         if self._watch.is_on:
@@ -78,7 +78,11 @@ class EpochIterator:
         return batch
 
     def close(self, taken_by: str = "") -> None:
-        """Leave the epoch; who asks for another batch is told what `taken_by` says, unless there was none."""
+        """Leave the epoch.
+
+        If batches are left and `taken_by` is given, the next call of `next` raises an error with
+        that reason.
+        """
         if not self._is_over:
             self._taken_by = taken_by
         self._leave(completed=self._is_over, stream_goes_on=self._is_over)

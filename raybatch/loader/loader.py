@@ -1,6 +1,6 @@
-"""The ordered iterator over epochs of batches.
+"""The loader, which delivers batches in order, epoch after epoch.
 
-The way of one batch:
+How a batch is made:
 
     plan.requests ─► scheduler ─Submit─► pool session ─► worker: make(source, request) → result
                       ▲                    │
@@ -46,47 +46,52 @@ class Loader:
             for images, labels in loader:
                 ...
 
-    Each `iter()` is a new epoch, whether or not the last one was finished; `load_state_dict` goes on
-    inside one. While the last batches of an epoch are consumed, the first of the next are made.
+    Each `iter()` is a new epoch, whether or not the last one was finished. After `load_state_dict`
+    it continues within an epoch. While the last batches of an epoch are consumed, the first of the
+    next are made.
 
     Args:
         source: The data source. It must have random access.
         batch_size: The number of samples in a batch of this rank.
-        shuffle: None or False for in order; True for the order of `seed`, or of a seed that is drawn
-            once. It may also be an int seed (0 is one), or a RandomState, a Generator or `np.random`,
-            of which the loader takes a copy.
+        shuffle: None or False for in order; True for the order of `seed`, or of a seed that is
+            drawn once. It can also be an int seed (0 is one), or a RandomState, a Generator or
+            `np.random`, which the loader copies.
         seed: The seed, with `shuffle=True`. Random transforms draw from it too.
-        last_batch: What to do with a short last batch: "keep" it (ranks share it, and some may get
-            none), "drop" it, or "pad" it: then every rank has the same number of full batches, and each
-            batch ends with one more array, `valid`, bool `(batch_size,)`. None keeps it too, and is
-            a ValueError where ranks would have unequal numbers of batches.
-        split: A `RankSplit`, or (rank, world_size): this is one rank of several, each of which gets its
-            part of every global batch. The shuffle must be the same for all, so True without a seed and
-            generators without a seed are refused.
-        pool: The pool that makes the batches. None makes them in this thread when they are asked for.
-        workers: The number of Ray actors of a pool of this loader's own, in the place of `pool`.
-        prefetch: A number of batches to make ahead, or a `Prefetch`; the pool has a default.
+        last_batch: What to do with a short last batch. "keep" delivers it: ranks share it, and some
+            may get none. "drop" leaves it out. "pad" fills it up, so that every rank has the same
+            number of full batches, and adds an array `valid`, bool `(batch_size,)`, as the last
+            field of each batch. None is "keep", but a ValueError if ranks would have unequal
+            numbers of batches.
+        split: A `RankSplit`, or (rank, world_size), if this loader is one of several ranks. Each
+            rank gets its part of every global batch. All ranks need the same shuffle, so True
+            without a seed and generators without a seed are refused.
+        pool: The pool that makes the batches. None makes each batch in this thread when it is asked
+            for.
+        workers: The number of Ray actors to start for this loader alone, in place of `pool`.
+        prefetch: The number of batches to make ahead, or a `Prefetch`; the pool has a default.
         recovery: What to do when workers are lost.
-        bad_samples: What to do about samples that cannot be read, or that end each worker that tries:
-            "raise", "skip", "replace", or a `BadSamples` with another limit to their number. The
+        bad_samples: What to do about samples that cannot be read, or that end each worker that
+            tries: "raise", "skip", "replace", or a `BadSamples` with a different limit. The
             property of that name lists them, and after each epoch with bad samples a line on the
-            standard error counts them. Errors of the place where samples are, and of the program's
-            own code, are raised in any case.
-        exclude: Samples to leave out: such a list, the path of a saved one, or an index array.
-        progress: Whether to show the progress of an epoch, on the standard error or in a notebook; where
-            the standard error is no terminal, in the log.
+            standard error counts them. Errors in the program's own code, and errors of a whole
+            disk, host or network, are always raised.
+        exclude: Samples to leave out: a list of bad samples, the path of a saved one, or an index
+            array.
+        progress: Whether to show the progress of an epoch: on the standard error, in a notebook, or
+            in the log if the standard error is no terminal.
         name: The name of this loader in metrics and logs.
-        batches_per_epoch: The number of batches in an epoch, which `len()` returns; the next epoch goes
-            on in the order where this one ends. By default an epoch is a pass over `source`.
+        batches_per_epoch: The number of batches in an epoch, which `len()` returns. The next epoch
+            continues in the order where this one ends. By default an epoch is a pass over `source`.
         check_sample: Whether to read the first sample now, in this process, and raise a
-            FirstSampleError if no worker could do so. It costs one read, and changes nothing.
+            FirstSampleError if no worker could read it. The batches stay the same.
 
-    Arrays that come from Ray actors are read-only; copy one to change it. The large ones are views of the
-    object store, and one that is kept keeps its batch there.
+    Arrays from Ray actors are read-only; copy one to change it. Large ones are views of the object
+    store, and a view that is kept keeps its batch there.
 
-    Iterating raises BatchError for a batch that cannot be made; going on with the same iterator gives the
-    next one. Close the loader, use it in a `with`, or let go of it; it keeps its pool till then. A pickled
-    loader goes on where this one is, on its own copy of the pool, or on the same one if that has a name.
+    Iterating raises BatchError for a batch that cannot be made; `next()` on the same iterator then
+    gives the next batch. Close the loader, use it in a `with` block, or delete it; until then it
+    keeps its pool. A pickled loader continues where this one is, with its own copy of the pool, or
+    with the same pool if that has a name.
     """
 
     def __init__(
@@ -138,7 +143,7 @@ class Loader:
         )
         self._adopts_seed = shuffle is True
         self._course = Course(self._plan, self._counter)
-        # Weak, so that an iterator is gone, and what was made for it, as soon as its loop is left.
+        # A weak reference, so that leaving the loop frees the iterator and the batches made for it.
         self._iterator: weakref.ref[EpochIterator] | None = None
 
     def __repr__(self) -> str:
@@ -151,52 +156,60 @@ class Loader:
 
     @property
     def epoch(self) -> int:
-        """The number, from 0, of the epoch that a loop is in, or that the next `iter()` gives."""
+        """The number, from 0, of the epoch that a loop is in, or of the next `iter()`."""
         return self._course.begin.epoch
 
     @property
     def bad_samples(self) -> BadSampleLedger:
-        """The bad samples that were skipped or replaced so far; see `bad_samples` above."""
+        """The bad samples skipped or replaced so far; see the argument `bad_samples`."""
         return self._delivery.ledger
 
     @property
     def num_samples(self) -> int | float | None:
-        """The number of samples in a pass over the source, of all ranks: an int, `np.inf`, or None if unknown."""
+        """The number of samples in a pass over the source, of all ranks.
+
+        An int, `np.inf`, or None if unknown.
+        """
         return self._plan.source.num_samples()
 
     def stats(self) -> LoaderStats:
-        """Return what was delivered so far, where the time went, and what would make it faster."""
+        """Return the counts so far, where the time went, and what would make it faster."""
         return self._counter.snapshot(self._course.hand_over)
 
     @property
     def batch_size(self) -> int:
-        """The most samples that a batch of this rank has."""
+        """The largest number of samples in a batch of this rank."""
         return self._plan.batch_size
 
     @property
     def batches_received(self) -> int:
-        """The number of global batches received of the epoch, or of the one left early; those without a good sample count too."""
+        """The number of global batches received of the epoch, or of the one left early.
+
+        Batches without a good sample count too.
+        """
         return self._course.position.batches
 
     def set_epoch(self, epoch: int) -> None:
-        """Make `epoch` the one that the next `iter()` gives, from its first batch.
+        """Make the next `iter()` give `epoch`, from its first batch.
 
-        For the epoch that the next `iter()` gives anyway nothing changes: after `load_state_dict` it still goes on in the middle.
+        If it would give `epoch` anyway, nothing changes: after `load_state_dict` it still continues
+        within the epoch.
         """
         number = operator.index(epoch)
         if number < 0:
             raise ValueError(f"epoch must be 0 or more, not {epoch}")
         if number == self.epoch and self._course.position == self._course.begin:
-            return  # an iterator that has given nothing yet may go on
+            return  # an iterator that has given nothing yet may continue
         self._close_iterator("set_epoch() moved the loader")
         if number != self.epoch:
             self._course.move(self._plan.walk.start_of(number))
         self._course.start()
 
     def skip(self, batches: int) -> None:
-        """Leave out the next `batches` batches, as if they had been received, over as many epochs as that takes.
+        """Skip the next `batches` batches as if they had been received.
 
-        They are counted from where the next `iter()` begins. ValueError for a negative number, or if there are fewer.
+        They can span epochs, and are counted from where the next `iter()` begins. ValueError if the
+        number is negative or there are fewer batches.
         """
         count = operator.index(batches)
         if count < 0:
@@ -205,66 +218,75 @@ class Loader:
         self._course.move(self._plan.walk.after(self._course.begin, count))
 
     def state_dict(self) -> dict[str, Any]:
-        """Return where this loader is, as a small dict that JSON can hold.
+        """Return the position of this loader as a small dict that JSON can hold.
 
-        It counts what the caller has received, not what was made ahead. TypeError for a shuffle that is no
-        NumPy generator.
+        The position follows the batches that the caller has received, not those made ahead.
+        TypeError for a shuffle that is not a NumPy generator.
         """
         return state_of(self._plan, self._course.position, self._fingerprint)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where the loader was that gave `state`: the next `iter()` begins with the very next batch.
+        """Continue at `state`: the next `iter()` begins with the next batch of the saved loader.
 
-        Pool, batch size and number of ranks may be others than they were: the samples that follow are those
-        that had not been received, each once. StateError for a state of another version, source, sampler or
-        shuffle; it names the field.
+        The pool, the batch size and the number of ranks can differ from before: each sample that
+        was not received yet follows once. StateError for a state of a different version, source,
+        sampler or shuffle; it names the field.
         """
         position = position_in(state, self._plan, self._fingerprint)
-        # Also refuses; until then nothing has changed.
+        # An error if the shuffle does not fit; nothing has changed yet.
         self._plan.load_shuffle(state["shuffle"], position, adopt_seed=self._adopts_seed)
         self._close_iterator("load_state_dict() moved the loader")
         self._course.move(position)
 
     def split(self, world_size: int) -> list[Loader]:
-        """Return one loader for each of `world_size` ranks, to be sent to whoever consumes it.
+        """Return a loader for each of `world_size` ranks, to send to the processes that consume it.
 
         They share this loader's pool if it has a name; otherwise each starts a pool like it.
         """
         if self._plan.split.world_size != 1:
             raise ValueError("this loader is one rank of a split already")
-        RankSplit(0, world_size)  # refuses what is no number of ranks
+        RankSplit(0, world_size)  # raises the errors for an invalid number of ranks
         here, splits = self._course.position, [RankSplit(r, world_size) for r in range(world_size)]
         return [_copied(*self._copy_arguments(split, here)) for split in splits]
 
     def serial(self) -> Loader:
-        """Return a loader of the same batches without a pool, at the first of this one's epoch.
+        """Return a loader of the same batches without a pool, at the start of this loader's epoch.
 
-        ValueError for one rank of several.
+        ValueError if this loader is one rank of several.
         """
         if self._plan.split.world_size != 1:
-            raise ValueError("this loader is one rank of a split; give the whole one")
+            raise ValueError("this loader is one rank of a split; use the loader that was split")
         start = self._plan.walk.start_of(self.epoch)
         arguments, *rest = self._copy_arguments(self._plan.split, start)
         return _copied({**arguments, "pool": None}, *rest)
 
     def __len__(self) -> int:
-        """Return the number of batches of the current epoch for this rank; TypeError if it has no end."""
+        """Return the number of batches of the current epoch for this rank.
+
+        TypeError if it is endless.
+        """
         return self._plan.num_batches(self._course.begin)
 
     def __length_hint__(self) -> int:
-        """Return `len()`; ValueError if there is no end, since `list()` would fill the memory."""
+        """Return `len()`.
+
+        ValueError if the epoch is endless, because `list()` would fill the memory.
+        """
         try:
             return len(self)
         except TypeError as error:
-            # A TypeError would be passed over.
+            # `list()` ignores a TypeError.
             raise ValueError(f"a list of all batches cannot be made: {error}") from None
 
     def __iter__(self) -> Iterator[Batch]:
-        """Iterate over the next epoch; a loop over one before ends, and raises RuntimeError if it goes on."""
-        self._close_iterator("another iter() of the loader was begun")
+        """Iterate over the next epoch.
+
+        An earlier loop ends, and raises RuntimeError if it continues.
+        """
+        self._close_iterator("another iter() of the loader began")
         course = self._course
         if course.stream is not None and not self._producer.is_current:
-            course.drop_stream()  # what it made ahead is of before
+            course.drop_stream()  # the source has changed since its batches were made
         if course.stream is None:
             requests = self._plan.requests(course.begin)
             course.stream = self._producer.stream(
@@ -278,7 +300,7 @@ class Loader:
         return iterator
 
     def close(self) -> None:
-        """Drop what was made ahead, and let go of the pool; may be called twice."""
+        """Drop the batches made ahead, and release the pool; can be called twice."""
         self._watch.end(self._course.stream)
         self._delivery.end_epoch()
         self._course.drop_stream()
@@ -301,7 +323,7 @@ class Loader:
             "progress": self._progress,
             "name": self._name,
             "batches_per_epoch": self._plan.batches_per_epoch,
-            "check_sample": False,  # this loader has done so, if it was to
+            "check_sample": False,  # this loader has already done so if requested
         }
         return arguments, position, self._adopts_seed
 
@@ -323,7 +345,7 @@ class Loader:
 
 
 def _copied(arguments: dict[str, Any], position: Position, adopts_seed: bool) -> Loader:
-    """Return a loader that goes on at `position`, as another one would."""
+    """Return a loader that continues at `position`."""
     loader = Loader(**arguments)
     loader._plan.shuffles.count_from(position.pass_number)
     loader._plan.check_ranks(position)

@@ -14,7 +14,7 @@ except ImportError as error:
 
 
 class NotebookLine:
-    """A widget with one line, which is taken away when it is cleared or let go of."""
+    """A widget with one line, which disappears when it is cleared or deleted."""
 
     def __init__(self) -> None:
         self._label = Label()

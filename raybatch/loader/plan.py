@@ -1,4 +1,4 @@
-"""Which samples make batch k of epoch e: a function of source, batch size, shuffle and rank."""
+"""The samples of batch k of epoch e, as a function of source, batch size, shuffle and rank."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LAST_BATCH = ("keep", "drop", "pad")
 class Plan:
     """The requests of every epoch, for one rank.
 
-    Each has what `bad_samples` says, and those in `known` to leave out.
+    Each request has the setting `bad_samples`, and `known`, the bad samples to leave out.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Plan:
     ) -> None:
         if not source.is_random_access:
             raise TypeError(
-                f"source must have random access, and this {type(source).__name__} has not: batches of "
+                f"source must have random access, but this {type(source).__name__} does not have it: batches of "
                 "callables and iterators cannot be made by index; iterate over source.batch_iterator"
             )
         if last_batch not in (None, *LAST_BATCH):
@@ -56,7 +56,7 @@ class Plan:
         if not has_equal_lengths(source) and (split.world_size > 1 or last_batch == "pad"):
             raise ValueError(
                 "the arrays of a composite with trim=False may differ in length, so its batches cannot be "
-                'shared out among ranks or padded: let it trim, or use one rank and last_batch="keep"'
+                'split over ranks or padded: use trim=True, or use one rank and last_batch="keep"'
             )
         if split.world_size > 1:
             check_same_on_all_ranks(shuffle)
@@ -72,19 +72,19 @@ class Plan:
         self.batches_per_epoch = batches_per_epoch
         self.shuffles = PassShuffles(shuffle, source, self.global_batch_size)
         self._lengths: dict[tuple[int, Ahead], int] = {}
-        # What the source will not take is an error here, not at the first batch.
+        # Raises an error for invalid arguments here, not at the first batch.
         self.walk.cursor(0)
         check_samplers(source, self.batch_size, split.world_size, drops=last_batch == "drop")
         self.check_ranks(Position())
         if batches_per_epoch is not None and next(self.walk.rest_of_pass(Position()), None) is None:
             raise ValueError(
-                f"batches_per_epoch is {batches_per_epoch}, and the source has no batch: it has {source.num_samples()} samples, "
+                f"batches_per_epoch is {batches_per_epoch}, but the source has no batch: it has {source.num_samples()} samples, "
                 f"with batch_size={batch_size}, {split} and last_batch={last_batch!r}"
             )
 
     @property
     def walk(self) -> Walk:
-        """The global batches of which this rank gets its parts."""
+        """The global batches, of which this rank gets its parts."""
         return Walk(
             self.source,
             self.shuffles,
@@ -94,9 +94,9 @@ class Plan:
         )
 
     def load_shuffle(self, state: Any, position: Position, *, adopt_seed: bool) -> None:
-        """Draw what follows `position` with the saved shuffle; StateError if it is of another kind.
+        """Use the saved shuffle from `position` on; StateError if its type differs.
 
-        ValueError where `check_ranks` has one; then nothing has changed.
+        ValueError as in `check_ranks`; then nothing has changed.
         """
         before = copy.copy(self.shuffles)
         self.shuffles.load_state(state, position.pass_number, adopt_seed=adopt_seed)
@@ -108,18 +108,19 @@ class Plan:
         self._lengths = {}
 
     def check_ranks(self, position: Position) -> None:
-        """Raise ValueError if ranks get unequal numbers of batches from `position` on, and nobody said so.
+        """Raise ValueError if ranks get unequal numbers of batches from `position` on.
 
-        In a later pass, whose batches may depend on its shuffle, it is raised at the batch.
+        With a `last_batch` this is allowed. If the batches of a later pass depend on its shuffle,
+        the error is raised at the batch.
         """
         if self.split.world_size == 1 or self.last_batch is not None:
             return
         self._count(position)
 
     def requests(self, position: Position) -> Iterator[Request]:
-        """Iterate over the requests of an epoch from `position` on, and of all epochs that follow.
+        """Iterate over the requests of the epoch from `position` on, and of all following epochs.
 
-        An epoch without any requests ends the iteration, or an empty source would never let go.
+        An epoch without requests ends the iteration; otherwise an empty source would loop for ever.
         """
         for steps in self.walk.epochs(position):
             last: Request | None = None
@@ -130,7 +131,10 @@ class Plan:
                 return
 
     def num_batches(self, position: Position) -> int:
-        """Return the number of batches of the epoch at `position` for this rank; TypeError if it has no end."""
+        """Return the number of batches of the epoch at `position` for this rank.
+
+        TypeError if it is endless.
+        """
         if self.batches_per_epoch is not None:
             return self.batches_per_epoch
         which = position.epoch, position.ahead
@@ -139,13 +143,13 @@ class Plan:
             if count == np.inf:
                 raise TypeError(
                     f"this {type(self.source).__name__} has no end, so an epoch has no len(), and a `for` loop over it does not stop: "
-                    "give the loader batches_per_epoch=, a WeightedSampler num_samples=, or a source repeats= of 1 or more"
+                    "set batches_per_epoch= of the loader, num_samples= of a WeightedSampler, or repeats=1 of the source"
                 )
             self._lengths = {which: int(count)}
         return self._lengths[which]
 
     def num_batches_left(self, position: Position) -> int | None:
-        """Return the number of batches of the epoch from `position` on, None if there is no end."""
+        """Return the number of batches of the epoch from `position` on, None if it is endless."""
         try:
             count = self.num_batches(position)
         except TypeError:
@@ -155,7 +159,10 @@ class Plan:
         return int(self._count(position)) if position.received else count
 
     def num_samples(self) -> int | float | None:
-        """Return the most samples of an epoch for this rank: an int, `np.inf`, or None if unknown."""
+        """Return the largest number of samples of an epoch for this rank.
+
+        An int, `np.inf`, or None if unknown.
+        """
         if self.batches_per_epoch is not None:
             return self.batches_per_epoch * self.batch_size
         samples = self.source.num_samples()
@@ -187,7 +194,10 @@ class Plan:
         return self.split.gives_batch(length, full, self.last_batch)
 
     def _count(self, position: Position) -> int | float:
-        """Return how many batches this rank gets of what is left of a pass; ValueError as of `gives_batch`."""
+        """Return the number of batches that this rank gets of the rest of a pass.
+
+        ValueError as in `gives_batch`.
+        """
         left = self.walk.left(position)
         if left is None:
             return sum(self._gives_batch(run) for _, run in self.walk.rest_of_pass(position))
@@ -195,7 +205,10 @@ class Plan:
 
 
 def _last_marked(requests: Iterator[Request]) -> Iterator[Request]:
-    """Iterate over `requests`, the last of them marked; one before an error is not the last, but not lost."""
+    """Iterate over `requests` with the last one marked.
+
+    A request before an error is not marked, but it is delivered.
+    """
     request = next(requests, None)
     while request is not None:
         try:

@@ -1,4 +1,4 @@
-"""The pool as one loader uses it."""
+"""A loader's view of its pool."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from raybatch.sources import DataSource
 
 
 class Producer:
-    """Has batches of `source` made by `pool`; `prefetch` says how much ahead, None: as the pool has it.
+    """Has a pool make the batches of `source`, and releases the pool when it is closed.
 
-    It lets go of the pool when it is closed.
+    `prefetch` limits the batches made ahead; None is the pool's default.
     """
 
     def __init__(
@@ -35,30 +35,35 @@ class Producer:
 
     @property
     def pool(self) -> WorkerPool:
-        """The pool; PoolError if this is closed."""
+        """The pool; PoolError after `close`."""
         if self._pool is None:
             raise PoolError("the loader is closed")
         return self._pool
 
     @property
     def spans_hosts(self) -> bool:
-        """Whether workers may be on other hosts than this process."""
+        """Whether workers can be on hosts other than this one."""
         return self._pool is not None and self._pool.spans_hosts
 
     @property
     def differs_from_here(self) -> bool:
-        """Whether workers may have what this process lacks, such as files."""
+        """Whether workers can have files or libraries that this process lacks."""
         return self.pool.differs_from_here()
 
+    @property
+    def has_copies(self) -> bool:
+        """Whether workers have copies of the source, in other processes than this one."""
+        return isinstance(self._source, SharedConstant)
+
     def source_of_workers(self) -> DataSource:
-        """Return the source as workers have it: a copy, where they do not share this process's memory."""
+        """Return the source that workers read: a copy unless they share this process's memory."""
         held = self._source
         source: DataSource = held.copied() if isinstance(held, SharedConstant) else held
         return source
 
     @property
     def is_current(self) -> bool:
-        """Whether the workers have the source as it is now."""
+        """Whether the workers have the current source."""
         return self.pool.is_current(self._source)
 
     def stream(
@@ -68,7 +73,7 @@ class Producer:
         journal: Journal,
         waiting: Callable[[OrderedStream], None] | None,
     ) -> OrderedStream:
-        """Return the stream of the results of `requests`; the other arguments are those of `OrderedStream`."""
+        """Return the stream of the results of `requests`; see `OrderedStream` for the arguments."""
         return OrderedStream(
             self.pool.open(self._source),
             requests,
@@ -80,18 +85,18 @@ class Producer:
         )
 
     def attempt(self, source: DataSource, requests: Iterable[Request]) -> list[Result]:
-        """Return the results of `requests` of `source`, made by the side of the stream."""
+        """Return the results of `requests` to `source`, made in a second stream."""
         session = self.pool.open(source)
         recovery = replace(self.recovery, max_attempts=2)
         stream = OrderedStream(session, iter(requests), self._limit(), recovery)
         return [result for _, result in stream]
 
     def on_each_host(self, source: DataSource, request: Request) -> dict[str, Result]:
-        """Return what a worker on each host makes of `request`, by the host's address."""
+        """Return the results of `request` from one worker on each host, by the host's address."""
         return self.pool.on_each_host(source, request)
 
     def close(self) -> None:
-        """Let go of the pool; may be called twice."""
+        """Release the pool; can be called twice."""
         self._source = self._pool = None
 
     def _limit(self) -> Callable[[], Prefetch]:

@@ -1,4 +1,4 @@
-"""How an epoch gets on: one line on a terminal or in a notebook, or now and then one in the log."""
+"""Shows the progress of an epoch: on one line of a terminal or notebook, or in the log."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _log = logging.getLogger(__name__)
 _LINE_EVERY_S = 0.25
 _LOG_EVERY_S = 30.0
 
-# The rate is that since so many lines ago.
+# The number of lines over which the rate is averaged.
 _RATE_OVER = 20
 
 
 class ProgressLine:
-    """A `Watcher` that shows the loader `name` on a terminal or in a notebook, or else logs its figures.
+    """A `Watcher` that shows a loader's progress in a terminal, a notebook or the log, as `name`.
 
     ImportError in a notebook without ipywidgets.
     """
@@ -35,7 +35,7 @@ class ProgressLine:
         if self._in_notebook:
             importlib.import_module(
                 "raybatch.loader.notebook_line"
-            )  # an error if it lacks something
+            )  # raises ImportError without ipywidgets
         self._is_shown = self._in_notebook or sys.stderr.isatty()
         self.every_s = _LINE_EVERY_S if self._is_shown else _LOG_EVERY_S
         self._rate_over = _RATE_OVER if self._is_shown else 1
@@ -89,7 +89,7 @@ def _in_words(facts: dict[str, Any]) -> str:
 
 
 def _new_line(*, in_notebook: bool) -> Any:
-    """Return a line with `draw(words)` and `clear()`."""
+    """Return a line with the methods `draw(words)` and `clear()`."""
     if in_notebook:
         from raybatch.loader.notebook_line import NotebookLine
 

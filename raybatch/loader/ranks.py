@@ -1,4 +1,4 @@
-"""Which part of a global batch is whose."""
+"""Divides global batches among ranks."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from raybatch.checks import positive_int
 
 @dataclass(frozen=True)
 class RankSplit:
-    """Rank `rank` of `world_size` consumers that share out each epoch, from 0.
+    """Rank `rank` (from 0) of `world_size` consumers that share each epoch.
 
-    A global batch holds `batch_size × world_size` samples; rank r takes the r-th run of it. One that is short
-    is shared out as evenly as can be, the lower ranks first.
+    A global batch holds `batch_size × world_size` samples, and rank r takes the r-th part of it. A
+    short global batch is divided as evenly as possible; the lower ranks get one sample more.
     """
 
     rank: int
@@ -27,22 +27,23 @@ class RankSplit:
             )
 
     def share(self, length: int) -> tuple[int, int]:
-        """Return where this rank's part of a global batch of `length` samples starts and stops."""
+        """Return the start and stop of this rank's part of a global batch of `length` samples."""
         base, extra = divmod(length, self.world_size)
         start = self.rank * base + min(self.rank, extra)
         return start, start + base + (self.rank < extra)
 
     def gives_batch(self, length: int, full_length: int, last_batch: str | None) -> bool:
-        """Return whether a global batch of `length` samples, of `full_length` at most, gives this rank one.
+        """Return whether this rank gets a batch from a global batch of `length` samples.
 
-        ValueError if it gives some ranks one and others none, and `last_batch` is None: nobody said what to do then.
+        A full global batch has `full_length` samples. ValueError if only some ranks would get a
+        batch and `last_batch` is None.
         """
         if last_batch is None and 0 < length < self.world_size:
             raise ValueError(
                 f"a global batch has {length} of {full_length} samples, too few for {self.world_size} ranks, so some "
-                "would get a batch more than others: training in step would wait for ever, or pair batches of two "
-                'epochs. Say what to do with short batches: last_batch="pad" fills them up on every rank, and marks the '
-                'samples that count in an array `valid`; "drop" leaves them out; "keep" lets ranks differ'
+                "would get one batch more than others. Synchronous training would then hang, or combine batches of two "
+                'epochs. Set last_batch: "pad" fills short batches up on every rank, and marks the real samples in an '
+                'array `valid`; "drop" leaves short batches out; "keep" lets the numbers differ'
             )
         if last_batch == "drop":
             return length == full_length

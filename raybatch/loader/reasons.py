@@ -1,4 +1,4 @@
-"""Why a batch cannot be made, in words: the sample, the error, and why it is no bad sample."""
+"""The reason why a batch cannot be made: the sample, the error, and why it is not skipped."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from raybatch.making import BadSamples
 
 
 def reason_of(error: BaseException, names: Iterable[object], setting: BadSamples) -> str:
-    """Return what `error` is and says, after the `names` of its samples unless it says them itself.
+    """Return the type and text of `error`, after the `names` of its samples if the text lacks them.
 
-    Where `setting` skips or replaces bad samples, the reason says why it does not do so here.
+    If `setting` skips or replaces bad samples, the reason says why it does not do so here.
     """
     said = f"{type(error).__name__}: {error}"
     reason = "".join(f"{name}: " for name in names if str(name) not in said) + said
@@ -22,12 +22,12 @@ def reason_of(error: BaseException, names: Iterable[object], setting: BadSamples
 
 
 def _why_not_bad(fault: Fault, setting: BadSamples) -> str:
-    """Return why samples are neither skipped nor replaced that raise an error of such a fault."""
+    """Return why samples with this `fault` are neither skipped nor replaced."""
     if fault in (Fault.PLACE, Fault.PASSING):
-        return ". That is no bad sample: the place where the samples are is at fault, and others have it too"
+        return ". The sample does not count as bad, because the storage is at fault, and other samples fail too"
     if fault is Fault.PROGRAM and not setting.program_errors:
         return (
-            ". That is no bad sample: the program's own code is wrong at it. Mend that; or "
-            f"BadSamples({setting.policy!r}, program_errors=True) takes such samples for bad ones"
+            ". The sample does not count as bad, because the program's own code raised the error. Fix the code, "
+            f"or use BadSamples({setting.policy!r}, program_errors=True)"
         )
     return ""

@@ -1,4 +1,4 @@
-"""What samplers cannot do, told when a loader is made."""
+"""Checks of the samplers when a loader is made."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from raybatch.sources import (
 
 
 def check_samplers(source: DataSource, batch_size: int, world_size: int, *, drops: bool) -> None:
-    """Raise ValueError if a sampler below `source` cannot give batches of `batch_size` to each of `world_size` ranks.
+    """Raise ValueError if a sampler in `source` cannot give batches of `batch_size` to each rank.
 
-    Tell of groups that are never drawn, if the plan `drops` short batches.
+    Report groups that are never drawn, if the loader `drops` short batches.
     """
     for node in nodes(source):
         _check_keeps_groups(node)
@@ -30,19 +30,19 @@ def check_samplers(source: DataSource, batch_size: int, world_size: int, *, drop
             continue
         if several and sampler.has_batch_sizes:
             raise ValueError(
-                f"the batches of a {type(several[0]).__name__} have one size, and a GroupedSampler in it has batch_sizes: "
-                "leave them out, or give its source to a loader of its own"
+                f"the batches of a {type(several[0]).__name__} have one size, but a GroupedSampler in it has batch_sizes: "
+                "leave them out, or use a separate loader for its source"
             )
         few, groups = sampler.small_groups(batch_size * world_size)
         if few and drops:
             tell(
-                f'{few} of {groups} groups have fewer samples than a batch, and are never drawn with last_batch="drop": '
-                'join them with others, or give last_batch="keep" or "pad"'
+                f'{few} of {groups} groups have fewer samples than a batch, so last_batch="drop" never draws them: '
+                'join them with other groups, or use last_batch="keep" or "pad"'
             )
 
 
 def _check_keeps_groups(node: DataSource) -> None:
-    """Raise ValueError if a batch of `node` has samples of several children, and one of these makes batches of groups."""
+    """Raise ValueError if `node` mixes samples of children of which one makes batches of groups."""
     if len(node.children) < 2 or isinstance(node, (ChoiceDataSource, CompositeDataSource)):
         return
     for below in nodes(node):
@@ -50,7 +50,7 @@ def _check_keeps_groups(node: DataSource) -> None:
         if isinstance(sampler, GroupsSampler):
             name = type(sampler).__name__
             raise ValueError(
-                f"the batches of a {type(node).__name__} have samples of all its members, so those of a {name} "
-                f"in it would not be of its groups: give one {name} the groups of all samples, or take a "
-                "ChoiceDataSource, each batch of which is of one member"
+                f"the batches of a {type(node).__name__} mix the samples of all its members, which would split the "
+                f"batches of a {name} in it: use one {name} over all samples, or a ChoiceDataSource, "
+                "which takes each batch from one member"
             )

@@ -1,4 +1,4 @@
-"""Short forms of a loader's arguments: a number of workers or of batches, a rank as a pair, a seed."""
+"""Short forms of a loader's arguments: `seed`, `workers`, and values of `prefetch` and `split`."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from raybatch.scheduling import Prefetch
 
 
 def shuffle_with(shuffle: Shuffle, seed: int | np.integer[Any] | None) -> Shuffle:
-    """Return the shuffle that `shuffle` and `seed` name together: with `shuffle=True`, the seed.
+    """Return the shuffle for the arguments `shuffle` and `seed`: the seed, with `shuffle=True`.
 
-    ValueError for a seed beside any other shuffle, or one below 0; TypeError for a seed that is no integer.
+    ValueError for a seed with any other shuffle, or below 0; TypeError for a seed that is not an
+    integer.
     """
     if seed is None:
         return shuffle
@@ -37,37 +38,37 @@ def shuffle_with(shuffle: Shuffle, seed: int | np.integer[Any] | None) -> Shuffl
 
 
 def pool_with(pool: WorkerPool | None, workers: int | None) -> WorkerPool:
-    """Return `pool`, or a new one of `workers` Ray actors; without either, or with 0 workers, one that works in line.
+    """Return `pool`, or a new pool of `workers` Ray actors.
 
-    ValueError if both are given.
+    Without either, or with 0 workers, the pool works in line. ValueError if both are given.
     """
     if pool is not None:
         if workers is not None:
             raise ValueError(
-                f"workers={workers} starts a pool, and pool={pool!r} is one: give one of the two"
+                f"workers={workers} starts a pool, but pool={pool!r} is given too: use one of the two"
             )
         if not isinstance(pool, WorkerPool):
             raise TypeError(
-                f"pool must be a pool such as rb.RayActorPool(8), not {pool!r}; workers=8 takes a number"
+                f"pool must be a pool such as rb.RayActorPool(8), not {pool!r}; workers=8 starts eight Ray actors"
             )
         return pool
     if workers is None or (workers == 0 and not isinstance(workers, bool)):
         return InlinePool()
     count = positive_int("workers", workers)
-    from raybatch.pools import RayActorPool  # imports ray, which not every program has use for
+    from raybatch.pools import RayActorPool  # imports ray, which not every program needs
 
     return RayActorPool(count)
 
 
 def prefetch_of(prefetch: Prefetch | int | None) -> Prefetch | None:
-    """Return `prefetch`, which may also be a number of batches."""
+    """Return `prefetch`, which can also be a number of batches."""
     if prefetch is None or isinstance(prefetch, Prefetch):
         return prefetch
     return Prefetch(positive_int("prefetch", prefetch))
 
 
 def split_of(split: RankSplit | tuple[int, int] | None) -> RankSplit:
-    """Return `split`, which may also be a pair (rank, world_size); None stands for the only rank."""
+    """Return `split`, which can also be a pair (rank, world_size); None means a single rank."""
     if split is None:
         return RankSplit(0, 1)
     if isinstance(split, RankSplit):

@@ -14,18 +14,18 @@ from raybatch.sources import DataSource
 
 
 class SharedShuffle:
-    """A generator that is sent to whoever draws the same epochs, so it does not matter who seeded it."""
+    """A generator that all copies of a loader receive, so it does not need a known seed."""
 
     def __init__(self, rng: Any) -> None:
         self.rng = rng
 
 
 class PassShuffles:
-    """What each pass over the source is shuffled with.
+    """The shuffles of all passes over the source.
 
-    With an int seed each pass is a function of the seed and its number. A generator is copied when this is
-    made, so whatever else draws from it cannot change the order; passes are drawn one after the other, and
-    the generator is kept as it was at the start of each of them.
+    With an int seed each pass is a function of the seed and the number of the pass. A generator is
+    copied here, so that draws elsewhere cannot change the order. Passes are drawn one after the
+    other, and the state of the generator at the start of each is kept.
     """
 
     def __init__(self, shuffle: Shuffle, source: DataSource, global_batch_size: int) -> None:
@@ -49,28 +49,31 @@ class PassShuffles:
         return min(self._starts, default=0)
 
     def at(self, pass_number: int) -> Any:
-        """Return what a copy of the loader shuffles with: None, the seed, or the generator at the start of `pass_number`."""
+        """Return the shuffle for a copy of the loader at `pass_number`.
+
+        None, the seed, or the generator at the start of the pass.
+        """
         return SharedShuffle(self.start(pass_number)) if self._starts else self._shuffle
 
     def count_from(self, pass_number: int) -> None:
-        """Take the generator that was given for that of the start of `pass_number`, not of pass 0."""
+        """Take the given generator as the one at the start of `pass_number`, not of pass 0."""
         if self._starts:
             self._starts, self._seeds = {pass_number: self._shuffle}, {}
 
     def rng(self, pass_number: int) -> Any:
-        """Return a generator that draws `pass_number`, for the caller alone; None for in order."""
+        """Return a new generator that draws `pass_number`; None for in order."""
         if isinstance(self._shuffle, int):
             return SeededShuffle(self._shuffle, pass_number)
         return copy.deepcopy(self.start(pass_number))
 
     def start(self, pass_number: int) -> Any:
-        """Return the generator as it is at the start of `pass_number`; None for in order or a seed."""
+        """Return the generator at the start of `pass_number`; None for in order or a seed."""
         if not self._starts:
             return None
         if pass_number < self.first:
             raise ValueError(
-                f"epoch {pass_number} cannot be drawn: the generator is known from epoch {self.first} on. "
-                "An int seed can draw any epoch"
+                f"epoch {pass_number} cannot be drawn: the state of the generator is known from epoch {self.first} "
+                "on. With an int seed any epoch can be drawn"
             )
         known = max(number for number in self._starts if number <= pass_number)
         while known < pass_number:
@@ -83,20 +86,23 @@ class PassShuffles:
         return self._starts[pass_number]
 
     def keys(self, pass_number: int) -> tuple[int, int]:
-        """Return the seed and the epoch that random numbers in pass `pass_number` derive from."""
+        """Return the seed and the epoch that pass `pass_number` derives its random numbers from."""
         if self._starts:
-            # The generator's state tells epochs apart, as it does for `source.batch_iterator`.
+            # The generator's state differs between epochs, as in `source.batch_iterator`.
             if pass_number not in self._seeds:
                 self._seeds = {pass_number: seed_of(self.start(pass_number))}
             return self._seeds[pass_number], 0
         return seed_of(self._shuffle), pass_number
 
     def to_state(self, pass_number: int) -> Any:
-        """Return what JSON needs to know to draw `pass_number`: None, a seed, or a generator's state."""
+        """Return the shuffle of `pass_number` for JSON: None, a seed, or a generator's state."""
         return encode_rng(self.start(pass_number)) if self._starts else self._shuffle
 
     def load_state(self, state: Any, pass_number: int, *, adopt_seed: bool) -> None:
-        """Take over a state that `to_state` gave for `pass_number`; StateError if it is of another kind."""
+        """Take a state that `to_state` returned for `pass_number`.
+
+        StateError if its type differs.
+        """
         if isinstance(state, dict) and self._starts:
             self._shuffle = decode_rng(state)
             self._starts, self._seeds = {pass_number: self._shuffle}, {}
@@ -107,18 +113,18 @@ class PassShuffles:
 
 
 def check_same_on_all_ranks(shuffle: Any) -> None:
-    """Raise ValueError for a shuffle that each rank would draw for itself."""
+    """Raise ValueError for a shuffle that would differ between ranks."""
     if is_drawn_here(shuffle):
         what = "True" if shuffle is True else "a generator without a seed"
         raise ValueError(
-            f"shuffle is {what}, so each rank would draw another order, and together they would take some samples "
-            "twice and others never: give all ranks the same int seed, or take their loaders from "
+            f"shuffle is {what}, so each rank would draw a different order, and the ranks together would draw some "
+            "samples twice and others never: give all ranks the same int seed, or make their loaders with "
             "Loader(...).split(world_size), which share one"
         )
 
 
 def _owned(shuffle: Any) -> Any:
-    """Return None, an int seed, or a generator that nobody else draws from."""
+    """Return None, an int seed, or a generator that no other code draws from."""
     if isinstance(shuffle, SharedShuffle):
         return shuffle.rng
     if shuffle is True:
@@ -145,7 +151,7 @@ def encode_rng(rng: Any) -> dict[str, Any]:
 
 
 def decode_rng(state: dict[str, Any]) -> Any:
-    """Return the generator of which `encode_rng` gave the state."""
+    """Return the generator with the `state` that `encode_rng` returned."""
     values = _decode(state["state"])
     bits = getattr(np.random, values["bit_generator"])()
     if state["kind"] == "RandomState":

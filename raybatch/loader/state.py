@@ -1,4 +1,4 @@
-"""The state of a loader, as JSON can hold it, and what is refused of a saved one."""
+"""A loader's state in a form that JSON can hold, and the checks of a saved one."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from raybatch.loader.plan import Plan
 from raybatch.order import Ahead, Position
 from raybatch.sources import MixDataSource, unmapped
 
-# The second is that of loaders with `batches_per_epoch`.
+# Version 2 is for loaders with `batches_per_epoch`.
 _VERSIONS = (1, 2)
 
 
 def state_of(plan: Plan, position: Position, fingerprint: dict[str, Any]) -> dict[str, Any]:
-    """Return what is needed to go on at `position` of `plan`, whose source has `fingerprint`."""
+    """Return the state to continue at `position` of `plan`, whose source has `fingerprint`."""
     state = {
         "version": _VERSIONS[0],
         **position.to_state(is_plain=plan.batches_per_epoch is None),
@@ -36,7 +36,10 @@ def state_of(plan: Plan, position: Position, fingerprint: dict[str, Any]) -> dic
 
 
 def position_in(state: dict[str, Any], plan: Plan, fingerprint: dict[str, Any]) -> Position:
-    """Return the position that `state` holds; StateError, with the field, if `plan` cannot go on there."""
+    """Return the position in `state`.
+
+    StateError, with the field, if `plan` cannot continue there.
+    """
     if state.get("version") not in _VERSIONS:
         raise StateError("version", state.get("version"), _VERSIONS)
     for field, value in fingerprint.items():
@@ -61,11 +64,11 @@ def _positions(mixture: MixDataSource, position: Position) -> dict[str, int]:
 def _ahead(
     mixture: MixDataSource, position: Position, state: dict[str, Any], known: dict[str, Any]
 ) -> Ahead:
-    """Return how far the saved positions of members are ahead of those by the current weights."""
+    """Return how far the saved positions of members are ahead of the current weights."""
     saved: dict[str, Any] = state["members"]
     for name in known.keys() & saved.keys():
         for field, value in known[name].items():
-            # Only the position is known of a member that was gone when the state was saved.
+            # For a member that was gone when the state was saved, only the position is known.
             if saved[name].get(field, value) != value:
                 raise StateError(f"members.{name}.{field}", saved[name][field], value)
     here = _positions(mixture, position)

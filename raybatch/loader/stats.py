@@ -10,24 +10,24 @@ from raybatch.pools import HandOver
 from raybatch.sources import Batch, batch_nbytes
 from raybatch.stages import STAGES
 
-# A consumer that waits for less than this part of the time does not wait for the loader.
+# A loop that waits for less than this part of its time is not slowed by the loader.
 _NEGLIGIBLE = 0.1
 
 _ADVICE = {
     "none": "nothing has been loaded yet",
     "consumer": "the loop itself takes the time: batches wait for it, and more workers would not help",
-    "transfer": "batches take longest on their way here: make them smaller, as uint8 or of fewer pixels, or put the "
+    "transfer": "the transfer of batches takes longest: make them smaller, as uint8 or with fewer pixels, or run the "
     "loader's workers on hosts near this one",
-    "read": "reading the files takes longest: read several or more at a time (io_threads=16), pack them near the workers, or "
+    "read": "reading the files takes longest: read more of them at a time (io_threads=16), pack them near the workers, or "
     "add workers",
-    "decode": 'decoding takes longest: let the decoder shrink (decode="scaled", or less scale_margin), pack the images once, '
+    "decode": 'decoding takes longest: let the decoder scale down (decode="scaled", or a smaller scale_margin), pack the images, '
     "or add workers",
     "resize": 'resizing takes longest: install raybatch[fast], use decode="scaled", pack the images at their size, or '
     "add workers",
     "stack": "writing the pixels into batches takes longest: keep them uint8 and in their stored layout, or add workers",
-    "store": "writing batches into the object store takes longest: make them smaller, as uint8 or of fewer pixels, or "
+    "store": "writing batches into the object store takes longest: make them smaller, as uint8 or with fewer pixels, or "
     "add workers",
-    "other": "the source's own arrays or functions take longest: make them faster, or add workers",
+    "other": "the source's arrays or functions take longest: make them faster, or add workers",
 }
 
 
@@ -35,11 +35,14 @@ _ADVICE = {
 class LoaderStats:
     """What a loader has delivered, and where the time went, since it was made.
 
-    `batches`, `samples` and `nbytes` count what the caller received. Of the time, in seconds: `waited_s` the caller
-    waited for batches, of which `transfer_s` went to bring them here from where they were made; `consumer_s` passed
-    between them in the caller's loop. `stages` has what the workers took for these batches, all together: "read"
-    (opening and reading files), "decode", "resize", "stack" (into the batch), "other", and "store" (into Ray's object
-    store, for the batch before). `first_s` of the waiting was for the very first batch, before which the pool starts.
+    `batches`, `samples` and `nbytes` count what the caller received. `waited_s` is the time in
+    seconds that the caller waited for batches, including `transfer_s` to bring them to this
+    process. `consumer_s` is the time between batches, spent in the caller's loop. `first_s` is the
+    wait for the very first batch, which includes the start of the pool.
+
+    `stages` has the seconds that all workers together spent on these batches: "read" (opening and
+    reading files), "decode", "resize", "stack" (into the batch), "other", and "store" (into Ray's
+    object store, for the batch before).
     """
 
     batches: int
@@ -84,7 +87,7 @@ class LoaderStats:
 
 
 class StatsCounter:
-    """Counts for `LoaderStats`, by the time that `clock` tells in seconds."""
+    """Counts for `LoaderStats`; `clock` returns the time in seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         self._clock = clock
@@ -96,7 +99,7 @@ class StatsCounter:
         self._asked_at = 0.0
 
     def waiting(self) -> None:
-        """Note that the caller asks for a batch."""
+        """Record that the caller asks for a batch."""
         self._asked_at = self._clock()
         if self._left_at is not None:
             self._consumer_s += self._asked_at - self._left_at
@@ -115,7 +118,7 @@ class StatsCounter:
             self._stages[name] = self._stages.get(name, 0.0) + more_s
 
     def handed_over(self, more: HandOver) -> None:
-        """Count what it took to hand batches over."""
+        """Count the cost of handing over batches."""
         self._handed_over = self._handed_over + more
 
     def delivered(self, batch: Batch) -> None:
@@ -128,11 +131,11 @@ class StatsCounter:
         self._left_at = self._asked_at
 
     def epoch_left(self) -> None:
-        """Forget when the last batch was delivered: what follows is not spent on it."""
+        """Forget when the last batch was delivered: the time from here on is not spent on it."""
         self._left_at = None
 
     def snapshot(self, more: HandOver) -> LoaderStats:
-        """Return what has been counted, and `more` beside."""
+        """Return all counts, plus `more`."""
         handed_over = self._handed_over + more
         return LoaderStats(
             self._batches,

@@ -1,4 +1,4 @@
-"""A line of text at the bottom of the terminal, above which a program may print."""
+"""A line of text at the bottom of the terminal; the program can print above it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.text import Text
 
 
 class TerminalLine:
-    """One line on the standard error, which is gone when it is cleared or let go of.
+    """One line on the standard error, which disappears when it is cleared or deleted.
 
     No thread draws it, so nothing is drawn unless `draw` is called.
     """
@@ -24,9 +24,9 @@ class TerminalLine:
             redirect_stdout=sys.stdout.isatty(),
         )
         self._live.start()
-        # At the end of the program too: the traceback of an error holds the loop that it left.
+        # Also clears the line at the end of the program, if a traceback keeps this object alive.
         self.clear = weakref.finalize(self, self._live.stop)
 
     def draw(self, words: str) -> None:
-        """Show `words`, as many as fit."""
+        """Show as much of `words` as fits."""
         self._live.update(Text(words, no_wrap=True, overflow="ellipsis"), refresh=True)

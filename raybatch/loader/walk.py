@@ -1,4 +1,4 @@
-"""The global batches of every epoch, one after the other, and where each of them leads."""
+"""The global batches of all epochs, one after the other, each with the position after it."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from raybatch.loader.shuffles import PassShuffles
 from raybatch.order import Ahead, Cursor, Position, Run, Tally, full_length
 from raybatch.sources import DataSource, MixDataSource, unmapped
 
-# A global batch, and where a consumer is that has received it.
+# The position after a global batch, and the batch.
 Step = tuple[Position, Run]
 
 
 class Walk:
-    """The way through the order of `source`, pass by pass, in global batches of `size`.
+    """The order of `source`, pass by pass, in global batches of `size`.
 
-    Each pass has a shuffle of its own, of `shuffles`. A pass is an epoch; with `batches_per_epoch` an epoch has so many batches,
-    over as many passes as that takes. If it takes `only_full` batches, short ones are left out.
+    Each pass has its own shuffle from `shuffles`. An epoch is one pass, or `batches_per_epoch`
+    batches over as many passes as needed. With `only_full`, short batches are left out.
     """
 
     def __init__(
@@ -39,16 +39,16 @@ class Walk:
         self._only_full = only_full
 
     def cursor(self, pass_number: int, ahead: Ahead = ()) -> Cursor:
-        """Return the start of a pass; members of a mixture are `ahead` in it as `Position` has it."""
+        """Return the start of a pass, with members of a mixture `ahead`, as in `Position`."""
         return _moved(self._source, ahead).order(self.shuffles.rng(pass_number))
 
     def left(self, position: Position) -> Tally | None:
-        """Return which batches are left of the pass at `position`; None where only walking tells."""
+        """Return the batches left in the pass at `position`; None if only stepping can tell."""
         number, ahead = position.pass_number, position.ahead
         source, rng = _moved(self._source, ahead), self.shuffles.rng(number)
         cursor = self.cursor(number, ahead)
         samples = source.num_samples(shuffle=rng)
-        # Some members may be endless where others end the pass.
+        # Some members can be endless while others end the pass.
         if samples == np.inf and source.num_batches(self.size, shuffle=rng) == np.inf:
             return Tally(np.inf)
         if isinstance(samples, int) and cursor.is_even:
@@ -59,7 +59,10 @@ class Walk:
         return cursor.tally(self.size)
 
     def epochs(self, position: Position) -> Iterator[Iterator[Step]]:
-        """Iterate over what is left of the epoch at `position`, and over all epochs that follow; each iterates over its steps."""
+        """Iterate over the rest of the epoch at `position` and all following epochs.
+
+        Each is an iterator over its steps.
+        """
         if self.batches_per_epoch is None:
             while True:
                 yield self.rest_of_pass(position)
@@ -85,9 +88,9 @@ class Walk:
                 yield position, run
 
     def after(self, position: Position, count: int) -> Position:
-        """Return the position after `count` more batches, over as many epochs as that takes.
+        """Return the position after `count` more batches, over several epochs if needed.
 
-        ValueError if there are fewer, since no pass has any.
+        ValueError if there are fewer, because no pass has any.
         """
         there = self._further(position, count)
         if self.batches_per_epoch is None:
@@ -96,7 +99,7 @@ class Walk:
         return replace(there, epoch=position.epoch + epochs, batches=batches)
 
     def next_epoch(self, position: Position) -> Position:
-        """Return where the epoch begins that follows that of `position`."""
+        """Return the start of the epoch after that of `position`."""
         most = self.batches_per_epoch
         if most is None:
             return Position.of_pass(position.pass_number + 1)
@@ -104,13 +107,13 @@ class Walk:
         return replace(there, epoch=position.epoch + 1, batches=0)
 
     def start_of(self, epoch: int) -> Position:
-        """Return where `epoch` begins, if nothing but batches of this size was received before."""
+        """Return the start of `epoch`, if all batches before it have this size."""
         if self.batches_per_epoch is None:
             return Position.of_pass(epoch)
         return self.after(Position(), epoch * self.batches_per_epoch)
 
     def _steps(self, position: Position) -> Iterator[Step]:
-        """Iterate over the steps from `position` on, of all passes, up to one that has none."""
+        """Iterate over the steps of all passes from `position` on, up to an empty pass."""
         while True:
             is_empty = not position.received
             for position, run in self.rest_of_pass(position):  # noqa: B020 - it goes on from there
@@ -127,7 +130,10 @@ class Walk:
         return Position(position.epoch, position.batches, number)
 
     def _further(self, position: Position, count: int) -> Position:
-        """Return a position in the pass that holds the next batch after `count` more; its epoch is that of plain passes."""
+        """Return the position after `count` more batches, in the pass of the next batch.
+
+        Its epoch is right only if each epoch is a pass.
+        """
         if count == 0:
             return position
         first = Position.of_pass(self.shuffles.first)
@@ -140,7 +146,7 @@ class Walk:
         if self._only_full and not self.cursor(first.pass_number).is_even:
             return self._walked(
                 position, count
-            )  # short ones, which are left out, may come before the end
+            )  # short batches, which are left out, can come before the end
         if count < left:
             return position.moved(self.size, count, count)
         if a_pass == 0:
@@ -149,7 +155,7 @@ class Walk:
         return Position.of_pass(position.pass_number + 1 + passes).moved(self.size, rest, rest)
 
     def _walked(self, position: Position, count: int) -> Position:
-        """As `_further`, step by step, where a pass does not tell how many batches it has."""
+        """Step to the result of `_further`, if the number of batches of a pass is unknown."""
         last = deque(enumerate(islice(self._steps(position), count), 1), maxlen=1)
         taken, (position, _) = last.pop() if last else (0, (position, None))
         if taken < count:

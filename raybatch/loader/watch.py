@@ -1,4 +1,4 @@
-"""Who watches a loader is shown its figures, now and then."""
+"""Shows a loader's figures to its watchers at intervals."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from raybatch.sources import BadSampleLedger
 
 
 class Watch:
-    """Shows the figures of a loader to each of `watchers` as often as it wants; by `clock`, in seconds.
+    """Shows the figures of a loader to each of `watchers` at its own interval.
 
-    It knows neither the loader nor its stream, so that both are gone as soon as they are let go of.
+    `clock` returns the time in seconds. The watch has no reference to the loader or its stream, so
+    that both are freed as soon as the program deletes them.
     """
 
     def __init__(
@@ -35,7 +36,7 @@ class Watch:
         self.is_on = False
 
     def begin(self, epoch: int, num_batches: Callable[[], int | None]) -> None:
-        """Take note that a loop begins over `num_batches()` batches."""
+        """Record that a loop over `num_batches()` batches begins."""
         if self._watchers:
             figures, now = self._figures(None), self._clock()
             for number, watcher in enumerate(self._watchers):
@@ -44,7 +45,7 @@ class Watch:
             self._next, self.is_on = min(self._due.values()), True
 
     def look(self, stream: OrderedStream) -> None:
-        """Show the figures to those whose time has come; to be called often."""
+        """Show the figures to each watcher whose interval has passed; call this often."""
         now = self._clock()
         if now < self._next:
             return
@@ -57,17 +58,17 @@ class Watch:
 
     @property
     def waiting(self) -> Callable[[OrderedStream], None] | None:
-        """What a stream is to call while it waits, None if nobody watches."""
+        """The function that a stream calls while it waits; None without watchers."""
         return self._wait if self._watchers else None
 
     def _wait(self, stream: OrderedStream) -> None:
-        """As `look`, while the loop waits for a batch."""
+        """Show the figures while the loop waits for a batch."""
         if self.is_on:
             self._counter.still_waiting()
             self.look(stream)
 
     def end(self, stream: OrderedStream | None) -> None:
-        """Take note that the loop is left; may be called twice."""
+        """Record that the loop is left; can be called twice."""
         if self.is_on:
             self._next, self.is_on = float("inf"), False
             figures = replace(self._figures(stream), made_ahead=0, window=0)

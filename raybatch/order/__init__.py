@@ -1,4 +1,7 @@
-"""Which samples, in which order: NumPy only, no data and no I/O."""
+"""The order of the samples: samplers, shuffles and positions.
+
+NumPy only; nothing here reads data.
+"""
 
 from raybatch.order.aspect_ratio import AspectRatioBuckets, aspect_ratio_buckets
 from raybatch.order.blocks import BlockShuffleSampler

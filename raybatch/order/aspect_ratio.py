@@ -1,4 +1,4 @@
-"""Groups of images of one aspect ratio, each with a size of its own, for a `GroupedSampler`."""
+"""Groups of images with similar aspect ratios, each with its own size, for a `GroupedSampler`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from raybatch.order.indices import as_index_array
 class AspectRatioBuckets:
     """Images in buckets of similar aspect ratio.
 
-    `groups`, int64 `(n,)`, has the bucket of each image, and `shapes`, int64 `(buckets, 2)`, the
+    `groups`, int64 `(n,)`, is the bucket of each image. `shapes`, int64 `(buckets, 2)`, is the
     (height, width) of each bucket.
     """
 
@@ -26,7 +26,7 @@ class AspectRatioBuckets:
 
     @property
     def sizes(self) -> npt.NDArray[np.int64]:
-        """The (height, width) that each image gets, int64 `(n, 2)`: what an accessor takes as `size`."""
+        """The (height, width) of each image, int64 `(n, 2)`; pass it to an accessor as `size`."""
         return self.shapes[self.groups]
 
     def __repr__(self) -> str:
@@ -45,10 +45,10 @@ def aspect_ratio_buckets(
     min_size: int = 256,
     max_size: int = 1024,
 ) -> AspectRatioBuckets:
-    """Return buckets of similar aspect ratio, each with the size that its images get.
+    """Return buckets of similar aspect ratio, each with one image size.
 
-    They are made as NovelAI, kohya's scripts and SDXL make them. An image is in the bucket that is
-    nearest in aspect ratio. With `fit="crop"` an accessor cuts off the rest:
+    NovelAI, kohya's scripts and SDXL make buckets in the same way. Each image goes into the bucket
+    with the nearest aspect ratio. With `fit="crop"` an accessor crops the excess:
 
         heights, widths = rb.ImageSizes(paths)[np.arange(len(paths))].T
         buckets = rb.aspect_ratio_buckets(heights, widths, 1024, min_size=512, max_size=2048)
@@ -58,17 +58,18 @@ def aspect_ratio_buckets(
 
     Args:
         heights: The height of each image in pixels, integers `(n,)`.
-        widths: The width of each image, as `heights`.
+        widths: The width of each image in pixels, integers `(n,)`.
         size: A bucket has at most `size * size` pixels.
         multiple_of: The edges of all buckets are multiples of this.
         min_size: The shortest edge of a bucket.
         max_size: The longest edge of a bucket.
 
     Returns:
-        The buckets that have an image, from the tallest to the widest.
+        The buckets that contain an image, from the tallest to the widest.
 
     Raises:
-        ValueError: If heights and widths are unequal in number or below 1, or no bucket is possible.
+        ValueError: If the numbers of heights and widths differ, a value is below 1, or no bucket is
+            possible.
     """
     edges = [as_index_array(given).astype(np.int64) for given in (heights, widths)]
     if len(edges[0]) != len(edges[1]):
@@ -101,6 +102,6 @@ def _shapes(size: int, step: int, least: int, most: int) -> npt.NDArray[np.int64
             f"no bucket has edges from min_size={least} to max_size={most} that are multiples of {step}, "
             f"and at most {size} × {size} pixels: give a smaller min_size or multiple_of"
         )
-    # Of two with one ratio, the larger.
+    # If two sizes have the same ratio, keep the larger one.
     by_ratio: dict[float, Any] = {w / h: (h, w) for h, w in sorted(found)}
     return np.array([by_ratio[ratio] for ratio in sorted(by_ratio)], np.int64)

@@ -1,4 +1,4 @@
-"""All samples of a data set that is stored in blocks, shuffled so that a block is read once."""
+"""All samples of a data set stored in blocks, shuffled so that each block is read only once."""
 
 from __future__ import annotations
 
@@ -21,24 +21,30 @@ from raybatch.order.standard import PassSampler
 
 
 class BlockShuffleSampler(PassSampler):
-    """Draws each sample once a pass, from `window` blocks at a time.
+    """Draws each sample once per pass, from `window` blocks at a time.
 
-    Samples that are stored together are a block, such as a row group of a Parquet file; `block_lengths`, a 1-D
-    integer array, says how many each block holds. A shuffled pass puts the blocks in a random order, takes
-    `window` of them at a time, and shuffles the samples of these; so as many blocks need to be in memory. With
-    a window of all blocks that is a full shuffle; the smaller the window, the more alike are neighbours. Of 1,000 blocks of
-    100 samples, as `quality` has it:
+    A block holds samples that are stored together, such as a row group of a Parquet file. A
+    shuffled pass puts the blocks in a random order, takes `window` of them at a time, and shuffles
+    their samples. So `window` blocks must fit in memory. A window of all blocks gives a full
+    shuffle; a smaller window gives neighbours that are more alike. `quality` measures this. For
+    1,000 blocks of 100 samples:
 
-        window                                         1      2      4      16     64     256    1000
-        samples that follow one of their own block     99 %   50 %   25 %   6.2 %  1.6 %  0.4 %  0.1 %
-        how far apart a block's samples come           0.1 %  0.2 %  0.4 %  1.6 %  6.3 %  25 %   100 %
+        window                                            1      2      4      16     64     256    1000
+        samples after a sample of the same block          99 %   50 %   25 %   6.2 %  1.6 %  0.4 %  0.1 %
+        distance between a block's samples, full = 100 %  0.1 %  0.2 %  0.4 %  1.6 %  6.3 %  25 %   100 %
 
-    The second row is a share of what a full shuffle does. Blocks that hold samples of one class each need a large window.
+    If each block holds samples of only one class, use a large window.
 
-    `repeats` is the number of passes, -1 for passes without end. `indices`, a 1-D integer array of absolute
-    indices, are the samples to draw from, None for all; each is drawn once a pass, however often it is named.
+    Args:
+        block_lengths: The number of samples in each block, integers `(blocks,)`.
+        window: The number of blocks to shuffle together.
+        repeats: The number of passes, or -1 for no end.
+        indices: The absolute indices of the samples to draw from, or None for all. An index that
+            appears several times is still drawn once per pass.
 
-    ValueError for a negative length or a window below 1, IndexError for an index that no block has.
+    Raises:
+        ValueError: If a length is negative or the window is below 1.
+        IndexError: If no block contains an index.
     """
 
     def __init__(
@@ -64,7 +70,7 @@ class BlockShuffleSampler(PassSampler):
         super().__init__(int(self._starts[-1]), repeats, "data set")
 
     def quality(self) -> ShuffleQuality:
-        """Return how well a pass mixes the samples, beside a full shuffle."""
+        """Return how well a pass mixes the samples, compared with a full shuffle."""
         return shuffle_quality(np.diff(self._starts), self.window)
 
     def map_indices(self, indices: Any) -> Any:
@@ -75,7 +81,10 @@ class BlockShuffleSampler(PassSampler):
         check_covers(f"the blocks hold {total} samples", total, length)
 
     def cursor(self, shuffle_rng: ShuffleRNG | None) -> Passes:
-        """Return the start of the passes; a generator draws all of a pass when its first index is due."""
+        """Return the start of the passes.
+
+        A generator draws a whole pass when its first index is needed.
+        """
         population = self.length if self.indices is None else self.indices
         return _BlockPasses(population, self.repeats, shuffle_rng, self._starts, self.window)
 
@@ -86,12 +95,12 @@ class BlockShuffleSampler(PassSampler):
 
 
 def _starts(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Return where each run of `lengths` starts, and the end of the last."""
+    """Return the start of each run of `lengths`, and the end of the last run."""
     return np.concatenate([np.zeros(1, np.int64), lengths.cumsum()])
 
 
 class _BlockPasses(Passes):
-    """Passes that are shuffled by blocks; block b is `starts[b]` up to `starts[b + 1]` of the population."""
+    """Passes shuffled by blocks; block b is `population[starts[b] : starts[b + 1]]`."""
 
     def __init__(
         self,
@@ -113,21 +122,21 @@ class _BlockPasses(Passes):
             order = _BlockOrder(self._starts, self._window, self._rng, self._drawn)
             self._drawn += 1
             if not isinstance(self._rng, SeededShuffle):
-                order = order[:]  # a generator's draws cannot be had again later
+                order = order[:]  # a generator cannot repeat its draws later
         if not isinstance(self._population, int):
             order = _Selected(self._population, order)
         self._order = order
 
 
 class _BlockOrder:
-    """The order of pass `number`: from a seed, each window is computed where it is needed."""
+    """The order of pass `number`. With a seed, each window is computed when it is needed."""
 
     def __init__(
         self, starts: npt.NDArray[np.int64], window: int, rng: ShuffleRNG, number: int
     ) -> None:
         self._rng, self._number, self._window = rng, number, window
         blocks = rng.permutation(len(starts) - 1)[:]
-        # Where the blocks begin in the data set and, one after the other as drawn, in the order.
+        # The starts of the drawn blocks: in the data set, and in the order.
         self._from = starts[:-1][blocks]
         self._to = _starts((starts[1:] - starts[:-1])[blocks])
 
@@ -135,7 +144,7 @@ class _BlockOrder:
         start, stop, _ = places.indices(int(self._to[-1]))
         parts = [np.arange(0)]
         while start < stop:
-            # Of blocks that begin at `start`, only the last is not empty.
+            # If several blocks begin at `start`, all but the last are empty.
             number = (int(np.searchsorted(self._to, start, side="right")) - 1) // self._window
             first = number * self._window
             bounds = self._to[first : first + self._window + 1]
@@ -156,7 +165,7 @@ class _BlockOrder:
 
 
 class _Selected:
-    """The elements of `population` at the places that `order` gives."""
+    """The elements of `population` at the positions in `order`."""
 
     def __init__(self, population: IndexArray, order: Any) -> None:
         self._population, self._order = population, order

@@ -1,4 +1,4 @@
-"""A place in an order of samples, from which batches of any size are cut."""
+"""A position in an order of samples, from which batches of any size are cut."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from raybatch.order.rows import Rows
 
 
 class Run(Protocol):
-    """Consecutive samples of an order; their indices are made when they are asked for."""
+    """Consecutive samples of an order; the indices are computed only when `part` is called."""
 
     def __len__(self) -> int:
         """Return the number of samples."""
         ...
 
     def part(self, start: int, stop: int) -> Rows:
-        """Return samples `start` up to `stop` of the run."""
+        """Return samples `start` to `stop` (exclusive) of the run."""
         ...
 
 
 class Tally(NamedTuple):
-    """How many runs there are: `full` ones, and `short` ones, each as (its length, that of a full one in its place)."""
+    """The number of runs: `full` ones, and for each short one its length and its full length."""
 
     full: int | float
     short: tuple[tuple[int, int], ...] = ()
@@ -33,34 +33,36 @@ class Tally(NamedTuple):
 
 
 class Cursor:
-    """A place in an order, moved forward a run at a time. `position` counts the samples passed.
+    """A position in an order, which moves forward run by run.
 
-    A subclass implements `step`; `skip` if there is a faster way than to step. `is_even`: every run is of the
-    size asked for, but for the last, so that the number of samples says the number of runs.
+    `position` is the number of samples passed. A subclass implements `step`, and `skip` if it can
+    do that faster than step by step. `is_even` says that every run has the requested size except
+    the last one, so the number of samples determines the number of runs.
     """
 
     position = 0
     is_even = False
 
     def step(self, size: int) -> Run | None:
-        """Return the next run, of `size` samples or the fewer that are left; None at the end."""
+        """Return the next run of `size` samples, or of the fewer that remain; None at the end."""
         raise NotImplementedError
 
     def skip(self, size: int, steps: int) -> None:
-        """Move as `steps` times `step(size)` would."""
+        """Move forward as `steps` calls of `step(size)` would."""
         for _ in range(steps):
             if self.step(size) is None:
                 return
 
     def tally(self, size: int) -> Tally | None:
-        """Return how many runs of `size` are left; None where only stepping tells."""
+        """Return how many runs of `size` samples remain; None if only stepping can tell."""
         return None
 
 
 class IteratorCursor(Cursor):
-    """The order of a sampler or source that only iterates: one size of batches, and no way but to step.
+    """The order of a sampler or source that can only be iterated over.
 
-    `iterate(size)` iterates over the indices of batches, and `rows_of(indices, position)` gives their rows.
+    All batches have one size, and skipping means stepping. `iterate(size)` iterates over the
+    indices of the batches, and `rows_of(indices, position)` returns their rows.
     """
 
     def __init__(
@@ -78,8 +80,8 @@ class IteratorCursor(Cursor):
             self._size, self._batches_left = size, self._iterate(size)
         if size != self._size:
             raise ValueError(
-                f"this order gives batches of {self._size} samples, and cannot change to {size} within an "
-                "epoch: its sampler or source only iterates; a `cursor` method would make it able to"
+                f"this order gives batches of {self._size} samples and cannot change to {size} within an epoch, "
+                "because its sampler or source can only iterate: give it a `cursor` method"
             )
         batch = next(self._batches_left, None)
         if batch is None:
@@ -90,7 +92,7 @@ class IteratorCursor(Cursor):
 
 
 class RowsRun:
-    """A run whose rows are there already."""
+    """A run whose rows are already known."""
 
     def __init__(self, rows: Rows) -> None:
         self._rows = rows
@@ -105,9 +107,10 @@ class RowsRun:
 
 
 def overrides(instance: object, method: str, over: str) -> bool:
-    """Return whether the class of `instance` defines `method` in a more derived class than `over`.
+    """Return whether `method` of `instance` is defined in a more derived class than `over`.
 
-    Of two ways to say the same thing, a user's subclass may redefine either; the later word counts.
+    A user's subclass can redefine either of two methods that give the same order; the one in the
+    more derived class is used.
     """
     for cls in type(instance).__mro__:
         if over in vars(cls):
@@ -118,6 +121,9 @@ def overrides(instance: object, method: str, over: str) -> bool:
 
 
 def runs(cursor: Cursor, size: int) -> Iterator[Run]:
-    """Iterate over the runs of `size` samples from `cursor` on; nothing is drawn till then."""
+    """Iterate over the runs of `size` samples from `cursor` on.
+
+    The first draw is made at the first run.
+    """
     while (run := cursor.step(size)) is not None:
         yield run

@@ -1,4 +1,4 @@
-"""All samples of a data set in batches of one group each, such as images of one aspect ratio."""
+"""All samples of a data set, in batches of one group each, such as images of one aspect ratio."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from raybatch.order.weighted import class_numbers
 
 IntArray = npt.NDArray[np.int64]
 
-# So many groups keep their permutation at hand; one of few samples is a table.
+# The number of groups whose permutations are cached. The permutation of a small group is a table.
 _MOST_PERMUTATIONS = 256
 
 
 class GroupedSampler(GroupsSampler):
-    """Draws each sample once a pass, in batches whose samples are all of one group.
+    """Draws each sample once per pass, in batches of one group each.
 
-    Shuffled, the samples of a group come in a random order, and so do the batches. All ranks have
-    the same group at the same time. The last batch of each group may be short; `last_batch` of the
-    loader says what becomes of it.
+    With a shuffle, the samples of a group come in a random order, and so do the batches. All ranks
+    get the same group at the same time. The last batch of each group can be short; the loader's
+    `last_batch` says what to do with it.
 
     Args:
         groups: The group of each sample, `(n,)`: integers or strings.
-        batch_sizes: The batch size of each group, integers `(number of groups,)`; None for equal
-            sizes. Groups are then numbers from 0. The `batch_size` of the loader is that of the
-            largest, and the others keep their proportion: `batch_sizes=[64, 48, 16]` gives these
-            with `Loader(source, 64)`, and 8, 6 and 2 with `Loader(source, 8)`.
-        indices: The absolute indices of the samples to draw from, None for all.
+        batch_sizes: The batch size of each group, integers `(number of groups,)`, if groups are
+            numbers from 0; None for equal sizes. The loader's `batch_size` is the largest of them,
+            and the others keep their ratio: `batch_sizes=[64, 48, 16]` means 64, 48 and 16 with
+            `Loader(source, 64)`, and 8, 6 and 2 with `Loader(source, 8)`.
+        indices: The absolute indices of the samples to draw from, or None for all.
 
     Raises:
         TypeError: If `groups` are neither integers nor strings.
-        ValueError: If a group or a batch size is too small a number.
-        IndexError: If a group has no batch size, or `indices` name no sample.
+        ValueError: If a group is below 0 or a batch size is below 1.
+        IndexError: If a group has no batch size, or an index is out of range.
     """
 
     def __init__(
@@ -76,18 +76,24 @@ class GroupedSampler(GroupsSampler):
         if batch_size % most:
             ratio = ":".join(map(str, np.unique(self._shares)))
             raise ValueError(
-                f"the batch sizes of the groups are as {ratio}, so batch_size, which is that of "
-                f"the largest, must be a multiple of {most}, not {batch_size}"
+                f"the batch sizes of the groups have the ratio {ratio}, so batch_size, the "
+                f"largest of them, must be a multiple of {most}, not {batch_size}"
             )
 
     def small_groups(self, batch_size: int) -> tuple[int, int]:
-        """Return how many groups have fewer samples than one of their batches, and how many have any."""
+        """Return the number of groups smaller than a batch, and the number of all groups.
+
+        Groups without samples are not counted.
+        """
         lengths = np.diff(self._starts)
         is_small = (lengths > 0) & (lengths < _sizes(self._shares, batch_size))
         return int(is_small.sum()), int((lengths > 0).sum())
 
     def cursor(self, shuffle_rng: ShuffleRNG | None) -> GroupedCursor:
-        """Return the start of the order; a generator draws a seed for all of it when its first batch is due."""
+        """Return the start of the order.
+
+        A generator draws one seed for the whole order when the first batch is needed.
+        """
         return GroupedCursor(self._members, self._starts, self._shares, shuffle_rng)
 
     def without(self, indices: IndexArray) -> GroupedSampler:
@@ -96,7 +102,7 @@ class GroupedSampler(GroupsSampler):
 
 
 def _sizes(shares: IntArray, batch_size: int) -> IntArray:
-    """Return the batch size of each group where that of the largest is `batch_size`, at least 1."""
+    """Return the batch size of each group, at least 1, if the largest is `batch_size`."""
     return np.maximum(1, shares * batch_size // int(shares.max(initial=1)))
 
 
@@ -109,16 +115,19 @@ class GroupedRun(ArrayRun):
 
 
 def full_length(run: Run, size: int) -> int:
-    """Return how many samples `run` has if it is not short: `size`, or fewer of a group with smaller batches."""
+    """Return the length that `run` would have if it were not short.
+
+    This is `size`, or less for a group with smaller batches.
+    """
     return run.full_length if isinstance(run, GroupedRun) else size
 
 
 class GroupedCursor(Cursor):
-    """The batches of groups.
+    """The batches of all groups.
 
-    Group g has the samples `members[starts[g] : starts[g + 1]]`, and its batch size is in proportion
-    to `shares[g]`. What is left of each group is cut into numbered batches, which come in the order of
-    a permutation. If the batch size changes, what has not been taken is cut anew.
+    Group g has the samples `members[starts[g] : starts[g + 1]]`, and its batch size is proportional
+    to `shares[g]`. The remaining samples of each group are cut into numbered batches, and a
+    permutation orders all batches. If the batch size changes, the remaining samples are cut again.
     """
 
     def __init__(
@@ -126,7 +135,7 @@ class GroupedCursor(Cursor):
     ) -> None:
         self._members, self._starts, self._shares, self._rng = members, starts, shares, rng
         self._left: Any = None
-        self._bounds = starts  # where each group begins in what is left
+        self._bounds = starts  # the start of each group in the remaining samples
         self._size: int | None = None
         self._next = 0
         self._counted, self._samples = 0, 0
@@ -161,7 +170,7 @@ class GroupedCursor(Cursor):
 
     @property
     def position(self) -> int:  # type: ignore[override]
-        """The number of samples passed; counted when somebody asks."""
+        """The number of samples passed, counted only when it is needed."""
         if self._counted < self._next:
             begins, ends, _ = self._ranges(self._counted, self._next)
             self._samples += int((ends - begins).sum())
@@ -169,7 +178,7 @@ class GroupedCursor(Cursor):
         return self._samples
 
     def _ranges(self, start: int, stop: int) -> tuple[IntArray, IntArray, IntArray]:
-        """Return where batches `start` up to `stop` begin and end, and how long full ones are."""
+        """Return the starts, ends and full lengths of batches `start` to `stop` (exclusive)."""
         numbers = self._order[start:stop]
         groups = np.searchsorted(self._firsts, numbers, side="right") - 1
         sizes = self._sizes[groups]
@@ -177,7 +186,7 @@ class GroupedCursor(Cursor):
         return begins, np.minimum(begins + sizes, self._bounds[groups + 1]), sizes
 
     def _cut(self, size: int) -> None:
-        """Cut what is left into batches of `size`, if it is not."""
+        """Cut the remaining samples into batches of `size`, unless they already are."""
         if size == self._size:
             return
         sizes = _sizes(self._shares, size)
@@ -195,7 +204,7 @@ class GroupedCursor(Cursor):
             self._order = self._shuffle.permutation(self._total)
 
     def _take(self) -> None:
-        """Take the batches that have been passed out of what is left."""
+        """Remove the batches that have been passed from the remaining samples."""
         _ = self.position
         begins, ends, _ = self._ranges(self._next, self._total)
         by_place = np.argsort(begins)
@@ -206,7 +215,10 @@ class GroupedCursor(Cursor):
 
 
 class _GroupOrders:
-    """The samples of all groups, one group after the other, each in its own order; a slice is of one group."""
+    """The samples of all groups, group after group, each in its own order.
+
+    A slice is within one group.
+    """
 
     def __init__(
         self, members: IndexArray, starts: IntArray, shuffle: SeededShuffle | None
@@ -230,7 +242,10 @@ class _GroupOrders:
 
 
 class _Remaining:
-    """What is left of `whole`: the pieces that begin at `begins`; piece i is `before[i + 1] - before[i]` long."""
+    """The remaining parts of `whole`: piece i begins at `begins[i]`.
+
+    `before[i]` samples precede it.
+    """
 
     def __init__(self, whole: Any, begins: IntArray, before: IntArray) -> None:
         self._whole, self._begins, self._before = whole, begins, before

@@ -1,4 +1,4 @@
-"""The samples of each group, for samplers whose batches are made of groups."""
+"""The samples of each group, for samplers that make batches of groups."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from raybatch.order.sampler import AbstractSampler
 
 
 class GroupsSampler(AbstractSampler):
-    """The base of samplers of which sample i is of group `groups[i]`, a number below `count`.
+    """The base of samplers in which sample i belongs to group `groups[i]`, a number below `count`.
 
-    `indices` are the absolute indices of the samples to draw from, None for all.
+    `indices` are the absolute indices of the samples to draw from, or None for all.
     """
 
     def __init__(self, groups: IndexArray, count: int, indices: npt.ArrayLike | None) -> None:
@@ -26,7 +26,7 @@ class GroupsSampler(AbstractSampler):
             check_index_range(given, len(groups))
             own = self.indices = own[np.unique(np.where(given < 0, given + len(own), given))]
         in_groups = groups[own]
-        # Those of group g are `_members[_starts[g] : _starts[g + 1]]`.
+        # Group g has the samples `_members[_starts[g] : _starts[g + 1]]`.
         self._members = own[np.argsort(in_groups, kind="stable")]
         lengths = np.bincount(in_groups, minlength=count)
         self._starts = np.concatenate([np.zeros(1, np.int64), lengths.cumsum()])

@@ -1,4 +1,4 @@
-"""Index arrays and counts of samples: the checks on those that a user gives."""
+"""Index arrays and sample counts, and the checks of those that a user passes."""
 
 from __future__ import annotations
 
@@ -15,18 +15,24 @@ IndexArray = npt.NDArray[np.integer[Any]]
 
 
 def amount(count: Callable[[], int | float | None]) -> str:
-    """Return what `count()` says in words, for a `repr`: "200 samples"; "" if it does not say."""
+    """Return the result of `count()` in words for a `repr`, such as "200 samples".
+
+    "" if it is unknown.
+    """
     try:
         samples = count()
     except Exception:
-        return ""  # a class of the user's own may not be made yet
+        return ""  # the constructor of a user's class may not have finished
     if samples is None:
         return ""
     return "samples without end" if samples == np.inf else f"{samples} samples"
 
 
 def as_index_array(indices: Any) -> IndexArray:
-    """Return `indices` as a 1-D integer array; TypeError for other dtypes, ValueError for other shapes."""
+    """Return `indices` as a 1-D integer array.
+
+    TypeError for other dtypes, ValueError for other shapes.
+    """
     array = np.asarray(indices)
     if array.ndim != 1:
         raise ValueError(f"indices must have 1 dimension, not {array.ndim}")
@@ -38,7 +44,7 @@ def as_index_array(indices: Any) -> IndexArray:
 
 
 def check_index_range(indices: IndexArray, length: int) -> None:
-    """Raise IndexError, naming the first of `indices` that a data set of `length` does not have."""
+    """Raise IndexError, naming the first of `indices` that is out of range for `length` samples."""
     outside = (indices < -length) | (indices >= length)
     if outside.any():
         position = int(np.argmax(outside))
@@ -48,22 +54,22 @@ def check_index_range(indices: IndexArray, length: int) -> None:
 
 
 def check_covers(what: str, count: int, length: int) -> None:
-    """Raise an error that begins with `what` unless a sampler of `count` samples fits a data set of `length`.
+    """Raise an error that begins with `what` unless a sampler of `count` samples fits `length`.
 
-    IndexError where it has more samples than the data set; ValueError where it has fewer, since those beyond would never be
-    drawn.
+    IndexError if the sampler has more samples than the data set. ValueError if it has fewer,
+    because the rest would never be drawn.
     """
     if count > length:
         raise IndexError(f"{what}, the data set has {length}")
     if count < length:
         raise ValueError(
             f"{what}, the data set has {length}: the last {length - count} would never be drawn. Make the sampler for all "
-            "of them, or name those that it is to draw: indices=, or a WeightedSubsetSampler"
+            "samples, or select some with indices= or a WeightedSubsetSampler"
         )
 
 
 def check_repeats(repeats: Any) -> int:
-    """Return `repeats` as an int: 1 or more passes, or -1 for passes without end; else ValueError."""
+    """Return `repeats` as an int; ValueError unless it is 1 or more, or -1 for no end."""
     count = operator.index(repeats)
     if count == 0 or count < -1:
         raise ValueError(f"repeats must be 1 or more, or -1 for no end, not {count}")
@@ -71,10 +77,13 @@ def check_repeats(repeats: Any) -> int:
 
 
 def check_batch_size(batch_size: Any) -> int:
-    """Return `batch_size` as an int; TypeError if it is no integer, ValueError if it is below 1."""
+    """Return `batch_size` as an int.
+
+    TypeError if it is not an integer, ValueError if it is below 1.
+    """
     return positive_int("batch_size", batch_size)
 
 
 def num_batches(n: int, batch_size: int) -> int:
-    """Return how many batches of `batch_size` cover `n` samples, a short last one counted."""
+    """Return the number of batches of `batch_size` in `n` samples, including a short last one."""
     return -(-n // check_batch_size(batch_size))

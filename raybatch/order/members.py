@@ -1,4 +1,4 @@
-"""The orders of sources with several children: side by side, or taking turns."""
+"""The orders of sources with several children: a step of all children, or of one at a time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from raybatch.order.turns import Turns
 
 
 class CompositeCursor(Cursor):
-    """Cursors that step together, until the first of them ends; `in_turn`: they draw from one generator."""
+    """The order of children that step together, until the first of them ends.
+
+    `in_turn` says that the children draw from one generator, one after the other.
+    """
 
     def __init__(self, children: list[Cursor], in_turn: bool) -> None:
         self._children = children
@@ -34,16 +37,17 @@ class CompositeCursor(Cursor):
         for child in self._children:
             child.skip(size, steps)
         passed = [c.position - start for c, start in zip(self._children, before, strict=True)]
-        # At most so many, if children have short runs on the way; only an even one's position is asked for.
+        # An upper bound if children have short runs on the way; only an even order's position is
+        # read.
         self.position += self._length(passed)
 
     def _length(self, lengths: list[int]) -> int:
-        """Return the length of a step from those of its runs."""
+        """Return the length of a step from the lengths of its runs."""
         return min(lengths)
 
 
 class CompositeRun:
-    """A run of each child, `length` samples of them, or all that a shorter one has."""
+    """A run of each child: its first `length` samples, or all samples of a shorter run."""
 
     def __init__(self, runs: list[Run], length: int) -> None:
         self._runs = runs
@@ -59,7 +63,10 @@ class CompositeRun:
 
 
 class ChoiceCursor(Cursor):
-    """Cursors of which one steps at a time; `in_turn`: they and the turns draw from one generator."""
+    """The order of children that take turns; each step is one child's.
+
+    `in_turn` says that the children and the turns draw from one generator.
+    """
 
     def __init__(self, children: list[Cursor], turns: Turns, in_turn: bool) -> None:
         self._children = children
@@ -80,10 +87,10 @@ class ChoiceCursor(Cursor):
 
     def skip(self, size: int, steps: int) -> None:
         if self._in_turn or not (self._turns.end_together or self._are_even):
-            super().skip(size, steps)  # a turn of a child that has ended already is no step
+            super().skip(size, steps)  # the turn of a child that has already ended is not a step
             return
         if steps == 0:
-            return  # turns may be laid out anew for this size only when one is taken
+            return  # lay the turns out again for this size only when one is taken
         before = sum(self._passed())
         turns = self._turns.skip(size, steps, self._passed())
         for child, count in zip(self._children, turns, strict=True):

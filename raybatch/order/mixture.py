@@ -1,4 +1,4 @@
-"""The order of a mixture: each place is of one member, which goes on in an order of its own."""
+"""The order of a mixture: each place belongs to one member, which keeps its own order."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from raybatch.order.indices import IndexArray
 from raybatch.order.rows import Rows
 from raybatch.order.shares import MemberShares
 
-# Where the places of pass i of a member begin, times i. A sample that comes again has another place,
-# and so other random numbers.
+# Pass i of a member begins at place i * _PASS. So a sample that comes again has a different place,
+# and different random numbers.
 _PASS = 2**40
 
 
 class MemberCursor(Cursor):
     """The samples of one member: `pass_of(0)`, `pass_of(1)` and so on, up to `most` passes.
 
-    Each pass has `length` samples; None if that is unknown. The samples are in the order that
-    batches of one sample would have, so it does not matter how many are taken at a time.
+    Each pass has `length` samples, or None if that is unknown. The samples have the order that
+    batches of one sample would have, so the batch size does not change the order.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class MemberCursor(Cursor):
 
 
 class JoinedRun:
-    """Runs one after the other; each comes with a number to add to its places."""
+    """Several runs, one after the other, each with a number to add to its places."""
 
     def __init__(self, runs: list[tuple[Run, int]]) -> None:
         self._runs = runs

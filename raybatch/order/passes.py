@@ -1,4 +1,4 @@
-"""The order of one pass, or of several that wrap into one another."""
+"""The order of one pass, or of several, where a batch can span two passes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from raybatch.order.shuffle import SeededShuffle, ShuffleRNG
 
 
 class ArrayRun:
-    """A run cut out of index arrays, or of what gives one when it is sliced."""
+    """A run made of pieces of orders: index arrays, or objects that return one for a slice."""
 
     def __init__(self, pieces: list[tuple[Any, int, int]], position: int) -> None:
         self._pieces = pieces
@@ -35,7 +35,7 @@ class ArrayRun:
 
 
 class InOrder:
-    """The order 0, 1, 2, ..., `length` - 1, which takes no memory."""
+    """The order 0, 1, 2, ..., `length` - 1, without an array in memory."""
 
     def __init__(self, length: int) -> None:
         self._length = length
@@ -45,11 +45,12 @@ class InOrder:
 
 
 class Passes(Cursor):
-    """`repeats` passes over `population`, -1 for no end: each in order, or a permutation from `rng`.
+    """`repeats` passes over `population` (-1: without end), in order or permuted by `rng`.
 
-    `population` is a length or an index array. A run may span passes; only the very last is short. A
-    permutation is drawn when its first index is due, and with more than one pass also once after the
-    last: BatchUp draws so, and a program that goes on with the same generator gets the same second epoch.
+    `population` is a length or an index array. A run can span passes; only the last run is short. A
+    permutation is drawn when its first index is needed. With more than one pass, one more is drawn
+    after the last: BatchUp does so, and a program that keeps using the generator gets the same
+    second epoch.
     """
 
     is_even = True
@@ -76,7 +77,8 @@ class Passes(Cursor):
             self._start = stop
             if self._repeats == 1:
                 break
-            # A run that ends with its pass leaves the next pass to the next run, unless it wrapped itself.
+            # A run that ends with its pass does not begin the next pass, unless it already spans
+            # two passes.
             if stop == self._length and (missing or len(pieces) > 1):
                 self._draw()
                 self._start = 0
@@ -87,7 +89,7 @@ class Passes(Cursor):
 
     def skip(self, size: int, steps: int) -> None:
         if not isinstance(self._rng, SeededShuffle | None):
-            super().skip(size, steps)  # each draw depends on those before it
+            super().skip(size, steps)  # each draw depends on the draws before it
             return
         position = self.position + size * steps
         if self._repeats != -1:

@@ -1,12 +1,12 @@
-"""A shuffled order as a function: position → index, for any length, with no array behind it.
+"""A shuffled order as a function from position to index, for any length, without an array.
 
-A generalised Feistel network, `FE1` of Black and Rogaway, "Ciphers with Arbitrary Finite Domains"
-(CT-RSA 2002): a position is split into digits (left, right) of a mixed base `a × b ≥ n`, and each round
-adds to one digit a keyed hash of the other, modulo its base. Positions that land at n or beyond are sent
-through again ("cycle walking"). With a and b next to √n, that is one in √n of them.
+It is a generalised Feistel network, `FE1` of Black and Rogaway, "Ciphers with Arbitrary Finite
+Domains" (CT-RSA 2002). A position is split into digits (left, right) of a mixed base `a × b ≥ n`.
+Each round adds to one digit a keyed hash of the other, modulo its base. Positions of n or more go
+through the network again ("cycle walking"). With a and b close to √n, that is one position in √n.
 
-A network of small digits mixes badly, so up to `TABLE_LENGTH` indices the order is a table instead: the
-positions sorted by their keyed hashes.
+A network of small digits mixes badly. So for up to `TABLE_LENGTH` indices the order is a table
+instead: the positions sorted by their keyed hashes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Words = npt.NDArray[np.uint64]
 
 
 def _constant(value: int) -> Words:
-    """Return `value` with no dimension: a batch's arithmetic takes half as long as with a NumPy scalar."""
+    """Return `value` as a 0-d array; batch arithmetic takes half as long as with a NumPy scalar."""
     return np.array(value, dtype=np.uint64)
 
 
@@ -39,15 +39,15 @@ _SHIFT_1, _SHIFT_2, _SHIFT_3 = _constant(30), _constant(27), _constant(31)
 
 
 def permutation(n: int, key: int | np.random.SeedSequence) -> KeyedPermutation:
-    """Return the order that `key` gives to `range(n)`, for 0 ≤ n ≤ 2**62, in constant memory."""
+    """Return the permutation of `range(n)` for `key`, for 0 ≤ n ≤ 2**62, in constant memory."""
     return KeyedPermutation(n, key)
 
 
 class KeyedPermutation:
     """A permutation of `range(n)`: `order[positions]` gives the indices at those positions.
 
-    `positions` is an int, a slice or an integer array with values in [0, n); the result is an int or an
-    int64 array of the same shape. It depends on n, the key and the positions alone.
+    `positions` is an int, a slice or an integer array with values in [0, n). The result is an int
+    or an int64 array of the same shape. It depends only on n, the key and the positions.
     """
 
     def __init__(self, n: int, key: int | np.random.SeedSequence) -> None:
@@ -76,7 +76,8 @@ class KeyedPermutation:
         if isinstance(positions, np.ndarray):
             if positions.dtype.kind not in "iu":
                 raise TypeError(f"positions must be integers, not {positions.dtype}")
-            words = positions.astype(np.uint64).reshape(-1)  # a negative one is now beyond the end
+            # A negative position is now above the end.
+            words = positions.astype(np.uint64).reshape(-1)
             if np.count_nonzero(words >= self._end):
                 raise IndexError(f"positions must be in [0, {self._length})")
             return self._indices(words).reshape(positions.shape)
@@ -96,7 +97,10 @@ class KeyedPermutation:
         return values.view(np.int64)
 
     def _encipher(self, values: Words) -> Words:
-        """Permute values in [0, left_base × right_base); the hash is cheap, since the rounds are many."""
+        """Permute values in [0, left_base × right_base).
+
+        A cheap hash is enough, as there are many rounds.
+        """
         left = values // self._right_base
         right = values - left * self._right_base
         for number, key in enumerate(self._keys):

@@ -1,4 +1,4 @@
-"""Batches of p groups with k samples each, for losses that compare samples with each other."""
+"""Batches of p groups with k samples each, for losses that compare samples."""
 
 from __future__ import annotations
 
@@ -20,26 +20,27 @@ _MOST_PERMUTATIONS = 1024
 
 
 class PKSampler(GroupsSampler):
-    """Draws batches of `p` groups, with `k` samples of each; cannot draw in order.
+    """Draws batches of `p` groups with `k` samples each; cannot draw in order.
 
-    The `batch_size` of the loader is `p * k` or a multiple of it, and each rank has groups of its own.
+    The loader's `batch_size` is `p * k` or a multiple of it, and each rank has its own groups.
 
-    All groups come equally often, small ones too. In each round every group has one turn, in a random
-    order. If `p` does not divide their number, the last few sit the round out; they are others each
-    time. A group draws all of its samples before it draws one again, in each epoch. One with fewer
-    than `k` samples has some twice in a batch.
+    All groups come equally often, small ones too. Each round gives every group one turn, in a
+    random order. If `p` does not divide the number of groups, the last few are left out of the
+    round; each round leaves out different ones. In each epoch, a group draws all of its samples
+    before it repeats one. A group with fewer than `k` samples repeats some within a batch.
 
     Args:
         groups: The group of each sample, such as its class, `(n,)`: integers or strings.
         p: The number of groups in a batch.
         k: The number of samples of each group in a batch.
-        num_samples: The number of draws of an epoch. None for as many as there are samples, rounded
-            down to whole batches of `p * k`.
-        indices: The absolute indices of the samples to draw from, None for all.
+        num_samples: The number of draws in an epoch. None for the number of samples, rounded down
+            to whole batches of `p * k`.
+        indices: The absolute indices of the samples to draw from, or None for all.
 
     Raises:
         TypeError: If `groups` are neither integers nor strings.
-        ValueError: If a number is below 1, or there are fewer than `p` groups.
+        ValueError: If `p`, `k`, `num_samples` or a group is too small, or there are fewer than `p`
+            groups.
     """
 
     def __init__(
@@ -75,7 +76,10 @@ class PKSampler(GroupsSampler):
         return np.arange(position, position + count)
 
     def cursor(self, shuffle_rng: ShuffleRNG | None) -> PKCursor:
-        """Return the start of the draws; NotImplementedError in order. A generator draws a seed for all of them."""
+        """Return the start of the draws; NotImplementedError without a shuffle.
+
+        A generator draws one seed for all of them.
+        """
         if shuffle_rng is None:
             raise NotImplementedError("a PKSampler cannot sample in order: give a shuffle")
         in_groups = [
@@ -89,9 +93,9 @@ class PKSampler(GroupsSampler):
 
 
 class PKCursor(Cursor):
-    """`count` draws: turns of `k` samples, each of one of `groups`.
+    """`count` draws in turns: a turn is `k` samples of one of `groups`.
 
-    A round has as many times `p` turns as there are groups for.
+    The number of turns in a round is the largest multiple of `p` that the number of groups allows.
     """
 
     is_even = True
@@ -100,7 +104,7 @@ class PKCursor(Cursor):
         self, groups: list[IndexArray], p: int, k: int, count: int, rng: ShuffleRNG
     ) -> None:
         self._groups, self._k, self._count, self._rng = groups, k, count, rng
-        self._turns = len(groups) // p * p  # of a round
+        self._turns = len(groups) // p * p  # turns in a round
         self._permutation: Any = None
 
     def step(self, size: int) -> ArrayRun | None:
@@ -132,7 +136,10 @@ class PKCursor(Cursor):
         self._permutation = lru_cache(_MOST_PERMUTATIONS)(permutation)
 
     def _turn(self, number: int) -> IndexArray:
-        """Return the samples of a turn: in round r those that a group has at r * k in its passes, one after the other."""
+        """Return the samples of turn `number`.
+
+        In round r, a group gives draws r * k to (r + 1) * k of its passes.
+        """
         round_number, turn = divmod(number, self._turns)
         count = len(self._groups)
         group = int(self._permutation(count, round_number, count)[turn])

@@ -1,4 +1,4 @@
-"""How good a shuffle by blocks is, beside one of all samples."""
+"""How well a shuffle by blocks mixes, compared with a full shuffle."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import numpy.typing as npt
 from raybatch.order.indices import as_index_array
 from raybatch.order.shuffle import SeededShuffle
 
-# Unlike blocks come together in other windows in each order.
+# Seeds to average over: each order brings different blocks together in a window.
 _ORDERS = range(16)
 
 
 class ShuffleQuality(NamedTuple):
-    """How an order mixes samples that are stored in blocks.
+    """How well an order mixes samples that are stored in blocks.
 
-    `same_block` is the share of samples that follow one of their own block, from 0 to 1; in a full shuffle it is
-    `same_block_if_full`. `spread` says how far apart the samples of a block come, on average over all pairs of them, as a share of
-    how far a full shuffle brings them: 1.0 for a full shuffle, next to 0 for blocks one after the other.
+    `same_block` is the share of samples that follow a sample of the same block, from 0 to 1; a full
+    shuffle has `same_block_if_full`. `spread` is the mean distance between two samples of a block,
+    relative to a full shuffle: 1.0 for a full shuffle, close to 0 for blocks one after the other.
     """
 
     same_block: float
@@ -28,7 +28,7 @@ class ShuffleQuality(NamedTuple):
 
 
 def shuffle_quality(block_lengths: npt.ArrayLike, window: int) -> ShuffleQuality:
-    """Return what `BlockShuffleSampler(block_lengths, window)` does on average over some orders of its blocks."""
+    """Return the quality of a shuffle in windows of `window` blocks, averaged over some orders."""
     lengths = as_index_array(block_lengths).astype(np.float64)
     total, pairs = lengths.sum(), (lengths * (lengths - 1)).sum()
     if pairs == 0:
@@ -44,10 +44,10 @@ def shuffle_quality(block_lengths: npt.ArrayLike, window: int) -> ShuffleQuality
 
 
 def _of_order(lengths: npt.NDArray[np.float64], window: int) -> tuple[float, float]:
-    """Return how many neighbours are of one block, and how far apart the pairs of all blocks are in all, in thirds."""
+    """Return the number of neighbours of one block, and three times the sum of pair distances."""
     starts = np.arange(0, len(lengths), window)
     sizes = np.add.reduceat(lengths, starts)
     pairs = np.add.reduceat(lengths * (lengths - 1), starts)
-    # Of pairs of places in a shuffled run of n, p / (n * (n - 1)) have samples of one block, and n - 1 pairs are neighbours; two
-    # places are (n + 1) / 3 apart on average.
+    # In a shuffled run of n samples, p / (n * (n - 1)) of the pairs of places hold samples of one
+    # block. There are n - 1 neighbours, and two places are (n + 1) / 3 apart on average.
     return (pairs / np.maximum(sizes, 1)).sum(), (pairs * (sizes + 1)).sum()

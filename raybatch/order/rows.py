@@ -1,4 +1,4 @@
-"""The rows of a batch: which samples they are, whatever the structure of their source."""
+"""The rows of a batch: the samples in it, for any structure of sources."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import numpy as np
 
 from raybatch.order.indices import IndexArray
 
-# A sample of a tree of sources: the path to its leaf, and its absolute index there.
+# A sample in a tree of sources: the path to its leaf, and its absolute index there.
 Place: TypeAlias = tuple[tuple[int, ...], int]
 
 
 class Part(NamedTuple):
-    """The rows of one leaf of a tree of sources.
+    """The rows of a batch that come from one leaf of a tree of sources.
 
-    `path` has the number of the child to take at each source with several children; () is a source
-    by itself. `indices` are absolute, int `(n,)`; a source of the user's own may have others.
-    `position` is the place of the first row in the order of the leaf, or an array of the places of
-    all rows. `rows` are the rows of the batch that it fills, int `(n,)`, increasing; None for all.
+    `path` has the number of the child at each source with several children; () for a single source.
+    `indices` are absolute, int `(n,)`; a user's own source can have other objects. `position` is
+    the place of the first row in the order of the leaf, or an array of the places of all rows.
+    `rows` are the rows of the batch that the part fills, int `(n,)`, increasing; None for all.
     """
 
     path: tuple[int, ...]
@@ -28,7 +28,10 @@ class Part(NamedTuple):
     rows: IndexArray | None = None
 
     def cut(self, start: int, stop: int) -> Part:
-        """Return `start` up to `stop` of a part that fills all rows; what is no array stays as it is."""
+        """Return rows `start` to `stop` of a part that fills all rows.
+
+        Indices that are not an array stay as they are.
+        """
         indices, position = self.indices, self.position
         return self._replace(
             indices=indices[start:stop] if isinstance(indices, np.ndarray) else indices,
@@ -41,7 +44,10 @@ class Part(NamedTuple):
         return self._replace(indices=np.concatenate([self.indices, last]))
 
     def taken(self, numbers: IndexArray) -> Part | None:
-        """Return this part of the rows `numbers` of the batch, in that order; None if it has none."""
+        """Return the rows `numbers` of the batch that are in this part, in that order.
+
+        None if there are none.
+        """
         rows, of = None, numbers
         if self.rows is not None:
             found = np.isin(numbers, self.rows)
@@ -51,22 +57,25 @@ class Part(NamedTuple):
         return Part(self.path, np.asarray(self.indices)[of], self.places_at(of), rows)
 
     def later(self, by: int) -> Part:
-        """Return the part with places that are `by` further on in the order of the leaf."""
+        """Return the part with `by` added to its places in the order of the leaf."""
         return self._replace(position=self.position + by)
 
     def counted_in(self, filled: IndexArray) -> Part:
-        """Return the part in a batch of the rows `filled` alone, which include all of this part's."""
+        """Return the part with its rows renumbered for a batch of the rows `filled` alone."""
         if self.rows is None or len(self.rows) == len(filled):
             return self._replace(rows=None)
         return self._replace(rows=np.searchsorted(filled, self.rows))
 
     def places_at(self, of: IndexArray) -> IndexArray:
-        """Return the places in the order of the leaf of its rows `of`."""
+        """Return the places of rows `of` of this part, in the order of the leaf."""
         position = self.position
         return position[of] if isinstance(position, np.ndarray) else position + of
 
     def number_of(self, row: int) -> int | None:
-        """Return the number within this part of row `row` of the batch; None if it is in another."""
+        """Return the position in this part of row `row` of the batch.
+
+        None if another part has it.
+        """
         if self.rows is None:
             return row
         number = int(np.searchsorted(self.rows, row))
@@ -74,11 +83,11 @@ class Part(NamedTuple):
 
 
 class Rows:
-    """The samples of a batch, as a flat tuple of parts: one for each leaf that the batch reads.
+    """The samples of a batch: a flat tuple of parts, one for each leaf that the batch reads.
 
-    A row of a composite source is one sample of each child; a row of a choice or a mixture is a
-    sample of one child. All parts that fill all rows have one length, except those of an untrimmed
-    composite.
+    A row of a composite is one sample of each child; a row of a choice or a mixture is a sample of
+    one child. All parts that fill all rows have one length, except those of a composite with
+    `trim=False`.
     """
 
     __slots__ = ("parts",)
@@ -93,15 +102,12 @@ class Rows:
 
     @classmethod
     def joined(cls, children: Iterable[tuple[int, Rows]]) -> Rows:
-        """Return the rows of a composite from those of its children, given with their numbers."""
+        """Return the rows of a composite from pairs (number, rows) of its children."""
         return cls(tuple(part for number, rows in children for part in rows.under(number).parts))
 
     @classmethod
     def placed(cls, pieces: Sequence[tuple[IndexArray, Rows]]) -> Rows:
-        """Return the rows that `pieces` fill together.
-
-        Each piece comes with the numbers of the rows that it fills, increasing.
-        """
+        """Return rows made of `pieces`: pairs of increasing row numbers and their rows."""
         filled = np.arange(sum(len(where) for where, _ in pieces))
         by_path: dict[tuple[int, ...], list[Part]] = {}
         for where, rows in pieces:
@@ -117,7 +123,7 @@ class Rows:
         for part in self.parts:
             if part.rows is None:
                 indices = part.indices
-                while isinstance(indices, tuple):  # of a source of the user's own
+                while isinstance(indices, tuple):  # of a user's own source
                     indices = indices[0]
                 return len(indices)
         return 1 + max(int(part.rows[-1]) for part in self.parts if part.rows is not None)
@@ -127,7 +133,7 @@ class Rows:
 
     @property
     def indices(self) -> Any:
-        """The indices, where the source has no children."""
+        """The indices, if the source has no children."""
         (part,) = self.parts
         return part.indices
 
@@ -136,7 +142,7 @@ class Rows:
         return Rows(tuple(part._replace(path=(number, *part.path)) for part in self.parts))
 
     def child(self, number: int) -> Rows:
-        """Return the rows of child `number`, counted by themselves."""
+        """Return the rows of child `number`, numbered from 0."""
         own = [part._replace(path=part.path[1:]) for part in self.parts if part.path[0] == number]
         if all(part.rows is None for part in own):
             return Rows(tuple(own))
@@ -144,7 +150,10 @@ class Rows:
         return Rows(tuple(part.counted_in(filled) for part in own))
 
     def by_child(self) -> dict[int, IndexArray]:
-        """Return which rows each child fills, by its number; children without rows are left out."""
+        """Return the numbers of the rows that each child fills, by the number of the child.
+
+        Children without rows are left out.
+        """
         filled: dict[int, list[IndexArray]] = {}
         for part in self.parts:
             rows = np.arange(len(self)) if part.rows is None else part.rows
@@ -158,7 +167,7 @@ class Rows:
         return Rows(tuple(part for part in taken if part is not None))
 
     def put(self, row: int, one: Rows) -> Rows:
-        """Return the rows with the only row of `one` in the place of row `row`, whose position stays."""
+        """Return the rows with row `row` replaced by the only row of `one`; its position stays."""
         others = {part.path: part.indices[0] for part in one.parts}
         changed = []
         for part in self.parts:
@@ -171,7 +180,7 @@ class Rows:
         return Rows(tuple(changed))
 
     def cut(self, start: int, stop: int) -> Rows:
-        """Return the rows from `start` up to `stop`; indices that are no array stay as they are."""
+        """Return rows `start` to `stop`; indices that are not an array stay as they are."""
         if any(part.rows is not None for part in self.parts):
             return self.take(np.arange(start, min(stop, len(self))))
         return Rows(tuple(part.cut(start, stop) for part in self.parts))
@@ -192,7 +201,7 @@ class Rows:
 
 
 def _merged(parts: list[Part]) -> Part:
-    """Return one part instead of several of the same leaf, which fill different rows."""
+    """Return one part in place of several of the same leaf, which fill different rows."""
     if len(parts) == 1:
         return parts[0]
     rows = np.concatenate([part.rows for part in parts if part.rows is not None])

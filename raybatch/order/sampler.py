@@ -15,9 +15,10 @@ from raybatch.order.shuffle import SeededShuffle, ShuffleRNG
 class AbstractSampler:
     """Cuts a data set's indices into batches.
 
-    A subclass of your own implements `num_indices_generated`, and either `cursor` or whichever of the two
-    iterators make sense for it; with `cursor` an epoch can be resumed at once, and change its batch size. An
-    index is absolute: it addresses the data set, not a subset of it. Instances must pickle.
+    A subclass of your own implements `num_indices_generated`, and either `cursor` or one or both of
+    the two iterators. With `cursor` a loader resumes an epoch at once, and can change its batch
+    size. An index is absolute: it addresses the data set, not a subset of it. Instances must
+    pickle.
     """
 
     def __repr__(self) -> str:
@@ -28,17 +29,17 @@ class AbstractSampler:
         raise NotImplementedError(f"abstract for type {type(self)}")
 
     def map_indices(self, indices: Any) -> Any:
-        """Return the absolute indices of the samples at positions `indices` (ints, array or slice)."""
+        """Return the absolute indices of the samples at `indices`: an int, array or slice."""
         return indices
 
     def check_length(self, length: int) -> None:
         """Raise IndexError if this sampler would draw an index that a data set of `length` lacks.
 
-        ValueError if it takes the data set for a shorter one, and so would never draw the rest.
+        ValueError if the sampler is made for fewer samples, because it would never draw the rest.
         """
 
     def check_batch_size(self, batch_size: int) -> None:
-        """Raise ValueError if no rank can have batches of `batch_size` from this order."""
+        """Raise ValueError if this order cannot give each rank batches of `batch_size`."""
 
     def num_batches(self, batch_size: int) -> int | float | None:
         """Return the number of batches in one iteration: an int, `np.inf`, or None if unknown."""
@@ -46,13 +47,14 @@ class AbstractSampler:
         return samples if samples is None or samples == np.inf else num_batches(int(samples), size)
 
     def cursor(self, shuffle_rng: ShuffleRNG | None) -> Cursor:
-        """Return the start of an order drawn from `shuffle_rng`, in order for None."""
+        """Return the start of an order drawn from `shuffle_rng`; if that is None, in order."""
         raise NotImplementedError(f"abstract for type {type(self)}")
 
     def draw_numbers(self, position: int, count: int) -> IndexArray:
-        """Return which time its sample is drawn, from 0, for each of `count` places from `position` on.
+        """Return the draw number of the sample at each of `count` places from `position` on.
 
-        A sample that comes again in the same epoch gets other random numbers the second time.
+        The first draw of a sample is number 0. A sample that comes again in one epoch gets
+        different random numbers each time.
         """
         return np.zeros(count, dtype=np.int64)
 
@@ -63,7 +65,7 @@ class AbstractSampler:
         )
 
     def draw_instead(self, index: int, rng: np.random.Generator) -> int:
-        """Return the absolute index of a sample to take the place of sample `index`, drawn from `rng`."""
+        """Return the absolute index of a sample that replaces sample `index`, drawn from `rng`."""
         return self.draw(rng)
 
     def without(self, indices: IndexArray) -> AbstractSampler:
@@ -73,7 +75,7 @@ class AbstractSampler:
         )
 
     def in_order_indices_batch_iterator(self, batch_size: int) -> Iterator[IndexArray]:
-        """Iterate over 1-D index arrays of `batch_size`, in order; the last may be short."""
+        """Iterate over 1-D index arrays of `batch_size`, in order; the last can be short."""
         return _batches(self.cursor(None), batch_size)
 
     def shuffled_indices_batch_iterator(
@@ -89,7 +91,7 @@ def _batches(cursor: Cursor, batch_size: int) -> Iterator[IndexArray]:
 
 
 def order_of(sampler: AbstractSampler, rng: ShuffleRNG | None) -> Cursor:
-    """Return the cursor of `sampler`, or one made of its iterators if it redefines those."""
+    """Return the cursor of `sampler`, made from its iterators if a subclass redefines them."""
     if rng is None:
         if overrides(sampler, "in_order_indices_batch_iterator", over="cursor"):
             return IteratorCursor(sampler.in_order_indices_batch_iterator)

@@ -1,4 +1,4 @@
-"""Random generators that belong to a batch or a sample, not to whoever happens to make it."""
+"""Random generators for each batch and sample; the process that makes a batch does not matter."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ import numpy as np
 
 from raybatch.order.shuffle import SeededShuffle, as_shuffle_rng
 
-# Spawn keys of what is derived from a seed; those below 16 are the shuffle's.
+# Spawn keys for values derived from a seed; keys below 16 belong to the shuffle.
 _BATCHES, _SAMPLES, _REPLACEMENTS = 16, 17, 18
 _STAGE = 2**32 - 1
 
 
 class SampleGenerator(np.random.Generator):
-    """The generator of one sample. `users` are the transforms that have drawn from it: one that does so twice is an error."""
+    """The generator of one sample, and `users`, the transforms that have drawn from it.
+
+    A transform that draws from it twice is an error.
+    """
 
     def __init__(self, bit_generator: np.random.BitGenerator) -> None:
         super().__init__(bit_generator)
@@ -24,9 +27,9 @@ class SampleGenerator(np.random.Generator):
 
 
 class RandomKeys(NamedTuple):
-    """Where a batch stands: what its random numbers are derived from, by `SeedSequence` spawn keys.
+    """The `SeedSequence` spawn keys that a batch's random numbers are derived from.
 
-    `path` leads from the source to a child or a stage of it.
+    `path` leads from the source to a child or to a stage of it.
     """
 
     seed: int
@@ -39,7 +42,7 @@ class RandomKeys(NamedTuple):
         return self._replace(path=(*self.path, number))
 
     def under(self) -> RandomKeys:
-        """Return the keys of the source under a map, whose numbers must not be those of the map."""
+        """Return the keys of the source under a map; they differ from those of the map itself."""
         return self._replace(path=(*self.path, _STAGE))
 
     def of_batch(self) -> np.random.Generator:
@@ -47,11 +50,11 @@ class RandomKeys(NamedTuple):
         return self._generator(_BATCHES, self.batch)
 
     def of_sample(self, *numbers: int) -> np.random.Generator:
-        """Return the generator of the sample that `numbers` name, such as its index."""
+        """Return the generator of the sample with these `numbers`, such as its index."""
         return SampleGenerator(self._bits(_SAMPLES, *numbers))
 
     def of_replacement(self, *numbers: int) -> np.random.Generator:
-        """Return the generator that draws what takes the place of the sample that `numbers` name."""
+        """Return the generator that draws a replacement for the sample with these `numbers`."""
         return self._generator(_REPLACEMENTS, *numbers)
 
     def _generator(self, *key: int) -> np.random.Generator:
@@ -66,9 +69,9 @@ NO_KEYS = RandomKeys(seed=0, epoch=0, batch=0)
 
 
 def seed_of(shuffle: Any) -> int:
-    """Return the seed of an epoch's random numbers: that of its shuffle, 0 in order.
+    """Return the seed of an epoch's random numbers: the seed of its shuffle, or 0 for in order.
 
-    For a generator it is a digest of its state, from which nothing is drawn.
+    For a generator it is a digest of its state; nothing is drawn from it.
     """
     rng: Any = as_shuffle_rng(shuffle)
     if isinstance(rng, SeededShuffle):

@@ -1,4 +1,4 @@
-"""Whose sample each place of a mixture is, by the members' weights: as a function of the place."""
+"""Which member of a mixture each place belongs to, as a function of the place and the weights."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ import numpy.typing as npt
 
 from raybatch.order.indices import IndexArray
 
-# So that an int64 holds twice the product of two numbers below it.
+# The product of two numbers below it, doubled, fits an int64.
 _MOST_DENOMINATOR = 2**30
 
 
 class _Fork(NamedTuple):
-    """A group of members in two halves; the first half has `share` of the places, rounded."""
+    """A group of members in two halves. The first half gets `share` of the places, rounded."""
 
     first: Any
     second: Any
     share: Fraction
 
     def of_first(self, places: Any) -> Any:
-        """Return how many of the first `places` places the first half has: `round(share * places)`.
+        """Return how many of the first `places` places belong to the first half.
 
-        `places` is an int or an int64 array; the result is exact for both.
+        That is `round(share * places)`. `places` is an int or an int64 array; the result is exact
+        for both.
         """
         top, bottom = self.share.numerator, self.share.denominator
         whole, rest = places // bottom, places % bottom
@@ -39,14 +40,14 @@ _Tree: TypeAlias = "_Fork | int"
 
 
 class _Shares:
-    """Places shared out by fixed weights.
+    """Places divided among members by fixed weights.
 
     The members are the leaves of a tree. At each fork, the first half gets its share of the places,
     rounded, and the second half gets the rest. So the member of a place can be computed without the
-    places before it. The tree is Huffman's, which joins the two lightest groups first. In it, the
-    rounding at a fork is shared out among ever lighter groups below, at least as fast as Fibonacci
-    numbers grow. So the count of a member is less than 1.7 off, half the sum of their reciprocals,
-    and less than 1 with up to three members.
+    places before it. The tree is a Huffman tree, which joins the two lightest groups first. In it,
+    the rounding error of a fork is divided among ever lighter groups: their weights fall at least
+    as fast as Fibonacci numbers grow. So the count of a member is off by less than 1.7, half the
+    sum of the reciprocals of the Fibonacci numbers, and by less than 1 with up to three members.
     """
 
     def __init__(self, weights: Sequence[float]) -> None:
@@ -65,7 +66,7 @@ class _Shares:
         self._ways = dict(_ways(self._tree))
 
     def count(self, member: int, places: int) -> int:
-        """Return how many of the first `places` places are of `member`."""
+        """Return how many of the first `places` places belong to `member`."""
         if member not in self._ways:
             return 0
         for fork, is_first in self._ways[member]:
@@ -74,7 +75,7 @@ class _Shares:
         return places
 
     def members(self, start: int, stop: int) -> IndexArray:
-        """Return the members of places `start` up to `stop`, int64."""
+        """Return the members at places `start` to `stop` (exclusive), int64."""
         found = np.empty(stop - start, np.int64)
         self._find(self._tree, np.arange(start, stop), np.arange(stop - start), found)
         return found
@@ -100,13 +101,13 @@ def _ways(tree: _Tree, way: tuple[tuple[_Fork, bool], ...] = ()) -> Iterator[tup
 
 
 class MemberShares:
-    """Which member each place of a mixture is of.
+    """The member that each place of a mixture belongs to.
 
     `stages` are pairs of a place and the weights from there on, in increasing order from place 0.
     Within a stage, the count of each member is close to its weight times the number of places. So
-    any run of samples, such as a batch or a rank's part of it, has almost the shares that were asked
-    for. If the member of each place were drawn at random, the counts after n samples would be off by
-    about the square root of n.
+    any run of samples, such as a batch or a rank's part of it, has almost the requested shares. If
+    the members were drawn at random instead, the counts after n samples would be off by about the
+    square root of n.
     """
 
     def __init__(self, stages: Sequence[tuple[int, Sequence[float]]]) -> None:
@@ -122,13 +123,13 @@ class MemberShares:
         return [self.count(member, places, stage) for member in range(len(self._before[0]))]
 
     def count(self, member: int, places: int, stage: int | None = None) -> int:
-        """Return how many of the first `places` places are of `member`."""
+        """Return how many of the first `places` places belong to `member`."""
         number = bisect_right(self._starts, places) - 1 if stage is None else stage
         within = self._shares[number].count(member, places - self._starts[number])
         return self._before[number][member] + within
 
     def members(self, start: int, stop: int) -> IndexArray:
-        """Return the members of places `start` up to `stop`, int64 `(n,)`."""
+        """Return the members at places `start` to `stop` (exclusive), int64 `(n,)`."""
         parts: list[npt.NDArray[Any]] = [np.arange(0)]
         for number, shares in enumerate(self._shares):
             begin = self._starts[number]

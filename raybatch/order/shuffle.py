@@ -1,4 +1,4 @@
-"""What `shuffle=` may be, and the generator that stands for it."""
+"""The values of `shuffle=`, and the random generators they select."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import numpy.typing as npt
 from raybatch.order.indices import IndexArray
 from raybatch.order.permutation import KeyedPermutation
 
-# Spawn keys keep the streams that are derived from one seed apart.
+# Spawn keys that keep the streams derived from one seed independent.
 _ORDER, _UNIFORMS, _GENERATOR = 0, 1, 2
 
-# NumPy draws 128 bits for a generator without a seed; hardly ever are they a number as small as people give.
+# NumPy draws 128 bits for a generator without a seed, so a small seed was almost certainly given.
 _MOST_GIVEN_BITS = 96
 
 
 class ShuffleRNG(Protocol):
-    """What every shuffle can draw; NumPy's generators have it, and more."""
+    """The methods that every shuffle has, a subset of those of NumPy's generators."""
 
     def permutation(self, x: Any, /) -> Any:
         """Return the indices below `x`, or the elements of the array `x`, in a random order."""
@@ -36,11 +36,11 @@ Shuffle: TypeAlias = (
 
 
 class SeededShuffle:
-    """The draws of one epoch as a function of an int seed: a `ShuffleRNG` that holds no array.
+    """The draws of one epoch as a function of an int seed, without an array in memory.
 
-    Its permutations are keyed (`KeyedPermutation`), and `child(i)` is the independent shuffle of child i
-    of a composite or choice source. Keys come from `SeedSequence` spawn keys, so no two of
-    (seed, epoch, child, pass) share one.
+    Its permutations are keyed (`KeyedPermutation`), and `child(i)` is the independent shuffle of
+    child i of a composite or choice source. Keys come from `SeedSequence` spawn keys, so different
+    (seed, epoch, child, pass) have different keys.
     """
 
     def __init__(self, seed: int, epoch: int = 0, path: tuple[int, ...] = ()) -> None:
@@ -52,7 +52,7 @@ class SeededShuffle:
         return SeededShuffle(self.seed, self._epoch, (*self._path, number))
 
     def permutation(self, x: int | IndexArray, /) -> KeyedPermutation | _Gathered:
-        """Return the indices below `x`, or the elements of the array `x`, in the order of the next pass."""
+        """Return the indices below `x`, or the elements of the array `x`, for the next pass."""
         key = self._seed_sequence(_ORDER, self._passes)
         self._passes += 1
         if isinstance(x, np.ndarray):
@@ -64,17 +64,17 @@ class SeededShuffle:
         x[:] = x[self.permutation(len(x))[:]]
 
     def generator(self) -> np.random.Generator:
-        """Return a generator of this seed and epoch, for a sampler that can only draw in sequence."""
+        """Return a generator of this seed and epoch, for samplers that draw in sequence."""
         return np.random.Generator(np.random.Philox(self._seed_sequence(_GENERATOR, 0)))
 
     def skip_permutations(self, count: int) -> None:
-        """Leave out the next `count` permutations."""
+        """Skip the next `count` permutations."""
         self._passes += count
 
     def uniforms(self, start: int, stop: int) -> npt.NDArray[np.float64]:
-        """Return the random numbers in [0, 1) that belong to places `start` up to `stop`, float64.
+        """Return the random numbers in [0, 1) at places `start` to `stop` (exclusive), float64.
 
-        Philox makes four numbers from each value of its counter, so any place is as near as the first.
+        Philox computes four numbers from each counter value, so every place takes the same time.
         """
         block, offset = divmod(start, 4)
         key = self._seed_sequence(_UNIFORMS, 0).generate_state(2, np.uint64)
@@ -100,10 +100,11 @@ class _Gathered:
 
 
 def as_shuffle_rng(shuffle: Any) -> ShuffleRNG | None:
-    """Return the generator that `shuffle` asks for, None for "in order".
+    """Return the generator for a `shuffle` argument, None for in order.
 
-    None and False mean in order, True NumPy's global generator, an int of 0 or more a seed; a RandomState,
-    a Generator or the `np.random` module is used as it is. TypeError or ValueError for anything else.
+    None and False mean in order, True means NumPy's global generator, and an int of 0 or more is a
+    seed. A RandomState, a Generator or the `np.random` module is used as it is. TypeError or
+    ValueError for anything else.
     """
     if shuffle is None or shuffle is False:
         return None
@@ -122,39 +123,39 @@ def as_shuffle_rng(shuffle: Any) -> ShuffleRNG | None:
 
 
 def seeded_by(rng: ShuffleRNG) -> SeededShuffle:
-    """Return `rng` if it is of a seed, else a shuffle whose seed is drawn from it."""
+    """Return `rng` if it has a seed, else a shuffle with a seed drawn from `rng`."""
     if isinstance(rng, SeededShuffle):
         return rng
     return SeededShuffle(int.from_bytes(bytes(rng.permutation(256)[:16].tolist()), "little"))
 
 
 def is_drawn_here(shuffle: Any) -> bool:
-    """Return whether another process that says the same would get another order.
+    """Return whether the same argument would give a different order in another process.
 
-    So for True, and for a generator of NumPy's that nobody seeded.
+    This holds for True, and for NumPy generators without a seed.
     """
     if shuffle is True:
         return True
     rng = np.random.mtrand._rand if isinstance(shuffle, ModuleType) else shuffle
     if isinstance(rng, np.random.RandomState):
         rng = np.random.Generator(rng._bit_generator)
-    # What was seeded by hand has a seed sequence of that number, or none.
+    # A generator that was seeded by hand has a seed sequence with that number, or none.
     seeds = rng.bit_generator.seed_seq if isinstance(rng, np.random.Generator) else None
     entropy = getattr(seeds, "entropy", None)
     return isinstance(entropy, int) and entropy.bit_length() > _MOST_GIVEN_BITS
 
 
 def draws_in_turn(shuffle: Any) -> bool:
-    """Return whether each draw depends on those before it: so for a generator, not for a seed."""
+    """Return whether each draw depends on earlier draws: true for generators, false for seeds."""
     rng = as_shuffle_rng(shuffle)
     return rng is not None and not isinstance(rng, SeededShuffle)
 
 
 def child_shuffles(shuffle: Any, count: int) -> list[Any]:
-    """Return what each of `count` children is to shuffle with.
+    """Return the shuffle of each of `count` children.
 
-    Children share a generator object and draw from it in turn; from a seed each gets a shuffle of its own,
-    or children of one length would all have one order.
+    Children share a generator and draw from it in turn. With a seed, each child gets its own
+    shuffle; otherwise children of equal length would have equal orders.
     """
     rng = as_shuffle_rng(shuffle)
     if isinstance(rng, SeededShuffle):

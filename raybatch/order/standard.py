@@ -1,4 +1,4 @@
-"""Samplers that draw each sample once a pass: of a whole data set, or of a subset."""
+"""Samplers that draw each sample once per pass: of a whole data set, or of a subset."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ from raybatch.order.shuffle import ShuffleRNG
 
 
 class PassSampler(AbstractSampler):
-    """The base of samplers of `length` samples that draw each of them once a pass, `repeats` times (-1: without end)."""
+    """The base of samplers that draw each of `length` samples once per pass.
+
+    `repeats` is the number of passes, -1 for no end.
+    """
 
     def __init__(self, length: int, repeats: int, what: str) -> None:
         self.length = length
@@ -40,7 +43,7 @@ class PassSampler(AbstractSampler):
 
 
 class StandardSampler(PassSampler):
-    """Draws each of `length` samples once a pass, for `repeats` passes (-1: without end)."""
+    """Draws each of `length` samples once per pass, for `repeats` passes (-1: without end)."""
 
     def __init__(self, length: int, repeats: int = 1) -> None:
         if operator.index(length) < 0:
@@ -60,9 +63,9 @@ class StandardSampler(PassSampler):
 
 
 class SubsetSampler(PassSampler):
-    """Draws each of the samples that the 1-D integer array `indices` names once a pass.
+    """Draws each sample named in the 1-D integer array `indices` once per pass.
 
-    `repeats` is the number of passes, -1 for passes without end.
+    `repeats` is the number of passes, or -1 for no end.
     """
 
     def __init__(self, indices: npt.ArrayLike, repeats: int = 1) -> None:

@@ -1,4 +1,4 @@
-"""Whose turn it is: the order in which a choice source goes to its children."""
+"""The order in which a choice source takes batches from its children."""
 
 from __future__ import annotations
 
@@ -13,31 +13,34 @@ from raybatch.order.shuffle import SeededShuffle, ShuffleRNG
 
 
 class Turns:
-    """An order of turns. `end_together`: the first child that has no batch left is the end of all."""
+    """An order of turns.
+
+    With `end_together`, the first child without a batch ends the iteration.
+    """
 
     end_together: bool
 
     def next(self, batch_size: int, passed: list[int]) -> int | None:
         """Return the child whose turn it is, None after the last turn.
 
-        `batch_size` is that of the turn, and `passed` how many samples of each child have been drawn; both
-        count only where the batch size changes within an epoch.
+        `batch_size` is the size of this turn's batch, and `passed` the number of samples drawn so
+        far from each child. Both matter only if the batch size changes within an epoch.
         """
         raise NotImplementedError
 
     def ended(self, child: int) -> None:
-        """Take note that `child` had no batch left when its turn came."""
+        """Record that `child` had no batch left at its turn."""
 
     def skip(self, batch_size: int, steps: int, passed: list[int]) -> npt.NDArray[np.int64]:
-        """Leave out the next `steps` turns, and return how many of them each child had.
+        """Skip the next `steps` turns, and return how many of them each child had.
 
-        Only in order or for a seed; what a generator draws depends on what else is drawn in between.
+        Only without a shuffle or with a seed: the draws of a generator depend on all other draws.
         """
         raise NotImplementedError
 
 
 class Rounds(Turns):
-    """Each of `count` children once a round: in order, or in a new random order each round."""
+    """Each of `count` children once per round: in order, or in a new random order each round."""
 
     end_together = True
 
@@ -67,11 +70,11 @@ class Rounds(Turns):
 
 
 class Stratified(Turns):
-    """As many turns as each child has batches: spread evenly, or shuffled.
+    """As many turns for each child as it has batches: spread evenly, or shuffled.
 
-    If the batch size changes on the way, the turns for what is left are laid out anew. Of the children in
-    `uneven` the number of samples does not say the number of batches: what they have left after the last turn
-    follows, child by child, where BatchUp would lose it.
+    If the batch size changes within the epoch, the turns for the remaining samples are laid out
+    again. The number of batches of a child in `uneven` does not follow from its number of samples.
+    Its remaining batches come after the last turn, child by child; BatchUp would lose them.
     """
 
     end_together = False
@@ -114,7 +117,7 @@ class Stratified(Turns):
 
 
 def _spread_evenly(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Return each child i `counts[i]` times, in BatchUp's order: spread over the longest's batches."""
+    """Return each child i `counts[i]` times, spread evenly in the order that BatchUp uses."""
     steps = int(counts.max())
     if steps == 0:
         return np.arange(0)
@@ -123,7 +126,7 @@ def _spread_evenly(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     previous = np.full(len(counts), -1)
     parts = []
     for _ in range(steps):
-        # The quarter step keeps the sum of rounded deltas on the right side of each whole number.
+        # The quarter step keeps the rounding errors of the sum from crossing a whole number.
         now = np.floor(due + 0.25 / steps).astype(int)
         parts.append(np.flatnonzero((now > previous) & (counts > 0)))
         previous = now

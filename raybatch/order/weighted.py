@@ -1,4 +1,4 @@
-"""Samples drawn with replacement, each with a probability of its own."""
+"""Samples drawn with replacement, each with its own probability."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ FloatArray = npt.NDArray[np.float64]
 
 
 class _DrawingSampler(AbstractSampler):
-    """The base of samplers that draw with replacement: `num_samples` times, or without end; they cannot draw in order."""
+    """The base of samplers that draw with replacement, `num_samples` times or without end."""
 
-    # Of the class, and of an instance only if it is given: a state saved before there was such a number still fits.
+    # A class attribute, set on an instance only if given: then older saved states still match.
     num_samples: int | None = None
 
     def __init__(self, num_samples: int | None) -> None:
@@ -52,8 +52,8 @@ class _DrawingSampler(AbstractSampler):
 class WeightedSampler(_DrawingSampler):
     """Draws sample i with probability `weights[i] / weights.sum()`; cannot draw in order.
 
-    An epoch has `num_samples` draws, and each epoch draws anew. None: it has no end, no `len()`, and a `for` loop over it
-    does not stop.
+    An epoch has `num_samples` draws, and each epoch draws again. With None an epoch has no end and
+    no `len()`, and a `for` loop over it does not stop.
     """
 
     def __init__(self, weights: npt.ArrayLike, num_samples: int | None = None) -> None:
@@ -65,7 +65,7 @@ class WeightedSampler(_DrawingSampler):
         check_covers(f"there are {self.length} weights", self.length, length)
 
     def cursor(self, shuffle_rng: ShuffleRNG | None) -> Draws:
-        """Return the start of the draws; NotImplementedError in order."""
+        """Return the start of the draws; NotImplementedError without a shuffle."""
         return self._draws(self.length, self.weights, shuffle_rng)
 
     def draw(self, rng: np.random.Generator) -> int:
@@ -79,10 +79,10 @@ class WeightedSampler(_DrawingSampler):
 
     @staticmethod
     def class_balancing_sample_weights(y: npt.ArrayLike) -> FloatArray:
-        """Return one weight a sample (float64 `(n,)`), so that each class of `y` weighs the same.
+        """Return weights, float64 `(n,)`, that give all classes the same total weight.
 
-        `y` holds the class of each sample, shape `(n,)`: integers, bools or strings, also as a pandas Series or Categorical.
-        TypeError for other dtypes, ValueError for a missing class.
+        `y` is the class of each sample, shape `(n,)`: integers, bools or strings, also as a pandas
+        Series or Categorical. TypeError for other dtypes, ValueError for a missing class.
         """
         _, numbers, counts = np.unique(_classes(y), return_inverse=True, return_counts=True)
         weights: FloatArray = (1.0 / (counts * len(counts)))[numbers]
@@ -97,7 +97,10 @@ class WeightedSampler(_DrawingSampler):
 
 
 class WeightedSubsetSampler(_DrawingSampler):
-    """Draws sample `indices[i]` with a probability proportional to `sub_weights[i]`; `num_samples` as `WeightedSampler` has it."""
+    """Draws sample `indices[i]` with a probability proportional to `sub_weights[i]`.
+
+    `num_samples` has the same meaning as in `WeightedSampler`.
+    """
 
     def __init__(
         self,
@@ -123,7 +126,7 @@ class WeightedSubsetSampler(_DrawingSampler):
         check_index_range(self.indices, length)
 
     def cursor(self, shuffle_rng: ShuffleRNG | None) -> Draws:
-        """Return the start of the draws; NotImplementedError in order."""
+        """Return the start of the draws; NotImplementedError without a shuffle."""
         return self._draws(self.indices, self.sub_weights, shuffle_rng)
 
     def draw(self, rng: np.random.Generator) -> int:
@@ -150,11 +153,11 @@ def _classes(y: npt.ArrayLike) -> npt.NDArray[Any]:
         raise ValueError(f"y must have 1 dimension, not {classes.ndim}")
     if classes.size == 0:
         return classes.astype(np.int64)
-    if classes.dtype.kind == "O":  # strings of pandas, and what stands for one that is missing
+    if classes.dtype.kind == "O":  # pandas strings, and pandas' missing value
         for place, one in enumerate(classes):
             if not isinstance(one, str | bytes | int | np.integer):
                 raise ValueError(
-                    f"y[{place}] is {one!r}, and must be a class: a string or an integer"
+                    f"y[{place}] is {one!r}, but must be a class: a string or an integer"
                 )
         classes = np.array(classes.tolist())
     if classes.dtype.kind not in "biuSUT":
@@ -163,7 +166,10 @@ def _classes(y: npt.ArrayLike) -> npt.NDArray[Any]:
 
 
 def class_numbers(y: npt.ArrayLike) -> npt.NDArray[np.int64]:
-    """Return the class of each sample as a number from 0, in the order of the sorted classes; errors as of `_classes`."""
+    """Return the class of each sample as a number from 0, in the order of the sorted classes.
+
+    The errors are those of `_classes`.
+    """
     return np.unique(_classes(y), return_inverse=True)[1].astype(np.int64)
 
 
@@ -181,10 +187,10 @@ def _normalised(weights: npt.ArrayLike, name: str) -> FloatArray:
 
 
 class Draws(Cursor):
-    """Draws with replacement from `population`, a length or an index array: `count` of them, None for no end.
+    """`count` draws (None for no end) with replacement from `population`, a length or an array.
 
-    From a generator each run is one `choice`, as BatchUp has it. From a seed each draw is a function of its
-    place: the cumulative weights are searched for the uniform number that belongs to the place.
+    With a generator each run is one call of `choice`, as in BatchUp. With a seed each draw is a
+    function of its place: its uniform random number is looked up in the cumulative weights.
     """
 
     is_even = True
@@ -215,7 +221,7 @@ class Draws(Cursor):
             super().skip(size, steps)
 
     def __getitem__(self, places: slice) -> IndexArray:
-        """Return the draws at `places` of the order of a seed."""
+        """Return the draws at `places`, if the order comes from a seed."""
         assert isinstance(self._rng, SeededShuffle)
         if self._cumulative is None:
             self._cumulative = self._weights.cumsum()

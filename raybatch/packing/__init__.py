@@ -1,4 +1,4 @@
-"""Batches decoded once, into Arrow files that are mapped into memory from then on."""
+"""Decodes batches once, into Arrow files that are then mapped into memory."""
 
 from raybatch.packing.packed_folder import PackFault, verify
 from raybatch.packing.packer import Packed, pack

@@ -1,4 +1,4 @@
-"""The rows of one packed file, while they come, and the Arrow file that they become."""
+"""Collects the rows of one packed file, and writes them as an Arrow file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from raybatch.sources import Batch
 from raybatch.stores.aside import written_aside
 from raybatch.structure import described, is_container, is_plain_tuple, members
 
-# Arrow's recommendation for buffers; its Python writer goes by 8.
+# The alignment that Arrow recommends for buffers; its Python writer aligns to 8.
 _ALIGNMENT = 64
 _OPTIONS = pa.ipc.IpcWriteOptions(allow_64bit=True)
 _CLASSES = "raybatch.classes"
@@ -24,16 +24,19 @@ _PADDING = "raybatch.padding"
 
 
 def column_of(name: str, array: Any) -> PackedColumn:
-    """Return the column for the rows of `array`, or of a list of strings; TypeError if Arrow has no fixed type for them."""
+    """Return the column for the rows of `array`, or of a list of strings.
+
+    TypeError if Arrow has no fixed type for them.
+    """
     array = _with_strings(array)
     if is_container(array):
         raise TypeError(
-            f"{name!r} has fields of its own, {described(array)}, and a column is one array: put them beside it with map"
+            f"{name!r} has fields, {described(array)}, but a column is one array: make each field a column with map"
         )
     if not isinstance(array, np.ndarray):
         raise TypeError(
-            f"{name!r} is a {type(array).__name__}, not an array: images of many sizes are packed with a size given, and "
-            "RaggedArrays not at all: give them beside the packed columns"
+            f"{name!r} is a {type(array).__name__}, not an array: give a size to pack images of many sizes; "
+            "RaggedArrays cannot be packed: keep them beside the packed columns"
         )
     shape, dtype = array.shape[1:], array.dtype.newbyteorder("=")
     column = PackedColumn(name, "str" if dtype.kind == "U" else dtype.str, shape)
@@ -47,28 +50,31 @@ def column_of(name: str, array: Any) -> PackedColumn:
 
 
 class FileRows:
-    """The rows of one file of `columns`, up to `capacity` of them, while they come batch by batch."""
+    """The rows of one file of `columns`, up to `capacity` of them, copied batch by batch."""
 
     def __init__(self, columns: Sequence[PackedColumn], capacity: int) -> None:
         self._columns = columns
         self._count = 0
-        # The batches themselves may lie in the object store, which is for those that are made ahead.
+        # The rows are copied because a batch can lie in the object store, which must stay free for
+        # the batches that are made ahead.
         self._arrays: list[Any] = [
             [] if column.dtype == "str" else np.empty((capacity, *column.shape), column.dtype)
             for column in columns
         ]
 
     def add(self, batch: Batch) -> None:
-        """Copy the rows of `batch`, one array a column; ValueError if they are not like those of the columns."""
+        """Copy the rows of `batch`, one array per column; ValueError if they do not match."""
         fields, names = members(batch), [column.name for column in self._columns]
         if len(fields) != len(names) or not (is_plain_tuple(batch) or fields.keys() == set(names)):
-            raise ValueError(f"a batch has the arrays {list(fields)}, the first one had {names}")
+            raise ValueError(
+                f"a batch has the arrays {list(fields)}, but the first one had {names}"
+            )
         arrays = list(fields.values() if is_plain_tuple(batch) else map(fields.__getitem__, names))
         for column, array in zip(self._columns, arrays, strict=True):
             found = column_of(column.name, array)
             if found != column:
                 raise ValueError(
-                    f"{column.name!r} is {found.dtype} of shape {found.shape} in a batch, and was {column.dtype} of "
+                    f"{column.name!r} is {found.dtype} of shape {found.shape} in a batch, but was {column.dtype} of "
                     f"{column.shape} in the first: rows of a file have one dtype and shape"
                 )
         stop = self._count + len(arrays[0])
@@ -82,7 +88,10 @@ class FileRows:
     def write(
         self, path: Path, classes: Sequence[str] | None, bad_samples: tuple[dict[str, Any], ...]
     ) -> PackedFile:
-        """Write them aside, rename the file to `path` when it is on the disk, and return what to note of it."""
+        """Write the rows under a temporary name, rename the file to `path`, and return its record.
+
+        The file is on the disk before it is renamed.
+        """
         arrays = [
             _arrow_array(column, own[: self._count])
             for column, own in zip(self._columns, self._arrays, strict=True)
@@ -96,7 +105,7 @@ class FileRows:
 
 
 def _with_strings(array: Any) -> Any:
-    """Return `array`, or an array of its strings if it is a list of nothing else."""
+    """Return `array`; a list of strings becomes an array."""
     is_text = isinstance(array, list) and array and all(type(value) is str for value in array)
     return np.array(array) if is_text else array
 
@@ -113,7 +122,7 @@ def _arrow_array(column: PackedColumn, values: Any) -> pa.Array:
             return pa.array(values, kind)
         except UnicodeEncodeError as error:
             raise ValueError(
-                f"{column.name!r} has {error.object!r}, which is not text: file names need not be, labels must"
+                f"{column.name!r} has {error.object!r}, which is not valid text: a label must be, a file name need not"
             ) from error
     if values.dtype == np.bool_:
         values = values.view(np.uint8)
@@ -125,9 +134,9 @@ def _arrow_array(column: PackedColumn, values: Any) -> pa.Array:
 def _aligned(
     arrays: list[pa.Array], names: list[str], classes: Sequence[str] | None
 ) -> pa.RecordBatch:
-    """Return the record batch, with as much padding in its schema as puts its first buffer where it should be.
+    """Return the record batch with padding in its schema that aligns its first buffer in the file.
 
-    What comes before the buffers is as long for one row as for all.
+    The part before the buffers has the same length for one row as for all.
     """
     about = {} if classes is None else {_CLASSES: json.dumps(list(classes))}
     batch = pa.RecordBatch.from_arrays(arrays, names)
@@ -139,7 +148,7 @@ def _aligned(
 
 
 def _first_buffer(batch: pa.RecordBatch) -> int:
-    """Return where in its file the first buffer of `batch` lies, in bytes."""
+    """Return the offset of the first buffer of `batch` in its file, in bytes."""
     sink = pa.BufferOutputStream()
     _write(sink, batch)
     whole = sink.getvalue()

@@ -1,4 +1,4 @@
-"""A folder of packed files: the one that is being written, and the faults of one that is there."""
+"""A folder of packed files: one that is being written, and the faults of an existing one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from raybatch.stores.local_path import local_path
 
 @contextmanager
 def pack_folder(directory: str | os.PathLike[str]) -> Iterator[PackFolder]:
-    """Give the folder `directory`, made if need be, of which this process is the one writer inside the `with`."""
+    """Yield the folder `directory`, made if need be, with this process as its only writer."""
     path = local_path(directory)
     path.mkdir(parents=True, exist_ok=True)
     lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
@@ -34,11 +34,11 @@ def pack_folder(directory: str | os.PathLike[str]) -> Iterator[PackFolder]:
             pass  # some network file systems have no locks
         yield PackFolder(path)
     finally:
-        os.close(lock)  # the lock goes with it, as it does when the process is killed
+        os.close(lock)  # closing the file drops the lock, and so does the death of the process
 
 
 class PackFolder:
-    """The packed files in the folder `path`, and what is known of them."""
+    """The packed files in the folder `path`, and their manifest."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -52,7 +52,7 @@ class PackFolder:
 
     @property
     def manifest(self) -> Manifest:
-        """What has been packed so far."""
+        """The record of everything that has been packed so far."""
         assert self._manifest is not None
         return self._manifest
 
@@ -62,9 +62,9 @@ class PackFolder:
         names: Sequence[str] | None,
         classes: Sequence[str] | None,
     ) -> None:
-        """Take over what was packed before; PackError if that was with other settings.
+        """Take over the files that were packed before; PackError if their settings were different.
 
-        FileExistsError if something else is in the folder.
+        FileExistsError if the folder holds something else.
         """
         at = next((name for name in (MANIFEST, UNFINISHED) if (self.path / name).exists()), None)
         where = self.where
@@ -73,15 +73,15 @@ class PackFolder:
                 raise FileExistsError(f"{where!r} is not empty, and holds no packed files")
             return
         found = Manifest.load(self.path / at)
-        # What was being written when an earlier packing was killed.
+        # A temporary file of an earlier packing that was killed.
         for aside in (*self.path.glob(".*.arrow*"), *self.path.glob(".*.json*")):
             aside.unlink()
         if not found.files and not any(self.path.glob("[!.]*.arrow")):
-            return  # stopped so early, or over so bad an argument, it binds nobody
+            return  # no file was written, so that attempt's settings do not bind this one
         if "rows_per_file" not in settings:
             settings = {**settings, "rows_per_file": found.settings["rows_per_file"]}
         if not any(file.bad_samples for file in found.files):
-            # So far it made no difference.
+            # No sample was bad so far, so the earlier policy has changed no file.
             policy = {"bad_samples": settings["bad_samples"]}
             found = dataclasses.replace(found, settings={**found.settings, **policy})
         check_same(found.settings, settings, where)
@@ -91,7 +91,7 @@ class PackFolder:
         intact = tuple(file for file in found.files if file.fault(self.path) is None)
         self._manifest = dataclasses.replace(found, files=intact)
         if at == MANIFEST and self.missing():
-            # Who opens it meanwhile is told.
+            # A program that opens the folder meanwhile is told that the packing has not ended.
             self.manifest.save(self.path / UNFINISHED)
             (self.path / MANIFEST).unlink()
 
@@ -117,13 +117,13 @@ class PackFolder:
         return [number for number, name in enumerate(self.file_names) if name not in done]
 
     def rows_of(self, number: int) -> FileRows:
-        """Return what holds the rows of a file, none yet."""
+        """Return an empty buffer for the rows of a file."""
         settings, size = self.manifest.settings, self.batches_per_file
         batches = min(size, int(settings["batches"]) - number * size)
         return FileRows(self.manifest.columns, batches * int(settings["batch_size"]))
 
     def write(self, number: int, rows: FileRows, ledger: BadSampleLedger) -> None:
-        """Write a file with `rows`, and enter it; `ledger` has the bad samples of its batches."""
+        """Write a file with `rows`, and record it; `ledger` has the bad samples of its batches."""
         steps = range(number * self.batches_per_file, (number + 1) * self.batches_per_file)
         bad = tuple(dataclasses.asdict(one) for one in ledger if one.batch in steps)
         path = self.path / self.file_names[number]
@@ -133,23 +133,23 @@ class PackFolder:
         self.manifest.save(self.path / UNFINISHED)
 
     def finish(self) -> None:
-        """Enter that all is there."""
+        """Record that all files are complete."""
         self.manifest.save(self.path / MANIFEST)
         (self.path / UNFINISHED).unlink(missing_ok=True)
 
 
 class PackFault(NamedTuple):
-    """A packed file that is not what was written: its path, and what is wrong."""
+    """A packed file that differs from what was written: its path, and the fault."""
 
     path: str
     reason: str
 
 
 def verify(directory: str | os.PathLike[str]) -> Iterator[PackFault]:
-    """Iterate over the faults of the packed files in `directory`, as they are found; none if all is well.
+    """Iterate over the faults of the packed files in `directory` as they are found.
 
-    Every byte is read, and compared by the CRC-32 of its file. FileNotFoundError for a folder without packed
-    files, PackError for one whose packing has not ended, both at once.
+    Every byte is read, and compared by the CRC-32 of its file. FileNotFoundError for a folder
+    without packed files and PackError for one whose packing has not ended, both at the call.
     """
     folder = local_path(directory)
     files = load_manifest(folder).files

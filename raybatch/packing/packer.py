@@ -1,6 +1,6 @@
-"""Batches of a source → Arrow files, on a pool; what was interrupted goes on where it stopped.
+"""Writes the batches of a source into Arrow files, on a pool; an interrupted packing continues.
 
-batches, made by the pool ─► rows of file k, copied ─► thread: written aside, on the disk, renamed, noted
+batches, made by the pool ─► rows of file k, copied ─► thread: write aside, sync, rename, record
                              rows of file k + 1 ...
 """
 
@@ -37,7 +37,7 @@ _FILE_BYTES = 256 * 2**20
 
 
 class Packed(NamedTuple):
-    """What `pack` has done: the folder, its rows and bytes, how many files were written now, and the bad samples."""
+    """The result of `pack`: the folder, rows, bytes, number of new files, and bad samples."""
 
     directory: str
     rows: int
@@ -58,29 +58,41 @@ def pack(
     bad_samples: BadSamples | str = "raise",
     progress_iter_func: Callable[..., Iterable[Batch]] | None = None,
 ) -> Packed:
-    """Write all batches of `source`, in order, into Arrow files in the folder `directory`, for `PackedAccessor`.
+    """Write all batches of `source`, in order, into Arrow files for `PackedAccessor`.
 
-    Each array of a batch is a column: numbers, times or strings, or of more than one axis numbers of one shape. Of dicts and other
-    batches with names these are the names of the columns; of tuples `names` has them, by default "image", "label", "column2" and so on. `classes` are the names of the
-    labels. The batches are made by `pool`, with None in this process.
+    Each array of a batch is a column: numbers, times or strings; arrays with more than one axis
+    hold numbers of one shape. `_manifest.json` has the schema, the rows, size and CRC-32 of each
+    file, and the settings of the pixels.
 
-    The files `00000-of-00012.arrow` are Arrow IPC files of one uncompressed record batch each, of `rows_per_file`
-    rows, rounded up to whole batches; None stands for about 256 MB. Two of them are in memory. Arrays of more than
-    one axis are Arrow's fixed-shape tensors. `_manifest.json` has the schema, the rows, size and CRC-32 of each
-    file, and what the pixels were made from. Files are renamed into place when they are on the disk; an
-    interrupted packing goes on with those that are missing when it is run again. Images that were changed in
-    between are not noticed: remove the folder then.
+    The files `00000-of-00012.arrow` are Arrow IPC files of one uncompressed record batch each, and
+    two of them are in memory at a time. Arrays of more than one axis are Arrow's fixed-shape
+    tensors. Files are renamed into place when they are on the disk. If you run an interrupted
+    packing again, it writes the missing files only. It does not notice images that have changed in
+    between; remove the folder in that case.
 
-    `directory` may be a URL of a store, such as `s3://bucket/packed`. Each file is made in the folder for temporary files, and copied.
-    There is no lock then: let one process at a time pack into it.
+    Args:
+        source: The source, with a fixed number of samples.
+        directory: A local folder, or a URL of a store, such as `s3://bucket/packed`. For a store,
+            each file is made in the folder for temporary files, and then copied. There is no lock
+            in a store: let one process at a time pack into it.
+        names: The names of the columns of tuples, by default "image", "label", "column2" and so
+            on. Dicts and other batches with names name the columns themselves.
+        classes: The names of the classes of the labels.
+        batch_size: The rows in a batch while packing.
+        rows_per_file: The rows in a file, rounded up to whole batches, by default about 256 MB of
+            them.
+        pool: The pool that makes the batches; None makes them in this process.
+        bad_samples: "raise", "skip" (their rows are left out, so files differ in length),
+            "replace", or a `BadSamples`.
+        progress_iter_func: `progress_iter_func(batches, total=..., leave=False)` wraps the
+            iteration; `tqdm.tqdm` is such a function.
 
-    `bad_samples` is "raise", "skip" (their rows are left out, so files differ in length), "replace", or a
-    `BadSamples`. `progress_iter_func(batches, total=..., leave=False)` wraps the iteration; `tqdm.tqdm` is one.
-
-    ValueError for a source without samples, a `directory` that is a URL of a web server, or names that are not one an array, or not those that the batches have; TypeError for a source without end,
-    names that are no strings, or what cannot be a column; PackError if the folder was packed from another source or
-    with other settings, naming what differs, or is being packed by another process; FileExistsError if something
-    else is in it; BatchError for a batch that cannot be made.
+    Raises ValueError for a source without samples, for a `directory` that is a URL of a web server,
+    and for names that do not match the arrays or the names in the batches; TypeError for a source
+    without end, names that are not strings, and values that cannot be a column; PackError, which
+    names the difference, if the folder was packed from another source or with other settings, or if
+    another process is packing into it; FileExistsError if the folder holds something else;
+    BatchError for a batch that cannot be made.
     """
     setting = BadSamples.of(bad_samples)
     if rows_per_file is not None:
@@ -130,7 +142,7 @@ def _check_names(what: str, names: Sequence[str] | None) -> None:
 
 
 def _first_sample(source: DataSource, setting: BadSamples, pool: WorkerPool | None) -> Batch:
-    """Return the first sample that can be read, to learn its shapes before the first file is begun."""
+    """Return the first readable sample, to learn its shapes before the first file begins."""
     with Loader(source, 1, pool=pool, prefetch=1, check_sample=False) as loader:
         batches = iter(loader)
         while True:
@@ -149,13 +161,15 @@ def _columns(sample: Batch, names: Sequence[str] | None) -> tuple[PackedColumn, 
     if not is_plain_tuple(sample):
         if names is not None and sorted(names) != sorted(fields):
             raise ValueError(
-                f"the batches have names of their own, {list(fields)}, and cannot have {list(names)}"
+                f"the batches name their own columns, {list(fields)}, so names={list(names)} cannot apply"
             )
         return tuple(column_of(name, array) for name, array in fields.items())
     default = ["image", "label", *(f"column{number}" for number in range(2, len(fields)))]
     names = default[: len(fields)] if names is None else list(names)
     if len(names) != len(fields) or len(set(names)) < len(names):
-        raise ValueError(f"names must be {len(fields)} different ones, one an array, not {names}")
+        raise ValueError(
+            f"names must be {len(fields)} different names, one for each array, not {names}"
+        )
     return tuple(column_of(name, array) for name, array in zip(names, sample, strict=True))
 
 
@@ -164,7 +178,7 @@ def _write_missing(
     loader: Loader,
     progress_iter_func: Callable[..., Iterable[Batch]] | None,
 ) -> int:
-    """Write the files that are missing in `folder`, and return how many those were."""
+    """Write the files that are missing in `folder`, and return their number."""
     missing = folder.missing()
     if not missing:
         return 0
@@ -174,7 +188,7 @@ def _write_missing(
         size = folder.batches_per_file
         total = sum(min(size, len(loader) - number * size) for number in missing)
         batches = progress_iter_func(batches, total=total, leave=False)
-    # While a file is written, the rows of the next come.
+    # While a file is written, the rows of the next one are collected.
     with ThreadPoolExecutor(1, "raybatch-pack") as executor:
         written: Future[None] | None = None
         for number, rows in _files(folder, feed, batches, missing):
@@ -189,7 +203,10 @@ def _write_missing(
 def _files(
     folder: PackFolder, feed: _Feed, batches: Iterable[Batch], missing: list[int]
 ) -> Iterator[tuple[int, FileRows]]:
-    """Iterate over the numbers and the rows of the files, each when its rows are there; those without any come last."""
+    """Iterate over the numbers and rows of the files, each once its rows are complete.
+
+    Files without rows come last.
+    """
     empty = dict.fromkeys(missing)
     number, rows = -1, None
     for batch in batches:
@@ -211,7 +228,7 @@ def _files(
 
 
 class _Feed:
-    """The batches of some files, in runs of files that follow each other; `step` is the number of the last."""
+    """The batches of some files, by runs of consecutive files; `step` is the last batch."""
 
     def __init__(self, loader: Loader, batches_per_file: int, files: list[int]) -> None:
         self.step = -1
@@ -220,7 +237,7 @@ class _Feed:
         self._files = files
 
     def __iter__(self) -> Iterator[Batch]:
-        # Numbers that follow each other are as far from their places as each other.
+        # Consecutive numbers have the same difference from their positions, which marks a run.
         for _, run in groupby(enumerate(self._files), lambda one: one[1] - one[0]):
             numbers = [number for _, number in run]
             yield from self._run(numbers[0] * self._size, (numbers[-1] + 1) * self._size)
@@ -229,7 +246,8 @@ class _Feed:
         self._loader.set_epoch(0)
         self._loader.skip(start)
         for batch in self._loader:
-            # Of batches without a good sample nothing comes, so the number may be beyond the end.
+            # Batches without a good sample never arrive, so the number can be beyond the end of the
+            # run.
             self.step = self._loader.batches_received - 1
             if self.step < stop:
                 yield batch

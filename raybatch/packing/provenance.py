@@ -1,4 +1,4 @@
-"""What the rows of packed files were made of, and how: what must be the same to go on with them."""
+"""Records how the rows of packed files were made; a packing continues only with equal settings."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from raybatch.sources import (
     MapDataSource,
 )
 
-# Where a setting of an accessor is: the number or the name of its column, and its own name.
+# The path of an accessor's setting: the number or name of its column, and its own name.
 _OF_COLUMN = re.compile(r"source\.data\.arrays(?:\[(\d+)\]|\.(\w+))\.(?:reader\.)?(.+)")
 
 
 def provenance(source: DataSource) -> dict[str, Any]:
-    """Return the structure, samplers, accessors, arrays and functions of `source`, in the types that JSON has.
+    """Return the structure, samplers, accessors, arrays and functions of `source`, as JSON types.
 
-    A function counts by its name, not by its code.
+    Functions are compared by their name, not by their code.
     """
     facts = {**fingerprint(source), "data": _data(source)}
     as_json: dict[str, Any] = json.loads(json.dumps(facts, default=str))
@@ -46,7 +46,9 @@ def _array(array: Any) -> dict[str, Any]:
     try:
         return fingerprint_of(array)
     except TypeError:
-        return {"kind": type(array).__qualname__}  # what cannot travel is known by its type alone
+        return {
+            "kind": type(array).__qualname__
+        }  # an object that cannot be pickled is known by its type alone
 
 
 def _function(fn: Any) -> str:
@@ -60,7 +62,7 @@ def _function(fn: Any) -> str:
 
 
 def check_same(earlier: Any, now: Any, where: str, field: str = "") -> None:
-    """Raise PackError if the settings of the packed files at `where` differ from today's; it names the field."""
+    """Raise PackError, with the field, if the files at `where` have settings other than `now`."""
     if isinstance(earlier, dict) and isinstance(now, dict):
         for name in [*now, *(name for name in earlier if name not in now)]:
             inner = f"{field}.{name}" if field else name
@@ -70,18 +72,18 @@ def check_same(earlier: Any, now: Any, where: str, field: str = "") -> None:
             check_same(one, other, where, f"{field}[{number}]")
     elif earlier != now:
         raise PackError(
-            f"{where!r} was packed with {_in_words(field, earlier)}, and now it is {now!r}: pack into another folder, or "
+            f"{where!r} was packed with {_in_words(field, earlier)}, but now it is {now!r}: pack into another folder, or "
             "remove this one"
         )
 
 
 def _are_parts(value: Any) -> bool:
-    """Return whether `value` is a list of settings, and no single setting such as a height and a width."""
+    """Return whether `value` is a list of settings; (height, width) is one setting."""
     return isinstance(value, list) and any(isinstance(each, (dict, list)) for each in value)
 
 
 def _in_words(field: str, value: Any) -> str:
-    """Return the name of a setting and its value: of one of an image, its name alone and the column."""
+    """Return a setting's name and value; an image's setting is named with its column."""
     of_column = _OF_COLUMN.fullmatch(field)
     if of_column is None:
         return f"{field} {value!r}"

@@ -17,23 +17,23 @@ from raybatch.stores.written import put, remove
 
 @contextmanager
 def store_folder(url: str | os.PathLike[str]) -> Iterator[PackFolder]:
-    """Give the folder at `url`; there is no lock, so others must not write into it."""
+    """Yield the folder at `url`; it has no lock, so no other process must write into it."""
     with TemporaryDirectory(prefix="raybatch-") as staging:
         yield StorePackFolder(os.fspath(url), Path(staging))
 
 
 class StorePackFolder(PackFolder):
-    """The packed files at `url`. The folder `staging` of this machine stands for it.
+    """The packed files at `url`, mirrored by the local folder `staging`.
 
-    Whatever changes in `staging` is done at `url` next. Of the files there, `staging` has those that are small; the Arrow files
-    are there with their sizes, and without contents.
+    Each change in `staging` is repeated at `url`. `staging` holds copies of the small files; its
+    Arrow files have their sizes but no contents.
     """
 
     def __init__(self, url: str, staging: Path) -> None:
         super().__init__(staging)
         self._folder = Location(url)
         self.where = str(self._folder)
-        # The files at `url`, as they are in `staging`.
+        # The files at `url`, as listed in `staging`.
         self._there: dict[str, tuple[int, ...]] = {}
         for name in self._names():
             file = self._at(name)
@@ -61,7 +61,7 @@ class StorePackFolder(PackFolder):
         self._mirror()
 
     def _mirror(self) -> None:
-        """Do at `url` what was done in `staging`."""
+        """Repeat at `url` what has changed in `staging`."""
         here = {path.name: _changed(path) for path in self.path.iterdir()}
         # The files come before the manifest that names them.
         for name in sorted(here, key=lambda name: name.endswith(".json")):
@@ -77,12 +77,12 @@ class StorePackFolder(PackFolder):
 
 
 def _sparse(path: Path, size: int) -> None:
-    """Make a file of that size that takes no room."""
+    """Make a file of that size that takes no space on the disk."""
     with open(path, "wb") as file:
         os.truncate(file.fileno(), size)
 
 
 def _changed(path: Path) -> tuple[int, ...]:
-    """Return what differs when a file was written anew, even in the same tick of the clock."""
+    """Return a tuple that changes when the file is rewritten, even within a clock tick."""
     status = path.stat()
     return status.st_mtime_ns, status.st_ino, status.st_size

@@ -1,4 +1,4 @@
-"""Arrays and accessors → batches: a tree of sources."""
+"""Trees of sources, which make batches from arrays and accessors."""
 
 from raybatch.sources.array import ArrayDataSource, RandomAccessDataSource
 from raybatch.sources.batch import (

@@ -1,4 +1,4 @@
-"""Sources that are read by index arrays: over arrays and accessors."""
+"""Sources that read arrays and accessors by index arrays."""
 
 from __future__ import annotations
 
@@ -38,12 +38,15 @@ from raybatch.structure import brief, is_container
 
 
 class RandomAccessDataSource(DataSource):
-    """The base of sources with `length` samples that are addressed by index arrays.
+    """The base of sources with `length` samples that are read by index arrays.
 
-    `indices` restricts it to a subset, `repeats` is the number of passes (-1: without end). A `sampler`
-    takes the place of both. With `include_indices` each batch starts with the absolute indices of its
-    samples, int `(n,)`. `exclude` leaves samples out: a ledger of bad samples, the path of a saved one, or a
-    1-D integer array of absolute indices.
+    Args:
+        length: The number of samples in the arrays.
+        indices: The absolute indices of the samples to draw, a 1-D integer array; None for all.
+        repeats: The number of passes, or -1 for no end.
+        sampler: A sampler in place of `indices` and `repeats`.
+        include_indices: Whether batches start with the absolute indices of their samples, int `(n,)`.
+        exclude: The samples to leave out: a ledger of bad samples, its path, or absolute indices.
     """
 
     def __init__(
@@ -76,7 +79,7 @@ class RandomAccessDataSource(DataSource):
     def is_random_access(self) -> bool:
         return True
 
-    # Unknown keyword arguments are an error here, where the base leaves them open.
+    # Unknown keyword arguments are an error here; the base class accepts them.
     def num_samples(self, shuffle: Shuffle = None) -> int | float | None:  # type: ignore[override]
         return self.sampler.num_indices_generated()
 
@@ -95,7 +98,7 @@ class RandomAccessDataSource(DataSource):
 
     def sample_numbers(self, rows: Rows) -> list[tuple[int, ...]]:
         ((_, indices, position, _),) = rows.parts
-        if isinstance(position, np.ndarray):  # rows that need not follow each other
+        if isinstance(position, np.ndarray):  # rows that are not consecutive
             draws = np.concatenate([self.sampler.draw_numbers(int(p), 1) for p in position])
         else:
             draws = self.sampler.draw_numbers(position, len(indices))
@@ -113,49 +116,58 @@ class RandomAccessDataSource(DataSource):
         for sample in samples:
             if sample.member:
                 raise ValueError(
-                    f"member {sample.member} of a {type(self).__name__} is to be left out, which has no "
-                    "members: is the ledger that of another source?"
+                    f"exclude has a sample of member {sample.member}, but a {type(self).__name__} has no "
+                    "members: is the ledger from a different source?"
                 )
             self._check_is_here(sample)
         return self.sampler.without(np.array([sample.index for sample in samples], np.int64))
 
     def _check_is_here(self, sample: BadSample) -> None:
-        """Raise ValueError if the file of `sample` is not the one that is read here at its index."""
-        # The folder may have moved, and a path may be relative there and absolute here.
+        """Raise ValueError if the file at the index of `sample` has a different name."""
+        # Compare only the names: the folder may have moved, or one path may be relative.
         here = self.path_of(sample.index)
         if sample.path and here and os.path.basename(sample.path) != os.path.basename(here):
             raise ValueError(
-                f"sample {sample.index} is to be left out, which was {sample.path!r} and is {here!r} here: "
-                "make the list anew from these files, in this order"
+                f"sample {sample.index} in exclude was {sample.path!r}, but is {here!r} here: "
+                "make a new list from these files, in this order"
             )
 
 
 class ArrayDataSource(RandomAccessDataSource):
-    """Batches gathered from arrays or array-likes of one length, each a field of the sample.
+    """Makes batches from arrays or array-likes of equal length; each is one field of the samples.
 
-    `data` decides the structure of a batch: a list of array-likes gives tuples, a dict of them dicts under the same keys. A map-style
-    data set of PyTorch, an `ItemAccessor` or a Hugging Face data set by itself gives the structure of its own items; an item
-    that has no fields becomes a tuple of one.
+    A list of array-likes gives tuples, and a dict of them gives dicts with the same keys. A single
+    PyTorch map-style data set, `ItemAccessor` or Hugging Face data set gives the structure of its
+    items; an item without fields becomes a tuple of one.
 
-    An array-like has `__len__`, and a `__getitem__` that takes an int or a 1-D integer array and returns one
-    sample, or the batch of them as an array or list. NumPy arrays, memory maps, h5py and zarr data sets, columns of
-    pandas, polars and Hugging Face data sets, and the accessors of `raybatch.accessors` all are; a map-style data set
-    is read through an `ItemAccessor`. `indices`, `repeats`, `sampler`, `include_indices` and `exclude` are those of
-    `RandomAccessDataSource`; in a dict the indices are under the key "index".
+    An array-like has `__len__`, and a `__getitem__` that takes an int or a 1-D integer array and
+    returns one sample, or the batch of them as an array or list. Examples are NumPy arrays, memory
+    maps, h5py and zarr data sets, columns of pandas, polars and Hugging Face data sets, and all
+    accessors of `raybatch.accessors`. A map-style data set is read through an `ItemAccessor`.
 
-    `collate` says how a field becomes a batch: one way for all fields, or a dict by name or number, as {"boxes": "list"}; "stack",
-    `rb.Pad(...)` and `rb.Ragged()` are the other ways. It holds for the rows of any array-like and for the items of a data set; an
-    `ItemAccessor` has a `collate` of its own. A field without a setting is what its array-like gives: a `RaggedArray` gives
-    RaggedArrays, and a list of an accessor stays one. Only objects, in an array or in a list of a Hugging Face column, are stacked:
-    arrays and numbers to an array, strings and other objects to a list.
+    A field without a `collate` setting keeps the form that its array-like gives, such as a list.
+    Only objects, in an array or in a list of a Hugging Face column, are stacked: arrays and numbers
+    become an array, and strings and other objects become a list.
 
         images = ImageFileAccessor(paths, size=(64, 64))
         source = ArrayDataSource({"image": images, "label": labels})
         for batch in source.batch_iterator(64, shuffle=np.random.RandomState(12345)):
             batch["image"], batch["label"]
 
-    TypeError for what is no array-like, ValueError for no data, unequal lengths, a key "index" beside `include_indices`, or a field in
-    `collate` that there is not. ReturnError at a batch with a field that cannot be collated so, such as arrays of unequal shapes.
+    Args:
+        data: A list or dict of array-likes, or one data set.
+        indices, repeats, sampler, include_indices, exclude: As for `RandomAccessDataSource`; in a
+            dict the indices have the key "index".
+        collate: How a field becomes a batch: "stack", "list", `rb.Pad(...)` or `rb.Ragged()`, for
+            all fields, or in a dict by name or number, such as {"boxes": "list"}. It applies to
+            rows of array-likes and to items of data sets; an `ItemAccessor` has its own `collate`.
+
+    Raises:
+        TypeError: If something in `data` is not an array-like.
+        ValueError: If there is no data, lengths differ, `data` has a key "index" beside
+            `include_indices`, or `collate` names a field that `data` does not have.
+        ReturnError: At a batch with a field that cannot be collated as requested, such as arrays of
+            unequal shapes to stack.
     """
 
     def __init__(
@@ -170,7 +182,9 @@ class ArrayDataSource(RandomAccessDataSource):
     ) -> None:
         self.data, self.collate = _checked(data, collate)
         if include_indices and isinstance(self.data, dict) and "index" in self.data:
-            raise ValueError('include_indices adds a field "index", and data has one: rename it')
+            raise ValueError(
+                'include_indices adds a field "index", but data already has one: rename it'
+            )
         first, *others = self._fields().items()
         length = sample_count(first[1])
         for key, array in others:
@@ -182,10 +196,10 @@ class ArrayDataSource(RandomAccessDataSource):
         super().__init__(length, indices, repeats, sampler, include_indices, exclude)
 
     def unfinished(self) -> DataSource:
-        # A class of the program's own may change what it reads.
+        # A class of the user's own may change what it reads.
         if type(self).read is not ArrayDataSource.read:
             return self
-        # What is collated is collated of finished images.
+        # Collation needs finished images.
         fields = {
             key: array.unfinished()
             if isinstance(array, ImageArrays) and key not in self.collate
@@ -206,7 +220,7 @@ class ArrayDataSource(RandomAccessDataSource):
         return source_repr(self, *shown)
 
     def _fields(self) -> dict[Any, Any]:
-        """Return the array-likes by name or number; one data set by itself is under None."""
+        """Return the array-likes by name or number; the name of a single data set is None."""
         if isinstance(self.data, dict):
             return self.data
         return dict(enumerate(self.data)) if isinstance(self.data, list) else {None: self.data}
@@ -225,7 +239,10 @@ class ArrayDataSource(RandomAccessDataSource):
         return self._batch(indices, None)
 
     def _batch(self, indices: Any, rng_of: RngOf | None) -> Batch:
-        """Return the samples at `indices`; of accessors that draw, with the random numbers of `rng_of`, if given."""
+        """Return the samples at `indices`.
+
+        `rng_of`, if given, makes the random numbers for accessors that draw.
+        """
         numbers = indices
         if isinstance(indices, slice):
             numbers = np.arange(*indices.indices(sample_count(next(iter(self._fields().values())))))
@@ -248,7 +265,10 @@ class ArrayDataSource(RandomAccessDataSource):
         return returned_rows(_name(key), array, rows, count)
 
     def _collated(self, key: Any, rows: Any, numbers: Any) -> Any:
-        """Return the field `key` of the samples `numbers` as a batch has it; `rows` are what its array gave."""
+        """Return field `key` of the samples `numbers` as a batch holds it.
+
+        `rows` came from its array.
+        """
         setting = self.collate.get(key)
         is_array = isinstance(rows, np.ndarray)
         samples = rows.tolist() if is_array and rows.dtype.hasobject else None
@@ -263,7 +283,7 @@ class ArrayDataSource(RandomAccessDataSource):
 
     def path_of(self, index: int) -> str:
         for array in self._fields().values():
-            # An accessor of the user's own may hold anything under these names.
+            # A user's own accessor can have other objects under these names.
             with contextlib.suppress(AttributeError, LookupError, TypeError):
                 return os.fsdecode(array.name_of(index))
             with contextlib.suppress(AttributeError, LookupError, TypeError):
@@ -281,7 +301,10 @@ class ArrayDataSource(RandomAccessDataSource):
 
 
 def _checked(data: Any, collate: Setting | None) -> tuple[Any, dict[Any, Setting]]:
-    """Return the fields in `data`, a list or a dict of array-likes, or the one data set that it is; and the settings of fields."""
+    """Return the array-likes in `data` by name or number, and the `collate` settings of the fields.
+
+    `data` is a list or dict of array-likes, or one data set.
+    """
     if isinstance(data, Mapping):
         for name in data:
             if not isinstance(name, str):
@@ -301,7 +324,7 @@ def _checked(data: Any, collate: Setting | None) -> tuple[Any, dict[Any, Setting
         )
     settings = _settings(collate, given)
     fields = {key: _array_like(key, array, settings.get(key)) for key, array in given.items()}
-    # The items of an accessor are collated by itself.
+    # The accessor collates its own items.
     settings = {
         key: way for key, way in settings.items() if not isinstance(fields[key], ItemAccessor)
     }
@@ -309,7 +332,7 @@ def _checked(data: Any, collate: Setting | None) -> tuple[Any, dict[Any, Setting
 
 
 def _settings(collate: Setting | None, fields: Mapping[Any, Any]) -> dict[Any, Setting]:
-    """Return the settings for those of `fields` that have one; ValueError for one of another field."""
+    """Return the settings of those `fields` that have one; ValueError for an unknown field."""
     if collate is None:
         return {}
     checked_setting(collate)
@@ -319,29 +342,29 @@ def _settings(collate: Setting | None, fields: Mapping[Any, Any]) -> dict[Any, S
         if key not in fields:
             known = ", ".join(map(repr, fields))
             raise ValueError(
-                f"collate names {key!r}, which is not a field of data; its fields: {known}"
+                f"collate has a setting for {key!r}, which is not a field of data; the fields are {known}"
             )
     return dict(collate)
 
 
 def _array_like(key: Any, array: Any, setting: Setting | None) -> Any:
-    """Return `array`, or an accessor of its items if it takes nothing else; TypeError if it is no array-like."""
+    """Return `array`, or an accessor of its items; TypeError if it is not an array-like."""
     if isinstance(array, (pa.Array, pa.ChunkedArray)):
         return _of_arrow(key, array)
     if isinstance(array, DataSource):
         raise TypeError(
-            f"{_name(key)} is a data source: several are one by rb.CompositeDataSource([...])"
+            f"{_name(key)} is a data source: combine sources with rb.CompositeDataSource([...])"
         )
     if isinstance(array, Mapping):
         raise TypeError(
-            f"{_name(key)} is one {type(array).__name__}, and must be an array or array-like with all samples of a field. For a list of "
-            "samples give ArrayDataSource(rb.ItemAccessor(samples))"
+            f"{_name(key)} is a single {type(array).__name__}, but must be an array or array-like with all samples of a field. "
+            "For a list of samples, use ArrayDataSource(rb.ItemAccessor(samples))"
         )
     if isinstance(array, (list, tuple, str, range)) or not is_array_like(array):
         raise TypeError(
-            f"{_name(key)} must be an array or array-like that takes index arrays, not a {type(array)}; a list of numbers becomes "
-            "one with np.array(...), a list of lists of unequal lengths with rb.RaggedArray(...), any other list with "
-            "rb.ItemAccessor(...); and of a Hugging Face data set give the columns, data_set[name]"
+            f"{_name(key)} must be an array or array-like that takes index arrays, not a {type(array)}. Convert a list of "
+            "numbers with np.array(...), a list of lists of unequal lengths with rb.RaggedArray(...), and any other list "
+            "with rb.ItemAccessor(...); for a Hugging Face data set, pass its columns, data_set[name]"
         )
     if isinstance(array, ItemAccessor) or takes_only_ints(array):
         return _array_of_items(key, array, setting)
@@ -349,10 +372,13 @@ def _array_like(key: Any, array: Any, setting: Setting | None) -> Any:
 
 
 def _of_arrow(key: Any, column: Any) -> Any:
-    """Return an Arrow array or column as an array: lists as a RaggedArray; ValueError for nulls, which NumPy has not."""
+    """Return an Arrow array or column as an array; lists become a RaggedArray.
+
+    ValueError for nulls, which NumPy does not have.
+    """
     if column.null_count:
         raise ValueError(
-            f"{_name(key)} has {column.null_count} nulls, and must have a value for each sample"
+            f"{_name(key)} has {column.null_count} nulls, but must have a value for each sample"
         )
     if pa.types.is_nested(column.type):
         return RaggedArray(column)
@@ -365,7 +391,7 @@ def _array_of_items(key: Any, items: Any, setting: Setting | None) -> ItemAccess
         return ItemAccessor(items, "stack" if setting is None else setting)
     if setting is not None:
         raise ValueError(
-            f"{_name(key)} is an ItemAccessor, which has a `collate` of its own: say it there"
+            f"{_name(key)} is an ItemAccessor, which has its own `collate` argument: pass the setting there"
         )
     return items
 

@@ -11,39 +11,42 @@ from PIL import Image
 
 from raybatch.structure import is_container, is_plain_tuple, leaves, map_leaves, members
 
-# A tuple, a NamedTuple, a dict or a dataclass, see `raybatch.structure`. A leaf without rows, such as a number, belongs to the whole
-# batch.
+# A tuple, NamedTuple, dict or dataclass, see `raybatch.structure`. A leaf without rows, such as a
+# number, belongs to the whole batch.
 Batch: TypeAlias = Any
 
 
 def has_rows(leaf: Any) -> bool:
-    """Return whether `leaf` has a row for each sample: arrays and lists have, numbers and text have not."""
+    """Return whether `leaf` has a row for each sample: an array or list, not a number or text."""
     if hasattr(leaf, "shape"):
         return len(leaf.shape) > 0
     return hasattr(leaf, "__len__") and not isinstance(leaf, (str, bytes))
 
 
 def row_counts(batch: Batch) -> Iterator[int]:
-    """Iterate over the numbers of rows of all leaves of `batch` that have rows."""
+    """Iterate over the number of rows of each leaf of `batch` that has rows."""
     for leaf in leaves(batch):
         if has_rows(leaf):
             yield int(leaf.shape[0]) if hasattr(leaf, "shape") else len(leaf)
 
 
 def batch_length(batch: Batch) -> int:
-    """Return the number of samples in `batch`: the rows of its first leaf that has rows; ValueError if none has."""
+    """Return the number of samples in `batch`, which is the rows of its first leaf with rows.
+
+    ValueError if no leaf has rows.
+    """
     for count in row_counts(batch):
         return count
     raise ValueError(f"no member of the batch has a row for each sample: {batch!r:.200}")
 
 
 def trim_batch(batch: Batch, length: int) -> Batch:
-    """Return `batch` with the first `length` rows of each leaf."""
+    """Return the first `length` rows of `batch`."""
     return map_leaves(lambda leaf: leaf[:length] if has_rows(leaf) else leaf, batch)
 
 
 def trim_to_shortest(batches: tuple[Batch, ...]) -> tuple[Batch, ...]:
-    """Return `batches`, one of each child of a composite, all cut to the length of the shortest."""
+    """Return `batches`, one per child of a composite, all cut to the length of the shortest."""
     lengths = [batch_length(batch) for batch in batches]
     shortest = min(lengths)
     if shortest == max(lengths):
@@ -52,10 +55,11 @@ def trim_to_shortest(batches: tuple[Batch, ...]) -> tuple[Batch, ...]:
 
 
 def batch_nbytes(batch: Batch) -> int:
-    """Return about how many bytes `batch` holds.
+    """Return the approximate size of `batch` in bytes.
 
-    Exact for arrays, tensors and whatever else has `nbytes`, and for bytes; one a character for text, four a pixel for Pillow
-    images; the sum for containers and lists; 0 for what is none of these.
+    It is exact for bytes, arrays, tensors and anything else with `nbytes`. Text counts one byte per
+    character, a Pillow image four per pixel, and containers the sum of their members. Anything else
+    counts 0.
     """
     if isinstance(batch, np.ndarray):
         return batch.nbytes
@@ -72,26 +76,27 @@ def batch_nbytes(batch: Batch) -> int:
 
 
 def batch_row(batch: Batch, row: int) -> Any:
-    """Return sample `row` of `batch`: the same structure, with that row of each leaf."""
+    """Return sample `row` of `batch`: the same structure with that row of each leaf."""
     return map_leaves(lambda leaf: leaf[row] if has_rows(leaf) else leaf, batch)
 
 
 def called(fn: Callable[..., Any], structure: Any, **options: Any) -> Any:
-    """Return `fn(*structure, **options)` for the members of a tuple, else `fn(structure, **options)`."""
+    """Return `fn(*structure, **options)` for a tuple, else `fn(structure, **options)`."""
     if isinstance(structure, tuple):
         return fn(*structure, **options)
     return fn(structure, **options)
 
 
 def extended(batch: Batch, name: str, array: Any, *, first: bool = False) -> Batch:
-    """Return `batch` with `array`: under the key `name` in a dict, as a further member, the last or the `first`, of a plain tuple.
+    """Return `batch` with `array` as a further field.
 
-    Anything else that has fields of its own becomes a pair with it. ValueError for a dict that has `name`.
+    A dict gets it under the key `name`. A plain tuple gets it as the last member, or as the
+    `first`. Any other batch becomes a pair with it. ValueError if a dict already has `name`.
     """
     if isinstance(batch, Mapping):
         if name in batch:
             raise ValueError(
-                f"the batch has {name!r} already, which is the name of what raybatch adds: give the field another name"
+                f"the batch already has a field {name!r}, which raybatch adds: rename the field"
             )
         return {name: array, **batch} if first else {**batch, name: array}
     held = batch if is_plain_tuple(batch) else (batch,)
@@ -99,9 +104,10 @@ def extended(batch: Batch, name: str, array: Any, *, first: bool = False) -> Bat
 
 
 def flattened(batches: tuple[Batch, ...]) -> Batch:
-    """Return `batches` as one: dicts become one dict with all keys; else a tuple of the members of tuples, and of the rest.
+    """Return `batches` as one flat batch.
 
-    ValueError if two dicts have the same key.
+    Dicts become one dict with all keys. Otherwise the result is a tuple of the members of the
+    tuples and of all other batches. ValueError if two dicts share a key.
     """
     if not all(isinstance(batch, Mapping) for batch in batches):
         return tuple(
@@ -113,8 +119,8 @@ def flattened(batches: tuple[Batch, ...]) -> Batch:
     for batch in batches:
         if shared := joined.keys() & batch.keys():
             raise ValueError(
-                f"several sources of a composite have a field {min(shared, key=str)!r}: give them other names, or use "
-                "flatten=False, which gives a tuple of their dicts, or a dict of sources, which gives a dict of them"
+                f"several sources of a composite have a field {min(shared, key=str)!r}: rename one, or use "
+                "flatten=False for a tuple of their dicts, or a dict of sources for a dict of their dicts"
             )
         joined |= batch
     return joined

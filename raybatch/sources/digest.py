@@ -1,4 +1,4 @@
-"""One digest for a whole stream of batches, to show that two streams are the same bit for bit."""
+"""A digest of a whole stream of batches, to check that two streams are equal bit for bit."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ class StreamDigest:
         self._hash = hashlib.sha256()
 
     def update(self, batch: Any) -> None:
-        """Add one batch: the structure, and shape, dtype and bytes of each array or PIL image in it; the order of keys is no part of it."""
+        """Add one batch: its structure, and the shape, dtype and bytes of each array or PIL image.
+
+        The order of keys does not matter.
+        """
         if isinstance(batch, (tuple, list)):
             self._hash.update(f"{type(batch).__name__}[{len(batch)}]".encode())
             for member in batch:
@@ -44,7 +47,7 @@ class StreamDigest:
         if isinstance(batch, Image.Image):
             self._hash.update(f"image {batch.mode}{batch.getpalette() or ''}".encode())
         array = as_numpy(batch)
-        if hasattr(array, "detach"):  # a tensor of a dtype that NumPy lacks
+        if hasattr(array, "detach"):  # a tensor with a dtype that NumPy lacks
             self._hash.update(str(array.dtype).encode())
             array = array.contiguous().view(sys.modules["torch"].uint8).numpy()
         array = np.asarray(array)
@@ -60,7 +63,7 @@ class StreamDigest:
 
 
 def stream_digest(batches: Iterable[Any]) -> str:
-    """Return one SHA-256 hex digest over every array of every batch, in order: shape, dtype and bytes."""
+    """Return one SHA-256 hex digest over the shapes, dtypes and bytes of all arrays, in order."""
     digest = StreamDigest()
     for batch in batches:
         digest.update(batch)

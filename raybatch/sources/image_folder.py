@@ -1,4 +1,4 @@
-"""A folder of images with labels, as a source: the shortest way from files to batches."""
+"""A source of the images and labels in a folder."""
 
 from __future__ import annotations
 
@@ -26,31 +26,31 @@ class ImageFolder(ArrayDataSource):
         image, label = data[0]
         print(len(data), data.classes[label])
 
-    The label of an image is the number of its class: the position in `classes`. The class is the name
-    of the first folder on the way from `root` to the image. If no image lies in a folder, it is the
-    letters that the name of the file begins with, such as `cat` of `cat_01.jpg`; one line on the
-    standard error says so.
+    The label of an image is the number of its class, which is its position in `classes`. The class
+    is the name of the first folder below `root` on the path of the image. If no image lies in such
+    a folder, the class is the letters at the start of the file name, such as `cat` of `cat_01.jpg`;
+    a line on the standard error says so.
 
-    An image is a uint8 array `(height, width, 3)`, unless `layout` says otherwise. Without `size` and
-    `transform` it is a Pillow image of the stored size.
+    An image is a uint8 array `(height, width, 3)`, unless `layout` says otherwise. Without `size`
+    and `transform` it is a Pillow image of the stored size.
 
     Args:
-        root: A folder; a pattern such as "train/*/*.jpg", below whose fixed part the class folders
-            are; or the URL of either.
+        root: A folder, a pattern such as "train/*/*.jpg", or the URL of either. The class folders
+            of a pattern are below its fixed part.
         size: (height, width) of the images in pixels, or one integer for both.
-        transform: One of `raybatch.augment`, or a function `f(image, rng=generator)` of a Pillow
-            image. If it gives all images one size, it gets them as stored; otherwise it gets them
-            scaled to `size`.
-        classes: The names of the classes in the order of their numbers; by default the sorted names of
-            all classes. Give a validation set the classes of its training set.
-        filesystem: The file system of pyarrow or fsspec in which `root` is.
+        transform: A transform of `raybatch.augment`, or a function `f(image, rng=generator)` of a
+            Pillow image. If it gives all images one size, it receives them as stored; otherwise it
+            receives them scaled to `size`.
+        classes: The names of the classes in the order of their numbers; by default the sorted names
+            of all classes. Give a validation set the classes of its training set.
+        filesystem: The pyarrow or fsspec file system that contains `root`.
         indices, repeats, sampler, include_indices, exclude: As for `ArrayDataSource`.
         **reading: As for `ImageFileAccessor`: `layout`, `mode`, `fit`, `decode`, `io_threads`, ...
 
     Raises:
-        FileNotFoundError, NotADirectoryError: There is no image, or no folder.
-        ValueError: An image lies beside class folders, or its class is none of `classes`; a class is
-            there twice; or `transform` makes images of another size than `size`.
+        FileNotFoundError, NotADirectoryError: If there is no image, or no folder.
+        ValueError: If an image lies beside class folders, `classes` lacks its class or names one
+            twice, or `transform` makes images of a size other than `size`.
     """
 
     def __init__(
@@ -96,13 +96,16 @@ class ImageFolder(ArrayDataSource):
 
 
 def _settle_size(reading: dict[str, Any]) -> None:
-    """Remove the size if the transform makes images of that size; ValueError if of another."""
+    """Remove `size` if the transform makes images of that size.
+
+    ValueError if their size differs.
+    """
     size, own = reading.get("size"), output_size([reading["transform"]], None)
     if size is None or own is None:
         return
     if own != size:
         raise ValueError(
-            f"transform makes images of {own[0]}x{own[1]} pixels (height x width), and size is "
+            f"transform makes images of {own[0]}x{own[1]} pixels (height x width), but size is "
             f"{size[0]}x{size[1]}: leave out the size, or change the transform"
         )
     del reading["size"]

@@ -1,4 +1,4 @@
-"""Batches of several sources → one batch with their rows, in any order."""
+"""Joins the batches of several sources into one batch with their rows, in any order."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ from raybatch.structure import described, is_container, members, with_members
 
 
 class Piece(NamedTuple):
-    """The batch of one source, and the rows of a larger batch that it fills; `name` is for messages."""
+    """The batch of one source, and the rows that it fills in a larger batch.
+
+    `name` is for messages.
+    """
 
     name: str
     rows: IndexArray
@@ -30,7 +33,7 @@ def joined(pieces: Sequence[Piece]) -> Batch:
 
     All must have the same fields. A field is an array, a tensor, a list or a RaggedArray, with the
     same dtype and row shape in each piece. A field without rows, such as a number, must be equal in
-    all. ReturnError names the field that differs.
+    all pieces. ReturnError names the field that differs.
     """
     return pieces[0].batch if len(pieces) == 1 else _joined(pieces, ())
 
@@ -51,9 +54,9 @@ def _joined(pieces: Sequence[Piece], field: tuple[Any, ...]) -> Any:
 
 
 def _kind(value: Any) -> Any:
-    """Return what must be the same in all values that are joined."""
+    """Return a description of `value` that must be equal for all values to join."""
     if is_container(value):
-        # Dicts may have their keys in another order.
+        # The order of the keys of a dict does not matter.
         return type(value), frozenset(members(value))
     if isinstance(value, RaggedArray):
         return RaggedArray, value.dtype, value.inner_shape
@@ -81,7 +84,7 @@ def _joined_leaves(pieces: Sequence[Piece], field: tuple[Any, ...]) -> Any:
         lengths = np.concatenate([piece.batch.lengths for piece in pieces])
         offsets = np.concatenate([np.zeros(1, np.int64), lengths.cumsum()])
         return RaggedArray.from_offsets(values, offsets)[order]
-    if hasattr(first, "detach"):  # a tensor, so its library is loaded
+    if hasattr(first, "detach"):  # a tensor, so torch is already imported
         return sys.modules["torch"].cat([piece.batch for piece in pieces])[order]
     arrays = [as_numpy(piece.batch) for piece in pieces]
     if not isinstance(arrays[0], np.ndarray):

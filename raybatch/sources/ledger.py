@@ -1,4 +1,4 @@
-"""The bad samples that were met: a record of each, and their list, which can be saved and left out the next time."""
+"""Records of bad samples, and a list of them to save and to exclude the next time."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ _COLUMNS: list[tuple[str, pa.DataType]] = [
 class BadSample:
     """A sample that could not be read, in batch `batch` of epoch `epoch`, both from 0.
 
-    `index` is its absolute index in its source; `member` says in which one of composite and choice sources:
-    `(1, 0)` is child 0 of child 1, `()` the source itself. `path` is that of its file, "" if unknown;
-    `error` and `message` are those of the exception.
+    `index` is its absolute index in its source. `member` locates that source in composite and
+    choice sources: `(1, 0)` is child 0 of child 1, `()` the source itself. `path` is the path of
+    its file, "" if unknown. `error` and `message` are the exception's type and text.
     """
 
     index: int
@@ -48,11 +48,11 @@ class BadSample:
     batch: int = 0
 
     def under(self, member: int) -> BadSample:
-        """Return this sample as one of a source of which its own is `member`."""
+        """Return this sample of a child as a sample of the child's parent, where it is `member`."""
         return replace(self, member=(member, *self.member))
 
     def at(self, epoch: int, batch: int) -> BadSample:
-        """Return this sample as met in that batch."""
+        """Return this sample with the numbers of the batch and epoch in which it was met."""
         return replace(self, epoch=epoch, batch=batch)
 
     def __str__(self) -> str:
@@ -62,12 +62,12 @@ class BadSample:
 
     @property
     def place(self) -> Place:
-        """What tells it from all other samples."""
+        """The identity of the sample: its source and its index."""
         return self.member, self.index
 
 
 class BadSampleLedger:
-    """The bad samples, as `BadSample`, in the order in which they were met; each once, as it was met first."""
+    """The bad samples, as `BadSample`, in the order in which they were met, without duplicates."""
 
     def __init__(self, samples: Iterable[BadSample] = ()) -> None:
         self._samples: dict[Place, BadSample] = {}
@@ -75,14 +75,14 @@ class BadSampleLedger:
             self.add(sample)
 
     def add(self, sample: BadSample) -> bool:
-        """Add `sample`, unless it is there, and return whether it was added."""
+        """Add `sample` unless it is in the list, and return whether it was added."""
         return self._samples.setdefault(sample.place, sample) is sample
 
     def __len__(self) -> int:
         return len(self._samples)
 
     def __contains__(self, sample: BadSample) -> bool:
-        """Return whether this sample was met, in whatever batch."""
+        """Return whether this sample is in the list, whatever its batch."""
         return sample.place in self._samples
 
     def __iter__(self) -> Iterator[BadSample]:
@@ -95,10 +95,10 @@ class BadSampleLedger:
         return f"{type(self).__name__}({list(self)})"
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a Parquet file (`.parquet`) or one with a JSON object a line (`.jsonl`), a sample a row.
+        """Write a Parquet file (`.parquet`), or one with a JSON object per line (`.jsonl`).
 
-        Of Parquet, a column of text that is not all valid UTF-8, such as a path, is one of bytes. ValueError for another
-        suffix, and for a URL.
+        A row is a sample. In Parquet, a text column with a value that is not valid UTF-8, such as a
+        path, is stored as bytes. ValueError for another suffix, and for a URL.
         """
         target = local_path(path)
         is_parquet = _is_parquet(target)
@@ -129,7 +129,7 @@ def _column(values: list[Any], kind: pa.DataType) -> pa.Array:
 
 
 def _values(column: pa.ChunkedArray, kind: pa.DataType) -> list[Any]:
-    """Return the values of a column of `kind`; ValueError if it is of another."""
+    """Return the values of a column of type `kind`; ValueError if its type differs."""
     if pa.types.is_string(kind):
         return path_names(as_path_array(column))
     values: list[Any] = column.cast(kind).to_pylist()

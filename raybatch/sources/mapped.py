@@ -1,4 +1,4 @@
-"""Sources whose batches or samples a function makes of those of another."""
+"""Sources that apply a function to the batches or samples of another source."""
 
 from __future__ import annotations
 
@@ -24,14 +24,17 @@ from raybatch.structure import brief, members
 
 
 class MapDataSource(DataSource):
-    """Gives `fn(*batch)` for each batch of `source` that is a tuple, and `fn(batch)` for dicts and dataclasses.
+    """Applies `fn` to each batch of `source`; made by `source.map(fn)`.
 
-    Made by `source.map(fn)`. `fn` returns a tuple, NamedTuple, dict or dataclass, nested or not, of arrays or lists with as many
-    rows as each other, and that is the batch; a number or text is for the whole batch. ReturnError for anything else.
+    `fn` is called as `fn(*batch)` for tuples, and as `fn(batch)` for dicts and dataclasses. It
+    returns the new batch: a tuple, NamedTuple, dict or dataclass, nested or not, of arrays or lists
+    with equal numbers of rows. A number or text belongs to the whole batch. ReturnError for
+    anything else.
 
-    With `rng` it is called with a further `rng=generator`, a NumPy generator keyed by (seed, epoch, batch number); TypeError
-    then for a source without random access. `seed_globals` says whether `random`, `np.random`, torch and generators that `fn`
-    holds give other numbers for each batch, by the same key, and are afterwards as they were; see `ForeignRandomness`.
+    With `rng`, `fn` also gets `rng=generator`, a NumPy generator keyed by (seed, epoch, batch
+    number); TypeError then for a source without random access. `seed_globals` seeds `random`,
+    `np.random`, torch and the generators that `fn` holds with the same key for each batch, and
+    restores them afterwards; see `ForeignRandomness`.
     """
 
     def __init__(
@@ -59,7 +62,7 @@ class MapDataSource(DataSource):
 
     @property
     def source(self) -> Any:
-        """The source that is mapped."""
+        """The source whose batches are mapped."""
         return self.children[0]
 
     def num_samples(self, **kwargs: Any) -> int | float | None:
@@ -78,7 +81,7 @@ class MapDataSource(DataSource):
             return self._mapped(batch, **({"rng": rng} if self.rng else {}))
 
     def _mapped(self, batch: Batch, **options: Any) -> Batch:
-        """Return what `fn` makes of `batch`; ReturnError if that is no batch."""
+        """Return the result of `fn` for `batch`; ReturnError if the result is not a batch."""
         is_even = has_equal_lengths(self.children[0])
         return returned_batch(self.fn, called(self.fn, batch, **options), is_even=is_even)
 
@@ -96,13 +99,19 @@ class MapDataSource(DataSource):
 
 
 class SampleMapDataSource(MapDataSource):
-    """Gives `fn(*sample, rng=generator)` for each sample of `source` that is a tuple, and `fn(sample, rng=generator)` for others.
+    """Applies `fn` to each sample of `source`; made by `source.map_samples(fn)`.
 
-    Made by `source.map_samples(fn)`. The generator is keyed by (seed, epoch, sample index). `fn` returns a tuple, NamedTuple, dict
-    or dataclass, nested or not, and `collate` says how each of its fields is batched: by name or number, or one way for all. With
-    "stack" arrays of one shape and numbers become an array, and anything else, such as a Pillow image, a list; the others are "list",
-    `rb.Pad(...)` and `rb.Ragged()`. ReturnError for anything else, for other members than another sample has, and for fields that
-    cannot be batched so. `seed_globals` is as of `MapDataSource`, with the key of the sample.
+    `fn` is called as `fn(*sample, rng=generator)` for tuples, and as `fn(sample, rng=generator)`
+    for others. The generator is keyed by (seed, epoch, sample index). `fn` returns a tuple,
+    NamedTuple, dict or dataclass, nested or not.
+
+    `collate` says how the fields become a batch: one setting for all, or a dict by name or number.
+    With "stack" numbers and arrays of one shape become an array, and anything else, such as Pillow
+    images, a list. The other settings are "list", `rb.Pad(...)` and `rb.Ragged()`.
+
+    ReturnError if `fn` returns anything else or different members for two samples, or if a field
+    cannot be batched as requested. `seed_globals` has the same meaning as in `MapDataSource`, with
+    the key of the sample.
     """
 
     def __init__(
@@ -117,7 +126,7 @@ class SampleMapDataSource(MapDataSource):
         if not has_equal_lengths(source):
             raise ValueError(
                 "the arrays of a composite with trim=False may differ in length, so its batches have no "
-                "samples to map: map its children, or let it trim"
+                "samples to map: map its children, or use trim=True"
             )
 
     def read(self, rows: Rows, keys: RandomKeys) -> Batch:
@@ -131,13 +140,13 @@ class SampleMapDataSource(MapDataSource):
                 sample = called(self.fn, batch_row(batch, row), rng=rng)
                 samples.append(returned_sample(self.fn, sample, samples[0] if samples else sample))
         by_field = isinstance(self.collate, Mapping) or not samples
-        # A batch has fields, so one setting is that of each.
+        # A batch has fields, so one setting applies to each of them.
         setting = self.collate if by_field else dict.fromkeys(members(samples[0]), self.collate)
         return collated(samples, setting, lambda row: sample_name(self, rows, row))
 
 
 def unmapped(source: DataSource) -> DataSource:
-    """Return the first source below `source` that is no map: the one whose children a place counts."""
+    """Return the source below all maps on top of `source`, the one that has the children."""
     while isinstance(source, MapDataSource):
         (source,) = source.children
     return source

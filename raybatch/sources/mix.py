@@ -43,32 +43,38 @@ class MixDataSource(OneOfSeveralDataSource):
             {"photos": photos, "scans": scans}, weights={"photos": 0.8, "scans": 0.2}
         )
 
-    `datasets` are sources by name, or a list of sources, which are named "0", "1" and so on.
-    `weights` are numbers under the same names or in the same order, with any sum; None for equal
-    weights. At place p of the order, a member of weight w has given w × p samples, rounded. The
-    number is less than 1 off for up to three members, and less than 1.7 for more. Nothing is drawn
-    at random for this: a batch of 10 from the example has 8 photos and 2 scans.
+    At place p of the order, a member of weight w has given w × p samples, rounded. The number is
+    off by less than 1 for up to three members, and by less than 1.7 for more. Nothing is drawn at
+    random for this: a batch of 10 from the example has 8 photos and 2 scans.
 
-    Weights can change along the way. `weights` is then a list of places, in samples of the pass, and
-    the weights from there on: `[(0, {...}), (10_000, {...})]`.
+    Each member gives its samples in its own order, shuffled by the loader's `shuffle`. A member
+    that has given all of them begins again in a new order. Each pass of the mixture begins all
+    members again. To see all samples of large members, use `stop="never"` and `Loader(...,
+    batches_per_epoch=n)`: the members then continue from epoch to epoch. If a member is a choice,
+    its own members take turns sample by sample.
 
-    Each member gives its samples in its own order, shuffled as the loader says. A member that has
-    given all of them begins again in a new order. `stop` says when the mixture ends: when the
-    "first" member has no sample left, when "all" members have given each of their samples, or
-    "never". With `num_samples` it ends after that number of samples, whatever `stop` says. Each pass
-    begins all members again. To see all samples of large members, use `stop="never"` and
-    `Loader(..., batches_per_epoch=n)`: the members then continue from epoch to epoch.
+    The members must have the same fields, with the same dtypes and shapes. Otherwise the first
+    batch that mixes them raises a ReturnError.
 
-    The members must have the same fields, with the same dtypes and shapes. Otherwise the first batch
-    that mixes them raises a ReturnError. `include_member` adds the number of each sample's member,
-    int64 `(n,)`, as the first field of a batch, or under the key "member" of a dict. `names` has the
-    names of the members. If a member is a choice, its own members take turns sample by sample.
+    A saved state has the position of each member under its name. It can be loaded into a mixture
+    with other weights or other members; the members that are in both continue where they were.
 
-    A saved state has the position of each member under its name. It can be loaded where the mixture
-    has other weights or other members; the members that are in both continue where they were.
+    Args:
+        datasets: Sources by name, or a list of sources, whose names are then "0", "1" and so on.
+            The property `names` lists the names.
+        weights: Numbers by name or in the order of `datasets`, with any sum; None for equal
+            weights. A list of places, in samples of the pass, and the weights from there on changes
+            the weights along the way: `[(0, {...}), (10_000, {...})]`.
+        stop: When the mixture ends: when the "first" member has no sample left, when "all" members
+            have given each of their samples, or "never".
+        num_samples: The number of samples after which the mixture ends, whatever `stop` says.
+        include_member: Whether to add the number of each sample's member, int64 `(n,)`, as the
+            first field of a batch, or under the key "member" of a dict.
 
-    ValueError for weights that are negative or do not fit the members, for a member without samples,
-    and for a `stop` that is never reached. TypeError for a member without random access.
+    Raises:
+        ValueError: If weights are negative or do not fit the members, a member has no samples, or
+            `stop` is never reached.
+        TypeError: If a member has no random access.
     """
 
     def __init__(
@@ -91,7 +97,7 @@ class MixDataSource(OneOfSeveralDataSource):
         self.ahead: dict[str, int] = {}
         for name, child in zip(self.names, self.children, strict=True):
             _check_member(name, child)
-        self._end(self._lengths(None))  # which may be never, and then is refused
+        self._end(self._lengths(None))  # raises ValueError if `stop` is never reached
 
     def moved(self, ahead: Mapping[str, int]) -> MixDataSource:
         """Return this source with members that are ahead of their weights.
@@ -103,13 +109,16 @@ class MixDataSource(OneOfSeveralDataSource):
         return changed
 
     def num_samples(self, shuffle: Shuffle = None, **kwargs: Any) -> int | float | None:
-        """Return the number of samples in a pass: an int, `np.inf`, or None if a member's is unknown."""
+        """Return the number of samples in a pass: an int, `np.inf`, or None if it is unknown."""
         lengths = self._lengths(shuffle)
         is_known = self.length is not None or self.stop == "never" or None not in lengths
         return self._end(lengths) if is_known else None
 
     def cursor(self, shuffle: Shuffle = None) -> Cursor:
-        """Return the start of an order; ValueError if `stop` cannot tell when all members have ended."""
+        """Return the start of an order.
+
+        ValueError if `stop="all"` and the number of samples of a member is unknown.
+        """
         lengths, rng = self._lengths(shuffle), as_shuffle_rng(shuffle)
         end, ahead = self._end(lengths), [self.ahead.get(name, 0) for name in self.names]
         own = None if rng is None else seeded_by(rng)
@@ -135,7 +144,8 @@ class MixDataSource(OneOfSeveralDataSource):
         return extended(batch, "member", numbers, first=True)
 
     def key_of(self, number: int) -> int:
-        # By its name: a member keeps its order and random numbers when others come and go.
+        # Keyed by name: a member keeps its order and random numbers when others are added or
+        # removed.
         return int.from_bytes(hashlib.sha256(self.names[number].encode()).digest()[:4], "little")
 
     def name_of(self, number: int) -> str:
@@ -147,11 +157,11 @@ class MixDataSource(OneOfSeveralDataSource):
         return lambda count: child.order(None if own is None else own.child(count))
 
     def _lengths(self, shuffle: Shuffle) -> list[int | float | None]:
-        """Return how many samples each member gives in a pass; None if that is not known."""
+        """Return the number of samples of each member in a pass; None if unknown."""
         return [child.num_batches(1, shuffle=shuffle) for child in self.children]
 
     def _end(self, lengths: Sequence[float | None]) -> int | float:
-        """Return the place where the order ends, `np.inf` if it has no end or the end is unknown."""
+        """Return the place where the order ends; `np.inf` if there is no end or it is unknown."""
         if self.length is not None:
             return self.length
         if self.stop == "never":
@@ -175,14 +185,14 @@ class MixDataSource(OneOfSeveralDataSource):
         name = self.names[number]
         if left is None:
             raise ValueError(
-                f'stop="all" must know the number of samples of each member, and that of {name!r} is '
-                "unknown: give num_samples="
+                f'stop="all" needs the number of samples of each member, but that of {name!r} is '
+                "unknown: set num_samples="
             )
         last = left - 1 if left == math.inf else self.shares.place_of(number, int(left) - 1)
         if last == math.inf > left:
             raise ValueError(
-                f'stop="all" is never reached: member {name!r} has weight 0 in the end, and still has '
-                "samples"
+                f'stop="all" is never reached: the weight of member {name!r} becomes 0 while it still '
+                "has samples"
             )
         return last + 1
 
@@ -190,7 +200,7 @@ class MixDataSource(OneOfSeveralDataSource):
 def _check_member(name: str, source: DataSource) -> None:
     if not source.is_random_access:
         raise TypeError(
-            f"member {name!r} must have random access, and a {type(source).__name__} does not have it: "
+            f"member {name!r} must have random access, but a {type(source).__name__} does not have it: "
             "batches of callables and iterators cannot be made by index"
         )
     if not has_equal_lengths(source):
@@ -208,7 +218,7 @@ def _stages(weights: Any, names: list[str]) -> list[tuple[int, list[float]]]:
     stages = [(int(place), own) for place, own in weights] if is_staged else [(0, weights)]
     places = [place for place, _ in stages]
     if places[0] != 0 or any(b <= a for a, b in pairwise(places)):
-        raise ValueError(f"stages must begin at 0, and go on at increasing places, not {places}")
+        raise ValueError(f"the places of the weights must start at 0 and increase, not {places}")
     return [(place, _weights(own, names)) for place, own in stages]
 
 
@@ -218,7 +228,9 @@ def _weights(weights: Any, names: list[str]) -> list[float]:
     if isinstance(weights, Mapping):
         given = {str(name): weight for name, weight in weights.items()}
         if given.keys() != set(names):
-            raise ValueError(f"weights are of {sorted(given)}, and the members are {sorted(names)}")
+            raise ValueError(
+                f"weights are for {sorted(given)}, but the members are {sorted(names)}"
+            )
         numbers = [float(given[name]) for name in names]
     else:
         numbers = [float(weight) for weight in weights]
@@ -228,5 +240,5 @@ def _weights(weights: Any, names: list[str]) -> list[float]:
         if not 0 <= number < math.inf:
             raise ValueError(f"the weight of {name!r} must be 0 or more, not {number}")
     if not any(numbers):
-        raise ValueError("one weight at least must be above 0")
+        raise ValueError("at least one weight must be above 0")
     return numbers

@@ -1,4 +1,4 @@
-"""What the program's own functions and array-likes return, checked before it passes for a batch."""
+"""Checks of the values that a program's own functions and array-likes return."""
 
 from __future__ import annotations
 
@@ -17,30 +17,34 @@ _MEMBERS = (
 
 
 def returned_batch(fn: Any, batch: Any, *, is_even: bool = True) -> Batch:
-    """Return `batch`, which `fn`, a function or an iterator, gave; ReturnError if it is no batch.
+    """Return `batch`, the result of `fn`, a function or an iterator; ReturnError if it is no batch.
 
-    If it `is_even`, all leaves that have rows must have as many; one without, as a number, is for the whole batch.
+    If it `is_even`, all leaves with rows must have equally many. A leaf without rows, such as a
+    number, belongs to the whole batch.
     """
     if not _has_members(batch):
-        raise ReturnError(f"{_name(fn)} returned {described(batch)}, and must return {_MEMBERS}")
+        raise ReturnError(f"{_name(fn)} returned {described(batch)}, but must return {_MEMBERS}")
     if is_even and len(set(row_counts(batch))) > 1:
         raise ReturnError(
-            f"{_name(fn)} returned members of unequal lengths, {described(batch)}, and must return {_MEMBERS}"
+            f"{_name(fn)} returned members of unequal lengths, {described(batch)}, but must return {_MEMBERS}"
         )
     return batch
 
 
 def returned_sample(fn: Callable[..., Any], sample: Any, first: Any) -> Any:
-    """Return `sample`, which `fn` made of one; ReturnError if it has no members, or others than `first` has."""
+    """Return `sample`, the result of `fn` for one sample.
+
+    ReturnError if it has no members, or different members from those of `first`.
+    """
     if _has_members(sample):
         if members(sample).keys() == members(first).keys():
             return sample
         raise ReturnError(
-            f"{_name(fn)} returned {described(sample)}, and must return the same members for every sample: for another one it "
-            f"has returned {described(first)}"
+            f"{_name(fn)} returned {described(sample)}, but must return the same members for every sample: for a "
+            f"different sample it returned {described(first)}"
         )
     raise ReturnError(
-        f"{_name(fn)} returned {described(sample)}, and must return a tuple, NamedTuple, dict or dataclass with the members of "
+        f"{_name(fn)} returned {described(sample)}, but must return a tuple, NamedTuple, dict or dataclass with the members of "
         'one sample, such as (x, y) or {"image": x, "label": y}'
     )
 
@@ -50,27 +54,33 @@ def _has_members(value: Any) -> bool:
 
 
 def returned_rows(name: str, array: Any, rows: Any, count: int) -> Any:
-    """Return `rows`, which the array-like `array` gave for `count` indices; ReturnError if they are not as many."""
+    """Return `rows`, the result of the array-like `array` for `count` indices.
+
+    ReturnError unless it has `count` rows.
+    """
     counts = set(row_counts(rows))
     if counts != {count}:
         raise ReturnError(
             f"{name}, of {type(array).__module__}.{type(array).__qualname__}, returned {described(rows)} for {count} "
-            "indices, and must return an array or a list with one row for each of them"
+            "indices, but must return an array or a list with one row for each of them"
         )
     return rows
 
 
 def returned_batches(fn: Any, batches: Any) -> Iterator[Batch]:
-    """Return `batches`, an iterator that `fn` gave, or is, each batch checked; ReturnError if it is none."""
+    """Iterate over `batches`, the result of `fn` or `fn` itself, and check each batch.
+
+    ReturnError if it is not an iterator.
+    """
     if not isinstance(batches, Iterable):
         raise ReturnError(
-            f"{_name(fn)} returned {described(batches)}, and must return an iterator over batches"
+            f"{_name(fn)} returned {described(batches)}, but must return an iterator over batches"
         )
     return (returned_batch(fn, batch, is_even=False) for batch in batches)
 
 
 def _name(fn: Any) -> str:
-    """Return what tells `fn` from others: its name, and where it is defined if that is known."""
+    """Return the name of `fn`, and where it is defined if that is known."""
     while isinstance(fn, functools.partial):
         fn = fn.func
     name = getattr(fn, "__qualname__", getattr(fn, "__name__", None))

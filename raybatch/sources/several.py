@@ -1,4 +1,4 @@
-"""Sources over several others: a batch of each side by side, or each batch from one of them."""
+"""Sources over several others: a batch of each, side by side, or each batch from one of them."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ class _SeveralDataSource(DataSource):
 
     def __init__(self, datasets: Sequence[DataSource]) -> None:
         if not datasets:
-            raise ValueError(f"a {type(self).__name__} needs at least one member data source")
+            raise ValueError(f"a {type(self).__name__} needs at least one member")
         for position, child in enumerate(datasets):
             check_source(f"datasets[{position}]", child)
         self.children = tuple(datasets)
 
     @property
     def datasets(self) -> list[Any]:
-        """The sources that it draws from."""
+        """The member sources."""
         return list(self.children)
 
     def without(self, samples: Collection[BadSample]) -> DataSource:
@@ -51,9 +51,9 @@ class _SeveralDataSource(DataSource):
         for sample in samples:
             if not sample.member or sample.member[0] >= len(self.children):
                 raise ValueError(
-                    f"sample {sample.index} of member {sample.member} is to be left out, and a "
+                    f"exclude has sample {sample.index} of member {sample.member}, but a "
                     f"{type(self).__name__} of {len(self.children)} sources has no such member: is the ledger "
-                    "that of another source?"
+                    "from a different source?"
                 )
             below[sample.member[0]].append(replace(sample, member=sample.member[1:]))
         pairs = zip(self.children, below, strict=True)
@@ -65,14 +65,14 @@ class _SeveralDataSource(DataSource):
 
 
 class OneOfSeveralDataSource(_SeveralDataSource):
-    """The base of sources of which each sample is one of one member."""
+    """The base of sources whose samples each come from one member."""
 
     def key_of(self, number: int) -> int:
-        """Return what the random numbers of member `number` are derived from."""
+        """Return the number or key from which the random numbers of member `number` are derived."""
         return number
 
     def name_of(self, number: int) -> str:
-        """Return what tells member `number` from others in a message."""
+        """Return the name of member `number` in messages."""
         return f"member {number}"
 
     def read(self, rows: Rows, keys: RandomKeys) -> Batch:
@@ -104,13 +104,14 @@ class OneOfSeveralDataSource(_SeveralDataSource):
 
 
 class CompositeDataSource(_SeveralDataSource):
-    """Draws a batch from every member at each step, and ends with the member that ends first.
+    """Draws a batch from every member at each step, and ends when the first member ends.
 
-    A common use is semi-supervised learning: a few labelled samples again and again (`repeats=-1`) beside
-    many unlabelled ones. With `flatten` a batch is one flat tuple `(x, y, u)`, or of dicts one dict, otherwise
-    `((x, y), (u,))`. Of a dict of sources it is a dict of their batches. The arrays of a step are cut to the shortest.
+    A common use is semi-supervised learning: a few labelled samples again and again (`repeats=-1`)
+    beside many unlabelled ones. With `flatten` a batch is one flat tuple `(x, y, u)`, or one dict
+    if the members give dicts; otherwise it is `((x, y), (u,))`. A dict of sources gives a dict of
+    their batches. All arrays of a step are cut to the length of the shortest.
 
-    ValueError at the first batch if dicts that are to be one have a key in common.
+    ValueError at the first batch if dicts that are flattened into one have a common key.
     """
 
     def __init__(
@@ -165,9 +166,9 @@ def _smallest(counts: list[int | float | None]) -> int | float | None:
 class ChoiceDataSource(OneOfSeveralDataSource):
     """Draws each batch from one member, such as one of several domains.
 
-    Members take turns (shuffled: in a new random order each round) until one of them ends. With `stratified`,
-    and if every member is finite, all batches of all members are drawn, spread evenly over the iteration
-    (shuffled: at random).
+    Members take turns until one of them ends; with a shuffle, each round has a new random order.
+    With `stratified`, and if every member is finite, all batches of all members are drawn, spread
+    evenly over the iteration; with a shuffle, in random order.
     """
 
     def __init__(self, datasets: Sequence[DataSource], stratified: bool = False) -> None:
@@ -175,13 +176,13 @@ class ChoiceDataSource(OneOfSeveralDataSource):
         self.stratified = stratified
 
     def num_samples(self, **kwargs: Any) -> int | float:
-        """Return the sum over the members; one of unknown size counts as 0."""
+        """Return the sum over the members; a member of unknown size counts as 0."""
         return sum(child.num_samples(**kwargs) or 0 for child in self.children)
 
     def num_batches(
         self, batch_size: int, shuffle: Shuffle = None, **kwargs: Any
     ) -> int | float | None:
-        """Return the number of batches, None where the random order of the members decides it."""
+        """Return the number of batches; None if it depends on the random order of the members."""
         counts = [ds.num_batches(batch_size, shuffle=shuffle, **kwargs) for ds in self.children]
         known = [count for count in counts if count is not None]
         if len(known) < len(counts):
@@ -198,18 +199,18 @@ class ChoiceDataSource(OneOfSeveralDataSource):
         return ChoiceCursor(self._cursors(shuffle), self.turns(rng), draws_in_turn(rng))
 
     def turns(self, rng: ShuffleRNG | None, **kwargs: Any) -> Turns:
-        """Return whose turn it is, in one iteration; ValueError if that takes a size that is not known."""
+        """Return the order of the members' turns; ValueError if it needs a size that is unknown."""
         sizes = [child.num_samples(shuffle=rng, **kwargs) for child in self.children]
         if not self.stratified or np.inf in sizes:
             return Rounds(len(sizes), rng)
         for position, size in enumerate(sizes):
             if size is None:
                 raise ValueError(
-                    "a stratified choice must know how many samples each member has; "
+                    "a stratified choice needs the number of samples of each member, but that of "
                     f"datasets[{position}], a {type(self.children[position]).__name__}, "
-                    "does not say"
+                    "is unknown"
                 )
-        # Some give short batches before their end.
+        # Some members give short batches before their end.
         uneven = {
             number
             for number, child in enumerate(self.children)
@@ -219,7 +220,7 @@ class ChoiceDataSource(OneOfSeveralDataSource):
 
 
 def _has_short_batches(node: DataSource) -> bool:
-    """Return whether `node` may give short batches before its end."""
+    """Return whether `node` can give short batches before its end."""
     return isinstance(node, ChoiceDataSource) or isinstance(
         getattr(node, "sampler", None), GroupedSampler
     )

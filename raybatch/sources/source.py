@@ -1,4 +1,4 @@
-"""What a loader needs of a data source, and the walk over a tree of them."""
+"""The interface of a data source, and functions over a tree of sources."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from raybatch.sources.ledger import BadSample
 
 
 class DataSource:
-    """Something of which any batch can be made by its rows.
+    """A source from which any batch can be made by its rows.
 
-    Sources are a tree: `children` are those that this one reads from, () for a leaf. A subclass implements
-    `num_samples`, `cursor` and `read`, and for what it shall support of bad samples `draw` and `without`.
+    Sources form a tree: `children` are the sources that this one reads from, () for a leaf. A
+    subclass implements `num_samples`, `cursor` and `read`; `draw`, to support the replacement of
+    bad samples; and `without`, to support their exclusion.
     """
 
     children: tuple[DataSource, ...] = ()
 
-    # Whether all arrays of a batch have one length; not so in an untrimmed composite.
+    # Whether all arrays of a batch have one length; False for a composite with `trim=False`.
     has_equal_lengths = True
 
     def __repr__(self) -> str:
@@ -39,19 +40,19 @@ class DataSource:
         raise NotImplementedError(f"abstract for type {type(self)}")
 
     def __len__(self) -> int:
-        """Return the number of samples in one iteration; TypeError if it has no end, or the number is not known."""
+        """Return the number of samples in one iteration; TypeError if it is infinite or unknown."""
         count = self.num_samples()
         if count is None or count == np.inf:
             what = "has no end" if count == np.inf else "does not know its number of samples"
-            raise TypeError(f"this {type(self).__name__} {what}, and so has no len()")
+            raise TypeError(f"this {type(self).__name__} {what}, so it has no len()")
         return int(count)
 
     def __getitem__(self, index: int) -> Any:
         """Return sample `index` of one iteration in order, to look at it: a row of a batch.
 
-        Its random numbers are those of epoch 0 of seed 0. A sampler that cannot go in order is shuffled
-        with that seed. IndexError if there are fewer samples, TypeError for an index that is no int, and
-        for a source without random access.
+        Its random numbers are those of epoch 0 of seed 0. A sampler that cannot draw in order is
+        shuffled with that seed. IndexError if there are fewer samples, TypeError if the index is
+        not an int or the source has no random access.
         """
         number = operator.index(index)
         if number < 0:
@@ -68,7 +69,7 @@ class DataSource:
         """
         samples = self.num_samples(**kwargs)
         if samples is None or samples == np.inf:
-            num_batches(0, batch_size)  # refuses what is no batch size
+            num_batches(0, batch_size)  # raises the errors for an invalid batch size
             return samples
         return num_batches(int(samples), batch_size)
 
@@ -77,35 +78,38 @@ class DataSource:
         return self.cursor(shuffle)
 
     def cursor(self, shuffle: Shuffle = None) -> Cursor:
-        """Return what `order` does; this is what a subclass implements."""
+        """Return the result of `order`; this is the method that a subclass implements."""
         raise NotImplementedError(f"abstract for type {type(self)}")
 
     def read(self, rows: Rows, keys: RandomKeys) -> Batch:
-        """Return the batch of `rows`, its random numbers derived from `keys`."""
+        """Return the batch of `rows`, with random numbers derived from `keys`."""
         raise NotImplementedError(f"abstract for type {type(self)}")
 
     def sample_numbers(self, rows: Rows) -> list[tuple[int, ...]]:
-        """Return for each row the numbers that name its sample: its index, and which time it is drawn."""
+        """Return the numbers that identify the sample of each row: its index and draw number."""
         return [(int(index), 0) for index in rows.indices]
 
     def draw(self, one: Rows, rng: np.random.Generator) -> Rows:
-        """Return a row drawn from `rng` to take the place of `one`, a row of the same leaves."""
+        """Return a row drawn from `rng` to replace `one`, a row of the same leaves."""
         raise NotImplementedError(
             f"a {type(self).__name__} cannot replace bad samples: it has no method `draw`"
         )
 
     def without(self, samples: Collection[BadSample]) -> DataSource:
-        """Return this source without `samples`; ValueError for one that it does not have."""
+        """Return this source without `samples`; ValueError for a sample that it does not have."""
         raise NotImplementedError(
             f"a {type(self).__name__} cannot leave samples out: it has no method `without`"
         )
 
     def path_of(self, index: int) -> str:
-        """Return the path of the file that sample `index` is in, "" if it is not known."""
+        """Return the path of the file that contains sample `index`, "" if it is unknown."""
         return ""
 
     def unfinished(self) -> DataSource:
-        """Return a source of the same batches with `UnfinishedImages` where that is fewer bytes; this one if there is none."""
+        """Return a source of equal batches, with `UnfinishedImages` where these take fewer bytes.
+
+        The driver finishes the images. The result is this source if it has none.
+        """
         return self
 
     def _with_children(self, children: tuple[DataSource, ...]) -> DataSource:
@@ -115,26 +119,26 @@ class DataSource:
 
 
 def source_repr(source: DataSource, *parts: str) -> str:
-    """Return the `repr` of `source`, which holds `parts`: its kind, its number of samples, and these."""
+    """Return the `repr` of `source`: its kind, its number of samples, and `parts`."""
     shown = filter(None, [amount(source.num_samples), *parts])
     return f"{type(source).__name__}({', '.join(shown)})"
 
 
 def check_source(name: str, source: object) -> None:
-    """Raise TypeError if `source` is no data source."""
+    """Raise TypeError if `source` is not a data source."""
     if not isinstance(source, DataSource):
         raise TypeError(f"{name} must be a data source, not {type(source)}")
 
 
 def rows_at(source: DataSource, number: int, count: int = 1) -> Rows | None:
-    """Return the rows of up to `count` samples of one iteration of `source` in order, from `number` on.
+    """Return the rows of up to `count` samples of one iteration of `source`, from `number` on.
 
-    None if there are fewer. The order is that of seed 0 where a sampler cannot go in order. TypeError for
-    a source without random access.
+    None if there is no sample `number`. They are in order, or in the order of seed 0 if a sampler cannot draw
+    in order. TypeError for a source without random access.
     """
     if not source.is_random_access:
         raise TypeError(
-            f"this {type(source).__name__} has no random access, and so no sample {number}"
+            f"this {type(source).__name__} has no random access, so sample {number} cannot be read"
         )
     try:
         cursor = source.order()
@@ -158,7 +162,7 @@ def has_equal_lengths(source: DataSource) -> bool:
 
 
 def sample_name(source: DataSource, rows: Rows, row: int) -> str:
-    """Return what tells the sample in a row from others in a message: its index in the first leaf, and its path."""
+    """Return the name of a row's sample in messages: its index in the first leaf, and its path."""
     member, indices, *_ = rows.parts[0]
     if not isinstance(indices, np.ndarray):
         return f"sample {row} of the batch"

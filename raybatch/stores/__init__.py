@@ -1,1 +1,1 @@
-"""Files that appear whole or not at all."""
+"""Files, folders and archives: here, in stores and at URLs; and files that appear whole."""

@@ -14,10 +14,11 @@ from raybatch.stores.local_path import local_path
 
 @contextmanager
 def written_aside(path: str | os.PathLike[str], *, synced: bool = False) -> Iterator[Path]:
-    """Give a path beside `path` to write a file or a folder to; it is renamed on success, and removed on failure.
+    """Yield a temporary path beside `path`; it is renamed on success and removed on failure.
 
-    It has the same suffix, and is `path` itself for a device or a pipe. With `synced`, a file is on the disk before it is
-    renamed. ValueError if `path` is a URL; an OSError, such as that of a full disk, names `path`.
+    The temporary path has the same suffix. It is `path` itself if that is a device or a pipe. With
+    `synced`, a file is on the disk before it is renamed. ValueError if `path` is a URL; an OSError,
+    such as that of a full disk, names `path`.
     """
     target = local_path(path)
     if target.exists() and not (target.is_file() or target.is_dir()):
@@ -30,7 +31,8 @@ def written_aside(path: str | os.PathLike[str], *, synced: bool = False) -> Iter
             _sync(aside)
         aside.replace(target)
     except OSError as error:
-        # What the system says of a write names no file, or that aside. Other errors are about other files.
+        # An error of a write names no file, or the temporary one. Other errors are about other
+        # files.
         if error.errno is None or not str(error.filename or aside).startswith(str(aside)):
             raise
         raise OSError(error.errno, os.strerror(error.errno), str(target)) from error

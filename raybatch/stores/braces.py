@@ -1,4 +1,4 @@
-"""Shards by the notation of a shell, `train-{000..099}.tar`."""
+"""Names of shards in the notation of a shell, `train-{000..099}.tar`."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ _MAGIC = re.compile(r"[*?\[]")
 
 
 def shard_paths(given: Any, suffix: str, filesystem: Any = None) -> list[str]:
-    """Return the paths of shards: `given` is a path, a pattern, a folder with files `*suffix`, or several of these.
+    """Return the paths of shards.
 
+    `given` is a path, a pattern, a folder with files `*suffix`, or several of these.
     FileNotFoundError if a pattern or a folder has no files, ValueError if nothing is given.
     """
     is_one = isinstance(given, (str, os.PathLike))
@@ -27,7 +28,7 @@ def shard_paths(given: Any, suffix: str, filesystem: Any = None) -> list[str]:
     found: list[str] = []
     for path in several:
         if filesystem is None and os.path.isfile(path):
-            found.append(path)  # whatever its name looks like
+            found.append(path)  # an existing file, even if its name looks like a pattern
             continue
         for one in expanded(path):
             if files := _files_in(one, suffix, filesystem):
@@ -42,11 +43,14 @@ def shard_paths(given: Any, suffix: str, filesystem: Any = None) -> list[str]:
 
 
 def _files_in(path: str, suffix: str, filesystem: Any) -> list[str]:
-    """Return the files `*suffix` in the folder `path`, none if it is no folder; FileNotFoundError for a folder without any."""
+    """Return the files `*suffix` in the folder `path`, none if it is not a folder.
+
+    FileNotFoundError if the folder has no such files.
+    """
     folder = Location(path, filesystem)
     name = folder.split_query()[0]
     is_local = filesystem is None and not is_url(path)
-    # What a name tells of remote ones needs no request.
+    # For remote paths, the name alone decides, which saves a request.
     if (
         not os.path.isdir(path)
         if is_local
@@ -54,7 +58,7 @@ def _files_in(path: str, suffix: str, filesystem: Any) -> list[str]:
     ):
         return []
     try:
-        # A file that is still being written is hidden.
+        # Hidden files can still be in the middle of a write.
         names = [one for run in folder.below(depth=1) for one in run if one.endswith(suffix)]
     except (FileNotFoundError, NotADirectoryError):
         names = []
@@ -68,7 +72,7 @@ def _has_magic(path: str, filesystem: Any) -> bool:
 
 
 def expanded(pattern: str) -> Iterator[str]:
-    """Iterate over what a shell makes of the first `{a,b}` or `{000..099}` in `pattern`, and of the others in each."""
+    """Iterate over the expansions of all `{a,b}` and `{000..099}` in `pattern`, as in a shell."""
     match = _BRACES.search(pattern)
     if match is None:
         yield pattern
@@ -83,6 +87,6 @@ def _parts(inside: str) -> list[str]:
         return inside.split(",")
     first, last = between.groups()
     if int(last) < int(first):
-        raise ValueError(f"{{{inside}}} names no shards: its first number is above its last")
+        raise ValueError(f"{{{inside}}} is an empty range: its first number is above its last")
     width = len(first) if first.startswith("0") else 1
     return [f"{number:0{width}}" for number in range(int(first), int(last) + 1)]

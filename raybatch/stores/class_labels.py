@@ -1,4 +1,4 @@
-"""The class of an image by where it lies: one rule for folders, patterns and commands."""
+"""The class of an image, from its path: one rule for folders, patterns and commands."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def labelled_images(
 ) -> ImageList:
     """Return the images below `root`, a folder or a pattern, with the labels of `class_labels`.
 
-    One line on the standard error says so if the names of the files are the classes. ValueError for an
+    If the file names decide the classes, one line on the standard error says so. ValueError for an
     image beside class folders, and the errors of `class_labels`, `find_images` and `image_glob`.
     """
     start = fixed_part(root, filesystem)
@@ -40,14 +40,14 @@ def labelled_images(
     if strays and len(strays) < len(names):
         stray = str(Location(paths[strays[0]], filesystem))
         raise ValueError(
-            f"{stray!r} lies beside the class folders in {folder!r}, and in none: "
+            f"{stray!r} lies beside the class folders in {folder!r}, not in one of them: "
             "move it, or give a pattern such as '*/*.jpg'"
         )
     labels, in_order = class_labels(names, folder if start is None else None, classes)
     if strays:
         tell(
             f"no image in {folder!r} lies in a class folder, "
-            "so the classes are what the names of the files begin with: "
+            "so the first letters of the file names are the classes: "
             f"{len(in_order)}, {', '.join(map(repr, in_order[:5]))}{', ...' if len(in_order) > 5 else ''}"
         )
     return ImageList(path_array(paths), labels, in_order)
@@ -56,12 +56,12 @@ def labelled_images(
 def class_labels(
     names: Sequence[str], folder: Location | None = None, classes: Sequence[str] | None = None
 ) -> tuple[npt.NDArray[np.int64], list[str]]:
-    """Return the label of each of the image files `names`, int64 `(n,)`, and the names of the classes.
+    """Return the label of each of the image files `names`, int64 `(n,)`, and the class names.
 
-    Names are relative to `folder`. The class of an image is the first folder in its name, or else the
-    letters that its name begins with. `classes` fixes the numbers. Without it the classes are sorted; if
-    all images lie in class folders, those in `folder` without images count too.
-    ValueError for a class that `classes` lacks, or that is there twice.
+    Names are relative to `folder`. The class of an image is the first folder in its name, or else
+    the letters at the start of its name. `classes` fixes the numbers. Without it the classes are
+    sorted; if all images lie in class folders, folders without images count too. ValueError for a
+    class that `classes` lacks or names twice.
     """
     folders = folder if all(map(class_of, names)) else None
     return numbered_labels([class_name(name) for name in names], folders, classes)
@@ -72,8 +72,8 @@ def numbered_labels(
 ) -> tuple[npt.NDArray[np.int64], list[str]]:
     """Return the numbers of the classes `own`, int64 `(n,)`, and the names of all classes.
 
-    `classes` fixes the numbers. Without it the classes are sorted, those of all folders in `folder` among
-    them. ValueError for a class that `classes` lacks, or that is there twice.
+    `classes` fixes the numbers. Without it the classes are sorted, and include all folders in
+    `folder`. ValueError for a class that `classes` lacks or names twice.
     """
     if classes is not None:
         in_order = numbered(classes, set(own))
@@ -86,6 +86,6 @@ def numbered_labels(
 
 
 def class_name(name: str) -> str:
-    """Return the class of the image file `name`; "image" if its name begins with no letter."""
+    """Return the class of the image file `name`; "image" if it does not begin with a letter."""
     letters = _LETTERS.match(name)
     return class_of(name) or (letters.group() if letters else "image")

@@ -1,4 +1,4 @@
-"""A cache of encoded bytes on the disk of a host."""
+"""A cache of encoded bytes on the disk of each host."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from raybatch.notices import tell
 from raybatch.stores.local_files import FileVersion
 from raybatch.stores.local_path import local_path
 
-# What is before the bytes: a mark, their checksum and length, and the digest of their version.
+# The header of an entry: a mark, the checksum and length of the bytes, the digest of their version.
 _HEADER = struct.Struct("<8sIQ16s")
 _MARK = b"rbcache1"
 
-# The entries lie in as many folders, by the first byte of their names.
+# The number of folders of entries; the first byte of an entry's name chooses its folder.
 _FOLDERS = 256
 _SIZES = "sizes.bin"
-# What is removed from a folder at once, as a part of what lies there; how many entries are looked at for one new one.
+# A search removes one eighth of a folder at once, and examines about 1,000 entries at most.
 _FREED_PART, _MOST_LOOKED_AT = 8, 1000
-# The system reads and writes no more at once.
+# The most bytes that the system reads or writes in one call.
 _MOST_BYTES = 2**30
-# A use is written down again after this long.
+# After this long, the next use of an entry updates its time.
 _USE_NS = 60 * 10**9
 
 
@@ -39,7 +39,7 @@ _UNKNOWN = FileVersion(0, "")
 
 
 class Entry(NamedTuple):
-    """What is kept under a key: the bytes, the digest of their version, and when that was last compared (ns)."""
+    """A cached entry: its bytes, the digest of their version, and its last comparison (ns)."""
 
     data: bytes
     version: bytes
@@ -47,21 +47,24 @@ class Entry(NamedTuple):
 
 
 class DiskCache:
-    """Encoded bytes from other machines, kept in `directory` on the disk of each host, at most `max_bytes` of them.
+    """Encoded bytes of remote files, kept in `directory` on the disk of each host.
 
-    Give it to an accessor of remote files or to shards, `cache=DiskCache("/data/cache", 200 * 10**9)`. All actors and programs
-    of a host share what is kept under one directory; other hosts make a directory of their own under that path.
+    Pass it to an accessor of remote files or to shards, `cache=DiskCache("/data/cache", 200 *
+    10**9)`. It holds at most `max_bytes` bytes. All actors and programs of a host share the cache
+    in a directory; each host has its own directory at that path.
 
-    What has changed at its place is read again. The version of a file, its ETag or else its size and time, is compared once on each
-    host after this object was made, when the file is first read. Shards are compared when `TarShards` opens them.
+    A file that has changed in its store is read again. Each host compares the version of a file,
+    its ETag or else its size and time, once after this object was made, at the first read of the
+    file. `TarShards` compares shards when it opens them.
 
-    When it is full, what was not used for the longest time makes place, but nothing that was used since this object was made: of data
-    that do not fit, a part stays, and is found in every epoch. Remove the directory to clear the cache, at any time.
+    A full cache removes the least recently used entries, but none that was used since this object
+    was made. So if the data do not fit, every epoch finds the same part of them. To clear the
+    cache, remove the directory; you can do this at any time.
 
-    A disk that is full or fails is told once, and is no error: the bytes are then read from where they lie.
+    If the disk is full or fails, one log line says so, and the bytes are read from the store.
 
-    ValueError if `max_bytes` is not above 0 or `directory` is a URL, TypeError if `max_bytes` is no int, OSError for a directory that
-    cannot be written.
+    ValueError if `max_bytes` is not above 0 or `directory` is a URL, TypeError if `max_bytes` is
+    not an int, OSError for a directory that cannot be written.
     """
 
     def __init__(self, directory: str | os.PathLike[str], max_bytes: int) -> None:
@@ -69,7 +72,7 @@ class DiskCache:
         self._folder = local_path(directory).absolute()
         self._since_ns = time.time_ns()
         with self._sizes():
-            pass  # it can be written
+            pass  # check that it can be written
         self._forget()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -82,14 +85,16 @@ class DiskCache:
 
     def _forget(self) -> None:
         self._adds = True
-        self._searched = os.getpid() % _FOLDERS  # the folder where place is made next
+        self._searched = (
+            os.getpid() % _FOLDERS
+        )  # the folder that is searched next for entries to remove
         self._in_vain = 0  # how many folders in a row had nothing to remove
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self._folder)!r}, {self._max_bytes})"
 
     def get(self, key: str, make: Callable[[], bytes], version: FileVersion = _UNKNOWN) -> bytes:
-        """Return the bytes that are kept under `key`, of this `version`, or else those that `make()` returns, and keep them."""
+        """Return the cached bytes of `key` and `version`, or call `make()` and cache its result."""
         wanted = _digest(version)
         path = self._path(key)
         entry = self._entry(path)
@@ -105,9 +110,10 @@ class DiskCache:
         version_of: Callable[[], FileVersion],
         read: Callable[[], tuple[FileVersion, bytes]],
     ) -> bytes:
-        """Return the bytes under `key` of the version that there is now, from here or by `read()`, the version and the bytes.
+        """Return the current version of the bytes under `key`, and the bytes.
 
-        What is kept is compared with `version_of()` once after this object was made. A version without a stamp is equal to no other.
+        They come from the cache or from `read()`. A cached version is compared with `version_of()`
+        once after this object was made. A version without a stamp equals no other.
         """
         path = self._path(key)
         entry = self._entry(path)
@@ -125,12 +131,12 @@ class DiskCache:
         return data
 
     def _path(self, key: str) -> str:
-        # A key may hold a secret, as the query of a URL.
+        # A key can hold a secret, such as the query of a URL.
         name = hashlib.blake2b(os.fsencode(key), digest_size=20).hexdigest()
         return f"{self._folder}/{name[:2]}/{name[2:]}"
 
     def _entry(self, path: str) -> Entry | None:
-        """Return what is kept at `path`, None if it is not there or not whole."""
+        """Return the entry at `path`, None if it is missing or damaged."""
         try:
             file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
@@ -139,7 +145,8 @@ class DiskCache:
             status = os.fstat(file)
             header, data = os.read(file, _HEADER.size), os.read(file, status.st_size)
             now_ns = time.time_ns()
-            # The times are those of this cache, and not of the system, which may not note when files are read.
+            # The cache sets the times itself, because the system does not always record when files
+            # are read.
             if status.st_atime_ns < max(self._since_ns, now_ns - _USE_NS):
                 with suppress(OSError):
                     os.utime(file, ns=(now_ns, status.st_mtime_ns))
@@ -155,7 +162,7 @@ class DiskCache:
         return Entry(data, version, status.st_mtime_ns)
 
     def _keep(self, path: str, data: bytes, version: bytes, compared_ns: int) -> None:
-        """Keep `data` at `path` if there is a place for it, and the disk takes it."""
+        """Keep `data` at `path` if the cache has room and the disk takes it."""
         size = _HEADER.size + len(data)
         if not self._adds or size > min(self._max_bytes, _MOST_BYTES):
             return
@@ -173,7 +180,7 @@ class DiskCache:
                 os.utime(file.fileno(), ns=(time.time_ns(), compared_ns))
             os.rename(aside, path)
         except FileNotFoundError:
-            return  # the directory was removed, and is made again the next time
+            return  # the directory was removed; the next write makes it again
         except OSError as error:
             with suppress(OSError):
                 os.unlink(aside)
@@ -181,9 +188,10 @@ class DiskCache:
             tell(f"nothing more is added to the cache in {str(self._folder)!r}: {error}")
 
     def _begun(self, aside: str, size: int) -> FileIO | None:
-        """Return the new file `aside`, or None if there is no place for `size` bytes; others may have to go for that.
+        """Create the file `aside` with `size` bytes; return None if there is no room for it.
 
-        It has its length from the start, so whoever counts what lies in the folder counts it.
+        Older entries can be removed for it. The file has its full length from the start, so that other processes count it when they
+        measure the folder.
         """
         with self._sizes() as sizes:
             if sum(sizes) + size > self._max_bytes:
@@ -196,9 +204,13 @@ class DiskCache:
             return file
 
     def _make_place(self, sizes: array[int], size: int) -> None:
-        """Remove `size` bytes or more, if as many were not used since this object was made, and are soon found."""
+        """Remove `size` bytes or more of entries that were not used since this object was made.
+
+        It can free less, because the search ends after a limited number of entries.
+        """
         freed = looked_at = 0
-        # What is used from now on is never removed, so where all folders were searched in vain there will be nothing either.
+        # An entry that was used by this object is never removed. So if all folders were searched in
+        # vain, a later search would find nothing either.
         while freed < size and looked_at < _MOST_LOOKED_AT and self._in_vain < _FOLDERS:
             number = self._searched
             self._searched = (number + 1) % _FOLDERS
@@ -217,9 +229,10 @@ class DiskCache:
 
     @contextmanager
     def _sizes(self) -> Iterator[array[int]]:
-        """Give how many bytes lie in each folder, to this process alone, and write down what it makes of them."""
+        """Yield the sizes of all folders in bytes, under a lock; then save the caller's changes."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        # Opened each time: threads, forks and other programs have a lock each, and it ends with whoever is killed.
+        # Opened each time: threads, forks and other programs then each have a lock of their own,
+        # and a lock ends with the process that holds it.
         file = os.open(self._folder / _SIZES, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -234,14 +247,15 @@ class DiskCache:
 
 
 def _files(folder: str) -> Iterator[tuple[int, int, str]]:
-    """Iterate over when (ns) each file in `folder` was used last, its size in bytes and its path.
+    """Iterate over the files in `folder`: the last use (ns), size in bytes and path of each.
 
-    Among them is what others are writing, which is new, and what they left when they were killed, which grows old.
+    This includes files that others are still writing, which are new, and files that a killed
+    process left, which grow old.
     """
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                with suppress(FileNotFoundError):  # another has removed or renamed it
+                with suppress(FileNotFoundError):  # another process has removed or renamed it
                     status = entry.stat()
                     yield status.st_atime_ns, status.st_size, entry.path
     except FileNotFoundError:

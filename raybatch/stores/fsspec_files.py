@@ -1,4 +1,4 @@
-"""The files of an fsspec file system: https, and many other stores. Only this module imports fsspec."""
+"""The files of fsspec file systems: https and many other stores. No other module imports fsspec."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from raybatch.retries import Retries
 from raybatch.stores.local_files import FileVersion
 from raybatch.stores.remote import RemoteFiles
 
-# Which of these there are depends on the file system.
+# The names under which file systems report a version; which of them exist depends on the system.
 _STAMPS = [
     *("ETag", "etag", "md5Hash", "Content-MD5", "Last-Modified", "LastModified", "mtime"),
     *("last_modified", "modified", "updated", "created", "CRC", "date_time"),
@@ -26,7 +26,8 @@ _STAMPS = [
 class FsspecFiles(RemoteFiles):
     """The files of an fsspec `AbstractFileSystem`.
 
-    Arrow's wrapper of one asks for the kind and the size of a file before it reads it; here it is one request.
+    Arrow's wrapper of such a file system asks for the kind and the size of a file before it reads
+    it; this class needs one request.
     """
 
     def _read(self, path: str, start: int = 0, end: int | None = None) -> bytes:
@@ -38,12 +39,12 @@ class FsspecFiles(RemoteFiles):
         try:
             info = self.filesystem.info(path)
         except FileNotFoundError as error:
-            # Of https, fsspec says so whatever the server has answered.
+            # For https, fsspec raises this error whatever the server has answered.
             if error.__cause__ is None or fault_of(error.__cause__) is Fault.SAMPLE:
                 raise
             raise error.__cause__ from None
         stamp = next((str(info[name]) for name in _STAMPS if info.get(name)), "")
-        size = info.get("size")  # web servers need not say it
+        size = info.get("size")  # a web server can omit the size
         return FileVersion(-1 if size is None else int(size), stamp)
 
     def _names(self, root: str, depth: int | None) -> list[str]:
@@ -59,19 +60,19 @@ class FsspecFiles(RemoteFiles):
         return [name.rstrip("/") for name in self._relative(root, folders)]
 
     def _relative(self, root: str, paths: Iterable[str]) -> list[str]:
-        # Some file systems begin their paths with a slash, whether that was given or not.
+        # Some file systems begin their paths with a slash whether the argument has one or not.
         prefix = self.filesystem._strip_protocol(root).strip("/") + "/"
         return [path.lstrip("/").removeprefix(prefix.lstrip("/")) for path in paths]
 
     def _files_below(self, folder: str, depth: int | None) -> Iterator[str]:
         """Iterate over all files below `folder`.
 
-        The `find` of fsspec leaves out, without a word, what is below a folder that it cannot list.
+        fsspec's own `find` silently leaves out what is below a folder that it cannot list.
         """
         try:
             entries = self._retries.call(partial(self.filesystem.ls, detail=True), folder)
         except FileNotFoundError:
-            return  # as where a page has links to what is not there
+            return  # for example, a page with links to missing files
         for entry in entries:
             name = entry["name"]
             if entry["type"] != "directory":
@@ -81,7 +82,7 @@ class FsspecFiles(RemoteFiles):
 
 
 def _has_own_find(filesystem: Any) -> bool:
-    """Return whether a file system asks for all names at once, and not folder by folder as fsspec does."""
+    """Return whether a file system lists all names in one request, unlike fsspec's own `find`."""
     kind = type(filesystem)
     if issubclass(kind, AsyncFileSystem):
         return kind._find is not AsyncFileSystem._find
@@ -89,7 +90,7 @@ def _has_own_find(filesystem: Any) -> bool:
 
 
 def files_of_url(url: str, retries: Retries) -> tuple[FsspecFiles, str]:
-    """Return the file system that `url` is about, which fsspec keeps for the process, and the path in it."""
+    """Return the file system of `url`, which fsspec caches for the process, and the path in it."""
     filesystem, path = fsspec.core.url_to_fs(url)
     return FsspecFiles(filesystem, retries), path
 
@@ -101,6 +102,6 @@ def files_of_archive(scheme: str, file: IO[bytes], retries: Retries) -> FsspecFi
 
 
 def check_scheme(scheme: str) -> None:
-    """Raise ValueError if fsspec has no file system for `scheme`, ImportError if what that needs is absent."""
+    """Raise ValueError if fsspec does not know `scheme`, ImportError if its package is missing."""
     for one in scheme.split("::"):
         fsspec.get_filesystem_class(one)

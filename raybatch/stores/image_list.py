@@ -1,4 +1,4 @@
-"""Images with labels, which are kept in a file."""
+"""A list of labelled images that can be saved."""
 
 from __future__ import annotations
 
@@ -21,12 +21,16 @@ _CLASSES = b"raybatch.classes"
 
 
 class ImageList:
-    """Images with labels: `paths`, an Arrow array of strings, `labels`, int64 `(n,)`, and `classes`, their names.
+    """Images with labels, which can be saved.
 
-    `paths, labels, classes = images` gives the paths as a list of str, which takes far more memory than the
-    array. Accessors take the array: `ImageFileAccessor(images.paths)`.
+    `paths` is an Arrow array of strings, `labels` is int64 `(n,)`, and `classes` are the names of
+    the labels.
 
-    ValueError if there are not as many labels as paths, or a label is no position in `classes`.
+    `paths, labels, classes = images` gives the paths as a list of str, which takes far more memory
+    than the array. Accessors take the array: `ImageFileAccessor(images.paths)`.
+
+    ValueError if the numbers of labels and paths differ, or if a label is not a position in
+    `classes`.
     """
 
     def __init__(self, paths: Any, labels: npt.ArrayLike, classes: list[str]) -> None:
@@ -35,7 +39,7 @@ class ImageList:
         self.classes = list(classes)
         if self.labels.shape != (len(self.paths),):
             raise ValueError(
-                f"{len(self.paths)} paths need as many labels, not an array {self.labels.shape}"
+                f"{len(self.paths)} paths need the same number of labels, not an array {self.labels.shape}"
             )
         wrong = (self.labels < 0) | (self.labels >= len(self.classes))
         if wrong.any():
@@ -50,9 +54,9 @@ class ImageList:
 
     @property
     def table(self) -> pa.Table:
-        """An Arrow table with the columns `path`, string, and `label`, int64; the classes are in its metadata.
+        """An Arrow table of `path`, string, and `label`, int64, with the classes as metadata.
 
-        Paths that are not all valid UTF-8 are a column of bytes.
+        If a path is not valid UTF-8, the column `path` holds bytes.
         """
         metadata = {_CLASSES: json.dumps(self.classes)}
         return pa.table({"path": self.paths, "label": self.labels}).replace_schema_metadata(
@@ -60,7 +64,7 @@ class ImageList:
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write `table` as a Parquet file; ValueError if the paths are URLs that hold credentials."""
+        """Write `table` as a Parquet file; ValueError if the paths contain credentials."""
         if hold_credentials(self.paths):
             raise ValueError(
                 "the paths hold credentials, which do not belong in a file: list with filesystem= instead"
@@ -74,5 +78,5 @@ class ImageList:
         table = pa.parquet.read_table(path)
         classes = (table.schema.metadata or {}).get(_CLASSES)
         if classes is None or table.schema.names != ["path", "label"]:
-            raise ValueError(f"{os.fspath(path)!r} is no list of images that raybatch has saved")
+            raise ValueError(f"{os.fspath(path)!r} is not a list of images that raybatch has saved")
         return cls(table["path"], table["label"].to_numpy(), json.loads(classes))

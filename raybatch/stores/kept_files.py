@@ -1,4 +1,4 @@
-"""Files on other machines whose bytes are kept in a disk cache."""
+"""Remote files whose bytes are kept in a disk cache."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from raybatch.stores.url_files import Store, UrlFiles, is_remote
 
 
 class KeptFiles:
-    """The files of `store`, over `filesystem`, of which `cache` keeps those that are not of this machine.
+    """The files of `store`, over `filesystem`; `cache` keeps the bytes of the remote ones.
 
-    TypeError for a `cache` of another kind.
+    TypeError if `cache` is not a `DiskCache`.
     """
 
     def __init__(self, store: Store, cache: DiskCache, filesystem: Any) -> None:
@@ -26,12 +26,15 @@ class KeptFiles:
         self._store = store
         self._cache = cache
         self._are_urls = isinstance(store, UrlFiles)
-        # One path is another file in another store.
+        # The same path can name different files in different stores.
         whole = b"" if self._are_urls else pickle.dumps(filesystem)
         self._place = hashlib.sha256(whole).hexdigest()
 
     def open(self, path: str) -> IO[bytes]:
-        """Return the file, from the cache if it is there in its newest version, as `DiskCache.get_newest` compares it."""
+        """Return the newest version of the file, from the cache if possible.
+
+        See `DiskCache.get_newest`.
+        """
         if not self._is_kept(path):
             return self._store.open(path)
         version_of = partial(self._store.version, path)
@@ -39,7 +42,10 @@ class KeptFiles:
         return io.BytesIO(self._cache.get_newest(self._key(path), version_of, read))
 
     def read_range(self, path: str, version: FileVersion, offset: int, length: int) -> bytes:
-        """Return a part of the file, as `LocalFiles.read_range`, from the cache if it has that of this `version`."""
+        """Return a part of the file, from the cache if it has that part of this `version`.
+
+        See `LocalFiles.read_range`.
+        """
         read = partial(self._store.read_range, path, version, offset, length)
         if not self._is_kept(path):
             return read()

@@ -1,4 +1,4 @@
-"""The images below a folder, here or anywhere: their paths, their classes, and what is no image."""
+"""Lists the images below a folder, here or at a URL: paths, classes, and the files left out."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from raybatch.stores.image_list import ImageList
 from raybatch.stores.location import Location
 from raybatch.stores.paths import joined, path_array
 
-# A name that begins with its only dot has no suffix.
+# A name whose only dot comes first has no suffix.
 _IMAGE = re.compile(
     r"[^/]\.(?:jpe?g|jpe|jfif|png|webp|gif|bmp|dib|tiff?|avif|jp2|j2k|p[pgb]m)\Z",
     re.IGNORECASE | re.ASCII,
 )
-# Text about images, which nobody takes for one.
+# Text files, which nobody takes for images.
 _TEXT = re.compile(
     r"\.(?:txt|md|rst|csv|tsv|jsonl?|xml|ya?ml|html?|log|ini|db|py|sh)\Z", re.IGNORECASE
 )
@@ -32,9 +32,10 @@ _MOST_SUFFIXES = 5
 
 @dataclass
 class Search:
-    """The images below `folder`, as `runs` iterates over them, and `left_out`, how many other files there were by suffix.
+    """A search for the images below `folder`; `runs` iterates over them.
 
-    Files of text, which lie beside many images, are not among these. `example` is the name of one of them.
+    `left_out` counts the other files by suffix. Text files, which lie beside many images, are not
+    counted. `example` is the name of one of the other files.
     """
 
     folder: Location
@@ -42,7 +43,7 @@ class Search:
     example: str = ""
 
     def runs(self) -> Iterator[list[str]]:
-        """Iterate over runs of the names of the images, none of them empty; FileNotFoundError if there is none."""
+        """Iterate over non-empty runs of the names of images; FileNotFoundError if none exist."""
         is_empty = True
         for names in self.folder.below():
             images = [name for name in names if _IMAGE.search(name)]
@@ -60,11 +61,11 @@ class Search:
         return [path for names in self.runs() for path in self.folder.join(names)]
 
     def tell(self) -> None:
-        """Tell what was left out, if anything was."""
+        """Log what was left out, if anything was."""
         if not self.left_out:
             return
         tell(
-            f"left out below {self.folder!r}, as no images by their suffix: {left_out_text(self.left_out)}; one is "
+            f"left out below {self.folder!r}, because their suffixes are not those of images: {left_out_text(self.left_out)}; one is "
             f"{self.example!r}. Convert or rename those that are images"
         )
 
@@ -76,7 +77,7 @@ class Search:
 
 
 def left_out_text(left_out: Mapping[str, int]) -> str:
-    """Return how many files there are by suffix, such as `3 .heic, 1 without a suffix`; the most frequent first."""
+    """Return the numbers of files by suffix, such as `3 .heic, 1 without a suffix`."""
     counts = sorted(left_out.items(), key=lambda item: (-item[1], item[0]))
     shown = [f"{count:,} {suffix or 'without a suffix'}" for suffix, count in counts]
     more = sum(count for _, count in counts[_MOST_SUFFIXES:])
@@ -84,13 +85,15 @@ def left_out_text(left_out: Mapping[str, int]) -> str:
 
 
 def find_images(root: str | os.PathLike[str], *, filesystem: Any = None) -> list[str]:
-    """Return the paths of all image files below `root`, told by their suffix, sorted; links are followed.
+    """Return the paths of all image files below `root`, sorted; links are followed.
 
-    `root` is a folder or a URL of one, or a folder in `filesystem`, as for `ImageFileAccessor`. Hidden names are left
-    out: those that begin with a dot, and what systems leave behind, such as `__MACOSX`. How many files there are of
-    other suffixes, such as .heic, is told once, by logging or else on the standard error; but for those of text.
+    The suffix of a file decides whether it is an image. `root` is a folder or a URL of one, or a
+    folder in `filesystem`, as for `ImageFileAccessor`. Hidden names are left out: those that begin with a dot, and those that systems leave behind,
+    such as `__MACOSX`. One line, logged or on the standard error, counts the files with other
+    suffixes, such as .heic; text files are not counted.
 
-    NotADirectoryError if `root` is no folder here, FileNotFoundError if there is no image below it.
+    NotADirectoryError if `root` is not a local folder, FileNotFoundError if there is no image below
+    it.
     """
     search = Search(Location(root, filesystem))
     paths = search.paths()
@@ -103,21 +106,24 @@ def image_folder(
 ) -> ImageList:
     """Return the paths, labels and class names of a tree with one folder for each class.
 
-    Paths are those of `find_images`, sorted; the label of an image, int64 `(n,)`, is the position of the first
-    folder below `root` on its way in `classes`. By default these are the names of all folders in `root`, sorted, also of
-    those without images, which are told once. Where a split may lack a class, give it the classes of another:
+    Paths are those of `find_images`, sorted. The label of an image, int64 `(n,)`, is the position
+    of its class in `classes`; its class is the first folder on its path below `root`. By default
+    `classes` are the names of all folders in `root`, sorted. Those without images are included, and
+    logged once. If a split can lack a class, pass it the classes of another split:
 
         paths, labels, classes = image_folder("train")
         validation = image_folder("validation", classes=classes)
 
-    ValueError for an image that lies in no such folder, or in one that is none of `classes`, and for a class that is
-    there twice; and the errors of `find_images`.
+    ValueError for an image that is in no class folder or in one that `classes` lacks, and for a
+    class that is named twice; and the errors of `find_images`.
     """
     search = Search(Location(root, filesystem))
     folder = search.folder
     paths: list[pa.Array] = []
     labels: list[npt.NDArray[np.int64]] = []
-    numbers: dict[str, int] = {}  # of the classes, as they come
+    numbers: dict[
+        str, int
+    ] = {}  # temporary numbers of the classes, in the order of their first image
     for names in search.runs():
         own = list(map(class_of, names))
         if "" in own:
@@ -133,18 +139,21 @@ def image_folder(
 
 
 def is_image_name(name: str) -> bool:
-    """Return whether the suffix of the file `name` is that of an image."""
+    """Return whether the file `name` has a suffix of images."""
     return _IMAGE.search(name) is not None
 
 
 def class_of(name: str) -> str:
-    """Return the first folder on the way to the file `name` below a folder: its class; "" if it lies in none."""
+    """Return the class of the file `name`: its first folder, "" if it is in none."""
     first, mark, _ = name.partition("/")
     return first if mark else ""
 
 
 def all_classes(folder: Location, found: Collection[str]) -> list[str]:
-    """Return the names of the folders in `folder`, sorted; tell those that are not `found`, which have no images."""
+    """Return the names of the folders in `folder`, sorted; log those without images.
+
+    `found` are the names of those with images.
+    """
     names = sorted({*found, *folder.folders()})
     if empty := [name for name in names if name not in found]:
         tell(
@@ -155,15 +164,15 @@ def all_classes(folder: Location, found: Collection[str]) -> list[str]:
 
 
 def numbered(classes: Sequence[str], found: Collection[str]) -> list[str]:
-    """Return `classes`, in which each name that was `found` must be, and none twice; ValueError, TypeError."""
+    """Return `classes`; ValueError or TypeError unless they are unique and include `found`."""
     if isinstance(classes, str) or not all(isinstance(name, str) for name in classes):
         raise TypeError(f"classes must be a list of strings, not {classes!r}")
     if twice := [name for name, count in Counter(classes).items() if count > 1]:
-        raise ValueError(f"classes must be different names, and {twice[0]!r} is there twice")
+        raise ValueError(f"classes must be different names, and {twice[0]!r} is given twice")
     if unknown := sorted(set(found) - set(classes)):
         raise ValueError(
             f"there are images of {', '.join(map(repr, unknown))}, none of the {len(classes)} classes that were given: "
-            "add it to them, or move its images away"
+            "add it to `classes`, or move its images away"
         )
     return list(classes)
 

@@ -1,4 +1,4 @@
-"""The files of this machine, and of what is mounted on it."""
+"""The files of this machine and of mounted file systems."""
 
 from __future__ import annotations
 
@@ -14,73 +14,79 @@ from raybatch.errors import StorageError
 from raybatch.retries import Retries
 from raybatch.stores.hidden import is_hidden
 
-# Of such files, decoders read what they need.
+# Decoders read only the parts that they need of files larger than this.
 _LARGE_BYTES = 2**26
-# A process may often open no more than 1,024 files.
+# A process can often open no more than 1,024 files.
 _MOST_OPEN = 256
 
 
 class FileVersion(NamedTuple):
-    """What is another when a file has changed: its size in bytes, and when it was written or the store's tag of it."""
+    """The version of a file: its size in bytes, and its time of change or the store's tag."""
 
     size: int
     stamp: str
 
 
 class LocalFiles:
-    """The regular files of this machine; what fails in passing, as on a mounted file system, is tried again."""
+    """The regular files of this machine; transient errors of mounted file systems are retried."""
 
     def __init__(self, retries: Retries | None = None) -> None:
         self._retries = retries or Retries()
 
     def open(self, path: str) -> IO[bytes]:
-        """Return the file, in memory unless it is large; OSError if it is no file, or cannot be opened or read."""
+        """Return the open file, in memory unless it is large.
+
+        OSError if it is not a regular file, or cannot be opened or read.
+        """
         return self._retries.call(self._open, path)
 
     def _open(self, path: str) -> IO[bytes]:
         status = os.stat(path)
-        # To open a pipe would wait for a writer, and to open a device may do anything.
+        # Opening a pipe would wait for a writer, and opening a device can have any effect.
         if not stat.S_ISREG(status.st_mode):
             raise OSError("not a regular file")
         if status.st_size > _LARGE_BYTES:
             return open(path, "rb")
-        # Pillow reads a JPEG's header a few bytes at a time, some forty times.
+        # Pillow reads a JPEG's header in some forty calls of a few bytes each.
         with open(path, "rb", buffering=0) as file:
             return io.BytesIO(file.readall())
 
     def signature(self, path: str) -> tuple[int, ...]:
-        """Return when the file and its status were changed last (ns), its size and its inode."""
+        """Return when the file and its status last changed (ns), its size and its inode."""
         status = self._retries.call(os.stat, path)
         return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
 
     def version(self, path: str) -> FileVersion:
         """Return the size of a file and the time of its last change."""
         status = self._retries.call(os.stat, path)
-        # To open a pipe would wait for a writer.
+        # Opening a pipe would wait for a writer.
         if not stat.S_ISREG(status.st_mode):
             raise OSError(f"not a regular file: {path!r}")
         return _version_of(status)
 
     def read_range(self, path: str, version: FileVersion, offset: int, length: int) -> bytes:
-        """Return the bytes from `offset` on, fewer than `length` at the end; StorageError unless the file is of `version`.
+        """Return up to `length` bytes from `offset` on; StorageError for another `version`.
 
-        It stays open for the next time, in this process.
+        The file stays open in this process for the next read.
         """
         return self._retries.call(_read_open, path, version, offset, length)
 
     def below(
         self, root: str, depth: int | None = None, *, hidden: bool = False
     ) -> Iterator[list[str]]:
-        """Iterate over runs of the names of all files below the folder `root`, relative to it, sorted.
+        """Iterate over runs of the sorted names of all files below `root`, relative to it.
 
-        The files are told from folders by what the folder says of them. Links are followed, and each folder is
-        read once. `depth=1` leaves out the folders in it, and so on; what is hidden is there with `hidden` only.
-        NotADirectoryError if `root` is none.
+        The folder's entries tell files from folders, without a look at each file. Links are
+        followed, and each folder is read once. `depth=1` leaves out the folders in it, and so on.
+        Hidden files are included only with `hidden`. NotADirectoryError if `root` is not a folder.
         """
         return _walk(_existing(root), "", depth, hidden, set(), self._retries)
 
     def folders(self, root: str) -> list[str]:
-        """Return the names of the folders in `root`, sorted, without the hidden ones; NotADirectoryError as for `below`."""
+        """Return the names of the folders in `root`, sorted, without hidden ones.
+
+        NotADirectoryError if `root` is not a folder.
+        """
         _, names = self._retries.call(partial(_listed, hidden=False), _existing(root))
         return [name[:-1] for name in names if name[-1] == "/"]
 
@@ -97,19 +103,17 @@ def _version_of(status: os.stat_result) -> FileVersion:
 def _read_open(path: str, version: FileVersion, offset: int, length: int) -> bytes:
     file = _opened(
         path, version
-    )  # of two that opened it at once, one is closed when this has it no more
+    )  # if two threads opened it at once, the second is closed when it is dropped here
     data = os.pread(file.descriptor, length, offset)
     if _version_of(os.fstat(file.descriptor)) != version:
-        raise StorageError(
-            f"{path!r} has changed since it was opened first: make its accessor anew"
-        )
+        raise StorageError(f"{path!r} has changed since it was first opened: make a new accessor")
     return data
 
 
 class _OpenFile:
-    """A descriptor, which is closed when nobody has this any more.
+    """A file descriptor that is closed when the last reference to this object goes.
 
-    It is read at an offset that is given, so threads and forked processes may share it.
+    Reads give their offset, so threads and forked processes can share it.
     """
 
     def __init__(self, path: str) -> None:
@@ -123,7 +127,7 @@ def _opened(path: str, version: FileVersion) -> _OpenFile:
 
 
 def _existing(root: str) -> str:
-    """Return `root` with a slash at its end; NotADirectoryError if it is no folder."""
+    """Return `root` with a slash at its end; NotADirectoryError if it is not a folder."""
     folder = root or os.curdir
     if not os.path.isdir(folder):
         raise NotADirectoryError(f"not a directory: {root!r}")
@@ -155,13 +159,13 @@ def _walk(
 
 
 def _listed(folder: str, *, hidden: bool) -> tuple[tuple[int, int], list[str]]:
-    """Return what tells `folder` from all others, and the names in it in order; those of folders end in a slash.
+    """Return the identity of `folder`, and the names in it in order; folders end in a slash.
 
-    What is hidden is there with `hidden` only.
+    Hidden names are included only with `hidden`.
     """
     status = os.stat(folder)
     with os.scandir(folder) as entries:
-        # With its slash, a folder stands where the paths below it do in their order: after `a-b`, before `ab`.
+        # With its slash, a folder sorts as the paths below it do: after `a-b`, before `ab`.
         names = sorted(
             entry.name + "/" if entry.is_dir() else entry.name
             for entry in entries

@@ -1,4 +1,4 @@
-"""What must lie on a disk of this machine: all that is written, and what is mapped into memory."""
+"""Checks that a path is local, for everything that is written or mapped into memory."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from urllib.parse import unquote
 
 from raybatch.stores.secrets import redacted
 
-# `Path` makes one slash of two. One letter is a drive.
+# `Path` collapses `//` to one slash. A scheme of one letter is a drive.
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
 def local_path(path: str | os.PathLike[str]) -> Path:
-    """Return `path`, also of a `file:` URL, as one of this machine; ValueError for any other URL.
+    """Return `path`, which can be a `file:` URL, as a local path; ValueError for any other URL.
 
-    As a path it would be a folder that is called `s3:`.
+    Without the check, a URL would become a folder named `s3:`.
     """
     text = os.fspath(path)
     if text.startswith("file:/"):

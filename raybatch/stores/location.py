@@ -1,4 +1,4 @@
-"""Where a file or a folder is: on this machine, in an object store, or behind any other URL."""
+"""The place of a file or folder: on this machine, in an object store, or behind any other URL."""
 
 from __future__ import annotations
 
@@ -31,15 +31,16 @@ from raybatch.stores.url_files import (
 
 T = TypeVar("T")
 
-# Headers are looked for this much at a time. A request takes as long as to read the larger part.
+# How much is read at once to find headers, locally and remotely. A request takes about as long as
+# reading the larger amount.
 _SCANNED_BYTES, _SCANNED_REMOTE_BYTES = 2**13, 2**22
 
-# A list of all the paths would take far more memory than they do.
+# How many paths are converted at once; a list of all would take far more memory than the array.
 _PATHS_AT_ONCE = 10_000
 
 
 class Location:
-    """A file or a folder: a path here, a URL, or a path in `filesystem`. Its text shows no credentials."""
+    """A file or folder: a local path, a URL or a path in `filesystem`; its text hides secrets."""
 
     __slots__ = ("_store", "path")
 
@@ -59,21 +60,24 @@ class Location:
         return isinstance(self._store, UrlFiles) and is_quoted(self.path)
 
     def split_query(self) -> tuple[str, str]:
-        """Return the path and, if it is a URL, what follows it, as `split_url`."""
+        """Return the path and, if it is a URL, the rest after the path, as `split_url` does."""
         if not (isinstance(self._store, UrlFiles) and is_url(self.path)):
             return self.path, ""
         return split_url(self.path)
 
     def name_below(self, root: Location) -> str:
-        """Return its name relative to the folder `root`, without a query, which may be a secret."""
+        """Return its name relative to the folder `root`, without a query, which can be a secret."""
         return self.split_query()[0][len(root.split_query()[0]) :].lstrip("/")
 
     def version(self) -> FileVersion:
-        """Return which version of the file there is."""
+        """Return the current version of the file."""
         return self._store.version(self.path)
 
     def open(self) -> IO[bytes]:
-        """Return the file, open or in memory; OSError if it cannot be read, remote ones after some retries."""
+        """Return the file, open or in memory.
+
+        OSError if it cannot be read; remote reads are retried.
+        """
         return self._store.open(self.path)
 
     def below(self, depth: int | None = None, *, hidden: bool = False) -> Iterator[list[str]]:
@@ -89,16 +93,16 @@ class Location:
         return self._store.join(self.path, names)
 
     def hide(self, text: str) -> str:
-        """Return `text` without the credentials in the path, and in any URL."""
+        """Return `text` without the credentials in the path and in any URL."""
         return without_secrets(text, self.path)
 
 
 class Locations:
-    """The paths of many files in one Arrow array, whose buffers a Ray actor maps from the object store.
+    """The paths of many files in one Arrow array, which Ray actors map from the object store.
 
-    A million paths as a Python list cost every process that gets them 120 MB; these cost none. A relative
-    path stays relative to the directory in which this was made, whatever that of the actor is, or to
-    `folder`, or is one in `filesystem`. A URL stays as it is.
+    As a Python list, a million paths cost 120 MB in every process; here they cost nothing. A
+    relative path stays relative to the working directory in which this object was made, also in
+    actors with another one, or to `folder`; or it is a path in `filesystem`. A URL stays unchanged.
     """
 
     def __init__(
@@ -112,7 +116,8 @@ class Locations:
         self.array = as_path_array(paths)
         self._store = open_store(filesystem)
         self._are_urls = isinstance(self._store, UrlFiles)
-        # Those that samples are in; what is looked for in them, once, is not kept.
+        # This cache is for samples. Files that are searched once, such as lists, do not go through
+        # it.
         self._files = self._store if cache is None else KeptFiles(self._store, cache, filesystem)
         if cache is not None and self.are_local:
             tell("cache= has no effect here: the files are on this machine")
@@ -127,11 +132,14 @@ class Locations:
 
     @property
     def are_local(self) -> bool:
-        """Whether all of them are paths of this machine, and not of `file:` URLs."""
+        """Whether all of them are local paths, not even `file:` URLs."""
         return self._are_urls and not pc.any(pc.match_substring(self.array, "://")).as_py()
 
     def open(self, position: int) -> IO[bytes]:
-        """Return the file at `position`, as `Location.open`; StorageError if the folder of all of them is gone."""
+        """Return the file at `position`, as `Location.open`.
+
+        StorageError if the folder of all files is gone.
+        """
         return self._ask(self._files.open, position)
 
     @cached_property
@@ -143,14 +151,14 @@ class Locations:
         return redacted(self[position])
 
     def signature(self, position: int) -> tuple[int, ...]:
-        """Return what `LocalFiles.signature` does for a file of this machine, () for any other."""
-        # To ask a store costs about as much as to read the file.
+        """Return `LocalFiles.signature` of a local file, () for any other."""
+        # A request for the signature would cost about as much as reading the file.
         if not isinstance(self._store, UrlFiles):
             return ()
         return self._ask(self._store.signature, position)
 
     def version(self, position: int) -> FileVersion:
-        """Return which version of the file at `position` there is."""
+        """Return the current version of the file at `position`."""
         return self._ask(self._store.version, position)
 
     def read_range(self, position: int, version: FileVersion, offset: int, length: int) -> bytes:
@@ -158,7 +166,7 @@ class Locations:
         return self._files.read_range(self[position], version, offset, length)
 
     def open_to_seek(self, position: int, version: FileVersion) -> IO[bytes]:
-        """Return the file at `position`, of `version`, of which no more is read than is asked for, and what is near."""
+        """Return the file at `position`, of `version`, with reads rounded up to larger parts."""
         if version.size < 0:
             raise StorageError("the server does not say how large it is")
         read = partial(self._store.read_range, self[position], version)
@@ -166,7 +174,7 @@ class Locations:
         return io.BufferedReader(RangeFile(read, version.size), at_once)
 
     def open_parts(self, position: int, version: FileVersion) -> RangeFile:
-        """Return the file at `position`, of `version`; each read of it is one `read_range`, of those bytes alone."""
+        """Return the file at `position`, of `version`; each read is one exact `read_range`."""
         if version.size < 0:
             raise StorageError("the server does not say how large it is")
         return RangeFile(partial(self.read_range, position, version), version.size)
@@ -188,7 +196,7 @@ class Locations:
         return path if is_url(path) else os.path.join(self._folder, path)
 
     def fingerprint(self) -> dict[str, Any]:
-        """Return a digest of the paths in their order, without the credentials in URLs, which come and go."""
+        """Return a digest of the paths in order, without the credentials in URLs, which change."""
         digest = hashlib.sha256(os.fsencode(self._folder))
         has_secrets = hold_credentials(self.array)
         for start in range(0, len(self), _PATHS_AT_ONCE):

@@ -1,4 +1,4 @@
-"""What lies where in an MDS shard, which MosaicML's Streaming writes: by the table at its start."""
+"""The fields of the samples in an MDS shard (MosaicML's Streaming), from the table at its start."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from raybatch.errors import StorageError
 from raybatch.stores.tar_headers import Member, refuse_compressed
 
 _NUMBER = np.dtype("<u4")
-# A member as small as this is kept in the index, so that a column of numbers is read once.
+# The index keeps the data of fields up to this size, so that a column of numbers is read once.
 _SMALL = 512
 
 
 def mds_members(file: IO[bytes]) -> Iterator[Member | str]:
-    """Iterate over the fields of all samples in an open shard; each is called `NUMBER.COLUMN:ENCODING`.
+    """Iterate over the fields of all samples in an open shard; names are `NUMBER.COLUMN:ENCODING`.
 
-    StorageError if the shard is compressed, cut off or no MDS shard.
+    StorageError if the shard is compressed, cut off or not an MDS shard.
     """
     size = file.seek(0, 2)
     file.seek(0)
@@ -39,13 +39,13 @@ def mds_members(file: IO[bytes]) -> Iterator[Member | str]:
             )
         ]
     except (ValueError, KeyError, TypeError) as error:
-        raise StorageError(f"it is no MDS shard: {error}") from error
+        raise StorageError(f"it is not an MDS shard: {error}") from error
     if offsets[-1] != size:
-        raise StorageError(f"the MDS shard has {size} bytes, and its table says {offsets[-1]}")
+        raise StorageError(f"the MDS shard has {size} bytes, but its table says {offsets[-1]}")
     unknown = sum(length is None for _, length in columns)
     for number in range(count):
         file.seek(offsets[number])
-        # The lengths of what has no fixed one are before the sample.
+        # The lengths of fields without a fixed length come before the sample.
         lengths = iter(_numbers(file, unknown))
         offset = offsets[number] + unknown * _NUMBER.itemsize
         for name, fixed in columns:

@@ -11,10 +11,13 @@ from raybatch.stores.secrets import redacted
 
 
 def as_path_array(paths: Any) -> pa.Array:
-    """Return `paths` as one Arrow array of strings or bytes; TypeError or ValueError for what are no paths."""
+    """Return `paths` as one Arrow array of strings or bytes.
+
+    TypeError or ValueError if they are not paths.
+    """
     if isinstance(paths, (str, bytes)):
         shown = redacted(os.fsdecode(paths))
-        raise TypeError(f"paths must be a sequence of paths, not the one path {shown!r}")
+        raise TypeError(f"paths must be a sequence of paths, not a single path {shown!r}")
     if isinstance(paths, (pa.Array, pa.ChunkedArray)):
         return _checked(paths)
     names = [_path_name(path, position) for position, path in enumerate(paths)]
@@ -26,12 +29,12 @@ def path_array(names: list[str]) -> pa.Array | pa.ChunkedArray:
     try:
         return pa.array(names, pa.string())
     except UnicodeEncodeError:
-        # A file name need not be valid UTF-8; its bytes are what counts.
+        # A file name need not be valid UTF-8; its bytes are its identity.
         return pa.array([os.fsencode(name) for name in names], pa.binary())
 
 
 def joined(arrays: list[pa.Array | pa.ChunkedArray]) -> pa.Array:
-    """Return the arrays of `path_array`, at least one, as one."""
+    """Return the arrays of `path_array`, at least one, joined into one."""
     if len({array.type for array in arrays}) > 1:
         arrays = [array.cast(pa.binary()) for array in arrays]
     chunks = [chunk for array in arrays for chunk in getattr(array, "chunks", [array])]
@@ -46,7 +49,7 @@ def path_names(paths: pa.Array) -> list[str]:
 
 def _path_name(path: Any, position: int) -> str:
     try:
-        # Arrow's own arrays give scalars one by one.
+        # Iterating over an Arrow array would make a scalar object for each path.
         return os.fsdecode(path.as_py() if isinstance(path, pa.Scalar) else path)
     except TypeError:
         raise TypeError(
@@ -72,7 +75,7 @@ def _checked(array: pa.Array | pa.ChunkedArray) -> pa.Array:
 
 def _one_array(array: pa.Array | pa.ChunkedArray) -> pa.Array:
     if not isinstance(array, pa.ChunkedArray):
-        # A slice would take all that it was cut from along.
+        # A slice would keep the whole array that it was cut from in memory.
         is_slice = array.get_total_buffer_size() > 2 * array.nbytes + 1024
         return array.take(pa.array(range(len(array)), pa.int64())) if is_slice else array
     if pa.types.is_string(array.type) and array.nbytes >= 2**31:

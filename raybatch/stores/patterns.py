@@ -1,4 +1,4 @@
-"""The files that a pattern matches, here or anywhere."""
+"""The files that a pattern matches, here or at a URL."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ _TOKEN = re.compile(r"\*+|\?|\[!?\]?[^\]]*\]|.", re.DOTALL)
 
 
 def image_glob(pattern: str | os.PathLike[str], *, filesystem: Any = None) -> pa.Array:
-    """Return the paths of the files that `pattern` matches, sorted, as an Arrow array for an accessor.
+    """Return the paths of the files that `pattern` matches, sorted, as an Arrow array.
 
-    The pattern is that of `glob.glob(pattern, recursive=True)`: `*`, `?` and `[a-z]` are parts of a name, `**` is
-    any number of folders, and names that begin with a dot are matched by a dot only. As `find_images` does, it leaves
-    out what systems leave behind, such as `__MACOSX`, unless that is named. It is a path here, a URL, in
-    which `?` begins the query, or a path in `filesystem`, as for `ImageFileAccessor`. Only the folders below the
-    first part that is no plain name are read, and no deeper than the pattern goes.
+    The pattern is that of `glob.glob(pattern, recursive=True)`: `*`, `?` and `[a-z]` match parts of
+    a name, `**` matches any number of folders, and only a dot matches the dot at the start of a
+    name. Like `find_images`, it leaves out files that systems leave behind, such as `__MACOSX`,
+    unless the pattern names them. The pattern is a local path, a URL, in which `?` begins the
+    query, or a path in `filesystem`, as for `ImageFileAccessor`. The search reads only the folders
+    below the last plain name at the start of the pattern, and no deeper than the pattern goes.
 
-    FileNotFoundError if no file matches, NotADirectoryError if there is no folder to look in.
+    FileNotFoundError if no file matches, NotADirectoryError if there is no folder to search.
     """
     whole = Location(pattern, filesystem)
     root, rest, query = _cut(whole)
@@ -48,7 +49,7 @@ def image_glob(pattern: str | os.PathLike[str], *, filesystem: Any = None) -> pa
 
 
 def fixed_part(pattern: str | os.PathLike[str], filesystem: Any = None) -> Location | None:
-    """Return the folder in which `image_glob` looks for `pattern`; None if that is a plain name."""
+    """Return the folder in which `image_glob` searches; None if `pattern` is a plain name."""
     whole = Location(pattern, filesystem)
     if not _MAGIC.search(whole.split_query()[0]) or (filesystem is None and os.path.isdir(pattern)):
         return None
@@ -57,7 +58,7 @@ def fixed_part(pattern: str | os.PathLike[str], filesystem: Any = None) -> Locat
 
 
 def _cut(pattern: Location) -> tuple[str, str, str]:
-    """Return the folder that all files of `pattern` lie below, the rest of it, and the query of a URL."""
+    """Return the folder above all files of `pattern`, the rest of it, and the query of a URL."""
     text, query = pattern.split_query()
     magic = _MAGIC.search(text)
     cut = text.rfind("/", 0, magic.start() if magic else None) + 1

@@ -1,4 +1,4 @@
-"""A file of which any part can be asked for, as one to seek in."""
+"""Makes a seekable file of a function that reads ranges."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 class RangeFile(io.RawIOBase):
-    """The file of `size` bytes of which `read(offset, length)` gives a part."""
+    """A file of `size` bytes; `read(offset, length)` returns a part of it."""
 
     def __init__(self, read: Callable[[int, int], bytes], size: int) -> None:
         self._read = read

@@ -1,4 +1,4 @@
-"""Files on other machines: what fails in passing is tried again, and no error shows credentials."""
+"""Files on other machines: transient errors are retried, and no error shows credentials."""
 
 from __future__ import annotations
 
@@ -16,32 +16,35 @@ T = TypeVar("T")
 
 
 class RemoteFiles:
-    """The files of a file system on other machines; a subclass implements what raises NotImplementedError here."""
+    """The files of a remote file system.
+
+    Subclasses implement the methods that raise NotImplementedError here.
+    """
 
     def __init__(self, filesystem: Any, retries: Retries | None = None) -> None:
         self.filesystem = filesystem
         self._retries = retries or Retries()
 
     def open(self, path: str) -> IO[bytes]:
-        """Return all of the file in memory; OSError if it cannot be read, after some retries."""
+        """Return the whole file in memory; OSError if it cannot be read, after some retries."""
         return io.BytesIO(self._call(self._read, path))
 
     def version(self, path: str) -> FileVersion:
-        """Return the size of a file, and when it was written or the store's tag of it."""
+        """Return the size of a file, and its time or the store's tag of it."""
         return self._call(self._version, path)
 
     def read_versioned(self, path: str) -> tuple[FileVersion, bytes]:
-        """Return the version of a file, which is no newer than its bytes, and these."""
+        """Return the version and the bytes of a file; the version is no newer than the bytes."""
         return self._call(lambda one: (self._version(one), self._read(one)), path)
 
     def read_range(self, path: str, version: FileVersion, offset: int, length: int) -> bytes:
-        """Return the bytes from `offset` on, fewer than `length` at the end of a file of `version`, by one request."""
+        """Return up to `length` bytes from `offset` on of a file of `version`, in one request."""
         end = min(offset + length, version.size)
         data = self._call(lambda one: self._read(one, offset, end), path)
         if len(data) != end - offset:
             raise StorageError(
                 f"{redacted(path)!r} gave {len(data)} bytes where {end - offset} were asked for: the server answers no "
-                "requests for a part of a file, or the file has changed since it was opened first"
+                "requests for a part of a file, or the file has changed since it was first opened"
             )
         return data
 
@@ -69,7 +72,7 @@ class RemoteFiles:
         raise NotImplementedError
 
     def _version(self, path: str) -> FileVersion:
-        """Return which version of a file there is."""
+        """Return the current version of a file."""
         raise NotImplementedError
 
     def _names(self, root: str, depth: int | None) -> list[str]:

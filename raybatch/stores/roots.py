@@ -1,4 +1,4 @@
-"""Whether the folder that all samples are in is there: a file that is missing with all the others is no bad sample."""
+"""Tells a missing folder from a missing file: a sample is not bad if all samples are gone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ _ABSENT = (FileNotFoundError, NotADirectoryError, PermissionError)
 
 
 def common_folder(paths: pa.Array, folder: str) -> str:
-    """Return the folder that all local ones of `paths` are in, relative ones below `folder`; "" if there are none."""
+    """Return the folder that holds all local `paths`; "" if there are none.
+
+    Relative paths are below `folder`.
+    """
     local = paths.filter(pc.invert(pc.match_substring(paths, "://")))
     if len(local) == 0:
         return ""
@@ -24,9 +27,10 @@ def common_folder(paths: pa.Array, folder: str) -> str:
 
 
 def check_folders(path: str, root: str, error: OSError) -> None:
-    """Raise StorageError if `error`, raised by opening the file `path`, is not this file's alone.
+    """Raise StorageError if `error`, from opening the file `path`, concerns more than this file.
 
-    So it is if `root`, the folder that all of them are in, is gone, empty or closed, or if the folder of `path` is closed.
+    It does if the common folder `root` is gone, empty or unreadable, or if the folder of `path` is
+    unreadable.
     """
     if not isinstance(error, _ABSENT):
         return

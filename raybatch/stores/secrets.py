@@ -1,4 +1,4 @@
-"""URLs without the credentials that they may hold, for errors, logs and names."""
+"""Hides the credentials in URLs, for errors, logs and names."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from raybatch.faults import Fault, fault_of
 
 T = TypeVar("T")
 
-# What a query may say of a store in the open.
+# The keys of a query that tell where a store is, and hold no secret.
 _OPEN_SETTINGS = r"([?&])(region|scheme|endpoint_override)=[^&]*"
-# Of a URL without those.
+# The credentials in a URL without those keys: its user, or a query that is not empty.
 _CREDENTIALS = r"://([^/?]*|[^/?:]*:[^?]*)@|\?.*[^?&]"
 _HIDDEN = "***"
-# A secret key may hold a slash that should have been percent-encoded, so what follows a colon may too.
+# A secret key can contain a slash that should have been percent-encoded, so the text after the
+# colon can contain one too.
 _USER = re.compile(r"://(?:[^/?#\s]*|[^/?#\s:]*:(?!:)[^?\s]*)@")
 _QUERY = re.compile(r"(://[^?\s'\"]*)\?[^\s'\"]*")
-# Shorter ones are found in every text, and protect nothing.
+# Shorter secrets occur by chance in any text, and protect nothing.
 _SHORTEST_SECRET = 4
 
 
@@ -37,13 +38,13 @@ def redacted(path: str) -> str:
 
 
 def without_user(path: str) -> str:
-    """Return `path` without the user and the password in it, if it is a URL: where a file is, whoever reads it."""
+    """Return `path` without the user and password if it is a URL, to identify the file."""
     head, mark, query = path.partition("?")
     return _USER.sub("://", head) + mark + query
 
 
 def without_secrets(text: str, path: str) -> str:
-    """Return the message `text` without the credentials in any URL, and without those of `path` anywhere."""
+    """Return the message `text` without the credentials of `path` and of all URLs in it."""
     if "://" in path:
         text = text.replace(path, redacted(path))
         for secret in sorted(_secrets(path), key=len, reverse=True):
@@ -53,30 +54,33 @@ def without_secrets(text: str, path: str) -> str:
 
 
 def hold_credentials(paths: pa.Array) -> bool:
-    """Return whether one of `paths` is a URL with a user, or with more in its query than where the store is."""
+    """Return whether one of `paths` is a URL with a user, or with secrets in its query.
+
+    Settings such as the region or the endpoint are not secrets.
+    """
     urls = paths.filter(pc.match_substring(paths, "://"))
     bare = pc.replace_substring_regex(urls, _OPEN_SETTINGS, r"\1")
     return bool(pc.any(pc.match_substring_regex(bare, _CREDENTIALS)).as_py())
 
 
 def call_without_secrets(fn: Callable[[], T], path: str) -> T:
-    """Return `fn()`, which reads `path`; what it raises is an OSError or ImportError without credentials.
+    """Return `fn()`, which reads `path`; its OSErrors and ImportErrors come without credentials.
 
-    Python's own kinds of these, such as FileNotFoundError, stay what they are. Of another kind, it is a StorageError if the
-    place is at fault.
+    Python's own subclasses, such as FileNotFoundError, stay as they are. An error of another class
+    becomes a StorageError if the place is at fault.
     """
     try:
         return fn()
     except Exception as error:
         text = without_secrets(str(error), path)
-        # The nearest kind that is made from a text alone.
+        # The nearest base class that can be made from a message alone.
         kinds = (kind for kind in type(error).__mro__ if kind.__module__ == "builtins")
         kind = next((kind for kind in kinds if issubclass(kind, (OSError, ImportError))), OSError)
         if kind is OSError and fault_of(error) in (Fault.PLACE, Fault.PASSING):
             kind = StorageError
         if type(error) is not kind:
             text = f"{type(error).__name__}: {text}"
-    # Outside the block, since the error would travel with this one as its context, text and all.
+    # Raised outside the block, or the caught error and its text would travel along as the context.
     raise kind(text)
 
 

@@ -1,4 +1,4 @@
-"""Which members lie where in the shards of a data set: read from their headers once, and saved."""
+"""The index of the members in the shards of a data set: read from their headers once, and saved."""
 
 from __future__ import annotations
 
@@ -25,13 +25,14 @@ from raybatch.stores.tar_headers import Member
 from raybatch.stores.url_files import is_url
 from raybatch.stores.written import in_store, written
 
-# Lists what is in an open archive: its members, and the names of those that cannot be read there.
+# Lists an open archive: its members, and the names of members that cannot be read.
 Lister: TypeAlias = Callable[[IO[bytes]], Iterator["Member | str"]]
 
-# Where an index is saved: a path here, a URL of a store, or nowhere.
+# Where an index is saved: a local path, a URL of a store, or nowhere.
 Target: TypeAlias = "Path | str | None"
 
-# A row is a member. The members of a sample stand together, and the first of them has the key.
+# The index has one row per member. The members of a sample follow each other, and the first has the
+# key.
 _SCHEMA = pa.schema(
     [
         ("key", pa.string()),
@@ -45,14 +46,14 @@ _SCHEMA = pa.schema(
 _ABOUT = b"raybatch.shards"
 _FORMAT = 1
 _AT_ONCE = 16
-# As WebDataset has it: the key is the path up to the first dot of the name.
+# As in WebDataset: the key is the path up to the first dot of the file name.
 _NAME = re.compile(r"((?:.*/|)[^.]+)[.]([^/]*)", re.DOTALL)
-# What WebDataset keeps for itself.
+# Names that WebDataset reserves.
 _META = re.compile(r"__[^/]*__(?:\Z|/)")
 
 
 class Shard(NamedTuple):
-    """A shard as it is in an index: its name there, its version, how many of its files are no members, and its members."""
+    """A shard in an index: its name there, version, number of files left out, and members."""
 
     name: str
     version: FileVersion
@@ -63,10 +64,10 @@ class Shard(NamedTuple):
 def index_of(
     shards: Locations, members_of: Lister, path: str | os.PathLike[str] | None
 ) -> list[Shard]:
-    """Return the shards as the index at `path` has them, which is made, or mended where a shard has changed.
+    """Return the shards from the index at `path`, after reading missing or changed shards.
 
-    By default it is beside shards of this machine. Where it cannot be written, that is told. StorageError for a shard
-    that cannot be listed.
+    By default the index is beside shards of this machine. If it cannot be written, a log line says
+    so. StorageError for a shard that cannot be listed.
     """
     target: Target = None
     if path is None:
@@ -104,7 +105,10 @@ def _default_path(shards: Locations) -> Path | None:
 
 
 def _name_in(target: Target, path: str) -> str:
-    """Return how a shard is called in the index at `target`: the same where both are moved together, without credentials."""
+    """Return the name of a shard in the index at `target`, without credentials.
+
+    It stays the same if shards and index are moved together.
+    """
     if not isinstance(target, Path) or is_url(path):
         return redacted(path)
     return os.fsencode(os.path.relpath(path, target.parent)).decode("utf-8", "backslashreplace")
@@ -122,7 +126,7 @@ def _saved(target: Path | str) -> dict[str, Shard]:
                 for number, (name, size, stamp, left_out) in enumerate(about["shards"])
             ]
     except (OSError, pa.ArrowException, KeyError, TypeError, ValueError):
-        return {}  # there is none, or what is there is none: it is made anew
+        return {}  # no valid index: it is made anew
     return {shard.name: shard for shard in shards}
 
 
@@ -137,7 +141,7 @@ def _save(shards: list[Shard], target: Target) -> None:
     if target is None:
         tell(
             f"the index of {len(shards)} shards, made from their headers, is not saved: give index=, a "
-            "path or a URL, to have it the next time"
+            "path or a URL, to keep it for the next time"
         )
         return
     about = [(shard.name, *shard.version, shard.left_out) for shard in shards]
@@ -149,12 +153,12 @@ def _save(shards: list[Shard], target: Target) -> None:
                     writer.write_batch(shard.members)
     except OSError as error:
         tell(
-            f"the index of {len(shards)} shards cannot be saved, and index= may say where else: {error}"
+            f"the index of {len(shards)} shards cannot be saved; give index= another place: {error}"
         )
 
 
 def _listed(members: Iterable[Member | str]) -> tuple[int, pa.RecordBatch]:
-    """Return how many files are no members, and the table of the members, sample by sample."""
+    """Return the number of files left out, and the table of the members, sample by sample."""
     samples: dict[str, dict[str, Member]] = {}
     left_out = 0
     for member in members:

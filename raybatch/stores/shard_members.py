@@ -21,11 +21,12 @@ from raybatch.stores.zip_directory import zip_bytes
 class Members:
     """One member of each sample in `shards`: a byte store.
 
-    Shard i, of `versions[i]`, has the samples from `starts[i]` up to `starts[i + 1]`. `place`, the offsets,
-    lengths and methods, each `(n,)`, says where the bytes are, as `Member` does, and -1 is no method. `keys` are the names of the samples,
-    and `extensions` what this member is called: the one, or those that it may have.
+    Shard i, of `versions[i]`, has the samples from `starts[i]` up to `starts[i + 1]`. `place` holds
+    the offsets, lengths and methods, each `(n,)`, as in `Member`; method -1 means None. `keys` are
+    the names of the samples. `extensions` is the extension of the member, or several that are tried
+    in order.
 
-    All that has a row for each sample is in arrays, which the processes of a host share.
+    Everything with a row for each sample is in arrays, which the processes of a host share.
     """
 
     def __init__(
@@ -48,7 +49,10 @@ class Members:
         return len(self._offsets)
 
     def open(self, position: int) -> IO[bytes]:
-        """Return the member at `position` in memory; OSError if it is damaged, StorageError if its shard is not what it was."""
+        """Return the member at `position` in memory.
+
+        OSError if it is damaged, StorageError if its shard has changed.
+        """
         return io.BytesIO(self.read(position))
 
     def read(self, position: int) -> bytes:
@@ -60,20 +64,20 @@ class Members:
         try:
             return read(offset, length) if method < 0 else zip_bytes(read, offset, length, method)
         except (FileNotFoundError, PermissionError) as error:
-            # There are many samples in a shard.
+            # The error concerns the many samples of a shard, not this one alone.
             raise StorageError(f"{type(error).__name__}: {error}") from error
 
     def name_of(self, position: int) -> str:
-        """Return where the member lies, `shard.tar[key.jpg]`, without credentials."""
+        """Return the place of the member, `shard.tar[key.jpg]`, without credentials."""
         name = f"{self._keys[position]}.{self._extensions}"
         return f"{self._shards.name_of(self._shard_of(position))}[{name}]"
 
     def signature(self, position: int) -> tuple[int, ...]:
-        """Return (): the fingerprint tells which versions of the shards these are of, and no other is read."""
+        """Return (): the fingerprint has the shards' versions, and no other version is read."""
         return ()
 
     def fingerprint(self) -> dict[str, Any]:
-        """Return which shards these are in, their versions, and where in them the members lie."""
+        """Return the shards, their versions, and the places of the members in them."""
         digest = hashlib.sha256(repr(self._versions).encode())
         for column in (self._starts, self._offsets):
             digest.update(np.ascontiguousarray(column).data)

@@ -1,4 +1,4 @@
-"""What lies where in a tar file, by its headers alone."""
+"""The places of the members in a tar file, from its headers alone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from raybatch.errors import StorageError
 
 _BLOCK = tarfile.BLOCKSIZE
 _END = bytes(_BLOCK)
-# Records of a header of the POSIX kind that say more of a member than its times and its owner.
+# Records of a POSIX header that change more of a member than its times and owner.
 _TELLING = re.compile(rb" (?:path|size|linkpath|hdrcharset|GNU\.sparse[^=]*)=")
 _COMPRESSED = {
     b"\x1f\x8b": ("gzip", "gunzip"),
@@ -22,10 +22,10 @@ _COMPRESSED = {
 
 
 class Member(NamedTuple):
-    """A file in an archive: its name, and where its bytes begin there and how many they are.
+    """A file in an archive: its name, and the offset and length of its bytes.
 
-    `method` says how they are stored: None as they are, a number as zip has it. `data` are its bytes, if they came with
-    its header.
+    `method` tells how they are stored: None for plain bytes, or zip's number of a method. `data`
+    are the bytes, if they came with the header.
     """
 
     name: str
@@ -36,19 +36,20 @@ class Member(NamedTuple):
 
 
 def tar_members(file: IO[bytes]) -> Iterator[Member | str]:
-    """Iterate over the members of an open tar file; of one that is a link or sparse, over its name.
+    """Iterate over the members of an open tar file; for links and sparse files, over their names.
 
-    Folders, devices and pipes are passed over. StorageError if the file is compressed, cut off or no tar file.
+    Folders, devices and pipes are skipped. StorageError if the file is compressed, cut off or not a
+    tar file.
     """
     size = file.seek(0, 2)
     file.seek(0)
     refuse_compressed(file.read(_BLOCK))
     file.seek(0)
     try:
-        # Reads what is not plain; for all the rest it would take three times as long.
+        # `tarfile` reads the unusual headers; for all headers it would take three times as long.
         reader = tarfile.TarFile(fileobj=file)
     except tarfile.TarError as error:
-        raise StorageError(f"it is no tar file: {error}") from error
+        raise StorageError(f"it is not a tar file: {error}") from error
     position = 0
     while position < size:
         file.seek(position)
@@ -74,7 +75,7 @@ def tar_members(file: IO[bytes]) -> Iterator[Member | str]:
             position = offset + _padded(length)
         if offset + length > size:
             raise StorageError(
-                f"the tar file is cut off in its member {name!r}: {size} bytes are there, and that ends at byte "
+                f"the tar file is cut off in its member {name!r}: {size} bytes are there, but it should end at byte "
                 f"{offset + length}. Copy or write it again"
             )
         file.seek(offset)
@@ -82,12 +83,12 @@ def tar_members(file: IO[bytes]) -> Iterator[Member | str]:
 
 
 def _plain(header: bytes) -> tuple[str, int] | None:
-    """Return the name and the length of a regular file whose header says all about it."""
+    """Return the name and length of a regular file, None if its header is not self-contained."""
     is_plain = header[156] in b"0\0" and not header[345] and header[99] == 0 and header[124] < 0x80
     if not is_plain:
         return None
     name = header[: header.index(0)].decode("utf-8", "surrogateescape")
-    # Once this was how a folder was written.
+    # Old tar files mark a folder by a slash at the end of its name.
     return None if name.endswith("/") else (name, _number(header[124:136]))
 
 
@@ -97,17 +98,20 @@ def _is_sound(header: bytes) -> bool:
         wanted = _number(header[148:156])
     except ValueError:
         return False
-    # The checksum itself counts as eight spaces.
+    # The checksum field itself counts as eight spaces.
     return len(header) == _BLOCK and sum(header) - sum(header[148:156]) + 8 * 32 == wanted
 
 
 def _says_little(header: bytes, file: IO[bytes]) -> bool:
-    """Return whether what a header of the POSIX kind adds to the next one is of no use here."""
+    """Return whether a POSIX header has no record about the next member that is needed here."""
     return _is_sound(header) and _TELLING.search(file.read(_number(header[124:136]))) is None
 
 
 def _odd(reader: tarfile.TarFile, position: int) -> tarfile.TarInfo:
-    """Return the member at `position`, where the file is, of any kind; `reader.offset` is that of the next one then."""
+    """Return the member of any kind at `position`, the current offset in the file.
+
+    `reader.offset` is then that of the next member.
+    """
     try:
         return tarfile.TarInfo.fromtarfile(reader)
     except tarfile.TarError as error:
@@ -121,8 +125,8 @@ def refuse_compressed(head: bytes) -> None:
     for mark, (kind, cure) in _COMPRESSED.items():
         if head.startswith(mark):
             raise StorageError(
-                f"it is compressed with {kind}, so nothing in it can be read without all that is before it. Unpack it once, "
-                f"with `{cure}`: images take hardly more room"
+                f"it is compressed with {kind}, so no member can be read without everything before it. Unpack it once, "
+                f"with `{cure}`: images take hardly more space"
             )
 
 

@@ -1,4 +1,4 @@
-"""The files that paths and URLs name, or those of a file system: which store opens them."""
+"""Chooses the store that opens a path, a URL, or the path in a file system."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ from raybatch.stores.secrets import (
 
 T = TypeVar("T")
 
-# Those that Arrow opens; all others are for fsspec.
+# The schemes that Arrow opens; fsspec opens all others.
 _ARROW_SCHEMES = ("s3", "gs", "gcs", "hdfs", "viewfs")
 
-# Of one store, in one process.
+# The number of requests at once to one store, in one process.
 _MOST_OPEN = 256
 
-# Of an archive on a server, this much is asked for at a time: the header of a member, and most of its bytes.
+# The size of a read of an archive on a server: a member's header and most of its bytes.
 _ARCHIVE_BYTES = 2**17
 
 Store: TypeAlias = "UrlFiles | RemoteFiles"
 
 
 def open_store(filesystem: Any = None) -> Store:
-    """Return what opens the paths of `filesystem`: of pyarrow or fsspec, or None for local paths and URLs.
+    """Return the store that opens paths in `filesystem`, or for None local paths and URLs.
 
-    TypeError for anything else.
+    `filesystem` is one of pyarrow or fsspec; TypeError for anything else.
     """
     if filesystem is None or isinstance(filesystem, pa.fs.LocalFileSystem):
         return UrlFiles()
@@ -60,14 +60,17 @@ class ArrowFiles(RemoteFiles):
     def __init__(self, filesystem: Any, retries: Retries | None = None) -> None:
         super().__init__(filesystem, retries)
         self._is_s3 = filesystem.type_name == "s3"
-        # To open a file is a request, which asks for its size.
+        # Opening a file is itself a request, which asks for the size.
         self._opened = lru_cache(_MOST_OPEN)(filesystem.open_input_file)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return ArrowFiles, (self.filesystem, self._retries)
 
     def read_versioned(self, path: str) -> tuple[FileVersion, bytes]:
-        """Return the version of a file and its bytes, as `RemoteFiles` does; of S3 by as many requests as the bytes alone."""
+        """Return the version and the bytes of a file.
+
+        On S3 this takes no more requests than the bytes alone.
+        """
 
         def read(path: str) -> tuple[FileVersion, bytes]:
             with self._stream(path) as stream:
@@ -77,7 +80,7 @@ class ArrowFiles(RemoteFiles):
 
     def _version(self, path: str) -> FileVersion:
         if self._is_s3:
-            # The time that S3 tells is in whole seconds; it is the tag that tells two writes within one apart.
+            # S3 gives times in whole seconds; only the tag tells two writes within a second apart.
             with self._stream(path) as stream:
                 return _tagged(stream)
         info = self.filesystem.get_file_info(path)
@@ -106,7 +109,7 @@ class ArrowFiles(RemoteFiles):
         try:
             found = self.filesystem.get_file_info(bucket).type
         except OSError:
-            return True  # one may be allowed to read objects, and not to ask for buckets
+            return True  # a user can have the right to read objects but not to look up buckets
         return bool(found != pa.fs.FileType.NotFound)
 
     def _names(self, root: str, depth: int | None) -> list[str]:
@@ -121,10 +124,10 @@ class ArrowFiles(RemoteFiles):
 
 
 class UrlFiles:
-    """Files that each say where they are: URLs, and local paths.
+    """Files whose paths are URLs or local paths.
 
-    A URL is percent-encoded, so the name `50%.jpg` is `50%25.jpg` in it. A store is connected to when its first
-    file is opened, in each process anew.
+    A URL is percent-encoded, so the name `50%.jpg` is `50%25.jpg` in it. Each process connects to a
+    store when it opens the store's first file.
     """
 
     def __init__(self, retries: Retries | None = None) -> None:
@@ -137,14 +140,17 @@ class UrlFiles:
         return {**self.__dict__, "_arrow": {}, "_archives": {}}
 
     def open(self, path: str) -> IO[bytes]:
-        """Return the file, open or in memory; OSError if it cannot be read, remote ones after some retries."""
+        """Return the file, open or in memory.
+
+        OSError if it cannot be read; remote reads are retried.
+        """
         store, own_path = self._store_of(path)
         return store.open(own_path)
 
     def signature(self, path: str) -> tuple[int, ...]:
-        """Return what `LocalFiles.signature` does for a file of this machine, () for any other."""
+        """Return `LocalFiles.signature` of a local file, () for any other."""
         if is_remote(path):
-            return ()  # to connect would cost more than what is signed
+            return ()  # connecting would cost more than the signature saves
         return self._local.signature(_local_path(path))
 
     def read_versioned(self, path: str) -> tuple[FileVersion, bytes]:
@@ -153,7 +159,7 @@ class UrlFiles:
         return store.read_versioned(own_path)
 
     def version(self, path: str) -> FileVersion:
-        """Return which version of the file there is."""
+        """Return the current version of the file."""
         store, own_path = self._store_of(path)
         return store.version(own_path)
 
@@ -178,7 +184,10 @@ class UrlFiles:
         return found
 
     def _archive(self, scheme: str, url: str) -> RemoteFiles:
-        """Return the files in the archive at `url`, which Arrow reads by parts; what lies where in it is read once in each process."""
+        """Return the files in the archive at `url`; its directory is read once in each process.
+
+        Arrow reads the archive in parts.
+        """
         found = self._archives.get(url)
         if found is None:
             store, path = self._remote_of(url)
@@ -193,7 +202,10 @@ class UrlFiles:
     def below(
         self, root: str, depth: int | None = None, *, hidden: bool = False
     ) -> Iterator[list[str]]:
-        """Iterate over runs of the names of all files below `root`, as `LocalFiles.below` does; not quoted."""
+        """Iterate over runs of the names of all files below `root`, not quoted.
+
+        See `LocalFiles.below`.
+        """
         store, own_root = self._store_of(root)
         return store.below(own_root, depth, hidden=hidden)
 
@@ -213,8 +225,8 @@ class UrlFiles:
         return [prefix + name + suffix for name in names]
 
     def locate(self, url: str) -> tuple[ArrowFiles, str]:
-        """Return the Arrow file system that `url` is about, and the path in it."""
-        # In a store `#` is a letter as any other.
+        """Return the Arrow file system of `url`, and the path in it."""
+        # In a store, `#` is an ordinary character.
         parts = urlsplit(url, allow_fragments=False)
         root = f"{parts.scheme}://{parts.netloc}/" + (f"?{parts.query}" if parts.query else "")
         found = self._arrow.get(root)
@@ -231,32 +243,35 @@ def _tagged(stream: Any) -> FileVersion:
 
 
 def filesystem_of(url: str) -> tuple[Any, str]:
-    """Return the file system that `url` is about, of pyarrow or fsspec, and the path in it."""
+    """Return the file system of `url`, from pyarrow or fsspec, and the path in it."""
     store, path = UrlFiles()._store_of(url)
-    assert isinstance(store, RemoteFiles), "a path of this machine is in no store"
+    assert isinstance(store, RemoteFiles), "the path is local, not in a store"
     return store.filesystem, path
 
 
 def is_url(path: str) -> bool:
-    """Return whether `path` is a URL, `::` between several of fsspec's included."""
+    """Return whether `path` is a URL; fsspec's chains of URLs with `::` count too."""
     scheme, mark, _ = path.partition("://")
     return bool(mark) and scheme[:1].isalpha() and all(c.isalnum() or c in "+-.:_" for c in scheme)
 
 
 def _local_path(path: str) -> str:
-    """Return a path of this machine, which may be a `file:` URL."""
+    """Return a local path, given as a path or a `file:` URL."""
     if not is_url(path):
         return path
     return unquote(path.removeprefix("file://").removeprefix("localhost"))
 
 
 def is_remote(path: str) -> bool:
-    """Return whether `path` is a URL, and none of a path of this machine."""
+    """Return whether `path` is a URL other than of a local file."""
     return is_url(path) and not path.startswith("file://")
 
 
 def split_url(url: str) -> tuple[str, str]:
-    """Return the path in `url`, and what follows that: a query, or the URL of the archive that it is in, with the mark."""
+    """Return the path in `url`, and the rest with its mark.
+
+    The rest is a query, or the URL of the archive that holds the path.
+    """
     scheme, mark, rest = url.partition("://")
     ends = (
         [rest.find("?")]
@@ -268,7 +283,7 @@ def split_url(url: str) -> tuple[str, str]:
 
 
 def is_quoted(path: str) -> bool:
-    """Return whether `path` is a URL that is percent-decoded here; fsspec takes its own as they are."""
+    """Return whether `path` is a URL that is percent-decoded here; fsspec's URLs are not."""
     return path.partition("://")[0] in (*_ARROW_SCHEMES, "file") and is_url(path)
 
 

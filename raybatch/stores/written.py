@@ -1,4 +1,4 @@
-"""Files that are written here, or into a store elsewhere."""
+"""Writes files, locally or into a store."""
 
 from __future__ import annotations
 
@@ -20,24 +20,25 @@ from raybatch.stores.location import Location
 from raybatch.stores.secrets import call_without_secrets
 from raybatch.stores.url_files import filesystem_of, is_url
 
-# Gives a path of this machine to write the file of that name to.
+# Yields a local path to write the file of that name to.
 NewFile: TypeAlias = Callable[[str], AbstractContextManager[Path]]
 
-# They answer requests for files, and take none.
+# Servers that answer requests for files and accept none.
 _READ_ONLY = ("http://", "https://")
 
 
 def in_store(path: str | os.PathLike[str]) -> bool:
-    """Return whether `path` is a URL of a store that files can be written to; other URLs are refused by `local_path`."""
+    """Return whether `path` is a URL of a writable store; `local_path` refuses other URLs."""
     text = os.fspath(path)
     return is_url(text) and not text.startswith(("file://", *_READ_ONLY))
 
 
 @contextmanager
 def written(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a path of this machine to write a file to, which is at `path`, whole, when all went well, and else not there.
+    """Yield a local path to write a file to; on success the file appears whole at `path`.
 
-    `path` is one of this machine, or a URL of a store: then the file is made in the folder for temporary files, and copied.
+    After an error nothing appears. `path` is local, or a URL of a store; in that case the file is
+    made in the folder for temporary files, and then copied.
     """
     if not in_store(path):
         with written_aside(path) as aside:
@@ -51,21 +52,21 @@ def written(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 @contextmanager
 def written_folder(path: str | os.PathLike[str]) -> Iterator[NewFile]:
-    """Give what writes the files of the new folder `path`. It is there as a whole or not at all; in a store they come one by one.
+    """Yield a writer for the files of the new folder `path`, which appears whole or not at all.
 
-    FileExistsError if the folder has files.
+    In a store, the files appear one by one. FileExistsError if the folder has files.
     """
     if not in_store(path):
         target = local_path(path)
         with written_aside(target) as aside:
             if target.exists() and (target.is_file() or any(target.iterdir())):
-                raise FileExistsError(f"{os.fspath(target)!r} exists and is no empty folder")
+                raise FileExistsError(f"{os.fspath(target)!r} exists and is not an empty folder")
             aside.mkdir()
             yield lambda name: nullcontext(aside / name)
         return
     folder = Location(path)
     if _has_files(folder):
-        raise FileExistsError(f"{folder!r} exists and is no empty folder")
+        raise FileExistsError(f"{folder!r} exists and is not an empty folder")
     begun: list[str] = []
 
     def file(name: str) -> AbstractContextManager[Path]:
@@ -76,7 +77,7 @@ def written_folder(path: str | os.PathLike[str]) -> Iterator[NewFile]:
         yield file
     except BaseException:
         for name in begun:
-            with suppress(OSError):  # the last one may not be there
+            with suppress(OSError):  # the last file can be missing
                 remove(name)
         raise
 
@@ -89,7 +90,10 @@ def _has_files(folder: Location) -> bool:
 
 
 def put(url: str, file: Path) -> None:
-    """Copy a file of this machine to `url`, where it appears when all of it is there, if the store can do that."""
+    """Copy a local file to `url`.
+
+    If the store supports it, the file appears there only once it is complete.
+    """
     _in_its_store(url, partial(_put, file))
 
 
@@ -108,7 +112,8 @@ def _put(file: Path, filesystem: Any, path: str) -> None:
     if not isinstance(filesystem, pa.fs.FileSystem):
         filesystem.put_file(str(file), path)
         return
-    # Python's own streams would end the upload, and so make the file appear, after Ctrl-C in the middle of it.
+    # After Ctrl-C in the middle of an upload, Python's own streams would complete it, and a part of
+    # the file would appear.
     here = pa.fs.LocalFileSystem()
     pa.fs.copy_files(str(file), path, source_filesystem=here, destination_filesystem=filesystem)
 

@@ -1,4 +1,4 @@
-"""What lies where in a zip file, by its directory, and the bytes of a member."""
+"""The places of the members in a zip file, from its directory, and the bytes of a member."""
 
 from __future__ import annotations
 
@@ -13,23 +13,25 @@ from raybatch.stores.tar_headers import Member
 
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENCRYPTED = 0x1
-# What is before the bytes of a member: a mark, flags, checksum, and the lengths of the name and of a field that follow.
+# The header before the bytes of a member: a mark, flags, checksum, and the lengths of the name and
+# of an extra field, which follow.
 _HEADER = struct.Struct("<4s2xH6xI8xHH")
 _MARK = b"PK\3\4"
 _SIZES_FOLLOW = 0x8
-# A name and a field are seldom longer.
+# A name and an extra field are seldom longer together.
 _GUESS = 512
 
 
 def zip_members(file: IO[bytes]) -> Iterator[Member | str]:
     """Iterate over the members of an open zip file, without its folders.
 
-    StorageError if it is no zip file, or a member is encrypted or compressed otherwise than by deflation.
+    StorageError if it is not a zip file, or if a member is encrypted or compressed other than by
+    deflate.
     """
     try:
         entries = zipfile.ZipFile(file).infolist()
     except (zipfile.BadZipFile, NotImplementedError) as error:
-        raise StorageError(f"it is no zip file, or is cut off: {error}") from error
+        raise StorageError(f"it is not a zip file, or is cut off: {error}") from error
     for entry in entries:
         if entry.is_dir():
             continue
@@ -40,13 +42,14 @@ def zip_members(file: IO[bytes]) -> Iterator[Member | str]:
 
 
 def zip_bytes(read: Callable[[int, int], bytes], offset: int, length: int, method: int) -> bytes:
-    """Return the bytes of the member whose header is at `offset`, and takes `length` bytes in its compressed form.
+    """Return the bytes of the member whose header is at `offset`.
 
-    `read(offset, length)` gives a part of the zip file. OSError if the member is damaged.
+    The member takes `length` bytes in its compressed form; `read(offset, length)` returns a part of
+    the zip file. OSError if the member is damaged.
     """
     data = read(offset, _HEADER.size + _GUESS + length)
     if not data.startswith(_MARK) or len(data) < _HEADER.size:
-        raise OSError("the zip file is damaged: no header is where its directory says")
+        raise OSError("the zip file is damaged: there is no header at the place in its directory")
     _, flags, checksum, *lengths = _HEADER.unpack_from(data)
     start = _HEADER.size + sum(lengths)
     stored = data[start : start + length]
@@ -56,7 +59,7 @@ def zip_bytes(read: Callable[[int, int], bytes], offset: int, length: int, metho
         found = zlib.decompress(stored, -15) if method == zipfile.ZIP_DEFLATED else stored
     except zlib.error as error:
         raise OSError(f"the member of the zip file is damaged: {error}") from error
-    # Where sizes follow the bytes, so does the checksum, and here is none.
+    # If the sizes follow the bytes, so does the checksum, and the header has none.
     if not flags & _SIZES_FOLLOW and zlib.crc32(found) != checksum:
-        raise OSError("the member of the zip file is damaged: its checksum is another")
+        raise OSError("the member of the zip file is damaged: its checksum is wrong")
     return found

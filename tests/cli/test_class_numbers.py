@@ -75,8 +75,8 @@ def test_the_page_of_a_scan_says_what_to_do(splits: Path) -> None:
     pytest.importorskip("jinja2")
     run("scan", "val", "--actors", "0", "--html", "scan.html")
     page = Path("scan.html").read_text()
-    assert "Left out as no images by their suffix: 1 .heic" in page
-    assert "There are no readable images of new" in page
+    assert "Left out, since the suffix is not an image&#39;s: 1 .heic" in page
+    assert "These classes have no readable images: new" in page
     assert "images of a and 0" not in page
 
 
@@ -85,9 +85,9 @@ def test_doctor_tells(splits: Path) -> None:
     by_check = {finding["check"]: finding for finding in findings}
     val, train = by_check[f"images below {splits}/val"], by_check[f"images below {splits}/train"]
     assert (val["status"], train["status"], train["seen"]) == ("warning", "ok", "3")
-    assert val["seen"] == "2, and no images by their suffix: 1 .heic"
+    assert val["seen"] == "2; left out, since the suffix is not an image's: 1 .heic"
     classes = by_check[f"classes below {splits}/val"]
-    assert (classes["status"], classes["seen"]) == ("warning", "none in 'new', of 3")
+    assert (classes["status"], classes["seen"]) == ("warning", "no images in 'new', of 3 classes")
     assert f"classes below {splits}/train" not in by_check
 
 
@@ -104,10 +104,10 @@ def test_doctor_reads_a_url_of_class_folders_alone() -> None:
 @pytest.mark.parametrize(
     ("classes", "message"),
     [
-        ("train/a", "there are none in it"),
-        ("nowhere", "'nowhere' says nothing of classes"),
+        ("train/a", "it is empty"),
+        ("nowhere", "'nowhere' does not name classes"),
         ("few.txt", "there are images of 'c', none of the 2 classes"),
-        ("twice.txt", "'a' is there twice"),
+        ("twice.txt", "'a' is given twice"),
     ],
 )
 def test_classes_that_do_not_fit_are_refused(splits: Path, classes: str, message: str) -> None:

@@ -75,7 +75,7 @@ def test_what_is_wrong_with_a_machine(tmp_path: Path) -> None:
     assert found["open files, this machine"] == ("problem", "at most 512")
     status, seen = found["address file"]
     assert status == "problem"
-    assert f"names {address}, where no Ray answers (Connection refused)" in seen
+    assert f"names {address}, but no Ray answers there (Connection refused)" in seen
     for path, reason in zip(paths, ("No such file", "is empty", "neither a file"), strict=True):
         status, seen = found[f"path {path}"]
         assert status == "problem"
@@ -83,7 +83,7 @@ def test_what_is_wrong_with_a_machine(tmp_path: Path) -> None:
     assert found["resize kernel, this machine"][0] == "warning"
     status, seen = found["JPEG decoder, this machine"]
     assert status == "warning"
-    assert "not Pillow's" in seen
+    assert "differ from Pillow's" in seen
 
 
 @pytest.mark.parametrize(("folder", "status"), [("/tmp", "ok"), ("/tmp/" + "long" * 20, "warning")])
@@ -143,7 +143,7 @@ def test_a_cluster_that_cannot_be_looked_at(tmp_path: Path) -> None:
 
 def test_ray_client(tmp_path: Path) -> None:
     found = diagnose(status=1, RAY_ADDRESS="ray://nowhere:10001", RAY_TMPDIR=str(tmp_path))
-    assert found["cluster"] == ("problem", "ray://nowhere:10001 is an address of Ray Client")
+    assert found["cluster"] == ("problem", "ray://nowhere:10001 is an address for Ray Client")
 
 
 def test_a_secret_in_a_url_is_not_shown(tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ def test_hosts_that_differ() -> None:
     [
         ("usable", "ok", ""),
         ("no simplejpeg", "warning", "raybatch[fast]"),
-        ("its pixels are not Pillow's (grey)", "warning", "upgrade pillow and simplejpeg"),
+        ("its pixels differ from Pillow's (grey)", "warning", "upgrade pillow and simplejpeg"),
     ],
 )
 def test_the_jpeg_decoder(seen: str, status: str, advice: str) -> None:

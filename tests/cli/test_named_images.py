@@ -114,7 +114,7 @@ def test_packed_images_have_the_size_that_they_have_or_the_one_that_is_asked_for
         source, _ = labelled_source(images, **options)
         assert source.data[0][np.array([3])].shape == (1, *wanted, 3)
     said = run("load", "packed", "--mode", "L", folder=forms, status=2).stderr
-    assert "--mode has no effect here: packed images are decoded already" in said
+    assert "--mode has no effect here: packed images are already decoded" in said
 
 
 def test_files_to_leave_out_are_those_of_the_same_form(forms: Path) -> None:
@@ -130,12 +130,12 @@ def test_files_to_leave_out_are_those_of_the_same_form(forms: Path) -> None:
     skipped = json.loads(run(*load, "--bad-samples", "skip", folder=forms, status=1).stdout)
     assert [sample["index"] for sample in skipped["bad_samples"]] == [40]
     said = run("load", "folder", *SIZE, "--exclude", "bad.parquet", folder=forms, status=2).stderr
-    assert "--exclude is a list of other images than these: indices[0] is 40" in said
+    assert "the list given to --exclude does not fit these images: indices[0] is 40" in said
     (forms / "folder" / "cat" / "0.jpg").write_text("no image")
     run("scan", "folder", *options, folder=forms, status=1)
     (forms / "folder" / "cat" / "0.jpg").unlink()
     said = run("load", "folder", *SIZE, "--exclude", "bad.parquet", folder=forms, status=2).stderr
-    assert "--exclude is a list of other images than these: sample 0 is to be left out" in said
+    assert "the list given to --exclude does not fit these images: sample 0 in exclude was" in said
 
 
 @pytest.mark.parametrize(
@@ -144,9 +144,9 @@ def test_files_to_leave_out_are_those_of_the_same_form(forms: Path) -> None:
         ("nowhere", "there is no 'nowhere'. IMAGES is a folder of image files"),
         ("empty", "no image files below 'empty'. IMAGES is a folder"),
         ("texts", "no image files below 'texts'; there are 2 .bin. IMAGES is"),
-        ("texts/0.bin", "'texts/0.bin' names files of .bin. IMAGES is"),
+        ("texts/0.bin", "'texts/0.bin' matches files with these suffixes: .bin. IMAGES is"),
         ("texts/*.jpg", "no file matches 'texts/*.jpg'"),
-        ("*/*", "names files of .bin, .jpg. IMAGES is"),
+        ("*/*", "with these suffixes: .bin, .jpg. IMAGES is"),
     ],
 )
 def test_what_is_no_images_is_told_with_what_is_there(
@@ -178,4 +178,4 @@ def test_bench_reads_the_same_bytes_from_files_of_its_own(forms: Path) -> None:
             assert [Path(path).read_bytes() for path in paths] == wanted
         assert not any(map(os.path.exists, paths))
     said = run("bench", "packed", "--peers", "plain", folder=forms, status=2).stderr
-    assert "'packed' is packed: there is nothing to decode in it" in said
+    assert "'packed' is a packed folder, whose images are already decoded" in said

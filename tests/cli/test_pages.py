@@ -237,11 +237,11 @@ def test_advice_on_modes_copies_and_classes(tmp_path: Path) -> None:
         image.getexif()[0x0112] = 6
         image.save(root / "a" / "1.png", exif=image.getexif())
     copies, turned, transparent, deep, classes = findings(root, (16, 16))
-    assert copies.startswith("1 file has the bytes of another")
+    assert copies.startswith("1 file is a copy of another")
     assert "exif_orientation=True" in turned
     assert 'background="white"' in transparent
     assert deep.startswith("1 file has more than 8 bits")
-    assert classes.startswith("There are 12 images of a and 1 of b: draw the rare ones more often")
+    assert classes.startswith("There are 12 images of a and 1 of b: draw the rare class more often")
 
 
 def test_a_page_of_nothing_that_can_be_read(tmp_path: Path) -> None:
@@ -256,4 +256,4 @@ def test_packed_files_have_no_page(photos: list[str], tmp_path: Path) -> None:
     images = rb.ImageFileAccessor(photos[:4], size=(8, 8))
     rb.pack(rb.ArrayDataSource([images]), tmp_path / "packed")
     result = CliRunner().invoke(main, ["scan", str(tmp_path / "packed"), "--html", "x.html"])
-    assert (result.exit_code, "--html is for image files" in result.output) == (2, True)
+    assert (result.exit_code, "--html is for images" in result.output) == (2, True)

@@ -85,8 +85,8 @@ def test_what_is_not_there_is_named(folder: Path) -> None:
     assert str(Path("masks/a/1.png")) in done.stdout + done.stderr
     (folder / "other.json").write_text('{"images": [], "annotations": []}')
     for options, message in (
-        (["--boxes", "boxes.json", "--size", "64"], "--boxes are those of the images as stored"),
-        (["--boxes", "train.py"], "holds no boxes as COCO writes them"),
-        (["--boxes", "other.json"], "holds no box of an image below 'images'"),
+        (["--boxes", "boxes.json", "--size", "64"], "--boxes are in pixels of the stored images"),
+        (["--boxes", "train.py"], "is not a file of boxes in COCO's format"),
+        (["--boxes", "other.json"], "has no box for any image below 'images'"),
     ):
         assert message in run("preview", "images", *options, folder=folder, status=2).stderr

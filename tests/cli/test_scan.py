@@ -133,13 +133,13 @@ def test_names_with_markup_are_shown_as_they_are(tmp_path: Path) -> None:
     [
         (["scan", "nowhere"], "there is no 'nowhere'"),
         (["scan", "."], "no image files below"),
-        (["scan", ".", "--exclude-list", "x.txt"], "ends neither in .parquet nor in .jsonl"),
+        (["scan", ".", "--exclude-list", "x.txt"], "must end in .parquet or .jsonl"),
         (["scan", ".", "--exclude-duplicates"], "needs --exclude-list"),
         (["load", ".", "--exclude", "nowhere.jsonl"], "there is no file 'nowhere.jsonl'"),
         (["preview", ".", "--augment", "nothing"], "neither FILE.py:NAME nor"),
         (["preview", ".", "--augment", "no_module:x"], "cannot be imported"),
         (["preview", ".", "--augment", "os:sep"], "is a str, not a function"),
-        (["preview", ".", "--out", "x.txt"], "does not end in"),
+        (["preview", ".", "--out", "x.txt"], "must end in"),
     ],
 )
 def test_what_cannot_be_done_gives_status_2(
@@ -251,5 +251,5 @@ def test_contact_sheets_of_any_batch() -> None:
     assert np.abs(floats - np.asarray(contact_sheet(pixels, "abc"), int)).max() <= 1
     small = contact_sheet([Image.new("L", (900, 300)), Image.new("RGBA", (10, 20))], "ab", 1, 90)
     assert small.width == 90 + 12
-    with pytest.raises(ValueError, match="2 images and 1 labels"):
+    with pytest.raises(ValueError, match="not 1 labels for 2 images"):
         contact_sheet(pixels[:2], "a")

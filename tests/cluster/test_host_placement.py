@@ -135,7 +135,7 @@ def test_what_cannot_be_asked_for_is_refused(
         (["--label", "role"], "'role' is not NAME=VALUE"),
         (["--resource", "loader=inf"], "above 0"),
         (["--resource", "loader=x"], "above 0"),
-        (["--actors", "0", "--label", "role=a"], "takes no cluster"),
+        (["--actors", "0", "--label", "role=a"], "cannot be used with --address"),
     ],
 )
 def test_the_command_line_refuses_what_makes_no_sense(options: list[str], message: str) -> None:

@@ -84,4 +84,4 @@ def test_without_the_rights_the_error_says_so() -> None:
     command = [*dropping, sys.executable, "-m", "cluster.hosts"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert "it takes root" in done.stderr
+    assert "needs root" in done.stderr

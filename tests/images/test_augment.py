@@ -276,5 +276,5 @@ def test_wrong_settings_of_a_crop(
 ) -> None:
     with pytest.raises(error, match=message):
         augment.RandomCrop(**arguments)
-    with pytest.raises(ValueError, match="has no part of 1000 × 1000"):
+    with pytest.raises(ValueError, match="is smaller than the crop of 1000 × 1000"):
         augment.RandomCrop(1000)(PIXELS, rng=rng())

@@ -309,7 +309,7 @@ class TestHostileFiles:
         assert rb.ImageFileAccessor([path], (8, 8), formats=("icns",))[0].shape == (8, 8, 3)
         with pytest.raises(ValueError, match="NONSENSE"):
             ImageReader(formats=("JPEG", "nonsense"))
-        with pytest.raises(TypeError, match="not the one name"):
+        with pytest.raises(TypeError, match="not a single name"):
             ImageReader(formats="JPEG")  # type: ignore[arg-type]
 
     def test_a_wrong_extension_does_not_matter(self, tmp_path: Path) -> None:

@@ -186,7 +186,7 @@ def test_the_mode_says_dtype_and_channels(
 
 def test_without_a_mode_dtype_and_channels_are_unknown() -> None:
     for name in ("dtype", "channels"):
-        with pytest.raises(ValueError, match="only when a mode is given"):
+        with pytest.raises(ValueError, match="only known if mode= is given"):
             getattr(ImageReader(mode=None), name)
 
 

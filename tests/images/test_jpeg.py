@@ -353,7 +353,7 @@ class TestTheLook:
             return pixels // 8 * 8 if data == first_scan else pixels
 
         monkeypatch.setattr(jpeg, "_decoder", lambda: other)
-        assert jpeg.fault() == "its pixels are not Pillow's (first scan)"
+        assert jpeg.fault() == "its pixels differ from Pillow's (first scan)"
 
     def test_a_decoder_that_fails(
         self, another_look: None, monkeypatch: pytest.MonkeyPatch

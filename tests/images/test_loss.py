@@ -37,11 +37,11 @@ def told(caplog: pytest.LogCaptureFixture) -> list[str]:
 @pytest.mark.parametrize(
     ("values", "mode", "line"),
     [
-        (DEEP, "RGB", "from 0 to 65535, and mode='RGB' has whole numbers from 0 to 255"),
-        (DEEP, "L", "and mode='L' has whole numbers from 0 to 255"),
+        (DEEP, "RGB", "from 0 to 65535, but mode='RGB' has only whole numbers from 0 to 255"),
+        (DEEP, "L", "but mode='L' has only whole numbers from 0 to 255"),
         (DEEP.astype(">u2"), "RGB", "mode='I;16' keeps them"),
         (DEEP.astype(np.int32) - 9, "RGB", "from -9 to 65526, .* mode='I' keeps them"),
-        (DEEP.astype(np.int32) + 1, "I;16", "from 1 to 65536, and mode='I;16' .* to 65535"),
+        (DEEP.astype(np.int32) + 1, "I;16", "from 1 to 65536, but mode='I;16' .* to 65535"),
         (DEEP.astype(np.float32) / 65535, "RGB", r"from 0.0 to 1.0, .* mode='F' keeps them"),
         (DEEP.astype(np.float32) / 65535, "I", r"from 0.0 to 1.0, "),
     ],
@@ -126,7 +126,7 @@ def test_a_program_sees_it_on_the_standard_error(tmp_path: Path) -> None:
     )
     assert done.stdout == "8\n"
     (line,) = done.stderr.splitlines()
-    assert line.startswith(f"raybatch: {path!r} has values from 0 to 65535, and mode='RGB'")
+    assert line.startswith(f"raybatch: {path!r} has values from 0 to 65535, but mode='RGB'")
 
 
 def test_a_sheet_shows_deep_images_from_their_lowest_to_their_highest() -> None:

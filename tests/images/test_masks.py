@@ -181,7 +181,7 @@ def test_classes_of_other_modes(tmp_path: Path) -> None:
 
 
 def test_what_is_no_mask_is_refused(voc: Folder, photos: list[str]) -> None:
-    with pytest.raises(rb.errors.SampleReadError, match="mask=True takes images of one channel"):
+    with pytest.raises(rb.errors.SampleReadError, match="mask=True needs an image of one channel"):
         rb.ImageFileAccessor(photos[:1], mask=True)[0]
     with pytest.raises(
         ValueError, match="mode of a mask must have one channel, such as L, not 'HSV'"
@@ -196,8 +196,8 @@ def test_the_luminance_of_a_mask_is_told_once(
 ) -> None:
     rb.NonUniformImageFileAccessor(voc.masks, mode="L")[np.arange(12)]
     (line,) = capsys.readouterr().err.splitlines()
-    assert f"{voc.masks[0]!r} has a palette, and mode='L' has the luminance" in line
-    assert "mask=True gives these" in line
+    assert f"{voc.masks[0]!r} has a palette, and mode='L' gives the luminance" in line
+    assert "read it with mask=True" in line
 
 
 def test_no_luminance_is_told_where_it_is_the_number(

@@ -350,7 +350,7 @@ def test_a_kernel_with_other_pixels_than_the_installed_pillow_is_not_used(
         return resize(self, *arguments).point(lambda value: value ^ 1)
 
     monkeypatch.setattr(Image.Image, "resize", brighter)
-    assert make() == ("its pixels are not Pillow's", None)
+    assert make() == ("its pixels differ from Pillow's", None)
 
 
 def test_a_kernel_that_was_not_built_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -366,9 +366,9 @@ def test_a_kernel_of_other_sources_is_told_and_not_called(
 ) -> None:
     monkeypatch.setattr(kernel, "_joined", lambda files: b"int resample(void);")
     fault, made = kernel._kernels.__wrapped__()
-    assert "install raybatch again" in str(fault)
+    assert "reinstall raybatch" in str(fault)
     assert made is None
-    assert "install raybatch again" in caplog.text
+    assert "reinstall raybatch" in caplog.text
 
 
 def test_where_pillow_is_faster_it_does_the_work(monkeypatch: pytest.MonkeyPatch) -> None:

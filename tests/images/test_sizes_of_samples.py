@@ -112,7 +112,7 @@ def test_a_batch_of_several_sizes_is_an_error_that_names_two(
         ValueError, match=f"{Path(photos[0]).name}.*{Path(photos[first]).name}.*GroupedSampler"
     ):
         images[np.array([0, first])]
-    with pytest.raises(ValueError, match=r"samples of one size alone can be kept"):
+    with pytest.raises(ValueError, match=r"only samples of one size can be cached"):
         rb.CachedAccessor(images, "cache", 1000)
 
 
@@ -132,7 +132,7 @@ def png() -> bytes:
         (
             lambda: encoded_at(np.ones((2, 2), int)),
             ValueError,
-            "of 2 images, and there are 1",
+            "of 2 images, but there are 1",
         ),
         (
             lambda: encoded_at(np.ones((1, 3), int)),

@@ -387,7 +387,7 @@ def test_boxes_of_a_model_are_back_in_the_image(
 
 
 def test_the_way_back_of_a_random_change_is_not_known() -> None:
-    with pytest.raises(ValueError, match="is random: which way it went is not known"):
+    with pytest.raises(ValueError, match="is random, so it cannot be undone"):
         CROP.boxes_back([[0, 0, 1, 1]], (9, 9))
 
 
@@ -487,7 +487,7 @@ def test_a_source_of_dicts_is_changed_sample_by_sample() -> None:
 @pytest.mark.parametrize(
     ("given_targets", "error", "message"),
     [
-        ({"mask": numbered()[1:]}, ValueError, r"as large as its image: it has 27 × 36 .* 28 × 36"),
+        ({"mask": numbered()[1:]}, ValueError, r"the size of its image: it has 27 × 36 .* 28 × 36"),
         ({"mask": Image.new("L", (36, 27))}, ValueError, "27 × 36 pixels"),
         ({"mask": Image.new("RGB", (36, 28))}, ValueError, "one channel, not of mode RGB"),
         (
@@ -500,7 +500,7 @@ def test_a_source_of_dicts_is_changed_sample_by_sample() -> None:
         (
             {"mask": numbered(), "mask_fill": 256},
             ValueError,
-            "mask_fill=256 is no value of a mask of uint8",
+            "a mask of uint8 cannot hold mask_fill=256",
         ),
         ({"mask": numbered(np.int64) + 2**40}, ValueError, "32-bit"),
         ({"boxes": np.zeros((3, 5))}, ValueError, r"\(k, 4\), not \(3, 5\)"),

@@ -101,7 +101,7 @@ def test_packed(photos: list[str], tmp_path: Path) -> None:
     check(pickle.loads(pickle.dumps(images)), by_map(whole))
     plain = rb.PackedAccessor(tmp_path, layout=rb.PixelLayout(channels_first=True))
     np.testing.assert_array_equal(plain[3], whole[3].transpose(2, 0, 1))
-    with pytest.raises(ValueError, match="views=True is for samples as they are packed"):
+    with pytest.raises(ValueError, match="views=True needs samples as they are packed"):
         rb.PackedAccessor(tmp_path, transform=CHANGE, views=True)
 
 
@@ -125,9 +125,9 @@ def test_a_cache_keeps_what_is_before_the_random_part(photos: list[str], tmp_pat
 
 
 def test_what_a_cache_cannot_keep_is_refused(photos: list[str], tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"before the random part .* differs in size: give a size"):
+    with pytest.raises(ValueError, match=r"before the random part .* differ in size: give a size"):
         rb.CachedAccessor(rb.ImageFileAccessor(photos, transform=CHANGE), tmp_path, 2**20)
-    with pytest.raises(TypeError, match="a Numbers gives other samples in each epoch"):
+    with pytest.raises(TypeError, match="the samples of a Numbers change in each epoch"):
         rb.CachedAccessor(Numbers(), tmp_path, 2**20)
 
 
@@ -184,7 +184,7 @@ def test_a_drawn_image_is_a_float_too(photos: list[str]) -> None:
 
 def test_images_of_unknown_size_are_refused_where_the_accessor_is_made(photos: list[str]) -> None:
     for change in (augment.Resize(20), augment.RandomHorizontalFlip()):
-        with pytest.raises(ValueError, match="differ in size, and would not stack"):
+        with pytest.raises(ValueError, match="differ in size and do not stack"):
             rb.ImageFileAccessor(photos, transform=change)
         assert rb.ImageFileAccessor(photos, (9, 9), transform=change)[0].ndim == 3
 
@@ -194,7 +194,7 @@ def test_a_function_that_changes_the_size_is_told(photos: list[str]) -> None:
         return image.crop((0, 0, 5, 5))
 
     images = rb.ImageFileAccessor(photos, (9, 9), transform=smaller)
-    with pytest.raises(rb.errors.SampleReadError, match="made an image of 5 × 5 pixels"):
+    with pytest.raises(rb.errors.SampleReadError, match="returned an image of 5 × 5 pixels"):
         images[0]
 
 

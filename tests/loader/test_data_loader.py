@@ -483,7 +483,7 @@ class Stream(torch_data.IterableDataset):  # type: ignore[misc]
 def test_what_is_no_map_style_data_set_or_no_pool_is_refused() -> None:
     with pytest.raises(TypeError, match=r"Stream is an iterable data set.*__getitem__"):
         DataLoader(Stream())
-    with pytest.raises(TypeError, match="pool must be a pool of raybatch's, not 2"):
+    with pytest.raises(TypeError, match="pool must be a raybatch pool, not 2"):
         DataLoader(Numbers(), pool=2)  # type: ignore[arg-type]
 
 

@@ -140,7 +140,7 @@ def test_accelerate_prepares_it(
         put_on_device=True,
     )
     expected = [batch["index"].tolist() for batch in prepared]
-    assert "are made by processes of PyTorch's, not by Ray actors" in capsys.readouterr().err
+    assert "PyTorch's processes make its batches, not Ray actors" in capsys.readouterr().err
     prepared.base_dataloader.generator.manual_seed(3)
     assert on_actors(prepared) is prepared
     seen = Seen()
@@ -148,5 +148,5 @@ def test_accelerate_prepares_it(
         seen.note(batch["index"], batch["reader"])
     assert seen.indices == expected
     assert all(is_actor(psutil.Process(reader)) for reader in seen.readers)
-    with pytest.raises(TypeError, match="what Accelerate has prepared"):
+    with pytest.raises(TypeError, match="the result of Accelerate's `prepare`"):
         on_actors(shuffled(actors))

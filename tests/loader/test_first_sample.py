@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import pickle
 import random
 import threading
@@ -14,6 +15,8 @@ import pytest
 
 import raybatch as rb
 from raybatch.errors import BatchError, FirstSampleError, ReturnError
+from raybatch.loader import first_sample
+from tests.drivers import wait_for
 from tests.sample_sources import faulty
 from tests.stores.test_classes import make
 
@@ -129,10 +132,40 @@ def test_what_actors_may_have_is_left_to_them(
     monkeypatch.setattr(type(actors), "differs_from_here", lambda self: True)
     with caplog.at_level(logging.INFO, "raybatch"):
         rb.Loader(faulty(0, 8, 0), 4, pool=actors)
-    assert "its first sample could not be tried here" in caplog.text
+    assert "this process could not read the first sample" in caplog.text
     with pytest.raises(FirstSampleError) as caught:
         rb.Loader(numbers().map_samples(without_return), 4, pool=actors)
     assert isinstance(caught.value.__cause__, ReturnError)
+
+
+class StuckHere:
+    """In the process `pid`, a sample takes until the file `gate` is there."""
+
+    def __init__(self, pid: int, gate: Path) -> None:
+        self.pid, self.gate = pid, gate
+
+    def __len__(self) -> int:
+        return 8
+
+    def __getitem__(self, index: Any) -> Any:
+        if os.getpid() == self.pid:
+            wait_for(self.gate.exists, "the gate", 60)
+        return np.asarray(index)
+
+
+def test_a_first_sample_that_takes_too_long_here_is_left_to_the_actors(
+    actors: rb.RayActorPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(first_sample, "_MOST_S", 0.1)
+    gate = tmp_path / "gate"
+    source = rb.ArrayDataSource([StuckHere(os.getpid(), gate)])
+    with rb.Loader(source, 4, pool=actors) as loader:
+        assert [x.tolist() for (x,) in loader] == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    gate.touch()
+    stuck = [one for one in threading.enumerate() if one.name == "raybatch-first-sample"]
+    assert stuck
+    for thread in stuck:
+        thread.join(60)
 
 
 def test_copies_do_not_try_again() -> None:

@@ -248,7 +248,7 @@ def test_a_source_that_mixes_its_members_refuses_groups(sampler: Any) -> None:
     grouped = rb.ArrayDataSource([np.arange(200)], sampler=sampler)
     plain = rb.ArrayDataSource([np.arange(10)])
     for bad in (Mixed(grouped, plain), rb.ChoiceDataSource([plain, Mixed(plain, grouped)])):
-        with pytest.raises(ValueError, match="of a Mixed have samples of all its members"):
+        with pytest.raises(ValueError, match="of a Mixed mix the samples of all its members"):
             check_samplers(bad, 8, 1, drops=False)
     check_samplers(rb.ChoiceDataSource([Mixed(plain, plain), grouped]), 8, 1, drops=False)
 

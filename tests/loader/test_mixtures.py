@@ -359,13 +359,13 @@ def test_arguments_that_make_no_mixture_are_refused() -> None:
     members = named(a=5, b=5)
     empty = {**members, "c": numbers(0, 0)}
     cases: list[tuple[tuple[Any, ...], str]] = [
-        ((members, {"a": 1}), "weights are of"),
+        ((members, {"a": 1}), "weights are for"),
         ((members, [1, 2, 3]), "3 weights for 2 members"),
         ((members, {"a": -1, "b": 1}), "the weight of 'a'"),
         ((members, [0, 0]), "above 0"),
-        ((members, [(1, [1, 1])]), "begin at 0"),
+        ((members, [(1, [1, 1])]), "start at 0"),
         ((members, [1, 1], "last"), "stop must be"),
-        ((members, [1, 0], "all"), "never reached: member 'b'"),
+        ((members, [1, 0], "all"), "never reached: the weight of member 'b'"),
         ((empty,), "'c' has no samples"),
         (({"a": rb.CompositeDataSource([*members.values()], trim=False)},), "trim=False"),
     ]

@@ -59,7 +59,9 @@ def test_a_folder_that_is_gone_is_none(folder: Path, policy: str, change: str) -
         folder.mkdir()
     elif change == "a file":
         folder.write_text("")
-    with pytest.raises(rb.errors.BatchError, match="no bad sample: the place") as caught:
+    with pytest.raises(
+        rb.errors.BatchError, match="does not count as bad, because the storage"
+    ) as caught:
         count(source, policy)
     assert f"'{folder}'" in caught.value.reason
     assert "the folder of the samples" in caught.value.reason
@@ -105,14 +107,14 @@ def test_a_folder_that_is_closed_is_no_bad_sample(
     with pytest.raises(rb.errors.BadSamplesError):
         count(source, "skip")  # of files alone, each is the file's own fault
     monkeypatch.setattr(os, "scandir", scan)
-    with pytest.raises(rb.errors.BatchError, match="no bad sample: the place"):
+    with pytest.raises(rb.errors.BatchError, match="does not count as bad, because the storage"):
         count(source, "skip")
 
 
 def test_actors_say_so_too(folder: Path, actors: rb.RayActorPool) -> None:
     source = images_in(folder)
     shutil.rmtree(folder)
-    with pytest.raises(rb.errors.BatchError, match="no bad sample: the place"):
+    with pytest.raises(rb.errors.BatchError, match="does not count as bad, because the storage"):
         count(source, "skip", actors)
 
 
@@ -123,7 +125,7 @@ def test_a_parquet_file_that_is_gone_is_none(folder: Path, tmp_path: Path) -> No
     assert count(source, "skip") == (12, 0)
     os.unlink(tmp_path / "files")
     source = pickle.loads(pickle.dumps(source))  # what is open here can still be read
-    with pytest.raises(rb.errors.BatchError, match="no bad sample: the place"):
+    with pytest.raises(rb.errors.BatchError, match="does not count as bad, because the storage"):
         count(source, "skip")
 
 
@@ -136,7 +138,9 @@ def test_a_bucket_that_is_gone_is_none(s3: int, as_urls: bool) -> None:
         paths = [name.replace("%7B%7D", "{}").format(n) for n, name in enumerate(names)]
         return rb.ArrayDataSource([rb.ImageFileAccessor(paths, SIZE, filesystem=filesystem)])
 
-    with pytest.raises(rb.errors.BatchError, match=r"there is no 'gone' in this store.*the place"):
+    with pytest.raises(
+        rb.errors.BatchError, match=r"there is no 'gone' in this store.*the storage"
+    ):
         count(images("gone"), "skip")
     with pytest.raises(rb.errors.BadSamplesError):
         count(images("images"), "skip")  # here the bucket is there, and the files are not
@@ -181,7 +185,9 @@ def test_credentials_that_expire_are_no_bad_samples(folder: Path, policy: str, s
         loader = rb.Loader(rb.ArrayDataSource([images]), 4, bad_samples=policy)
         batches = iter(loader)
         assert [len(next(batches)[0]) for _ in range(2)] == [4, 4]
-        with pytest.raises(rb.errors.BatchError, match=f"{status}.*no bad sample: the place"):
+        with pytest.raises(
+            rb.errors.BatchError, match=f"{status}.*does not count as bad, because the storage"
+        ):
             next(batches)
         assert len(loader.bad_samples) == 0
         assert len(asked) < 20, "what is refused is not asked for again and again"
@@ -190,7 +196,9 @@ def test_credentials_that_expire_are_no_bad_samples(folder: Path, policy: str, s
 def test_a_host_that_is_gone_is_no_bad_sample(quick: None) -> None:
     pytest.importorskip("fsspec")
     images = rb.ImageFileAccessor([f"http://127.0.0.1:1/{number}.png" for number in range(8)], SIZE)
-    with pytest.raises(rb.errors.BatchError, match=r"127\.0\.0\.1.*no bad sample: the place"):
+    with pytest.raises(
+        rb.errors.BatchError, match=r"127\.0\.0\.1.*does not count as bad, because the storage"
+    ):
         count(rb.ArrayDataSource([images]), "skip")
 
 
@@ -254,7 +262,9 @@ def test_what_does_not_pass_is_an_error_and_no_bad_sample(
         raise anew(error)
 
     monkeypatch.setattr(LocalFiles, "_open", failing)
-    with pytest.raises(rb.errors.BatchError, match=r"00\.png.*no bad sample: the place"):
+    with pytest.raises(
+        rb.errors.BatchError, match=r"00\.png.*does not count as bad, because the storage"
+    ):
         count(source, "skip")
 
 

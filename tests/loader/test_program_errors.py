@@ -101,5 +101,7 @@ def test_a_bad_sample_before_an_error_of_the_program_hides_it_not() -> None:
         return (x,)
 
     source = rb.ArrayDataSource([Faulty(0, 12, (5,))]).map(wrong)
-    with pytest.raises(rb.errors.BatchError, match=r"sample 6: TypeError: six\. That is no bad"):
+    with pytest.raises(
+        rb.errors.BatchError, match=r"sample 6: TypeError: six\. The sample does not count as bad"
+    ):
         count(source, "skip")

@@ -164,5 +164,5 @@ def test_train_loader_refuses_them_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray_train, "rank_split", lambda: rb.RankSplit(1, 2))
     with pytest.raises(ValueError, match="shuffle is True"):
         ray_train.train_loader(numbers(0, 100), 10, shuffle=True)
-    with pytest.raises(ValueError, match='"keep" lets ranks differ'):
+    with pytest.raises(ValueError, match='"keep" lets the numbers differ'):
         ray_train.train_loader(numbers(0, 101), 10, shuffle=1)

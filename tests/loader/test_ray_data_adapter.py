@@ -74,7 +74,7 @@ def test_the_names_of_fields_are_those_of_columns(in_order: None) -> None:
 
 
 def test_tuples_need_names(in_order: None) -> None:
-    with pytest.raises(Exception, match="names must be given, 2 of them"):
+    with pytest.raises(Exception, match="names= must give 2 names"):
         list(to_ray_data(whole()).iter_batches(batch_size=None))
 
 

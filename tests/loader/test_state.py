@@ -196,7 +196,7 @@ def test_loading_ends_the_iteration_that_is_under_way() -> None:
     batches = iter(loader)
     next(batches)
     loader.load_state_dict(start)
-    with pytest.raises(RuntimeError, match=r"ended, since load_state_dict\(\) moved the loader"):
+    with pytest.raises(RuntimeError, match=r"ended because load_state_dict\(\) moved the loader"):
         next(batches)
     assert len(list(loader)) == 4
 

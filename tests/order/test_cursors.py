@@ -258,7 +258,7 @@ def test_what_only_iterates_keeps_its_size_and_says_so(shuffle: str) -> None:
         order = source.order(SHUFFLES[shuffle]())
         order.skip(4, 2)
         assert order.position == 8
-        with pytest.raises(ValueError, match="batches of 4 samples, and cannot change to 5"):
+        with pytest.raises(ValueError, match="batches of 4 samples and cannot change to 5"):
             order.step(5)
         assert [len(run) for run in iter(lambda: order.step(4), None)] == [4, 4, 4, 3]  # noqa: B023
 

@@ -252,8 +252,9 @@ class TestThreadPool(PoolTests):
         wait_for(lambda: set(threading.enumerate()) <= before, "the end of the threads", 30)
 
     def test_threads_end_with_the_pool_that_nobody_holds(self) -> None:
+        before = set(threading.enumerate())
         pool = ThreadPool(3)
-        threads = [thread for thread in threading.enumerate() if "raybatch" in thread.name]
+        threads = set(threading.enumerate()) - before
         assert len(threads) == 3
         del pool
         for thread in threads:

@@ -144,7 +144,7 @@ def test_images_of_hugging_face_stay_images(photos: list[str]) -> None:
 
 
 def test_a_whole_hugging_face_data_set_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(TypeError, match=r"give the columns, data_set\[name\]"):
+    with pytest.raises(TypeError, match=r"pass its columns, data_set\[name\]"):
         rb.ArrayDataSource([hugging_face(tmp_path)])
 
 

@@ -400,11 +400,12 @@ def test_an_array_is_not_stacked_anew() -> None:
 
 def test_settings_of_a_source_name_its_fields() -> None:
     with pytest.raises(
-        ValueError, match="collate names 2, which is not a field of data; its fields: 0, 1"
+        ValueError,
+        match="collate has a setting for 2, which is not a field of data; the fields are 0, 1",
     ):
         rb.ArrayDataSource([np.arange(3), np.arange(3)], collate={2: "list"})
     with pytest.raises(
-        ValueError, match=r"data\['x'\] is an ItemAccessor, which has a `collate` of its own"
+        ValueError, match=r"data\['x'\] is an ItemAccessor, which has its own `collate` argument"
     ):
         rb.ArrayDataSource({"x": rb.ItemAccessor([1])}, collate={"x": "list"})
     batch = next(rb.ArrayDataSource([np.arange(3), np.arange(3)], collate="list").batch_iterator(2))

@@ -67,9 +67,7 @@ def test_names_of_files_are_the_classes_where_there_are_no_folders(
     data = rb.ImageFolder(root, size=4)
     assert (data.classes, data.targets.tolist()) == (["cat", "dog", "image"], [2, 0, 0, 1])
     (line,) = told(caplog)
-    assert (
-        "the classes are what the names of the files begin with: 3, 'cat', 'dog', 'image'" in line
-    )
+    assert "the first letters of the file names are the classes: 3, 'cat', 'dog', 'image'" in line
 
 
 def test_an_image_beside_class_folders_is_refused(folder: Path) -> None:

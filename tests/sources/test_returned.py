@@ -51,7 +51,7 @@ def test_a_function_of_batches_that_returns_something_else(kind: str, last_batch
     fn, returned = WRONG[kind]
     name = rf"function .*{fn.__name__}>? \(.*test_returned\.py, line {fn.__code__.co_firstlineno}\)"
     loader = rb.Loader(pairs().map(fn), 4, last_batch=last_batch, check_sample=False)
-    with pytest.raises(BatchError, match=rf"{name} returned .*{returned}, and must") as caught:
+    with pytest.raises(BatchError, match=rf"{name} returned .*{returned}, but must") as caught:
         next(iter(loader))
     assert isinstance(caught.value.__cause__, ReturnError)
     assert "sample 0" not in str(caught.value)
@@ -107,15 +107,18 @@ def _by_index(*samples: Any) -> Any:
     [
         (
             _by_index(None),
-            r"returned None \(a missing `return`\?\), and must return a tuple, Named",
+            r"returned None \(a missing `return`\?\), but must return a tuple, Named",
         ),
-        (_by_index({}), "returned {}, and must"),
-        (_by_index({"x": 1}, {"y": 1}), "returned {'y': 1}, and must .* another one .* {'x': 1}"),
-        (_by_index({"x": 1}, (1,)), r"returned \(1,\), and must .* another one .* {'x': 1}"),
-        (_by_index(np.zeros(3)), r"returned ndarray float64\[3\], and must"),
-        (_by_index((1,), (1, 2)), r"returned \(1, 2\), and must .* another one .* \(1,\)"),
+        (_by_index({}), "returned {}, but must"),
+        (
+            _by_index({"x": 1}, {"y": 1}),
+            "returned {'y': 1}, but must .* different sample .* {'x': 1}",
+        ),
+        (_by_index({"x": 1}, (1,)), r"returned \(1,\), but must .* different sample .* {'x': 1}"),
+        (_by_index(np.zeros(3)), r"returned ndarray float64\[3\], but must"),
+        (_by_index((1,), (1, 2)), r"returned \(1, 2\), but must .* different sample .* \(1,\)"),
         (_by_index((1,), None), "returned None"),
-        (_by_index(()), r"returned \(\), and must"),
+        (_by_index(()), r"returned \(\), but must"),
     ],
 )
 def test_a_function_of_samples_that_returns_something_else(fn: Any, message: str) -> None:
@@ -147,7 +150,7 @@ def test_what_a_function_or_an_iterator_gives_is_checked(kind: str, is_iterator:
 
     given: Any = IteratorDataSource(batches(3)) if is_iterator else CallableDataSource(batches)
     name = "an object of .*list_iterator" if is_iterator else "the function .*batches"
-    with pytest.raises(ReturnError, match=rf"{name}.* returned .*, and must return a tuple"):
+    with pytest.raises(ReturnError, match=rf"{name}.* returned .*, but must return a tuple"):
         next(rb.CompositeDataSource([given, given]).batch_iterator(3))
 
 

@@ -115,7 +115,7 @@ def test_a_limit_below_one_sample_is_told(
     cached = rb.CachedAccessor(rb.ImageFileAccessor(paths, SIZE), tmp_path, 100)
     cached[ALL], cached[ALL]
     assert cached.stats() == (0, 80)
-    assert "max_bytes=100 is less than a sample takes, 576 bytes" in caplog.text
+    assert "is too small for one sample: max_bytes=100, but it takes 576 bytes" in caplog.text
 
 
 @pytest.mark.parametrize("place", [0, 9, 17, 30, 56, 300, 56 + ROW_BYTES - 1])
@@ -293,7 +293,7 @@ def test_another_setting_has_a_cache_of_its_own(paths: list[str], tmp_path: Path
 
 def test_what_cannot_be_cached_says_why(photos: list[str], tmp_path: Path) -> None:
     varied = rb.CachedAccessor(rb.NonUniformImageFileAccessor(photos), tmp_path, PLENTY)
-    with pytest.raises(TypeError, match="must be arrays of numbers, and a NonUniform"):
+    with pytest.raises(TypeError, match="must be arrays of numbers, but a NonUniform"):
         varied[ALL]
     stored = rb.CachedAccessor(rb.ImageFileAccessor(photos), tmp_path, PLENTY)
     with pytest.raises(ValueError, match="a cache is for samples of one shape"):

@@ -61,7 +61,7 @@ def test_classes_fix_the_numbers(tmp_path: Path, caplog: pytest.LogCaptureFixtur
     ("classes", "error", "words"),
     [
         (["a", "b"], ValueError, "there are images of 'c', none of the 2 classes"),
-        (["a", "c", "a"], ValueError, "'a' is there twice"),
+        (["a", "c", "a"], ValueError, "'a' is given twice"),
         ("ac", TypeError, "must be a list of strings, not 'ac'"),
         ([0, 1], TypeError, "must be a list of strings"),
     ],
@@ -131,7 +131,7 @@ def test_files_that_are_no_images_are_told_once(
     for _ in range(2):
         assert len(find_images(root)) == len(rb.image_folder(root).paths) == 1
     assert told(caplog) == [
-        f"left out below {str(root)!r}, as no images by their suffix: 2 .heic, 1 without a suffix, 1 .jpg_large, "
+        f"left out below {str(root)!r}, because their suffixes are not those of images: 2 .heic, 1 without a suffix, 1 .jpg_large, "
         "1 .jpg~; one is 'cat/2.HEIC'. Convert or rename those that are images"
     ]
     (root / "cat/1.png").unlink()

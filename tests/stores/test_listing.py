@@ -194,13 +194,15 @@ def test_a_list_is_saved_and_loaded(tree: Path, tmp_path: Path) -> None:
 
 
 def test_what_is_no_list_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"2 paths need as many labels, not an array \(1,\)"):
+    with pytest.raises(
+        ValueError, match=r"2 paths need the same number of labels, not an array \(1,\)"
+    ):
         rb.ImageList(["a", "b"], [0], ["x"])
     for label in (-1, 1):
         with pytest.raises(ValueError, match=f"label {label} is none of the 1 classes"):
             rb.ImageList(["a", "b"], [0, label], ["x"])
     pa.parquet.write_table(pa.table({"path": ["a"], "label": [0]}), tmp_path / "other.parquet")
-    with pytest.raises(ValueError, match=r"other\.parquet' is no list of images"):
+    with pytest.raises(ValueError, match=r"other\.parquet' is not a list of images"):
         rb.ImageList.load(tmp_path / "other.parquet")
 
 

@@ -103,8 +103,8 @@ def test_what_cannot_be_read_is_refused_with_the_reason(
     whole = path.read_bytes()
     for data, reason in (
         (b"\x28\xb5\x2f\xfd" + whole, "it is compressed with Zstandard"),
-        (whole[:-1], r"bytes, and its table says"),
-        (b"no shard", "it is no MDS shard"),
+        (whole[:-1], r"bytes, but its table says"),
+        (b"no shard", "it is not an MDS shard"),
     ):
         path.write_bytes(data)
         with pytest.raises(StorageError, match=reason):

@@ -70,13 +70,13 @@ def test_a_named_tuple_has_names_too_and_a_list_of_strings_is_a_column(tmp_path:
             lambda batch: batch,
             ["image", "label"],
             ValueError,
-            r"names of their own, \['picture', 'number'\]",
+            r"name their own columns, \['picture', 'number'\]",
         ),
         (
             lambda batch: {"a": batch},
             None,
             TypeError,
-            "'a' has fields of its own, {'picture': .*beside it",
+            "'a' has fields, {'picture': .*with map",
         ),
         (
             lambda batch: {"a": batch["picture"], "b": [*batch["picture"]]},
@@ -102,7 +102,7 @@ def test_a_batch_with_other_names_is_an_error(tmp_path: Path) -> None:
         )
 
     with pytest.raises(
-        ValueError, match=r"the arrays \['image', 'number'\], the first one had \['picture'"
+        ValueError, match=r"the arrays \['image', 'number'\], but the first one had \['picture'"
     ):
         rb.pack(source("picture", "number").map(renamed), tmp_path / "packed", batch_size=4)
 

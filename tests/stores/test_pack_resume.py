@@ -54,7 +54,7 @@ def test_a_killed_packing_goes_on_to_the_same_files(photos: list[str], tmp_path:
         with pytest.raises(PackError, match="another process is packing into"):
             rb.pack(photo_source(photos), out, **PACK)
         driver.process.kill()
-    with pytest.raises(PackError, match="was interrupted: run it again to go on"):
+    with pytest.raises(PackError, match="was interrupted: run it again to continue"):
         rb.PackedAccessor(out)
     with pytest.raises(PackError, match="was interrupted"):
         verify(out)
@@ -156,23 +156,23 @@ class Unreadable(rb.ImageFileAccessor):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"size": (12, 17)}, r"with size \[12, 16\] in column 0, and now it is \[12, 17\]"),
-        ({"decode": "scaled"}, r"with decode 'exact' in column 0, and now it is 'scaled'"),
+        ({"size": (12, 17)}, r"with size \[12, 16\] in column 0, but now it is \[12, 17\]"),
+        ({"decode": "scaled"}, r"with decode 'exact' in column 0, but now it is 'scaled'"),
         (
             {"layout": rb.PixelLayout(channels_first=True)},
             r"with layout\.channels_first False in column 0",
         ),
         ({"photos": slice(None, None, -1)}, r"with paths .* in column 0"),
         ({"labels": LABELS + 1}, r"with values .* in column 1"),
-        ({"photos": slice(0, 39)}, r"with batches|samples 40, and now it is 39"),
-        ({"batch_size": 4}, "with batches 5, and now it is 10"),
-        ({"rows_per_file": 16}, "with rows_per_file 8, and now it is 16"),
+        ({"photos": slice(0, 39)}, r"with batches|samples 40, but now it is 39"),
+        ({"batch_size": 4}, "with batches 5, but now it is 10"),
+        ({"rows_per_file": 16}, "with rows_per_file 8, but now it is 16"),
         (
             {"names": ["image", "class"]},
-            r"with names \['image', 'label'\], and now it is \['image', 'class'\]",
+            r"with names \['image', 'label'\], but now it is \['image', 'class'\]",
         ),
         ({"classes": ["a", "b"]}, "with classes None"),
-        ({"map": negative}, r"source\.data\.function None, and now it is '.*\.negative'"),
+        ({"map": negative}, r"source\.data\.function None, but now it is '.*\.negative'"),
     ],
 )
 def test_another_source_or_setting_is_refused_by_name(
@@ -196,7 +196,7 @@ def test_a_packing_that_ended_before_its_first_file_binds_nobody(
     photos: list[str], tmp_path: Path
 ) -> None:
     bad = rb.ArrayDataSource([rb.ImageFileAccessor(photos, SIZE), np.array(["a\udc80"] * 40)])
-    with pytest.raises(ValueError, match="not text"):
+    with pytest.raises(ValueError, match="not valid text"):
         rb.pack(bad, tmp_path, **PACK)
     assert contents(tmp_path)
     done = rb.pack(photo_source(photos), tmp_path, **{**PACK, "batch_size": 4})

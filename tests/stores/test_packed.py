@@ -96,7 +96,7 @@ def test_the_accessor_gives_what_was_packed(photos: list[str], packed: Path) -> 
         images[40]
     with pytest.raises(ValueError, match=r"no column 'mask'; there are \['image', 'label'\]"):
         images.column("mask")
-    with pytest.raises(ValueError, match=r"are no arrays: use \.column"):
+    with pytest.raises(ValueError, match=r"are not arrays: use \.column"):
         rb.PackedAccessor(packed, "label")
 
 
@@ -168,14 +168,19 @@ def test_columns_of_every_kind(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arrays", "options", "error", "message"),
     [
-        ([np.arange(4)], {"names": ["a", "b"]}, ValueError, "names must be 1 different ones"),
+        ([np.arange(4)], {"names": ["a", "b"]}, ValueError, "names must be 1 different names"),
         ([np.arange(4), np.arange(4)], {"names": ["a", "a"]}, ValueError, "2 different"),
         ([np.ones((4, 2), complex)], {}, TypeError, "'image', of complex128 and shape"),
         ([np.ones(4)], {"rows_per_file": 0}, ValueError, "rows_per_file must be 1 or more, not 0"),
         ([np.ones(0)], {}, ValueError, "no samples"),
         ([np.ones(4)], {"names": [0]}, TypeError, r"names must be a list of strings, not \[0\]"),
         ([np.ones(4)], {"classes": "ab"}, TypeError, "classes must be a list of strings, not 'ab'"),
-        ([np.array(["a\udc80"])], {}, ValueError, r"'image' has 'a\\udc80', which is not text"),
+        (
+            [np.array(["a\udc80"])],
+            {},
+            ValueError,
+            r"'image' has 'a\\udc80', which is not valid text",
+        ),
     ],
 )
 def test_what_cannot_be_packed_says_why(
@@ -191,7 +196,7 @@ def test_images_of_many_sizes_are_refused(photos: list[str], tmp_path: Path) -> 
     with pytest.raises(TypeError, match="'image' is a list, not an array"):
         rb.pack(varied, tmp_path / "a")
     stored = rb.ArrayDataSource([rb.ImageFileAccessor(photos)])
-    with pytest.raises(ValueError, match=r"'image' is .* of shape .* in a batch, and was"):
+    with pytest.raises(ValueError, match=r"'image' is .* of shape .* in a batch, but was"):
         rb.pack(stored, tmp_path / "b", batch_size=1)
     with pytest.raises(TypeError, match="has no end"):
         rb.pack(photo_source(photos, repeats=-1), tmp_path / "c")
@@ -234,7 +239,7 @@ def test_bad_samples_are_left_out_and_listed(
     arrow_files(out)[2].unlink()
     assert rb.pack(source, out, batch_size=8, bad_samples="skip").files_written == 1
     assert [path.read_bytes() for path in arrow_files(out)] == before
-    with pytest.raises(PackError, match="with bad_samples 'skip', and now it is 'raise'"):
+    with pytest.raises(PackError, match="with bad_samples 'skip', but now it is 'raise'"):
         rb.pack(source, out, batch_size=8)
 
 
@@ -251,8 +256,8 @@ def damages() -> Iterator[tuple[str, Any, str]]:
         data[len(data) // 2] ^= 1
         path.write_bytes(data)
 
-    yield "a flipped bit", flipped, r"its CRC-32 is [0-9a-f]{8}, and was [0-9a-f]{8}"
-    yield "truncated", lambda path: path.write_bytes(path.read_bytes()[:-1]), "bytes, and had"
+    yield "a flipped bit", flipped, r"its CRC-32 is [0-9a-f]{8} instead of [0-9a-f]{8}"
+    yield "truncated", lambda path: path.write_bytes(path.read_bytes()[:-1]), "bytes instead of"
     yield "missing", Path.unlink, "is missing"
 
 
@@ -328,7 +333,7 @@ def test_what_is_no_packed_folder(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"has no _manifest\.json"):
         rb.PackedAccessor(tmp_path)
     (tmp_path / "_manifest.json").write_text("{}")
-    with pytest.raises(PackError, match="is no manifest of packed files"):
+    with pytest.raises(PackError, match="is not a manifest of packed files"):
         rb.PackedAccessor(tmp_path)
 
 
@@ -351,7 +356,7 @@ def test_the_command(photos: list[str], tmp_path: Path) -> None:
     assert "every checksum is right" in run("scan", "out", folder=tmp_path).stdout
     Image.new("RGB", (9, 9)).save(folder / "cat_00.png")
     error = run("pack", "in", "out", *options, "--actors", "0", folder=tmp_path, status=2).stderr
-    assert "was packed with batches 4, and now it is 5" in error
+    assert "was packed with batches 4, but now it is 5" in error
     (folder / "cat_00.png").write_bytes(b"no")
     options += ["--bad-samples", "skip", "--json", "--actors", "0"]
     result = run("pack", "in", "new", *options, folder=tmp_path, status=1)

@@ -245,7 +245,7 @@ def test_pools_give_the_serial_stream(stored: str, actors: rb.RayActorPool) -> N
         ([], "image", ValueError, r"no \*\.parquet files were given"),
         ("empty", "image", FileNotFoundError, r"no \.parquet files in 'empty'"),
         ("none.parquet", "image", FileNotFoundError, r"none\.parquet"),
-        ("text.parquet", "image", ValueError, r"text\.parquet' is no Parquet file"),
+        ("text.parquet", "image", ValueError, r"text\.parquet' is not a Parquet file"),
         ("pipe", "image", OSError, "not a regular file.*pipe"),
         (
             "a.parquet",
@@ -277,7 +277,7 @@ def test_files_that_do_not_fit_are_named(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("empty").mkdir()
-    Path("text.parquet").write_text("some text that is no Parquet")
+    Path("text.parquet").write_text("some text")
     os.mkfifo("pipe")
     image = pa.array([b"x"])
     pair = pa.array([{"bytes": "x"}])

@@ -88,7 +88,7 @@ def test_a_file_that_changed_is_an_error(photos: list[str], tmp_path: Path, chan
         path.unlink()
     else:
         path.write_bytes(path.read_bytes()[:999])
-    reason = {"gone": "is empty", "truncated": "no Parquet file"}
+    reason = {"gone": "is empty", "truncated": "not a Parquet file"}
     if change != "gone":  # here, the file that is gone is still open
         with pytest.raises(SampleReadError, match="has changed"):
             accessor[2]

@@ -91,7 +91,7 @@ def test_many_files_are_written_as_a_whole(photos: list[str], tmp_path: Path) ->
         accessor[np.arange(40)], rb.ImageFileAccessor(photos, SIZE)[np.arange(40)]
     )
     np.testing.assert_array_equal(accessor.column("label"), LABELS)
-    with pytest.raises(FileExistsError, match="no empty folder"):
+    with pytest.raises(FileExistsError, match="not an empty folder"):
         rb.to_parquet(photos, out, rows_per_file=15)
     # `missing` fails in the second file, and leaves neither.
     layouts: list[dict[str, Any]] = [{}, {"rows_per_file": 20}]
@@ -108,7 +108,7 @@ def test_files_are_written_into_a_store(photos: list[str], s3: int, tmp_path: Pa
         whole, many = place("whole.parquet"), place("new é")
         assert rb.to_parquet(photos, whole, rows_per_group=ROWS) == [whole]
         files = rb.to_parquet(photos, many, labels=LABELS, rows_per_file=15)
-        with pytest.raises(FileExistsError, match="no empty folder") as refused:
+        with pytest.raises(FileExistsError, match="not an empty folder") as refused:
             rb.to_parquet(photos, many, rows_per_file=15)
         assert SECRET not in str(refused.value)
         layouts: list[dict[str, Any]] = [{}, {"rows_per_file": 20}]
@@ -132,8 +132,8 @@ def test_files_are_written_into_a_store(photos: list[str], s3: int, tmp_path: Pa
     ("images", "options", "message"),
     [
         ([], {}, "at least one path"),
-        (["a.jpg"], {"labels": [1, 2]}, r"1 integers, one an image, not int64 \(2,\)"),
-        (["a.jpg"], {"labels": [0.5]}, r"1 integers, one an image, not float64 \(1,\)"),
+        (["a.jpg"], {"labels": [1, 2]}, r"1 integers, one for each image, not int64 \(2,\)"),
+        (["a.jpg"], {"labels": [0.5]}, r"1 integers, one for each image, not float64 \(1,\)"),
         (["a.jpg"], {"rows_per_group": 0}, "rows_per_group must be 1 or more, not 0"),
         (["a.jpg"], {"rows_per_file": -1}, "rows_per_file must be 1 or more, not -1"),
         (".", {}, "lies in no class folder"),

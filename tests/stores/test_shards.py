@@ -163,7 +163,7 @@ def test_sparse_files_and_links_are_left_out_and_told(
 REFUSED: dict[str, Callable[[bytes], bytes]] = {
     "gzip, so.*gunzip": lambda data: gzip.compress(data),
     "cut off in its member '000001.jpg'": lambda data: data[:7000],
-    "no tar file": lambda data: b"no tar file" * 100,
+    "not a tar file": lambda data: b"not a tar file" * 100,
     "damaged at byte \\d+": lambda data: data[:4608] + b"x" * 512 + data[5120:],
     "empty": lambda data: b"",
 }
@@ -250,7 +250,7 @@ def test_a_column_of_images_says_what_to_use(photos: list[str], tmp_path: Path) 
     shards = rb.TarShards(write_shards(tmp_path, photos))
     assert (shards.keys[0], shards.keys[np.array([2, 1])]) == ("000000", ["000002", "000001"])
     with pytest.raises(
-        ValueError, match=r"no text: shards\.images\('jpg'\) decodes images, shards\.bytes"
+        ValueError, match=r"not text: shards\.images\('jpg'\) decodes images, shards\.bytes"
     ):
         shards.column("jpg")
 
@@ -403,7 +403,7 @@ def test_zip_files_that_cannot_be_read_so_are_refused(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="neither stored nor deflated"):
         rb.ZipShards(path)
     (tmp_path / "b.zip").write_bytes(b"PK no zip")
-    with pytest.raises(StorageError, match=r"b\.zip.*no zip file"):
+    with pytest.raises(StorageError, match=r"b\.zip.*not a zip file"):
         rb.ZipShards(tmp_path / "b.zip")
 
 

@@ -11,8 +11,8 @@ from raybatch.adapters.torch.team import Team
 from raybatch.notices import tell
 
 _NOT_ON_ACTORS = (
-    "a PyTorch DataLoader was made from the arguments of raybatch's, as Accelerate does in `prepare`: its batches are made by processes "
-    "of PyTorch's, not by Ray actors. Have `loader = raybatch.adapters.torch.on_actors(accelerator.prepare(loader))`"
+    "a PyTorch DataLoader was made from the arguments of raybatch's, as Accelerate does in `prepare`: PyTorch's processes "
+    "make its batches, not Ray actors. Use `loader = raybatch.adapters.torch.on_actors(accelerator.prepare(loader))`"
 )
 
 

@@ -23,7 +23,7 @@ class SampleDataset(IterableDataset):  # type: ignore[misc] # torch is not there
 
     def __init__(self, batches: LoaderDataset) -> None:
         if batches.ragged == "pair":
-            raise ValueError('samples are taken of batches with ragged="nested", not "pair"')
+            raise ValueError('samples need batches with ragged="nested", not "pair"')
         self.batches = batches
 
     def __len__(self) -> int:

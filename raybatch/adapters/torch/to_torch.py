@@ -81,16 +81,16 @@ class LoaderDataset(AheadLoader, IterableDataset):  # type: ignore[misc] # torch
     def __iter__(self) -> Iterator[Any]:
         if get_worker_info() is not None:
             raise RuntimeError(
-                "a LoaderDataset has workers of its own, those of its loader's pool: use "
+                "a LoaderDataset already has workers, in its loader's pool: use "
                 "DataLoader(dataset, batch_size=None, num_workers=0)"
             )
         # A DataLoader does not say how it will use this, but the object that iterates knows.
         caller = sys._getframe(1).f_locals.get("self")
         if getattr(caller, "auto_collation", False):
             raise TypeError(
-                "the DataLoader would join batches of a LoaderDataset to batches of batches: use "
-                "DataLoader(dataset, batch_size=None), and give the loader the batch size; or, where samples are wanted, as "
-                "by Hugging Face's Trainer, SampleDataset(dataset)"
+                "the DataLoader would collate batches of a LoaderDataset into batches of batches. Use "
+                "DataLoader(dataset, batch_size=None), and give the loader the batch size. If samples are needed, as "
+                "for Hugging Face's Trainer, use SampleDataset(dataset)"
             )
         return super().__iter__()
 

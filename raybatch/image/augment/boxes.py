@@ -37,7 +37,7 @@ class BoxFormat:
         if turned.any():
             number = int(turned.argmax())
             raise ValueError(
-                f"boxes[{number}] is {boxes[number].tolist()}, and as {self._name} its width or height is below 0"
+                f"boxes[{number}] is {boxes[number].tolist()}, whose width or height is below 0 in the format {self._name}"
             )
         return corners * (size * 2) if self._relative else corners
 

@@ -155,7 +155,7 @@ def _weights(taps: int, sigma: float) -> npt.NDArray[np.float32]:
 def _with_colour(image: Image.Image, part: Rectangle, values: tuple[int, ...]) -> Image.Image:
     bands = len(image.getbands())
     if len(values) not in (1, bands):
-        raise ValueError(f"value has {len(values)} levels, the image {bands} channels")
+        raise ValueError(f"value has {len(values)} levels, but the image has {bands} channels")
     colour: Any = values if bands > 1 and len(values) > 1 else values * bands
     erased = image.copy()
     erased.paste(colour if bands > 1 else colour[0], part)

@@ -66,7 +66,7 @@ class Recolored:
 
     def __call__(self, image: Image.Image) -> Image.Image:
         if image.mode not in ("RGB", "L"):
-            raise ValueError(f"colours are changed in images of mode RGB or L, not {image.mode}")
+            raise ValueError(f"changes of colour need images of mode RGB or L, not {image.mode}")
         toned = Toned(image)
         for change, amount in self.changes:
             toned = change(toned, amount)

@@ -58,7 +58,7 @@ def moved_mask(mask: Any, steps: Sequence[Step], before: Size, fill: int | None)
     if fill is None:
         fill = 0 if mask.ndim == 3 or mask.dtype == bool else IGNORED
     if mask.dtype.kind in "iu" and not _is_in(np.iinfo(mask.dtype), fill, fill):
-        raise ValueError(f"mask_fill={fill} is no value of a mask of {mask.dtype}")
+        raise ValueError(f"a mask of {mask.dtype} cannot hold mask_fill={fill}")
     if mask.ndim == 2:
         return _moved_array(mask, steps, fill)
     moved = [_moved_array(plane, steps, fill) for plane in mask]
@@ -69,12 +69,12 @@ def moved_mask(mask: Any, steps: Sequence[Step], before: Size, fill: int | None)
 def check_fill(fill: Any, mode: str) -> None:
     """Raise TypeError or ValueError unless `fill` is a class that Pillow's `mode` can hold."""
     if not isinstance(fill, (int, np.integer)):
-        raise TypeError(f"mask_fill must be an integer, a class, not {fill!r}")
+        raise TypeError(f"mask_fill must be an integer, the number of a class, not {fill!r}")
     kinds = {"1": (0, 1), "I": (-(2**31), 2**31 - 1), "F": (-(2**24), 2**24)}
     low, high = (0, 2**16 - 1) if mode.startswith("I;16") else kinds.get(mode, (0, 255))
     if not low <= fill <= high:
         raise ValueError(
-            f"mask_fill={fill} is no value of a mask of mode {mode}: it must be from {low} to {high}"
+            f"a mask of mode {mode} cannot hold mask_fill={fill}: it must be from {low} to {high}"
         )
 
 
@@ -84,7 +84,7 @@ def _moved_array(mask: npt.NDArray[Any], steps: Sequence[Step], fill: int) -> np
     if mask.dtype == np.float32:
         return np.array(_moved(Image.fromarray(mask), steps, fill).image())
     if mask.size and not _is_in(np.iinfo(np.int32), mask.min(), mask.max()):
-        raise ValueError("the values of a mask must be those of 32-bit integers")
+        raise ValueError("the values of a mask must fit into 32-bit integers")
     moved = _moved(Image.fromarray(mask.astype(np.int32)), steps, fill).image()
     return np.array(moved).astype(mask.dtype)
 
@@ -103,6 +103,6 @@ def _is_in(known: np.iinfo[Any], low: Any, high: Any) -> bool:
 def _check_size(size: Size, of_image: Size) -> None:
     if tuple(size) != of_image:
         raise ValueError(
-            f"a mask must be as large as its image: it has {size[1]} × {size[0]} pixels (height × width), and the image "
+            f"a mask must have the size of its image: it has {size[1]} × {size[0]} pixels (height × width), but the image has "
             f"{of_image[1]} × {of_image[0]}"
         )

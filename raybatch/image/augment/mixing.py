@@ -42,7 +42,7 @@ class _Mixing(ABC):
         images = self._images(whole, labels)
         shares = self._shares(labels)
         if len(images) != len(shares):
-            raise ValueError(f"the batch has {len(images)} images, and {len(shares)} labels")
+            raise ValueError(f"the batch has {len(images)} images, but {len(shares)} labels")
         mixed, own = self.mixed(np.asarray(images), rng)
         one, other = np.float32(own), np.float32(1 - own)
         changed = {id(images): mixed, id(labels): shares * one + np.roll(shares, 1, 0) * other}
@@ -65,11 +65,11 @@ class _Mixing(ABC):
         name = type(self).__name__
         if not found:
             raise TypeError(
-                f"{name} found no images, (n, H, W) or of 4 axes, in {described(batch)}; are the labels right, see labels_getter?"
+                f"{name} found no images, (n, H, W) or of 4 axes, in {described(batch)}; does labels_getter= return the labels?"
             )
         raise TypeError(
-            f"{name} mixes the images of a batch and their labels, and nothing else that has the shape of images, such as masks: "
-            f"{described(batch)} has {len(found)} such arrays"
+            f"{name} can only mix images and their labels, but {described(batch)} has {len(found)} arrays with the shape of "
+            "images; masks cannot be mixed"
         )
 
     def _labels(self, batch: Any) -> Any:
@@ -82,14 +82,14 @@ class _Mixing(ABC):
             following = list(after)[1:2]
             if not following:
                 raise TypeError(
-                    f"{type(self).__name__} found no labels after the images in {described(batch)}; see labels_getter"
+                    f"{type(self).__name__} found no labels after the images in {described(batch)}; give labels_getter="
                 )
             return self._labels(following[0]) if is_container(following[0]) else following[0]
         names = [name for name in found if isinstance(name, str) and "label" in name.lower()]
         exact = [name for wanted in ("labels", "label") for name in names if name.lower() == wanted]
         if not exact and len(names) != 1:
             raise TypeError(
-                f'which field has the labels, among {list(found)}? Name one "labels", or give labels_getter='
+                f'which of the fields {list(found)} has the labels? Name it "labels", or give labels_getter='
             )
         return found[(exact or names)[0]]
 
@@ -99,7 +99,7 @@ class _Mixing(ABC):
         if labels.ndim == 2:
             if self.num_classes not in (None, labels.shape[1]):
                 raise ValueError(
-                    f"the labels are of {labels.shape[1]} classes, and num_classes is {self.num_classes}"
+                    f"the labels have {labels.shape[1]} classes, but num_classes is {self.num_classes}"
                 )
             return np.asarray(labels, np.float32)
         if labels.ndim != 1 or labels.dtype.kind not in "iub":
@@ -107,7 +107,7 @@ class _Mixing(ABC):
                 f"labels must be integers (n,) or shares (n, classes), not {labels.dtype} of shape {labels.shape}"
             )
         if self.num_classes is None:
-            raise ValueError("num_classes must be given where the labels are numbers of classes")
+            raise ValueError("num_classes is needed if the labels are class numbers")
         labels = labels.astype(np.int64)
         if len(labels) and not (labels.min() >= 0 and labels.max() < self.num_classes):
             raise ValueError(

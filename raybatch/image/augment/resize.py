@@ -36,7 +36,7 @@ class Resize(Geometric):
         if self.max_size is None:
             return
         if not one_edge:
-            raise ValueError("max_size is for a size that is one edge, not for (height, width)")
+            raise ValueError("max_size needs a size of one edge, not (height, width)")
         if positive_int("max_size", self.max_size) <= size:  # type: ignore[operator]
             raise ValueError(f"max_size must be above size={size}, not {self.max_size}")
 

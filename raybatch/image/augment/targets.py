@@ -68,7 +68,7 @@ class Targets:
             result["boxes"], kept = moved_boxes(boxes, motion, size, how, self.min_visible)
         if result["labels"] is not None:
             if kept is None:
-                raise TypeError("labels are those of boxes: give boxes too")
+                raise TypeError("labels belong to boxes: give boxes too")
             result["labels"] = map_leaves(lambda each: _rows(each, kept, count), result["labels"])
         if result["mask"] is not None:
             mask = moved_mask(result["mask"], steps, size, self.mask_fill)
@@ -95,7 +95,7 @@ class Targets:
 def _rows(values: Any, kept: Any, count: int) -> Any:
     """Return the `kept` rows of `values`, which has one row for each of `count` boxes."""
     if len(values) != count:
-        raise ValueError(f"there must be one for each of {count} boxes, not {len(values)}")
+        raise ValueError(f"there must be one row for each of {count} boxes, not {len(values)}")
     if len(kept) == count:
         return values
     if isinstance(values, list):

@@ -152,7 +152,7 @@ class Transform(ABC):
         change, which cannot be undone.
         """
         if is_random(self):
-            raise ValueError(f"{self!r} is random: which way it went is not known")
+            raise ValueError(f"{self!r} is random, so it cannot be undone: its draws are not known")
         height, width = height_and_width("size", size)
         steps = [
             step for step in steps_in_turn(flat(self), width, height, None) if not callable(step)
@@ -247,7 +247,7 @@ def check_changes(transforms: Sequence[Any]) -> None:
             )
         if getattr(transform, "is_of_batches", False):
             raise TypeError(
-                f"{transform!r} changes batches, and cannot be among changes of images: give it to source.map(..., rng=True)"
+                f"{transform!r} changes batches, not images: give it to source.map(..., rng=True)"
             )
 
 
@@ -279,7 +279,7 @@ def made_by(
         begin()
     made: Any = paint(image)
     if not isinstance(made, (Image.Image, np.ndarray)):
-        raise TypeError(f"{change!r} must return an image, and returned {made!r}")
+        raise TypeError(f"{change!r} must return an image, not {made!r}")
     return made
 
 
@@ -308,7 +308,7 @@ def changed(
             viewed = viewed.painted(partial(make, change, step))
             if moves is not None and viewed.size != size:
                 raise ValueError(
-                    f"{change!r} changed the size of an image, and what belongs to that cannot follow"
+                    f"{change!r} changed the size of an image, but masks, boxes and keypoints cannot follow that"
                 )
     return viewed
 

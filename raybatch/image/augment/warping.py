@@ -215,7 +215,7 @@ def angles(name: str, value: Any) -> tuple[float, float]:
     """Return the smallest and the largest angle, in degrees, that `value` allows."""
     if is_number(value):
         if not 0 <= value < math.inf:
-            raise ValueError(f"{name} must be 0 or more where it is one number, not {value!r}")
+            raise ValueError(f"{name} must be (min, max) or a number of 0 or more, not {value!r}")
         return 0.0 - value, float(value)
     low, high = pair(name, value)
     if not -math.inf < low <= high < math.inf:
