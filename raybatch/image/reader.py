@@ -26,6 +26,7 @@ from raybatch.image.augment.transform import (
     Paint,
     Transform,
     changed,
+    check_changes,
     flat,
     is_random,
     made_by,
@@ -66,7 +67,7 @@ class ImageReader:
     """How to read an image: `read(file)` gives a Pillow image of `mode`, scaled, then transformed.
 
     Args:
-        size: (height, width), or None for the stored size.
+        size: (height, width), an integer for a square, or None for the stored size.
         mode: A Pillow mode, or None for the stored mode. 16-bit images keep their values in "I;16"
             and "F".
         fit: What happens to an image of another shape. "stretch" changes its aspect ratio, "crop"
@@ -120,7 +121,7 @@ class ImageReader:
                     "a mask cannot have a background: give mask or background, not both"
                 )
         if self.size is not None:
-            object.__setattr__(self, "size", height_and_width("size", self.size))
+            object.__setattr__(self, "size", height_and_width("size", self.size, or_edge=True))
         if isinstance(self.transform, PerSize):
             if self.size is None:
                 raise ValueError("transform is a PerSize, which needs a size: give size=")
@@ -142,8 +143,8 @@ class ImageReader:
         if self.background is not None:
             object.__setattr__(self, "background", _check_colour(self.background))
         object.__setattr__(self, "formats", _check_formats(self.formats))
-        if self.transform is not None and not callable(self.transform):
-            raise TypeError(f"transform must be a function, not {self.transform!r}")
+        if self.transform is not None:
+            check_changes([self.transform])
         if self.truncated is not None:
             one_of("truncated", self.truncated, TRUNCATED)
         if not self.max_pixels > 0:

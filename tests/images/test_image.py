@@ -115,11 +115,11 @@ def test_an_image_whose_mode_shows_only_when_loaded_is_converted(tmp_path: Path)
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"size": 64}, TypeError, "two integers, not 64"),
-        ({"size": (64,)}, TypeError, "two integers"),
-        ({"size": (64, 64, 3)}, TypeError, "two integers"),
-        ({"size": (64.0, 64)}, TypeError, "two integers"),
-        ({"size": "64"}, TypeError, "two integers"),
+        ({"size": 64.0}, TypeError, "an integer or .height, width., not 64.0"),
+        ({"size": (64,)}, TypeError, "an integer or"),
+        ({"size": (64, 64, 3)}, TypeError, "an integer or"),
+        ({"size": (64.0, 64)}, TypeError, "an integer or"),
+        ({"size": "64"}, TypeError, "an integer or"),
         ({"size": (0, 64)}, ValueError, "1 or more"),
         ({"size": (64, -1)}, ValueError, "1 or more"),
         ({"mode": "rgb"}, ValueError, "mode must be one of"),
@@ -128,6 +128,8 @@ def test_an_image_whose_mode_shows_only_when_loaded_is_converted(tmp_path: Path)
         ({"resample": "cubic"}, ValueError, "resample must be one of .*'bicubic'.* not 'cubic'"),
         ({"resample": 99}, ValueError, "99"),
         ({"resample": None}, ValueError, "resample must be one of"),
+        ({"transform": [str]}, TypeError, r"write Compose\(\[\.\.\.\]\)"),
+        ({"transform": lambda image: image}, TypeError, r"called with \(image, rng=generator\)"),
         ({"decode": "loose"}, ValueError, "decode must be one of 'exact'"),
     ],
 )
@@ -138,6 +140,11 @@ def test_wrong_settings_are_refused_when_the_reader_is_made(
         ImageReader(**arguments)
     with pytest.raises(error, match=message):
         ImageFileAccessor([], **arguments)
+
+
+def test_one_integer_is_the_size_of_a_square(photos: list[str]) -> None:
+    assert ImageReader(6).size == (6, 6)  # type: ignore[arg-type]
+    assert ImageFileAccessor(photos, 6)[0].shape == (6, 6, 3)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("size", [[6, 5], np.array([6, 5]), (np.int64(6), 5)])

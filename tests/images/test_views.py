@@ -359,7 +359,7 @@ def test_the_size_is_that_of_the_last_transform_that_fixes_one(
         (lambda: augment.Resize(8, "cubic"), ValueError, "'cubic'"),
         (lambda: augment.CenterCrop((1, 0)), ValueError, "1 or more pixels"),
         (lambda: augment.Letterbox(8, fill=256), ValueError, "from 0 to 255, .*not 256"),
-        (lambda: ImageReader(transform=3), TypeError, "must be a function, not 3"),  # type: ignore[arg-type]
+        (lambda: ImageReader(transform=3), TypeError, "must be functions, not 3"),  # type: ignore[arg-type]
     ],
 )
 def test_wrong_settings(make: Any, error: type[Exception], message: str) -> None:

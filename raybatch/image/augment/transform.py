@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -224,7 +225,7 @@ class Compose(Drawn):
 def check_changes(transforms: Sequence[Any]) -> None:
     """Raise TypeError for a transform that changes no image.
 
-    It may not be callable, or be a class instead of an instance, or change whole batches.
+    It may not be callable, take no `rng`, be a class instead of an instance, or change whole batches.
     """
     for transform in transforms:
         if isinstance(transform, type):
@@ -232,12 +233,32 @@ def check_changes(transforms: Sequence[Any]) -> None:
             raise TypeError(
                 f"transforms must be functions, not the class {name}: write {name}(...)"
             )
+        if isinstance(transform, (list, tuple)):
+            raise TypeError(
+                f"transforms must be functions, not {transform!r}: write Compose([...])"
+            )
         if not callable(transform):
             raise TypeError(f"transforms must be functions, not {transform!r}")
+        if not _takes_rng(transform):
+            name = getattr(transform, "__qualname__", None) or repr(transform)
+            raise TypeError(
+                f"transforms are called with (image, rng=generator), which {name} does not take: "
+                "write lambda image, rng: function(image)"
+            )
         if getattr(transform, "is_of_batches", False):
             raise TypeError(
                 f"{transform!r} changes batches, not images: give it to source.map(..., rng=True)"
             )
+
+
+def _takes_rng(function: Any) -> bool:
+    try:
+        inspect.signature(function).bind(None, rng=None)
+    except TypeError:
+        return False
+    except ValueError:  # some functions in C have no signature
+        return True
+    return True
 
 
 def flat(change: Change) -> tuple[Change, ...]:
