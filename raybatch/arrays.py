@@ -14,7 +14,8 @@ def gather(array: Any, indices: Any) -> Any:
     """Return `array[indices]`, rows in the order of `indices`, for h5py data sets too.
 
     The strings and objects of a pandas column become an array of objects `(n,)`. So does a list
-    that a Hugging Face column returns; lists of numbers in it become arrays.
+    that a Hugging Face column returns; lists of numbers in it become arrays. A categorical column
+    gives its values. TypeError for a frame whose columns have no common dtype.
     """
     if _is_hdf5(array):
         return _hdf5_rows(array, indices)
@@ -22,7 +23,16 @@ def gather(array: Any, indices: Any) -> Any:
     rows = getattr(array, "iloc", array)[indices]
     if _is_of(array, "datasets.") and isinstance(rows, list):
         return _objects([_as_numbers(row) for row in rows])
-    return rows.to_numpy() if hasattr(rows, "to_numpy") else rows
+    if not hasattr(rows, "to_numpy"):
+        return rows
+    values = rows.to_numpy()
+    if values.ndim == 2 and values.dtype == object:
+        names = list(array.columns)
+        raise TypeError(
+            f"the columns {names} of a {type(array).__name__} have no common dtype: give each column as a field of its own, "
+            f"such as {{{names[0]!r}: frame[{names[0]!r}], ...}}"
+        )
+    return values
 
 
 def _as_numbers(row: Any) -> Any:
