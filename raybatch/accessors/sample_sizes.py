@@ -12,8 +12,8 @@ import numpy.typing as npt
 from raybatch.checks import height_and_width
 from raybatch.image import ImageReader
 
-# An accessor's `size`: (height, width), or that of each sample, shape `(n, 2)`.
-Size: TypeAlias = "tuple[int, int] | npt.NDArray[np.integer[Any]] | None"
+# An accessor's `size`: (height, width), an int for both, or that of each sample, shape `(n, 2)`.
+Size: TypeAlias = "int | tuple[int, int] | npt.NDArray[np.integer[Any]] | None"
 
 
 class SizedReaders:

@@ -144,7 +144,7 @@ def test_wrong_settings_are_refused_when_the_reader_is_made(
 
 def test_one_integer_is_the_size_of_a_square(photos: list[str]) -> None:
     assert ImageReader(6).size == (6, 6)  # type: ignore[arg-type]
-    assert ImageFileAccessor(photos, 6)[0].shape == (6, 6, 3)  # type: ignore[arg-type]
+    assert ImageFileAccessor(photos, 6)[0].shape == (6, 6, 3)
 
 
 @pytest.mark.parametrize("size", [[6, 5], np.array([6, 5]), (np.int64(6), 5)])

@@ -70,7 +70,7 @@ def test_batches_of_groups_and_weighted_draws_are_mixed_shared_out_and_resumed_e
     for batch in batches:
         assert batch[0] >= 1000 or len(set(GROUPS[batch])) == 1
     for number, state in enumerate(states):
-        rest = [[], []]
+        rest: list[list[list[int]]] = [[], []]
         for rank in range(2):
             part = loader(4, rank, 2)
             part.load_state_dict(state)

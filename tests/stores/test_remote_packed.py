@@ -108,5 +108,5 @@ def test_a_copy_that_was_cut_short_is_an_error(photos: list[str], tmp_path: Path
     (path,) = memory.glob(f"/{tmp_path.name}/*.arrow")
     memory.pipe(path, memory.cat_file(path)[:-9])
     source = rb.ArrayDataSource([rb.PackedAccessor(url, local=tmp_path)])
-    with rb.Loader(source, 8) as loader, pytest.raises(BatchError, match="is damaged: it has"):
-        next(iter(loader))
+    with pytest.raises(BatchError, match="is damaged: it has"):
+        rb.Loader(source, 8)
