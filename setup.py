@@ -17,7 +17,8 @@ kernel = Extension(
     ],
     depends=["raybatch/image/jpeg_entropy.h", "raybatch/image/libjpeg.h"],
     define_macros=[("SOURCES", f'"{digest}"')],
-    # Pillow's arithmetic has no fused operations; its sums of integers, as those of the kernel, wrap round.
+    # Pillow's arithmetic has no fused operations; its sums of integers, as those of the kernel,
+    # wrap round.
     extra_compile_args=["-O3", "-ffp-contract=off", "-fwrapv"],
     libraries=["m"],
     optional=True,

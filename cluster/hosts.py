@@ -221,10 +221,9 @@ class Hosts:
 
     def _ask(self, question: str) -> None:
         program = (
-            "import ray, time\n"
-            f"ray.init(address={self.address!r}, log_to_driver=False, logging_level=40)\n"
-            "def live():\n"
-            "    return {n['NodeManagerAddress']: n['NodeID'] for n in ray.nodes() if n['Alive']}\n"
+            f"import ray, time\nray.init(address={self.address!r}, log_to_driver=False,"
+            " logging_level=40)\ndef live():\n    return {n['NodeManagerAddress']: n['NodeID']"
+            " for n in ray.nodes() if n['Alive']}\n"
         )
         asking = self.head.start([sys.executable, "-c", program + question])
         if asking.wait(_START_TIMEOUT_S) != 0:
@@ -258,7 +257,7 @@ class Hosts:
         self._num_made += 1
         host = Host(self, self._num_made, seeing, link)
         self._hosts.append(host)
-        log = open(f"{self.folder}/{self._num_made}.log", "w")  # noqa: SIM115 - the child's from here on
+        log = open(f"{self.folder}/{self._num_made}.log", "w")
         command = [
             *(sys.executable, "-m", "ray.scripts.scripts", "start", "--block"),
             f"--node-ip-address={host.ip}",

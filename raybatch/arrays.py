@@ -29,8 +29,8 @@ def gather(array: Any, indices: Any) -> Any:
     if values.ndim == 2 and values.dtype == object:
         names = list(array.columns)
         raise TypeError(
-            f"the columns {names} of a {type(array).__name__} have no common dtype: give each column as a field of its own, "
-            f"such as {{{names[0]!r}: frame[{names[0]!r}], ...}}"
+            f"the columns {names} of a {type(array).__name__} have no common dtype: give each"
+            f" column as a field of its own, such as {{{names[0]!r}: frame[{names[0]!r}], ...}}"
         )
     return values
 

@@ -15,7 +15,10 @@ def positive_int(name: str, value: Any) -> int:
 
 
 def int_between(name: str, value: Any, low: int, high: int | None = None) -> int:
-    """Return `value` as an int; TypeError if it is no integer, ValueError if not from `low` to `high`, None for no limit."""
+    """Return `value` as an int.
+
+    TypeError if it is no integer, ValueError if not from `low` to `high`, None for no limit.
+    """
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise TypeError(f"{name} must be an integer, not {value!r}")
     number = operator.index(value)

@@ -84,7 +84,8 @@ def checked_setting(setting: Any) -> Setting:
             )
     elif not isinstance(setting, (Pad, Ragged)):
         raise TypeError(
-            f'collate must be "stack", "list", rb.Pad(...), rb.Ragged() or a dict of these by field, not {setting!r}'
+            'collate must be "stack", "list", rb.Pad(...), rb.Ragged() or a dict of these by'
+            f" field, not {setting!r}"
         )
     return setting  # type: ignore[no-any-return]
 
@@ -198,7 +199,10 @@ def _by_member(samples: list[Any], settings: Mapping[Any, Setting], field: _Fiel
     parts = [_parts(sample) for sample in samples]
     for row, (sample, part) in enumerate(zip(samples, parts, strict=True)):
         if type(sample) is not type(first) or part.keys() != parts[0].keys():
-            there = f"{field.name_of(row)} is {_described(sample)}, and {field.name_of(0)} {_described(first)}"
+            there = (
+                f"{field.name_of(row)} is {_described(sample)}, and {field.name_of(0)}"
+                f" {_described(first)}"
+            )
             if not isinstance(first, list):
                 raise field.error(there)
             raise field.unequal(there, is_numbers=_is_numbers([first, sample]))
@@ -223,8 +227,9 @@ def _stacked(samples: list[Any], field: _Field) -> Any:
     for row, kind in enumerate(kinds):
         if kind is not kinds[0]:
             raise field.error(
-                f"{field.name_of(row)} is {_described(samples[row])}, and {field.name_of(0)} {_described(samples[0])}. "
-                f"A field holds arrays or other objects, not both; {field.given(repr('list'))} takes both"
+                f"{field.name_of(row)} is {_described(samples[row])}, and {field.name_of(0)}"
+                f" {_described(samples[0])}. A field holds arrays or other objects, not both;"
+                f" {field.given(repr('list'))} takes both"
             )
     if not samples or kinds[0] is object:
         return samples
@@ -232,7 +237,8 @@ def _stacked(samples: list[Any], field: _Field) -> Any:
     for row, shape in enumerate(shapes):
         if shape != shapes[0]:
             raise field.unequal(
-                f"{field.name_of(0)} has shape {tuple(shapes[0])}, and {field.name_of(row)} {tuple(shape)}"
+                f"{field.name_of(0)} has shape {tuple(shapes[0])}, and {field.name_of(row)}"
+                f" {tuple(shape)}"
             )
     if kinds[0] is not np.ndarray:
         return sys.modules["torch"].stack(samples)  # where there is a tensor, torch is loaded

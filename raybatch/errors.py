@@ -59,7 +59,7 @@ class ImageReadError(RaybatchError, OSError):
     `format` is None if the image has no format that is allowed; `reason` says why.
     """
 
-    def __init__(self, format: str | None, reason: str) -> None:  # noqa: A002 - Pillow's name for it
+    def __init__(self, format: str | None, reason: str) -> None:
         super().__init__(f"cannot decode the image, of format {format}: {reason}")
         self.format = format
         self.reason = reason
@@ -94,13 +94,18 @@ class BatchError(RaybatchError, RuntimeError):
 
 
 class FirstSampleError(BatchError):
-    """A new loader cannot read its first sample; `__cause__` says why. `epoch` and `batch` are 0."""
+    """A new loader cannot read its first sample.
+
+    `__cause__` says why. `epoch` and `batch` are 0.
+    """
 
     def __init__(self, reason: str) -> None:
         super().__init__(0, 0, reason)
         self.args = (
-            f"cannot read the first sample of the source: {reason}. "
-            "check_sample=False makes the loader without this try",
+            (
+                f"cannot read the first sample of the source: {reason}. "
+                "check_sample=False makes the loader without this try"
+            ),
         )
 
     def __reduce__(self) -> tuple[type[FirstSampleError], tuple[str]]:  # type: ignore[override]
@@ -162,7 +167,8 @@ class StateError(RaybatchError, ValueError):
 
     def __init__(self, field: str, saved: object, now: object) -> None:
         super().__init__(
-            f"the state cannot be loaded: its {field} is {saved!r}, but that of this loader is {now!r}"
+            f"the state cannot be loaded: its {field} is {saved!r}, but that of this loader is"
+            f" {now!r}"
         )
         self.field = field
         self.saved = saved

@@ -46,8 +46,8 @@ def _errnos(names: str) -> frozenset[int]:
 
 
 _PASSING_ERRNOS = _errnos(
-    "EIO ESTALE EREMOTEIO EAGAIN EBUSY ENOLCK ENETDOWN ENETUNREACH ENETRESET EHOSTDOWN EHOSTUNREACH ETIMEDOUT ENOTCONN "
-    "EMFILE ENFILE ENOBUFS ENOMEM"
+    "EIO ESTALE EREMOTEIO EAGAIN EBUSY ENOLCK ENETDOWN ENETUNREACH ENETRESET EHOSTDOWN EHOSTUNREACH"
+    " ETIMEDOUT ENOTCONN EMFILE ENFILE ENOBUFS ENOMEM"
 )
 _PLACE_ERRNOS = _errnos(
     "ENODEV ENXIO ENOMEDIUM EROFS ENOSPC EDQUOT ENOKEY EKEYEXPIRED EKEYREVOKED EKEYREJECTED"
@@ -68,13 +68,15 @@ _PASSING_STATUS = {408, 429, 500, 502, 503, 504}
 _REFUSED_STATUS = {401, 402, 403, 407}
 # Arrow reports the errors of object stores as an OSError with a text.
 _PASSING_TEXT = re.compile(
-    r"AWS Error (NETWORK_CONNECTION|SLOW_DOWN|THROTTLING|SERVICE_UNAVAILABLE|INTERNAL_FAILURE|REQUEST_TIMEOUT)"
+    r"AWS Error"
+    r" (NETWORK_CONNECTION|SLOW_DOWN|THROTTLING|SERVICE_UNAVAILABLE|INTERNAL_FAILURE|REQUEST_TIMEOUT)"
     r"|HTTP status (429|5\d\d)"
     r"|\b(UNAVAILABLE|DEADLINE_EXCEEDED|RESOURCE_EXHAUSTED)\b"
     r"|curlCode: (6|7|28|52|56)\b"
 )
 _REFUSED_TEXT = re.compile(
-    r"AWS Error (ACCESS_DENIED|INVALID_(ACCESS_KEY_ID|CLIENT_TOKEN_ID|SIGNATURE)|SIGNATURE_DOES_NOT_MATCH"
+    r"AWS Error"
+    r" (ACCESS_DENIED|INVALID_(ACCESS_KEY_ID|CLIENT_TOKEN_ID|SIGNATURE)|SIGNATURE_DOES_NOT_MATCH"
     r"|MISSING_AUTHENTICATION_TOKEN|UNRECOGNIZED_CLIENT|REQUEST_EXPIRED|OPT_IN_REQUIRED)"
     # S3 answers 400 to an expired token, and 301 to a request for another region.
     r"|HTTP status (301|400|401|403)"
@@ -154,34 +156,48 @@ def _status(error: BaseException) -> int | None:
     return None
 
 
-_MOUNT = "Mount or copy the data on every host under the same path, or keep actors off the hosts without it"
+_MOUNT = (
+    "Mount or copy the data on every host under the same path, or keep actors off the hosts"
+    " without it"
+)
 # What to do about an error that a host raises and the program's own process does not. The first
 # pattern that matches the error's text decides.
 _ADVICE = (
     (
         r"ImportError|ModuleNotFoundError|Can't get attribute|AttributeError: module",
-        "Install that code on every host, or send it along: `ray job submit --working-dir . -- python PROGRAM`, or "
-        'ray.init(address, runtime_env={"working_dir": "."}) before the pool is made',
+        (
+            "Install that code on every host, or send it along: `ray job submit --working-dir . --"
+            ' python PROGRAM`, or ray.init(address, runtime_env={"working_dir": "."}) before the'
+            " pool is made"
+        ),
     ),
     (
         r"KeyError: '(?P<name>[A-Z][A-Z0-9_]*)'",
-        "If NAME is an environment variable: set it before Ray is started, or send it along: "
-        'ray.init(runtime_env={"env_vars": {"NAME": ...}}) before the pool is made',
+        (
+            "If NAME is an environment variable: set it before Ray is started, or send it along: "
+            'ray.init(runtime_env={"env_vars": {"NAME": ...}}) before the pool is made'
+        ),
     ),
     (
         r"unable to lock file",
-        "The file is open for writing in another process, perhaps this one: close it there, or open it "
-        "for reading only",
+        (
+            "The file is open for writing in another process, perhaps this one: close it there, or"
+            " open it for reading only"
+        ),
     ),
     (
         r"DecompressionBomb|max_pixels",
-        "The pixel limit differs there: give the accessor max_pixels=, and set Pillow's "
-        "Image.MAX_IMAGE_PIXELS in the actors too",
+        (
+            "The pixel limit differs there: give the accessor max_pixels=, and set Pillow's "
+            "Image.MAX_IMAGE_PIXELS in the actors too"
+        ),
     ),
     (
         r"UnidentifiedImageError",
-        "If a plug-in opens such images here, install it on every host, and register it in each actor with "
-        "RayActorPool(setup=...)",
+        (
+            "If a plug-in opens such images here, install it on every host, and register it in each"
+            " actor with RayActorPool(setup=...)"
+        ),
     ),
     (r"PermissionError", "Let the user that the actors run as read it"),
     (_REFUSED_TEXT.pattern + r"|\b40[13]\b|Credential", "Give the actors the same credentials"),

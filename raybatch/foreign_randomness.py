@@ -30,17 +30,18 @@ _INCREMENT = 0x9E3779B97F4A7C15F39CC0605CEDC835
 
 _WAIT_S = 60
 _WAITS_LONG = (
-    "a thread has waited for a minute to run a function of the program. Such functions run one call at a "
-    "time in a process, since they may draw from `random`, `np.random` or torch. If this one draws from none "
-    "of them, or waits for threads of its own, give seed_globals=False to `map`, `map_samples` or "
-    "`ItemAccessor`. Actors of a RayActorPool do not wait for each other"
+    "a thread has waited for a minute to run a function of the program. Such functions run one call"
+    " at a time in a process, since they may draw from `random`, `np.random` or torch. If this one"
+    " draws from none of them, or waits for threads of its own, give seed_globals=False to `map`,"
+    " `map_samples` or `ItemAccessor`. Actors of a RayActorPool do not wait for each other"
 )
 
 
 _MADE_LATE = (
-    "a function of the program made a random generator, a {}, during its first call. raybatch seeds it from "
-    "the next batch on, but could not seed it for this one, so the first batch of each process differs from "
-    "that of a loader without a pool. Make the generator earlier, for example in `__init__`"
+    "a function of the program made a random generator, a {}, during its first call. raybatch seeds"
+    " it from the next batch on, but could not seed it for this one, so the first batch of each"
+    " process differs from that of a loader without a pool. Make the generator earlier, for example"
+    " in `__init__`"
 )
 
 

@@ -77,8 +77,8 @@ class RaggedArray:
         offsets = offsets.astype(np.int64, copy=False)
         if (np.diff(offsets) < 0).any() or offsets[0] < 0 or offsets[-1] > len(values):
             raise ValueError(
-                f"offsets must never decrease, and lie between 0 and {len(values)}, the number of values: they go from "
-                f"{offsets[0]} to {offsets[-1]}"
+                f"offsets must never decrease, and lie between 0 and {len(values)}, the number of"
+                f" values: they go from {offsets[0]} to {offsets[-1]}"
             )
         made = cls.__new__(cls)
         is_all = offsets[0] == 0 and offsets[-1] == len(values)
@@ -131,7 +131,10 @@ class RaggedArray:
 
     def __repr__(self) -> str:
         shape = _shape_text(self.inner_shape)
-        return f"RaggedArray({len(self)} rows of shape {shape}, {len(self.values)} values, {self.dtype})"
+        return (
+            f"RaggedArray({len(self)} rows of shape {shape}, {len(self.values)} values,"
+            f" {self.dtype})"
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         return RaggedArray.from_offsets, (portable(self.values), self.offsets)
@@ -221,8 +224,8 @@ def _common_dtype(
     if len(kinds) > 1 and not kinds.keys() <= {"i", "u", "f"}:
         one, other, *_ = kinds.values()
         raise TypeError(
-            f"{name_of(other)} holds {arrays[other].dtype}, and {name_of(one)} {arrays[one].dtype}: "
-            "give dtype=, or rows of one kind of numbers"
+            f"{name_of(other)} holds {arrays[other].dtype}, and {name_of(one)} {arrays[one].dtype}:"
+            " give dtype=, or rows of one kind of numbers"
         )
     return np.result_type(*{array.dtype for array in arrays.values()}) if kinds else np.dtype(float)
 
@@ -284,8 +287,8 @@ def _dense(values: Any, row_of: Callable[[int], int]) -> npt.NDArray[Any]:
     if (lengths != size).any():
         odd = int((lengths != size).argmax())
         raise ValueError(
-            f"row {row_of(odd)} holds a list of {lengths[odd]} values, and row {row_of(0)} one of {size}: "
-            "inner lists must have the same length"
+            f"row {row_of(odd)} holds a list of {lengths[odd]} values, and row {row_of(0)} one of"
+            f" {size}: inner lists must have the same length"
         )
     inner = _dense(values.flatten(), lambda position: row_of(position // size))
     return inner.reshape(len(values), size, *inner.shape[1:])

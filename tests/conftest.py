@@ -50,7 +50,10 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 @pytest.fixture(scope="session")
 def session_ray() -> Iterator[SessionPool]:
-    """One local Ray of 4 CPUs for all tests that need no other, started by the "program"; and the pool that lives on it."""
+    """One local Ray of 4 CPUs for all tests that need no other, started by the "program".
+
+    And the pool that lives on it.
+    """
     ray.init(
         address="local",
         num_cpus=4,
@@ -74,7 +77,10 @@ def ray_cluster(session_ray: SessionPool) -> None:
 
 @pytest.fixture
 def actors(session_ray: SessionPool) -> rb.RayActorPool:
-    """The pool of two actors for all tests that need no pool of their own. A test that takes `ray_cluster` ends it."""
+    """The pool of two actors for all tests that need no pool of their own.
+
+    A test that takes `ray_cluster` ends it.
+    """
     return session_ray.open()
 
 

@@ -1,4 +1,7 @@
-"""Forwards connections to another port; what the client sends arrives late: `python -m tests.delay PORT TO_PORT SECONDS`."""
+"""Forwards connections to another port.
+
+What the client sends arrives late: `python -m tests.delay PORT TO_PORT SECONDS`.
+"""
 
 from __future__ import annotations
 

@@ -105,7 +105,10 @@ def start(
 
 
 def wait_for(condition: Callable[[], bool], what: str, timeout_s: float) -> None:
-    """Wait until `condition` holds; a machine that stands still meanwhile, or is busy, has as many looks at it."""
+    """Wait until `condition` holds.
+
+    A machine that stands still meanwhile, or is busy, has as many looks at it.
+    """
     for _ in range(math.ceil(timeout_s / LOOK_EVERY_S)):
         if condition():
             return
@@ -123,7 +126,10 @@ def actor_processes() -> list[psutil.Process]:
 
 
 def an_actor() -> psutil.Process:
-    """Return one of the actors, when the system's list of processes has one; now and then a look at it misses some."""
+    """Return one of the actors, when the system's list of processes has one.
+
+    Now and then a look at it misses some.
+    """
     seen: list[psutil.Process] = []
 
     def look() -> bool:

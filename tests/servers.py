@@ -53,8 +53,9 @@ def http_server(
 ) -> Iterator[int]:
     """Run nginx over the files of `folder`, with its own files in `state`; give its port.
 
-    What is below /busy/ is answered with 503, what is below /denied/ with 403. Other answers begin after `delay_s`,
-    which takes Debian's module `echo`, as package nginx-light has it. Requests are logged in `log`.
+    What is below /busy/ is answered with 503, what is below /denied/ with 403. Other answers begin
+    after `delay_s`, which takes Debian's module `echo`, as package nginx-light has it. Requests are
+    logged in `log`.
     """
     program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
     if program is None:
@@ -66,8 +67,7 @@ def http_server(
     if delay_s:
         module = "load_module /usr/lib/nginx/modules/ngx_http_echo_module.so;"
         slow = f"location / {{ echo_sleep {delay_s}; echo_exec @files; }} location @files {{ }}"
-    config.write_text(
-        f"""
+    config.write_text(f"""
 {module}
 daemon off;
 master_process off;
@@ -86,8 +86,7 @@ http {{
         {slow}
     }}
 }}
-"""
-    )
+""")
     command = [program, "-p", str(state), "-e", str(state / "error.log"), "-c", str(config)]
     with _running(port, command):
         yield port
@@ -95,7 +94,10 @@ http {{
 
 @contextmanager
 def delayed(port: int, delay_s: float) -> Iterator[int]:
-    """Give a port on which the server at `port` answers, `delay_s` later; a request is at least one delay."""
+    """Give a port on which the server at `port` answers, `delay_s` later.
+
+    A request is at least one delay.
+    """
     own = free_port()
     command = [sys.executable, "-m", "tests.delay", str(own), str(port), str(delay_s)]
     with _running(own, command):

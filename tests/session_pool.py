@@ -6,7 +6,10 @@ import raybatch as rb
 
 
 class SessionPool:
-    """Two actors that many tests share, since each takes a second to start; a test that must have Ray for itself ends them."""
+    """Two actors that many tests share, since each takes a second to start.
+
+    A test that must have Ray for itself ends them.
+    """
 
     def __init__(self) -> None:
         self._pool: rb.RayActorPool | None = None

@@ -58,8 +58,10 @@ def test_things_say_what_they_hold(tmp_path: Path) -> None:
     assert repr(loader) == wanted
     assert "in order, InlinePool()" in repr(rb.Loader(data, 2))
     arrays = rb.ArrayDataSource({"x": np.ones((3, 2)), "y": rb.ItemAccessor([1, 2, 3])}, repeats=-1)
-    assert repr(arrays) == (
-        "ArrayDataSource(samples without end, x=array float64[3, 2], y=ItemAccessor(3 items of list))"
+    assert (
+        repr(arrays)
+        == "ArrayDataSource(samples without end, x=array float64[3, 2], y=ItemAccessor(3 items of"
+        " list))"
     )
     assert repr(rb.WeightedSampler(np.ones(3), 5)) == "WeightedSampler(5 samples)"
 

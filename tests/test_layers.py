@@ -109,7 +109,10 @@ def layer_of(name: str) -> str:
 
 
 def own_imports(name: str) -> Iterator[str]:
-    """Yield what the module `name` imports of raybatch, without that prefix; "" is the package's face."""
+    """Yield what the module `name` imports of raybatch, without that prefix.
+
+    "" is the package's face.
+    """
     for module in imported_by(name):
         root, _, rest = module.partition(".")
         if root == "raybatch":

@@ -95,8 +95,9 @@ class CachedAccessor:
             self._accessor, self._after = accessor.before_random()
         if getattr(self._accessor, "is_random", False):
             raise TypeError(
-                f"the samples of a {type(accessor).__name__} change in each epoch, so a cache of them would be wrong: give it a method "
-                "`before_random`, or cache what it reads; an ItemAccessor whose items draw no random numbers takes seed_globals=False"
+                f"the samples of a {type(accessor).__name__} change in each epoch, so a cache of"
+                " them would be wrong: give it a method `before_random`, or cache what it reads;"
+                " an ItemAccessor whose items draw no random numbers takes seed_globals=False"
             )
         self._max_bytes = positive_int("max_bytes", max_bytes)
         self._fingerprint = {**fingerprint_of(self._accessor), "key": key}
@@ -147,7 +148,8 @@ class CachedAccessor:
             return tuple(map(operator.index, given))
         except TypeError:
             raise TypeError(
-                f"signature({position}) of a {type(self._accessor).__name__} must be a tuple of ints, not {given!r}"
+                f"signature({position}) of a {type(self._accessor).__name__} must be a tuple of"
+                f" ints, not {given!r}"
             ) from None
 
     def fingerprint(self) -> dict[str, Any]:
@@ -244,8 +246,8 @@ def _read(accessor: Any, positions: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
     samples = accessor[positions]
     if not isinstance(samples, np.ndarray) or not _can_be_kept(samples.dtype):
         raise TypeError(
-            f"the samples to cache must be arrays of numbers, but a {type(accessor).__name__} gives "
-            f"{type(samples)} of {getattr(samples, 'dtype', 'no dtype')}"
+            f"the samples to cache must be arrays of numbers, but a {type(accessor).__name__} gives"
+            f" {type(samples)} of {getattr(samples, 'dtype', 'no dtype')}"
         )
     return samples
 
@@ -276,7 +278,8 @@ class Shelf:
 
     If not all of the `count` samples fit into `max_bytes`, the slots are spread evenly over them.
     If the file cannot be opened, no sample has a slot. The file is sparse until it is full. It is
-    not mapped into memory, so a file that shrinks or a full disk raises an error instead of a signal.
+    not mapped into memory, so a file that shrinks or a full disk raises an error instead of a
+    signal.
     """
 
     def __init__(
@@ -302,8 +305,8 @@ class Shelf:
         else:
             if self._slots == 0:
                 tell(
-                    f"the cache in {str(folder)!r} is too small for one sample: max_bytes={max_bytes}, "
-                    f"but it takes {sample_bytes} bytes"
+                    f"the cache in {str(folder)!r} is too small for one sample:"
+                    f" max_bytes={max_bytes}, but it takes {sample_bytes} bytes"
                 )
 
     @classmethod
@@ -360,9 +363,9 @@ class Shelf:
         """Raise ValueError if `samples` differ in shape or dtype from the cached ones."""
         if samples.shape[1:] != self.shape or samples.dtype != self.dtype:
             raise ValueError(
-                f"samples are {samples.dtype} of shape {samples.shape[1:]} but those in the cache, "
-                f"{os.fspath(self._folder)!r}, {self.dtype} of {self.shape}: a cache is for samples of one shape; remove "
-                "that folder if all samples have changed"
+                f"samples are {samples.dtype} of shape {samples.shape[1:]} but those in the cache,"
+                f" {os.fspath(self._folder)!r}, {self.dtype} of {self.shape}: a cache is for"
+                " samples of one shape; remove that folder if all samples have changed"
             )
 
     def _place(self, position: int) -> int | None:

@@ -89,8 +89,8 @@ class EncodedItems(Cells):
     def __init__(self, items: Any, field: str) -> None:
         if not is_array_like(items):
             raise TypeError(
-                f"items must have a length and take an int, but a {type(items)} does not; of a Hugging Face data set, give one "
-                "column, dataset['image']"
+                f"items must have a length and take an int, but a {type(items)} does not; of a"
+                " Hugging Face data set, give one column, dataset['image']"
             )
         if isinstance(items, (pa.Array, pa.ChunkedArray)):
             _check_arrow(items.type, field)
@@ -225,8 +225,8 @@ def _check_arrow(kind: pa.DataType, field: str) -> None:
     own = kind.field(field).type if pa.types.is_struct(kind) and field in kind.names else kind
     if not any(is_kind(own) for is_kind in BYTES):
         raise TypeError(
-            f"items are an Arrow array of {kind}, not of binary, large_binary, binary_view or a struct with a field "
-            f"{field!r} of these types"
+            f"items are an Arrow array of {kind}, not of binary, large_binary, binary_view or a"
+            f" struct with a field {field!r} of these types"
         )
 
 
@@ -254,5 +254,8 @@ def _as_buffer(data: Any) -> Any:
     if isinstance(data, (str, os.PathLike)):
         advice = ": an ImageFileAccessor takes paths"
     elif hasattr(data, "getbands"):
-        advice = ", but of decoded images: dataset.cast_column(name, datasets.Image(decode=False)) leaves them encoded"
+        advice = (
+            ", but of decoded images: dataset.cast_column(name, datasets.Image(decode=False))"
+            " leaves them encoded"
+        )
     raise TypeError(f"items must give bytes, and this is of {type(data)}{advice}")

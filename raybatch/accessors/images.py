@@ -191,8 +191,9 @@ class ImageArrays(EncodedImages):
             raise TypeError("mode must be one of Pillow's modes, or the images would not stack")
         if reader.transform is not None and reader.output_size is None:
             raise ValueError(
-                f"the images of transform={reader.transform!r} differ in size and do not stack: end it with a "
-                "crop or a Resize((height, width)), give a size, or use a NonUniformImageFileAccessor"
+                f"the images of transform={reader.transform!r} differ in size and do not stack: end"
+                " it with a crop or a Resize((height, width)), give a size, or use a"
+                " NonUniformImageFileAccessor"
             )
         layout = PixelLayout() if layout is None else layout
         self._layout = layout.bound(reader.dtype, reader.channels)
@@ -257,15 +258,16 @@ class ImageArrays(EncodedImages):
         """
         if self._sized is not None:
             raise ValueError(
-                f"the images have {self._sized}, but only samples of one size can be cached: give size=(height, width)"
+                f"the images have {self._sized}, but only samples of one size can be cached: give"
+                " size=(height, width)"
             )
         reader, rest = self._reader.before_random()
         if rest is None:
             return self, None
         if reader.output_size is None:
             raise ValueError(
-                f"the images before the random part of transform={self._reader.transform!r} differ in size: give a size, or "
-                "begin it with a Resize((height, width))"
+                f"the images before the random part of transform={self._reader.transform!r} differ"
+                " in size: give a size, or begin it with a Resize((height, width))"
             )
         before = copy.copy(self)
         before._reader = reader
@@ -325,8 +327,8 @@ class StackedIfSized(ImageArrays):
             return
         if layout is not None:
             raise ValueError(
-                "a layout is one of arrays of one size: give a size, or a transform that ends with a crop or a "
-                "Resize((height, width))"
+                "a layout is one of arrays of one size: give a size, or a transform that ends with"
+                " a crop or a Resize((height, width))"
             )
         EncodedImages.__init__(self, reader, store, openers)
         self._layout = PixelLayout().bound(np.dtype(np.uint8), (3,))  # a Pillow image has no layout

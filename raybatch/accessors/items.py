@@ -81,7 +81,8 @@ class ItemAccessor:
         samples = self.items.__getitems__(positions.tolist())
         if len(samples) != len(positions):
             raise ReturnError(
-                f"__getitems__ of {type(self.items)} returned {len(samples)} samples for {len(positions)} indices"
+                f"__getitems__ of {type(self.items)} returned {len(samples)} samples for"
+                f" {len(positions)} indices"
             )
         return samples
 

@@ -88,7 +88,8 @@ class MDSShards(TarShards):
             values = self._parsed(extension, lambda data: parse(data.decode()))
             return Texts(values) if parse is str and dtype is None else np.array(values, dtype)
         raise ValueError(
-            f"column {extension!r} is encoded as {encoding}: .bytes({extension!r}) returns it as it is stored"
+            f"column {extension!r} is encoded as {encoding}: .bytes({extension!r}) returns it as it"
+            " is stored"
         )
 
     def _encoding(self, column: str) -> str:
@@ -129,7 +130,8 @@ def _indexed(shards: Any, filesystem: Any) -> Any:
     there = {name for names in folder.below() for name in names}
     if packed and not there.issuperset(raw):
         raise StorageError(
-            f"the shards below {folder!r} are compressed, such as {packed[0]!r}, so no sample in them can be read by itself. Write "
-            "them without compression=, or decompress them beside their index.json: images take hardly more space"
+            f"the shards below {folder!r} are compressed, such as {packed[0]!r}, so no sample in"
+            " them can be read by itself. Write them without compression=, or decompress them"
+            " beside their index.json: images take hardly more space"
         )
     return folder.join(raw)

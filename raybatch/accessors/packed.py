@@ -224,7 +224,8 @@ class PackedAccessor:
         self._column = self._manifest.column(column or self._manifest.columns[0].name)
         if not self._column.shape:
             raise ValueError(
-                f"the samples of column {self._column.name!r} are not arrays: use .column({self._column.name!r})"
+                f"the samples of column {self._column.name!r} are not arrays: use"
+                f" .column({self._column.name!r})"
             )
         self._packed_dtype = np.dtype(self._column.dtype)
         self._transform, self._layout = transform, layout
@@ -246,7 +247,10 @@ class PackedAccessor:
         return self._manifest.rows
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({str(self._directory)!r}, {self._column.name!r}, {self.shape} {self.dtype})"
+        return (
+            f"{type(self).__name__}({str(self._directory)!r}, {self._column.name!r}, {self.shape}"
+            f" {self.dtype})"
+        )
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -366,7 +370,8 @@ class PackedAccessor:
         wanted = {column.name: column.arrow_type for column in self._manifest.columns}
         if batch.num_rows != file.rows or found != wanted:
             raise PackError(
-                f"{str(path)!r} is damaged: it has {batch.num_rows} rows of {found} instead of {file.rows} of {wanted}"
+                f"{str(path)!r} is damaged: it has {batch.num_rows} rows of {found} instead of"
+                f" {file.rows} of {wanted}"
             )
         return batch
 
@@ -386,7 +391,8 @@ def _array_transform(
         mode = Image.fromarray(np.zeros((1, 1, *channels), dtype)).mode
     except TypeError:
         raise ValueError(
-            f"transform and layout are for images, and column {column.name!r} has {column.dtype} of shape {column.shape}"
+            f"transform and layout are for images, and column {column.name!r} has {column.dtype} of"
+            f" shape {column.shape}"
         ) from None
     bound = (layout or PixelLayout()).bound(dtype, tuple(channels))
     return ArrayTransform(transform, bound, (height, width), mode)

@@ -47,8 +47,8 @@ class PackedOrigin(NamedTuple):
                     aside.write_bytes(content)
             elif target.read_bytes() != content:
                 raise PackError(
-                    f"{str(self.local)!r} has copies of packed files that differ from those at {str(folder)!r}: remove it, or give "
-                    "another folder"
+                    f"{str(self.local)!r} has copies of packed files that differ from those at"
+                    f" {str(folder)!r}: remove it, or give another folder"
                 )
 
     def bring(self, name: str) -> None:

@@ -55,8 +55,9 @@ class ParquetCells(Cells):
             name = self._files.files.name_of(0)
             size = values.get_total_buffer_size() / 1e6
             text = (
-                f"the same row groups of {name!r} are read again and again. One has {size:.1f} MB, so cache_bytes is too small for "
-                "those that are shuffled together: give a larger cache_bytes, or BlockShuffleSampler a smaller window"
+                f"the same row groups of {name!r} are read again and again. One has {size:.1f} MB,"
+                " so cache_bytes is too small for those that are shuffled together: give a larger"
+                " cache_bytes, or BlockShuffleSampler a smaller window"
             )
             tell(text, key=f"{name} needs a larger cache_bytes")
         rows = [values[self._row_of(position)] for position in positions]
@@ -172,8 +173,8 @@ def _leaves(files: ParquetFiles) -> tuple[str, str | None]:
     fields = {field.name: field.type for field in kind} if pa.types.is_struct(kind) else {}
     if "bytes" not in fields or not _is_bytes(fields["bytes"]):
         raise TypeError(
-            f"column {column!r} of {files.files.name_of(0)!r} is {kind}, not binary, large_binary, binary_view or a struct with "
-            "a field `bytes` of these types"
+            f"column {column!r} of {files.files.name_of(0)!r} is {kind}, not binary, large_binary,"
+            " binary_view or a struct with a field `bytes` of these types"
         )
     return f"{column}.bytes", f"{column}.path" if "path" in fields else None
 

@@ -132,7 +132,8 @@ class ParquetFiles:
             found, wanted = (self._type_in(which, column) for which in (number, 0))
             if found != wanted:
                 raise ValueError(
-                    f"column {column!r} of {self.files.name_of(number)!r} is {found}, but that of {self.files.name_of(0)!r} is {wanted}"
+                    f"column {column!r} of {self.files.name_of(number)!r} is {found}, but that of"
+                    f" {self.files.name_of(0)!r} is {wanted}"
                 )
             return ask(self._opened(number))
 
@@ -146,7 +147,8 @@ class ParquetFiles:
             fields = schema if found is None else found
             if name not in getattr(fields, "names", ()):
                 raise ValueError(
-                    f"{self.files.name_of(number)!r} has no column {column!r}; it has {schema.names}"
+                    f"{self.files.name_of(number)!r} has no column {column!r}; it has"
+                    f" {schema.names}"
                 )
             found = fields.field(name).type
         return found

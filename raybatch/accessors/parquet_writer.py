@@ -98,7 +98,8 @@ class _Rows:
             if labels is None:
                 if classes is not None and list(classes) != images.classes:
                     raise ValueError(
-                        f"the list has its own classes, {images.classes}, so classes={list(classes)} cannot apply"
+                        f"the list has its own classes, {images.classes}, so"
+                        f" classes={list(classes)} cannot apply"
                     )
                 labels, classes = images.labels, images.classes
             images = images.paths
@@ -108,7 +109,8 @@ class _Rows:
         own = None if labels is None else np.asarray(labels)
         if own is not None and (own.shape != (len(self),) or own.dtype.kind not in "iu"):
             raise ValueError(
-                f"labels must be {len(self)} integers, one for each image, not {own.dtype} {own.shape}"
+                f"labels must be {len(self)} integers, one for each image, not {own.dtype}"
+                f" {own.shape}"
             )
         if classes is not None:
             if own is None:

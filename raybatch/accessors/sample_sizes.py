@@ -26,7 +26,8 @@ class SizedReaders:
     def __init__(self, sizes: npt.NDArray[Any], reading: dict[str, Any]) -> None:
         if sizes.shape[1:] != (2,) or not len(sizes):
             raise ValueError(
-                f"size must be (height, width), or an array (n, 2) with those of each sample, not an array {sizes.shape}"
+                "size must be (height, width), or an array (n, 2) with those of each sample, not"
+                f" an array {sizes.shape}"
             )
         if not np.issubdtype(sizes.dtype, np.integer):
             raise TypeError(f"size must be an array of integers, not of {sizes.dtype}")
@@ -54,9 +55,10 @@ class SizedReaders:
         if (numbers != numbers[:1]).any():
             first, other = positions[0], positions[int(np.argmax(numbers != numbers[0]))]
             raise ValueError(
-                f"one batch has images of several sizes, which do not stack: {name_of(first)!r} has size "
-                f"{self._sizes[self._numbers[first]]}, and {name_of(other)!r} {self._sizes[self._numbers[other]]} (height, width). "
-                "Give the source a GroupedSampler, so that a batch has images of one group, and give these one size"
+                f"one batch has images of several sizes, which do not stack: {name_of(first)!r} has"
+                f" size {self._sizes[self._numbers[first]]}, and {name_of(other)!r}"
+                f" {self._sizes[self._numbers[other]]} (height, width). Give the source a"
+                " GroupedSampler, so that a batch has images of one group, and give these one size"
             )
         return self._readers[int(numbers[0]) if len(numbers) else 0]
 

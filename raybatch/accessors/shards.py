@@ -80,7 +80,8 @@ class TarShards:
         one_of("missing", missing, ("error", "drop"))
         if isinstance(members, str) or (missing == "drop" and not members):
             raise ValueError(
-                f'members must list the members of each sample, as in ("jpg;png", "cls"), not {members!r}'
+                'members must list the members of each sample, as in ("jpg;png", "cls"), not'
+                f" {members!r}"
             )
         suffix, members_of = self._kind
         paths = shard_paths(shards, suffix, filesystem)
@@ -95,7 +96,8 @@ class TarShards:
         self._starts = np.cumsum([0, *lengths], dtype=np.int64)
         if left_out := sum(shard.left_out for shard in found):
             tell(
-                f"left out of {self!r}: {left_out} files that are links or sparse, or have no dot in their names"
+                f"left out of {self!r}: {left_out} files that are links or sparse, or have no dot"
+                " in their names"
             )
         # The numbers of the kept samples, None if all are kept.
         self._kept: npt.NDArray[np.int64] | None = None
@@ -105,7 +107,10 @@ class TarShards:
         return len(self._keys)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({len(self)} samples in {len(self._shards)} shards, {self._shards.name_of(0)!r}, ...)"
+        return (
+            f"{type(self).__name__}({len(self)} samples in {len(self._shards)} shards,"
+            f" {self._shards.name_of(0)!r}, ...)"
+        )
 
     @property
     def keys(self) -> Texts:
@@ -198,9 +203,10 @@ class TarShards:
         rows = self._rows(extension)
         if len(lacking := np.flatnonzero(rows < 0)):
             raise ValueError(
-                f"{len(lacking)} of {len(self)} samples have no member {extension!r}, the first is {self._keys[lacking[0]]!s}; "
-                f"there are {self.extensions}. {type(self).__name__}(..., members=({extension!r},), missing='drop') leaves "
-                "them out"
+                f"{len(lacking)} of {len(self)} samples have no member {extension!r}, the first is"
+                f" {self._keys[lacking[0]]!s}; there are {self.extensions}."
+                f" {type(self).__name__}(..., members=({extension!r},), missing='drop') leaves"
+                " them out"
             )
         where = self._table.select(["offset", "length", "method"]).take(pa.array(rows))
         offsets, lengths = where["offset"].to_numpy(), where["length"].to_numpy()
@@ -227,8 +233,8 @@ class TarShards:
             return
         lacking = np.flatnonzero(~has_all)
         tell(
-            f"left out of {self!r}: {len(lacking)} samples that lack one of the members {tuple(members)}; the first is "
-            f"{self._keys[lacking[0]]!s}"
+            f"left out of {self!r}: {len(lacking)} samples that lack one of the members"
+            f" {tuple(members)}; the first is {self._keys[lacking[0]]!s}"
         )
         self._kept = np.flatnonzero(has_all)
         self._keys = self._keys.take(pa.array(self._kept))
@@ -262,7 +268,8 @@ def _text(data: bytes, extension: str) -> str:
         return data.decode()
     except UnicodeDecodeError:
         raise ValueError(
-            f"it is not text: shards.images({extension!r}) decodes images, shards.bytes({extension!r}) returns the bytes as they are stored"
+            f"it is not text: shards.images({extension!r}) decodes images,"
+            f" shards.bytes({extension!r}) returns the bytes as they are stored"
         ) from None
 
 

@@ -96,9 +96,10 @@ class AheadLoader:
         left_after = self.loader.batches_received if self.has_moved else 0
         if left_after and number == self.loader.epoch - 1:
             tell(
-                f"epoch {number} starts again, because set_epoch({epoch}) was called again; the last loop left it after {left_after} batches. "
-                "If every loop stops there, the rest is never seen. With Loader(batches_per_epoch=), an epoch ends there, and "
-                "the next one continues",
+                f"epoch {number} starts again, because set_epoch({epoch}) was called again; the"
+                f" last loop left it after {left_after} batches. If every loop stops there, the"
+                " rest is never seen. With Loader(batches_per_epoch=), an epoch ends there, and"
+                " the next one continues",
                 "an epoch begins again",
             )
         self.loader.set_epoch(number)

@@ -72,8 +72,9 @@ class ImageLayout:
             images = {0}
         if not images:
             raise ValueError(
-                "normalize and channels_first need images: uint8 arrays (n, H, W, C), or (n, H, W) as the first of a batch. "
-                f"This batch is {described(batch)}. For images that are already floats, give layout= to their accessor instead"
+                "normalize and channels_first need images: uint8 arrays (n, H, W, C), or (n, H, W)"
+                f" as the first of a batch. This batch is {described(batch)}. For images that are"
+                " already floats, give layout= to their accessor instead"
             )
         numbers = itertools.count()
 

@@ -52,7 +52,8 @@ class _MakeBatch:
             names = list(fields)
             if not all(isinstance(name, str) for name in names):
                 raise ValueError(
-                    f"names= must give {len(fields)} names: the batches are tuples, whose arrays have no names"
+                    f"names= must give {len(fields)} names: the batches are tuples, whose arrays"
+                    " have no names"
                 )
         if len(fields) != len(names):
             raise ValueError(

@@ -173,7 +173,8 @@ class AbstractDataSource(DataSource):
         total = self.num_batches(batch_size, **kwargs)
         if total == np.inf:
             raise ValueError(
-                "the data set or its sampler is infinite: give n_batches, the number of batches to process"
+                "the data set or its sampler is infinite: give n_batches, the number of batches to"
+                " process"
             )
         return None if total is None else int(total)
 

@@ -79,8 +79,8 @@ def _mean_image_differs(ours: Cells, theirs: Cells, variance: Cells) -> str | No
     if off.flat[worst] <= allowed.flat[worst]:
         return None
     return (
-        f"the mean image of {images * draws} draws differs from the plain loop's by {off.flat[worst]:.2f}; "
-        f"at most {allowed.flat[worst]:.2f} is allowed"
+        f"the mean image of {images * draws} draws differs from the plain loop's by"
+        f" {off.flat[worst]:.2f}; at most {allowed.flat[worst]:.2f} is allowed"
     )
 
 
@@ -90,8 +90,8 @@ def _images_differ(ours: Cells, theirs: Cells, variance: Cells) -> str | None:
     if off <= _EXCESS * expected + _IMAGE_TOLERANCE**2:
         return None
     return (
-        f"the images do not match their indices: their means differ from the plain loop's by {math.sqrt(off):.2f}; "
-        f"chance explains only {math.sqrt(expected):.2f}"
+        "the images do not match their indices: their means differ from the plain loop's by"
+        f" {math.sqrt(off):.2f}; chance explains only {math.sqrt(expected):.2f}"
     )
 
 

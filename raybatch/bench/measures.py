@@ -76,7 +76,10 @@ def difference(contender: Contender, seen: Seen, reference: Seen, work: Work) ->
     images = len(work.paths)
     if sorted(came) != sorted(work.epochs * list(range(images))):
         should = work.epochs * images
-        return f"{len(set(came))} different images of {images} came, {len(came)} in all epochs instead of {should}"
+        return (
+            f"{len(set(came))} different images of {images} came, {len(came)} in all epochs instead"
+            f" of {should}"
+        )
     if work.recipe.is_random:
         return draws.difference(seen.looks, reference.looks)
     if contender.keeps_order and seen.batches != reference.batches:

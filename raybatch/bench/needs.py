@@ -75,8 +75,9 @@ class Needs:
         if self.driver_cores <= _DRIVER_LIMIT:
             return None
         return (
-            f"receiving {self.images_per_s:.0f} images/s takes {self.driver_cores:.1f} CPU cores in the consumer's process, "
-            f"which should receive at most {self.largest_images_per_s:.0f} images/s: use larger batches or several ranks"
+            f"receiving {self.images_per_s:.0f} images/s takes {self.driver_cores:.1f} CPU cores in"
+            f" the consumer's process, which should receive at most {self.largest_images_per_s:.0f}"
+            " images/s: use larger batches or several ranks"
         )
 
 

@@ -58,7 +58,10 @@ def _plot_path(context: click.Context, option: click.Parameter, path: Path | Non
     default=STRETCH.name,
     show_default=True,
     is_eager=True,  # The allowed peers depend on it.
-    help="stretch: the whole image, stretched; train: a random part, mirrored at random, as normalised floats; eval: the middle.",
+    help=(
+        "stretch: the whole image, stretched; train: a random part, mirrored at random, as"
+        " normalised floats; eval: the middle."
+    ),
 )
 @options.size
 @options.batch_size
@@ -110,11 +113,11 @@ def bench(
     Before the timing starts, the pixels of each must equal those of a plain Pillow loop, bit for
     bit.
 
-    With --recipe train, each contender works in its fastest way, with its own decoder and order. The
-    work is: crop a random part of each image, scale it to --size, mirror it at random, normalise
-    it, and give float32 with the channels first. Pixels are not compared. Instead, these must be
-    near those of a plain loop: shape, dtype, range, the mean image over many draws, the mean of
-    each image, and how much its draws differ.
+    With --recipe train, each contender works in its fastest way, with its own decoder and order.
+    The work is: crop a random part of each image, scale it to --size, mirror it at random,
+    normalise it, and give float32 with the channels first. Pixels are not compared. Instead, these
+    must be near those of a plain loop: shape, dtype, range, the mean image over many draws, the
+    mean of each image, and how much its draws differ.
 
     Each run is a separate process: one epoch to warm up, then --epochs that are timed as one
     stretch. A ratio is raybatch's rate divided by the other library's rate in the same round.
@@ -163,7 +166,8 @@ def _in_files(named: NamedImages, count: int | None) -> Iterator[tuple[str, ...]
     """
     if named.is_packed:
         raise options.CannotRunError(
-            f"{named.given!r} is a packed folder, whose images are already decoded. Give the images that it was packed from"
+            f"{named.given!r} is a packed folder, whose images are already decoded. Give the images"
+            " that it was packed from"
         )
     order = np.random.default_rng(_SEED).permutation(len(named))[:count].tolist()
     if named.paths is not None:

@@ -25,18 +25,24 @@ from raybatch.cli.pages import data_uri, write_page
 
 _NOTES = (
     "÷ this: raybatch's rate divided by this one's in the same round.",
-    "start: time until the first batch of the run. first batch: time until the first batch of a later epoch.",
+    (
+        "start: time until the first batch of the run. first batch: time until the first batch of a"
+        " later epoch."
+    ),
 )
 _OTHER_PIXELS = "*: the pixels differ from the plain loop's, by design."
 _UNCOMPARED = (
-    "Pixels are not compared: each has its own decoder, filter and random numbers. Shape, dtype, range and the "
-    "means of many draws agree with the plain loop."
+    "Pixels are not compared: each has its own decoder, filter and random numbers. Shape, dtype,"
+    " range and the means of many draws agree with the plain loop."
 )
 # The columns of ratios leave no room for their ranges.
 _WIDE = 2
 # CPU time is sampled four times a second, and some batches are made before the clock starts.
 _SHORT_S = 1.0
-_TOO_SHORT = "The fastest ran for only {:.2g} s, which is too short for a comparison: use more --images or --epochs."
+_TOO_SHORT = (
+    "The fastest ran for only {:.2g} s, which is too short for a comparison: use more --images or"
+    " --epochs."
+)
 
 
 class NumberTable(NamedTuple):
@@ -168,7 +174,10 @@ def _leads(report: dict[str, Any]) -> Iterator[str]:
         ratio = others[0]["ratios"][row["name"]]
         low, high = min(ratio["rounds"]), max(ratio["rounds"])
         times = f"{ratio['median']:.2f} ({low:.2f}–{high:.2f})"
-        yield f"{row['title']}: {times} times the rate of {others[0]['title']}, the fastest other library."
+        yield (
+            f"{row['title']}: {times} times the rate of {others[0]['title']}, the fastest other"
+            " library."
+        )
 
 
 def _costs(report: dict[str, Any]) -> NumberTable:

@@ -39,6 +39,9 @@ classes_option = click.option(
     "--classes",
     type=class_list,
     metavar="PATH",
-    help="Take the numbers of the classes from this folder of class folders or packed files, list of images (.parquet), "
-    "or text file with one name per line.  [default: those of IMAGES, sorted]",
+    help=(
+        "Take the numbers of the classes from this folder of class folders or packed files, list of"
+        " images (.parquet), or text file with one name per line.  [default: those of IMAGES,"
+        " sorted]"
+    ),
 )

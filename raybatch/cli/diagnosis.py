@@ -78,13 +78,19 @@ def of_folder(path: str) -> Iterator[Finding]:
     check = f"images below {search.folder}"
     if search.left_out:
         advice = "convert or rename the images among them"
-        seen = f"{len(images):,}; left out, since the suffix is not an image's: {left_out_text(search.left_out)}"
+        seen = (
+            f"{len(images):,}; left out, since the suffix is not an image's:"
+            f" {left_out_text(search.left_out)}"
+        )
         yield Finding(check, WARNING, seen, advice)
     else:
         yield Finding(check, OK, f"{len(images):,}")
     classes = set(map(class_of, images))
     if "" not in classes and (empty := sorted(set(search.folder.folders()) - classes)):
-        advice = "give all splits of the data set the same class numbers: image_folder(classes=), --classes"
+        advice = (
+            "give all splits of the data set the same class numbers: image_folder(classes=),"
+            " --classes"
+        )
         seen = f"no images in {', '.join(map(repr, empty))}, of {len(classes | set(empty))} classes"
         yield Finding(f"classes below {search.folder}", WARNING, seen, advice)
 
@@ -135,8 +141,10 @@ def of_address_file() -> Finding:
     return Finding(
         "address file",
         PROBLEM,
-        f"{path} names {address}, but no Ray answers there ({fault}): `ray.init()` without an address fails",
-        'remove that file, or call `ray.init(address="local")`; a raybatch pool does the latter by itself',
+        f"{path} names {address}, but no Ray answers there ({fault}): `ray.init()` without an"
+        " address fails",
+        'remove that file, or call `ray.init(address="local")`; a raybatch pool does the latter by'
+        " itself",
     )
 
 
@@ -177,8 +185,8 @@ def _shared_memory(where: str, facts: HostFacts) -> Finding:
     if facts.shm_bytes >= store_bytes:
         return Finding(check, OK, seen)
     advice = (
-        "make it larger (`docker run --shm-size`, a memory-backed volume in Kubernetes), or set a smaller "
-        "object_store_memory: Ray spills the rest to disk, which is slow"
+        "make it larger (`docker run --shm-size`, a memory-backed volume in Kubernetes), or set a"
+        " smaller object_store_memory: Ray spills the rest to disk, which is slow"
     )
     return Finding(check, WARNING, seen, advice)
 
@@ -196,7 +204,10 @@ def _open_files(where: str, facts: HostFacts) -> Finding:
 def _kernel(where: str, facts: HostFacts) -> Finding:
     if facts.kernel == "usable":
         return Finding(f"resize kernel, {where}", OK, facts.kernel)
-    advice = "install a C compiler there, such as gcc, and reinstall raybatch: without the kernel, resizing takes six times as long"
+    advice = (
+        "install a C compiler there, such as gcc, and reinstall raybatch: without the kernel,"
+        " resizing takes six times as long"
+    )
     return Finding(f"resize kernel, {where}", WARNING, facts.kernel, advice)
 
 
@@ -207,7 +218,10 @@ def _jpeg_decoder(where: str, facts: HostFacts) -> Finding:
     if seen == "no simplejpeg":
         advice = "pip install 'raybatch[fast]' there: Pillow decodes, which takes a sixth longer"
     else:
-        advice = "upgrade pillow and simplejpeg there, so that both have the same libjpeg-turbo; until then Pillow decodes"
+        advice = (
+            "upgrade pillow and simplejpeg there, so that both have the same libjpeg-turbo; until"
+            " then Pillow decodes"
+        )
     return Finding(check, WARNING, seen, advice)
 
 

@@ -23,7 +23,10 @@ _STYLES = {"ok": "green", "warning": "yellow", "problem": "red"}
 @click.option(
     "--address",
     envvar="RAY_ADDRESS",
-    help="The Ray cluster to check, such as auto or HOST:PORT.  [default: RAY_ADDRESS, or only this machine]",
+    help=(
+        "The Ray cluster to check, such as auto or HOST:PORT.  [default: RAY_ADDRESS, or only this"
+        " machine]"
+    ),
 )
 @options.output
 def doctor(paths: tuple[str, ...], address: str | None, output: Output) -> None:
@@ -69,7 +72,10 @@ def _findings(paths: list[str], address: str | None) -> Iterator[Finding]:
     else:
         for where, (answer, store_bytes) in answers.items():
             if isinstance(answer, str):
-                advice = "look at Ray's logs there, and check that its Python has the packages that the program needs"
+                advice = (
+                    "look at Ray's logs there, and check that its Python has the packages that the"
+                    " program needs"
+                )
                 yield Finding(f"host {where}", PROBLEM, answer, advice)
             else:
                 hosts[where] = replace(answer, store_bytes=store_bytes)

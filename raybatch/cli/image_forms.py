@@ -41,9 +41,10 @@ from raybatch.stores.url_files import is_url
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 FORMS = (
-    "IMAGES is a folder of image files; a pattern such as 'train/*/*.jpg'; tar, zip or MDS shards such "
-    "as 'train-{000..099}.tar', or a folder of them; Parquet files or a folder of them; a list that "
-    "`ImageList.save` wrote; or a folder that `raybatch pack` wrote. All but the last two can be URLs."
+    "IMAGES is a folder of image files; a pattern such as 'train/*/*.jpg'; tar, zip or MDS shards"
+    " such as 'train-{000..099}.tar', or a folder of them; Parquet files or a folder of them; a"
+    " list that `ImageList.save` wrote; or a folder that `raybatch pack` wrote. All but the last"
+    " two can be URLs."
 )
 _SHARDS: dict[str, Any] = {".tar": TarShards, ".zip": ZipShards, ".mds": MDSShards}
 _PARQUET = ".parquet"

@@ -138,7 +138,10 @@ shuffle = click.option(
 transform = click.option(
     "--transform",
     type=click.Choice(list(PRESETS)),
-    help="Crop images to --size instead of stretching them: `train` takes a random part, flipped at random; `eval` takes the middle.",
+    help=(
+        "Crop images to --size instead of stretching them: `train` takes a random part, flipped at"
+        " random; `eval` takes the middle."
+    ),
 )
 bad_samples = click.option(
     "--bad-samples",
@@ -202,21 +205,30 @@ def reading(command: Command) -> Command:
             type=click.Choice(TRUNCATED),
             default="error",
             show_default=True,
-            help="What to do about truncated files: `error` counts them as bad; `fill` makes the missing part grey or black.",
+            help=(
+                "What to do about truncated files: `error` counts them as bad; `fill` makes the"
+                " missing part grey or black."
+            ),
         ),
         click.option(
             "--mode",
             type=click.Choice(MODES),
             default="RGB",
             show_default=True,
-            help="Pillow's mode of the pixels: L is grey; I;16 and F keep the values of images with more than 8 bits.",
+            help=(
+                "Pillow's mode of the pixels: L is grey; I;16 and F keep the values of images with"
+                " more than 8 bits."
+            ),
         ),
         click.option(
             "--fit",
             type=click.Choice(FITS),
             default="stretch",
             show_default=True,
-            help="How an image of another shape fits --size: stretched, cropped in the middle, or padded with black.",
+            help=(
+                "How an image of another shape fits --size: stretched, cropped in the middle, or"
+                " padded with black."
+            ),
         ),
         click.option(
             "--exclude",
@@ -245,14 +257,16 @@ class ActorOptions:
     def __post_init__(self) -> None:
         if self.actors == 0 and (self.address or self.resources or self.label_selector):
             raise click.UsageError(
-                "--actors 0 loads in this process: it cannot be used with --address, --resource or --label"
+                "--actors 0 loads in this process: it cannot be used with --address, --resource or"
+                " --label"
             )
         most = _MOST_ACTORS_A_CPU * len(os.sched_getaffinity(0))
         is_here = not (self.address or os.environ.get("RAY_ADDRESS"))
         if is_here and (self.actors or 0) > most:
             raise click.UsageError(
-                f"--actors {self.actors} is more than {most}, that is {_MOST_ACTORS_A_CPU} for each CPU of this machine. Each actor "
-                "is a process. If actors wait for storage, raise --io-threads; to use a cluster, give --address"
+                f"--actors {self.actors} is more than {most}, that is {_MOST_ACTORS_A_CPU} for each"
+                " CPU of this machine. Each actor is a process. If actors wait for storage, raise"
+                " --io-threads; to use a cluster, give --address"
             )
 
     @contextmanager
@@ -335,7 +349,8 @@ def one_worker(command: Command) -> Command:
             "--label",
             _pair,
             "NAME=VALUE",
-            "A label that the actors' hosts must have, such as role=loader. !VALUE means any other value, in(A,B) means A or B.",
+            "A label that the actors' hosts must have, such as role=loader. !VALUE means any other"
+            " value, in(A,B) means A or B.",
         ),
         _pairs(
             "--resource",

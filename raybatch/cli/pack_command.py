@@ -88,8 +88,8 @@ def pack(
 
 def _shown(done: Packed, seconds: float) -> Iterator[RenderableType]:
     yield (
-        f"{done.rows} images, {done.nbytes / 1e6:.1f} MB in {done.directory}; {done.files_written} files written in "
-        f"{seconds:.1f} s"
+        f"{done.rows} images, {done.nbytes / 1e6:.1f} MB in {done.directory}; {done.files_written}"
+        f" files written in {seconds:.1f} s"
     )
     for bad in done.bad_samples:
         yield Text(f"left out: {bad.message}")

@@ -127,18 +127,19 @@ def _mixing(sampler: BlockShuffleSampler, quality: ShuffleQuality) -> str:
     """Return how well the samples are shuffled, in words."""
     count = len(sampler.block_lengths)
     return (
-        f"The samples are shuffled in blocks of {min(sampler.window, count)} row groups out of {count}. {quality.same_block:.1%} of them follow "
-        f"a sample of the same group (full shuffle: {quality.same_block_if_full:.1%}), and the samples of a group are on average "
-        f"{quality.spread:.1%} as far apart as in a full shuffle."
+        f"The samples are shuffled in blocks of {min(sampler.window, count)} row groups out of"
+        f" {count}. {quality.same_block:.1%} of them follow a sample of the same group (full"
+        f" shuffle: {quality.same_block_if_full:.1%}), and the samples of a group are on average"
+        f" {quality.spread:.1%} as far apart as in a full shuffle."
     )
 
 
 def _shown(costs: BatchCosts, needs: Needs) -> Iterator[RenderableType]:
     each = costs.batch_size / costs.actor_s
     yield (
-        f"One actor makes {each:.0f} images/s here, and waits {costs.waiting_share:.0%} of the time. A batch of "
-        f"{costs.batch_size} takes {costs.nbytes / 1e6:.1f} MB, its files {costs.file_bytes / 1e6:.1f} MB. "
-        f"A rate of {needs.images_per_s:.0f} images/s needs:"
+        f"One actor makes {each:.0f} images/s here, and waits {costs.waiting_share:.0%} of the"
+        f" time. A batch of {costs.batch_size} takes {costs.nbytes / 1e6:.1f} MB, its files"
+        f" {costs.file_bytes / 1e6:.1f} MB. A rate of {needs.images_per_s:.0f} images/s needs:"
     )
     table = Table(show_header=False, box=None)
     table.add_column(justify="right")

@@ -82,23 +82,30 @@ def _module(where: str) -> ModuleType:
     "--augment",
     type=imported,
     metavar="FILE.py:NAME",
-    help="Show each image changed by this: an augmentation of raybatch.image.augment, or a function "
-    "(image, rng=) that returns an image. It gets a Pillow image, or an array if --size is given.",
+    help=(
+        "Show each image changed by this: an augmentation of raybatch.image.augment, or a function"
+        " (image, rng=) that returns an image. It gets a Pillow image, or an array if --size is"
+        " given."
+    ),
 )
 @options.transform
 @click.option(
     "--masks",
     type=click.Path(exists=True, file_okay=False),
     metavar="DIR",
-    help="Draw in masks from this folder: PNG files of class numbers, named like the images. --augment is called as "
-    "(image, mask=, rng=), and must return (image, mask).",
+    help=(
+        "Draw in masks from this folder: PNG files of class numbers, named like the images."
+        " --augment is called as (image, mask=, rng=), and must return (image, mask)."
+    ),
 )
 @click.option(
     "--boxes",
     type=click.Path(exists=True, dir_okay=False),
     metavar="FILE",
-    help="Draw in boxes from this COCO JSON file, in pixels of the stored images. --augment gets boxes= and "
-    "labels= too, and must return them.",
+    help=(
+        "Draw in boxes from this COCO JSON file, in pixels of the stored images. --augment gets"
+        " boxes= and labels= too, and must return them."
+    ),
 )
 @options.count("--draws", "Number of random draws of each image to show, side by side.", default=1)
 @classes_option
@@ -129,7 +136,8 @@ def preview(
     named = images_named(given)
     if boxes is not None and (size or transform):
         raise click.UsageError(
-            "--boxes are in pixels of the stored images. --augment moves them, but --size and --transform do not"
+            "--boxes are in pixels of the stored images. --augment moves them, but --size and"
+            " --transform do not"
         )
     if (augment is None and boxes is None) or transform is not None:
         size = size or named.default_size

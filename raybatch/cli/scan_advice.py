@@ -40,7 +40,8 @@ def advice(report: ScanReport, size: tuple[int, int]) -> Iterator[Advice]:
         )
     if count := len(report.label_errors):
         yield Advice(
-            f"{'1 picture is' if count == 1 else f'{count:,} pictures are'} in two classes, so one of their labels is wrong",
+            f"{'1 picture is' if count == 1 else f'{count:,} pictures are'} in two classes, so one"
+            " of their labels is wrong",
             "look at each, and remove it from the wrong class",
         )
     if count := report.copies:
@@ -52,7 +53,8 @@ def advice(report: ScanReport, size: tuple[int, int]) -> Iterator[Advice]:
     yield from _about_sizes(report, size)
     if count := found["exif_turned"]:
         yield Advice(
-            f"{_files(count)} {'is' if count == 1 else 'are'} rotated or mirrored, by the EXIF orientation",
+            f"{_files(count)} {'is' if count == 1 else 'are'} rotated or mirrored, by the EXIF"
+            " orientation",
             "load them upright",
             "exif_orientation=True",
         )

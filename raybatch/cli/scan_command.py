@@ -41,8 +41,10 @@ _EVERY_BAD_SAMPLE = BadSamples("skip", limit=None)
 @click.option(
     "--exclude-list",
     type=OutFile(r"\.parquet|\.jsonl", "must end in .parquet or .jsonl"),
-    help="Write a list of the images that cannot be read to this file, .parquet or .jsonl. `Loader(exclude=)` "
-    "takes the list, for the same files in the same order.",
+    help=(
+        "Write a list of the images that cannot be read to this file, .parquet or .jsonl."
+        " `Loader(exclude=)` takes the list, for the same files in the same order."
+    ),
 )
 @click.option(
     "--exclude-duplicates",

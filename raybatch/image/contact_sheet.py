@@ -32,7 +32,8 @@ def contact_sheet(
     """
     if len(images) != len(labels):
         raise ValueError(
-            f"a contact sheet needs a label for each image, not {len(labels)} labels for {len(images)} images"
+            f"a contact sheet needs a label for each image, not {len(labels)} labels for"
+            f" {len(images)} images"
         )
     cells = [shown(image, largest_edge) for image in images]
     columns = columns or max(1, math.ceil(math.sqrt(len(cells))))

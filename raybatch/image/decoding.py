@@ -282,7 +282,8 @@ def classes(image: Image.Image) -> Image.Image:
             return red
     if len(image.getbands()) > 1:
         raise ValueError(
-            f"mask=True needs an image of one channel, with the class of each pixel, not colours (mode {image.mode})"
+            "mask=True needs an image of one channel, with the class of each pixel, not colours"
+            f" (mode {image.mode})"
         )
     return image
 
@@ -296,7 +297,8 @@ def _check_classes(mask: Image.Image, mode: str) -> None:
     if low < 0 or high > 255:
         own = "I;16" if mask.mode.startswith("I;16") else mask.mode
         raise ValueError(
-            f"the mask has classes from {low} to {high}, but mode={mode!r} holds only 0 to 255: give the accessor mode={own!r}"
+            f"the mask has classes from {low} to {high}, but mode={mode!r} holds only 0 to 255:"
+            f" give the accessor mode={own!r}"
         )
 
 

@@ -20,8 +20,9 @@ def tell_luminance(stored: Image.Image, made: Image.Image) -> None:
         return
     if (np.asarray(stored) != np.asarray(made)).any():
         tell(
-            f"{_subject()} has a palette, and mode={made.mode!r} gives the luminance of its colours. If it is a mask whose values "
-            "are classes, read it with mask=True. (Reported for the first such image only.)",
+            f"{_subject()} has a palette, and mode={made.mode!r} gives the luminance of its"
+            " colours. If it is a mask whose values are classes, read it with mask=True. (Reported"
+            " for the first such image only.)",
             key,
         )
 
@@ -42,8 +43,9 @@ def tell_loss(stored: Image.Image, mode: str) -> None:
     if low < 0 or high > most or has_fractions:
         own = "I;16" if stored.mode.startswith("I;16") else stored.mode
         tell(
-            f"{_subject()} has values from {low} to {high}, but mode={mode!r} has only whole numbers from 0 to {most}: "
-            f"other values change to the nearest. mode={own!r} keeps them. (Reported for the first such image only.)",
+            f"{_subject()} has values from {low} to {high}, but mode={mode!r} has only whole"
+            f" numbers from 0 to {most}: other values change to the nearest. mode={own!r} keeps"
+            " them. (Reported for the first such image only.)",
             key,
         )
 

@@ -266,7 +266,10 @@ class ImageReader:
 
 
 def stored_size(reader: ImageReader, file: IO[bytes]) -> tuple[int, int]:
-    """Return the height and width of the image in `file`, of which only the header is read; errors as of `read`."""
+    """Return the height and width of the image in `file`, of which only the header is read.
+
+    Errors as of `read`.
+    """
     with opened(file, reader._decoding, as_array=False) as source:
         width, height = source.size
     return height, width

@@ -249,7 +249,10 @@ def check_fill_of(channels: int, fill: Fill) -> None:
 
 
 def colour(mode: str, fill: Fill) -> Fill:
-    """Return `fill` in the form that Pillow takes for `mode`; ValueError for another number of channels."""
+    """Return `fill` in the form that Pillow takes for `mode`.
+
+    ValueError for another number of channels.
+    """
     bands = len(ImageMode.getmode(mode).bands)
     check_fill_of(bands, fill)
     return fill if isinstance(fill, tuple) or bands == 1 else (fill,) * bands

@@ -103,8 +103,8 @@ class Viewed(NamedTuple):
         (width, height), wanted = self.size, canvas.shape[:2]
         if (height, width) != wanted:
             raise ValueError(
-                f"the transform returned an image of {height} × {width} pixels (height × width), but the other images are "
-                f"{wanted[0]} × {wanted[1]}"
+                f"the transform returned an image of {height} × {width} pixels (height × width),"
+                f" but the other images are {wanted[0]} × {wanted[1]}"
             )
         pixels, view = self.source.pixels(self.view)
         check_fill_of(layout.channels[0] if layout.channels else 1, view.fill)

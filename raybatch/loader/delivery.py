@@ -73,8 +73,9 @@ class Delivery:
         done = "skipped" if setting.policy == "skip" else "replaced"
         say(
             _log,
-            f"epoch {first.epoch} of loader {self._name!r}: {self._num_bad} of {self._num_seen} samples could not be read, and "
-            f"were {done}. The first is {first}: {first.message}. The loader's `bad_samples` lists all of them",
+            f"epoch {first.epoch} of loader {self._name!r}: {self._num_bad} of {self._num_seen}"
+            f" samples could not be read, and were {done}. The first is {first}: {first.message}."
+            " The loader's `bad_samples` lists all of them",
             loader=self._name,
             policy=setting.policy,
             epoch=first.epoch,
@@ -87,8 +88,9 @@ class Delivery:
         plan = self._plan
         say(
             _log,
-            f"epoch {epoch} of loader {self._name!r} has no batches: the source has {plan.source.num_samples()} samples, and the "
-            f"loader batch_size={plan.batch_size}, {plan.split} and last_batch={plan.last_batch!r}",
+            f"epoch {epoch} of loader {self._name!r} has no batches: the source has"
+            f" {plan.source.num_samples()} samples, and the loader batch_size={plan.batch_size},"
+            f" {plan.split} and last_batch={plan.last_batch!r}",
             loader=self._name,
             epoch=epoch,
         )
@@ -116,8 +118,8 @@ class Delivery:
             raise BatchError(
                 request.epoch,
                 request.step,
-                "none of its samples can be read, but other ranks get their part of the batch: exclude the samples, or use "
-                'bad_samples="replace"',
+                "none of its samples can be read, but other ranks get their part of the batch:"
+                ' exclude the samples, or use bad_samples="replace"',
             )
         batch: Batch = result.batch
         if not request.is_padded:
@@ -127,8 +129,9 @@ class Delivery:
             raise BatchError(
                 request.epoch,
                 request.step,
-                f"a function changed its {length} rows to {batch_length(batch)}, so it is unknown which of them are padding: "
-                'use last_batch="drop" or "keep", or a function that gives a row for each',
+                f"a function changed its {length} rows to {batch_length(batch)}, so it is unknown"
+                ' which of them are padding: use last_batch="drop" or "keep", or a function that'
+                " gives a row for each",
             )
         return (extended(batch, "valid", np.arange(length) < result.valid),)
 
@@ -147,9 +150,10 @@ class Delivery:
         if bad and self._num_bad > allowed:
             self._first_bad = None  # the error below reports them
             raise BadSamplesError(
-                f"{self._num_bad} samples of epoch {epoch} cannot be read so far, and the limit is {allowed} "
-                f"(BadSamples.limit={self.setting.limit!r}); the last: {bad[-1].message}. What do they have in common? "
-                "The loader's `bad_samples` lists them: pass that list as `exclude=`, or set a higher limit"
+                f"{self._num_bad} samples of epoch {epoch} cannot be read so far, and the limit is"
+                f" {allowed} (BadSamples.limit={self.setting.limit!r}); the last:"
+                f" {bad[-1].message}. What do they have in common? The loader's `bad_samples` lists"
+                " them: pass that list as `exclude=`, or set a higher limit"
             )
 
     def _check_hosts(self, request: Request, result: Result) -> None:
@@ -204,8 +208,8 @@ class Delivery:
                 self._plan.known[deadly.place] = deadly
         if deadly is not None and self.setting.policy == "raise":
             error = WorkerLostError(
-                f'{deadly} ends every worker that reads it; exclude it, or set bad_samples="skip". The last '
-                f"time: {deadly.message}"
+                f'{deadly} ends every worker that reads it; exclude it, or set bad_samples="skip".'
+                f" The last time: {deadly.message}"
             )
             return Result(error=error)
         (result,) = self._producer.attempt(source, [request])

@@ -48,15 +48,17 @@ class Plan:
     ) -> None:
         if not source.is_random_access:
             raise TypeError(
-                f"source must have random access, but this {type(source).__name__} does not have it: batches of "
-                "callables and iterators cannot be made by index; iterate over source.batch_iterator"
+                f"source must have random access, but this {type(source).__name__} does not have"
+                " it: batches of callables and iterators cannot be made by index; iterate over"
+                " source.batch_iterator"
             )
         if last_batch not in (None, *LAST_BATCH):
             raise ValueError(f"last_batch must be one of {LAST_BATCH}, not {last_batch!r}")
         if not has_equal_lengths(source) and (split.world_size > 1 or last_batch == "pad"):
             raise ValueError(
-                "the arrays of a composite with trim=False may differ in length, so its batches cannot be "
-                'split over ranks or padded: use trim=True, or use one rank and last_batch="keep"'
+                "the arrays of a composite with trim=False may differ in length, so its batches"
+                " cannot be split over ranks or padded: use trim=True, or use one rank and"
+                ' last_batch="keep"'
             )
         if split.world_size > 1:
             check_same_on_all_ranks(shuffle)
@@ -78,8 +80,9 @@ class Plan:
         self.check_ranks(Position())
         if batches_per_epoch is not None and next(self.walk.rest_of_pass(Position()), None) is None:
             raise ValueError(
-                f"batches_per_epoch is {batches_per_epoch}, but the source has no batch: it has {source.num_samples()} samples, "
-                f"with batch_size={batch_size}, {split} and last_batch={last_batch!r}"
+                f"batches_per_epoch is {batches_per_epoch}, but the source has no batch: it has"
+                f" {source.num_samples()} samples, with batch_size={batch_size}, {split} and"
+                f" last_batch={last_batch!r}"
             )
 
     @property
@@ -142,8 +145,9 @@ class Plan:
             count = self._count(replace(Position.of_pass(position.epoch), ahead=position.ahead))
             if count == np.inf:
                 raise TypeError(
-                    f"this {type(self.source).__name__} has no end, so an epoch has no len(), and a `for` loop over it does not stop: "
-                    "set batches_per_epoch= of the loader, num_samples= of a WeightedSampler, or repeats=1 of the source"
+                    f"this {type(self.source).__name__} has no end, so an epoch has no len(), and a"
+                    " `for` loop over it does not stop: set batches_per_epoch= of the loader,"
+                    " num_samples= of a WeightedSampler, or repeats=1 of the source"
                 )
             self._lengths = {which: int(count)}
         return self._lengths[which]

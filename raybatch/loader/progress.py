@@ -82,9 +82,9 @@ class ProgressLine:
 def _in_words(facts: dict[str, Any]) -> str:
     total = "" if facts["num_batches"] is None else f" of {facts['num_batches']}"
     return (
-        f"epoch {facts['epoch']}: {facts['batches']}{total} batches, {facts['images_per_s']:.0f} images/s, "
-        f"waited {facts['waited_s']:.1f} s ({facts['waiting_share']:.0%}), "
-        f"{facts['made_ahead']} of {facts['window']} made ahead"
+        f"epoch {facts['epoch']}: {facts['batches']}{total} batches, {facts['images_per_s']:.0f}"
+        f" images/s, waited {facts['waited_s']:.1f} s ({facts['waiting_share']:.0%}),"
+        f" {facts['made_ahead']} of {facts['window']} made ahead"
     )
 
 

@@ -23,7 +23,8 @@ class RankSplit:
         positive_int("RankSplit.world_size", self.world_size)
         if not 0 <= operator.index(self.rank) < self.world_size:
             raise ValueError(
-                f"RankSplit.rank must be from 0 to world_size - 1 = {self.world_size - 1}, not {self.rank}"
+                f"RankSplit.rank must be from 0 to world_size - 1 = {self.world_size - 1}, not"
+                f" {self.rank}"
             )
 
     def share(self, length: int) -> tuple[int, int]:
@@ -40,10 +41,12 @@ class RankSplit:
         """
         if last_batch is None and 0 < length < self.world_size:
             raise ValueError(
-                f"a global batch has {length} of {full_length} samples, too few for {self.world_size} ranks, so some "
-                "would get one batch more than others. Synchronous training would then hang, or combine batches of two "
-                'epochs. Set last_batch: "pad" fills short batches up on every rank, and marks the real samples in an '
-                'array `valid`; "drop" leaves short batches out; "keep" lets the numbers differ'
+                f"a global batch has {length} of {full_length} samples, too few for"
+                f" {self.world_size} ranks, so some would get one batch more than others."
+                " Synchronous training would then hang, or combine batches of two epochs. Set"
+                ' last_batch: "pad" fills short batches up on every rank, and marks the real'
+                ' samples in an array `valid`; "drop" leaves short batches out; "keep" lets the'
+                " numbers differ"
             )
         if last_batch == "drop":
             return length == full_length

@@ -24,10 +24,13 @@ def reason_of(error: BaseException, names: Iterable[object], setting: BadSamples
 def _why_not_bad(fault: Fault, setting: BadSamples) -> str:
     """Return why samples with this `fault` are neither skipped nor replaced."""
     if fault in (Fault.PLACE, Fault.PASSING):
-        return ". The sample does not count as bad, because the storage is at fault, and other samples fail too"
+        return (
+            ". The sample does not count as bad, because the storage is at fault, and other samples"
+            " fail too"
+        )
     if fault is Fault.PROGRAM and not setting.program_errors:
         return (
-            ". The sample does not count as bad, because the program's own code raised the error. Fix the code, "
-            f"or use BadSamples({setting.policy!r}, program_errors=True)"
+            ". The sample does not count as bad, because the program's own code raised the error."
+            f" Fix the code, or use BadSamples({setting.policy!r}, program_errors=True)"
         )
     return ""

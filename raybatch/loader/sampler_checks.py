@@ -30,14 +30,14 @@ def check_samplers(source: DataSource, batch_size: int, world_size: int, *, drop
             continue
         if several and sampler.has_batch_sizes:
             raise ValueError(
-                f"the batches of a {type(several[0]).__name__} have one size, but a GroupedSampler in it has batch_sizes: "
-                "leave them out, or use a separate loader for its source"
+                f"the batches of a {type(several[0]).__name__} have one size, but a GroupedSampler"
+                " in it has batch_sizes: leave them out, or use a separate loader for its source"
             )
         few, groups = sampler.small_groups(batch_size * world_size)
         if few and drops:
             tell(
-                f'{few} of {groups} groups have fewer samples than a batch, so last_batch="drop" never draws them: '
-                'join them with other groups, or use last_batch="keep" or "pad"'
+                f'{few} of {groups} groups have fewer samples than a batch, so last_batch="drop"'
+                ' never draws them: join them with other groups, or use last_batch="keep" or "pad"'
             )
 
 
@@ -50,7 +50,7 @@ def _check_keeps_groups(node: DataSource) -> None:
         if isinstance(sampler, GroupsSampler):
             name = type(sampler).__name__
             raise ValueError(
-                f"the batches of a {type(node).__name__} mix the samples of all its members, which would split the "
-                f"batches of a {name} in it: use one {name} over all samples, or a ChoiceDataSource, "
-                "which takes each batch from one member"
+                f"the batches of a {type(node).__name__} mix the samples of all its members, which"
+                f" would split the batches of a {name} in it: use one {name} over all samples, or a"
+                " ChoiceDataSource, which takes each batch from one member"
             )

@@ -45,11 +45,13 @@ def pool_with(pool: WorkerPool | None, workers: int | None) -> WorkerPool:
     if pool is not None:
         if workers is not None:
             raise ValueError(
-                f"workers={workers} starts a pool, but pool={pool!r} is given too: use one of the two"
+                f"workers={workers} starts a pool, but pool={pool!r} is given too: use one of"
+                " the two"
             )
         if not isinstance(pool, WorkerPool):
             raise TypeError(
-                f"pool must be a pool such as rb.RayActorPool(8), not {pool!r}; workers=8 starts eight Ray actors"
+                f"pool must be a pool such as rb.RayActorPool(8), not {pool!r}; workers=8 starts"
+                " eight Ray actors"
             )
         return pool
     if workers is None or (workers == 0 and not isinstance(workers, bool)):

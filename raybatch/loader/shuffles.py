@@ -72,8 +72,8 @@ class PassShuffles:
             return None
         if pass_number < self.first:
             raise ValueError(
-                f"epoch {pass_number} cannot be drawn: the state of the generator is known from epoch {self.first} "
-                "on. With an int seed any epoch can be drawn"
+                f"epoch {pass_number} cannot be drawn: the state of the generator is known from"
+                f" epoch {self.first} on. With an int seed any epoch can be drawn"
             )
         known = max(number for number in self._starts if number <= pass_number)
         while known < pass_number:
@@ -117,9 +117,9 @@ def check_same_on_all_ranks(shuffle: Any) -> None:
     if is_drawn_here(shuffle):
         what = "True" if shuffle is True else "a generator without a seed"
         raise ValueError(
-            f"shuffle is {what}, so each rank would draw a different order, and the ranks together would draw some "
-            "samples twice and others never: give all ranks the same int seed, or make their loaders with "
-            "Loader(...).split(world_size), which share one"
+            f"shuffle is {what}, so each rank would draw a different order, and the ranks together"
+            " would draw some samples twice and others never: give all ranks the same int seed, or"
+            " make their loaders with Loader(...).split(world_size), which share one"
         )
 
 

@@ -15,18 +15,33 @@ _NEGLIGIBLE = 0.1
 
 _ADVICE = {
     "none": "nothing has been loaded yet",
-    "consumer": "the loop itself takes the time: batches wait for it, and more workers would not help",
-    "transfer": "the transfer of batches takes longest: make them smaller, as uint8 or with fewer pixels, or run the "
-    "loader's workers on hosts near this one",
-    "read": "reading the files takes longest: read more of them at a time (io_threads=16), pack them near the workers, or "
-    "add workers",
-    "decode": 'decoding takes longest: let the decoder scale down (decode="scaled", or a smaller scale_margin), pack the images, '
-    "or add workers",
-    "resize": 'resizing takes longest: install raybatch[fast], use decode="scaled", pack the images at their size, or '
-    "add workers",
-    "stack": "writing the pixels into batches takes longest: keep them uint8 and in their stored layout, or add workers",
-    "store": "writing batches into the object store takes longest: make them smaller, as uint8 or with fewer pixels, or "
-    "add workers",
+    "consumer": (
+        "the loop itself takes the time: batches wait for it, and more workers would not help"
+    ),
+    "transfer": (
+        "the transfer of batches takes longest: make them smaller, as uint8 or with fewer pixels,"
+        " or run the loader's workers on hosts near this one"
+    ),
+    "read": (
+        "reading the files takes longest: read more of them at a time (io_threads=16), pack them"
+        " near the workers, or add workers"
+    ),
+    "decode": (
+        'decoding takes longest: let the decoder scale down (decode="scaled", or a smaller'
+        " scale_margin), pack the images, or add workers"
+    ),
+    "resize": (
+        'resizing takes longest: install raybatch[fast], use decode="scaled", pack the images at'
+        " their size, or add workers"
+    ),
+    "stack": (
+        "writing the pixels into batches takes longest: keep them uint8 and in their stored layout,"
+        " or add workers"
+    ),
+    "store": (
+        "writing batches into the object store takes longest: make them smaller, as uint8 or with"
+        " fewer pixels, or add workers"
+    ),
     "other": "the source's arrays or functions take longest: make them faster, or add workers",
 }
 
@@ -81,8 +96,9 @@ class LoaderStats:
     def __str__(self) -> str:
         made = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in self.stages.items())
         return (
-            f"{self.samples} samples in {self.batches} batches; waited {self.waited_s:.2f} s "
-            f"({self.waiting_share:.0%}); workers: {made}; bottleneck: {self.bottleneck}: {self.advice}"
+            f"{self.samples} samples in {self.batches} batches; waited {self.waited_s:.2f} s"
+            f" ({self.waiting_share:.0%}); workers: {made}; bottleneck: {self.bottleneck}:"
+            f" {self.advice}"
         )
 
 

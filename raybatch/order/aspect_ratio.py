@@ -99,8 +99,8 @@ def _shapes(size: int, step: int, least: int, most: int) -> npt.NDArray[np.int64
             found |= {(height, width), (width, height)}
     if not found:
         raise ValueError(
-            f"no bucket has edges from min_size={least} to max_size={most} that are multiples of {step}, "
-            f"and at most {size} × {size} pixels: give a smaller min_size or multiple_of"
+            f"no bucket has edges from min_size={least} to max_size={most} that are multiples of"
+            f" {step}, and at most {size} × {size} pixels: give a smaller min_size or multiple_of"
         )
     # If two sizes have the same ratio, keep the larger one.
     by_ratio: dict[float, Any] = {w / h: (h, w) for h, w in sorted(found)}

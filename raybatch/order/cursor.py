@@ -80,8 +80,9 @@ class IteratorCursor(Cursor):
             self._size, self._batches_left = size, self._iterate(size)
         if size != self._size:
             raise ValueError(
-                f"this order gives batches of {self._size} samples and cannot change to {size} within an epoch, "
-                "because its sampler or source can only iterate: give it a `cursor` method"
+                f"this order gives batches of {self._size} samples and cannot change to {size}"
+                " within an epoch, because its sampler or source can only iterate: give it a"
+                " `cursor` method"
             )
         batch = next(self._batches_left, None)
         if batch is None:

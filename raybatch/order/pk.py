@@ -69,7 +69,8 @@ class PKSampler(GroupsSampler):
     def check_batch_size(self, batch_size: int) -> None:
         if batch_size % (self.p * self.k):
             raise ValueError(
-                f"batch_size must be p * k = {self.p} * {self.k} = {self.p * self.k}, or a multiple of it, not {batch_size}"
+                f"batch_size must be p * k = {self.p} * {self.k} = {self.p * self.k}, or a multiple"
+                f" of it, not {batch_size}"
             )
 
     def draw_numbers(self, position: int, count: int) -> IndexArray:

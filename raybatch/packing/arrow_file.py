@@ -31,12 +31,13 @@ def column_of(name: str, array: Any) -> PackedColumn:
     array = _with_strings(array)
     if is_container(array):
         raise TypeError(
-            f"{name!r} has fields, {described(array)}, but a column is one array: make each field a column with map"
+            f"{name!r} has fields, {described(array)}, but a column is one array: make each field a"
+            " column with map"
         )
     if not isinstance(array, np.ndarray):
         raise TypeError(
-            f"{name!r} is a {type(array).__name__}, not an array: give a size to pack images of many sizes; "
-            "RaggedArrays cannot be packed: keep them beside the packed columns"
+            f"{name!r} is a {type(array).__name__}, not an array: give a size to pack images of"
+            " many sizes; RaggedArrays cannot be packed: keep them beside the packed columns"
         )
     shape, dtype = array.shape[1:], array.dtype.newbyteorder("=")
     column = PackedColumn(name, "str" if dtype.kind == "U" else dtype.str, shape)
@@ -74,8 +75,9 @@ class FileRows:
             found = column_of(column.name, array)
             if found != column:
                 raise ValueError(
-                    f"{column.name!r} is {found.dtype} of shape {found.shape} in a batch, but was {column.dtype} of "
-                    f"{column.shape} in the first: rows of a file have one dtype and shape"
+                    f"{column.name!r} is {found.dtype} of shape {found.shape} in a batch, but was"
+                    f" {column.dtype} of {column.shape} in the first: rows of a file have one dtype"
+                    " and shape"
                 )
         stop = self._count + len(arrays[0])
         for own, array in zip(self._arrays, arrays, strict=True):
@@ -122,7 +124,8 @@ def _arrow_array(column: PackedColumn, values: Any) -> pa.Array:
             return pa.array(values, kind)
         except UnicodeEncodeError as error:
             raise ValueError(
-                f"{column.name!r} has {error.object!r}, which is not valid text: a label must be, a file name need not"
+                f"{column.name!r} has {error.object!r}, which is not valid text: a label must be, a"
+                " file name need not"
             ) from error
     if values.dtype == np.bool_:
         values = values.view(np.uint8)

@@ -161,7 +161,8 @@ def _columns(sample: Batch, names: Sequence[str] | None) -> tuple[PackedColumn, 
     if not is_plain_tuple(sample):
         if names is not None and sorted(names) != sorted(fields):
             raise ValueError(
-                f"the batches name their own columns, {list(fields)}, so names={list(names)} cannot apply"
+                f"the batches name their own columns, {list(fields)}, so names={list(names)} cannot"
+                " apply"
             )
         return tuple(column_of(name, array) for name, array in fields.items())
     default = ["image", "label", *(f"column{number}" for number in range(2, len(fields)))]

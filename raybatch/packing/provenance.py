@@ -72,8 +72,8 @@ def check_same(earlier: Any, now: Any, where: str, field: str = "") -> None:
             check_same(one, other, where, f"{field}[{number}]")
     elif earlier != now:
         raise PackError(
-            f"{where!r} was packed with {_in_words(field, earlier)}, but now it is {now!r}: pack into another folder, or "
-            "remove this one"
+            f"{where!r} was packed with {_in_words(field, earlier)}, but now it is {now!r}: pack"
+            " into another folder, or remove this one"
         )
 
 

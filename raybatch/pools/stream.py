@@ -148,8 +148,8 @@ class OrderedStream:
             return request, result
         self._tell(Taken(head.key))
         # No variable for the error: with an InlinePool, its traceback holds this frame.
-        return request, head.reason if isinstance(head.reason, Result) else Result(
-            error=head.reason
+        return request, (
+            head.reason if isinstance(head.reason, Result) else Result(error=head.reason)
         )
 
     def _finish(self) -> tuple[Request, Result]:

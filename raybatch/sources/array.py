@@ -45,7 +45,8 @@ class RandomAccessDataSource(DataSource):
         indices: The absolute indices of the samples to draw, a 1-D integer array; None for all.
         repeats: The number of passes, or -1 for no end.
         sampler: A sampler in place of `indices` and `repeats`.
-        include_indices: Whether batches start with the absolute indices of their samples, int `(n,)`.
+        include_indices: Whether batches start with the absolute indices of their samples, int
+            `(n,)`.
         exclude: The samples to leave out: a ledger of bad samples, its path, or absolute indices.
     """
 
@@ -116,8 +117,8 @@ class RandomAccessDataSource(DataSource):
         for sample in samples:
             if sample.member:
                 raise ValueError(
-                    f"exclude has a sample of member {sample.member}, but this {type(self).__name__} has no "
-                    "members: is the ledger from a different source?"
+                    f"exclude has a sample of member {sample.member}, but this"
+                    f" {type(self).__name__} has no members: is the ledger from a different source?"
                 )
             self._check_is_here(sample)
         return self.sampler.without(np.array([sample.index for sample in samples], np.int64))
@@ -190,8 +191,8 @@ class ArrayDataSource(RandomAccessDataSource):
         for key, array in others:
             if sample_count(array) != length:
                 raise ValueError(
-                    f"Arrays have inconsistent length; the first has length {length}, while {_name(key)} has length "
-                    f"{sample_count(array)}"
+                    f"Arrays have inconsistent length; the first has length {length}, while"
+                    f" {_name(key)} has length {sample_count(array)}"
                 )
         super().__init__(length, indices, repeats, sampler, include_indices, exclude)
 
@@ -201,9 +202,11 @@ class ArrayDataSource(RandomAccessDataSource):
             return self
         # Collation needs finished images.
         fields = {
-            key: array.unfinished()
-            if isinstance(array, ImageArrays) and key not in self.collate
-            else array
+            key: (
+                array.unfinished()
+                if isinstance(array, ImageArrays) and key not in self.collate
+                else array
+            )
             for key, array in self._fields().items()
         }
         changed = copy.copy(self)
@@ -316,7 +319,8 @@ def _checked(data: Any, collate: Setting | None) -> tuple[Any, dict[Any, Setting
         return _array_of_items(None, data, collate), {}
     else:
         raise TypeError(
-            f"data must be a list or a dict of array-like objects, or a map-style data set, not a {type(data)}"
+            "data must be a list or a dict of array-like objects, or a map-style data set, not a"
+            f" {type(data)}"
         )
     if not given:
         raise ValueError(
@@ -342,7 +346,8 @@ def _settings(collate: Setting | None, fields: Mapping[Any, Any]) -> dict[Any, S
         if key not in fields:
             known = ", ".join(map(repr, fields))
             raise ValueError(
-                f"collate has a setting for {key!r}, which is not a field of data; the fields are {known}"
+                f"collate has a setting for {key!r}, which is not a field of data; the fields are"
+                f" {known}"
             )
     return dict(collate)
 
@@ -357,14 +362,16 @@ def _array_like(key: Any, array: Any, setting: Setting | None) -> Any:
         )
     if isinstance(array, Mapping):
         raise TypeError(
-            f"{_name(key)} is a single {type(array).__name__}, but must be an array or array-like with all samples of a field. "
-            "For a list of samples, use ArrayDataSource(rb.ItemAccessor(samples))"
+            f"{_name(key)} is a single {type(array).__name__}, but must be an array or array-like"
+            " with all samples of a field. For a list of samples, use"
+            " ArrayDataSource(rb.ItemAccessor(samples))"
         )
     if isinstance(array, (list, tuple, str, range)) or not is_array_like(array):
         raise TypeError(
-            f"{_name(key)} must be an array or array-like that takes index arrays, not a {type(array)}. Convert a list of "
-            "numbers with np.array(...), a list of lists of unequal lengths with rb.RaggedArray(...), and any other list "
-            "with rb.ItemAccessor(...); for a Hugging Face data set, pass its columns, data_set[name]"
+            f"{_name(key)} must be an array or array-like that takes index arrays, not a"
+            f" {type(array)}. Convert a list of numbers with np.array(...), a list of lists of"
+            " unequal lengths with rb.RaggedArray(...), and any other list with"
+            " rb.ItemAccessor(...); for a Hugging Face data set, pass its columns, data_set[name]"
         )
     if isinstance(array, ItemAccessor) or takes_only_ints(array):
         return _array_of_items(key, array, setting)
@@ -391,7 +398,8 @@ def _array_of_items(key: Any, items: Any, setting: Setting | None) -> ItemAccess
         return ItemAccessor(items, "stack" if setting is None else setting)
     if setting is not None:
         raise ValueError(
-            f"{_name(key)} is an ItemAccessor, which has its own `collate` argument: pass the setting there"
+            f"{_name(key)} is an ItemAccessor, which has its own `collate` argument: pass the"
+            " setting there"
         )
     return items
 

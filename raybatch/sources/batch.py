@@ -119,8 +119,9 @@ def flattened(batches: tuple[Batch, ...]) -> Batch:
     for batch in batches:
         if shared := joined.keys() & batch.keys():
             raise ValueError(
-                f"several sources of a composite have a field {min(shared, key=str)!r}: rename one, or use "
-                "flatten=False for a tuple of their dicts, or a dict of sources for a dict of their dicts"
+                f"several sources of a composite have a field {min(shared, key=str)!r}: rename one,"
+                " or use flatten=False for a tuple of their dicts, or a dict of sources for a dict"
+                " of their dicts"
             )
         joined |= batch
     return joined

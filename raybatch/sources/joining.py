@@ -89,17 +89,17 @@ def _joined_leaves(pieces: Sequence[Piece], field: tuple[Any, ...]) -> Any:
     arrays = [as_numpy(piece.batch) for piece in pieces]
     if not isinstance(arrays[0], np.ndarray):
         raise ReturnError(
-            f"{_name(field)} is {described(first)}, but a batch that mixes sources can only hold arrays, "
-            "tensors, lists and RaggedArrays: convert it with map or map_samples"
+            f"{_name(field)} is {described(first)}, but a batch that mixes sources can only hold"
+            " arrays, tensors, lists and RaggedArrays: convert it with map or map_samples"
         )
     return np.concatenate(arrays)[order]
 
 
 def _unlike(first: Piece, other: Piece, field: tuple[Any, ...]) -> ReturnError:
     return ReturnError(
-        f"{_name(field)} is {described(first.batch)} of {first.name}, and {described(other.batch)} of "
-        f"{other.name}. A batch mixes samples of both, so their fields must have the same names, dtypes "
-        "and shapes: make them equal with map or map_samples of these sources"
+        f"{_name(field)} is {described(first.batch)} of {first.name}, and {described(other.batch)}"
+        f" of {other.name}. A batch mixes samples of both, so their fields must have the same"
+        " names, dtypes and shapes: make them equal with map or map_samples of these sources"
     )
 
 

@@ -151,8 +151,8 @@ def excluded(exclude: Any) -> list[BadSample]:
     indices = np.asarray(exclude)
     if indices.ndim != 1 or (len(indices) and not np.issubdtype(indices.dtype, np.integer)):
         raise TypeError(
-            "exclude must be a ledger of bad samples, the path of a saved one, or a 1-D integer array, not "
-            f"{exclude!r}"
+            "exclude must be a ledger of bad samples, the path of a saved one, or a 1-D integer"
+            f" array, not {exclude!r}"
         )
     if (indices < 0).any():
         raise ValueError(f"exclude must hold indices of 0 or more, not {indices.min()}")

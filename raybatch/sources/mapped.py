@@ -49,8 +49,8 @@ class MapDataSource(DataSource):
             raise TypeError(f"fn must be callable, not {fn!r}")
         if rng and not source.is_random_access:
             raise TypeError(
-                f"random numbers by batch or sample are not supported: this {type(source).__name__}, or a child of it, "
-                "has no random access"
+                "random numbers by batch or sample are not supported: this"
+                f" {type(source).__name__}, or a child of it, has no random access"
             )
         self.children = (source,)
         self.fn = fn
@@ -125,8 +125,8 @@ class SampleMapDataSource(MapDataSource):
         self.collate = checked_setting(collate)
         if not has_equal_lengths(source):
             raise ValueError(
-                "the arrays of a composite with trim=False may differ in length, so its batches have no "
-                "samples to map: map its children, or use trim=True"
+                "the arrays of a composite with trim=False may differ in length, so its batches"
+                " have no samples to map: map its children, or use trim=True"
             )
 
     def read(self, rows: Rows, keys: RandomKeys) -> Batch:

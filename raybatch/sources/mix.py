@@ -190,8 +190,8 @@ class MixDataSource(OneOfSeveralDataSource):
         last = left - 1 if left == math.inf else self.shares.place_of(number, int(left) - 1)
         if last == math.inf > left:
             raise ValueError(
-                f'stop="all" is never reached: the weight of member {name!r} becomes 0 while it still '
-                "has samples"
+                f'stop="all" is never reached: the weight of member {name!r} becomes 0 while it'
+                " still has samples"
             )
         return last + 1
 
@@ -199,8 +199,8 @@ class MixDataSource(OneOfSeveralDataSource):
 def _check_member(name: str, source: DataSource) -> None:
     if not source.is_random_access:
         raise TypeError(
-            f"member {name!r} must have random access, but a {type(source).__name__} does not have it: "
-            "batches of callables and iterators cannot be made by index"
+            f"member {name!r} must have random access, but a {type(source).__name__} does not have"
+            " it: batches of callables and iterators cannot be made by index"
         )
     if not has_equal_lengths(source):
         raise ValueError(

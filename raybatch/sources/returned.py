@@ -11,8 +11,8 @@ from raybatch.sources.batch import Batch, row_counts
 from raybatch.structure import described, is_container, members
 
 _MEMBERS = (
-    "a tuple, NamedTuple, dict or dataclass of arrays or lists with one row for each sample of the batch, such as (x, y) or "
-    '{"image": x, "label": y}'
+    "a tuple, NamedTuple, dict or dataclass of arrays or lists with one row for each sample of the"
+    ' batch, such as (x, y) or {"image": x, "label": y}'
 )
 
 
@@ -26,7 +26,8 @@ def returned_batch(fn: Any, batch: Any, *, is_even: bool = True) -> Batch:
         raise ReturnError(f"{_name(fn)} returned {described(batch)}, but must return {_MEMBERS}")
     if is_even and len(set(row_counts(batch))) > 1:
         raise ReturnError(
-            f"{_name(fn)} returned members of unequal lengths, {described(batch)}, but must return {_MEMBERS}"
+            f"{_name(fn)} returned members of unequal lengths, {described(batch)}, but must return"
+            f" {_MEMBERS}"
         )
     return batch
 
@@ -40,12 +41,12 @@ def returned_sample(fn: Callable[..., Any], sample: Any, first: Any) -> Any:
         if members(sample).keys() == members(first).keys():
             return sample
         raise ReturnError(
-            f"{_name(fn)} returned {described(sample)}, but must return the same members for every sample: for a "
-            f"different sample it returned {described(first)}"
+            f"{_name(fn)} returned {described(sample)}, but must return the same members for every"
+            f" sample: for a different sample it returned {described(first)}"
         )
     raise ReturnError(
-        f"{_name(fn)} returned {described(sample)}, but must return a tuple, NamedTuple, dict or dataclass with the members of "
-        'one sample, such as (x, y) or {"image": x, "label": y}'
+        f"{_name(fn)} returned {described(sample)}, but must return a tuple, NamedTuple, dict or"
+        ' dataclass with the members of one sample, such as (x, y) or {"image": x, "label": y}'
     )
 
 
@@ -61,8 +62,9 @@ def returned_rows(name: str, array: Any, rows: Any, count: int) -> Any:
     counts = set(row_counts(rows))
     if counts != {count}:
         raise ReturnError(
-            f"{name}, of {type(array).__module__}.{type(array).__qualname__}, returned {described(rows)} for {count} "
-            "indices, but must return an array or a list with one row for each of them"
+            f"{name}, of {type(array).__module__}.{type(array).__qualname__}, returned"
+            f" {described(rows)} for {count} indices, but must return an array or a list with one"
+            " row for each of them"
         )
     return rows
 

@@ -53,9 +53,9 @@ class _SeveralDataSource(DataSource):
         for sample in samples:
             if not sample.member or sample.member[0] >= len(self.children):
                 raise ValueError(
-                    f"exclude has sample {sample.index} of member {sample.member}, but a "
-                    f"{type(self).__name__} of {len(self.children)} sources has no such member: is the ledger "
-                    "from a different source?"
+                    f"exclude has sample {sample.index} of member {sample.member}, but a"
+                    f" {type(self).__name__} of {len(self.children)} sources has no such member: is"
+                    " the ledger from a different source?"
                 )
             below[sample.member[0]].append(replace(sample, member=sample.member[1:]))
         pairs = zip(self.children, below, strict=True)

@@ -133,8 +133,8 @@ def check_source(name: str, source: object) -> None:
 def rows_at(source: DataSource, number: int, count: int = 1) -> Rows | None:
     """Return the rows of up to `count` samples of one iteration of `source`, from `number` on.
 
-    None if there is no sample `number`. They are in order, or in the order of seed 0 if a sampler cannot draw
-    in order. TypeError for a source without random access.
+    None if there is no sample `number`. They are in order, or in the order of seed 0 if a sampler
+    cannot draw in order. TypeError for a source without random access.
     """
     if not source.is_random_access:
         raise TypeError(

@@ -46,9 +46,9 @@ def labelled_images(
     labels, in_order = class_labels(names, folder if start is None else None, classes)
     if strays:
         tell(
-            f"no image in {folder!r} lies in a class folder, "
-            "so the first letters of the file names are the classes: "
-            f"{len(in_order)}, {', '.join(map(repr, in_order[:5]))}{', ...' if len(in_order) > 5 else ''}"
+            f"no image in {folder!r} lies in a class folder, so the first letters of the file names"
+            f" are the classes: {len(in_order)},"
+            f" {', '.join(map(repr, in_order[:5]))}{', ...' if len(in_order) > 5 else ''}"
         )
     return ImageList(path_array(paths), labels, in_order)
 

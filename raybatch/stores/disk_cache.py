@@ -190,8 +190,8 @@ class DiskCache:
     def _begun(self, aside: str, size: int) -> FileIO | None:
         """Create the file `aside` with `size` bytes; return None if there is no room for it.
 
-        Older entries can be removed for it. The file has its full length from the start, so that other processes count it when they
-        measure the folder.
+        Older entries can be removed for it. The file has its full length from the start, so that
+        other processes count it when they measure the folder.
         """
         with self._sizes() as sizes:
             if sum(sizes) + size > self._max_bytes:

@@ -39,7 +39,8 @@ class ImageList:
         self.classes = list(classes)
         if self.labels.shape != (len(self.paths),):
             raise ValueError(
-                f"{len(self.paths)} paths need the same number of labels, not an array {self.labels.shape}"
+                f"{len(self.paths)} paths need the same number of labels, not an array"
+                f" {self.labels.shape}"
             )
         wrong = (self.labels < 0) | (self.labels >= len(self.classes))
         if wrong.any():
@@ -67,7 +68,8 @@ class ImageList:
         """Write `table` as a Parquet file; ValueError if the paths contain credentials."""
         if hold_credentials(self.paths):
             raise ValueError(
-                "the paths hold credentials, which do not belong in a file: list with filesystem= instead"
+                "the paths hold credentials, which do not belong in a file: list with filesystem="
+                " instead"
             )
         with written_aside(path) as aside:
             pa.parquet.write_table(self.table, aside)

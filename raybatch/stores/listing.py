@@ -65,8 +65,9 @@ class Search:
         if not self.left_out:
             return
         tell(
-            f"left out below {self.folder!r}, because their suffixes are not those of images: {left_out_text(self.left_out)}; one is "
-            f"{self.example!r}. Convert or rename those that are images"
+            f"left out below {self.folder!r}, because their suffixes are not those of images:"
+            f" {left_out_text(self.left_out)}; one is {self.example!r}. Convert or rename those"
+            " that are images"
         )
 
     def _leave_out(self, names: list[str]) -> None:
@@ -88,9 +89,9 @@ def find_images(root: str | os.PathLike[str], *, filesystem: Any = None) -> list
     """Return the paths of all image files below `root`, sorted; links are followed.
 
     The suffix of a file decides whether it is an image. `root` is a folder or a URL of one, or a
-    folder in `filesystem`, as for `ImageFileAccessor`. Hidden names are left out: those that begin with a dot, and those that systems leave behind,
-    such as `__MACOSX`. One line, logged or on the standard error, counts the files with other
-    suffixes, such as .heic; text files are not counted.
+    folder in `filesystem`, as for `ImageFileAccessor`. Hidden names are left out: those that begin
+    with a dot, and those that systems leave behind, such as `__MACOSX`. One line, logged or on the
+    standard error, counts the files with other suffixes, such as .heic; text files are not counted.
 
     NotADirectoryError if `root` is not a local folder, FileNotFoundError if there is no image below
     it.
@@ -157,8 +158,8 @@ def all_classes(folder: Location, found: Collection[str]) -> list[str]:
     names = sorted({*found, *folder.folders()})
     if empty := [name for name in names if name not in found]:
         tell(
-            f"no images in these of the {len(names)} class folders in {folder!r}, which keep their numbers: "
-            f"{', '.join(map(repr, empty))}"
+            f"no images in these of the {len(names)} class folders in {folder!r}, which keep their"
+            f" numbers: {', '.join(map(repr, empty))}"
         )
     return names
 
@@ -171,8 +172,8 @@ def numbered(classes: Sequence[str], found: Collection[str]) -> list[str]:
         raise ValueError(f"classes must be different names, and {twice[0]!r} is given twice")
     if unknown := sorted(set(found) - set(classes)):
         raise ValueError(
-            f"there are images of {', '.join(map(repr, unknown))}, none of the {len(classes)} classes that were given: "
-            "add it to `classes`, or move its images away"
+            f"there are images of {', '.join(map(repr, unknown))}, none of the {len(classes)}"
+            " classes that were given: add it to `classes`, or move its images away"
         )
     return list(classes)
 

@@ -43,8 +43,9 @@ class RemoteFiles:
         data = self._call(lambda one: self._read(one, offset, end), path)
         if len(data) != end - offset:
             raise StorageError(
-                f"{redacted(path)!r} gave {len(data)} bytes where {end - offset} were asked for: the server answers no "
-                "requests for a part of a file, or the file has changed since it was first opened"
+                f"{redacted(path)!r} gave {len(data)} bytes where {end - offset} were asked for:"
+                " the server answers no requests for a part of a file, or the file has changed"
+                " since it was first opened"
             )
         return data
 

@@ -140,8 +140,8 @@ def _opened(target: Path | str) -> Any:
 def _save(shards: list[Shard], target: Target) -> None:
     if target is None:
         tell(
-            f"the index of {len(shards)} shards, made from their headers, is not saved: give index=, a "
-            "path or a URL, to keep it for the next time"
+            f"the index of {len(shards)} shards, made from their headers, is not saved: give"
+            " index=, a path or a URL, to keep it for the next time"
         )
         return
     about = [(shard.name, *shard.version, shard.left_out) for shard in shards]

@@ -75,8 +75,8 @@ def tar_members(file: IO[bytes]) -> Iterator[Member | str]:
             position = offset + _padded(length)
         if offset + length > size:
             raise StorageError(
-                f"the tar file is cut off in its member {name!r}: {size} bytes are there, but it should end at byte "
-                f"{offset + length}. Copy or write it again"
+                f"the tar file is cut off in its member {name!r}: {size} bytes are there, but it"
+                f" should end at byte {offset + length}. Copy or write it again"
             )
         file.seek(offset)
         yield Member(name, offset, length, data=file.read(length) if length <= _BLOCK else None)
@@ -116,7 +116,8 @@ def _odd(reader: tarfile.TarFile, position: int) -> tarfile.TarInfo:
         return tarfile.TarInfo.fromtarfile(reader)
     except tarfile.TarError as error:
         raise StorageError(
-            f"the tar file is damaged at byte {position}, where a header should be: {error}. Copy or write it again"
+            f"the tar file is damaged at byte {position}, where a header should be: {error}. Copy"
+            " or write it again"
         ) from error
 
 
@@ -125,8 +126,8 @@ def refuse_compressed(head: bytes) -> None:
     for mark, (kind, cure) in _COMPRESSED.items():
         if head.startswith(mark):
             raise StorageError(
-                f"it is compressed with {kind}, so no member can be read without everything before it. Unpack it once, "
-                f"with `{cure}`: images take hardly more space"
+                f"it is compressed with {kind}, so no member can be read without everything before"
+                f" it. Unpack it once, with `{cure}`: images take hardly more space"
             )
 
 

@@ -15,7 +15,10 @@ WIDE = {"COLUMNS": "120"}
 
 
 def run(*arguments: str, folder: Path, status: int = 0) -> Result:
-    """Run a command in `folder`, in this process and with the Ray that it has; an exception fails the test."""
+    """Run a command in `folder`, in this process and with the Ray that it has.
+
+    An exception fails the test.
+    """
     before, places = Path.cwd(), sys.path.copy()
     os.chdir(folder)
     try:

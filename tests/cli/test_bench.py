@@ -92,7 +92,8 @@ def run(
     return result
 
 
-# The others of their kind differ little, and a start of Ray takes its time; each bench checks them all.
+# The others of their kind differ little, and a start of Ray takes its time; each bench checks them
+# all.
 _LEFT_OUT = ("raybatch-actors", "ray-data-tasks", "ray-data-actors")
 RIGHT = [
     pytest.param(recipe, each, id=f"{recipe}-{each.name}")
@@ -292,7 +293,10 @@ def test_the_lead_over_the_fastest_of_the_others_is_told() -> None:
     figures = report(race)
     assert [row["same_pixels"] for row in figures["contenders"]] == [None] * 4
     printed = [line for line in shown(figures) if isinstance(line, str)]
-    lead = "raybatch (Ray actors): 2.00 (2.00–2.00) times the rate of DALI on the CPU, the fastest other library."
+    lead = (
+        "raybatch (Ray actors): 2.00 (2.00–2.00) times the rate of DALI on the CPU, the fastest"
+        " other library."
+    )
     assert lead in printed
     assert any(line.startswith("Pixels are not compared") for line in printed)
 

@@ -63,7 +63,8 @@ class Browser:
         assert self.value("document.images.length") > 0
         assert self.value("[...document.images].every(i => i.complete && i.naturalWidth > 0)")
         assert self.value("performance.getEntriesByType('resource').length") == self.value(
-            "performance.getEntriesByType('resource').filter(r => r.name.startsWith('data:')).length"
+            "performance.getEntriesByType('resource').filter(r =>"
+            " r.name.startsWith('data:')).length"
         )
         root = "document.documentElement"
         assert self.value(f"{root}.scrollWidth <= {root}.clientWidth"), "the page scrolls sideways"

@@ -73,7 +73,8 @@ def test_masks_are_drawn_into_what_a_transform_and_a_size_make(folder: Path) -> 
     run("preview", "images", "--masks", "masks", *size, *draws, folder=folder)
     page = sheet(folder, 3 * (WIDTH * 2 + MARGIN), HEIGHT * 2)
     page = page[:, np.arange(page.shape[1]) % (WIDTH * 2 + MARGIN) < WIDTH * 2]  # without margins
-    # Where the crops were scaled: what is red is bright, and what is bright is red, but for the edges.
+    # Where the crops were scaled: what is red is bright, and what is bright is red, but for the
+    # edges.
     is_red, is_bright = (page[..., 0] - page[..., 1]) > 20, page[..., 1] > 110
     assert is_red.mean() > 0.05
     assert np.mean(is_red != is_bright) < 0.03

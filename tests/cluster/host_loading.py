@@ -18,8 +18,8 @@ import raybatch as rb
 from cluster.hosts import CannotMakeHosts, Host, Hosts
 from tests.drivers import PREAMBLE, Driver
 
-# It waits for a word after 20 batches and at the end of each. `again` counts the batches that are made again. While
-# there is a file `slow`, a batch takes ten times as long.
+# It waits for a word after 20 batches and at the end of each. `again` counts the batches that are
+# made again. While there is a file `slow`, a batch takes ten times as long.
 PROGRAM = """
 import logging
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-# What the CRDs of KubeRay (1.6) and of Prometheus demand: for each object, its required fields, and what they and the
-# optional ones used here are. A name that is not here is not in the schema, or not looked up yet. What is Kubernetes'
-# own, and a dict here, is checked against its schema.
+# What the CRDs of KubeRay (1.6) and of Prometheus demand: for each object, its required fields, and
+# what they and the optional ones used here are. A name that is not here is not in the schema, or
+# not looked up yet. What is Kubernetes' own, and a dict here, is checked against its schema.
 RAY_CLUSTER: dict[str, Any] = {
     "rayVersion": str,
     "authOptions": {"mode": str, "secretName": str},
@@ -44,7 +44,10 @@ KINDS = {
 
 
 def check(value: Any, schema: Any, at: str) -> None:
-    """Compare a value with a schema of dicts, lists of one and types; `!` marks what is required."""
+    """Compare a value with a schema of dicts, lists of one and types.
+
+    `!` marks what is required.
+    """
     if isinstance(schema, type):
         assert type(value) is schema, at
     elif isinstance(schema, list):

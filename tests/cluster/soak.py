@@ -28,8 +28,8 @@ MAX_HOSTS = 4
 MIN_HEALTHY = 2
 # How long a host that is drained may take to be let go of.
 LEAVE_S = 30.0
-# Ray counts a host among the dead that it has not heard of for some 15 s, and then its node ends itself; one that was
-# cut off for half of that is not brought back.
+# Ray counts a host among the dead that it has not heard of for some 15 s, and then its node ends
+# itself; one that was cut off for half of that is not brought back.
 FORGOTTEN_S = 8.0
 
 

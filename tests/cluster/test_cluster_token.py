@@ -71,7 +71,9 @@ def test_a_program_without_the_token_is_refused(photos: list[str], tmp_path: Pat
     assert re.search("^epoch 0: ", said["right"], re.MULTILINE)
     why = {
         "wrong": "asks for a token, and refuses the one of this process. Set RAY_AUTH_MODE=token",
-        "none": "asks for a token, and RAY_AUTH_MODE=token is not set here. Set RAY_AUTH_MODE=token",
+        "none": (
+            "asks for a token, and RAY_AUTH_MODE=token is not set here. Set RAY_AUTH_MODE=token"
+        ),
         "missing": "RAY_AUTH_TOKEN_PATH",
     }
     for name, words in why.items():

@@ -1,4 +1,7 @@
-"""Programs on a cluster whose hosts lack something: code, data, raybatch itself; and the ways to start one."""
+"""Programs on a cluster whose hosts lack something: code, data, raybatch itself.
+
+And the ways to start one.
+"""
 
 from __future__ import annotations
 
@@ -138,7 +141,10 @@ def test_a_host_with_another_raybatch_is_named(cluster: Cluster) -> None:
 
 
 def test_a_program_with_another_ray_is_told_both_versions(cluster: Cluster) -> None:
-    program = f"import ray; ray.__version__ = '2.0.0'; rb.RayActorPool(1, address={cluster.hosts.address!r})"
+    program = (
+        "import ray; ray.__version__ = '2.0.0'; rb.RayActorPool(1,"
+        f" address={cluster.hosts.address!r})"
+    )
     done = run(cluster, sys.executable, "-c", f"import raybatch as rb; {program}")
     last = done.stderr.strip()
     assert "PoolError: cannot connect to Ray" in last

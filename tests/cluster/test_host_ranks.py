@@ -61,7 +61,10 @@ def hosts() -> Iterator[Hosts]:
 
 @contextlib.contextmanager
 def ranks(hosts: Hosts, places: list[Host], rows: int, prefetch: int = 0) -> Iterator[list[Driver]]:
-    """Give a rank on each of `places`, at work; the first one's window is `prefetch`, 0 for the default."""
+    """Give a rank on each of `places`, at work.
+
+    The first one's window is `prefetch`, 0 for the default.
+    """
     program = PROGRAM.replace("NUM_ACTORS", str(NUM_ACTORS))
     with contextlib.ExitStack() as stack:
         drivers = []

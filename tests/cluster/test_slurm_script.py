@@ -12,10 +12,12 @@ import pytest
 
 SCRIPT = Path(__file__).parents[2] / "cluster" / "slurm" / "raybatch.sbatch"
 
-# Stand-ins for Slurm and Ray: each writes down how it was called; a node's name stands for the node.
+# Stand-ins for Slurm and Ray: each writes down how it was called; a node's name stands for the
+# node.
 STAND_INS = {
     "scontrol": 'printf "%s\\n" $NODES',
-    "srun": """
+    "srun": (
+        """
 nodes=1
 while [[ $1 == --* ]]; do
     case $1 in --nodelist=*) where=${1#*=};; --exclude=*) where="not ${1#*=}";; --nodes=*) nodes=${1#*=};; esac
@@ -23,14 +25,20 @@ while [[ $1 == --* ]]; do
     shift
 done
 echo "$nodes on $where: $*" >> "$LOG"
-exec "$@" """,
+exec "$@" """
+    ),
     "hostname": 'echo "fe80::1 10.0.0.7 192.168.0.7"',
-    "ray": """
+    "ray": (
+        """
 echo "token ${RAY_AUTH_MODE-} $(stat -c %a "$RAY_AUTH_TOKEN_PATH") $(wc -c < "$RAY_AUTH_TOKEN_PATH")" >> "$LOG"
 [[ $* != *--head* || -z ${HEAD_FAILS-} ]] || exit 3
-case $1 in health-check) test -f "$UP";; start) touch "$UP"; [[ $* == *--head* ]] || touch "$UP.loaders"; exec sleep 60;; esac""",
+case $1 in health-check) test -f "$UP";; start) touch "$UP"; [[ $* == *--head* ]] || touch "$UP.loaders"; exec sleep 60;; esac"""
+    ),
     # It outlives the start of the loaders, as programs do.
-    "program": 'until [[ $NODES != *\\ * || -f $UP.loaders ]]; do sleep 0.02; done; echo "program $* at $RAY_ADDRESS" >> "$LOG"; exit ${STATUS-0}',
+    "program": (
+        'until [[ $NODES != *\\ * || -f $UP.loaders ]]; do sleep 0.02; done; echo "program $* at'
+        ' $RAY_ADDRESS" >> "$LOG"; exit ${STATUS-0}'
+    ),
     # The script's second between two looks is shorter here.
     "sleep": '[[ $1 != 1 ]] || set 0.02; exec /bin/sleep "$1"',
     "stuck": 'echo stuck >> "$LOG"; exec sleep 60',
@@ -39,7 +47,10 @@ case $1 in health-check) test -f "$UP";; start) touch "$UP"; [[ $* == *--head* ]
 
 @pytest.fixture
 def slurm(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """The environment of a job on three nodes, with the stand-ins on its PATH; what it leaves is ended."""
+    """The environment of a job on three nodes, with the stand-ins on its PATH.
+
+    What it leaves is ended.
+    """
     for name, script in STAND_INS.items():
         path = tmp_path / "bin" / name
         path.parent.mkdir(exist_ok=True)
@@ -77,7 +88,10 @@ def submit(env: dict[str, str], *program: str) -> subprocess.Popen[str]:
 
 
 def ended(job: subprocess.Popen[str], env: dict[str, str]) -> tuple[int, str, list[str]]:
-    """Return the job's status, what it complained of, and what it called; it left no token and no process."""
+    """Return the job's status, what it complained of, and what it called.
+
+    It left no token and no process.
+    """
     _, complaint = job.communicate(timeout=40)
     assert not list(Path(env["HOME"], ".ray").glob("*.token"))
     assert not running(env["HOME"])

@@ -1,4 +1,7 @@
-"""Loading while hosts are killed, cut off, healed, added and drained at random; tests/figures/soak.py does it for long."""
+"""Loading while hosts are killed, cut off, healed, added and drained at random.
+
+Tests/figures/soak.py does it for long.
+"""
 
 from __future__ import annotations
 

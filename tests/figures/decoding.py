@@ -1,8 +1,8 @@
 """Speed and quality of scaled decoding, and what mutated files do to the reader.
 
-usage: python -m tests.figures.decoding scaled DIR [--count 100]    photographs, as large as they are wanted
-       python -m tests.figures.decoding fuzz [--inputs 50000]
-       python -m tests.figures.decoding files DIR                   any files: pixels as Pillow's, or an error
+usage: python -m tests.figures.decoding scaled DIR [--count 100] photographs, as large as they are
+wanted python -m tests.figures.decoding fuzz [--inputs 50000] python -m tests.figures.decoding files
+DIR any files: pixels as Pillow's, or an error
 """
 
 from __future__ import annotations
@@ -47,12 +47,18 @@ def scaled(folder: str, count: int) -> None:
                 off = np.mean(
                     [np.abs(np.asarray(image) - wanted).mean() for image, wanted in pairs]
                 )
-                quality = f"  PSNR {np.mean(near):.1f} dB, worst {min(near):.1f}; mean difference {off:.2f}"
+                quality = (
+                    f"  PSNR {np.mean(near):.1f} dB, worst {min(near):.1f}; mean difference"
+                    f" {off:.2f}"
+                )
             print(f"{size:4d} pixels  {name:10s} {rate:6.0f} images/s{quality}")
 
 
 def fuzz(inputs: int) -> None:
-    """Read mutated files of every allowed format; print what came of them, the longest time, the peak of memory."""
+    """Read mutated files of every allowed format.
+
+    Print what came of them, the longest time, the peak of memory.
+    """
     reader = ImageReader((16, 16), decode="scaled", exif_orientation=True, max_pixels=1_000_000)
     rng = np.random.default_rng(0)
     for format_name in FORMATS:
@@ -73,7 +79,10 @@ def fuzz(inputs: int) -> None:
 
 
 def files(folder: str) -> None:
-    """Read every file below `folder`, and compare with Pillow; the serial ledger with that of two actors."""
+    """Read every file below `folder`, and compare with Pillow.
+
+    The serial ledger with that of two actors.
+    """
     paths = sorted(str(path) for path in Path(folder).rglob("*") if path.is_file())
     accessor = rb.ImageFileAccessor(paths, (32, 32))
     source = rb.ArrayDataSource([accessor, np.arange(len(paths))])

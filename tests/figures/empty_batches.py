@@ -89,8 +89,9 @@ def main() -> None:
             ours, *our_cpu = measure(through_the_loader, batches)
             ratios.append(ours / bare)
             print(
-                f"bare {bare:.0f}/s, CPU of the driver {bare_cpu[0]:.0f} us, of all {bare_cpu[1]:.0f} us   "
-                f"loader {ours:.0f}/s, {our_cpu[0]:.0f} us, {our_cpu[1]:.0f} us   ratio {ratios[-1]:.3f}"
+                f"bare {bare:.0f}/s, CPU of the driver {bare_cpu[0]:.0f} us, of all"
+                f" {bare_cpu[1]:.0f} us   loader {ours:.0f}/s, {our_cpu[0]:.0f} us,"
+                f" {our_cpu[1]:.0f} us   ratio {ratios[-1]:.3f}"
             )
     print(f"median ratio {statistics.median(ratios):.3f}")
     ray.shutdown()

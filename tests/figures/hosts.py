@@ -31,7 +31,8 @@ def main() -> None:
     for number in range(parser.parse_args().rounds):
         for fault in (Host.kill, Host.cut_off):
             print(
-                f"round {number}  {fault.__name__}: longest wait {longest_wait_s(fault):.2f} s, digest equal"
+                f"round {number}  {fault.__name__}: longest wait {longest_wait_s(fault):.2f} s,"
+                " digest equal"
             )
 
 

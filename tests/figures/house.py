@@ -1,7 +1,7 @@
 """Seconds that two versions of raybatch take for the same work, measured in turns on one machine.
 
-usage: python -m tests.figures.house OLD NEW [--dir PHOTOGRAPHS] [--work stretch,empty,waiting,first,start]
-                                             [--rounds 9] [--part 1.0] [--python PYTHON]
+usage: python -m tests.figures.house OLD NEW [--dir PHOTOGRAPHS] [--work
+stretch,empty,waiting,first,start] [--rounds 9] [--part 1.0] [--python PYTHON]
 
 OLD and NEW are checkouts, each with a `.venv` unless one --python serves for both.
 
@@ -11,8 +11,9 @@ OLD and NEW are checkouts, each with a `.venv` unless one --python serves for bo
     first     a new loader of 100,000 paths to its first batch, on a pool that is up
     start     a new program to its first batch: imports, Ray and two actors
 
-A work keeps one process of each version, and its rounds alternate which goes first. A ratio below 1 says that the new
-version is faster. Without --dir the photographs are noise of about their size. `--part 0.02` is a try.
+A work keeps one process of each version, and its rounds alternate which goes first. A ratio below 1
+says that the new version is faster. Without --dir the photographs are noise of about their size.
+`--part 0.02` is a try.
 """
 
 from __future__ import annotations
@@ -227,7 +228,10 @@ class Version:
 
 
 def compare(work: str, versions: list[Version], rounds: int) -> float:
-    """Print the seconds of each round and their medians; return the median of the ratios new/old."""
+    """Print the seconds of each round and their medians.
+
+    Return the median of the ratios new/old.
+    """
     for version in versions:
         version.seconds()
     measured: list[list[float]] = [[], []]

@@ -105,7 +105,8 @@ def main() -> None:
             entered = one_batch(source, before)
             files = entered.files()
             print(
-                f"{name} batch: {len(files)} files, {len(entered.codes)} functions, {len(entered.deepest)} frames deep"
+                f"{name} batch: {len(files)} files, {len(entered.codes)} functions,"
+                f" {len(entered.deepest)} frames deep"
             )
             if arguments.list:
                 print("files:", *files, sep="\n    ")

@@ -91,7 +91,8 @@ def main() -> None:
                     with counted(log) as requests:
                         there = rate(keys, arguments.size, pool, filesystem=s3, io_threads=threads)
                     print(
-                        f"; S3, {threads} io_threads {there:.0f} ({there / here:.2f}; {dict(requests)} in two epochs)",
+                        f"; S3, {threads} io_threads {there:.0f} ({there / here:.2f};"
+                        f" {dict(requests)} in two epochs)",
                         end="",
                         flush=True,
                     )
@@ -100,7 +101,8 @@ def main() -> None:
                     data = pyarrow.dataset.dataset(keys, filesystem=s3)
                     rows = sum(len(batch) for batch in data.to_batches(columns=["image"]))
                 print(
-                    f"; pyarrow, not decoded {rows / (time.perf_counter() - start):.0f} ({dict(requests)})"
+                    f"; pyarrow, not decoded {rows / (time.perf_counter() - start):.0f}"
+                    f" ({dict(requests)})"
                 )
 
 

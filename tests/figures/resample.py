@@ -83,8 +83,8 @@ def measure(name: str, work: Work, images: list[Image.Image], rounds: int) -> No
     pillow, fast = (np.median(times[way]) * 1e6 for way in ("Pillow", "kernel"))
     best = {way: min(each) * 1e6 for way, each in times.items()}
     print(
-        f"{name:28s} Pillow {pillow:5.0f} µs, kernel {fast:4.0f}: {pillow / fast:.1f} times as fast; "
-        f"at best {best['Pillow']:5.0f} and {best['kernel']:4.0f}",
+        f"{name:28s} Pillow {pillow:5.0f} µs, kernel {fast:4.0f}: {pillow / fast:.1f} times as"
+        f" fast; at best {best['Pillow']:5.0f} and {best['kernel']:4.0f}",
         flush=True,
     )
 

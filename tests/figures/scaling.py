@@ -33,7 +33,8 @@ from tests.pools.simulated_pool import SimulatedPool
 
 WAIT_S = 0.05
 ROUNDS = 3
-# So many batches are timed at least: in a few, what counts is how the first and the last fall to the actors.
+# So many batches are timed at least: in a few, what counts is how the first and the last fall to
+# the actors.
 MIN_BATCHES = 16
 
 

@@ -1,9 +1,11 @@
-"""Seconds from a list of very many paths to the first batch, on a pool that is up; megabytes it costs an actor.
+"""Seconds from a list of very many paths to the first batch, on a pool that is up.
 
-usage: python -m tests.figures.startup DIR [--paths 1000000 10000000] [--edge 224] [--rounds 5]    photographs
+Megabytes it costs an actor. usage: python -m tests.figures.startup DIR [--paths 1000000 10000000]
+[--edge 224] [--rounds 5] photographs
 
-The paths are those of the photographs, repeated. A round has a loader of its own on the same pool, and beside it
-the same first batch made by one worker: the source itself, in a process that does nothing else.
+The paths are those of the photographs, repeated. A round has a loader of its own on the same pool,
+and beside it the same first batch made by one worker: the source itself, in a process that does
+nothing else.
 """
 
 from __future__ import annotations

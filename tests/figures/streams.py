@@ -157,8 +157,10 @@ STREAMS: dict[str, Callable[[Path], Iterable[Any]]] = {
     "resumed at another batch size": lambda _: resumed(
         lambda: numbers(0, 50).map_samples(noisy), 4, 7, shuffle=12345
     ),
-    "BatchUp's iterator": lambda _: of_three(flatten=False, trim=False).batch_iterator(
-        5, shuffle=np.random.RandomState(12345)
+    "BatchUp's iterator": (
+        lambda _: of_three(flatten=False, trim=False).batch_iterator(
+            5, shuffle=np.random.RandomState(12345)
+        )
     ),
 }
 

@@ -152,7 +152,8 @@ def test_damaged_files_that_the_program_wants_to_see(monkeypatch: pytest.MonkeyP
 
 
 def test_a_warning_is_given_once() -> None:
-    # Nothing says the resolution, so Pillow looks for it in EXIF data whose last tag ends too early.
+    # Nothing says the resolution, so Pillow looks for it in EXIF data whose last tag ends too
+    # early.
     data = without_segment(saved(picture(20, 20), exif=exif()[:-4]), 0xE0)
     said = []
     for read in (by_pillow, by_simplejpeg, by_parts):

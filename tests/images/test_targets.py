@@ -33,9 +33,11 @@ class Nearest(augment.Geometric):
 
     def steps(self, width: int, height: int, rng: np.random.Generator) -> Sequence[Step]:
         return [
-            step
-            if isinstance(step, (Crop, Mirror))
-            else step._replace(resample=Image.Resampling.NEAREST)
+            (
+                step
+                if isinstance(step, (Crop, Mirror))
+                else step._replace(resample=Image.Resampling.NEAREST)
+            )
             for step in self._change.steps(width, height, rng)
         ]
 
@@ -323,7 +325,8 @@ def test_a_keypoint_is_where_its_spot_is(change: Any, seed: int, x: int, y: int)
     _, mask, moved = change(image, mask=image > 0, keypoints=point, rng=rng(seed))
     if moved[0, 2]:
         rows, columns = np.nonzero(mask)
-        # A crop may cut the spot at the point itself, and leave a few pixels of it that lie beside the point.
+        # A crop may cut the spot at the point itself, and leave a few pixels of it that lie beside
+        # the point.
         if len(rows) > 16:
             assert np.hypot(columns + 0.5 - moved[0, 0], rows + 0.5 - moved[0, 1]).min() < 2
     else:

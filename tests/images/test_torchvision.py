@@ -146,7 +146,8 @@ def test_a_perspective_is_torchvisions() -> None:
         different += not np.array_equal(np.asarray(warped(image, step)), np.asarray(wanted))
         wanted = F.perspective(image, None, None, mode_of("bilinear"), 9, list(coefficients))
         assert_same(warped(image, step), wanted)
-    # The equations are solved by another method: a coefficient may be rounded to the next number of single precision.
+    # The equations are solved by another method: a coefficient may be rounded to the next number of
+    # single precision.
     assert different <= 10
 
 

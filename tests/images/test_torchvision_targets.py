@@ -94,7 +94,8 @@ def test_keypoints_are_torchvisions(name: str) -> None:
     given = torchvision.tv_tensors.KeyPoints(torch.tensor(points), canvas_size=(HEIGHT, WIDTH))
     wanted = getattr(F, kind)(given, *arguments).numpy()
     if "flip" in kind:
-        # Here torchvision takes keypoints for numbers of pixels, elsewhere, as boxes, for places between their edges.
+        # Here torchvision takes keypoints for numbers of pixels, elsewhere, as boxes, for places
+        # between their edges.
         wanted[:, 0 if kind == "horizontal_flip" else 1] += 1
     inside = (made > 0).all(axis=1) & (made < wanted.max(axis=0)).all(axis=1)
     np.testing.assert_allclose(made[inside], wanted[inside], atol=1e-3)

@@ -256,7 +256,7 @@ def test_padding_and_ranks_count_what_is_left(last_batch: str) -> None:
 
 
 def test_a_batch_that_other_ranks_count_on_is_not_left_out() -> None:
-    (first, _) = rb.Loader(faulty(0, 8, 0, 1), 2, bad_samples="skip").split(2)
+    first, _ = rb.Loader(faulty(0, 8, 0, 1), 2, bad_samples="skip").split(2)
     with pytest.raises(rb.errors.BatchError, match="other ranks get their part"):
         next(iter(first))
 

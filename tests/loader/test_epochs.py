@@ -1,4 +1,7 @@
-"""Epochs of a number of batches, over as many passes as they take; and how many samples loops see that are left early."""
+"""Epochs of a number of batches, over as many passes as they take.
+
+And how many samples loops see that are left early.
+"""
 
 from __future__ import annotations
 

@@ -121,7 +121,9 @@ SHOWN = {
     "logging.basicConfig(force=True, level='ERROR')": 0,
     "logging.basicConfig(force=True, level='WARNING', stream=sys.stdout)": 0,
     "logging.basicConfig(force=True, handlers=[logging.NullHandler()])": 0,
-    "logging.basicConfig(force=True, level='WARNING', handlers=[RichHandler(console=Console(stderr=True, width=400))])": 1,
+    "logging.basicConfig(force=True, level='WARNING', handlers=[RichHandler(console=Console(stderr=True, width=400))])": (
+        1
+    ),
     "logging.disable()": 0,
 }
 

@@ -148,7 +148,10 @@ def test_a_bucket_that_is_gone_is_none(s3: int, as_urls: bool) -> None:
 
 @contextmanager
 def server_that_refuses(image: bytes, after: int, status: int) -> Iterator[tuple[str, list[str]]]:
-    """Run a web server that gives `image` so many times, and then answers `status`; give its URL and what was asked of it."""
+    """Run a web server that gives `image` so many times, and then answers `status`.
+
+    Give its URL and what was asked of it.
+    """
     asked: list[str] = []
 
     class Handler(http.server.BaseHTTPRequestHandler):

@@ -100,7 +100,10 @@ def test_the_way_of_a_device_gives_the_same(images: Any, channels_first: bool) -
             [wanted(IMAGES, True)],
             {"normalize": (MEAN, STD)},
             ValueError,
-            r"This batch is \(ndarray float32\[4, 3, 7, 5\],\)\. For images that are already floats",
+            (
+                r"This batch is \(ndarray float32\[4, 3, 7, 5\],\)\. For images that are already"
+                r" floats"
+            ),
         ),
         (
             [IMAGES],
@@ -151,7 +154,8 @@ def test_floats_are_made_in_the_memory_of_batches_that_are_gone() -> None:
     places, kept = set(), []
     for (x,) in to_torch(rb.Loader(source, 4), normalize=(MEAN, STD)):
         places.add(x.data_ptr())
-        # It takes what is free elsewhere, so that only memory that is used again has the same place.
+        # It takes what is free elsewhere, so that only memory that is used again has the same
+        # place.
         kept.append(np.empty(x.nbytes, np.uint8))
     # The loop still has one batch when the next is made.
     assert len(places) == 2

@@ -225,8 +225,9 @@ def test_a_loader_that_shows_progress_is_gone_when_it_is_let_go_of() -> None:
 
 
 def test_without_progress_rich_is_not_loaded() -> None:
-    program = LOADING.replace(", progress=True", "") + (
-        "list(loader)\nprint([name for name in ('rich', 'IPython') if name in sys.modules])\n"
+    program = (
+        LOADING.replace(", progress=True", "")
+        + "list(loader)\nprint([name for name in ('rich', 'IPython') if name in sys.modules])\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("[]\n", "")

@@ -170,7 +170,8 @@ def test_ranks_share_the_short_batches_of_a_choice_step_by_step(last_batch: str)
         for step, (first, *_) in enumerate(rb.Loader(source, 10, shuffle=5)):
             batches = [part[step] for part in parts if step < len(part)]
             shares = [b[0][b[-1]] if last_batch == "pad" else b[0] for b in batches]
-            # A rank without a sample in a short batch has no batch of that step, and its later ones move up.
+            # A rank without a sample in a short batch has no batch of that step, and its later ones
+            # move up.
             if last_batch == "pad" or len(first) >= 5:
                 assert np.concatenate(shares).tolist() == first.tolist()
             else:

@@ -105,7 +105,7 @@ def test_a_state_that_leaves_ranks_unequal_numbers_of_batches_is_refused() -> No
     """100 samples in steps of 20 are even; after 3 of 33 one sample is left."""
     loader = rb.Loader(numbers(0, 100), 33, shuffle=np.random.RandomState(5))
     list(itertools.islice(loader, 3))
-    (rank, _) = of_ranks(2, lambda: np.random.RandomState(6))
+    rank, _ = of_ranks(2, lambda: np.random.RandomState(6))
     before = rank.state_dict()
     with pytest.raises(ValueError, match=r'has 1 of 20 samples.*"keep"'):
         rank.load_state_dict(loader.state_dict())

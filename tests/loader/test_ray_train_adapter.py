@@ -31,7 +31,10 @@ class StoppedError(Exception):
 
 
 def train(config: dict[str, str]) -> None:
-    """Train for an epoch, with a checkpoint after each batch; the first time, stop after three of them."""
+    """Train for an epoch, with a checkpoint after each batch.
+
+    The first time, stop after three of them.
+    """
     is_first = ray.train.get_checkpoint() is None
     rank, source = rank_split().rank, numbers(0, SAMPLES)
     pool = rb.RayActorPool(1, num_cpus_per_actor=0, name="loaders")

@@ -6,7 +6,8 @@ import pytest
 
 from tests.figures.streams import STREAMS, digest
 
-# A changed digest is a changed stream. It breaks saved states, so it needs a line in the README's Changes.
+# A changed digest is a changed stream. It breaks saved states, so it needs a line in the README's
+# Changes.
 DIGESTS = {
     "array in order": "e88ccd5768a0c6b85980e56e19785cb6ba9c5023aa157a5fb59753571d2b1b87",
     "array, seed": "ad959dddf21518947eeea3b88d6a7ac72f3ac5f5ae1a7055364f9c8d02367bf6",
@@ -25,7 +26,9 @@ DIGESTS = {
     "three ranks, padded": "c0e997bd54df26a0103c277e836cc7b72fc4dc174ebda1d74348af3590ace5cc",
     "bad samples skipped": "a93e06d5bd0dc2f597f168a8cd35762ae4c05454654d074a59c17aaf3f4fa5fc",
     "bad samples replaced": "eeb01d87dec054dccacbef4fa55eae4af525f03baff15497a171456901babb6b",
-    "resumed at another batch size": "ca6e7ded7a164b5161bf031fe1ea970545bb53e611ec6319d687af95623f1a5c",
+    "resumed at another batch size": (
+        "ca6e7ded7a164b5161bf031fe1ea970545bb53e611ec6319d687af95623f1a5c"
+    ),
     "BatchUp's iterator": "2cb03e36671a21edce72ca08f40b240736eda593a72bc81725f844e6aeee1a24",
 }
 

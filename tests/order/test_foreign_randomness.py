@@ -111,12 +111,16 @@ def of_images(photos: list[str]) -> rb.ArrayDataSource:
 SOURCES: dict[str, Callable[[list[str]], Any]] = {
     "globals": lambda photos: numbers(0, COUNT).map_samples(by_globals),
     "held generators": lambda photos: numbers(0, COUNT).map_samples(Holder()),
-    "items": lambda photos: rb.ArrayDataSource([rb.ItemAccessor(Items(drawn))]).map(
-        lambda sample: sample
+    "items": (
+        lambda photos: rb.ArrayDataSource([rb.ItemAccessor(Items(drawn))]).map(
+            lambda sample: sample
+        )
     ),
-    "items that hold generators": lambda photos: rb.ArrayDataSource(
-        [rb.ItemAccessor(Items(Holder().draw))]
-    ).map(lambda sample: sample),
+    "items that hold generators": (
+        lambda photos: rb.ArrayDataSource([rb.ItemAccessor(Items(Holder().draw))]).map(
+            lambda sample: sample
+        )
+    ),
     "transforms": of_images,
 }
 

@@ -93,8 +93,10 @@ def test_members_keep_their_numbers_under_every_cut_of_the_epoch() -> None:
         "composite": rb.CompositeDataSource([mapped, plain]),
         "choice": rb.ChoiceDataSource([mapped, plain.map_samples(draw)], stratified=True),
         "over a choice": rb.ChoiceDataSource([numbers(0, 24), plain]).map_samples(draw),
-        "over a composite": rb.CompositeDataSource([numbers(0, 24), plain]).map_samples(
-            lambda x, y, rng: (x, rng.random())
+        "over a composite": (
+            rb.CompositeDataSource([numbers(0, 24), plain]).map_samples(
+                lambda x, y, rng: (x, rng.random())
+            )
         ),
     }
     for source in sources.values():

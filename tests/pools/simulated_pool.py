@@ -28,7 +28,10 @@ from raybatch.sources import DataSource
 
 @dataclass(frozen=True)
 class HostDies:
-    """At `at_s` seconds all workers of `host` die, and it is seen at once; after `back_s` the host is back."""
+    """At `at_s` seconds all workers of `host` die, and it is seen at once.
+
+    After `back_s` the host is back.
+    """
 
     at_s: float
     host: int
@@ -60,8 +63,9 @@ Fault = HostDies | HostCutOff | HostSlow
 class Behaviour:
     """How simulated workers behave.
 
-    A batch takes `seconds` in the median, with a lognormal spread of `sigma`; a result gets lost with the
-    probability `loss`, and comes twice with the probability `duplicate`. Starting a worker takes `start_s`.
+    A batch takes `seconds` in the median, with a lognormal spread of `sigma`; a result gets lost
+    with the probability `loss`, and comes twice with the probability `duplicate`. Starting a worker
+    takes `start_s`.
     """
 
     seconds: float = 0.1

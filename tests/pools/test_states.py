@@ -41,9 +41,10 @@ ROWS = {(before, row) for before, rows in TRANSITIONS.items() for row in rows}
 def explanation(
     before: State, event: type[Event] | None, after: State, commands: list[type[Command]]
 ) -> list[Row] | None:
-    """Return the rows that lead from `before` to `after` with these commands; None if there are none.
+    """Return the rows that lead from `before` to `after` with these commands.
 
-    At most one row is of the event. The rows after it are those that a condition alone triggers.
+    None if there are none. At most one row is of the event. The rows after it are those that a
+    condition alone triggers.
     """
     if before is after and not commands:
         return []

@@ -1,4 +1,7 @@
-"""Within an epoch the number of ranks and the batch size may change; what follows had not been delivered."""
+"""Within an epoch the number of ranks and the batch size may change.
+
+What follows had not been delivered.
+"""
 
 from __future__ import annotations
 

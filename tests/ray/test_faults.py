@@ -28,7 +28,10 @@ def no_actor_is_left() -> Iterator[None]:
 
 
 class Paced:
-    """An array-like that takes a while; if `slow` is a path, 200 times as long in the process that came first, once it comes again."""
+    """An array-like that takes a while.
+
+    If `slow` is a path, 200 times as long in the process that came first, once it comes again.
+    """
 
     def __init__(self, length: int, seconds: float, slow: str = "") -> None:
         self.length, self.seconds, self.slow = length, seconds, slow
@@ -190,7 +193,8 @@ def test_a_slow_actor_costs_little(tmp_path: Any, ray_cluster: None) -> None:
                 assert rb.stream_digest(batches) == expected(150)
                 return end - start
 
-    # About 1.2 times, and 1.4 on a busy machine; who waits for the slow actor waits for 6 s each time.
+    # About 1.2 times, and 1.4 on a busy machine; who waits for the slow actor waits for 6 s each
+    # time.
     assert seconds(4, str(tmp_path / "slow")) < 2.5 * seconds(3, "")
 
 

@@ -52,8 +52,8 @@ SOURCES: dict[str, Callable[[list[str]], Any]] = {
         [images(paths, layout=rb.PixelLayout(np.float32))]
     ),
     "doubles": lambda paths: rb.ArrayDataSource([images(paths, layout=rb.PixelLayout(np.float64))]),
-    "map": lambda paths: rb.ArrayDataSource([images(paths)]).map(
-        lambda x: (x.mean(axis=(2, 3)), x)
+    "map": (
+        lambda paths: rb.ArrayDataSource([images(paths)]).map(lambda x: (x.mean(axis=(2, 3)), x))
     ),
     "collated": lambda paths: rb.ArrayDataSource(
         {"image": images(paths)}, collate={"image": "stack"}

@@ -22,7 +22,10 @@ class Trial:
     """An actor, as those of Ray Tune are."""
 
     def run(self, taken: dict[str, float], **options: Any) -> tuple[int, int, str]:
-        """Wait until actors have taken `taken`; return how many samples came, how many actors, what was said."""
+        """Wait until actors have taken `taken`.
+
+        Return how many samples came, how many actors, what was said.
+        """
         said, before = io.StringIO(), {"CPU": 2.0}
         with contextlib.redirect_stderr(said), rb.RayActorPool(**options).wait_until_up() as pool:
             with rb.Loader(numbers(0, 20), 5, pool=pool) as loader:
@@ -39,7 +42,10 @@ def free(*names: str) -> dict[str, float]:
 
 @pytest.fixture
 def run(ray_cluster: None) -> Iterator[Any]:
-    """What runs a trial in the first of two bundles of a CPU each; two more are outside of the group."""
+    """What runs a trial in the first of two bundles of a CPU each.
+
+    Two more are outside of the group.
+    """
     group = placement_group([{"CPU": 1}, {"CPU": 1}])
     ray.get(group.ready())
     there = PlacementGroupSchedulingStrategy(group, 0, placement_group_capture_child_tasks=True)

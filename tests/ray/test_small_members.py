@@ -117,5 +117,5 @@ def test_structures_and_what_is_no_array_of_the_store_stay() -> None:
 def test_strides_stay() -> None:
     columns = np.asfortranarray(np.ones((2, 3)))
     columns.flags.writeable = False
-    (_, copied) = with_small_members_copied((read_only(10_000), columns))
+    _, copied = with_small_members_copied((read_only(10_000), columns))
     assert copied.strides == columns.strides

@@ -6,7 +6,8 @@ import pytest
 
 from tests.drivers import start
 
-# A store of 100 MB, and batches that fill it if they may; the consumer lets be made ahead what can be.
+# A store of 100 MB, and batches that fill it if they may; the consumer lets be made ahead what can
+# be.
 PROGRAM = """
 import glob, logging, ray
 

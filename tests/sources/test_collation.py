@@ -246,7 +246,8 @@ BAD: dict[str, tuple[Callable[[int], Any], Any, str]] = {
     "shapes": (
         lambda i: {"target": (i, boxes(i // 2))},
         "stack",
-        r"field 1 of 'target' .*sample 0 of the batch has shape \(0, 4\), and sample 2 of the batch \(1, 4\)"
+        r"field 1 of 'target' .*sample 0 of the batch has shape \(0, 4\), and sample 2 of the batch"
+        r" \(1, 4\)"
         r".*collate=\{'target': \{1: 'list'\}\}.*\{1: rb.Pad\(\)\}.*\{1: rb.Ragged\(\)\}",
     ),
     "lists": (
@@ -257,7 +258,10 @@ BAD: dict[str, tuple[Callable[[int], Any], Any, str]] = {
     "arrays and None": (
         lambda i: {"mask": None if i == 2 else boxes(1)},
         "stack",
-        r"field 'mask' .*sample 2 of the batch is None, and sample 0 of the batch ndarray float32\[1, 4\]. .*collate=\{'mask': 'list'\}",
+        (
+            r"field 'mask' .*sample 2 of the batch is None, and sample 0 of the batch ndarray"
+            r" float32\[1, 4\]. .*collate=\{'mask': 'list'\}"
+        ),
     ),
     "numbers and texts": (lambda i: (i if i else "",), "stack", "sample 1 of the batch is 1"),
     "texts and dicts": (lambda i: ({} if i else "",), "stack", "sample 1 of the batch is {}"),
@@ -531,7 +535,7 @@ def test_actors_give_the_serial_stream(actors: rb.RayActorPool) -> None:
     assert torch.equal(made[0]["half"], serial[0]["half"])
     from raybatch.adapters.torch import to_torch
 
-    (first, *_) = to_torch(rb.Loader(source, 5, shuffle=2))
+    first, *_ = to_torch(rb.Loader(source, 5, shuffle=2))
     assert first["half"].dtype is torch.bfloat16
 
 

@@ -1,4 +1,7 @@
-"""What every accessor of images must do, whatever the images lie in; a new accessor's test is a subclass with one fixture."""
+"""What every accessor of images must do, whatever the images lie in.
+
+A new accessor's test is a subclass with one fixture.
+"""
 
 from __future__ import annotations
 

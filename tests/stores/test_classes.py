@@ -43,8 +43,10 @@ def test_a_class_without_images_keeps_its_number(
     images = rb.image_folder(root)
     assert (images.classes, images.labels.tolist()) == (["a", "b", "c", "d"], [0, 2])
     (line,) = [text for text in told(caplog) if "class folders" in text]
-    assert line == (
-        f"no images in these of the 4 class folders in {str(root)!r}, which keep their numbers: 'b', 'd'"
+    assert (
+        line
+        == f"no images in these of the 4 class folders in {str(root)!r}, which keep their numbers:"
+        " 'b', 'd'"
     )
 
 
@@ -131,8 +133,9 @@ def test_files_that_are_no_images_are_told_once(
     for _ in range(2):
         assert len(find_images(root)) == len(rb.image_folder(root).paths) == 1
     assert told(caplog) == [
-        f"left out below {str(root)!r}, because their suffixes are not those of images: 2 .heic, 1 without a suffix, 1 .jpg_large, "
-        "1 .jpg~; one is 'cat/2.HEIC'. Convert or rename those that are images"
+        f"left out below {str(root)!r}, because their suffixes are not those of images: 2 .heic, 1"
+        " without a suffix, 1 .jpg_large, 1 .jpg~; one is 'cat/2.HEIC'. Convert or rename those"
+        " that are images"
     ]
     (root / "cat/1.png").unlink()
     with pytest.raises(FileNotFoundError, match=r"no image files below .*; there are 2 \.heic, 1 "):

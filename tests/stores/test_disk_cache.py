@@ -280,8 +280,7 @@ def test_a_disk_that_fills_is_stepped_aside_from(tmp_path: Path) -> None:
     if os.geteuid() != 0 or shutil.which("unshare") is None:
         pytest.skip("to mount a small disk takes root and `unshare`")
     path = tmp_path / "fills.py"
-    path.write_text(
-        """
+    path.write_text("""
 import os, sys
 import raybatch as rb
 
@@ -292,8 +291,7 @@ for _ in range(2):
     for number in range(50):
         assert cache.get(str(number), lambda: made.append(number) or content(number)) == content(number)
     print(len(made))
-"""
-    )
+""")
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = (

@@ -27,7 +27,10 @@ def encoded(value: Any, encoding: str) -> bytes:
 
 
 def write_mds(folder: Path, samples: list[dict[str, Any]], a_shard: int, **index: Any) -> None:
-    """Write `samples` into shards of `a_shard` samples below `folder`; `index` is added to each shard's entry."""
+    """Write `samples` into shards of `a_shard` samples below `folder`.
+
+    `index` is added to each shard's entry.
+    """
     folder.mkdir(exist_ok=True)
     sizes = [SIZES.get(encoding) for encoding in ENCODINGS.values()]
     config: dict[str, Any] = {

@@ -333,8 +333,9 @@ def test_what_only_says_where_the_store_is_stays_in_messages() -> None:
 
 def test_what_a_server_was_redirected_to_is_hidden_too() -> None:
     text = "404, url='https://u:p@other/x?Signature=abc', twice https://a/b?c=d"
-    assert without_secrets(text, "s3://a/b") == (
-        "404, url='https://***@other/x?***', twice https://a/b?***"
+    assert (
+        without_secrets(text, "s3://a/b")
+        == "404, url='https://***@other/x?***', twice https://a/b?***"
     )
 
 

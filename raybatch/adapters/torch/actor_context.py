@@ -11,8 +11,9 @@ from raybatch.adapters.torch.team import Team
 from raybatch.notices import tell
 
 _NOT_ON_ACTORS = (
-    "a PyTorch DataLoader was made from the arguments of raybatch's, as Accelerate does in `prepare`: PyTorch's processes "
-    "make its batches, not Ray actors. Use `loader = raybatch.adapters.torch.on_actors(accelerator.prepare(loader))`"
+    "a PyTorch DataLoader was made from the arguments of raybatch's, as Accelerate does in"
+    " `prepare`: PyTorch's processes make its batches, not Ray actors. Use `loader ="
+    " raybatch.adapters.torch.on_actors(accelerator.prepare(loader))`"
 )
 
 
@@ -29,6 +30,6 @@ class ActorContext(BaseContext):
     def __init__(self, team: Team) -> None:
         self.team = team
 
-    def Process(self, *args: Any, **kwargs: Any) -> Any:  # noqa: N802 - multiprocessing's name for it
+    def Process(self, *args: Any, **kwargs: Any) -> Any:
         tell(_NOT_ON_ACTORS)
         return torch.multiprocessing.Process(*args, **kwargs)

@@ -84,8 +84,9 @@ class DataLoader(torch.utils.data.DataLoader):  # type: ignore[misc] # torch is 
     ) -> None:
         if isinstance(dataset, IterableDataset):
             raise TypeError(
-                f"{type(dataset).__name__} is an iterable data set, but raybatch needs a map-style one, whose samples have an index. "
-                "Give it `__len__` and `__getitem__(index)`, or use PyTorch's DataLoader for it"
+                f"{type(dataset).__name__} is an iterable data set, but raybatch needs a map-style"
+                " one, whose samples have an index. Give it `__len__` and `__getitem__(index)`, or"
+                " use PyTorch's DataLoader for it"
             )
         if pool is not None and not isinstance(pool, WorkerPool):
             raise TypeError(f"pool must be a raybatch pool, not {pool!r}")
@@ -184,7 +185,8 @@ def on_actors(prepared: Any) -> Any:
     plain: Any = getattr(prepared, "base_dataloader", None)
     if not isinstance(getattr(plain, "multiprocessing_context", None), ActorContext):
         raise TypeError(
-            f"on_actors takes the result of Accelerate's `prepare` for a raybatch DataLoader with workers, not {prepared!r}"
+            "on_actors takes the result of Accelerate's `prepare` for a raybatch DataLoader with"
+            f" workers, not {prepared!r}"
         )
     if plain.batch_sampler is None:
         order = {"batch_size": None, "sampler": plain.sampler}

@@ -88,9 +88,9 @@ class LoaderDataset(AheadLoader, IterableDataset):  # type: ignore[misc] # torch
         caller = sys._getframe(1).f_locals.get("self")
         if getattr(caller, "auto_collation", False):
             raise TypeError(
-                "the DataLoader would collate batches of a LoaderDataset into batches of batches. Use "
-                "DataLoader(dataset, batch_size=None), and give the loader the batch size. If samples are needed, as "
-                "for Hugging Face's Trainer, use SampleDataset(dataset)"
+                "the DataLoader would collate batches of a LoaderDataset into batches of batches."
+                " Use DataLoader(dataset, batch_size=None), and give the loader the batch size. If"
+                " samples are needed, as for Hugging Face's Trainer, use SampleDataset(dataset)"
             )
         return super().__iter__()
 

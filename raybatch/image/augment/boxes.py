@@ -37,7 +37,8 @@ class BoxFormat:
         if turned.any():
             number = int(turned.argmax())
             raise ValueError(
-                f"boxes[{number}] is {boxes[number].tolist()}, whose width or height is below 0 in the format {self._name}"
+                f"boxes[{number}] is {boxes[number].tolist()}, whose width or height is below 0 in"
+                f" the format {self._name}"
             )
         return corners * (size * 2) if self._relative else corners
 
@@ -71,7 +72,8 @@ def as_keypoints(keypoints: Any) -> npt.NDArray[Any]:
         array = array.reshape(0, 2)
     if array.ndim < 2 or array.shape[-1] not in (2, 3):
         raise ValueError(
-            f"keypoints must have the shape (k, 2), (k, 3), (k, n, 2) or (k, n, 3), not {array.shape}"
+            "keypoints must have the shape (k, 2), (k, 3), (k, n, 2) or (k, n, 3), not"
+            f" {array.shape}"
         )
     return array
 

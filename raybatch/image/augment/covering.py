@@ -119,7 +119,8 @@ def blurred(image: Image.Image, kernel_size: tuple[int, int], sigma: float) -> I
     reach = kernel_size[0] // 2, kernel_size[1] // 2
     if reach[0] >= image.width or reach[1] >= image.height:
         raise ValueError(
-            f"an image of {image.height} × {image.width} pixels (height × width) is too small for kernel_size {kernel_size}"
+            f"an image of {image.height} × {image.width} pixels (height × width) is too small for"
+            f" kernel_size {kernel_size}"
         )
     edges = [(reach[1], reach[1]), (reach[0], reach[0]), (0, 0)][: pixels.ndim]
     padded = np.pad(pixels, edges, mode="reflect").astype(np.float32)

@@ -114,7 +114,8 @@ class RandomCrop(Geometric):
         own_height, own_width = height_and_width("size", self.size, or_edge=True)
         if width < own_width or height < own_height:
             raise ValueError(
-                f"an image of {height} × {width} pixels, including padding, is smaller than the crop of {own_height} × {own_width}"
+                f"an image of {height} × {width} pixels, including padding, is smaller than the"
+                f" crop of {own_height} × {own_width}"
             )
         top = int(rng.integers(0, height - own_height, endpoint=True))
         left = int(rng.integers(0, width - own_width, endpoint=True))

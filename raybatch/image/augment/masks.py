@@ -103,6 +103,6 @@ def _is_in(known: np.iinfo[Any], low: Any, high: Any) -> bool:
 def _check_size(size: Size, of_image: Size) -> None:
     if tuple(size) != of_image:
         raise ValueError(
-            f"a mask must have the size of its image: it has {size[1]} × {size[0]} pixels (height × width), but the image has "
-            f"{of_image[1]} × {of_image[0]}"
+            f"a mask must have the size of its image: it has {size[1]} × {size[0]} pixels (height ×"
+            f" width), but the image has {of_image[1]} × {of_image[0]}"
         )

@@ -65,11 +65,12 @@ class _Mixing(ABC):
         name = type(self).__name__
         if not found:
             raise TypeError(
-                f"{name} found no images, (n, H, W) or of 4 axes, in {described(batch)}; does labels_getter= return the labels?"
+                f"{name} found no images, (n, H, W) or of 4 axes, in {described(batch)}; does"
+                " labels_getter= return the labels?"
             )
         raise TypeError(
-            f"{name} can only mix images and their labels, but {described(batch)} has {len(found)} arrays with the shape of "
-            "images; masks cannot be mixed"
+            f"{name} can only mix images and their labels, but {described(batch)} has {len(found)}"
+            " arrays with the shape of images; masks cannot be mixed"
         )
 
     def _labels(self, batch: Any) -> Any:
@@ -82,14 +83,16 @@ class _Mixing(ABC):
             following = list(after)[1:2]
             if not following:
                 raise TypeError(
-                    f"{type(self).__name__} found no labels after the images in {described(batch)}; give labels_getter="
+                    f"{type(self).__name__} found no labels after the images in {described(batch)};"
+                    " give labels_getter="
                 )
             return self._labels(following[0]) if is_container(following[0]) else following[0]
         names = [name for name in found if isinstance(name, str) and "label" in name.lower()]
         exact = [name for wanted in ("labels", "label") for name in names if name.lower() == wanted]
         if not exact and len(names) != 1:
             raise TypeError(
-                f'which of the fields {list(found)} has the labels? Name it "labels", or give labels_getter='
+                f'which of the fields {list(found)} has the labels? Name it "labels", or give'
+                " labels_getter="
             )
         return found[(exact or names)[0]]
 
@@ -99,19 +102,22 @@ class _Mixing(ABC):
         if labels.ndim == 2:
             if self.num_classes not in (None, labels.shape[1]):
                 raise ValueError(
-                    f"the labels have {labels.shape[1]} classes, but num_classes is {self.num_classes}"
+                    f"the labels have {labels.shape[1]} classes, but num_classes is"
+                    f" {self.num_classes}"
                 )
             return np.asarray(labels, np.float32)
         if labels.ndim != 1 or labels.dtype.kind not in "iub":
             raise ValueError(
-                f"labels must be integers (n,) or shares (n, classes), not {labels.dtype} of shape {labels.shape}"
+                f"labels must be integers (n,) or shares (n, classes), not {labels.dtype} of shape"
+                f" {labels.shape}"
             )
         if self.num_classes is None:
             raise ValueError("num_classes is needed if the labels are class numbers")
         labels = labels.astype(np.int64)
         if len(labels) and not (labels.min() >= 0 and labels.max() < self.num_classes):
             raise ValueError(
-                f"labels must be from 0 to num_classes - 1 = {self.num_classes - 1}, not {labels.min()} to {labels.max()}"
+                f"labels must be from 0 to num_classes - 1 = {self.num_classes - 1}, not"
+                f" {labels.min()} to {labels.max()}"
             )
         return np.asarray(np.equal.outer(labels, np.arange(self.num_classes)), np.float32)
 
@@ -140,8 +146,8 @@ class MixUp(_Mixing):
         kind = images.dtype if images.dtype.kind == "f" else np.dtype(np.float32)
         blend = images * kind.type(own)
         blend += np.roll(images, 1, 0) * kind.type(1 - own)
-        return blend if images.dtype.kind == "f" else np.rint(blend, out=blend).astype(
-            images.dtype
+        return (
+            blend if images.dtype.kind == "f" else np.rint(blend, out=blend).astype(images.dtype)
         ), own
 
 

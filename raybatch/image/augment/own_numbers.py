@@ -56,8 +56,9 @@ def check_first_use(change: Any, rng: np.random.Generator) -> None:
         return
     if change in users:
         raise TypeError(
-            f"{change!r} is called twice with the generator of one sample, and would draw different numbers. Change an image, "
-            "its mask and its boxes in one call: change(image, mask=mask, boxes=boxes, rng=rng). For several views of an "
-            "image, give each view its own generator, from rng.spawn(2)."
+            f"{change!r} is called twice with the generator of one sample, and would draw different"
+            " numbers. Change an image, its mask and its boxes in one call: change(image,"
+            " mask=mask, boxes=boxes, rng=rng). For several views of an image, give each view its"
+            " own generator, from rng.spawn(2)."
         )
     users.append(change)

@@ -11,8 +11,8 @@ from typing import Any
 class PerSize:
     """The transform that `make((height, width))` returns for the `size` of an accessor.
 
-    That transform gives images of this size itself, so the accessor does not scale them before. It is
-    for accessors that have a size for each image:
+    That transform gives images of this size itself, so the accessor does not scale them before. It
+    is for accessors that have a size for each image:
 
         crop = augment.PerSize(lambda size: augment.RandomResizedCrop(size))
         images = rb.ImageFileAccessor(paths, size=buckets.sizes, transform=crop)

@@ -225,7 +225,8 @@ class Compose(Drawn):
 def check_changes(transforms: Sequence[Any]) -> None:
     """Raise TypeError for a transform that changes no image.
 
-    It may not be callable, take no `rng`, be a class instead of an instance, or change whole batches.
+    It may not be callable, take no `rng`, be a class instead of an instance, or change whole
+    batches.
     """
     for transform in transforms:
         if isinstance(transform, type):
@@ -308,7 +309,8 @@ def changed(
             viewed = viewed.painted(partial(make, change, step))
             if moves is not None and viewed.size != size:
                 raise ValueError(
-                    f"{change!r} changed the size of an image, but masks, boxes and keypoints cannot follow that"
+                    f"{change!r} changed the size of an image, but masks, boxes and keypoints"
+                    " cannot follow that"
                 )
     return viewed
 
@@ -379,7 +381,10 @@ def is_number(value: Any) -> bool:
 
 
 def checked_fill(fill: Any) -> Any:
-    """Return `fill`, a list as a tuple; ValueError if it is not one level from 0 to 255, or one for each of 2 to 4 channels."""
+    """Return `fill`, a list as a tuple.
+
+    ValueError if it is not one level from 0 to 255, or one for each of 2 to 4 channels.
+    """
     values = tuple(fill) if isinstance(fill, (tuple, list)) else (fill,)
     if not 1 <= len(values) <= 4 or not all(is_number(one) and 0 <= one <= 255 for one in values):
         raise ValueError(

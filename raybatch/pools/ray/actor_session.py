@@ -24,8 +24,8 @@ from raybatch.scheduling import Attempt, Completed, Failed, Placed, Placement, S
 # A result that is ready is already on this host, unless it has just been lost.
 _GET_TIMEOUT_S = 5.0
 
-# Copies of sessions in a forked process. Releasing a reference could hang there for ever: a thread of
-# the parent process may have held Ray's lock on references at the moment of the fork.
+# Copies of sessions in a forked process. Releasing a reference could hang there for ever: a thread
+# of the parent process may have held Ray's lock on references at the moment of the fork.
 _left_to_their_process: list[RaySession] = []
 
 

@@ -25,33 +25,41 @@ class Kind(Enum):
 # nearest base class.
 _NAMES = {
     # Actors and hosts. `AsyncioActorExit` means that the user's code ended its actor.
-    Kind.WORKER_LOST: """
+    Kind.WORKER_LOST: (
+        """
         RayActorError ActorDiedError ActorUnavailableError ActorUnschedulableError
         ActorPlacementGroupRemoved WorkerCrashedError NodeDiedError LocalRayletDiedError
         OutOfMemoryError RuntimeEnvSetupError AsyncioActorExit
-    """,
+    """
+    ),
     # Results on their way to the driver.
-    Kind.RESULT_LOST: """
+    Kind.RESULT_LOST: (
+        """
         ObjectLostError ObjectFetchTimedOutError ObjectFreedError ObjectReconstructionFailedError
         ObjectReconstructionFailedMaxAttemptsExceededError
         ObjectReconstructionFailedLineageEvictedError OwnerDiedError ReferenceCountingAssertionError
         PlasmaObjectNotAvailable GetTimeoutError RpcError
-    """,
+    """
+    ),
     # The user's code and values.
-    Kind.USER_ERROR: """
+    Kind.USER_ERROR: (
+        """
         RayTaskError UserCodeException UnserializableException CrossLanguageError
         OufOfBandObjectRefSerializationException
-    """,
+    """
+    ),
     Kind.OUT_OF_ROOM: "ObjectStoreFullError OutOfDiskError",
     # Features that batches do not use: named actors, placement groups, cancelling, streaming,
     # compiled graphs.
-    Kind.UNEXPECTED: """
+    Kind.UNEXPECTED: (
+        """
         RayError ActorAlreadyExistsError ActorHandleNotFoundError AuthenticationError
         ObjectRefStreamEndOfStreamError PendingCallsLimitExceeded RayCgraphCapacityExceeded
         RayChannelError RayChannelTimeoutError RayDirectTransportError RaySystemError
         StreamingGeneratorReplayInconsistentError TaskCancelledError TaskPlacementGroupRemoved
         TaskUnschedulableError
-    """,
+    """
+    ),
 }
 KINDS = {name: kind for kind, names in _NAMES.items() for name in names.split()}
 
