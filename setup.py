@@ -1,4 +1,4 @@
-"""The part of the build that pyproject.toml has no words for: what is in C, where there is a compiler."""
+"""Builds the C code where there is a compiler, which pyproject.toml cannot express."""
 
 from hashlib import sha256
 from pathlib import Path

@@ -257,7 +257,7 @@ class Hosts:
         self._num_made += 1
         host = Host(self, self._num_made, seeing, link)
         self._hosts.append(host)
-        log = open(f"{self.folder}/{self._num_made}.log", "w")
+        log = open(f"{self.folder}/{self._num_made}.log", "w")  # noqa: SIM115
         command = [
             *(sys.executable, "-m", "ray.scripts.scripts", "start", "--block"),
             f"--node-ip-address={host.ip}",

@@ -49,3 +49,30 @@ def height_and_width(name: str, value: Any, *, or_edge: bool = False) -> tuple[i
     if height < 1 or width < 1:
         raise ValueError(f"{name} must have 1 or more pixels, not {value!r}")
     return height, width
+
+
+def is_number(value: Any) -> bool:
+    """Return whether `value` is a real number, Python's or NumPy's."""
+    return isinstance(value, (int, float, np.integer, np.floating))
+
+
+def checked_fill(fill: Any) -> Any:
+    """Return `fill`, a list as a tuple.
+
+    ValueError if it is not one level from 0 to 255, or one for each of 2 to 4 channels.
+    """
+    values = tuple(fill) if isinstance(fill, (tuple, list)) else (fill,)
+    if not 1 <= len(values) <= 4 or not all(is_number(one) and 0 <= one <= 255 for one in values):
+        raise ValueError(
+            f"fill must be from 0 to 255, one value or one for each channel, not {fill!r}"
+        )
+    return values if isinstance(fill, (tuple, list)) else fill
+
+
+def pair(name: str, value: Any) -> tuple[float, float]:
+    """Return `value` as (min, max); TypeError, naming the setting, if it is not two numbers."""
+    try:
+        low, high = map(float, value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be (min, max), two numbers, not {value!r}") from None
+    return low, high

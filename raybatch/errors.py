@@ -59,7 +59,7 @@ class ImageReadError(RaybatchError, OSError):
     `format` is None if the image has no format that is allowed; `reason` says why.
     """
 
-    def __init__(self, format: str | None, reason: str) -> None:
+    def __init__(self, format: str | None, reason: str) -> None:  # noqa: A002
         super().__init__(f"cannot decode the image, of format {format}: {reason}")
         self.format = format
         self.reason = reason

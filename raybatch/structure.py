@@ -93,7 +93,7 @@ def leaves(structure: Any) -> Iterator[Any]:
 
 
 def brief(value: Any) -> str:
-    """Return the `repr` of `value` for that of what holds it: short, and without addresses in memory."""
+    """Return a short `repr` of `value`, without memory addresses."""
     if inspect.isroutine(value):
         return getattr(value, "__qualname__", value.__name__)
     text = _ADDRESS.sub("", repr(value))

@@ -5,8 +5,9 @@ from raybatch.accessors.encoded import EncodedImageAccessor
 from raybatch.accessors.image_files import ImageFileAccessor, NonUniformImageFileAccessor
 from raybatch.accessors.image_sizes import ImageSizes
 from raybatch.accessors.items import ItemAccessor
+from raybatch.accessors.manifest import is_packed
 from raybatch.accessors.mds_shards import MDSShards
-from raybatch.accessors.packed import PackedAccessor, is_packed
+from raybatch.accessors.packed import PackedAccessor
 from raybatch.accessors.parquet import ParquetImageAccessor
 from raybatch.accessors.parquet_writer import to_parquet
 from raybatch.accessors.reading import SeededAccessor, row_executor

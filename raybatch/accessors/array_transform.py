@@ -20,7 +20,7 @@ from raybatch.memory import empty_batch
 
 
 class ArrayTransform:
-    """A `transform` and `layout` for image arrays of one `size`, (height, width), and Pillow `mode`.
+    """A `transform` and `layout` for image arrays of one `size` (height, width) and Pillow `mode`.
 
     ValueError if the transformed images differ in size.
     """

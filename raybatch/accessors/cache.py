@@ -296,9 +296,8 @@ class Shelf:
             self._file = os.open(folder / _ROWS, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
             weakref.finalize(self, os.close, self._file)
             if os.fstat(self._file).st_size > self._slots * self._slot_bytes:
-                os.ftruncate(
-                    self._file, self._slots * self._slot_bytes
-                )  # a cache with a larger limit made this file
+                # A cache with a larger limit made this file.
+                os.ftruncate(self._file, self._slots * self._slot_bytes)
         except OSError as error:
             tell(f"the cache in {str(folder)!r} cannot be used: {error}")
             self._slots = 0

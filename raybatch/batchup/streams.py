@@ -18,7 +18,7 @@ class AbstractWorkerPool(WorkerPool):
     """A pool with BatchUp's methods."""
 
     def work_stream(self, task_generator: Iterator[Any], task_buffer_size: int = 20) -> WorkStream:
-        """Return an ordered stream of the results of tasks `(fn,)`, `(fn, args)` or `(fn, args, kwargs)`.
+        """Return the results of tasks `(fn,)`, `(fn, args)` or `(fn, args, kwargs)`, in order.
 
         About `task_buffer_size` tasks are running or waiting to be received. Streams of one pool
         share its workers.

@@ -105,7 +105,7 @@ class AbstractDataSource(DataSource):
     def map(
         self, fn: Callable[..., Batch], rng: bool = False, seed_globals: bool = True
     ) -> MapDataSource:
-        """Return a source with batches `fn(*batch)` of tuples, `fn(batch)` of dicts and dataclasses.
+        """Return a source of batches `fn(*batch)` of tuples, `fn(batch)` of dicts.
 
         `fn` returns a batch of any structure; see `MapDataSource`. With `rng` it is called with
         `rng=generator`, a NumPy generator keyed by (seed, epoch, batch number); a source without

@@ -1,8 +1,8 @@
 """The same work through raybatch and through its peers, side by side.
 
     recipes ──── what each image becomes: stretched, or as it is trained on
-    contenders ── the contenders of each recipe: functions in peers, decoding_peers and ray_data_peers,
-                 and the plain loop in work
+    contenders ── the contenders of each recipe: functions in peers, decoding_peers and
+                 ray_data_peers, and the plain loop in work
     race ─────── checks their pixels, then times them in turn, round after round
       one_run ── one contender in a process of its own: times or digests its batches (measures), or
                  compares the statistics of many random draws (draws)

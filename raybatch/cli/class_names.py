@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from raybatch.accessors import ImageList, is_packed
-from raybatch.accessors.packed import load_manifest
+from raybatch.accessors.manifest import load_manifest
 from raybatch.stores.listing import numbered
 from raybatch.stores.location import Location
 

@@ -26,7 +26,7 @@ from raybatch.accessors import (
     ZipShards,
     is_packed,
 )
-from raybatch.accessors.packed import load_manifest
+from raybatch.accessors.manifest import load_manifest
 from raybatch.cli.named_images import DEFAULT_SIZE, Labels, NamedImages
 from raybatch.cli.options import CannotRunError
 from raybatch.image import ImageReader

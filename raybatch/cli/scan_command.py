@@ -12,7 +12,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from raybatch.accessors.image_facts import FACTS, ImageFacts
-from raybatch.accessors.packed import load_manifest
+from raybatch.accessors.manifest import load_manifest
 from raybatch.cli import options
 from raybatch.cli.class_names import classes_option
 from raybatch.cli.image_forms import images_argument, images_named

@@ -22,7 +22,9 @@ def contact_sheet(
     columns: int | None = None,
     largest_edge: int | None = None,
 ) -> Image.Image:
-    """Return one image that shows `images` in rows, each above its label, of which only the first line is never cut.
+    """Return one image that shows `images` in rows, each above its label.
+
+    Of a label, only the first line is never cut.
 
     `images` is a batch: an array `(n, H, W)`, `(n, H, W, C)` or `(n, C, H, W)`, or a sequence of
     such images or of Pillow images, which may differ in size. Pixels other than 8-bit integers are

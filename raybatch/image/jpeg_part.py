@@ -78,9 +78,9 @@ class PartDecoder:
         # Columns are extended to whole blocks, of 32 pixels at most, on both sides.
         out = memory((bottom - top + 1) * (right - left + 64) * channels)
         status = self._decode(
-            self._functions, _STRUCT_BYTES, data, len(data), scale, channels, start, top, start + 4, bottom,
-            out.ctypes.data,
-        )  # fmt: skip
+            *(self._functions, _STRUCT_BYTES, data, len(data), scale, channels),
+            *(start, top, start + 4, bottom, out.ctypes.data),
+        )
         if status:
             return None
         left, right = edges

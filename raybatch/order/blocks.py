@@ -29,9 +29,9 @@ class BlockShuffleSampler(PassSampler):
     shuffle; a smaller window gives neighbours that are more alike. `quality` measures this. For
     1,000 blocks of 100 samples:
 
-        window                                            1      2      4      16     64     256    1000
-        samples after a sample of the same block          99 %   50 %   25 %   6.2 %  1.6 %  0.4 %  0.1 %
-        distance between a block's samples, full = 100 %  0.1 %  0.2 %  0.4 %  1.6 %  6.3 %  25 %   100 %
+        window                              1      2      4      16     64     256    1000
+        samples after one of their block    99 %   50 %   25 %   6.2 %  1.6 %  0.4 %  0.1 %
+        distance within a block (full 100)  0.1    0.2    0.4    1.6    6.3    25     100
 
     If each block holds samples of only one class, use a large window.
 

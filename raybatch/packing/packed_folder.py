@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from raybatch.accessors.packed import MANIFEST, UNFINISHED, Manifest, load_manifest
+from raybatch.accessors.manifest import MANIFEST, UNFINISHED, Manifest, load_manifest
 from raybatch.errors import PackError
 from raybatch.packing.arrow_file import FileRows
 from raybatch.packing.provenance import check_same

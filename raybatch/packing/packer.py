@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import groupby
 from typing import NamedTuple
 
-from raybatch.accessors.packed import Manifest, PackedColumn
+from raybatch.accessors.manifest import Manifest, PackedColumn
 from raybatch.checks import positive_int
 from raybatch.errors import BadSamplesError, BatchError
 from raybatch.faults import fault_of

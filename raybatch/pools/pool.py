@@ -47,7 +47,7 @@ class WorkerPool:
         return x
 
     def differs_from_here(self) -> bool:
-        """Return whether workers may have what this process lacks: files, libraries, what a `setup` has registered."""
+        """Return whether workers may have files, libraries or settings that this process lacks."""
         return False
 
     def is_current(self, constant: Any) -> bool:

@@ -80,7 +80,7 @@ class SharedConstant:
         self.value = value
 
     def copied(self) -> Any:
-        """Return the value as a worker has it: a copy, where workers do not share this process's memory."""
+        """Return the value as a worker has it: a copy, unless workers share this memory."""
         return self.value
 
 

@@ -5,18 +5,16 @@ from __future__ import annotations
 import contextlib
 import copy
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
-from raybatch.accessors import ItemAccessor
 from raybatch.accessors.images import ImageArrays
 from raybatch.accessors.reading import RngOf
-from raybatch.arrays import gather, is_array_like, portable, sample_count, takes_only_ints
-from raybatch.collation import Setting, checked_setting, collated
+from raybatch.arrays import gather, portable, sample_count
+from raybatch.collation import Setting, collated
 from raybatch.order import (
     AbstractSampler,
     Cursor,
@@ -28,8 +26,8 @@ from raybatch.order import (
     as_shuffle_rng,
     order_of,
 )
-from raybatch.ragged import RaggedArray
 from raybatch.sources.batch import Batch, batch_row, extended
+from raybatch.sources.fields import checked_fields, field_name
 from raybatch.sources.ledger import BadSample, excluded
 from raybatch.sources.returned import returned_rows
 from raybatch.sources.source import DataSource, sample_name, source_repr
@@ -181,7 +179,7 @@ class ArrayDataSource(RandomAccessDataSource):
         exclude: Any = None,
         collate: Setting | None = None,
     ) -> None:
-        self.data, self.collate = _checked(data, collate)
+        self.data, self.collate = checked_fields(data, collate)
         if include_indices and isinstance(self.data, dict) and "index" in self.data:
             raise ValueError(
                 'include_indices adds a field "index", but data already has one: rename it'
@@ -192,7 +190,7 @@ class ArrayDataSource(RandomAccessDataSource):
             if sample_count(array) != length:
                 raise ValueError(
                     f"Arrays have inconsistent length; the first has length {length}, while"
-                    f" {_name(key)} has length {sample_count(array)}"
+                    f" {field_name(key)} has length {sample_count(array)}"
                 )
         super().__init__(length, indices, repeats, sampler, include_indices, exclude)
 
@@ -265,7 +263,7 @@ class ArrayDataSource(RandomAccessDataSource):
             rows = array.read_seeded(indices, rng_of)
         else:
             rows = gather(array, indices)
-        return returned_rows(_name(key), array, rows, count)
+        return returned_rows(field_name(key), array, rows, count)
 
     def _collated(self, key: Any, rows: Any, numbers: Any) -> Any:
         """Return field `key` of the samples `numbers` as a batch holds it.
@@ -301,108 +299,3 @@ class ArrayDataSource(RandomAccessDataSource):
         elif isinstance(data, list):
             data = [portable(array) for array in data]
         return self.__dict__ | {"data": data}
-
-
-def _checked(data: Any, collate: Setting | None) -> tuple[Any, dict[Any, Setting]]:
-    """Return the array-likes in `data` by name or number, and the `collate` settings of the fields.
-
-    `data` is a list or dict of array-likes, or one data set.
-    """
-    if isinstance(data, Mapping):
-        for name in data:
-            if not isinstance(name, str):
-                raise TypeError(f"the names of fields in data must be strings, not {name!r}")
-        given = dict(data)
-    elif isinstance(data, list):
-        given = dict(enumerate(data))
-    elif isinstance(data, ItemAccessor) or takes_only_ints(data):
-        return _array_of_items(None, data, collate), {}
-    else:
-        raise TypeError(
-            "data must be a list or a dict of array-like objects, or a map-style data set, not a"
-            f" {type(data)}"
-        )
-    if not given:
-        raise ValueError(
-            f"data must hold at least one array-like object; the {type(data).__name__} is empty"
-        )
-    settings = _settings(collate, given)
-    fields = {key: _array_like(key, array, settings.get(key)) for key, array in given.items()}
-    # The accessor collates its own items.
-    settings = {
-        key: way for key, way in settings.items() if not isinstance(fields[key], ItemAccessor)
-    }
-    return fields if isinstance(data, Mapping) else list(fields.values()), settings
-
-
-def _settings(collate: Setting | None, fields: Mapping[Any, Any]) -> dict[Any, Setting]:
-    """Return the settings of those `fields` that have one; ValueError for an unknown field."""
-    if collate is None:
-        return {}
-    checked_setting(collate)
-    if not isinstance(collate, Mapping):
-        return dict.fromkeys(fields, collate)
-    for key in collate:
-        if key not in fields:
-            known = ", ".join(map(repr, fields))
-            raise ValueError(
-                f"collate has a setting for {key!r}, which is not a field of data; the fields are"
-                f" {known}"
-            )
-    return dict(collate)
-
-
-def _array_like(key: Any, array: Any, setting: Setting | None) -> Any:
-    """Return `array`, or an accessor of its items; TypeError if it is not an array-like."""
-    if isinstance(array, (pa.Array, pa.ChunkedArray)):
-        return _of_arrow(key, array)
-    if isinstance(array, DataSource):
-        raise TypeError(
-            f"{_name(key)} is a data source: combine sources with rb.CompositeDataSource([...])"
-        )
-    if isinstance(array, Mapping):
-        raise TypeError(
-            f"{_name(key)} is a single {type(array).__name__}, but must be an array or array-like"
-            " with all samples of a field. For a list of samples, use"
-            " ArrayDataSource(rb.ItemAccessor(samples))"
-        )
-    if isinstance(array, (list, tuple, str, range)) or not is_array_like(array):
-        raise TypeError(
-            f"{_name(key)} must be an array or array-like that takes index arrays, not a"
-            f" {type(array)}. Convert a list of numbers with np.array(...), a list of lists of"
-            " unequal lengths with rb.RaggedArray(...), and any other list with"
-            " rb.ItemAccessor(...); for a Hugging Face data set, pass its columns, data_set[name]"
-        )
-    if isinstance(array, ItemAccessor) or takes_only_ints(array):
-        return _array_of_items(key, array, setting)
-    return array
-
-
-def _of_arrow(key: Any, column: Any) -> Any:
-    """Return an Arrow array or column as an array; lists become a RaggedArray.
-
-    ValueError for nulls, which NumPy does not have.
-    """
-    if column.null_count:
-        raise ValueError(
-            f"{_name(key)} has {column.null_count} nulls, but must have a value for each sample"
-        )
-    if pa.types.is_nested(column.type):
-        return RaggedArray(column)
-    chunks = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    return chunks.to_numpy(zero_copy_only=False)
-
-
-def _array_of_items(key: Any, items: Any, setting: Setting | None) -> ItemAccessor:
-    if not isinstance(items, ItemAccessor):
-        return ItemAccessor(items, "stack" if setting is None else setting)
-    if setting is not None:
-        raise ValueError(
-            f"{_name(key)} is an ItemAccessor, which has its own `collate` argument: pass the"
-            " setting there"
-        )
-    return items
-
-
-def _name(key: Any) -> str:
-    return "data" if key is None else f"data[{key!r}]"

@@ -85,9 +85,8 @@ class DiskCache:
 
     def _forget(self) -> None:
         self._adds = True
-        self._searched = (
-            os.getpid() % _FOLDERS
-        )  # the folder that is searched next for entries to remove
+        # The folder that is searched next for entries to remove.
+        self._searched = os.getpid() % _FOLDERS
         self._in_vain = 0  # how many folders in a row had nothing to remove
 
     def __repr__(self) -> str:

@@ -30,6 +30,6 @@ class ActorContext(BaseContext):
     def __init__(self, team: Team) -> None:
         self.team = team
 
-    def Process(self, *args: Any, **kwargs: Any) -> Any:
+    def Process(self, *args: Any, **kwargs: Any) -> Any:  # noqa: N802
         tell(_NOT_ON_ACTORS)
         return torch.multiprocessing.Process(*args, **kwargs)

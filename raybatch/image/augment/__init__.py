@@ -4,7 +4,9 @@ Names, parameters and distributions are those of torchvision's transforms for PI
 (https://pytorch.org/vision/stable/transforms.html); the numbers drawn differ. They come from the
 `np.random.Generator` that is passed, so a sample that is made again is the same:
 
-    crop_and_flip = augment.Compose([augment.RandomResizedCrop(224), augment.RandomHorizontalFlip()])
+    crop_and_flip = augment.Compose(
+        [augment.RandomResizedCrop(224), augment.RandomHorizontalFlip()]
+    )
 
     def augment_sample(x, y, rng):
         return crop_and_flip(x, rng=rng), y

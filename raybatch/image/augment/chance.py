@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from raybatch.checks import is_number
 from raybatch.image.augment.transform import (
     Change,
     Drawn,
     Paint,
     check_changes,
     flat,
-    is_number,
     output_size,
     steps_in_turn,
 )

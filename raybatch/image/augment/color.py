@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from raybatch.checks import int_between
+from raybatch.checks import int_between, is_number, pair
 from raybatch.image.augment import levels
 from raybatch.image.augment.chance import Occasional
 from raybatch.image.augment.levels import Recolor, Recolored
-from raybatch.image.augment.transform import Drawn, Paint, is_number, pair
+from raybatch.image.augment.transform import Drawn, Paint
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from raybatch.checks import is_number, pair
 from raybatch.image.augment.chance import Occasional
 from raybatch.image.augment.crop import scale_and_ratio
-from raybatch.image.augment.transform import Drawn, Paint, is_number, pair
+from raybatch.image.augment.transform import Drawn, Paint
 from raybatch.image.view import Rectangle
 
 _TRIES = 10

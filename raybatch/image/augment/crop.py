@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from raybatch.checks import height_and_width
-from raybatch.image.augment.transform import Geometric, pair
+from raybatch.checks import height_and_width, pair
+from raybatch.image.augment.transform import Geometric
 from raybatch.image.resampling import RESAMPLING, filter_name
 from raybatch.image.view import Crop, Scale, Step
 

@@ -8,7 +8,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from raybatch.image.augment.transform import Geometric, is_number
+from raybatch.checks import is_number
+from raybatch.image.augment.transform import Geometric
 from raybatch.image.view import Mirror, Step
 
 

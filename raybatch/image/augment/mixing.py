@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from raybatch.checks import positive_int
-from raybatch.image.augment.transform import is_number
+from raybatch.checks import is_number, positive_int
 from raybatch.structure import described, is_container, is_plain_tuple, leaves, map_leaves, members
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from raybatch.checks import int_between, one_of, positive_int
+from raybatch.checks import int_between, is_number, one_of, positive_int
 from raybatch.image.augment.operations import (
     AUTO_SPACE,
     MIX_SPACE,
@@ -28,7 +28,7 @@ from raybatch.image.augment.operations import (
     drawn,
     joined,
 )
-from raybatch.image.augment.transform import Drawn, Paint, is_number
+from raybatch.image.augment.transform import Drawn, Paint
 from raybatch.image.augment.warping import filled, resampling, set_warping
 from raybatch.image.view import Fill, Step
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from raybatch.checks import height_and_width, positive_int
-from raybatch.image.augment.transform import Geometric, checked_fill
+from raybatch.checks import checked_fill, height_and_width, positive_int
+from raybatch.image.augment.transform import Geometric
 from raybatch.image.resampling import RESAMPLING, filter_name
 from raybatch.image.view import Box, Crop, Fill, Scale, Size, Step
 

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from raybatch.checks import checked_fill, is_number, pair
 from raybatch.image.augment.chance import check_probability
-from raybatch.image.augment.transform import Geometric, checked_fill, is_number, pair
+from raybatch.image.augment.transform import Geometric
 from raybatch.image.resampling import RESAMPLING
 from raybatch.image.view import Fill, Size, Step, Warp
 

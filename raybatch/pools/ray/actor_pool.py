@@ -161,7 +161,10 @@ class RayActorPool(WorkerPool):
         return RayConstant(x, self._program(), self._crew.roster.user, self._crew.forget)
 
     def differs_from_here(self) -> bool:
-        """Return whether actors may have what this process lacks: on other hosts, from a runtime environment or by `setup`."""
+        """Return whether actors may have what this process lacks.
+
+        That is so on other hosts, with a runtime environment, and with `setup`.
+        """
         is_set_up = self._arguments["setup"] is not None or ray.get_runtime_context().runtime_env
         return bool(is_set_up) or not is_only_host()
 
