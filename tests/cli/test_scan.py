@@ -90,7 +90,7 @@ def test_a_list_of_other_files_is_refused(mixed: Path, tmp_path: Path) -> None:
     run("scan", "mixed", "--actors", "0", "--exclude-list", "bad.jsonl", folder=tmp_path, status=1)
     (mixed / "cat" / "text.jpg").unlink()
     source = rb.ArrayDataSource([rb.ImageFileAccessor(rb.image_folder(mixed).paths, (8, 8))])
-    with pytest.raises(ValueError, match=r"which was '.*text.jpg' and is '.*01.jpg' here"):
+    with pytest.raises(ValueError, match=r"in exclude was '.*text.jpg', but is '.*01.jpg' here"):
         rb.Loader(source, 4, exclude=tmp_path / "bad.jsonl")
 
 

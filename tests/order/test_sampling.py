@@ -270,7 +270,7 @@ def test_an_epoch_of_draws_ends_and_the_next_draws_anew() -> None:
 
 def test_what_has_no_end_says_how_to_give_it_one() -> None:
     source = rb.ArrayDataSource([np.arange(3)], sampler=WeightedSampler(np.ones(3)))
-    with pytest.raises(TypeError, match=r"does not stop: .*batches_per_epoch=, .* num_samples="):
+    with pytest.raises(TypeError, match=r"does not stop: .*batches_per_epoch= .* num_samples="):
         len(rb.Loader(source, 2, shuffle=0))
     for wrong in (0, -1):
         with pytest.raises(ValueError, match="num_samples must be 1 or more"):

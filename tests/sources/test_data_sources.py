@@ -313,11 +313,11 @@ def test_what_takes_no_index_arrays_is_refused_where_it_is_given(data: list[Any]
     [
         (
             [{"im": 1, "y": 2}, {"im": 3, "y": 4}],
-            r"data\[0\] is one dict.*rb\.ItemAccessor\(samples\)",
+            r"data\[0\] is a single dict.*rb\.ItemAccessor\(samples\)",
         ),
-        ({"a": {"x": X}}, r"data\['a'\] is one dict"),
-        ({"a": range(7)}, "range'>; a list of numbers becomes"),
-        ({"a": "abcdefg"}, "str'>; a list of numbers becomes"),
+        ({"a": {"x": X}}, r"data\['a'\] is a single dict"),
+        ({"a": range(7)}, r"range'>\. Convert a list of numbers"),
+        ({"a": "abcdefg"}, r"str'>\. Convert a list of numbers"),
         ({"a": [[1, 2], [3]]}, r"unequal lengths with rb\.RaggedArray"),
     ],
 )

@@ -72,7 +72,7 @@ def test_a_signature_of_something_else_is_refused(tmp_path: Path, given: Any) ->
 @pytest.mark.parametrize("sample", ["a word", np.zeros((), [("x", "i4"), ("y", "f4")])])
 def test_samples_that_no_name_of_a_dtype_describes_are_refused(tmp_path: Path, sample: Any) -> None:
     cached = rb.CachedAccessor(Signed((), sample), tmp_path, PLENTY)
-    with pytest.raises(TypeError, match=r"must be arrays of numbers, and a Signed gives .* of "):
+    with pytest.raises(TypeError, match=r"must be arrays of numbers, but a Signed gives .* of "):
         cached[1]
 
 

@@ -97,8 +97,8 @@ def test_a_null_among_the_paths_is_named(array: Any) -> None:
 @pytest.mark.parametrize(
     ("paths", "message"),
     [
-        ("one.jpg", "one path"),
-        (b"one.jpg", "one path"),
+        ("one.jpg", "a single path"),
+        (b"one.jpg", "a single path"),
         (["a", 5], r"paths\[1\] must be a str or PathLike, not <class 'int'>"),
         (["a", None], r"paths\[1\]"),
         (pa.array([1, 2]), "not of int64"),
