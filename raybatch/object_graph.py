@@ -17,8 +17,11 @@ Part: TypeAlias = tuple[str, Any]
 
 # Of a very large object only the first parts are searched.
 _MOST_SEEN = 2_000
-# Functions and classes of these refer to very much, and hold no state of the program.
-_LIBRARIES = sys.stdlib_module_names | {"numpy", "torch", "torchvision", "PIL"}
+# Functions and classes of these refer to very much, and hold no state of the program. With
+# raybatch's own among them, a search would end at `_MOST_SEEN` before it reached the program's.
+_LIBRARIES = sys.stdlib_module_names | {
+    *("numpy", "pandas", "PIL", "pyarrow", "ray", "raybatch", "torch", "torchvision"),
+}
 _LEAVES = (str, bytes, int, float, complex, type(None), np.ndarray, types.ModuleType)
 
 

@@ -24,6 +24,7 @@ from raybatch import foreign_randomness
 from raybatch.accessors import row_executor
 from raybatch.foreign_randomness import ForeignRandomness, suspended
 from raybatch.image import augment
+from raybatch.object_graph import reached
 from raybatch.order import NO_KEYS
 from tests import drawing
 from tests.sample_sources import numbers
@@ -552,3 +553,8 @@ def test_a_generator_that_is_made_at_the_first_call_is_told_and_seeded_from_then
     assert streams[0][0] != streams[1][0]
     assert streams[0][1] == streams[1][1]
     assert "made a random generator, a Generator, during its first call" in capsys.readouterr().err
+
+
+def test_a_search_does_not_go_through_raybatch_itself() -> None:
+    source = rb.ArrayDataSource([rb.ItemAccessor(list(range(9)))]).map_samples(lambda x, rng: (x,))
+    assert len(list(reached("", source))) < 100
