@@ -223,7 +223,7 @@ def test_advice_on_large_and_small_images(photos: list[str], tmp_path: Path) -> 
     root = made(tmp_path, {"a": (3, "RGB", (64, 48))})
     (large,) = findings(root, (20, 24))
     assert large.startswith("100% of the images are far larger than 20 × 24: decode them once")
-    assert "raybatch pack DIR OUT --size 20x24" in large
+    assert f"raybatch pack {root} OUT --size 20x24" in large
     (small,) = findings(root, (50, 50))
     assert small.startswith("100% of the images are smaller than 50 × 50")
     (shrunk,) = findings(Path(photos[0]).parent, (20, 20))

@@ -79,7 +79,7 @@ def test_tuples_need_names(in_order: None) -> None:
 
 
 def test_what_is_wrong_is_refused(in_order: None) -> None:
-    with pytest.raises(ValueError, match=r"no columns \['z'\], but \['id'\]"):
+    with pytest.raises(ValueError, match=r"no columns \['z'\], only \['id'\]"):
         from_ray_data(ray.data.range(3), ["z"])
     with pytest.raises(ValueError, match="this loader is one rank of a split"):
         to_ray_data(whole(split=rb.RankSplit(0, 2)), ["x", "y"])
