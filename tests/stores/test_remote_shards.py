@@ -194,7 +194,7 @@ def test_a_folder_in_a_zip_file_in_s3(
             np.testing.assert_array_equal(stack, wanted[ALL])
     assert SECRET not in images.name_of(0)
     # fsspec's older archives raise KeyError.
-    with pytest.raises(SampleReadError, match="FileNotFoundError|There is no item") as caught:
+    with pytest.raises(SampleReadError, match=r"FileNotFoundError|There is no item") as caught:
         rb.ImageFileAccessor([f"zip://none.jpg::{place}"], SIZE)[0]
     assert SECRET not in str(caught.value)
 
