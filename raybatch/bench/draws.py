@@ -25,7 +25,7 @@ _IMAGE_TOLERANCE = 0.05
 # Chance may add this many standard errors, and this much of the expected variance.
 _ERRORS = 4
 _EXCESS = 2.0
-_SPREAD_TOLERANCE = 0.25
+_SPREAD_TOLERANCE = 0.2
 
 Cells = npt.NDArray[np.float64]
 
