@@ -17,8 +17,8 @@ from raybatch.cli.image_forms import images_argument, images_named
 from raybatch.cli.labelled_source import labelled_source
 from raybatch.cli.options import ActorOptions
 from raybatch.cli.output import Output, listed
-from raybatch.loader import Loader
-from raybatch.sources import StreamDigest
+from raybatch.loader.loader import Loader
+from raybatch.sources.digest import StreamDigest
 
 _TRAINING_BATCHES = 20
 

@@ -20,7 +20,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from raybatch.sources import BadSampleLedger, Batch
+from raybatch.sources.batch import Batch
+from raybatch.sources.ledger import BadSampleLedger
 
 
 class Output:

@@ -19,9 +19,9 @@ from raybatch.cli.labelled_source import labelled_source
 from raybatch.cli.options import ActorOptions
 from raybatch.cli.out_paths import out_folder
 from raybatch.cli.output import Output, listed
-from raybatch.packing import Packed
-from raybatch.packing import pack as pack_source
-from raybatch.sources import Batch
+from raybatch.packing.packer import Packed
+from raybatch.packing.packer import pack as pack_source
+from raybatch.sources.batch import Batch
 from raybatch.stores.url_files import is_url
 
 

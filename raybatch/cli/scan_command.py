@@ -23,10 +23,10 @@ from raybatch.cli.output import Output
 from raybatch.cli.scan_advice import advice, shown
 from raybatch.cli.scan_page import write_scan_page
 from raybatch.cli.scan_report import ScanReport
-from raybatch.loader import Loader
-from raybatch.making import BadSamples
-from raybatch.packing import verify
-from raybatch.sources import ArrayDataSource
+from raybatch.loader.loader import Loader
+from raybatch.making.policy import BadSamples
+from raybatch.packing.packed_folder import verify
+from raybatch.sources.array import ArrayDataSource
 
 _BATCH_SIZE = 32
 

@@ -15,9 +15,9 @@ from rich.filesize import decimal
 from raybatch.cli.pages import data_uri, write_page
 from raybatch.cli.scan_advice import Advice
 from raybatch.cli.scan_report import ScanReport
-from raybatch.loader import Loader
-from raybatch.making import BadSamples
-from raybatch.sources import ArrayDataSource
+from raybatch.loader.loader import Loader
+from raybatch.making.policy import BadSamples
+from raybatch.sources.array import ArrayDataSource
 
 _THUMBNAILS = 48
 _EDGE = 160

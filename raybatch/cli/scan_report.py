@@ -19,7 +19,7 @@ from rich.text import Text
 from raybatch.accessors.image_facts import ImageFacts
 from raybatch.cli.named_images import NamedImages
 from raybatch.cli.output import listed
-from raybatch.sources import BadSample, BadSampleLedger
+from raybatch.sources.ledger import BadSample, BadSampleLedger
 from raybatch.stores.listing import left_out_text
 from raybatch.stores.location import Location
 

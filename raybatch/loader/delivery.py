@@ -16,26 +16,16 @@ from raybatch.faults import advice
 from raybatch.loader.plan import Plan
 from raybatch.loader.producer import Producer
 from raybatch.loader.reasons import reason_of
-from raybatch.making import (
-    BadSamples,
-    Request,
-    Result,
-    Trouble,
-    bad_sample,
-    check_tolerable,
-    make,
-)
+from raybatch.making.bad_rows import Trouble, bad_sample
+from raybatch.making.make import make
+from raybatch.making.policy import BadSamples, check_tolerable
+from raybatch.making.request import Request, Result
 from raybatch.notices import say
-from raybatch.order import NO_KEYS, Rows
-from raybatch.sources import (
-    BadSample,
-    BadSampleLedger,
-    Batch,
-    DataSource,
-    batch_length,
-    extended,
-    row_counts,
-)
+from raybatch.order.rows import Rows
+from raybatch.order.seeds import NO_KEYS
+from raybatch.sources.batch import Batch, batch_length, extended, row_counts
+from raybatch.sources.ledger import BadSample, BadSampleLedger
+from raybatch.sources.source import DataSource
 
 _log = logging.getLogger(__name__)
 

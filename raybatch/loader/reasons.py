@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from raybatch.errors import ReturnError
 from raybatch.faults import Fault, fault_of
-from raybatch.making import BadSamples
+from raybatch.making.policy import BadSamples
 
 
 def reason_of(error: BaseException, names: Iterable[object], setting: BadSamples) -> str:

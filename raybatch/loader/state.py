@@ -7,8 +7,9 @@ from typing import Any
 
 from raybatch.errors import StateError
 from raybatch.loader.plan import Plan
-from raybatch.order import Ahead, Position
-from raybatch.sources import MixDataSource, unmapped
+from raybatch.order.position import Ahead, Position
+from raybatch.sources.mapped import unmapped
+from raybatch.sources.mix import MixDataSource
 
 # Version 2 is for loaders with `batches_per_epoch`.
 _VERSIONS = (1, 2)

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from raybatch.pools import HandOver
-from raybatch.sources import Batch, batch_nbytes
+from raybatch.pools.session import HandOver
+from raybatch.sources.batch import Batch, batch_nbytes
 from raybatch.stages import STAGES
 
 # A loop that waits for less than this part of its time is not slowed by the loader.

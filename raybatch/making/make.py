@@ -20,9 +20,11 @@ from raybatch.faults import Fault, fault_of
 from raybatch.making.bad_rows import bad_rows, known_rows
 from raybatch.making.policy import BadSamples
 from raybatch.making.request import Request, Result
-from raybatch.order import Rows
+from raybatch.order.rows import Rows
 from raybatch.retries import Retries
-from raybatch.sources import BadSample, Batch, DataSource
+from raybatch.sources.batch import Batch
+from raybatch.sources.ledger import BadSample
+from raybatch.sources.source import DataSource
 from raybatch.stages import StageTimes, collecting
 
 # A replacement can be bad too, so this many are tried.

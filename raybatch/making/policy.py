@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from raybatch.faults import Fault
-from raybatch.sources import DataSource, has_equal_lengths
+from raybatch.sources.source import DataSource, has_equal_lengths
 
 POLICIES = ("raise", "skip", "replace")
 

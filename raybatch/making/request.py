@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 
 from raybatch.making.policy import BadSamples
 from raybatch.notices import Notice
-from raybatch.order import Place, Position, RandomKeys, Rows
-from raybatch.sources import BadSample
+from raybatch.order.position import Position
+from raybatch.order.rows import Place, Rows
+from raybatch.order.seeds import RandomKeys
+from raybatch.sources.ledger import BadSample
 
 _NONE: Mapping[Any, Any] = {}
 _START = Position()

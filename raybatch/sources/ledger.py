@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
-from raybatch.order import Place
+from raybatch.order.rows import Place
 from raybatch.stores.aside import written_aside
 from raybatch.stores.local_path import local_path
 from raybatch.stores.paths import as_path_array, path_array, path_names

@@ -15,7 +15,8 @@ from PIL import Image
 
 import raybatch as rb
 from raybatch.accessors.image_facts import ImageFacts
-from raybatch.image import augment, contact_sheet
+from raybatch.image import augment
+from raybatch.image.contact_sheet import contact_sheet
 from tests.cli.commands import run, run_alone
 
 

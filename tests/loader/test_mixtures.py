@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import raybatch as rb
 from raybatch.batchup.data_source import AbstractDataSource
-from raybatch.order import MemberShares
+from raybatch.order.shares import MemberShares
 from tests.sample_sources import Backwards, Faulty, numbers
 
 WEIGHTS = {"a": 0.7, "b": 0.2, "c": 0.1}

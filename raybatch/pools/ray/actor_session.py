@@ -8,7 +8,7 @@ from typing import Any
 import ray
 from ray import exceptions as ray_errors
 
-from raybatch.making import Request, Result
+from raybatch.making.request import Request, Result
 from raybatch.notices import tell
 from raybatch.pools.forks import is_without_its_ray
 from raybatch.pools.ray.actors import RayActor
@@ -19,7 +19,8 @@ from raybatch.pools.ray.finishing import FinishedResults
 from raybatch.pools.ray.packed_error import with_error_unpacked
 from raybatch.pools.ray.small_members import with_small_members_copied
 from raybatch.pools.session import HandOver
-from raybatch.scheduling import Attempt, Completed, Failed, Placed, Placement, Silent
+from raybatch.scheduling.messages import Completed, Failed, Silent
+from raybatch.scheduling.placement import Attempt, Placed, Placement
 
 # A result that is ready is already on this host, unless it has just been lost.
 _GET_TIMEOUT_S = 5.0

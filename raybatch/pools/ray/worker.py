@@ -7,8 +7,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from raybatch.accessors import row_executor
-from raybatch.making import Result, make
+from raybatch.accessors.reading import row_executor
+from raybatch.making.make import make
+from raybatch.making.request import Result
 from raybatch.memory import ReusedMemory, batches_in
 from raybatch.notices import hold, taken
 from raybatch.pools.ray.array_lists import with_lists_joined
