@@ -11,6 +11,7 @@ from raybatch.order.position import Position
 from raybatch.order.rows import Place, Rows
 from raybatch.order.seeds import RandomKeys
 from raybatch.sources.ledger import BadSample
+from raybatch.stores.cache_counts import CacheStats
 
 _NONE: Mapping[Any, Any] = {}
 _START = Position()
@@ -63,7 +64,8 @@ class Result(NamedTuple):
     The first `valid` rows of the batch are samples. `is_empty` is true if all its samples are bad;
     then there is no batch. `bad` lists the samples that cannot be read: those that were skipped or
     replaced, or the one that causes the error. `seconds` maps each stage to its duration; "other"
-    is the time outside all stages. `notices` are messages of the worker for the user.
+    is the time outside all stages. `notices` are messages of the worker for the user. `counted` is what
+    the caches of the worker counted, by their keys.
     """
 
     batch: Any = None
@@ -73,3 +75,4 @@ class Result(NamedTuple):
     error: Any = None
     is_empty: bool = False
     notices: tuple[Notice, ...] = ()
+    counted: tuple[tuple[str, CacheStats], ...] = ()

@@ -21,6 +21,7 @@ from raybatch.pools.ray.small_members import with_small_members_copied
 from raybatch.pools.session import HandOver
 from raybatch.scheduling.messages import Completed, Failed, Silent
 from raybatch.scheduling.placement import Attempt, Placed, Placement
+from raybatch.stores import cache_counts
 
 # A result that is ready is already on this host, unless it has just been lost.
 _GET_TIMEOUT_S = 5.0
@@ -143,6 +144,7 @@ class RaySession:
         result = result._replace(batch=with_small_members_copied(result.batch))
         for notice in result.notices:
             tell(*notice)
+        cache_counts.add(result.counted)
         self.hand_over += HandOver(store_s, time.perf_counter() - start)
         placed, silent_s = self._end(ref, seconds)
         # The worker was also silent while it loaded the source, which is no part of the batch.
