@@ -7,11 +7,11 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from raybatch import notices
 from raybatch.accessors.reading import row_executor
 from raybatch.making.make import make
 from raybatch.making.request import Result
 from raybatch.memory import ReusedMemory, batches_in
+from raybatch.notices import hold, taken
 from raybatch.pools.ray.array_lists import with_lists_joined
 from raybatch.pools.ray.constants import constant, drop, keep, unpacked
 from raybatch.pools.ray.hosts import WorkerFacts
@@ -34,7 +34,7 @@ class BatchWorker:
     def __init__(self, threads: int, program: Program, setup: bytes | None, number: int) -> None:
         global _number
         _number = number
-        notices.hold()
+        hold()
         self._setup_error = _error_of_setup(program, setup)
         self._executor = ThreadPoolExecutor(threads) if threads > 1 else None
         # Safe to use again: Ray copies a batch into its store before it calls `make` again.
@@ -93,7 +93,7 @@ class BatchWorker:
                 result = make(source.unfinished(), request)
         result = with_error_packed(result)._replace(
             batch=with_lists_joined(with_tensors_viewed(result.batch)),
-            notices=notices.taken(),
+            notices=taken(),
             counted=cache_counts.taken(),
         )
         self._returned_at = time.thread_time()
