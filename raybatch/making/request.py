@@ -64,8 +64,8 @@ class Result(NamedTuple):
     The first `valid` rows of the batch are samples. `is_empty` is true if all its samples are bad;
     then there is no batch. `bad` lists the samples that cannot be read: those that were skipped or
     replaced, or the one that causes the error. `seconds` maps each stage to its duration; "other"
-    is the time outside all stages. `notices` are messages of the worker for the user. `counted` has the
-    hits and misses of each cache in the worker.
+    is the time outside all stages. `notices` are messages of the worker for the user. `counted` has
+    the hits and misses of each cache in the worker.
     """
 
     batch: Any = None
