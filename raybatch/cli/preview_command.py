@@ -161,7 +161,7 @@ def preview(
         indices, shown, labels = next(iter(loader), (np.empty(0, np.intp), [], []))
         bad = loader.bad_samples
     for sample in bad:
-        output.console.print(Text(sample.message, "red"), soft_wrap=True)
+        output.console.print(Text(sample.description, "red"), soft_wrap=True)
     if len(shown) == 0:
         raise click.ClickException("no image can be shown")
     columns: list[Any] = [shown]

@@ -46,6 +46,7 @@ def write_scan_page(report: ScanReport, advised: Sequence[Advice], path: Path) -
         bytes=decimal(found["bytes"]),
         copies=report.copies,
         advice=advised,
+        unreadable=[sample.description for sample in report.bad],
         repeated=[list(map(report.titled, group)) for group in report.repeated],
         label_errors=[list(map(report.titled, group)) for group in report.label_errors],
         thumbnails=list(_thumbnails(report)),

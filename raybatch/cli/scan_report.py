@@ -183,8 +183,7 @@ class ScanReport:
         table.add_row("copies of other files", f"{self.copies:,}")
         table.add_row("the same picture in two classes", f"{len(self.label_errors):,}")
         yield table
-        bad = [f"{sample['index']}: {sample['message']}" for sample in found["bad"]]
-        yield from _lines("Unreadable images:", bad)
+        yield from _lines("Unreadable images:", [sample.description for sample in self.bad])
         for title, groups in (
             ("The same picture in two classes:", self.label_errors),
             ("Copies within a class:", self.repeated),

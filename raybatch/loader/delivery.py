@@ -57,14 +57,14 @@ class Delivery:
 
     def end_epoch(self) -> None:
         """Report the number of bad samples of the epoch, if there are any."""
-        if self._first_bad is None:
-            return
         first, setting = self._first_bad, self.setting
+        if first is None or not setting.tell:
+            return
         done = "skipped" if setting.policy == "skip" else "replaced"
         say(
             _log,
             f"epoch {first.epoch} of loader {self._name!r}: {self._num_bad} of {self._num_seen}"
-            f" samples could not be read, and were {done}. The first is {first}: {first.message}."
+            f" samples could not be read, and were {done}. The first: {first.description}."
             " The loader's `bad_samples` lists all of them",
             loader=self._name,
             policy=setting.policy,
@@ -142,8 +142,8 @@ class Delivery:
             raise BadSamplesError(
                 f"{self._num_bad} samples of epoch {epoch} cannot be read so far, and the limit is"
                 f" {allowed} (BadSamples.limit={self.setting.limit!r}); the last:"
-                f" {bad[-1].message}. What do they have in common? The loader's `bad_samples` lists"
-                " them: pass that list as `exclude=`, or set a higher limit"
+                f" {bad[-1].description}. What do they have in common? The loader's `bad_samples`"
+                " lists them: pass that list as `exclude=`, or set a higher limit"
             )
 
     def _check_hosts(self, request: Request, result: Result) -> None:
@@ -215,8 +215,8 @@ def _batch_error(request: Request, result: Result, setting: BadSamples) -> Batch
 
 def _log_bad_sample(bad: BadSample, policy: str) -> None:
     _log.warning(
-        "epoch %d, batch %d: %s cannot be read (policy: %s): %s: %s",
-        *(bad.epoch, bad.batch, bad, policy, bad.error, bad.message),
+        "epoch %d, batch %d: %s (policy: %s)",
+        *(bad.epoch, bad.batch, bad.description, policy),
         extra={
             "policy": policy,
             "epoch": bad.epoch,

@@ -153,7 +153,7 @@ class _Tolerant:
             self._bad.extend(bad.values())
         raise BadSamplesError(
             f"{_MAX_DRAWS} samples were drawn to replace a bad one, and none of them can be read; "
-            f"the last error: {self._bad[-1].message}"
+            f"the last error: {self._bad[-1].description}"
         )
 
     def _drawn_for(self, row: int) -> Iterator[Rows]:

@@ -35,11 +35,14 @@ class BadSamples:
         program_errors: Whether a sample is also bad if the program's own code raises an error such
             as NameError, TypeError, AttributeError, AssertionError, KeyError, IndexError or
             ImportError.
+        tell: Whether one line on standard error reports the bad samples of each epoch. Set it to
+            False if the program shows the loader's `bad_samples` itself.
     """
 
     policy: str = "raise"
     limit: int | float | str | None = "auto"
     program_errors: bool = False
+    tell: bool = True
 
     def __post_init__(self) -> None:
         if self.policy not in POLICIES:
