@@ -98,7 +98,7 @@ class ForeignRandomness:
 
     @contextmanager
     def seeded_once(self, rng: np.random.Generator | None) -> Iterator[Callable[[], None]]:
-        """Give a function whose first call seeds the generators; this block restores them at its end.
+        """Give a function whose first call seeds the generators; the block's end restores them.
 
         Without an `rng` it does nothing.
         """

@@ -141,7 +141,7 @@ class RaggedArray:
 
 
 class FittingRows(NamedTuple):
-    """Arrays of shape `(*lengths, *inner_shape)`, of unequal lengths and dtypes that fit `dtype`."""
+    """Arrays of shape `(*lengths, *inner_shape)`; their dtypes fit `dtype`, their lengths can differ."""
 
     rows: list[npt.NDArray[Any]]
     dtype: np.dtype[Any]
