@@ -141,7 +141,7 @@ class RaggedArray:
 
 
 class FittingRows(NamedTuple):
-    """Arrays of shape `(*lengths, *inner_shape)`; their dtypes fit `dtype`, their lengths can differ."""
+    """Arrays `(*lengths, *inner_shape)`: their dtypes fit `dtype`, and their lengths can differ."""
 
     rows: list[npt.NDArray[Any]]
     dtype: np.dtype[Any]
