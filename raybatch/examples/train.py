@@ -69,7 +69,7 @@ class Training:
         return loss
 
     def save(self, path: Path) -> None:
-        """Write the checkpoint to a new file and rename it, so that `path` is always a whole file."""
+        """Write the checkpoint to a new file and rename it; `path` is always a whole file."""
         state = {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
