@@ -62,8 +62,8 @@ class Pad:
 class Ragged:
     """Collates arrays `(length, *inner_shape)` of unequal lengths into a `RaggedArray`.
 
-    `dtype` and `inner_shape` are the arguments of `RaggedArray`. Empty lists need them, since
-    nothing shows what they would hold.
+    `dtype` and `inner_shape` are the arguments of `RaggedArray`. Pass them if a batch can have only
+    empty lists, which show neither.
     """
 
     dtype: npt.DTypeLike | None = None

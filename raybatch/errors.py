@@ -108,7 +108,7 @@ class FirstSampleError(BatchError):
         self.args = (
             (
                 f"cannot read the first sample of the source: {reason}. "
-                "check_sample=False makes the loader without this try"
+                "With check_sample=False, the loader does not try a sample"
             ),
         )
 
@@ -175,8 +175,7 @@ class StateError(RaybatchError, ValueError):
 
     def __init__(self, field: str, saved: object, now: object) -> None:
         super().__init__(
-            f"the state cannot be loaded: its {field} is {saved!r}, but that of this loader is"
-            f" {now!r}"
+            f"the state cannot be loaded: its {field} is {saved!r}, but this loader's is {now!r}"
         )
         self.field = field
         self.saved = saved

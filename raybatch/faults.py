@@ -17,7 +17,7 @@ class Fault(Enum):
     """Whose fault an error is."""
 
     SAMPLE = auto()  # this sample cannot be read, on any host
-    PROGRAM = auto()  # credentials, a folder, a host or a disk: other samples fail too
+    PROGRAM = auto()  # the program's own code is wrong
     PLACE = auto()  # credentials, a folder, a host or a disk: other samples fail too
     PASSING = auto()  # a fault of the place that a retry may get past
 
@@ -182,7 +182,7 @@ _ADVICE = (
     (
         r"unable to lock file",
         (
-            "The file is open for writing in another process, perhaps this one: close it there, or"
+            "The file is open for writing in a process, perhaps in the program: close it there, or"
             " open it for reading only"
         ),
     ),
@@ -200,7 +200,7 @@ _ADVICE = (
             " actor with RayActorPool(setup=...)"
         ),
     ),
-    (r"PermissionError", "Let the user that the actors run as read it"),
+    (r"PermissionError", "Give the user of the actors permission to read it"),
     (_REFUSED_TEXT.pattern + r"|\b40[13]\b|Credential", "Give the actors the same credentials"),
     (r"FileNotFoundError|NotADirectoryError|the folder of the samples|the folder is empty", _MOUNT),
     (

@@ -100,7 +100,7 @@ class ForeignRandomness:
     def seeded_once(self, rng: np.random.Generator | None) -> Iterator[Callable[[], None]]:
         """Give a function whose first call seeds the generators; the block's end restores them.
 
-        Without an `rng` it does nothing.
+        Without an `rng`, the function does nothing.
         """
         with ExitStack() as stack:
             begun: list[None] = []

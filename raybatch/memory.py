@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-# The bytes of a cache line, and of the widest vector.
+# The bytes of a cache line, and of the widest vector register.
 _ALIGNMENT = 64
 # Below this size the allocator keeps freed memory by itself.
 _LEAST_BYTES = 2**20

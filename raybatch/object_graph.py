@@ -18,7 +18,8 @@ Part: TypeAlias = tuple[str, Any]
 # A search ends after this number of objects.
 _MOST_SEEN = 2_000
 # Functions and classes of these libraries refer to many objects, and hold no state of the program.
-# If they were searched, raybatch's own too, the search would end before it reached the program's.
+# If they were searched, raybatch's own too, the search would end before it reached the program's
+# objects.
 _LIBRARIES = sys.stdlib_module_names | {
     *("numpy", "pandas", "PIL", "pyarrow", "ray", "raybatch", "torch", "torchvision"),
 }

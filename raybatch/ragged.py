@@ -21,8 +21,8 @@ class RaggedArray:
     Row i has shape `(length_i, *inner_shape)`. `rows` are arrays or lists of numbers, or an Arrow
     array of lists, such as a column of Parquet. All rows must have the same inner shape and the
     same kind of numbers; an empty row fits any other. By default, `dtype` and `inner_shape` are
-    those of the rows. If all rows are empty, only the argument `inner_shape` tells it. Raises
-    ValueError or TypeError, with the number of the row, if a row does not fit or is null.
+    those of the rows. If all rows are empty, pass `inner_shape`, since the rows do not show it.
+    Raises ValueError or TypeError, with the number of the row, if a row does not fit or is null.
 
         boxes = RaggedArray([np.zeros((3, 4), np.float32), np.zeros((0, 4), np.float32)])
         boxes[0]            # a view of the first row, (3, 4)
@@ -83,7 +83,7 @@ class RaggedArray:
         made = cls.__new__(cls)
         is_all = offsets[0] == 0 and offsets[-1] == len(values)
         values = values if is_all else values[offsets[0] : offsets[-1]]
-        # A slice of a memory map stays a memory map, which is pickled without its content.
+        # Do not copy a whole memory map: it is pickled without its content, but a copy is not.
         made.values = values if values.flags.c_contiguous else np.ascontiguousarray(values)
         made.offsets = offsets - offsets[0] if offsets[0] else offsets
         return made

@@ -52,7 +52,7 @@ def members(container: Any) -> dict[Any, Any]:
 def with_members(container: Any, changed: Mapping[Any, Any]) -> Any:
     """Return a container of the same type with the members `changed`, which has the same keys.
 
-    A mapping that cannot be changed becomes a dict.
+    An immutable mapping becomes a dict.
     """
     if isinstance(container, tuple):
         make: Callable[[Any], Any] = getattr(type(container), "_make", tuple)
@@ -107,7 +107,7 @@ def brief(value: Any) -> str:
 def described(value: Any) -> str:
     """Return a description of `value` for messages: its structure, dtypes and shapes.
 
-    An example: "(uint8[4, 7, 5, 3], {'y': int64[4]})".
+    An example: "(ndarray uint8[4, 7, 5, 3], {'y': ndarray int64[4]})".
     """
     if value is None:
         return "None (a missing `return`?)"

@@ -39,7 +39,7 @@ def about(name: Callable[[], str]) -> Iterator[None]:
 
 
 class _ShowNamed:
-    """Shows a warning by `show`, and puts the name of the file that the thread reads before it."""
+    """Shows a warning by `show`, prefixed with the name of the file that the thread reads."""
 
     def __init__(self, show: Callable[..., Any]) -> None:
         self.show = show
