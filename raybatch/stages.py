@@ -70,7 +70,7 @@ class stage:  # noqa: N801 - it is used like a function
 
 @contextmanager
 def collecting(times: StageTimes | None) -> Iterator[StageTimes | None]:
-    """Add the time of each stage of this thread in the block to `times`; if None, measure nothing."""
+    """Add the times of this thread's stages in the block to `times`; measure nothing for None."""
     before = _current.times, _current.stage
     _current.times, _current.stage = times, None
     try:

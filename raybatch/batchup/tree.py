@@ -268,7 +268,9 @@ class _UntrimmedCursor(CompositeCursor):
 
 
 class ChoiceDataSource(several.ChoiceDataSource, AbstractDataSource):
-    __doc__ = f"{several.ChoiceDataSource.__doc__} The indices of a batch are a `ChoiceBatch`."
+    __doc__ = (
+        f"{several.ChoiceDataSource.__doc__}\n    The indices of a batch are a `ChoiceBatch`.\n    "
+    )
 
     def batch_iterator(
         self, batch_size: int, shuffle: Shuffle = None, **kwargs: Any
@@ -280,7 +282,7 @@ class ChoiceDataSource(several.ChoiceDataSource, AbstractDataSource):
 
 
 class MixDataSource(mix.MixDataSource, AbstractDataSource):
-    __doc__ = f"{mix.MixDataSource.__doc__} The indices of a batch are a `MixBatch`."
+    __doc__ = f"{mix.MixDataSource.__doc__}\n    The indices of a batch are a `MixBatch`.\n    "
 
 
 def _iterators(

@@ -116,7 +116,7 @@ def dali(work: Work) -> Batches:
 
 
 def spdl(work: Work) -> Batches:
-    """Load each batch in one thread of SPDL's pipeline, by its own decoder and FFmpeg's filters."""
+    """Load each batch in one thread of SPDL's pipeline, with its decoder and FFmpeg's filters."""
     import spdl.io
 
     try:

@@ -64,7 +64,7 @@ def _run(contender: Contender, work: Work, look: bool) -> dict[str, Any]:
 
 
 def _missing(contender: Contender, error: Exception) -> str | None:
-    """Return what `contender` lacks and how to get it; None if the `error` is of another kind."""
+    """Return what `contender` lacks and how to get it; None if `error` has another cause."""
     if isinstance(error, AbsentError):
         return str(error)
     name = (error.name or "") if isinstance(error, ModuleNotFoundError) else ""

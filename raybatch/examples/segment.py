@@ -1,4 +1,4 @@
-"""A small network learns masks: the class of each pixel of an image.
+"""A small network learns to segment images: to find the class of each pixel.
 
 python -m raybatch.examples.segment IMAGES MASKS --classes 21
 """
