@@ -1,4 +1,4 @@
-"""Fingerprints that tell whether the samples of an array-like can still be used."""
+"""Fingerprints of array-likes, which change whenever the samples can change."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ class PackedOrigin(NamedTuple):
     def bring_manifest(self, manifest: str, unfinished: str) -> None:
         """Copy the manifest.
 
-        PackError if the packing has not ended, or if `local` has copies of other files.
+        PackError if the packing was interrupted, or if `local` has copies of other packed files.
         """
         folder = Location(self.url)
         names = [name for run in folder.below(depth=1) for name in run]
