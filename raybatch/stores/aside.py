@@ -31,8 +31,7 @@ def written_aside(path: str | os.PathLike[str], *, synced: bool = False) -> Iter
             _sync(aside)
         aside.replace(target)
     except OSError as error:
-        # An error of a write names no file, or the temporary one. Other errors are about other
-        # files.
+        # A failed write names no file, or the temporary file. Other errors concern other files.
         if error.errno is None or not str(error.filename or aside).startswith(str(aside)):
             raise
         raise OSError(error.errno, os.strerror(error.errno), str(target)) from error

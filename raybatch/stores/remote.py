@@ -30,7 +30,7 @@ class RemoteFiles:
         return io.BytesIO(self._call(self._read, path))
 
     def version(self, path: str) -> FileVersion:
-        """Return the size of a file, and its time or the store's tag of it."""
+        """Return the size of a file, and its time or its tag in the store."""
         return self._call(self._version, path)
 
     def read_versioned(self, path: str) -> tuple[FileVersion, bytes]:
@@ -43,9 +43,9 @@ class RemoteFiles:
         data = self._call(lambda one: self._read(one, offset, end), path)
         if len(data) != end - offset:
             raise StorageError(
-                f"{redacted(path)!r} gave {len(data)} bytes where {end - offset} were asked for:"
-                " the server answers no requests for a part of a file, or the file has changed"
-                " since it was first opened"
+                f"{redacted(path)!r} returned {len(data)} bytes instead of {end - offset}: the"
+                " server answers no requests for a part of a file, or the file has changed since"
+                " it was first opened"
             )
         return data
 
