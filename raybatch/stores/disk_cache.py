@@ -39,7 +39,7 @@ _UNKNOWN = FileVersion(0, "")
 
 
 class Entry(NamedTuple):
-    """A cached entry: its bytes, the digest of their version, and the time of its last check (ns)."""
+    """A cached entry: its bytes, the digest of their version, and when it was last checked (ns)."""
 
     data: bytes
     version: bytes
