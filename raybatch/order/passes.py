@@ -48,9 +48,9 @@ class Passes(Cursor):
     """`repeats` passes over `population` (-1: without end), in order or permuted by `rng`.
 
     `population` is a length or an index array. A run can span passes; only the last run is short. A
-    permutation is drawn when its first index is needed. With more than one pass, one more is drawn
-    after the last: BatchUp does so, and a program that keeps using the generator gets the same
-    second epoch.
+    permutation is drawn when its first index is needed. With more than one pass, one more
+    permutation is drawn after the last pass, as in BatchUp. So a program that keeps using the
+    generator gets the same second epoch as there.
     """
 
     is_even = True

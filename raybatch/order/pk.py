@@ -57,7 +57,7 @@ class PKSampler(GroupsSampler):
         lengths = np.diff(self._starts)
         self._present = np.flatnonzero(lengths)
         if len(self._present) < self.p:
-            raise ValueError(f"p is {p}, and there are {len(self._present)} groups with samples")
+            raise ValueError(f"p is {p}, but only {len(self._present)} groups have samples")
         together = self.p * self.k
         if num_samples is None:
             num_samples = max(1, int(lengths.sum()) // together) * together
@@ -79,7 +79,7 @@ class PKSampler(GroupsSampler):
     def cursor(self, shuffle_rng: ShuffleRNG | None) -> PKCursor:
         """Return the start of the draws; NotImplementedError without a shuffle.
 
-        A generator draws one seed for all of them.
+        With a generator, one seed is drawn for all of them.
         """
         if shuffle_rng is None:
             raise NotImplementedError("a PKSampler cannot sample in order: give a shuffle")

@@ -100,7 +100,7 @@ class _Gathered:
 
 
 def as_shuffle_rng(shuffle: Any) -> ShuffleRNG | None:
-    """Return the generator for a `shuffle` argument, None for in order.
+    """Return the generator for a `shuffle` argument; None means in order.
 
     None and False mean in order, True means NumPy's global generator, and an int of 0 or more is a
     seed. A RandomState, a Generator or the `np.random` module is used as it is. TypeError or
