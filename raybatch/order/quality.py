@@ -44,7 +44,7 @@ def shuffle_quality(block_lengths: npt.ArrayLike, window: int) -> ShuffleQuality
 
 
 def _of_order(lengths: npt.NDArray[np.float64], window: int) -> tuple[float, float]:
-    """Return the expected neighbours of one block, and three times the sum of distances in blocks."""
+    """Return the expected neighbours of one block, and three times the sum of distances."""
     starts = np.arange(0, len(lengths), window)
     sizes = np.add.reduceat(lengths, starts)
     pairs = np.add.reduceat(lengths * (lengths - 1), starts)

@@ -124,8 +124,8 @@ def _arrow_array(column: PackedColumn, values: Any) -> pa.Array:
             return pa.array(values, kind)
         except UnicodeEncodeError as error:
             raise ValueError(
-                f"{column.name!r} has {error.object!r}, which is not valid text: file names need not be"
-                " valid text, but a column of strings must"
+                f"{column.name!r} has {error.object!r}, which is not valid text: a file name need"
+                " not be valid text, but a column of strings must"
             ) from error
     if values.dtype == np.bool_:
         values = values.view(np.uint8)

@@ -229,7 +229,7 @@ def _files(
 
 
 class _Feed:
-    """The batches of `files`, in runs of consecutive files; `step` is the number of the last batch."""
+    """The batches of `files`, in runs of consecutive files; `step` numbers the last batch."""
 
     def __init__(self, loader: Loader, batches_per_file: int, files: list[int]) -> None:
         self.step = -1
