@@ -217,7 +217,7 @@ class CachedAccessor:
         except OSError:
             return None  # the accessor will report the error
         # The first values are file times. A time far in the future, set by another host's clock, is
-        # as settled as one long past.
+        # as reliable as one long past.
         now = time.time_ns()
         return None if any(abs(now - at) < _TICK_NS for at in signature[:2]) else signature
 
@@ -369,7 +369,8 @@ class Shelf:
             )
 
     def _place(self, position: int) -> int | None:
-        # A sample has a slot if the quotient grows after it, as it does `_slots` times in all.
+        # Over all positions, the quotient grows `_slots` times. A sample has a slot if it grows
+        # after it.
         slot = position * self._slots // self._count
         if (position + 1) * self._slots // self._count == slot:
             return None

@@ -133,7 +133,8 @@ class EncodedItems(Cells):
             item = dict(item.items()) if item.is_valid else None
         if isinstance(item, Mapping) and self._field not in item:
             raise KeyError(
-                f"there is no {self._field!r} in the item, which has {sorted(item)}: give field="
+                f"there is no {self._field!r} in the item, which has {sorted(item)}: name the field"
+                " of the bytes with field="
             )
         return item
 

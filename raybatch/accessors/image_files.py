@@ -65,7 +65,7 @@ class ImageFileAccessor(ImageFiles, ImageArrays):
         layout: A `PixelLayout`, which puts the channels first or normalises to floats.
         filesystem: A file system of `pyarrow.fs` or fsspec; all `paths` are then paths in it.
         io_threads: How many files of a batch are read at the same time, ahead of their decoding.
-            More than one pays if reads wait for a server.
+            More than one helps if reads wait for a server.
         cache: A `DiskCache`, which keeps the bytes of remote files on the disk of each host.
         reading: The settings of `raybatch.image.ImageReader`: `mode`, `fit`, `resample`, `decode`,
             `transform` and others. `transform` is a random crop, flip or change of colour of

@@ -220,7 +220,7 @@ class ImageArrays(EncodedImages):
         return stack if self._left_to_do is None else UnfinishedImages(stack, self._left_to_do)  # type: ignore[return-value]
 
     def unfinished(self) -> ImageArrays:
-        """Return an accessor of the same images as `UnfinishedImages`, or this accessor.
+        """Return an accessor that gives these images as `UnfinishedImages`, or this accessor.
 
         It is this accessor if unfinished images would take no fewer bytes, or if a subclass reads
         the images in its own way.

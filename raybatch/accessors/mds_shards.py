@@ -68,7 +68,7 @@ class MDSShards(TarShards):
         found = [name for name in self.extensions if self._encoding(name) in _IMAGES]
         if (extension or "") not in found and (extension is not None or not found):
             raise ValueError(
-                f"images are in columns of {' or '.join(_IMAGES)}, and here these are {found}"
+                f"images are in columns of {' or '.join(_IMAGES)}; the shards have {found}"
             )
         return super().images(extension or found[0], size, **reading)
 
@@ -76,7 +76,7 @@ class MDSShards(TarShards):
         """Return the numbers or texts in the column `extension`, in memory, `(len(self),)`.
 
         Numbers have the dtype of the column, or `dtype`. Texts come as a list of str in a batch.
-        ValueError for a column of another encoding.
+        ValueError for a column of any other encoding.
         """
         encoding = self._encoding(extension)
         if encoding in _NUMBERS:

@@ -178,7 +178,7 @@ class PackedAccessor:
         if self._views:
             return views
         stack = np.empty((len(views), *self._column.shape), self._packed_dtype)
-        # As fast as `np.take` for rows of images, and the same code for one file and for several.
+        # This is as fast as `np.take` for rows of images, and works for one file and for several.
         for row, view in enumerate(views):
             stack[row] = view
         return stack

@@ -68,7 +68,7 @@ class PackedOrigin(NamedTuple):
 
     @contextmanager
     def _alone(self, name: str) -> Iterator[None]:
-        """Keep other processes of this host from copying the same file inside the `with`."""
+        """Inside the `with`, let no other process of this host copy the same file."""
         lock = os.open(self.local / f".{name}.lock", os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)

@@ -77,7 +77,7 @@ class ParquetFiles:
         return f"{self.files.name_of(number)}[{row}]"
 
     def beside(self, position: int, path: str) -> Location:
-        """Return the file at `path`, relative to the folder of the Parquet file of a row."""
+        """Return the file at `path`, relative to the folder of the Parquet file with a row."""
         file, query = Location(self.files[self.file_of(position)], self._filesystem).split_query()
         folder = Location(file.rpartition("/")[0] + query, self._filesystem)
         return Location(folder.join([path])[0], self._filesystem)

@@ -162,7 +162,7 @@ class BlockStore(ByteStore, Protocol):
     """A byte store that reads whole blocks: samples that are stored together are read together."""
 
     def block_of(self, position: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Return the number of the block of each of the positions `(n,)`."""
+        """Return for each of the positions `(n,)` the number of its block."""
 
     def open_block(self, positions: Sequence[int]) -> list[Opener]:
         """Return functions that open the samples at `positions`, all of which are in one block."""
@@ -197,8 +197,8 @@ class ReadAhead:
             begun |= {row: (read, number) for number, row in enumerate(rows)}
             del read
 
-        # `begun` gives up a row when its file is taken. So neither the bytes nor an error, whose
-        # traceback holds frames, stay in memory longer than their row.
+        # A row leaves `begun` when its file is taken, so that neither its bytes nor its error,
+        # whose traceback holds frames, stay in memory longer.
         def taken(row: int) -> IO[bytes]:
             read, number = begun.pop(row)
             return read.result()[number]()
@@ -237,7 +237,7 @@ class ReadAhead:
         return done
 
     def _pool(self) -> ThreadPoolExecutor:
-        # A fork copies the executor but not its threads.
+        # A fork copies the executor but not its threads, so make a new one.
         if self._executor is None or self._executor[0] != os.getpid():
             self._executor = os.getpid(), ThreadPoolExecutor(self._threads, "raybatch-io")
         return self._executor[1]

@@ -140,7 +140,7 @@ class TarShards:
     ) -> EncodedImageAccessor:
         """Return the images in the members `extension`.
 
-        If there are several, as in "jpg;png", each sample uses the first that it has. `size` and
+        With several extensions, as in "jpg;png", each sample uses the first that it has. `size` and
         `reading` are the arguments of `EncodedImageAccessor`. ValueError if a sample has none.
         """
         return EncodedImageAccessor(self._members(extension), size, **reading)
@@ -210,7 +210,7 @@ class TarShards:
                 f"{len(lacking)} of {len(self)} samples have no member {extension!r}, the first is"
                 f" {self._keys[lacking[0]]!s}. The members are {self.extensions}."
                 f" {type(self).__name__}(..., members=({extension!r},), missing='drop') leaves"
-                " them out"
+                " these samples out"
             )
         where = self._table.select(["offset", "length", "method"]).take(pa.array(rows))
         offsets, lengths = where["offset"].to_numpy(), where["length"].to_numpy()

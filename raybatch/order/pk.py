@@ -25,8 +25,8 @@ class PKSampler(GroupsSampler):
     The loader's `batch_size` is `p * k` or a multiple of it, and each rank has its own groups.
 
     All groups come equally often, small ones too. Each round gives every group one turn, in a
-    random order. If `p` does not divide the number of groups, the last few are left out of the
-    round; each round leaves out different ones. In each epoch, a group draws all of its samples
+    random order. If `p` does not divide the number of groups, the last few in this order are left
+    out of the round. In each epoch, a group draws all of its samples
     before it repeats one. A group with fewer than `k` samples repeats some within a batch.
 
     Args:
@@ -39,8 +39,9 @@ class PKSampler(GroupsSampler):
 
     Raises:
         TypeError: If `groups` are neither integers nor strings.
-        ValueError: If `p`, `k`, `num_samples` or a group is too small, or there are fewer than `p`
-            groups.
+        ValueError: If `p`, `k` or `num_samples` is below 1, a group is missing, or fewer than `p`
+            groups have samples.
+        IndexError: If an index is out of range.
     """
 
     def __init__(

@@ -53,8 +53,8 @@ class AbstractSampler:
     def draw_numbers(self, position: int, count: int) -> IndexArray:
         """Return the draw number of the sample at each of `count` places from `position` on.
 
-        The first draw of a sample is number 0. The draw number gives a sample that comes again in
-        one epoch different random numbers each time.
+        The first draw of a sample is number 0. With the draw number as a key, a sample that comes
+        again in one epoch gets different random numbers each time.
         """
         return np.zeros(count, dtype=np.int64)
 

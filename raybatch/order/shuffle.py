@@ -19,7 +19,7 @@ _MOST_GIVEN_BITS = 96
 
 
 class ShuffleRNG(Protocol):
-    """The methods that every shuffle has, a subset of those of NumPy's generators."""
+    """The methods that every shuffle has, a subset of the methods of NumPy's generators."""
 
     def permutation(self, x: Any, /) -> Any:
         """Return the indices below `x`, or the elements of the array `x`, in a random order."""

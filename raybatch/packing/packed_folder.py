@@ -62,7 +62,7 @@ class PackFolder:
         names: Sequence[str] | None,
         classes: Sequence[str] | None,
     ) -> None:
-        """Take over the files that were packed before; PackError if their settings were different.
+        """Continue with the files packed before; PackError if their settings were different.
 
         FileExistsError if the folder holds something else.
         """

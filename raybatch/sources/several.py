@@ -113,7 +113,7 @@ class CompositeDataSource(_SeveralDataSource):
     if the members give dicts; otherwise it is `((x, y), (u,))`. A dict of sources gives a dict of
     their batches. All arrays of a step are cut to the length of the shortest.
 
-    ValueError at the first batch if dicts to flatten into one have a common key.
+    With `flatten`, the first batch raises ValueError if two dicts share a key.
     """
 
     def __init__(

@@ -15,7 +15,7 @@ from raybatch.sources.ledger import BadSample
 
 
 class DataSource:
-    """A source that makes any batch from its rows.
+    """A source of batches, each of which can be made from its `Rows` alone.
 
     Sources form a tree: `children` are the sources that this one reads from, () for a leaf. A
     subclass implements `num_samples`, `cursor` and `read`; `draw`, to support the replacement of
@@ -78,7 +78,7 @@ class DataSource:
         return self.cursor(shuffle)
 
     def cursor(self, shuffle: Shuffle = None) -> Cursor:
-        """Return what `order` returns; a subclass implements this method."""
+        """Return the cursor for `order`; a subclass implements this method."""
         raise NotImplementedError(f"abstract for type {type(self)}")
 
     def read(self, rows: Rows, keys: RandomKeys) -> Batch:

@@ -47,8 +47,8 @@ class LocalFiles:
             raise OSError("not a regular file")
         if status.st_size > _LARGE_BYTES:
             return open(path, "rb")
-        # Pillow reads a JPEG's header in some forty calls of a few bytes each, which memory answers
-        # faster.
+        # Pillow reads a JPEG's header in some forty calls of a few bytes each, which are fast in
+        # memory.
         with open(path, "rb", buffering=0) as file:
             return io.BytesIO(file.readall())
 

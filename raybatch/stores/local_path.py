@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 from raybatch.stores.secrets import redacted
 
-# `Path` collapses `//` to one slash. A scheme of one letter is a drive.
+# `Path` collapses `//` to one slash. A scheme of one letter is a Windows drive.
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 

@@ -38,14 +38,17 @@ class RemoteFiles:
         return self._call(lambda one: (self._version(one), self._read(one)), path)
 
     def read_range(self, path: str, version: FileVersion, offset: int, length: int) -> bytes:
-        """Return up to `length` bytes from `offset` on of a file of `version`, in one request."""
+        """Return up to `length` bytes of a file from `offset` on, in one request.
+
+        StorageError if the server returns fewer or more than a file of `version` has there.
+        """
         end = min(offset + length, version.size)
         data = self._call(lambda one: self._read(one, offset, end), path)
         if len(data) != end - offset:
             raise StorageError(
                 f"{redacted(path)!r} returned {len(data)} bytes instead of {end - offset}: the"
-                " server answers no requests for a part of a file, or the file has changed since"
-                " it was first opened"
+                " server does not answer requests for a part of a file, or the file has changed"
+                " since it was first opened"
             )
         return data
 

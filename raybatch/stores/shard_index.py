@@ -64,7 +64,7 @@ class Shard(NamedTuple):
 def index_of(
     shards: Locations, members_of: Lister, path: str | os.PathLike[str] | None
 ) -> list[Shard]:
-    """Return the shards from the index at `path`, after reading missing or changed shards.
+    """Return the shards from the index at `path`; add those that are missing or have changed.
 
     By default the index lies beside local shards. If it cannot be written, a log line says so.
     StorageError for a shard that cannot be listed.

@@ -36,7 +36,7 @@ class Member(NamedTuple):
 
 
 def tar_members(file: IO[bytes]) -> Iterator[Member | str]:
-    """Iterate over the members of an open tar file; links and sparse files are names only.
+    """Iterate over the members of an open tar file; links and sparse files come as names only.
 
     Folders, devices and pipes are skipped. StorageError if the file is compressed, cut off or not a
     tar file.

@@ -23,7 +23,7 @@ from raybatch.stores.url_files import filesystem_of, is_url
 # Yields, for the name of a file, the local path to write it to.
 NewFile: TypeAlias = Callable[[str], AbstractContextManager[Path]]
 
-# Servers that answer requests for files and accept none.
+# Servers that deliver files but accept none.
 _READ_ONLY = ("http://", "https://")
 
 

@@ -18,7 +18,7 @@ _ENCRYPTED = 0x1
 _HEADER = struct.Struct("<4s2xH6xI8xHH")
 _MARK = b"PK\3\4"
 _SIZES_FOLLOW = 0x8
-# A name and an extra field are seldom longer together, so one read is mostly enough.
+# A name and an extra field are seldom longer together, so one read is usually enough.
 _GUESS = 512
 
 

@@ -130,7 +130,7 @@ def test_what_gives_no_bytes_is_refused(photos: list[str]) -> None:
         (photos, "an ImageFileAccessor takes paths"),
         ([3], "must give bytes, and this is a <class 'int'>"),
         (rb.NonUniformImageFileAccessor(photos), "decode=False"),
-        ([{"jpg": b""}], "no 'bytes' in the item, which has .'jpg'.: give field="),
+        ([{"jpg": b""}], "no 'bytes' in the item, which has .'jpg'.: name the field of the bytes"),
     ):
         with pytest.raises(SampleReadError, match=message) as caught:
             rb.EncodedImageAccessor(items, SIZE)[0]
