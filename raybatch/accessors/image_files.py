@@ -19,7 +19,7 @@ Paths: TypeAlias = "Iterable[str | os.PathLike[str]] | pa.Array | pa.ChunkedArra
 
 
 class ImageFiles(EncodedImages):
-    """Encoded images that are each in a file."""
+    """Encoded images, each in a file of its own."""
 
     def __init__(
         self,

@@ -73,7 +73,7 @@ class PackedFile:
         return None
 
     def check(self, folder: Path) -> None:
-        """Raise PackError if the file is missing or has another size."""
+        """Raise PackError if the file is missing or has a different size."""
         if fault := self.fault(folder):
             raise PackError(f"{str(folder / self.name)!r} is damaged: {fault}")
 

@@ -215,7 +215,7 @@ class PackedAccessor:
         return self._mapped[number]
 
     def _batch(self, number: int) -> pa.RecordBatch:
-        """Return the mapped record batch in file `number`; PackError if it is not as recorded."""
+        """Return the mapped record batch in file `number`; PackError if it is damaged."""
         file = self._manifest.files[number]
         path = self._directory / file.name
         if self._origin is not None:

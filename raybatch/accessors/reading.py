@@ -211,7 +211,7 @@ class ReadAhead:
                 read.cancel()
 
     def _parts(self, positions: Sequence[int]) -> list[list[int]] | None:
-        """Return lists of the rows that are read together: one list for each block.
+        """Return lists of the rows that are read together: one list for each block or file.
 
         None if each file is opened when its turn comes.
         """

@@ -221,6 +221,7 @@ class TarShards:
     def _rows(self, extension: str) -> npt.NDArray[np.int64]:
         """Return the table row of each sample's member `extension`, -1 if there is none."""
         found = np.full(self._sample_of.max(initial=-1) + 1, -1, np.int64)
+        # The first extension that a sample has wins, so it is written last.
         for one in reversed(extension.split(";")):
             rows = np.flatnonzero(pc.equal(self._table["extension"], one.lower()).to_numpy())
             found[self._sample_of[rows]] = rows

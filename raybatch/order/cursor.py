@@ -44,7 +44,7 @@ class Cursor:
     is_even = False
 
     def step(self, size: int) -> Run | None:
-        """Return the next run of `size` samples, or of the fewer that remain; None at the end."""
+        """Return the next run of `size` samples, or a shorter one at the end; None after that."""
         raise NotImplementedError
 
     def skip(self, size: int, steps: int) -> None:

@@ -21,7 +21,7 @@ _PASS = 2**40
 class MemberCursor(Cursor):
     """The samples of one member: `pass_of(0)`, `pass_of(1)` and so on, up to `most` passes.
 
-    Each pass has `length` samples, or None if that is unknown. The samples have the order that
+    Each pass has `length` samples; None if their number is unknown. The samples have the order that
     batches of one sample would have, so the batch size does not change the order.
     """
 

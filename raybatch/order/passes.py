@@ -95,7 +95,7 @@ class Passes(Cursor):
         if self._repeats != -1:
             position = min(position, self._repeats * self._length)
         number, start = divmod(position, self._length) if self._length else (0, 0)
-        if number == self._repeats:
+        if number == self._repeats:  # the end of the last pass, not the start of a new one
             number, start = number - 1, self._length
         if number >= self._drawn:
             if self._rng is not None:

@@ -39,7 +39,7 @@ class Position:
 
     @property
     def samples(self) -> int:
-        """The number of samples of this pass that all ranks have received.
+        """The number of samples of this pass that the ranks have received together.
 
         A short batch counts as full.
         """

@@ -167,7 +167,7 @@ class Rows:
         return Rows(tuple(part for part in taken if part is not None))
 
     def put(self, row: int, one: Rows) -> Rows:
-        """Return the rows with row `row` replaced by the only row of `one`; its position stays."""
+        """Return the rows with row `row` replaced by the only row of `one`; its place is kept."""
         others = {part.path: part.indices[0] for part in one.parts}
         changed = []
         for part in self.parts:

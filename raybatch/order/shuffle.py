@@ -126,6 +126,7 @@ def seeded_by(rng: ShuffleRNG) -> SeededShuffle:
     """Return `rng` if it has a seed, else a shuffle with a seed drawn from `rng`."""
     if isinstance(rng, SeededShuffle):
         return rng
+    # Permutations are the only draws that every shuffle has.
     return SeededShuffle(int.from_bytes(bytes(rng.permutation(256)[:16].tolist()), "little"))
 
 

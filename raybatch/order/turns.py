@@ -94,7 +94,7 @@ class Weighted(Turns):
         return turns
 
     def num_turns(self, counts: Sequence[int | float]) -> int | float:
-        """Return the number of turns before the first child of `counts` batches has none left."""
+        """Return the number of turns until a child has no batch left; child i has `counts[i]`."""
         ends = (
             self._shares.place_of(child, int(count))
             for child, count in enumerate(counts)

@@ -48,7 +48,7 @@ class BadSample:
     batch: int = 0
 
     def under(self, member: int) -> BadSample:
-        """Return this sample of a child as a sample of the child's parent, where it is `member`."""
+        """Return this sample of child `member` as a sample of the parent source."""
         return replace(self, member=(member, *self.member))
 
     def at(self, epoch: int, batch: int) -> BadSample:

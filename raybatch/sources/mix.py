@@ -158,6 +158,7 @@ class MixDataSource(OneOfSeveralDataSource):
 
     def _lengths(self, shuffle: Shuffle) -> list[int | float | None]:
         """Return the number of samples of each member in a pass; None if unknown."""
+        # A choice can end before its `num_samples`; batches of one sample count what it gives.
         return [child.num_batches(1, shuffle=shuffle) for child in self.children]
 
     def _end(self, lengths: Sequence[float | None]) -> int | float:

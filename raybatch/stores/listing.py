@@ -43,7 +43,7 @@ class Search:
     example: str = ""
 
     def runs(self) -> Iterator[list[str]]:
-        """Iterate over non-empty runs of the names of images; FileNotFoundError if none exist."""
+        """Iterate over non-empty runs of the names of images; FileNotFoundError without any."""
         is_empty = True
         for names in self.folder.below():
             images = [name for name in names if _IMAGE.search(name)]

@@ -85,6 +85,7 @@ def tar_members(file: IO[bytes]) -> Iterator[Member | str]:
 
 def _plain(header: bytes) -> tuple[str, int] | None:
     """Return the name and length of a regular file, None if its header is not self-contained."""
+    # A name of 100 bytes or with a prefix, and a size that is not octal, are left to `tarfile`.
     is_plain = header[156] in b"0\0" and not header[345] and header[99] == 0 and header[124] < 0x80
     if not is_plain:
         return None

@@ -56,6 +56,7 @@ def zip_bytes(read: Callable[[int, int], bytes], offset: int, length: int, metho
     if len(stored) < length:
         stored += read(offset + len(data), start + length - len(data))
     try:
+        # -15 means raw deflate data, without a zlib header.
         found = zlib.decompress(stored, -15) if method == zipfile.ZIP_DEFLATED else stored
     except zlib.error as error:
         raise OSError(f"the member of the zip file is damaged: {error}") from error
