@@ -181,7 +181,7 @@ class EncodedImageAccessor(StackedIfSized):
 
 
 class EncodedBytes:
-    """The bytes in a byte store: an int gives those of one sample, an index array a list.
+    """The bytes in a byte store: an int gives one sample's bytes, an index array a list of them.
 
     Decode them with `map_samples`: sounds, arrays, or any other data that is stored beside images.
     """

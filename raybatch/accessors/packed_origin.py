@@ -48,7 +48,7 @@ class PackedOrigin(NamedTuple):
             elif target.read_bytes() != content:
                 raise PackError(
                     f"{str(self.local)!r} has copies of packed files that differ from those at"
-                    f" {str(folder)!r}: remove it, or give another folder"
+                    f" {str(folder)!r}: remove it, or give a different folder"
                 )
 
     def bring(self, name: str) -> None:

@@ -133,7 +133,7 @@ class MixtureCursor(Cursor):
 
 
 class MixtureRun:
-    """The samples at places `start` up to `start + size`; `runs` has those of each member."""
+    """The samples at places `start` up to `start + size`; `runs` holds each member's samples."""
 
     def __init__(self, runs: dict[int, Run], shares: MemberShares, start: int, size: int) -> None:
         self._runs = runs

@@ -73,7 +73,7 @@ def check_same(earlier: Any, now: Any, where: str, field: str = "") -> None:
     elif earlier != now:
         raise PackError(
             f"{where!r} was packed with {_in_words(field, earlier)}, but now it is {now!r}: pack"
-            " into another folder, or remove this one"
+            " into a different folder, or remove this one"
         )
 
 

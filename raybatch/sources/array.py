@@ -123,7 +123,7 @@ class RandomAccessDataSource(DataSource):
 
     def _check_is_here(self, sample: BadSample) -> None:
         """Raise ValueError if the file at the index of `sample` has a different name."""
-        # Compare only the names: the folder may have moved, or one path may be relative.
+        # Compare only the names: the folder can have moved, and one path can be relative.
         here = self.path_of(sample.index)
         if sample.path and here and os.path.basename(sample.path) != os.path.basename(here):
             raise ValueError(

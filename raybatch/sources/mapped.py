@@ -125,7 +125,7 @@ class SampleMapDataSource(MapDataSource):
         self.collate = checked_setting(collate)
         if not has_equal_lengths(source):
             raise ValueError(
-                "the arrays of a composite with trim=False may differ in length, so its batches"
+                "the arrays of a composite with trim=False can differ in length, so its batches"
                 " have no samples to map: map its children, or use trim=True"
             )
 

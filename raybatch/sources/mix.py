@@ -186,8 +186,8 @@ class MixDataSource(OneOfSeveralDataSource):
         name = self.names[number]
         if left is None:
             raise ValueError(
-                f'stop="all" needs the number of samples of each member, but that of {name!r} is '
-                "unknown: set num_samples="
+                'stop="all" needs the number of samples of each member, but it is unknown for '
+                f"{name!r}: set num_samples="
             )
         last = left - 1 if left == math.inf else self.shares.place_of(number, int(left) - 1)
         if last == math.inf > left:
@@ -206,7 +206,7 @@ def _check_member(name: str, source: DataSource) -> None:
         )
     if not has_equal_lengths(source):
         raise ValueError(
-            f"member {name!r} is a composite with trim=False, whose arrays may differ in length: "
+            f"member {name!r} is a composite with trim=False, whose arrays can differ in length: "
             "use trim=True"
         )
     if source.num_samples() == 0:

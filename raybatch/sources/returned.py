@@ -35,7 +35,7 @@ def returned_batch(fn: Any, batch: Any, *, is_even: bool = True) -> Batch:
 def returned_sample(fn: Callable[..., Any], sample: Any, first: Any) -> Any:
     """Return `sample`, the result of `fn` for one sample.
 
-    ReturnError if it has no members, or different members from those of `first`.
+    ReturnError if it has no members, or if their names differ from those in `first`.
     """
     if _has_members(sample):
         if members(sample).keys() == members(first).keys():

@@ -230,9 +230,8 @@ class ChoiceDataSource(OneOfSeveralDataSource):
         for position, size in enumerate(sizes):
             if size is None:
                 raise ValueError(
-                    "a stratified choice needs the number of samples of each member, but that of "
-                    f"datasets[{position}], a {type(self.children[position]).__name__}, "
-                    "is unknown"
+                    "a stratified choice needs the number of samples of each member, but it is "
+                    f"unknown for datasets[{position}], a {type(self.children[position]).__name__}"
                 )
         # Some members give short batches before their end.
         uneven = {

@@ -17,8 +17,8 @@ def written_aside(path: str | os.PathLike[str], *, synced: bool = False) -> Iter
     """Yield a temporary path beside `path`; it is renamed on success and removed on failure.
 
     The temporary path has the same suffix. It is `path` itself if that is a device or a pipe. With
-    `synced`, a file is on the disk before it is renamed. ValueError if `path` is a URL; an OSError,
-    such as that of a full disk, names `path`.
+    `synced`, a file is on the disk before it is renamed. ValueError if `path` is a URL. An OSError,
+    such as for a full disk, names `path`.
     """
     target = local_path(path)
     if target.exists() and not (target.is_file() or target.is_dir()):

@@ -67,8 +67,8 @@ def call_without_secrets(fn: Callable[[], T], path: str) -> T:
     """Return `fn()`, which reads `path`; raise its errors without credentials.
 
     OSError, ImportError and Python's own subclasses, such as FileNotFoundError, keep their class.
-    Any other error becomes an OSError; this is a StorageError if the place is at fault or the fault
-    may pass.
+    Any other error becomes an OSError, or a StorageError if the place is at fault or the error is
+    transient.
     """
     try:
         return fn()
