@@ -44,8 +44,8 @@ class ImageFiles(EncodedImages):
 class ImageFileAccessor(ImageFiles, ImageArrays):
     """Image files as an array: an int gives one image, a 1-D integer array the stack of them.
 
-    An image is an array `(H, W, C)`, or `(H, W)` in modes of one channel. `mode`
-    determines its dtype: uint8 for "RGB". A stack has shape `(n, H, W, C)`.
+    An image is an array `(H, W, C)`, or `(H, W)` in modes of one channel. `mode` determines its
+    dtype: uint8 for "RGB". A stack has shape `(n, H, W, C)`.
 
         change = augment.Compose([augment.RandomResizedCrop(224), augment.RandomHorizontalFlip()])
         mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -250,8 +250,8 @@ class ZipShards(TarShards):
     """The samples in zip files, stored or deflated; all else is as in `TarShards`.
 
     A zip file of a folder is a data set too: `ZipShards("photos.zip").images("jpg")`. The keys of
-    its samples contain the class folders. StorageError for members that are encrypted or
-    compressed otherwise.
+    its samples contain the class folders. StorageError for members that are encrypted or compressed
+    otherwise.
     """
 
     _kind = (".zip", zip_members)

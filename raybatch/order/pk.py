@@ -26,8 +26,8 @@ class PKSampler(GroupsSampler):
 
     All groups come equally often, small ones too. Each round gives every group one turn, in a
     random order. If `p` does not divide the number of groups, the last few in this order are left
-    out of the round. In each epoch, a group draws all of its samples
-    before it repeats one. A group with fewer than `k` samples repeats some within a batch.
+    out of the round. In each epoch, a group draws all of its samples before it repeats one. A group
+    with fewer than `k` samples repeats some within a batch.
 
     Args:
         groups: The group of each sample, such as its class, `(n,)`: integers or strings.

@@ -24,8 +24,8 @@ _COMPRESSED = {
 class Member(NamedTuple):
     """A file in an archive: its name, and the offset and length of its bytes.
 
-    `method` is None for plain bytes, or zip's number of the compression method. `data`
-    holds the bytes of a small file, which were read with its header.
+    `method` is None for plain bytes, or zip's number of the compression method. `data` holds the
+    bytes of a small file, which were read with its header.
     """
 
     name: str
