@@ -98,8 +98,8 @@ class Delivery:
     def batch(self, request: Request, result: Result) -> tuple[Batch, ...]:
         """Return the batch of `result` in a tuple of one; () if none of its samples is left.
 
-        BatchError if the batch cannot be made, or not on every host; BadSamplesError if more
-        samples are bad than the setting allows.
+        BatchError if the batch cannot be made, or if a host cannot read a good sample of it;
+        BadSamplesError if more samples are bad than the setting allows.
         """
         __tracebackhide__ = True  # for the same reason as in `EpochIterator.__next__`
         if isinstance(result.error, WorkerLostError):
@@ -131,7 +131,7 @@ class Delivery:
                 request.step,
                 f"a function changed its {length} rows to {batch_length(batch)}, so it is unknown"
                 ' which of them are padding: use last_batch="drop" or "keep", or a function that'
-                " gives a row for each",
+                " returns a row for each",
             )
         return (extended(batch, "valid", np.arange(length) < result.valid),)
 
@@ -159,7 +159,7 @@ class Delivery:
     def _check_hosts(self, request: Request, result: Result) -> None:
         """Raise BatchError if a sample is bad on some hosts only: then the hosts are at fault.
 
-        Otherwise a disk that is not mounted would silently cost a part of the data set.
+        Otherwise, a disk that is not mounted would silently remove a part of the data set.
         """
         for bad in result.bad:
             is_new = bad not in self.ledger and bad.place not in self._plan.known

@@ -62,7 +62,9 @@ def try_first_sample(plan: Plan, producer: Producer, setting: BadSamples, name: 
     result = _within(_MOST_S, tried) if producer.has_copies else tried()
     if result is None:
         _log.info(
-            "loader %r: its first sample took over %d s here, and is not tried", name, _MOST_S
+            "the first sample of loader %r takes over %d s here, so only workers read it",
+            name,
+            _MOST_S,
         )
         return
     if result.error is None:

@@ -43,7 +43,7 @@ class Walk:
         return _moved(self._source, ahead).order(self.shuffles.rng(pass_number))
 
     def left(self, position: Position) -> Tally | None:
-        """Return the batches left in the pass at `position`; None if only stepping can tell."""
+        """Return how many batches are left in the pass at `position`; None if that is unknown."""
         number, ahead = position.pass_number, position.ahead
         source, rng = _moved(self._source, ahead), self.shuffles.rng(number)
         cursor = self.cursor(number, ahead)
