@@ -243,7 +243,8 @@ def address() -> str:
 def why_not_started(error: BaseException) -> str:
     """Return one line that says why an actor could not be used and what to do."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    # An exception in the actor's process arrives as text: first the address, last the exception.
+    # An exception in the actor's process arrives as text. Its first line has the address, and its
+    # last line the exception.
     host = re.search(r"creation task.*\bip=([^,\s]+)", lines[0])
     if host is None:
         return lines[0]

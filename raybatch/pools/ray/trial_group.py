@@ -1,4 +1,4 @@
-"""Starts actors in the placement group of this process, such as that of a Ray Tune trial."""
+"""Starts actors in the placement group of this process, for example that of a Ray Tune trial."""
 
 from __future__ import annotations
 
