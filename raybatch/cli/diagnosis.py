@@ -114,7 +114,7 @@ def of_versions(here: HostFacts, hosts: Mapping[str, HostFacts]) -> Iterator[Fin
 
 
 def of_address(address: str | None) -> Finding:
-    """Return the finding on `address`: can raybatch use it? Nothing connects to it."""
+    """Return the finding on whether raybatch can use this kind of address. It does not connect."""
     if address is None:
         return Finding("cluster", OK, "no --address given, so only this machine was checked")
     if address.startswith("ray://"):

@@ -50,7 +50,7 @@ def coco_boxes(below: Sequence[str], root: str, file: str) -> tuple[RaggedArray,
 
 @dataclass(frozen=True)
 class Shown:
-    """A transform from (index, image, label, ...) to (index, image, label), with the rest drawn in.
+    """A transform from (index, image, label, ...) to (index, image, label). It draws the rest.
 
     `names` names the rest of the sample, such as "mask". They are keyword arguments of `augment`
     and of `overlay`.

@@ -31,7 +31,7 @@ from raybatch.stores.url_files import is_url
 @options.size
 @options.batch_size
 @options.count(
-    "--rows-per-file", "Images in a file, rounded up to whole batches.  [default: about 256 MB]"
+    "--rows-per-file", "Images in each file, rounded up to whole batches.  [default: about 256 MB]"
 )
 @options.bad_samples
 @options.workers
@@ -53,8 +53,8 @@ def pack(
 
     The files go to the folder OUT; read them with `PackedAccessor(OUT)`.
 
-    After an interruption, the same command continues where it stopped. `raybatch scan OUT` checks
-    the checksums.
+    After an interruption, the same command continues where it stopped. `raybatch scan OUT` finds
+    damaged files by their checksums.
 
     The exit status is 0 if all images are packed, 1 if some were left out, and 2 if packing did not
     finish.
