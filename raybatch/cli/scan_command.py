@@ -19,7 +19,7 @@ from raybatch.cli.image_forms import images_argument, images_named
 from raybatch.cli.named_images import NamedImages
 from raybatch.cli.options import ActorOptions
 from raybatch.cli.out_paths import OutFile
-from raybatch.cli.output import Output
+from raybatch.cli.output import Output, counted
 from raybatch.cli.scan_advice import advice, shown
 from raybatch.cli.scan_page import write_scan_page
 from raybatch.cli.scan_report import ScanReport
@@ -158,13 +158,16 @@ def _scan_packed(output: Output, directory: str) -> bool:
 
 def _shown(figures: dict[str, Any]) -> Iterator[RenderableType]:
     columns = ", ".join(
-        f"{name} {column['dtype']} {column['shape']}" for name, column in figures["columns"].items()
+        f"{name} {np.dtype(column['dtype']).name} {column['shape']}"
+        for name, column in figures["columns"].items()
     )
-    yield f"{figures['packed']} packed samples in {figures['files']} files: {columns}"
+    samples = counted(figures["packed"], "packed sample")
+    yield f"{samples} in {counted(figures['files'], 'file')}: {columns}"
     faults = figures["faults"]
     yield from (Text(f"{fault['path']}: {fault['reason']}") for fault in faults)
     yield (
-        f"{len(faults)} files are damaged: remove them and pack again; only these are written again"
+        f"{counted(len(faults), 'damaged file')}: remove what is damaged and pack again; the other"
+        " files are not written again"
         if faults
         else "all checksums are right"
     )

@@ -71,10 +71,11 @@ class Delivery:
             return
         first, setting = self._first_bad, self.setting
         done = "skipped" if setting.policy == "skip" else "replaced"
+        why = first.message if str(first) in first.message else f"{first}: {first.message}"
         say(
             _log,
             f"epoch {first.epoch} of loader {self._name!r}: {self._num_bad} of {self._num_seen}"
-            f" samples could not be read, and were {done}. The first is {first}: {first.message}."
+            f" samples could not be read, and were {done}. The first error: {why}."
             " The loader's `bad_samples` lists all of them",
             loader=self._name,
             policy=setting.policy,
