@@ -177,7 +177,7 @@ class Delivery:
         """
         rows = {place: row for row, place in request.rows.places() if row < request.valid}
         if bad.place not in rows:
-            return {}  # it was drawn as a replacement
+            return {}  # the bad sample was drawn as a replacement
         row = request.row(rows[bad.place])
         if make(self._plan.source, row, (KeyboardInterrupt,)).error is not None:
             return {}
@@ -192,8 +192,8 @@ class Delivery:
     def _made_in_parts(self, request: Request) -> Result:
         """Read each sample by itself, record those that end their worker, and make the batch again.
 
-        Each of them ends one or two workers, whatever the batch size. Halving the batch repeatedly
-        would end one worker for each half that contains such a sample.
+        Each such sample ends one or two workers, whatever the batch size. Halving the batch
+        repeatedly would end one worker for each half that contains such a sample.
         """
         source, deadly = self._plan.source, None
         rows = [request.row(number) for number in range(request.valid)]
