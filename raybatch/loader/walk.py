@@ -39,7 +39,7 @@ class Walk:
         self._only_full = only_full
 
     def cursor(self, pass_number: int, ahead: Ahead = ()) -> Cursor:
-        """Return a cursor at the start of a pass. `ahead` shifts a mixture's members, as in `Position`."""
+        """Return a cursor at the start of a pass; `ahead` is that of a `Position`."""
         return _moved(self._source, ahead).order(self.shuffles.rng(pass_number))
 
     def left(self, position: Position) -> Tally | None:

@@ -25,7 +25,7 @@ from raybatch.retries import Retries
 from raybatch.sources import BadSample, Batch, DataSource
 from raybatch.stages import StageTimes, collecting
 
-# A replacement can be bad too, so this many are tried.
+# A replacement can be bad too, so up to this many are tried.
 _MAX_DRAWS = 20
 
 # How often a batch is read again if it fails although each of its samples can be read alone.
@@ -129,7 +129,7 @@ class _Tolerant:
         return self._source.read(self._rows.take(left), self._request.keys)
 
     def _drop(self, found: Mapping[int, BadSample]) -> None:
-        """Remove the rows `found` from the batch, or replace them by other samples."""
+        """Remove the rows `found` from the batch, or replace them with other samples."""
         for row, sample in sorted(found.items()):
             self._bad.append(sample)
             if self._setting.policy == "replace":

@@ -1,4 +1,4 @@
-"""Chooses the worker for an attempt: the least loaded one without another attempt of the batch.
+"""Chooses the worker for an attempt: the least loaded that has no other attempt at the same batch.
 
     Attempt ──add──► waiting ──places, took_up──► running on a worker ──ended──► (gone)
 
@@ -211,7 +211,8 @@ class Placement(Generic[W]):
         """
         limit = _MIN_QUEUE_LENGTH
         if not self._is_shared:
-            # Keep attempts for the workers that are still starting: the first must not get all.
+            # Keep attempts for workers that are still starting: the first one that is up must not
+            # get all.
             limit = max(limit, -(-(len(self._waiting) + len(self.running)) // num_workers))
         held_back = []
         while self._waiting:
