@@ -58,7 +58,7 @@ class Session(Protocol):
         ...
 
     def fetch(self, key: int, attempt: int) -> Result:
-        """Return the result of a completed attempt, once."""
+        """Return the result of a completed attempt; call this once."""
         ...
 
     def discard(self, key: int, attempt: int) -> None:

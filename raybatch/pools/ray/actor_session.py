@@ -1,4 +1,4 @@
-"""A session whose attempts are calls of Ray actors. The results are in Ray's object store."""
+"""A session whose attempts are calls to Ray actors. The results are in Ray's object store."""
 
 from __future__ import annotations
 

@@ -61,6 +61,7 @@ class RayActor(Worker):
         data, constants = packed(request)
         for constant in (source, *constants):
             if constant.key not in self.constants:
+                # In a list, so that Ray does not load it: `keep` does, and keeps the error.
                 self.handle.load.remote(constant.key, [constant.ref], constant.program)
                 self.constants.add(constant.key)
         return self.handle.make.remote(source.key, data)

@@ -94,9 +94,7 @@ def _check_admitted(place: str) -> None:
         GcsClient(address=place)
     except ray_errors.AuthenticationError as error:
         is_on = os.environ.get("RAY_AUTH_MODE", "").lower() == "token"
-        found = (
-            "refuses the one of this process" if is_on else "RAY_AUTH_MODE=token is not set here"
-        )
+        found = "refuses this process's token" if is_on else "RAY_AUTH_MODE=token is not set here"
         raise ConnectionError(
             f"the Ray at {place} asks for a token, and {found}. Set RAY_AUTH_MODE=token, and put "
             "the cluster's token into ~/.ray/auth_token or into the file at RAY_AUTH_TOKEN_PATH"

@@ -182,7 +182,7 @@ _GENERATOR_WARNING = (
 
 
 class _Pickler(cloudpickle.Pickler):
-    """Pickles an object. `generators` collects its random ones, `seeded` those raybatch seeds."""
+    """Pickles an object, and collects its random generators; raybatch seeds those in `seeded`."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)  # type: ignore[no-untyped-call]

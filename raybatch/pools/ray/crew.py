@@ -64,7 +64,7 @@ class DeferringLock:
             self._lock.release()
 
     def call_later(self, action: Callable[[], None]) -> None:
-        """Call `action` with the lock: now, or just before this thread releases it."""
+        """Call `action` while holding the lock: now, or just before this thread releases it."""
         with self:
             self._actions.append(action)
 

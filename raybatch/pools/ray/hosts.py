@@ -62,7 +62,7 @@ class ActorOptions:
 
 @dataclass(frozen=True)
 class Capacity:
-    """What a cluster has room for.
+    """The capacity of a cluster for actors and batches.
 
     `room` is the number of actors that fit the hosts that stay. `store_bytes` is the size of the
     smallest object store. `leaving` has the ids of the nodes that Ray drains: they shut down soon,

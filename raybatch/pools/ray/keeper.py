@@ -168,8 +168,8 @@ class SharedRoster:
                     get_if_exists=True,
                     num_cpus=0,
                     max_concurrency=1000,
-                    # On the head node, so that no user's host takes the workers of others with it.
-                    # The cluster ends with its head node anyway.
+                    # On the head node: if a user's host ran the keeper and was lost, all users
+                    # would lose their workers. The cluster ends with its head node anyway.
                     resources={"node:__internal_head__": 0.001},
                     # Outside any placement group: the keeper serves others and outlives its
                     # creator.

@@ -50,7 +50,10 @@ class BatchWorker:
         """Return after all earlier calls have been answered."""
 
     def load(self, key: str, refs: list[Any], program: Program) -> None:
-        """Load the constant in `refs`, of `program`. If that fails, `make` returns the error."""
+        """Load the constant behind the one reference in `refs`, which belongs to `program`.
+
+        If that fails, `make` returns the error.
+        """
         self._programs[key] = program
         self._returned_at = None
         start = time.perf_counter()
