@@ -1,4 +1,4 @@
-"""`--classes`: take the numbers of the classes from another folder or file."""
+"""The option `--classes`: number the classes as another folder or file does."""
 
 from __future__ import annotations
 

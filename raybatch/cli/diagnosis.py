@@ -47,7 +47,7 @@ def of_host(where: str, facts: HostFacts) -> Iterator[Finding]:
 
 
 def of_paths(hosts: Mapping[str, HostFacts], paths: list[str]) -> Iterator[Finding]:
-    """Iterate over findings about which of `paths` all hosts can read."""
+    """Iterate over findings on whether all hosts can read each of `paths`."""
     for path in paths:
         location = Location(path)
         errors = {

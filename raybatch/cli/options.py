@@ -41,7 +41,7 @@ class CannotRunError(click.ClickException):
 
 
 def output(command: Command) -> Command:
-    """Add --json and pass an `Output`.
+    """Add the option --json, and pass an `Output` to the command.
 
     Errors that the user can fix end the command with status 2.
     """

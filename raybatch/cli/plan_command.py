@@ -138,7 +138,7 @@ def _shown(costs: BatchCosts, needs: Needs) -> Iterator[RenderableType]:
     each = costs.batch_size / costs.actor_s
     yield (
         f"One actor makes {each:.0f} images/s here, and waits {costs.waiting_share:.0%} of the"
-        f" time. A batch of {costs.batch_size} takes {costs.nbytes / 1e6:.1f} MB, its files"
+        f" time. A batch of {costs.batch_size} takes {costs.nbytes / 1e6:.1f} MB, and its files"
         f" {costs.file_bytes / 1e6:.1f} MB. A rate of {needs.images_per_s:.0f} images/s needs:"
     )
     table = Table(show_header=False, box=None)

@@ -1,4 +1,4 @@
-"""`raybatch preview`: one picture of the first images that the loader would deliver."""
+"""`raybatch preview`: draw images as the loader would deliver them, on one picture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What to do before training about what a scan found; shown on the page and the terminal."""
+"""Advice for training from what a scan found, for its page and for the terminal."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from raybatch.cli.scan_report import ScanReport
 from raybatch.stores.listing import left_out_text
 from raybatch.stores.location import Location
 
-# An image this many times as high and wide as needed: most of its decoding is wasted.
+# If an image is this many times as high and wide as needed, most of its decoding is wasted.
 _FAR_LARGER = 2
-# A class with this many times the images of another is far too large for training.
+# If a class has this many times the images of another, the rare one should be drawn more often.
 _UNEQUAL = 10
 _MANY = 0.25
 _TRANSPARENT = ("LA", "La", "PA", "RGBA", "RGBa")

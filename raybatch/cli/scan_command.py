@@ -166,8 +166,8 @@ def _shown(figures: dict[str, Any]) -> Iterator[RenderableType]:
     faults = figures["faults"]
     yield from (Text(f"{fault['path']}: {fault['reason']}") for fault in faults)
     yield (
-        f"{counted(len(faults), 'damaged file')}: remove what is damaged and pack again; the other"
-        " files are not written again"
+        f"damaged: {counted(len(faults), 'file')}. Remove all damaged files and pack again; only"
+        " those are written again"
         if faults
         else "all checksums are right"
     )

@@ -37,7 +37,7 @@ class Thumbnail(NamedTuple):
 
 
 def write_scan_page(report: ScanReport, advised: Sequence[Advice], path: Path) -> None:
-    """Write `report` to `path`; `advised` is what to do before training."""
+    """Write `report`, with the advice in `advised`, to `path`."""
     found = report.as_dict()
     write_page(
         path,
