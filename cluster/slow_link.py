@@ -1,7 +1,7 @@
 """A slow network link: every frame is delayed, and the throughput is limited.
 
-It joins two TAP devices. Each is an end of the link, for programs that know nothing about it. (The
-kernel's netem would do the same, but many machines lack it.) This needs root (CAP_NET_ADMIN).
+It joins two TAP devices. Each is one end of the link; the programs there need not know about it.
+(The kernel's netem would do the same, but many machines lack it.) This needs root (CAP_NET_ADMIN).
 """
 
 from __future__ import annotations
