@@ -326,7 +326,7 @@ def _each_once(
 def _pairs(
     name: str, one: Callable[[str], tuple[str, Any]], metavar: str, what: str
 ) -> Callable[[Command], Command]:
-    """Return the option `name`, which may be repeated; its plural gets the values as a dict."""
+    """Return the option `name`, which can be repeated. Its plural gets the values as a dict."""
     plural = f"{name.strip('-')}s"
     return click.option(
         name, plural, type=one, multiple=True, callback=_each_once, metavar=metavar, help=what

@@ -88,7 +88,7 @@ def _bars(counts: dict[str, int]) -> dict[str, Any]:
     A bar's length is in percent of the longest.
     """
     ordered = sorted(counts.items(), key=lambda item: -item[1])
-    longest = max(counts.values(), default=1) or 1  # no image may be readable
+    longest = max(counts.values(), default=1) or 1  # 0 if no image is readable
     rows = [
         {"name": name, "count": count, "percent": round(100 * count / longest, 1)}
         for name, count in ordered[:_MOST_BARS]

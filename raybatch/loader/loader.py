@@ -78,7 +78,7 @@ class Loader:
         exclude: Samples to leave out: a list of bad samples, the path of a saved one, or an index
             array.
         progress: Whether to show the progress of an epoch: on the standard error, in a notebook, or
-            in the log if the standard error is no terminal.
+            in the log if the standard error is not a terminal.
         name: The name of this loader in metrics and logs.
         batches_per_epoch: The number of batches in an epoch, which `len()` returns. The next epoch
             continues in the order where this one ends. By default an epoch is a pass over `source`.

@@ -88,7 +88,7 @@ class Plan:
 
     @property
     def walk(self) -> Walk:
-        """The global batches, of which this rank gets its parts."""
+        """The global batches; this rank gets a part of each."""
         return Walk(
             self.source,
             self.shuffles,

@@ -10,7 +10,7 @@ from raybatch.pools import HandOver
 from raybatch.sources import Batch, batch_nbytes
 from raybatch.stages import STAGES
 
-# A loader is no bottleneck if its loop waits for less than this share of the time.
+# A loader is not the bottleneck if its loop waits for less than this share of the time.
 _NEGLIGIBLE = 0.1
 
 _ADVICE = {

@@ -167,10 +167,10 @@ class Placed(Generic[W]):
 
 @dataclass(slots=True)
 class _Share:
-    """The use that one stream makes of one worker.
+    """The attempts of one stream on one worker.
 
-    `num_attempts` counts its attempts there. `heard_at_s` is the stream's `listened_s` when the
-    worker last answered.
+    `num_attempts` counts them. `heard_at_s` is the stream's `listened_s` when the worker last
+    answered.
     """
 
     num_attempts: int = 0

@@ -1,4 +1,4 @@
-"""One actor: how it is started, what it was asked, and which constants it holds."""
+"""One actor: how to start it, its unanswered requests, and the constants that it holds."""
 
 from __future__ import annotations
 

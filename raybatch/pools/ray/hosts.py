@@ -83,7 +83,7 @@ def capacity(options: ActorOptions) -> Capacity:
         for node in nodes
         if node["NodeID"] not in leaving and is_selected(node["Labels"], options.label_selector)
     ]
-    # An actor that requests no CPU uses one all the same.
+    # An actor that requests no CPU still uses one.
     demands = {"CPU": options.num_cpus or 1.0, **options.resources}
     actors = sum(
         min(int(host.get(name, 0.0) / amount) for name, amount in demands.items() if amount)
