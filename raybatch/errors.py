@@ -215,5 +215,5 @@ def _setting(field: str, value: object) -> str:
     if field == "shuffle":
         return f"seed {value}" if isinstance(value, int) else f"a {value} as shuffle"
     if field in ("samples", "batches", "generators", "samplers"):
-        return f"{value} {field}{where}"
+        return f"{value} {field.removesuffix('s') if value == 1 else field}{where}"
     return f"{field} {value}{where}"

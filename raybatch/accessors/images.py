@@ -26,6 +26,7 @@ from raybatch.accessors.reading import (
     seeded_alone,
 )
 from raybatch.accessors.sample_sizes import Readers, SizedReaders
+from raybatch.checks import counted
 from raybatch.errors import ImageReadError, SampleReadError, TransformError
 from raybatch.image.pixels import BoundLayout, PixelLayout, UnfinishedImages
 from raybatch.image.reader import Begun
@@ -107,7 +108,7 @@ class EncodedImages:
             if (value := getattr(self._reader, each.name)) != each.default
         )
         sizes = [] if self._sized is None else [str(self._sized)]
-        parts = [f"{len(self)} images", *sizes, *settings]
+        parts = [counted(len(self), "image"), *sizes, *settings]
         return f"{type(self).__name__}({', '.join(parts)})"
 
     def _rngs(self, count: int, rng_of: RngOf) -> list[np.random.Generator | None]:
