@@ -51,7 +51,7 @@ class _Mixing(ABC):
     def mixed(
         self, images: npt.NDArray[Any], rng: np.random.Generator
     ) -> tuple[npt.NDArray[Any], float]:
-        """Return the mixed images, and the share that each image has of its own mixture."""
+        """Return the mixed images, and the share of the original image in each."""
 
     def _images(self, batch: Any, labels: Any) -> Any:
         """Return the images of `batch`.
