@@ -110,7 +110,7 @@ class Transform(ABC):
         keypoints: str | None = None,
         **settings: Any,
     ) -> OnFields:
-        """Return this change as a function of samples that are dicts, whose fields are named here.
+        """Return this change as a function of samples that are dicts; the arguments name fields.
 
             source.map_samples(change.on(image="image", boxes="boxes"))
 
