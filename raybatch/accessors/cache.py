@@ -59,13 +59,13 @@ class CachedAccessor:
     The cache serves no stale or damaged samples, except that it does not notice changes of remote
     files:
 
-    - Other settings, another list of paths or another version of Pillow use a folder of their own,
-      named by `fingerprint_of(accessor)` and `key`.
+    - Each combination of settings, paths and Pillow's version has its own folder, named by
+      a digest of `fingerprint_of(accessor)` and `key`. Change `key` to begin a new cache.
     - A sample is read again when its local file changes (times, size or inode).
     - A sample that was half written when a process was killed fails its checksum, which is compared
       on every read.
 
-    Your own accessor declares what its samples depend on by the methods `fingerprint()` and
+    Your own accessor declares what its samples depend on with the methods `fingerprint()` and
     `signature(position)`, as `ImageFileAccessor` does. Without `fingerprint()`, its pickle
     identifies it.
 
@@ -78,7 +78,7 @@ class CachedAccessor:
 
     ValueError if `max_bytes` is not above 0, if `directory` is a URL, or if samples differ in shape
     or dtype. TypeError if samples are not arrays, or if the accessor has no `fingerprint` and
-    cannot be pickled. OSError if `directory` cannot be made.
+    cannot be pickled. OSError if `directory` cannot be created.
     """
 
     def __init__(
@@ -96,8 +96,8 @@ class CachedAccessor:
         if getattr(self._accessor, "is_random", False):
             raise TypeError(
                 f"the samples of a {type(accessor).__name__} change in each epoch, so a cache of"
-                " them would be wrong: give it a method `before_random`, or cache what it reads;"
-                " an ItemAccessor whose items draw no random numbers takes seed_globals=False"
+                " them would be wrong: give it a method `before_random`, or cache what it reads."
+                " If the items draw no random numbers, use ItemAccessor(items, seed_globals=False)"
             )
         self._max_bytes = positive_int("max_bytes", max_bytes)
         self._fingerprint = {**fingerprint_of(self._accessor), "key": key}
@@ -216,8 +216,8 @@ class CachedAccessor:
             signature = self.signature(position)
         except OSError:
             return None  # the accessor will report the error
-        # The file times come first. A time far in the future, set by another host's clock, is as
-        # settled as one long past.
+        # The first values are file times. A time far in the future, set by another host's clock, is
+        # as reliable as one long past.
         now = time.time_ns()
         return None if any(abs(now - at) < _TICK_NS for at in signature[:2]) else signature
 
@@ -271,15 +271,15 @@ class Shelf:
 
         slot: mark, position, CRC-32, signature │ the sample's bytes │ padding
 
-    A slot is written in one call. It counts only if the checksum over its position, signature and
+    A slot is written in one call. It is valid only if the checksum over its position, signature and
     bytes is right when it is read. So the file needs neither locks nor an order of writes: a slot
     that was half written when a process was killed, not yet on the disk when the host failed,
     written by two processes at once, or damaged counts as a miss.
 
-    If not all of the `count` samples fit into `max_bytes`, the slots are spread evenly over them.
-    If the file cannot be opened, no sample has a slot. The file is sparse until it is full. It is
-    not mapped into memory, so a file that shrinks or a full disk raises an error instead of a
-    signal.
+    If not all of the `count` samples fit into `max_bytes`, the samples with a slot are spread
+    evenly over the data set. If the file cannot be opened, no sample has a slot. The file is sparse
+    until it is full. It is not mapped into memory, so a file that shrinks or a full disk raises an
+    error instead of a signal.
     """
 
     def __init__(
@@ -305,12 +305,12 @@ class Shelf:
             if self._slots == 0:
                 tell(
                     f"the cache in {str(folder)!r} is too small for one sample:"
-                    f" max_bytes={max_bytes}, but it takes {sample_bytes} bytes"
+                    f" max_bytes={max_bytes}, but a sample takes {sample_bytes} bytes"
                 )
 
     @classmethod
     def found(cls, folder: Path, count: int, max_bytes: int) -> Shelf | None:
-        """Return the shelf that another process has made, None if there is none."""
+        """Return the shelf that another process has made, None if there is no valid one."""
         try:
             layout = json.loads((folder / _LAYOUT).read_text("utf-8"))
             shape, dtype = tuple(map(operator.index, layout["shape"])), np.dtype(layout["dtype"])
@@ -322,7 +322,7 @@ class Shelf:
 
     @classmethod
     def made(cls, folder: Path, samples: npt.NDArray[Any], count: int, max_bytes: int) -> Shelf:
-        """Return a new shelf for samples like these, and announce it to other processes."""
+        """Return a new shelf for samples like `samples`, and announce it to other processes."""
         layout = json.dumps({"shape": samples.shape[1:], "dtype": samples.dtype.str})
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -333,9 +333,10 @@ class Shelf:
         return cls(folder, samples.shape[1:], samples.dtype, count, max_bytes)
 
     def get(self, position: int, stamp: Stamp | None, out: npt.NDArray[Any]) -> bool:
-        """Read a sample into `out`, contiguous; return whether it is whole and has that signature.
+        """Read a sample into `out`, a contiguous array; return whether the slot is valid.
 
-        If not, `out` holds undefined values.
+        It is valid if it is whole and has the signature `stamp`. If not, `out` holds undefined
+        values.
         """
         place = self._place(position)
         if place is None or stamp is None:
@@ -348,7 +349,7 @@ class Shelf:
         return count == len(header) + len(data) and header == _header(position, stamp, data)
 
     def put(self, position: int, stamp: Stamp | None, sample: npt.NDArray[Any]) -> None:
-        """Write a sample, contiguous, if it has a slot; OSError if the disk takes no more."""
+        """Write a contiguous `sample` into its slot, if it has one; OSError if the write fails."""
         place = self._place(position)
         if place is None or stamp is None:
             return
@@ -362,12 +363,14 @@ class Shelf:
         """Raise ValueError if `samples` differ in shape or dtype from the cached ones."""
         if samples.shape[1:] != self.shape or samples.dtype != self.dtype:
             raise ValueError(
-                f"samples are {samples.dtype} of shape {samples.shape[1:]} but those in the cache,"
-                f" {os.fspath(self._folder)!r}, {self.dtype} of {self.shape}: a cache is for"
-                " samples of one shape; remove that folder if all samples have changed"
+                f"samples are {samples.dtype} of shape {samples.shape[1:]}, but the cache in"
+                f" {os.fspath(self._folder)!r} holds {self.dtype} of shape {self.shape}: a cache is"
+                " for samples of one shape. If all samples have changed, remove that folder"
             )
 
     def _place(self, position: int) -> int | None:
+        # Over all positions, the quotient grows `_slots` times. A sample has a slot if it grows
+        # after it.
         slot = position * self._slots // self._count
         if (position + 1) * self._slots // self._count == slot:
             return None

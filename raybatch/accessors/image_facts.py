@@ -1,4 +1,4 @@
-"""Facts about image files, for a look at a data set before training."""
+"""Facts about image files, to inspect a data set before training."""
 
 from __future__ import annotations
 

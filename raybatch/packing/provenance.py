@@ -22,7 +22,7 @@ _OF_COLUMN = re.compile(r"source\.data\.arrays(?:\[(\d+)\]|\.(\w+))\.(?:reader\.
 def provenance(source: DataSource) -> dict[str, Any]:
     """Return the structure, samplers, accessors, arrays and functions of `source`, as JSON types.
 
-    Functions are compared by their name, not by their code.
+    Functions are compared by name, not by code.
     """
     facts = {**fingerprint(source), "data": _data(source)}
     as_json: dict[str, Any] = json.loads(json.dumps(facts, default=str))
@@ -73,7 +73,7 @@ def check_same(earlier: Any, now: Any, where: str, field: str = "") -> None:
     elif earlier != now:
         raise PackError(
             f"{where!r} was packed with {_in_words(field, earlier)}, but now it is {now!r}: pack"
-            " into another folder, or remove this one"
+            " into a different folder, or remove this one"
         )
 
 

@@ -39,7 +39,7 @@ class ImageFolder(ArrayDataSource):
             of a pattern are below its fixed part.
         size: (height, width) of the images in pixels, or one integer for both.
         transform: A transform of `raybatch.augment`, or a function `f(image, rng=generator)` of a
-            Pillow image. If it gives all images one size, it receives them as stored; otherwise it
+            Pillow image. One that gives all images one size receives them as stored; any other
             receives them scaled to `size`.
         classes: The names of the classes in the order of their numbers; by default the sorted names
             of all classes. Give a validation set the classes of its training set.

@@ -48,11 +48,11 @@ class BadSample:
     batch: int = 0
 
     def under(self, member: int) -> BadSample:
-        """Return this sample of a child as a sample of the child's parent, where it is `member`."""
+        """Return this sample of child `member` as a sample of the parent source."""
         return replace(self, member=(member, *self.member))
 
     def at(self, epoch: int, batch: int) -> BadSample:
-        """Return this sample with the numbers of the batch and epoch in which it was met."""
+        """Return this sample with the numbers of the epoch and batch in which it was found."""
         return replace(self, epoch=epoch, batch=batch)
 
     def __str__(self) -> str:
@@ -67,7 +67,7 @@ class BadSample:
 
 
 class BadSampleLedger:
-    """The bad samples, as `BadSample`, in the order in which they were met, without duplicates."""
+    """The bad samples, as `BadSample`, in the order in which they were found; each only once."""
 
     def __init__(self, samples: Iterable[BadSample] = ()) -> None:
         self._samples: dict[Place, BadSample] = {}
@@ -95,10 +95,10 @@ class BadSampleLedger:
         return f"{type(self).__name__}({list(self)})"
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a Parquet file (`.parquet`), or one with a JSON object per line (`.jsonl`).
+        """Write a Parquet file (`.parquet`), or a file with one JSON object per line (`.jsonl`).
 
-        A row is a sample. In Parquet, a text column with a value that is not valid UTF-8, such as a
-        path, is stored as bytes. ValueError for another suffix, and for a URL.
+        Each row is a sample. In Parquet, a text column with a value that is not valid UTF-8, such
+        as a path, is stored as bytes. ValueError for other suffixes, and for a URL.
         """
         target = local_path(path)
         is_parquet = _is_parquet(target)

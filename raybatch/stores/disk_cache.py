@@ -29,9 +29,9 @@ _FOLDERS = 256
 _SIZES = "sizes.bin"
 # A search removes one eighth of a folder at once, and examines about 1,000 entries at most.
 _FREED_PART, _MOST_LOOKED_AT = 8, 1000
-# The most bytes that the system reads or writes in one call.
+# No entry is larger than this, so that the system reads or writes it in one call.
 _MOST_BYTES = 2**30
-# After this long, the next use of an entry updates its time.
+# A use of an entry updates its recorded time of use only if that time is older than this.
 _USE_NS = 60 * 10**9
 
 
@@ -39,7 +39,7 @@ _UNKNOWN = FileVersion(0, "")
 
 
 class Entry(NamedTuple):
-    """A cached entry: its bytes, the digest of their version, and its last comparison (ns)."""
+    """A cached entry: its bytes, the digest of their version, and when it was last checked (ns)."""
 
     data: bytes
     version: bytes
@@ -109,10 +109,10 @@ class DiskCache:
         version_of: Callable[[], FileVersion],
         read: Callable[[], tuple[FileVersion, bytes]],
     ) -> bytes:
-        """Return the current version of the bytes under `key`, and the bytes.
+        """Return the current bytes of `key`, from the cache or from `read()`.
 
-        They come from the cache or from `read()`. A cached version is compared with `version_of()`
-        once after this object was made. A version without a stamp equals no other.
+        `version_of()` returns the current version in the store. A cached version is compared with
+        it once after this object was made. A version without a stamp counts as changed.
         """
         path = self._path(key)
         entry = self._entry(path)
@@ -189,8 +189,8 @@ class DiskCache:
     def _begun(self, aside: str, size: int) -> FileIO | None:
         """Create the file `aside` with `size` bytes; return None if there is no room for it.
 
-        Older entries can be removed for it. The file has its full length from the start, so that
-        other processes count it when they measure the folder.
+        This can remove older entries. The file has its full length from the start, so that other
+        processes count it when they measure the folder.
         """
         with self._sizes() as sizes:
             if sum(sizes) + size > self._max_bytes:
@@ -208,8 +208,8 @@ class DiskCache:
         It can free less, because the search ends after a limited number of entries.
         """
         freed = looked_at = 0
-        # An entry that was used by this object is never removed. So if all folders were searched in
-        # vain, a later search would find nothing either.
+        # An entry that was used since this object was made is never removed. So if all folders were
+        # searched in vain, a later search would find nothing either.
         while freed < size and looked_at < _MOST_LOOKED_AT and self._in_vain < _FOLDERS:
             number = self._searched
             self._searched = (number + 1) % _FOLDERS
@@ -230,8 +230,8 @@ class DiskCache:
     def _sizes(self) -> Iterator[array[int]]:
         """Yield the sizes of all folders in bytes, under a lock; then save the caller's changes."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        # Opened each time: threads, forks and other programs then each have a lock of their own,
-        # and a lock ends with the process that holds it.
+        # Open the file each time: threads, forks and other programs then each have a lock of their
+        # own, and a lock ends with the process that holds it.
         file = os.open(self._folder / _SIZES, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
             fcntl.flock(file, fcntl.LOCK_EX)

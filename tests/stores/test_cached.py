@@ -115,7 +115,7 @@ def test_a_limit_below_one_sample_is_told(
     cached = rb.CachedAccessor(rb.ImageFileAccessor(paths, SIZE), tmp_path, 100)
     cached[ALL], cached[ALL]
     assert cached.stats() == (0, 80)
-    assert "is too small for one sample: max_bytes=100, but it takes 576 bytes" in caplog.text
+    assert "is too small for one sample: max_bytes=100, but a sample takes 576 bytes" in caplog.text
 
 
 @pytest.mark.parametrize("place", [0, 9, 17, 30, 56, 300, 56 + ROW_BYTES - 1])

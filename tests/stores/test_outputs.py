@@ -66,7 +66,7 @@ def test_a_url_is_refused_before_the_work(
     if what in IN_STORES and url.startswith("s3://"):
         return  # it is written there
     monkeypatch.chdir(noisy.parent)
-    with pytest.raises(ValueError, match="is a URL, and this must be a path on a disk") as refused:
+    with pytest.raises(ValueError, match="is a URL, but this must be a path on a disk") as refused:
         {**WRITERS, **READERS}[what](url + SUFFIX.get(what, ".jsonl"))
     assert "secret" not in str(refused.value)
     assert os.listdir() == ["noisy"]
