@@ -110,7 +110,9 @@ class Transform(ABC):
         keypoints: str | None = None,
         **settings: Any,
     ) -> OnFields:
-        """Return this change as a function of samples that are dicts; the arguments name fields.
+        """Return this change as a function of samples that are dicts.
+
+        The arguments are the names of the fields of a sample:
 
             source.map_samples(change.on(image="image", boxes="boxes"))
 
