@@ -34,7 +34,7 @@ _SAME = (
 )
 
 
-class DataLoader(torch.utils.data.DataLoader):  # type: ignore[misc] # torch is not there for all who check types
+class DataLoader(torch.utils.data.DataLoader):  # type: ignore[misc] # torch may be missing where types are checked
     """`torch.utils.data.DataLoader` with its arguments, defaults and batches, on Ray actors.
 
     With `num_workers` above 0, that many actors read and collate the samples. They run on the Ray

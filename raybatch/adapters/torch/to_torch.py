@@ -23,7 +23,7 @@ from raybatch.sources import Batch
 from raybatch.structure import map_arrays
 
 
-class LoaderDataset(AheadLoader, IterableDataset):  # type: ignore[misc] # torch is not there for all who check types
+class LoaderDataset(AheadLoader, IterableDataset):  # type: ignore[misc] # torch may be missing where types are checked
     """The batches of `loader` as tensors; each iteration is one epoch.
 
     Use it in a loop, in `DataLoader(dataset, batch_size=None)` or `StatefulDataLoader`, or with
