@@ -99,7 +99,7 @@ class BoundLayout:
     def in_bytes(self) -> BoundLayout | None:
         """Return the layout of bytes that `UnfinishedImages.finished` quickly turns into floats.
 
-        None if this layout does not make float32 from bytes, or if there is no kernel to do it fast.
+        None if this layout does not make float32 from bytes, or if there is no kernel for it.
         """
         if self.table is None or not self.is_of_bytes or usable_kernel() is None:
             return None
