@@ -27,8 +27,7 @@ from raybatch.accessors.reading import (
 )
 from raybatch.accessors.sample_sizes import Readers, SizedReaders
 from raybatch.errors import ImageReadError, SampleReadError, TransformError
-from raybatch.image import PixelLayout
-from raybatch.image.pixels import BoundLayout, UnfinishedImages
+from raybatch.image.pixels import BoundLayout, PixelLayout, UnfinishedImages
 from raybatch.image.reader import Begun
 from raybatch.memory import empty_batch
 from raybatch.stages import stage

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from raybatch.checks import height_and_width
-from raybatch.image import ImageReader
+from raybatch.image.reader import ImageReader
 
 # An accessor's `size`: (height, width), an int for both, or one size for each sample, `(n, 2)`.
 Size: TypeAlias = "int | tuple[int, int] | npt.NDArray[np.integer[Any]] | None"

@@ -8,10 +8,10 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from raybatch.loader import Loader
 from raybatch.loader.iterator import ended_early
+from raybatch.loader.loader import Loader
 from raybatch.notices import tell
-from raybatch.sources import Batch
+from raybatch.sources.batch import Batch
 
 
 class _Held(NamedTuple):

@@ -10,7 +10,7 @@ import numpy as np
 
 from raybatch.adapters.ahead import AheadLoader, as_it_is
 from raybatch.adapters.normalize import ImageLayout
-from raybatch.loader import Loader
+from raybatch.loader.loader import Loader
 from raybatch.structure import map_arrays
 
 try:

@@ -8,7 +8,7 @@ import numpy as np
 
 from raybatch.accessors.reading import sample_positions
 from raybatch.batchup.data_source import ArrayDataSource
-from raybatch.loader import Loader
+from raybatch.loader.loader import Loader
 from raybatch.ragged import RaggedArray
 from raybatch.structure import members
 

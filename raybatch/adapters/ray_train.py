@@ -20,8 +20,9 @@ import os
 from pathlib import Path
 from typing import Any, Protocol
 
-from raybatch.loader import Loader, RankSplit
-from raybatch.sources import DataSource
+from raybatch.loader.loader import Loader
+from raybatch.loader.ranks import RankSplit
+from raybatch.sources.source import DataSource
 from raybatch.stores.aside import written_aside
 
 try:

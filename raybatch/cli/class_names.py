@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from raybatch.accessors import ImageList, is_packed
-from raybatch.accessors.manifest import load_manifest
+from raybatch.accessors.manifest import is_packed, load_manifest
+from raybatch.stores.image_list import ImageList
 from raybatch.stores.listing import numbered
 from raybatch.stores.location import Location
 

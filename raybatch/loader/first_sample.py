@@ -12,16 +12,15 @@ from raybatch.foreign_randomness import ForeignRandomness
 from raybatch.loader.plan import Plan
 from raybatch.loader.producer import Producer
 from raybatch.loader.reasons import reason_of
-from raybatch.making import BadSamples, Request, Result, Trouble, bad_sample, make
-from raybatch.order import NO_KEYS, Rows
-from raybatch.sources import (
-    BadSample,
-    DataSource,
-    MapDataSource,
-    SampleMapDataSource,
-    nodes,
-    rows_at,
-)
+from raybatch.making.bad_rows import Trouble, bad_sample
+from raybatch.making.make import make
+from raybatch.making.policy import BadSamples
+from raybatch.making.request import Request, Result
+from raybatch.order.rows import Rows
+from raybatch.order.seeds import NO_KEYS
+from raybatch.sources.ledger import BadSample
+from raybatch.sources.mapped import MapDataSource, SampleMapDataSource
+from raybatch.sources.source import DataSource, nodes, rows_at
 
 _log = logging.getLogger(__name__)
 

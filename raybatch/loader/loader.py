@@ -32,11 +32,15 @@ from raybatch.loader.shorthands import pool_with, prefetch_of, shuffle_with, spl
 from raybatch.loader.state import position_in, state_of
 from raybatch.loader.stats import LoaderStats, StatsCounter
 from raybatch.loader.watch import Watch
-from raybatch.making import BadSamples
-from raybatch.order import Position, Shuffle
-from raybatch.pools import Journal, WorkerPool
-from raybatch.scheduling import Prefetch, Recovery
-from raybatch.sources import BadSampleLedger, Batch, DataSource, check_source, excluded
+from raybatch.making.policy import BadSamples
+from raybatch.order.position import Position
+from raybatch.order.shuffle import Shuffle
+from raybatch.pools.journal import Journal
+from raybatch.pools.pool import WorkerPool
+from raybatch.scheduling.settings import Prefetch, Recovery
+from raybatch.sources.batch import Batch
+from raybatch.sources.ledger import BadSampleLedger, excluded
+from raybatch.sources.source import DataSource, check_source
 
 
 class Loader:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Any, TypeVar
 
-from raybatch.making import Request, Result
+from raybatch.making.request import Request, Result
 from raybatch.pools.session import Session
 from raybatch.pools.watching import Watcher
-from raybatch.scheduling import Prefetch
+from raybatch.scheduling.settings import Prefetch
 
 Pool = TypeVar("Pool", bound="WorkerPool")
 

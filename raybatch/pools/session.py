@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from raybatch.making import Request, Result
-from raybatch.scheduling import Completed, Failed, Silent
-from raybatch.sources import batch_nbytes
+from raybatch.making.request import Request, Result
+from raybatch.scheduling.messages import Completed, Failed, Silent
+from raybatch.sources.batch import batch_nbytes
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,14 @@ from typing import Any
 from raybatch.checks import positive_int
 from raybatch.errors import PoolError, WorkerLostError
 from raybatch.foreign_randomness import suspended
-from raybatch.making import Request, Result, make
+from raybatch.making.make import make
+from raybatch.making.request import Request, Result
 from raybatch.memory import ReusedMemory, batches_in
 from raybatch.pools.pool import WorkerPool
 from raybatch.pools.session import HandOver, Results
-from raybatch.scheduling import Completed, Failed, Prefetch, Silent
-from raybatch.sources import DataSource
+from raybatch.scheduling.messages import Completed, Failed, Silent
+from raybatch.scheduling.settings import Prefetch
+from raybatch.sources.source import DataSource
 
 
 class ThreadPool(WorkerPool):

@@ -15,17 +15,12 @@ from raybatch.accessors.images import ImageArrays
 from raybatch.accessors.reading import RngOf
 from raybatch.arrays import gather, portable, sample_count
 from raybatch.collation import Setting, collated
-from raybatch.order import (
-    AbstractSampler,
-    Cursor,
-    RandomKeys,
-    Rows,
-    Shuffle,
-    StandardSampler,
-    SubsetSampler,
-    as_shuffle_rng,
-    order_of,
-)
+from raybatch.order.cursor import Cursor
+from raybatch.order.rows import Rows
+from raybatch.order.sampler import AbstractSampler, order_of
+from raybatch.order.seeds import RandomKeys
+from raybatch.order.shuffle import Shuffle, as_shuffle_rng
+from raybatch.order.standard import StandardSampler, SubsetSampler
 from raybatch.sources.batch import Batch, batch_row, extended
 from raybatch.sources.fields import checked_fields, field_name
 from raybatch.sources.ledger import BadSample, excluded

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from raybatch.accessors import ImageFileAccessor, NonUniformImageFileAccessor
+from raybatch.accessors.image_files import ImageFileAccessor, NonUniformImageFileAccessor
 from raybatch.checks import height_and_width
 from raybatch.image.augment.transform import Change, output_size
-from raybatch.order import AbstractSampler
+from raybatch.order.sampler import AbstractSampler
 from raybatch.sources.array import ArrayDataSource
 from raybatch.sources.source import source_repr
 from raybatch.stores.class_labels import labelled_images

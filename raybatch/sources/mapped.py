@@ -9,7 +9,10 @@ import numpy as np
 
 from raybatch.collation import Setting, checked_setting, collated
 from raybatch.foreign_randomness import ForeignRandomness
-from raybatch.order import Cursor, RandomKeys, Rows, Shuffle
+from raybatch.order.cursor import Cursor
+from raybatch.order.rows import Rows
+from raybatch.order.seeds import RandomKeys
+from raybatch.order.shuffle import Shuffle
 from raybatch.sources.batch import Batch, batch_length, batch_row, called
 from raybatch.sources.ledger import BadSample
 from raybatch.sources.returned import returned_batch, returned_sample

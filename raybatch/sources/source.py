@@ -9,7 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from raybatch.order import NO_KEYS, Cursor, RandomKeys, Rows, Shuffle, amount, num_batches
+from raybatch.order.cursor import Cursor
+from raybatch.order.indices import amount, num_batches
+from raybatch.order.rows import Rows
+from raybatch.order.seeds import NO_KEYS, RandomKeys
+from raybatch.order.shuffle import Shuffle
 from raybatch.sources.batch import Batch, batch_row
 from raybatch.sources.ledger import BadSample
 

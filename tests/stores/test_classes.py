@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 import raybatch as rb
-from raybatch.accessors import find_images
+from raybatch.stores.listing import find_images
 from tests.servers import s3_filesystem
 
 

@@ -14,7 +14,7 @@ from raybatch.adapters.torch.data_loader_iterators import InLineIterator, PoolIt
 from raybatch.adapters.torch.resuming import Course
 from raybatch.adapters.torch.team import Team, size_of
 from raybatch.notices import tell
-from raybatch.pools import WorkerPool
+from raybatch.pools.pool import WorkerPool
 
 _NO_CONTEXT = (
     "multiprocessing_context has no effect on raybatch's DataLoader, whose workers are Ray actors"

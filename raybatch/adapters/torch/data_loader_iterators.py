@@ -11,10 +11,12 @@ from torch.utils.data.dataloader import _BaseDataLoaderIter, _SingleProcessDataL
 from raybatch.adapters.torch.map_style import received
 from raybatch.adapters.torch.resuming import Run
 from raybatch.adapters.torch.team import Team
-from raybatch.making import Request
-from raybatch.order import Position, RandomKeys, Rows
-from raybatch.pools import OrderedStream
-from raybatch.scheduling import Recovery
+from raybatch.making.request import Request
+from raybatch.order.position import Position
+from raybatch.order.rows import Rows
+from raybatch.order.seeds import RandomKeys
+from raybatch.pools.stream import OrderedStream
+from raybatch.scheduling.settings import Recovery
 
 
 class InLineIterator(_SingleProcessDataLoaderIter):  # type: ignore[misc] # torch may be missing where types are checked

@@ -16,8 +16,9 @@ from torch.utils.data._utils.collate import collate, collate_tensor_fn, default_
 
 from raybatch.foreign_randomness import ForeignRandomness
 from raybatch.memory import empty_batch
-from raybatch.order import RandomKeys, Rows
-from raybatch.sources import DataSource
+from raybatch.order.rows import Rows
+from raybatch.order.seeds import RandomKeys
+from raybatch.sources.source import DataSource
 
 
 class MapStyleSource(DataSource):

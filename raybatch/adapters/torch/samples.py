@@ -8,7 +8,7 @@ from typing import Any
 from torch.utils.data import IterableDataset
 
 from raybatch.adapters.torch.to_torch import LoaderDataset
-from raybatch.sources import batch_length, batch_row
+from raybatch.sources.batch import batch_length, batch_row
 
 
 class SampleDataset(IterableDataset):  # type: ignore[misc] # torch may be missing where types are checked

@@ -16,10 +16,10 @@ from raybatch.adapters.ahead import AheadLoader, as_it_is
 from raybatch.adapters.normalize import ImageLayout
 from raybatch.adapters.torch.writable_memory import writable_view
 from raybatch.image.pixels import UnfinishedImages
-from raybatch.loader import Loader
+from raybatch.loader.loader import Loader
 from raybatch.memory import ReusedMemory
 from raybatch.ragged import RaggedArray
-from raybatch.sources import Batch
+from raybatch.sources.batch import Batch
 from raybatch.structure import map_arrays
 
 

@@ -16,7 +16,7 @@ from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raybatch.checks import positive_int
-from raybatch.making import Request, Result
+from raybatch.making.request import Request, Result
 from raybatch.notices import say
 from raybatch.pools.pool import WorkerPool
 from raybatch.pools.ray.actor_session import RaySession
@@ -31,7 +31,7 @@ from raybatch.pools.ray.program import Program
 from raybatch.pools.ray.roster import PrivateRoster
 from raybatch.pools.ray.trial_group import in_own_group
 from raybatch.pools.ray.unpicklable import unpicklable
-from raybatch.scheduling import Prefetch
+from raybatch.scheduling.settings import Prefetch
 
 _log = logging.getLogger(__name__)
 
