@@ -76,7 +76,7 @@ class ImageReader:
         resample: A filter of Pillow, or its name in lower case.
         decode: "exact" decodes at full size, so that the pixels equal those of
             `Image.open(path).convert(mode).resize((width, height), resample)`. "scaled" shrinks the
-            image first: the JPEG decoder by 2, 4 or 8, other images by whole factors. That is
+            image first: a JPEG by 2, 4 or 8 in its decoder, other images by whole factors. That is
             faster, above all for large files.
         scale_margin: With "scaled", the part that is taken stays at least this many times larger
             than its result.
@@ -185,7 +185,7 @@ class ImageReader:
     ) -> Begun | None:
         """Begin `read_into`. Return the JPEG that is left to decode, or None if all is done.
 
-        Decoding that JPEG needs `file` no more.
+        To decode that JPEG, `file` is no longer needed.
         """
         with self._viewed(file, rng, as_array=True) as viewed:
             if isinstance(viewed.source, EncodedJpeg):

@@ -132,6 +132,6 @@ def _functions(transforms: Any) -> tuple[Change, ...]:
     if not isinstance(transforms, Sequence):
         raise TypeError(f"transforms must be a sequence of functions, not {transforms!r}")
     if not transforms:
-        raise ValueError("transforms must hold at least one")
+        raise ValueError("transforms must hold at least one transform")
     check_changes(transforms)
     return tuple(transforms)

@@ -44,8 +44,8 @@ class Transform(ABC):
     were given, in this order, with `keypoints` last.
 
     - `mask`: a Pillow image of one channel, or an array (H, W) of integers, bools or float32, or
-      (k, H, W), one for each of k objects. Scaling takes the nearest pixel, so no new value appears
-      but the one outside the image.
+      (k, H, W), one for each of k objects. Each new pixel is a copy of the nearest old one, so
+      values never mix.
     - `boxes`: (k, 4), and their `labels`: an array or list of length k, or a tuple or dict of
       several. Boxes that are out of sight, or less visible than `min_visible`, are dropped with
       their labels; the others are clipped.
@@ -55,8 +55,8 @@ class Transform(ABC):
     Further arguments are the settings of `Targets`, such as `box_format="xywh"`.
 
     All random numbers come from `rng`; each random part of a `Compose` gets a generator of its own.
-    `map_samples` passes a generator for each sample. A second call with it would draw different
-    numbers, and is a TypeError.
+    `map_samples` passes a generator for each sample. A second call of the same transform with that
+    generator would draw different numbers, and is a TypeError.
 
     A subclass that changes only colours, and draws while it does so, implements `on_image`. Any
     other subclass derives from `Drawn`.
@@ -110,7 +110,9 @@ class Transform(ABC):
         keypoints: str | None = None,
         **settings: Any,
     ) -> OnFields:
-        """Return this change as a function of samples that are dicts, whose fields are named here.
+        """Return this change as a function of samples that are dicts.
+
+        The arguments are the names of the fields of a sample:
 
             source.map_samples(change.on(image="image", boxes="boxes"))
 
@@ -171,7 +173,7 @@ class Transform(ABC):
 
 
 class Drawn(Transform):
-    """A change whose random numbers depend only on the size of the image; targets change too.
+    """A change drawn from the size of the image alone, then applied to the image and its targets.
 
     `steps` draws all random numbers, and returns what happens step by step. A step is one of
     `Scale`, `Crop`, `Mirror` and `Warp` of `raybatch.image.view`, which move pixels. Or it is a
@@ -228,8 +230,8 @@ class Compose(Drawn):
 def check_changes(transforms: Sequence[Any]) -> None:
     """Raise TypeError unless each of `transforms` is a function of one image.
 
-    The message tells if it is not callable, takes no `rng`, is a class instead of an instance, or
-    changes whole batches.
+    The message says whether one is not callable, takes no `rng`, is a class instead of an instance,
+    or changes whole batches.
     """
     for transform in transforms:
         if isinstance(transform, type):
