@@ -5,8 +5,8 @@
         for images, labels in loader:
             ...
 
-`__all__` has what most programs need; all other names here stay for those that use them. Importing
-this package imports neither ray nor any adapter's library: the first use of one does.
+`__all__` lists what most programs need; the other names here are public too. `import raybatch`
+imports neither ray nor any adapter's library: the first use of one does.
 """
 
 import importlib
@@ -76,11 +76,11 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# A program of BatchUp's imports them as modules of the package.
+# Programs written for BatchUp import these as modules of the package.
 for _module in (data_source, sampling, work_pool):
     sys.modules[f"{__name__}.{_module.__name__.rpartition('.')[2]}"] = _module
 
-# What is logged is the program's to show.
+# The program decides whether log records are shown.
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 __all__ = [
@@ -116,7 +116,7 @@ __all__ = [
     "stream_digest",
 ]
 
-# What this file itself needs, and the modules that are public; the others are seams.
+# `dir(raybatch)` leaves out what this file itself needs, and all modules except these public ones.
 _OWN = {"Any", "ModuleType", "TYPE_CHECKING"}
 _MODULES = {
     "adapters",

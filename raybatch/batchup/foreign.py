@@ -44,7 +44,7 @@ class CallableDataSource(AbstractDataSource):
 
 
 class IteratorDataSource(AbstractDataSource):
-    """Iterates over `batch_iter` once, whatever batch size and shuffle are asked for.
+    """Iterates over `batch_iter` once; batch size and shuffle have no effect.
 
     `n_samples` is the number of samples (an int or `np.inf`), or None if it is unknown.
     """

@@ -20,7 +20,7 @@ class AbstractWorkerPool(WorkerPool):
     def work_stream(self, task_generator: Iterator[Any], task_buffer_size: int = 20) -> WorkStream:
         """Return the results of tasks `(fn,)`, `(fn, args)` or `(fn, args, kwargs)`, in order.
 
-        About `task_buffer_size` tasks are running or waiting to be received. Streams of one pool
+        About `task_buffer_size` tasks are running or have results that wait. Streams of one pool
         share its workers.
         """
         return WorkStream(self, task_generator, task_buffer_size=task_buffer_size)
@@ -117,13 +117,13 @@ def _batches(stream: OrderedStream) -> Iterator[Any]:
         try:
             raise error
         finally:
-            # Its traceback holds this frame. If the frame held the error, the cycle would keep the
-            # stream alive.
+            # The error's traceback holds this frame. If the frame held the error too, this cycle
+            # would keep the stream alive.
             del error
 
 
 def _closing(stream: OrderedStream) -> Iterator[Any]:
-    """Iterate over the batches of a stream of our own, and close it at the end or on an error."""
+    """Iterate over the batches of `stream`, and close it at the end or on an error."""
     try:
         yield from _batches(stream)
     finally:

@@ -46,10 +46,11 @@ def demo(
     sheet_path: Path,
     output: Output,
 ) -> None:
-    """Show that the images are the same with and without Ray actors.
+    """Load images with and without Ray actors, and compare the results.
 
-    IMAGES is what `raybatch load` takes. Without it, 1,000 pictures are made in a temporary folder.
-    The contact sheet shows the random crops that most image models are trained with.
+    IMAGES can be anything that `raybatch load` takes. Without it, the command makes 1,000 pictures
+    in a temporary folder. The contact sheet shows the first batch, with the random crops that most
+    image models are trained with.
     """
     streams = {}
     with given_or_made(output, given) as named:

@@ -117,7 +117,7 @@ def _of_files(given: str) -> NamedImages:
     path, query = Location(given).split_query()
     magic = _MAGIC.search(path)
     if magic is None and not is_url(given) and not os.path.exists(given):
-        raise CannotRunError(f"there is no {given!r}. {FORMS}")
+        raise CannotRunError(f"there is no file or folder {given!r}. {FORMS}")
     paths = shard_paths(given, "")
     suffixes = {PurePosixPath(Location(one).split_query()[0]).suffix.lower() for one in paths}
     if all(is_image_name(Location(one).split_query()[0]) for one in paths):

@@ -49,8 +49,8 @@ def load(
 ) -> None:
     """Load images, and report the rate.
 
-    A few more batches are then loaded as for training: a random part of each image, flipped at
-    random.
+    Without --transform, the command then loads a few more batches as for training: a random part of
+    each image, flipped at random.
 
     The digest of an epoch covers every pixel and label, in order. The same images, size, batch
     size, seed, transform and reading options give the same digest with any number of actors.

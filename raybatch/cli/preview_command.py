@@ -1,4 +1,4 @@
-"""`raybatch preview`: one picture of the first images that the loader would deliver."""
+"""`raybatch preview`: draw images as the loader would deliver them, on one picture."""
 
 from __future__ import annotations
 
@@ -83,9 +83,9 @@ def _module(where: str) -> ModuleType:
     type=imported,
     metavar="FILE.py:NAME",
     help=(
-        "Show each image changed by this: an augmentation of raybatch.image.augment, or a function"
-        " (image, rng=) that returns an image. It gets a Pillow image, or an array if --size is"
-        " given."
+        "Change each image with this augmentation of raybatch.image.augment, or this function,"
+        " which is called as (image, rng=) and returns an image. The image is Pillow's, or an array"
+        " if --size is given."
     ),
 )
 @options.transform
@@ -94,8 +94,8 @@ def _module(where: str) -> ModuleType:
     type=click.Path(exists=True, file_okay=False),
     metavar="DIR",
     help=(
-        "Draw in masks from this folder: PNG files of class numbers, named like the images."
-        " --augment is called as (image, mask=, rng=), and must return (image, mask)."
+        "Draw masks from this folder into the images: PNG files of class numbers, named like the"
+        " images. --augment is called as (image, mask=, rng=), and must return (image, mask)."
     ),
 )
 @click.option(
@@ -103,8 +103,8 @@ def _module(where: str) -> ModuleType:
     type=click.Path(exists=True, dir_okay=False),
     metavar="FILE",
     help=(
-        "Draw in boxes from this COCO JSON file, in pixels of the stored images. --augment gets"
-        " boxes= and labels= too, and must return them."
+        "Draw boxes from this COCO JSON file into the images. They are in pixels of the stored"
+        " images. --augment gets boxes= and labels= too, and must return them."
     ),
 )
 @options.count("--draws", "Number of random draws of each image to show, side by side.", default=1)
@@ -128,10 +128,10 @@ def preview(
 ) -> None:
     """Draw some images on one picture, as the loader gives them.
 
-    With --shuffle, they are the first images of that epoch. Without it, they are spread evenly over
+    With --shuffle, they are the first images of --epoch. Without it, they are spread evenly over
     all images, and so over the classes. The text below each image has its index, class and name.
-    With --draws, each image is followed by its draws of the next epochs. Images that cannot be read
-    are left out and named.
+    With --draws, each image is shown several times, as the next epochs draw it. Images that cannot
+    be read are left out and named.
     """
     named = images_named(given)
     if boxes is not None and (size or transform):

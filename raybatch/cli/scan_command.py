@@ -19,7 +19,7 @@ from raybatch.cli.image_forms import images_argument, images_named
 from raybatch.cli.named_images import NamedImages
 from raybatch.cli.options import ActorOptions
 from raybatch.cli.out_paths import OutFile
-from raybatch.cli.output import Output
+from raybatch.cli.output import Output, counted
 from raybatch.cli.scan_advice import advice, shown
 from raybatch.cli.scan_page import write_scan_page
 from raybatch.cli.scan_report import ScanReport
@@ -42,18 +42,18 @@ _EVERY_BAD_SAMPLE = BadSamples("skip", limit=None)
     "--exclude-list",
     type=OutFile(r"\.parquet|\.jsonl", "must end in .parquet or .jsonl"),
     help=(
-        "Write a list of the images that cannot be read to this file, .parquet or .jsonl."
-        " `Loader(exclude=)` takes the list, for the same files in the same order."
+        "Write a list of the images that cannot be read to this file (.parquet or .jsonl)."
+        " `Loader(exclude=)` and --exclude take it, for the same files in the same order."
     ),
 )
 @click.option(
     "--exclude-duplicates",
     is_flag=True,
-    help="Add images that are copies of an earlier one to the list.",
+    help="Also list each image that is a copy of an earlier one.",
 )
 @options.output
 @options.html
-@options.pixels("The size in pixels that you train at, for the advice.", default="224")
+@options.pixels("The size in pixels that you train at; the advice depends on it.", default="224")
 def scan(
     given: str,
     workers: ActorOptions,
@@ -71,7 +71,7 @@ def scan(
     left out, by suffix. It also has the mean and standard deviation of each channel for
     `Normalize`, with pixels from 0 to 1; each image counts the same.
 
-    In a folder that `raybatch pack` wrote, every file is compared with its checksum.
+    In a folder that `raybatch pack` wrote, the command compares every file with its checksum.
 
     The exit status is 0 if all images can be read, 1 if some cannot, and 2 if the scan did not
     finish.
@@ -158,13 +158,16 @@ def _scan_packed(output: Output, directory: str) -> bool:
 
 def _shown(figures: dict[str, Any]) -> Iterator[RenderableType]:
     columns = ", ".join(
-        f"{name} {column['dtype']} {column['shape']}" for name, column in figures["columns"].items()
+        f"{name} {np.dtype(column['dtype']).name} {column['shape']}"
+        for name, column in figures["columns"].items()
     )
-    yield f"{figures['packed']} packed samples in {figures['files']} files: {columns}"
+    samples = counted(figures["packed"], "packed sample")
+    yield f"{samples} in {counted(figures['files'], 'file')}: {columns}"
     faults = figures["faults"]
     yield from (Text(f"{fault['path']}: {fault['reason']}") for fault in faults)
     yield (
-        f"{len(faults)} files are damaged: remove them and pack again; only these are written again"
+        f"damaged: {counted(len(faults), 'file')}. Remove all damaged files and pack again; only"
+        " those are written again"
         if faults
-        else "every checksum is right"
+        else "all checksums are right"
     )

@@ -37,7 +37,7 @@ class Thumbnail(NamedTuple):
 
 
 def write_scan_page(report: ScanReport, advised: Sequence[Advice], path: Path) -> None:
-    """Write `report` to `path`; `advised` is what to do before training."""
+    """Write `report`, with the advice in `advised`, to `path`."""
     found = report.as_dict()
     write_page(
         path,
@@ -88,7 +88,7 @@ def _bars(counts: dict[str, int]) -> dict[str, Any]:
     A bar's length is in percent of the longest.
     """
     ordered = sorted(counts.items(), key=lambda item: -item[1])
-    longest = max(counts.values(), default=1) or 1  # no image may be readable
+    longest = max(counts.values(), default=1) or 1  # 0 if no image is readable
     rows = [
         {"name": name, "count": count, "percent": round(100 * count / longest, 1)}
         for name, count in ordered[:_MOST_BARS]

@@ -75,7 +75,7 @@ class ScanReport:
     def moments(self) -> tuple[list[float], list[float]] | None:
         """The mean and standard deviation of red, green and blue.
 
-        None without an image of 8 bits.
+        None if no image has 8 bits per channel.
         """
         known = np.isfinite(self.facts["mean"]).all(axis=1)
         if not known.any():
@@ -91,9 +91,9 @@ class ScanReport:
         return sum(len(group) - 1 for group in self.duplicates)
 
     def exclusions(self, *, duplicates: bool = False) -> BadSampleLedger:
-        """Return the list of images to leave out: the bad ones.
+        """Return the bad images as a list to leave out.
 
-        With `duplicates`, it also has all but the first of each group of equal files.
+        With `duplicates`, the list also has all but the first of each group of equal files.
         """
         copies = [
             BadSample(

@@ -34,7 +34,7 @@ class Course:
         self.begin = self.position = position
 
     def start(self) -> None:
-        """Begin to iterate."""
+        """Record that a loop over the epoch begins."""
         self.position = self.begin
 
     def leave(self, *, completed: bool, stream_goes_on: bool) -> None:

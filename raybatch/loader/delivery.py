@@ -71,10 +71,11 @@ class Delivery:
             return
         first, setting = self._first_bad, self.setting
         done = "skipped" if setting.policy == "skip" else "replaced"
+        why = first.message if str(first) in first.message else f"{first}: {first.message}"
         say(
             _log,
             f"epoch {first.epoch} of loader {self._name!r}: {self._num_bad} of {self._num_seen}"
-            f" samples could not be read, and were {done}. The first is {first}: {first.message}."
+            f" samples could not be read, and were {done}. The first error: {why}."
             " The loader's `bad_samples` lists all of them",
             loader=self._name,
             policy=setting.policy,
@@ -98,8 +99,8 @@ class Delivery:
     def batch(self, request: Request, result: Result) -> tuple[Batch, ...]:
         """Return the batch of `result` in a tuple of one; () if none of its samples is left.
 
-        BatchError if the batch cannot be made, or not on every host; BadSamplesError if more
-        samples are bad than the setting allows.
+        BatchError if the batch cannot be made, or if a host cannot read a good sample of it;
+        BadSamplesError if more samples are bad than the setting allows.
         """
         __tracebackhide__ = True  # for the same reason as in `EpochIterator.__next__`
         if isinstance(result.error, WorkerLostError):
@@ -131,7 +132,7 @@ class Delivery:
                 request.step,
                 f"a function changed its {length} rows to {batch_length(batch)}, so it is unknown"
                 ' which of them are padding: use last_batch="drop" or "keep", or a function that'
-                " gives a row for each",
+                " returns a row for each",
             )
         return (extended(batch, "valid", np.arange(length) < result.valid),)
 
@@ -159,7 +160,7 @@ class Delivery:
     def _check_hosts(self, request: Request, result: Result) -> None:
         """Raise BatchError if a sample is bad on some hosts only: then the hosts are at fault.
 
-        Otherwise a disk that is not mounted would silently cost a part of the data set.
+        Otherwise, a disk that is not mounted would silently remove a part of the data set.
         """
         for bad in result.bad:
             is_new = bad not in self.ledger and bad.place not in self._plan.known
@@ -176,7 +177,7 @@ class Delivery:
         """
         rows = {place: row for row, place in request.rows.places() if row < request.valid}
         if bad.place not in rows:
-            return {}  # it was drawn as a replacement
+            return {}  # the bad sample was drawn as a replacement
         row = request.row(rows[bad.place])
         if make(self._plan.source, row, (KeyboardInterrupt,)).error is not None:
             return {}
@@ -191,8 +192,8 @@ class Delivery:
     def _made_in_parts(self, request: Request) -> Result:
         """Read each sample by itself, record those that end their worker, and make the batch again.
 
-        Each of them ends one or two workers, whatever the batch size. Halving the batch repeatedly
-        would end one worker for each half that contains such a sample.
+        Each such sample ends one or two workers, whatever the batch size. Halving the batch
+        repeatedly would end one worker for each half that contains such a sample.
         """
         source, deadly = self._plan.source, None
         rows = [request.row(number) for number in range(request.valid)]

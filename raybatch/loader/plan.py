@@ -1,4 +1,4 @@
-"""The samples of batch k of epoch e, as a function of source, batch size, shuffle and rank."""
+"""Computes the samples of batch k of epoch e from the source, batch size, shuffle and rank."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ LAST_BATCH = ("keep", "drop", "pad")
 class Plan:
     """The requests of every epoch, for one rank.
 
-    Each request has the setting `bad_samples`, and `known`, the bad samples to leave out.
+    The arguments are as in `Loader`. Each request has the setting `bad_samples`, and `known`: the
+    bad samples to leave out.
     """
 
     def __init__(
@@ -87,7 +88,7 @@ class Plan:
 
     @property
     def walk(self) -> Walk:
-        """The global batches, of which this rank gets its parts."""
+        """The global batches; this rank gets a part of each."""
         return Walk(
             self.source,
             self.shuffles,
@@ -113,8 +114,8 @@ class Plan:
     def check_ranks(self, position: Position) -> None:
         """Raise ValueError if ranks get unequal numbers of batches from `position` on.
 
-        With a `last_batch` this is allowed. If the batches of a later pass depend on its shuffle,
-        the error is raised at the batch.
+        If `last_batch` is set, this is allowed. If the number of batches in a later pass depends on
+        its shuffle, the error comes with the batch itself.
         """
         if self.split.world_size == 1 or self.last_batch is not None:
             return
@@ -163,7 +164,7 @@ class Plan:
         return int(self._count(position)) if position.received else count
 
     def num_samples(self) -> int | float | None:
-        """Return the largest number of samples of an epoch for this rank.
+        """Return about how many samples this rank gets in an epoch.
 
         An int, `np.inf`, or None if unknown.
         """
@@ -177,6 +178,7 @@ class Plan:
         seed, key_epoch = self.shuffles.keys(position.pass_number)
         is_padded = self.last_batch == "pad"
         start, stop = self.split.share(len(run))
+        # A rank without a sample needs a row to fill its padded batch with.
         rows = run.part(start, stop) if start < stop else run.part(0, 1)
         if is_padded:
             rows = rows.pad(full_length(run, self.global_batch_size) // self.split.world_size)
@@ -198,7 +200,7 @@ class Plan:
         return self.split.gives_batch(length, full, self.last_batch)
 
     def _count(self, position: Position) -> int | float:
-        """Return the number of batches that this rank gets of the rest of a pass.
+        """Return the number of batches that this rank gets from the rest of a pass.
 
         ValueError as in `gives_batch`.
         """

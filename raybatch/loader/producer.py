@@ -85,7 +85,7 @@ class Producer:
         )
 
     def attempt(self, source: DataSource, requests: Iterable[Request]) -> list[Result]:
-        """Return the results of `requests` to `source`, made in a second stream."""
+        """Make `requests` of `source` in a second stream, and return the results."""
         session = self.pool.open(source)
         recovery = replace(self.recovery, max_attempts=2)
         stream = OrderedStream(session, iter(requests), self._limit(), recovery)

@@ -22,7 +22,7 @@ _RATE_OVER = 20
 
 
 class ProgressLine:
-    """A `Watcher` that shows a loader's progress in a terminal, a notebook or the log, as `name`.
+    """A `Watcher` that shows the progress of loader `name` in a terminal, a notebook or the log.
 
     ImportError in a notebook without ipywidgets.
     """

@@ -42,7 +42,7 @@ def check_samplers(source: DataSource, batch_size: int, world_size: int, *, drop
 
 
 def _check_keeps_groups(node: DataSource) -> None:
-    """Raise ValueError if `node` mixes samples of children of which one makes batches of groups."""
+    """Raise ValueError if `node` mixes its children's samples, and one child batches by group."""
     if len(node.children) < 2 or isinstance(node, (ChoiceDataSource, CompositeDataSource)):
         return
     for below in nodes(node):

@@ -15,7 +15,7 @@ from raybatch.scheduling import Prefetch
 
 
 def shuffle_with(shuffle: Shuffle, seed: int | np.integer[Any] | None) -> Shuffle:
-    """Return the shuffle for the arguments `shuffle` and `seed`: the seed, with `shuffle=True`.
+    """Return the shuffle for the arguments `shuffle` and `seed`: with `shuffle=True`, the seed.
 
     ValueError for a seed with any other shuffle, or below 0; TypeError for a seed that is not an
     integer.

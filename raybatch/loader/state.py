@@ -64,11 +64,12 @@ def _positions(mixture: MixDataSource, position: Position) -> dict[str, int]:
 def _ahead(
     mixture: MixDataSource, position: Position, state: dict[str, Any], known: dict[str, Any]
 ) -> Ahead:
-    """Return how far the saved positions of members are ahead of the current weights."""
+    """Return how far each member's saved position is ahead of its position by today's weights."""
     saved: dict[str, Any] = state["members"]
     for name in known.keys() & saved.keys():
         for field, value in known[name].items():
-            # For a member that was gone when the state was saved, only the position is known.
+            # If a member had left the mixture before the state was saved, only its position is
+            # known.
             if saved[name].get(field, value) != value:
                 raise StateError(f"members.{name}.{field}", saved[name][field], value)
     here = _positions(mixture, position)

@@ -12,7 +12,7 @@ _log = logging.getLogger(__name__)
 
 
 class Journal:
-    """Counts and logs `retries` after failed attempts, and `hedges` beside late ones.
+    """Counts and logs `retries` after failed attempts, and `hedges` of late ones.
 
     `loader` is the name of the loader that the batches belong to; None for the tasks of a work
     stream. A journal can serve several streams, one after the other.

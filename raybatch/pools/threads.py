@@ -160,16 +160,18 @@ class ThreadSession:
         return [self._results.settle(*ended)]
 
     def _leave_parent(self) -> None:
-        """If this process was forked since, report the attempts under way as lost.
+        """If the session comes from a parent process, report the attempts under way as lost.
 
-        They are on threads of the parent process.
+        They are on the parent's threads, which a fork does not copy.
         """
         assert self._pool is not None
         tasks = self._pool.tasks()
         if tasks is self._tasks:
             return
         self._tasks, self._inbox = tasks, _Inbox(self._inbox.source)
-        error = WorkerLostError("the batch was made by a thread of the parent, which a fork loses")
+        error = WorkerLostError(
+            "the batch was on a thread of the parent process, which a fork does not copy"
+        )
         self._lost += [
             Failed(*attempt, Result(error=error), lost=True, begun=False)
             for attempt in sorted(self._under_way)

@@ -131,7 +131,7 @@ def test_names_with_markup_are_shown_as_they_are(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["scan", "nowhere"], "there is no 'nowhere'"),
+        (["scan", "nowhere"], "there is no file or folder 'nowhere'"),
         (["scan", "."], "no image files below"),
         (["scan", ".", "--exclude-list", "x.txt"], "must end in .parquet or .jsonl"),
         (["scan", ".", "--exclude-duplicates"], "needs --exclude-list"),

@@ -231,7 +231,7 @@ def test_a_state_of_something_else_is_refused_by_the_name_of_the_field(
     field: str, other: Any
 ) -> None:
     with pytest.raises(
-        rb.errors.StateError, match=f"its {field} is .*, but that of this loader is "
+        rb.errors.StateError, match=f"its {field} is .*, but this loader's is "
     ) as caught:
         other().load_state_dict(SAVED.state_dict())
     assert caught.value.field == field
@@ -242,9 +242,7 @@ def test_another_version_and_missing_fields_are_refused() -> None:
     for field in state:
         with pytest.raises(rb.errors.StateError, match=field):
             SAVED.load_state_dict({name: state[name] for name in state if name != field})
-    with pytest.raises(
-        rb.errors.StateError, match=r"version is 3, but that of this loader is \(1, 2\)"
-    ):
+    with pytest.raises(rb.errors.StateError, match=r"version is 3, but this loader's is \(1, 2\)"):
         SAVED.load_state_dict(state | {"version": 3})
 
 

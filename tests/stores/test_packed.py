@@ -353,7 +353,7 @@ def test_the_command(photos: list[str], tmp_path: Path) -> None:
         images[np.arange(40)], rb.ImageFileAccessor(paths, SIZE)[np.arange(40)]
     )
     assert images.column("label").tolist() == [0] * 20 + [1] * 20
-    assert "every checksum is right" in run("scan", "out", folder=tmp_path).stdout
+    assert "all checksums are right" in run("scan", "out", folder=tmp_path).stdout
     Image.new("RGB", (9, 9)).save(folder / "cat_00.png")
     error = run("pack", "in", "out", *options, "--actors", "0", folder=tmp_path, status=2).stderr
     assert "was packed with batches 4, but now it is 5" in error

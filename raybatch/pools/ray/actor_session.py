@@ -1,4 +1,4 @@
-"""A session whose attempts are calls of Ray actors. The results are in Ray's object store."""
+"""A session whose attempts are calls to Ray actors. The results are in Ray's object store."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ class RaySession:
             tell(*notice)
         self.hand_over += HandOver(store_s, time.perf_counter() - start)
         placed, silent_s = self._end(ref, seconds)
-        # The worker was also silent while it loaded the source, which is no part of the batch.
+        # The worker was silent also while it loaded the source, but that time is not the batch's.
         seconds = max(seconds, silent_s - loading_s)
         event = self._results.settle(
             placed.key, placed.attempt, with_error_unpacked(result), seconds

@@ -50,7 +50,10 @@ class BatchWorker:
         """Return after all earlier calls have been answered."""
 
     def load(self, key: str, refs: list[Any], program: Program) -> None:
-        """Load the constant in `refs`, of `program`. If that fails, `make` returns the error."""
+        """Load the constant behind the one reference in `refs`, which belongs to `program`.
+
+        If that fails, `make` returns the error.
+        """
         self._programs[key] = program
         self._returned_at = None
         start = time.perf_counter()
@@ -72,8 +75,8 @@ class BatchWorker:
 
         Return the result and three durations in seconds: of making it, of storing the previous
         result, and of `load` since then. Ray stores a result after this method returns, so only the
-        next call can report that. It is measured as CPU time, which leaves out the wait for the
-        next call.
+        next call can report that duration. It is CPU time, which leaves out the wait for the next
+        call.
         """
         stored_s = 0.0 if self._returned_at is None else time.thread_time() - self._returned_at
         self._returned_at = None
