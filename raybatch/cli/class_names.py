@@ -41,7 +41,7 @@ classes_option = click.option(
     metavar="PATH",
     help=(
         "Number the classes as this folder or file does: a folder of class folders, a packed"
-        " folder, a list of images (.parquet), or a text file with one name per line.  [default: the"
-        " classes of IMAGES, sorted]"
+        " folder, a list of images (.parquet), or a text file with one name per line.  [default:"
+        " the classes of IMAGES, sorted]"
     ),
 )
