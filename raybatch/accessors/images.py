@@ -28,8 +28,10 @@ from raybatch.accessors.reading import (
 from raybatch.accessors.sample_sizes import Readers, SizedReaders
 from raybatch.errors import ImageReadError, SampleReadError, TransformError
 from raybatch.image import PixelLayout
+from raybatch.image.motion import Motion
 from raybatch.image.pixels import BoundLayout, UnfinishedImages
-from raybatch.image.reader import Begun
+from raybatch.image.reader import Begun, stored_size
+from raybatch.image.view import Size
 from raybatch.memory import empty_batch
 from raybatch.stages import stage
 from raybatch.structure import brief
@@ -73,6 +75,25 @@ class EncodedImages:
         """Return the bytes of the stored image at `position`; OSError if they cannot be read."""
         with self._store.open(position) as file:
             return file.read()
+
+    @property
+    def is_of_masks(self) -> bool:
+        """Whether the pixels are classes."""
+        return self._reader.mask
+
+    def stored_size(self, position: int) -> Size:
+        """Return the (width, height) of the stored image at `position`, from its header."""
+        with self._store.open(position) as file:
+            height, width = stored_size(self._reader, file)
+        return width, height
+
+    def motion(self, position: int, size: Size, rng: np.random.Generator) -> Motion:
+        """Return how the image at `position` moves if its stored size is `size`.
+
+        `size` is (width, height). `rng` is the generator of the sample.
+        """
+        reader = self._reader if self._sized is None else self._sized.of(position)
+        return reader.motion(size, rng)
 
     def signature(self, position: int) -> tuple[int, ...]:
         """Return a tuple that changes whenever the stored image does, as `LocalFiles.signature`.

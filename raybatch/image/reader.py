@@ -31,8 +31,10 @@ from raybatch.image.augment.transform import (
     is_random,
     made_by,
     output_size,
+    steps_in_turn,
 )
 from raybatch.image.decoding import Colour, Decoding, EncodedJpeg, opened, read_error
+from raybatch.image.motion import Motion
 from raybatch.image.pixels import BoundLayout
 from raybatch.image.resampling import filter_name
 from raybatch.image.viewed import Viewed
@@ -211,6 +213,14 @@ class ImageReader:
     def output_size(self) -> tuple[int, int] | None:
         """The height and width of all images that are read; None if they differ."""
         return output_size(self._changes, None)
+
+    def motion(self, size: tuple[int, int], rng: np.random.Generator | None) -> Motion:
+        """Return how an image of `size`, (width, height), moves if it is read with `rng`.
+
+        A function of the program is taken to move nothing.
+        """
+        steps = steps_in_turn(self._changes, *size, rng)
+        return Motion.of(size, [step for step in steps if not callable(step)])
 
     def before_random(self) -> tuple[ImageReader, Change | None]:
         """Return a reader that stops before the first random part of the transform, and that rest.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from threading import Thread
 
 from raybatch.errors import FirstSampleError, ReturnError
@@ -21,6 +22,7 @@ from raybatch.sources import (
     SampleMapDataSource,
     nodes,
     rows_at,
+    tell_unmoved,
 )
 
 _log = logging.getLogger(__name__)
@@ -56,6 +58,9 @@ def try_first_sample(plan: Plan, producer: Producer, setting: BadSamples, name: 
             is_wrong = result.error is not None and _is_everywhere(result.error, producer, setting)
             if is_wrong and _has_batch_function(source):
                 result = make(source, _first_batch(source, plan.batch_size, setting))
+        if result.error is None:
+            with suppress(Exception):  # a field whose other rows cannot be read fails in its batch
+                tell_unmoved(source)
         return result
 
     # A worker that is stuck is replaced; this process could only wait.

@@ -23,6 +23,7 @@ from raybatch.sources.source import (
     nodes,
     rows_at,
 )
+from raybatch.sources.unmoved import tell_unmoved
 
 __all__ = [
     "ArrayDataSource",
@@ -51,5 +52,6 @@ __all__ = [
     "row_counts",
     "rows_at",
     "stream_digest",
+    "tell_unmoved",
     "unmapped",
 ]

@@ -184,7 +184,7 @@ class ArrayDataSource(RandomAccessDataSource):
             raise ValueError(
                 'include_indices adds a field "index", but data already has one: rename it'
             )
-        first, *others = self._fields().items()
+        first, *others = self.fields().items()
         length = sample_count(first[1])
         for key, array in others:
             if sample_count(array) != length:
@@ -205,7 +205,7 @@ class ArrayDataSource(RandomAccessDataSource):
                 if isinstance(array, ImageArrays) and key not in self.collate
                 else array
             )
-            for key, array in self._fields().items()
+            for key, array in self.fields().items()
         }
         changed = copy.copy(self)
         if isinstance(self.data, (dict, list)):
@@ -214,13 +214,13 @@ class ArrayDataSource(RandomAccessDataSource):
 
     def __repr__(self) -> str:
         shown = []
-        for key, array in self._fields().items():
+        for key, array in self.fields().items():
             is_array = isinstance(array, np.ndarray)
             text = f"array {array.dtype}{list(array.shape)}" if is_array else brief(array)
             shown.append(f"{key}={text}" if isinstance(key, str) else text)
         return source_repr(self, *shown)
 
-    def _fields(self) -> dict[Any, Any]:
+    def fields(self) -> dict[Any, Any]:
         """Return the array-likes by name or number; the name of a single data set is None."""
         if isinstance(self.data, dict):
             return self.data
@@ -246,10 +246,10 @@ class ArrayDataSource(RandomAccessDataSource):
         """
         numbers = indices
         if isinstance(indices, slice):
-            numbers = np.arange(*indices.indices(sample_count(next(iter(self._fields().values())))))
+            numbers = np.arange(*indices.indices(sample_count(next(iter(self.fields().values())))))
         fields = [
             self._collated(key, self._rows(key, array, indices, len(numbers), rng_of), numbers)
-            for key, array in self._fields().items()
+            for key, array in self.fields().items()
         ]
         batch: Batch = tuple(fields)
         if isinstance(self.data, dict):
@@ -283,7 +283,7 @@ class ArrayDataSource(RandomAccessDataSource):
         )
 
     def path_of(self, index: int) -> str:
-        for array in self._fields().values():
+        for array in self.fields().values():
             # A user's own accessor can have other objects under these names.
             with contextlib.suppress(AttributeError, LookupError, TypeError):
                 return os.fsdecode(array.name_of(index))
