@@ -25,6 +25,7 @@ from raybatch.accessors.reading import (
     sample_positions,
     seeded_alone,
 )
+from raybatch.accessors.noted_sizes import noted_here
 from raybatch.accessors.sample_sizes import Readers, SizedReaders
 from raybatch.errors import ImageReadError, SampleReadError, TransformError
 from raybatch.image import PixelLayout
@@ -75,6 +76,11 @@ class EncodedImages:
         """Return the bytes of the stored image at `position`; OSError if they cannot be read."""
         with self._store.open(position) as file:
             return file.read()
+
+    @property
+    def transform(self) -> Any:
+        """The transform of the images, or None."""
+        return self._reader.transform
 
     @property
     def is_of_masks(self) -> bool:
@@ -144,6 +150,12 @@ class EncodedImages:
 
     def _read(self, positions: Sequence[int], reads: Sequence[Read]) -> list[Any]:
         """Return the results of `reads`, each called with the file of its image."""
+        noted = noted_here()
+        if noted is not None:
+            reads = [
+                partial(read, note=partial(noted.__setitem__, row))
+                for row, read in enumerate(reads)
+            ]
         with self._openers(positions) as openers:
             return map_runs(self._read_run, list(zip(openers, positions, reads, strict=True)))
 

@@ -81,7 +81,9 @@ class Motion(NamedTuple):
 
         The image had the size `before`. Of an image that is only stretched it is the identity.
         """
-        return np.diag([1 / self.size[0], 1 / self.size[1], 1]) @ self.matrix @ np.diag([*before, 1])
+        return (
+            np.diag([1 / self.size[0], 1 / self.size[1], 1]) @ self.matrix @ np.diag([*before, 1])
+        )
 
     def inverted(self, size: Size) -> Motion:
         """Return the motion back to an image of `size`."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -37,8 +37,12 @@ from raybatch.image.decoding import Colour, Decoding, EncodedJpeg, opened, read_
 from raybatch.image.motion import Motion
 from raybatch.image.pixels import BoundLayout
 from raybatch.image.resampling import filter_name
+from raybatch.image.view import Size
 from raybatch.image.viewed import Viewed
 from raybatch.stages import stage
+
+# Is called with the (width, height) of an image before its transform.
+Note: TypeAlias = Callable[[Size], None]
 
 DECODES = ("exact", "scaled")
 TRUNCATED = ("error", "fill")
@@ -152,12 +156,15 @@ class ImageReader:
         if not self.max_pixels > 0:
             raise ValueError(f"max_pixels must be above 0, not {self.max_pixels}")
 
-    def read(self, file: IO[bytes], rng: np.random.Generator | None = None) -> Image.Image:
+    def read(
+        self, file: IO[bytes], rng: np.random.Generator | None = None, note: Note | None = None
+    ) -> Image.Image:
         """Return the image in `file`, fully loaded; ImageReadError with the cause if it cannot.
 
-        `rng` is for the transform, and needed if that is random.
+        `rng` is for the transform, and needed if that is random. `note` is called with the stored
+        (width, height) of the image.
         """
-        with self._viewed(file, rng, as_array=False) as viewed:
+        with self._viewed(file, rng, note, as_array=False) as viewed:
             return viewed.image()
 
     def read_into(
@@ -182,9 +189,13 @@ class ImageReader:
         layout: BoundLayout,
         out: npt.NDArray[Any],
         rng: np.random.Generator | None = None,
+        note: Note | None = None,
     ) -> Begun | None:
-        """Begin `read_into`; return what finishes it without the file, or None if it is done."""
-        with self._viewed(file, rng, as_array=True) as viewed:
+        """Begin `read_into`; return what finishes it without the file, or None if it is done.
+
+        `note` is that of `read`.
+        """
+        with self._viewed(file, rng, note, as_array=True) as viewed:
             if isinstance(viewed.source, EncodedJpeg):
                 return Begun(viewed, viewed.source.nbytes, layout, out)
             viewed.write(layout, out)
@@ -192,7 +203,12 @@ class ImageReader:
 
     @contextmanager
     def _viewed(
-        self, file: IO[bytes], rng: np.random.Generator | None, *, as_array: bool
+        self,
+        file: IO[bytes],
+        rng: np.random.Generator | None,
+        note: Note | None,
+        *,
+        as_array: bool,
     ) -> Iterator[Viewed]:
         """Give the view to take of the image in `file`; an error inside is an ImageReadError."""
         if rng is None and self.is_random:
@@ -200,6 +216,8 @@ class ImageReader:
         # Functions of the program may look at the metadata of a Pillow image, which arrays lack.
         as_array = as_array and all(isinstance(change, Transform) for change in self._changes)
         with stage("decode"), opened(file, self._decoding, as_array=as_array) as source:
+            if note is not None:
+                note(source.size)
             with self._foreign.seeded_once(rng) as begin:
                 viewed = changed(source, self._changes, rng, partial(_made_by, begin))
             yield viewed

@@ -29,6 +29,7 @@ from raybatch.order import (
 from raybatch.sources.batch import Batch, batch_row, extended
 from raybatch.sources.fields import checked_fields, field_name
 from raybatch.sources.ledger import BadSample, excluded
+from raybatch.sources.mask_pairs import MaskPairs
 from raybatch.sources.returned import returned_rows
 from raybatch.sources.source import DataSource, sample_name, source_repr
 from raybatch.stores.location import Location
@@ -184,6 +185,7 @@ class ArrayDataSource(RandomAccessDataSource):
             raise ValueError(
                 'include_indices adds a field "index", but data already has one: rename it'
             )
+        self._mask_pairs = MaskPairs(self.fields())
         first, *others = self.fields().items()
         length = sample_count(first[1])
         for key, array in others:
@@ -247,10 +249,12 @@ class ArrayDataSource(RandomAccessDataSource):
         numbers = indices
         if isinstance(indices, slice):
             numbers = np.arange(*indices.indices(sample_count(next(iter(self.fields().values())))))
-        fields = [
-            self._collated(key, self._rows(key, array, indices, len(numbers), rng_of), numbers)
-            for key, array in self.fields().items()
-        ]
+        arrays, fields, sizes = self.fields(), [], {}
+        for key, array in arrays.items():
+            with self._mask_pairs.noting(key) as sizes[key]:
+                rows = self._rows(key, array, indices, len(numbers), rng_of)
+            fields.append(self._collated(key, rows, numbers))
+        self._mask_pairs.check(arrays, sizes, numbers, rng_of)
         batch: Batch = tuple(fields)
         if isinstance(self.data, dict):
             batch = dict(zip(self.data, fields, strict=True))

@@ -124,7 +124,7 @@ def _kind(key: Any, array: Any, first: npt.NDArray[np.intp]) -> str | None:
     fits = {
         "boxes": row.ndim in (1, 2) and row.shape[-1] == 4,
         "keypoints": row.ndim in (2, 3) and row.shape[-1] in (2, 3),
-        "mask": row.ndim in (2, 3) and min(row.shape[-2:]) > 1,
+        "mask": row.ndim in (2, 3),
     }
     return kind if fits[kind] else None
 

@@ -86,7 +86,7 @@ def test_a_field_that_stays_is_told(
         (SCALED, "boxes", ragged([4, 4, 30, 32])),  # boxes in the scaled image
         ({"size": (96, 128)}, "boxes", ragged([4, 4, 100, 90])),
         ({**FLIPPED, "transform": augment.ColorJitter(0.4)}, "boxes", PIXELS),
-        (FLIPPED, "boxes_in_stock", np.arange(COUNT)),
+        (FLIPPED, "boxes_in_stock", np.full((COUNT, 3), 40)),
         (FLIPPED, "label", np.full((COUNT, 4), 40.0)),
         (SCALED, "mask", np.zeros((COUNT, 32, 32), np.uint8)),
         (FLIPPED, "masked_tokens", np.zeros((COUNT, 9), bool)),
@@ -135,7 +135,12 @@ def test_functions_of_the_program_may_scale(
 
 @pytest.mark.parametrize(
     ("own", "is_told"),
-    [({}, False), ({"transform": None}, True), ({"size": (24, 32)}, False), ({"fit": "crop"}, True)],
+    [
+        ({}, False),
+        ({"transform": None}, True),
+        ({"size": (24, 32)}, False),
+        ({"fit": "crop"}, True),
+    ],
 )
 def test_mask_files_beside_images(
     paths: list[str], caplog: pytest.LogCaptureFixture, own: dict[str, Any], is_told: bool

@@ -107,9 +107,7 @@ def moved_boxes(
     return how.written(part[kept], motion.size).astype(boxes.dtype), kept
 
 
-def _tell_misplaced(
-    boxes: npt.NDArray[Any], corners: npt.NDArray[np.float64], size: Size
-) -> None:
+def _tell_misplaced(boxes: npt.NDArray[Any], corners: npt.NDArray[np.float64], size: Size) -> None:
     """Tell of boxes that cannot be boxes of their image of `size`; of the first of a kind only."""
     shape = f"{size[1]}x{size[0]} pixels (height x width)"
     key = "boxes outside of their image"
