@@ -17,6 +17,7 @@ from PIL import Image
 
 from raybatch.accessors.array_transform import ArrayTransform
 from raybatch.accessors.fingerprints import pickle_digest
+from raybatch.accessors.noted_sizes import noted_here
 from raybatch.accessors.reading import (
     ByteStore,
     Opener,
@@ -25,7 +26,6 @@ from raybatch.accessors.reading import (
     sample_positions,
     seeded_alone,
 )
-from raybatch.accessors.noted_sizes import noted_here
 from raybatch.accessors.sample_sizes import Readers, SizedReaders
 from raybatch.errors import ImageReadError, SampleReadError, TransformError
 from raybatch.image import PixelLayout

@@ -1,4 +1,4 @@
-"""Images and their masks, two fields of a source: a mask must show the part that its image shows."""
+"""Images and masks in two fields of a source: a mask must show the part that its image shows."""
 
 from __future__ import annotations
 

@@ -97,8 +97,8 @@ def test_several_fields_of_images(tmp_path: Path) -> None:
     small = rb.ImageFileAccessor(files(tmp_path, "small", (24, 32)), transform=RESIZED)
     paths = files(tmp_path, "mask", (24, 32))
     masks = [rb.ImageFileAccessor(paths, transform=one, mask=True) for one in (CROP, RESIZED)]
-    with pytest.raises(SampleReadError, match="its image '.*image0"):
+    with pytest.raises(SampleReadError, match=r"its image '.*image0"):
         rb.ArrayDataSource([small, images, masks[0]])[0]
     assert len(rb.ArrayDataSource([small, images, masks[1]])[0]) == 3
     other = rb.ImageFileAccessor(paths, transform=augment.RandomCrop(16, padding=1), mask=True)
-    assert len(rb.ArrayDataSource([small, images, other])[0]) == 3
+    assert len(rb.ArrayDataSource([images, small, other])[0]) == 3
