@@ -28,11 +28,9 @@ from raybatch.accessors.reading import (
 )
 from raybatch.accessors.sample_sizes import Readers, SizedReaders
 from raybatch.errors import ImageReadError, SampleReadError, TransformError
-from raybatch.image import PixelLayout
-from raybatch.image.motion import Motion
+from raybatch.image import ImageReader, PixelLayout
 from raybatch.image.pixels import BoundLayout, UnfinishedImages
-from raybatch.image.reader import Begun, stored_size
-from raybatch.image.view import Size
+from raybatch.image.reader import Begun
 from raybatch.memory import empty_batch
 from raybatch.stages import stage
 from raybatch.structure import brief
@@ -77,29 +75,9 @@ class EncodedImages:
         with self._store.open(position) as file:
             return file.read()
 
-    @property
-    def transform(self) -> Any:
-        """The transform of the images, or None."""
-        return self._reader.transform
-
-    @property
-    def is_of_masks(self) -> bool:
-        """Whether the pixels are classes."""
-        return self._reader.mask
-
-    def stored_size(self, position: int) -> Size:
-        """Return the (width, height) of the stored image at `position`, from its header."""
-        with self._store.open(position) as file:
-            height, width = stored_size(self._reader, file)
-        return width, height
-
-    def motion(self, position: int, size: Size, rng: np.random.Generator) -> Motion:
-        """Return how the image at `position` moves if its stored size is `size`.
-
-        `size` is (width, height). `rng` is the generator of the sample.
-        """
-        reader = self._reader if self._sized is None else self._sized.of(position)
-        return reader.motion(size, rng)
+    def reader_at(self, position: int) -> ImageReader:
+        """Return the settings with which the image at `position` is read."""
+        return self._reader if self._sized is None else self._sized.of(position)
 
     def signature(self, position: int) -> tuple[int, ...]:
         """Return a tuple that changes whenever the stored image does, as `LocalFiles.signature`.
@@ -137,14 +115,10 @@ class EncodedImages:
         parts = [f"{len(self)} images", *sizes, *settings]
         return f"{type(self).__name__}({', '.join(parts)})"
 
-    def _rngs(self, count: int, rng_of: RngOf) -> list[np.random.Generator | None]:
-        """Return the generators of the rows if the images are random; making one takes time."""
-        return [rng_of(row) if self.is_random else None for row in range(count)]
-
     def _pillow_images(self, index: npt.NDArray[np.intp], rng_of: RngOf) -> list[Image.Image]:
         rows = np.asarray(sample_positions(index, len(self))).tolist()
-        rngs = self._rngs(len(rows), rng_of)
-        readers = [self._reader if self._sized is None else self._sized.of(row) for row in rows]
+        rngs = _rngs(self, len(rows), rng_of)
+        readers = map(self.reader_at, rows)
         reads = [partial(r.read, rng=rng) for r, rng in zip(readers, rngs, strict=True)]
         return self._read(rows, reads)
 
@@ -212,6 +186,11 @@ class EncodedImages:
             del cause  # its traceback holds this frame
 
 
+def _rngs(images: EncodedImages, count: int, rng_of: RngOf) -> list[np.random.Generator | None]:
+    """Return the generators of the rows if the images are random; making one takes time."""
+    return [rng_of(row) if images.is_random else None for row in range(count)]
+
+
 class ImageArrays(EncodedImages):
     """Images as arrays with a `layout`: one image is `(H, W, C)`, a stack `(n, H, W, C)`."""
 
@@ -277,7 +256,7 @@ class ImageArrays(EncodedImages):
             return self._stack_as_stored(rows)
         stack = self._empty(len(rows), *reader.output_size)
         read = partial(reader.begin, layout=self._layout)
-        rngs = self._rngs(len(rows), rng_of)
+        rngs = _rngs(self, len(rows), rng_of)
         self._read(
             rows, [partial(read, out=row, rng=rng) for row, rng in zip(stack, rngs, strict=True)]
         )

@@ -232,14 +232,6 @@ class ImageReader:
         """The height and width of all images that are read; None if they differ."""
         return output_size(self._changes, None)
 
-    def motion(self, size: tuple[int, int], rng: np.random.Generator | None) -> Motion:
-        """Return how an image of `size`, (width, height), moves if it is read with `rng`.
-
-        A function of the program is taken to move nothing.
-        """
-        steps = steps_in_turn(self._changes, *size, rng)
-        return Motion.of(size, [step for step in steps if not callable(step)])
-
     def before_random(self) -> tuple[ImageReader, Change | None]:
         """Return a reader that stops before the first random part of the transform, and that rest.
 
@@ -301,6 +293,15 @@ def stored_size(reader: ImageReader, file: IO[bytes]) -> tuple[int, int]:
     with opened(file, reader._decoding, as_array=False) as source:
         width, height = source.size
     return height, width
+
+
+def motion(reader: ImageReader, size: Size, rng: np.random.Generator | None) -> Motion:
+    """Return how an image of the stored `size`, (width, height), moves if it is read with `rng`.
+
+    A function of the program is taken to move nothing.
+    """
+    steps = steps_in_turn(reader._changes, *size, rng)
+    return Motion.of(size, [step for step in steps if not callable(step)])
 
 
 def _as_read(reader: ImageReader, change: Change) -> Change:

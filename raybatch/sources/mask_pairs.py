@@ -14,6 +14,7 @@ from raybatch.accessors.noted_sizes import noting_sizes
 from raybatch.accessors.reading import RngOf, seeded_alone
 from raybatch.errors import SampleReadError
 from raybatch.image.motion import is_alike
+from raybatch.image.reader import motion
 from raybatch.image.view import Size
 
 
@@ -24,16 +25,16 @@ class MaskPairs:
     """
 
     def __init__(self, fields: Mapping[Any, Any]) -> None:
-        files = {
-            key: array
+        readers = {
+            key: array.reader_at(0)
             for key, array in fields.items()
-            if isinstance(array, (ImageArrays, ImageObjects))
+            if isinstance(array, (ImageArrays, ImageObjects)) and len(array)
         }
-        images = [key for key, array in files.items() if not array.is_of_masks]
+        images = [key for key, reader in readers.items() if not reader.mask]
         self._image_of: dict[Any, Any] = {}
-        for key, array in files.items():
-            if array.is_of_masks:
-                alike = [one for one in images if files[one].transform == array.transform]
+        for key, reader in readers.items():
+            if reader.mask:
+                alike = [one for one in images if readers[one].transform == reader.transform]
                 found = images if len(images) == 1 else alike
                 if len(found) == 1:
                     self._image_of[key] = found[0]
@@ -63,8 +64,8 @@ class MaskPairs:
                 if size != image_size:
                     make = seeded_alone(numbers) if rng_of is None else rng_of
                     masks, images, number = fields[key], fields[of_image], int(numbers[row])
-                    one = masks.motion(number, size, make(row))
-                    other = images.motion(number, image_size, make(row))
+                    one = motion(masks.reader_at(number), size, make(row))
+                    other = motion(images.reader_at(number), image_size, make(row))
                     is_turned = size == image_size[::-1]
                     if is_turned or not is_alike(one, size, other, image_size):
                         raise _unlike(masks, images, number, size, image_size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ from raybatch.accessors.images import EncodedImages
 from raybatch.arrays import gather
 from raybatch.image.augment.targets import OnFields
 from raybatch.image.motion import Motion, is_alike
+from raybatch.image.reader import motion, stored_size
 from raybatch.image.view import Size
 from raybatch.notices import tell
 from raybatch.order import NO_KEYS
@@ -74,14 +76,20 @@ def tell_unmoved(source: DataSource) -> None:
 def _tell_of(source: ArrayDataSource, may_scale: bool) -> None:
     fields = source.fields()
     rows = rows_at(source, 0, _SAMPLES)
-    images = [key for key, array in fields.items() if _is_of_images(array)]
-    if not images or rows is None:
+    if rows is None:
         return
     position = int(rows.indices[0])
+    images = [
+        key
+        for key, array in fields.items()
+        if isinstance(array, EncodedImages) and not array.reader_at(position).mask
+    ]
+    if not images:
+        return
     moves = [_moves(key, fields[key], position) for key in images]
     for key, array in fields.items():
         if isinstance(array, EncodedImages):
-            if array.is_of_masks:
+            if array.reader_at(position).mask:
                 apart = [one for one in moves if not one.are_those_of(array, position)]
                 _tell_if_all(key, "mask", apart, moves)
             continue
@@ -92,18 +100,16 @@ def _tell_of(source: ArrayDataSource, may_scale: bool) -> None:
             _tell_if_all(key, kind, apart, moves)
 
 
-def _is_of_images(array: Any) -> bool:
-    return isinstance(array, EncodedImages) and not array.is_of_masks
-
-
 def _moves(key: Any, accessor: EncodedImages, position: int) -> _Moves:
-    size = accessor.stored_size(position)
+    file = io.BytesIO(accessor.encoded(position))
+    height, width = stored_size(accessor.reader_at(position), file)
+    size = width, height
     return _Moves(key, size, _motions(accessor, position, size))
 
 
 def _motions(accessor: EncodedImages, position: int, size: Size) -> list[Motion]:
     rngs = [NO_KEYS.of_sample(position, draw) for draw in range(_DRAWS)]
-    return [accessor.motion(position, size, rng) for rng in rngs]
+    return [motion(accessor.reader_at(position), size, rng) for rng in rngs]
 
 
 def _rows(array: Any, indices: npt.NDArray[np.intp]) -> list[Any]:
