@@ -48,7 +48,7 @@ class ImageFolder(ArrayDataSource):
         **reading: As for `ImageFileAccessor`: `layout`, `mode`, `fit`, `decode`, `io_threads`, ...
 
     Raises:
-        FileNotFoundError, NotADirectoryError: If there is no image, or no folder.
+        FileNotFoundError, NotADirectoryError: If there is no image or no folder, or a file instead.
         ValueError: If an image lies beside class folders, `classes` lacks its class or names one
             twice, or `transform` makes images of a size other than `size`.
     """

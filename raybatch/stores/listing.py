@@ -94,8 +94,8 @@ def find_images(root: str | os.PathLike[str], *, filesystem: Any = None) -> list
     with a dot, and those that systems leave behind, such as `__MACOSX`. One line, logged or on the
     standard error, counts the files with other suffixes, such as .heic; text files are not counted.
 
-    NotADirectoryError if `root` is not a local folder, FileNotFoundError if there is no image below
-    it.
+    FileNotFoundError if there is no `root` or no image below it, NotADirectoryError if `root` is a
+    file.
     """
     search = Search(Location(root, filesystem))
     paths = search.paths()

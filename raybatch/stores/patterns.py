@@ -29,7 +29,7 @@ def image_glob(pattern: str | os.PathLike[str], *, filesystem: Any = None) -> pa
     query, or a path in `filesystem`, as for `ImageFileAccessor`. The search reads only the folders
     below the last plain name at the start of the pattern, and no deeper than the pattern goes.
 
-    FileNotFoundError if no file matches, NotADirectoryError if there is no folder to search.
+    FileNotFoundError if no file matches or there is no folder to search.
     """
     whole = Location(pattern, filesystem)
     root, rest, query = _cut(whole)

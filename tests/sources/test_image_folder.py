@@ -116,7 +116,7 @@ def test_a_folder_above_the_classes_is_refused(
 @READERS
 def test_parts_of_a_data_set_without_classes_are_refused(tmp_path: Path, listed: Any) -> None:
     root = make(tmp_path, ["train/1.png", "val/1.png"])
-    with pytest.raises(ValueError, match="there are no class folders in .*train' either"):
+    with pytest.raises(ValueError, match=r"there are no class folders in .*train' either"):
         listed(root)
 
 
