@@ -27,7 +27,7 @@ from raybatch.accessors.reading import (
     seeded_alone,
 )
 from raybatch.accessors.sample_sizes import Readers, SizedReaders
-from raybatch.errors import ImageReadError, SampleReadError, TransformError
+from raybatch.errors import ImageReadError, ReturnError, SampleReadError, TransformError
 from raybatch.image import ImageReader, PixelLayout
 from raybatch.image.pixels import BoundLayout, UnfinishedImages
 from raybatch.image.reader import Begun
@@ -297,8 +297,9 @@ class ImageArrays(EncodedImages):
         for row, image in enumerate(images):
             if image.size != images[0].size:
                 first, other = self.name_of(positions[0]), self.name_of(positions[row])
-                raise ValueError(
-                    "images of unequal size cannot be stacked: give a size. "
+                raise ReturnError(
+                    "images of unequal size cannot be stacked: give a size, or a transform that"
+                    " ends with a crop or a Resize((height, width)). "
                     f"{first!r} is {images[0].height}x{images[0].width}, "
                     f"{other!r} is {image.height}x{image.width} (height x width)"
                 )
