@@ -1,4 +1,4 @@
-"""Reads a sample or two when a loader is made, so that an error in all of them is raised there."""
+"""Reads a sample or two when a loader is made, so that an error of all samples comes early."""
 
 from __future__ import annotations
 
@@ -17,18 +17,17 @@ from raybatch.foreign_randomness import ForeignRandomness
 from raybatch.loader.plan import Plan
 from raybatch.loader.producer import Producer
 from raybatch.loader.reasons import reason_of
-from raybatch.making import BadSamples, Request, Result, Trouble, bad_sample, make
-from raybatch.order import NO_KEYS, Rows
-from raybatch.sources import (
-    BadSample,
-    DataSource,
-    ImageFolder,
-    MapDataSource,
-    SampleMapDataSource,
-    nodes,
-    rows_at,
-    tell_unmoved,
-)
+from raybatch.making.bad_rows import Trouble, bad_sample
+from raybatch.making.make import make
+from raybatch.making.policy import BadSamples
+from raybatch.making.request import Request, Result
+from raybatch.order.rows import Rows
+from raybatch.order.seeds import NO_KEYS
+from raybatch.sources.image_folder import ImageFolder
+from raybatch.sources.ledger import BadSample
+from raybatch.sources.mapped import MapDataSource, SampleMapDataSource
+from raybatch.sources.source import DataSource, nodes, rows_at
+from raybatch.sources.unmoved import tell_unmoved
 from raybatch.structure import leaves
 
 _log = logging.getLogger(__name__)
@@ -40,8 +39,8 @@ _MOST_S = 10
 def try_first_sample(plan: Plan, producer: Producer, setting: BadSamples, name: str) -> None:
     """Read the first sample of the source of `plan` in this process.
 
-    If workers have copies of the source, a copy is read, because a data set that opens a file at
-    its first sample could not be pickled afterwards. The states of all random generators are
+    If workers have copies of the source, a copy is read, because a data set that opens a file when
+    it is first read could not be pickled afterwards. The states of all random generators are
     restored.
 
     FirstSampleError if no worker of `producer` could make a batch of the sample. If only this
@@ -52,7 +51,7 @@ def try_first_sample(plan: Plan, producer: Producer, setting: BadSamples, name: 
     try:
         source = producer.source_of_workers()
         rows = rows_at(source, 0)
-    except Exception as error:  # the workers' own error says more about the source they got
+    except Exception as error:  # the workers' own error will say more
         _log.info("loader %r: this process cannot read the source: %s", name, error)
         return
     if rows is None:
@@ -74,7 +73,9 @@ def try_first_sample(plan: Plan, producer: Producer, setting: BadSamples, name: 
     result = _within(_MOST_S, tried) if producer.has_copies else tried()
     if result is None:
         _log.info(
-            "loader %r: its first sample took over %d s here, and is not tried", name, _MOST_S
+            "the first sample of loader %r takes over %d s here, so only workers read it",
+            name,
+            _MOST_S,
         )
         return
     if result.error is None:

@@ -23,7 +23,7 @@ INSTEAD = {
     "timeout": "give recovery=rb.Recovery(...), which says when a worker is stuck",
     "multiprocessing_context": "give a pool, such as pool=rb.RayActorPool(8)",
     "on_error": 'give bad_samples="skip" or "replace"',
-    "transform": "give transform= to rb.ImageFolder or to the accessor of the images",
+    "transform": "rb.ImageFolder has it, and so have the accessors of images",
     "rank": "give split=(rank, world_size)",
     "world_size": "give split=(rank, world_size)",
     "num_replicas": "give split=(rank, world_size)",

@@ -17,7 +17,7 @@ from raybatch.image.motion import Motion, is_alike
 from raybatch.image.reader import motion, stored_size
 from raybatch.image.view import Size
 from raybatch.notices import tell
-from raybatch.order import NO_KEYS
+from raybatch.order.seeds import NO_KEYS
 from raybatch.ragged import RaggedArray
 from raybatch.sources.array import ArrayDataSource
 from raybatch.sources.batch import batch_row

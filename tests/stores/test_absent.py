@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import raybatch as rb
-from raybatch.accessors import find_images
+from raybatch.stores.listing import find_images
 
 READERS: dict[str, Callable[[str], Any]] = {
     "pets": lambda path: rb.ImageFolder(path, 8),
