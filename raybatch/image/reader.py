@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -31,12 +31,18 @@ from raybatch.image.augment.transform import (
     is_random,
     made_by,
     output_size,
+    steps_in_turn,
 )
 from raybatch.image.decoding import Colour, Decoding, EncodedJpeg, opened, read_error
+from raybatch.image.motion import Motion
 from raybatch.image.pixels import BoundLayout
 from raybatch.image.resampling import filter_name
+from raybatch.image.view import Size
 from raybatch.image.viewed import Viewed
 from raybatch.stages import stage
+
+# Is called with the (width, height) of an image before its transform.
+Note: TypeAlias = Callable[[Size], None]
 
 DECODES = ("exact", "scaled")
 TRUNCATED = ("error", "fill")
@@ -152,12 +158,15 @@ class ImageReader:
         if not self.max_pixels > 0:
             raise ValueError(f"max_pixels must be above 0, not {self.max_pixels}")
 
-    def read(self, file: IO[bytes], rng: np.random.Generator | None = None) -> Image.Image:
+    def read(
+        self, file: IO[bytes], rng: np.random.Generator | None = None, note: Note | None = None
+    ) -> Image.Image:
         """Return the image in `file`, fully loaded. Raises ImageReadError if it cannot be read.
 
-        `rng` is the generator for the transform; a random transform needs one.
+        `rng` is the generator for the transform; a random transform needs one. `note` is called
+        with the (width, height) of the image.
         """
-        with self._viewed(file, rng, as_array=False) as viewed:
+        with self._viewed(file, rng, note, as_array=False) as viewed:
             return viewed.image()
 
     def read_into(
@@ -182,12 +191,13 @@ class ImageReader:
         layout: BoundLayout,
         out: npt.NDArray[Any],
         rng: np.random.Generator | None = None,
+        note: Note | None = None,
     ) -> Begun | None:
         """Begin `read_into`. Return the JPEG that is left to decode, or None if all is done.
 
-        To decode that JPEG, `file` is no longer needed.
+        The JPEG can be decoded when `file` is closed. See `read` for `note`.
         """
-        with self._viewed(file, rng, as_array=True) as viewed:
+        with self._viewed(file, rng, note, as_array=True) as viewed:
             if isinstance(viewed.source, EncodedJpeg):
                 return Begun(viewed, viewed.source.nbytes, layout, out)
             viewed.write(layout, out)
@@ -195,7 +205,12 @@ class ImageReader:
 
     @contextmanager
     def _viewed(
-        self, file: IO[bytes], rng: np.random.Generator | None, *, as_array: bool
+        self,
+        file: IO[bytes],
+        rng: np.random.Generator | None,
+        note: Note | None,
+        *,
+        as_array: bool,
     ) -> Iterator[Viewed]:
         """Yield the view of the image in `file`; errors in the block become ImageReadErrors."""
         if rng is None and self.is_random:
@@ -204,6 +219,8 @@ class ImageReader:
         # lacks.
         as_array = as_array and all(isinstance(change, Transform) for change in self._changes)
         with stage("decode"), opened(file, self._decoding, as_array=as_array) as source:
+            if note is not None:
+                note(source.size)
             with self._foreign.seeded_once(rng) as begin:
                 viewed = changed(source, self._changes, rng, partial(_made_by, begin))
             yield viewed
@@ -279,6 +296,15 @@ def stored_size(reader: ImageReader, file: IO[bytes]) -> tuple[int, int]:
     with opened(file, reader._decoding, as_array=False) as source:
         width, height = source.size
     return height, width
+
+
+def motion(reader: ImageReader, size: Size, rng: np.random.Generator | None) -> Motion:
+    """Return how an image of the stored `size`, (width, height), moves if it is read with `rng`.
+
+    A function of the program is taken to move nothing.
+    """
+    steps = steps_in_turn(reader._changes, *size, rng)
+    return Motion.of(size, [step for step in steps if not callable(step)])
 
 
 def _as_read(reader: ImageReader, change: Change) -> Change:
