@@ -36,6 +36,11 @@ def says_instead(
     return decorated
 
 
+def counted(count: int, noun: str, plural: str | None = None) -> str:
+    """Return a count with its noun: "1 weight", "3 weights"; `plural` if that needs more than s."""
+    return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
+
+
 def positive_int(name: str, value: Any) -> int:
     """Return `value` as an int; TypeError if it is not an integer, ValueError if it is below 1."""
     return int_between(name, value, 1)

@@ -27,6 +27,7 @@ from raybatch.accessors.reading import (
     seeded_alone,
 )
 from raybatch.accessors.sample_sizes import Readers, SizedReaders
+from raybatch.checks import counted
 from raybatch.errors import ImageReadError, ReturnError, SampleReadError, TransformError
 from raybatch.image.pixels import BoundLayout, PixelLayout, UnfinishedImages
 from raybatch.image.reader import Begun, ImageReader
@@ -112,7 +113,7 @@ class EncodedImages:
             if (value := getattr(self._reader, each.name)) != each.default
         )
         sizes = [] if self._sized is None else [str(self._sized)]
-        parts = [f"{len(self)} images", *sizes, *settings]
+        parts = [counted(len(self), "image"), *sizes, *settings]
         return f"{type(self).__name__}({', '.join(parts)})"
 
     def _pillow_images(self, index: npt.NDArray[np.intp], rng_of: RngOf) -> list[Image.Image]:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from PIL import Image, ImageColor, ImageMode
 
 from raybatch.checks import height_and_width, one_of
-from raybatch.errors import TransformError
+from raybatch.errors import ReturnError, TransformError
 from raybatch.foreign_randomness import ForeignRandomness
 from raybatch.image.augment.mask_transform import for_masks
 from raybatch.image.augment.masks import IGNORED, check_fill
@@ -40,6 +40,7 @@ from raybatch.image.resampling import filter_name
 from raybatch.image.view import Size
 from raybatch.image.viewed import Viewed
 from raybatch.stages import stage
+from raybatch.structure import function_name
 
 # Is called with the (width, height) of an image before its transform.
 Note: TypeAlias = Callable[[Size], None]
@@ -315,9 +316,10 @@ def _made_by(begin: Callable[[], None], change: Change, paint: Paint, image: Any
     """Call `made_by`. Its errors become TransformErrors, since the file is not at fault."""
     try:
         return made_by(change, paint, image, begin)
+    except ReturnError as error:
+        raise TransformError(str(error)) from error
     except Exception as error:
-        # The repr of a function contains its address, which differs between processes.
-        name = getattr(change, "__qualname__", None) or repr(change)
+        name = function_name(change)
         raise TransformError(f"{name} raised {type(error).__name__}: {error}") from error
 
 
