@@ -7,8 +7,9 @@ from typing import Any
 
 from raybatch.errors import StateError
 from raybatch.loader.plan import Plan
-from raybatch.order import Ahead, Position
-from raybatch.sources import MixDataSource, unmapped
+from raybatch.order.position import Ahead, Position
+from raybatch.sources.mapped import unmapped
+from raybatch.sources.mix import MixDataSource
 
 # Version 2 is for loaders with `batches_per_epoch`.
 _VERSIONS = (1, 2)
@@ -40,11 +41,13 @@ def position_in(state: dict[str, Any], plan: Plan, fingerprint: dict[str, Any]) 
 
     StateError, with the field, if `plan` cannot continue there.
     """
-    if state.get("version") not in _VERSIONS:
-        raise StateError("version", state.get("version"), _VERSIONS)
+    version = state.get("version", "missing")
+    if version not in _VERSIONS:
+        raise StateError("version", version, _VERSIONS)
     for field, value in fingerprint.items():
-        if field != "members" and state.get(field) != value:
-            raise StateError(field, state.get(field), value)
+        saved = state.get(field, "missing")
+        if field != "members" and saved != value:
+            raise StateError(field, saved, value)
     for field in ("epoch", "received", "shuffle"):
         if field not in state:
             raise StateError(field, "missing", "needed")
@@ -64,11 +67,12 @@ def _positions(mixture: MixDataSource, position: Position) -> dict[str, int]:
 def _ahead(
     mixture: MixDataSource, position: Position, state: dict[str, Any], known: dict[str, Any]
 ) -> Ahead:
-    """Return how far the saved positions of members are ahead of the current weights."""
+    """Return how far each member's saved position is ahead of its position by today's weights."""
     saved: dict[str, Any] = state["members"]
     for name in known.keys() & saved.keys():
         for field, value in known[name].items():
-            # For a member that was gone when the state was saved, only the position is known.
+            # If a member had left the mixture before the state was saved, only its position is
+            # known.
             if saved[name].get(field, value) != value:
                 raise StateError(f"members.{name}.{field}", saved[name][field], value)
     here = _positions(mixture, position)
