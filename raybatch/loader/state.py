@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -40,7 +41,11 @@ def position_in(state: dict[str, Any], plan: Plan, fingerprint: dict[str, Any]) 
 
     StateError, with the field, if `plan` cannot continue there.
     """
-    if state.get("version") not in _VERSIONS:
+    if not isinstance(state, Mapping):
+        raise TypeError(f"the state must be a dict from state_dict(), not {state!r:.200}")
+    if "version" not in state:
+        raise StateError("version", f"missing; the keys are {sorted(map(str, state))}", _VERSIONS)
+    if state["version"] not in _VERSIONS:
         raise StateError("version", state.get("version"), _VERSIONS)
     for field, value in fingerprint.items():
         if field != "members" and state.get(field) != value:

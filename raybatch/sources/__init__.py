@@ -6,7 +6,6 @@ from raybatch.sources.batch import (
     batch_length,
     batch_nbytes,
     batch_row,
-    called,
     extended,
     row_counts,
 )
@@ -15,6 +14,7 @@ from raybatch.sources.image_folder import ImageFolder
 from raybatch.sources.ledger import BadSample, BadSampleLedger, excluded
 from raybatch.sources.mapped import MapDataSource, SampleMapDataSource, unmapped
 from raybatch.sources.mix import MixDataSource
+from raybatch.sources.returned import called
 from raybatch.sources.several import ChoiceDataSource, CompositeDataSource, OneOfSeveralDataSource
 from raybatch.sources.source import (
     DataSource,

@@ -10,9 +10,9 @@ import numpy as np
 from raybatch.collation import Setting, checked_setting, collated
 from raybatch.foreign_randomness import ForeignRandomness
 from raybatch.order import Cursor, RandomKeys, Rows, Shuffle
-from raybatch.sources.batch import Batch, batch_length, batch_row, called
+from raybatch.sources.batch import Batch, batch_length, batch_row
 from raybatch.sources.ledger import BadSample
-from raybatch.sources.returned import returned_batch, returned_sample
+from raybatch.sources.returned import called, returned_batch, returned_sample
 from raybatch.sources.source import (
     DataSource,
     check_source,

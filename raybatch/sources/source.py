@@ -127,7 +127,11 @@ def source_repr(source: DataSource, *parts: str) -> str:
 def check_source(name: str, source: object) -> None:
     """Raise TypeError if `source` is not a data source."""
     if not isinstance(source, DataSource):
-        raise TypeError(f"{name} must be a data source, not {type(source)}")
+        raise TypeError(
+            f"{name} must be a data source, not {type(source).__qualname__}: write"
+            " rb.ImageFolder(path, size=224) for a folder of images, or rb.ArrayDataSource([x, y])"
+            " for arrays and accessors"
+        )
 
 
 def rows_at(source: DataSource, number: int, count: int = 1) -> Rows | None:
