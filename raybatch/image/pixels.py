@@ -65,8 +65,8 @@ class PixelLayout:
                 )
         if self.mean is not None and max(self.mean) > 1 and stored.kind == "u":  # type: ignore[arg-type]
             raise ValueError(
-                f"mean is {self.mean}, but pixels are scaled to 0 to 1 before it is subtracted: divide"
-                " mean and std by the largest value of a pixel, such as 255"
+                f"mean is {self.mean}, but is subtracted from pixels scaled to 0 to 1: divide mean"
+                " and std by the largest value of a pixel, such as 255"
             )
         table = None
         if dtype.kind == "f" and stored == np.uint8:
