@@ -233,9 +233,9 @@ def checked_changes(owner: type, transforms: Any) -> tuple[Any, ...]:
             f"{owner.__name__} takes a list of transforms, not {brief(transforms)}: write"
             f" {owner.__name__}([...])"
         )
-    transforms = tuple(transforms)
-    check_changes(transforms)
-    return transforms
+    changes = tuple(transforms)
+    check_changes(changes)
+    return changes
 
 
 def check_changes(transforms: Sequence[Any]) -> None:
