@@ -197,7 +197,7 @@ class StateError(RaybatchError, ValueError):
 
 def _mismatch(field: str, saved: object, now: object) -> str:
     if saved == "missing":
-        return f"it has no {field!r}, so it is not the state of such a loader"
+        return f"it has no {field!r}, so it is not the state of a loader of this kind"
     if field == "version":
         return f"its version is {saved}, and this loader reads {now}"
     return (

@@ -13,10 +13,12 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from raybatch.checks import counted
+from raybatch.stores.absent import check_exists
 from raybatch.stores.aside import written_aside
 from raybatch.stores.location import Locations
 from raybatch.stores.paths import path_names
 from raybatch.stores.secrets import hold_credentials
+from raybatch.stores.url_files import is_url
 
 _CLASSES = b"raybatch.classes"
 
@@ -81,6 +83,8 @@ class ImageList:
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> ImageList:
         """Return the list that `save` wrote; ValueError if `path` holds something else."""
+        if not is_url(os.fspath(path)):
+            check_exists(path)
         table = pa.parquet.read_table(path)
         classes = (table.schema.metadata or {}).get(_CLASSES)
         if classes is None or table.schema.names != ["path", "label"]:

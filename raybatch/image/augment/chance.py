@@ -131,5 +131,5 @@ def _parts(transforms: Sequence[Change]) -> list[Change]:
 def _checked(owner: RandomApply | RandomChoice) -> tuple[Change, ...]:
     transforms = checked_changes(type(owner), owner.transforms)
     if not transforms:
-        raise ValueError("transforms must hold at least one")
+        raise ValueError("transforms must hold at least one transform")
     return transforms

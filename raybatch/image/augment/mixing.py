@@ -54,7 +54,7 @@ class _Mixing(ABC):
     def mixed(
         self, images: npt.NDArray[Any], rng: np.random.Generator
     ) -> tuple[npt.NDArray[Any], float]:
-        """Return the mixed images, and the share that each image has of its own mixture."""
+        """Return the mixed images, and the share of the original image in each."""
 
     def _images(self, batch: Any, labels: Any) -> Any:
         """Return the images of `batch`.
@@ -156,7 +156,7 @@ class MixUp(_Mixing):
 
 @dataclass(frozen=True, kw_only=True)
 class CutMix(_Mixing):
-    """Replace a rectangle of each image by that of the image before it, and mix labels by area.
+    """Replace a rectangle of each image by one of the image before it; mix labels by area.
 
     Batches and labels are as for `MixUp`. The rectangle has the same random place in all images of
     a batch. Its share of the area is 1 minus a number from Beta(`alpha`, `alpha`); parts of it

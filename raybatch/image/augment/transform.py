@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from raybatch.checks import height_and_width
+from raybatch.checks import height_and_width, takes
 from raybatch.errors import ReturnError
 from raybatch.image.augment.own_numbers import check_first_use, own_generator
 from raybatch.image.augment.targets import OnFields, Targets
@@ -46,8 +45,8 @@ class Transform(ABC):
     were given, in this order, with `keypoints` last.
 
     - `mask`: a Pillow image of one channel, or an array (H, W) of integers, bools or float32, or
-      (k, H, W), one for each of k objects. Scaling takes the nearest pixel, so no new value appears
-      but the one outside the image.
+      (k, H, W), one for each of k objects. Each new pixel is a copy of the nearest old one, so
+      values never mix.
     - `boxes`: (k, 4), and their `labels`: an array or list of length k, or a tuple or dict of
       several. Boxes that are out of sight, or less visible than `min_visible`, are dropped with
       their labels; the others are clipped.
@@ -57,8 +56,8 @@ class Transform(ABC):
     Further arguments are the settings of `Targets`, such as `box_format="xywh"`.
 
     All random numbers come from `rng`; each random part of a `Compose` gets a generator of its own.
-    `map_samples` passes a generator for each sample. A second call with it would draw different
-    numbers, and is a TypeError.
+    `map_samples` passes a generator for each sample. A second call of the same transform with that
+    generator would draw different numbers, and is a TypeError.
 
     A subclass that changes only colours, and draws while it does so, implements `on_image`. Any
     other subclass derives from `Drawn`.
@@ -112,7 +111,9 @@ class Transform(ABC):
         keypoints: str | None = None,
         **settings: Any,
     ) -> OnFields:
-        """Return this change as a function of samples that are dicts, whose fields are named here.
+        """Return this change as a function of samples that are dicts.
+
+        The arguments are the names of the fields of a sample:
 
             source.map_samples(change.on(image="image", boxes="boxes"))
 
@@ -173,7 +174,7 @@ class Transform(ABC):
 
 
 class Drawn(Transform):
-    """A change whose random numbers depend only on the size of the image; targets change too.
+    """A change drawn from the size of the image alone, then applied to the image and its targets.
 
     `steps` draws all random numbers, and returns what happens step by step. A step is one of
     `Scale`, `Crop`, `Mirror` and `Warp` of `raybatch.image.view`, which move pixels. Or it is a
@@ -232,16 +233,16 @@ def checked_changes(owner: type, transforms: Any) -> tuple[Any, ...]:
             f"{owner.__name__} takes a list of transforms, not {brief(transforms)}: write"
             f" {owner.__name__}([...])"
         )
-    transforms = tuple(transforms)
-    check_changes(transforms)
-    return transforms
+    changes = tuple(transforms)
+    check_changes(changes)
+    return changes
 
 
 def check_changes(transforms: Sequence[Any]) -> None:
     """Raise TypeError unless each of `transforms` is a function of one image.
 
-    The message tells if it is not callable, takes no `rng`, is a class instead of an instance, or
-    changes whole batches.
+    The message says whether one is not callable, takes no `rng`, is a class instead of an instance,
+    or changes whole batches.
     """
     for transform in transforms:
         if isinstance(transform, type):
@@ -255,7 +256,7 @@ def check_changes(transforms: Sequence[Any]) -> None:
             )
         if not callable(transform):
             raise TypeError(f"transforms must be functions, not {transform!r}")
-        if not _takes_rng(transform):
+        if not takes(transform, None, rng=None):
             raise TypeError(
                 "transforms are called with (image, rng=generator), which"
                 f" {function_name(transform)} does not take: write lambda image, rng:"
@@ -265,16 +266,6 @@ def check_changes(transforms: Sequence[Any]) -> None:
             raise TypeError(
                 f"{transform!r} changes batches, not images: give it to source.map(..., rng=True)"
             )
-
-
-def _takes_rng(function: Any) -> bool:
-    try:
-        inspect.signature(function).bind(None, rng=None)
-    except TypeError:
-        return False
-    except ValueError:  # some functions in C have no signature
-        return True
-    return True
 
 
 def flat(change: Change) -> tuple[Change, ...]:
