@@ -69,8 +69,9 @@ class Members:
 
     def name_of(self, position: int) -> str:
         """Return the place of the member, `shard.tar[key.jpg]`, without credentials."""
-        is_one = isinstance(self._extension, str)
-        extension = self._extension if is_one else self._extension[position].as_py()
+        extension = self._extension
+        if not isinstance(extension, str):
+            extension = extension[position].as_py()
         shard = self._shards.name_of(self._shard_of(position))
         return f"{shard}[{self._keys[position]}.{extension}]"
 

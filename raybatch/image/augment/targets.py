@@ -102,7 +102,7 @@ class Targets:
 def _rows(kind: str, values: Any, kept: Any, count: int) -> Any:
     """Return the `kept` rows of `values`, which has one row for each of `count` boxes."""
     need = f"{kind} must have a row for each of {count} boxes"
-    if not np.iterable(values):
+    if not hasattr(values, "__len__"):
         raise TypeError(
             f"{need}, as a list or an array has, but {values!r} is none. (A tuple or dict of"
             " labels holds several lists or arrays)"
