@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from raybatch.checks import is_number, positive_int
+from raybatch.checks import counted, is_number, positive_int
 from raybatch.structure import described, is_container, is_plain_tuple, leaves, map_leaves, members
 
 
@@ -41,7 +41,10 @@ class _Mixing(ABC):
         images = self._images(whole, labels)
         shares = self._shares(labels)
         if len(images) != len(shares):
-            raise ValueError(f"the batch has {len(images)} images, but {len(shares)} labels")
+            raise ValueError(
+                f"the batch has {counted(len(images), 'image')}, but"
+                f" {counted(len(shares), 'label')}"
+            )
         mixed, own = self.mixed(np.asarray(images), rng)
         one, other = np.float32(own), np.float32(1 - own)
         changed = {id(images): mixed, id(labels): shares * one + np.roll(shares, 1, 0) * other}
