@@ -26,6 +26,17 @@ class RaybatchError(Exception):
     """The base class: catch it to catch every error that raybatch itself raises."""
 
 
+def add_note(error: BaseException, text: str) -> None:
+    """Add `text` to what `told` returns. Python 3.11 and later show it with the traceback too."""
+    error.__dict__.setdefault("__notes__", []).append(text)
+
+
+def told(error: BaseException) -> str:
+    """Return the type, the text and the notes of `error`."""
+    said = f"{type(error).__name__}: {error}"
+    return ", ".join([said, *getattr(error, "__notes__", ())])
+
+
 class SampleReadError(RaybatchError, OSError):
     """A sample cannot be read.
 
@@ -171,15 +182,38 @@ class StateError(RaybatchError, ValueError):
     """A saved state does not fit this loader.
 
     `field` names the setting that differs: it is `saved` in the state, and `now` in this loader.
+    `saved` is "missing" if the state lacks the field.
     """
 
     def __init__(self, field: str, saved: object, now: object) -> None:
-        super().__init__(
-            f"the state cannot be loaded: its {field} is {saved!r}, but this loader's is {now!r}"
-        )
+        super().__init__(f"the state cannot be loaded: {_mismatch(field, saved, now)}")
         self.field = field
         self.saved = saved
         self.now = now
 
     def __reduce__(self) -> tuple[type[StateError], tuple[str, object, object]]:
         return type(self), (self.field, self.saved, self.now)
+
+
+def _mismatch(field: str, saved: object, now: object) -> str:
+    if saved == "missing":
+        return f"it has no {field!r}, so it is not the state of a loader of this kind"
+    if field == "version":
+        return f"its version is {saved}, and this loader reads {now}"
+    return (
+        f"it was saved with {_setting(field, saved)}, but this loader has {_setting(field, now)}."
+        " Make the loader as it was then, or begin without the state"
+    )
+
+
+def _setting(field: str, value: object) -> str:
+    """Return a setting of a loader in words: seed 7, 100 samples."""
+    member, _, field = field.rpartition(".")
+    where = f" in {member.replace('members.', 'member ')}" if member else ""
+    if value is None:
+        return f"no {field}{where}"
+    if field == "shuffle":
+        return f"seed {value}" if isinstance(value, int) else f"a {value} as shuffle"
+    if field in ("samples", "batches", "generators", "samplers"):
+        return f"{value} {field.removesuffix('s') if value == 1 else field}{where}"
+    return f"{field} {value}{where}"

@@ -8,12 +8,11 @@ import math
 import operator
 import os
 import struct
-import threading
 import time
 import weakref
 import zlib
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +23,7 @@ from raybatch.accessors.reading import RngOf, map_rows, sample_positions, seeded
 from raybatch.checks import positive_int
 from raybatch.notices import tell
 from raybatch.stores.aside import written_aside
+from raybatch.stores.cache_counts import CacheCounts, CacheStats
 from raybatch.stores.local_path import local_path
 
 _LAYOUT = "layout.json"
@@ -40,13 +40,6 @@ Stamp: TypeAlias = tuple[int, ...]
 # If a file changes twice within one tick of its file system's clock, its second change can go
 # unnoticed.
 _TICK_NS = 100_000_000
-
-
-class CacheStats(NamedTuple):
-    """How many samples this process found in the cache (hits), and how many it did not (misses)."""
-
-    hits: int
-    misses: int
 
 
 class CachedAccessor:
@@ -104,10 +97,11 @@ class CachedAccessor:
         own = short_digest(json.dumps(self._fingerprint).encode())
         self._folder = local_path(directory).absolute() / own
         self._folder.mkdir(parents=True, exist_ok=True)
+        self._counts = CacheCounts()
         self._forget()
 
     def __getstate__(self) -> dict[str, Any]:
-        own = ("_accessor", "_after", "_max_bytes", "_fingerprint", "_folder")
+        own = ("_accessor", "_after", "_max_bytes", "_fingerprint", "_folder", "_counts")
         return {name: self.__dict__[name] for name in own}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -117,8 +111,6 @@ class CachedAccessor:
     def _forget(self) -> None:
         self._shelf: Shelf | None = None
         self._adds = True
-        self._hits, self._misses = 0, 0
-        self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._accessor)
@@ -132,8 +124,12 @@ class CachedAccessor:
         return self._accessor.paths
 
     def stats(self) -> CacheStats:
-        """Return the hits and misses in this process so far."""
-        return CacheStats(self._hits, self._misses)
+        """Return the hits and misses in samples so far.
+
+        They include those of all copies of this object in this process, and of the actors that make
+        batches for it, as of the last batch that arrived from each.
+        """
+        return self._counts.stats()
 
     def signature(self, position: int) -> tuple[int, ...]:
         """Return the accessor's signature, () if it has none.
@@ -188,7 +184,7 @@ class CachedAccessor:
             if len(positions):
                 self._shelf = Shelf.made(self._folder, samples, len(self), self._max_bytes)
                 self._keep(self._shelf, positions, stamps, samples)
-            self._count(0, len(positions))
+            self._counts.add(0, len(positions))
             return samples
         return self._from(self._shelf, positions, stamps)
 
@@ -202,7 +198,7 @@ class CachedAccessor:
         stack = np.empty((len(positions), *shelf.shape), shelf.dtype)
         found = np.array(map_rows(shelf.get, positions.tolist(), stamps, _rows_of(stack)), bool)
         missing = np.flatnonzero(~found)
-        self._count(len(positions) - len(missing), len(missing))
+        self._counts.add(len(positions) - len(missing), len(missing))
         if len(missing):
             samples = _read(self._accessor, positions[missing])
             shelf.check(samples)
@@ -235,11 +231,6 @@ class CachedAccessor:
         except OSError as error:
             self._adds = False
             tell(f"nothing more is added to the cache in {str(self._folder)!r}: {error}")
-
-    def _count(self, hits: int, misses: int) -> None:
-        with self._lock:
-            self._hits += hits
-            self._misses += misses
 
 
 def _read(accessor: Any, positions: npt.NDArray[np.intp]) -> npt.NDArray[Any]:

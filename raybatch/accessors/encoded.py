@@ -18,7 +18,7 @@ from raybatch.accessors.reading import ByteStore, Opener, ReadAhead, map_rows, s
 from raybatch.accessors.sample_sizes import Size, readers_of
 from raybatch.arrays import is_array_like, portable, sample_count
 from raybatch.errors import SampleReadError
-from raybatch.image import PixelLayout
+from raybatch.image.pixels import PixelLayout
 from raybatch.stages import stage
 from raybatch.stores.location import Location
 

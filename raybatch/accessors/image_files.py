@@ -11,7 +11,7 @@ import pyarrow as pa
 from raybatch.accessors.images import EncodedImages, ImageArrays, ImageObjects
 from raybatch.accessors.reading import ReadAhead
 from raybatch.accessors.sample_sizes import Readers, Size, readers_of
-from raybatch.image import PixelLayout
+from raybatch.image.pixels import PixelLayout
 from raybatch.stores.disk_cache import DiskCache
 from raybatch.stores.location import Locations
 

@@ -18,8 +18,8 @@ from raybatch.accessors.manifest import MANIFEST, UNFINISHED, PackedColumn, load
 from raybatch.accessors.packed_origin import PackedOrigin
 from raybatch.accessors.reading import RngOf, sample_positions, seeded_alone
 from raybatch.errors import PackError
-from raybatch.image import PixelLayout
 from raybatch.image.augment.transform import Change, is_random
+from raybatch.image.pixels import PixelLayout
 from raybatch.retries import Retries
 from raybatch.stores.local_path import local_path
 

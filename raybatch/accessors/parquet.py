@@ -16,7 +16,7 @@ from raybatch.accessors.parquet_files import ParquetFiles, ParquetPaths
 from raybatch.accessors.reading import Opener
 from raybatch.accessors.sample_sizes import Size
 from raybatch.checks import positive_int
-from raybatch.image import PixelLayout
+from raybatch.image.pixels import PixelLayout
 from raybatch.notices import tell
 from raybatch.stores.disk_cache import DiskCache
 from raybatch.stores.location import Location

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from raybatch.checks import positive_int
 from raybatch.foreign_randomness import suspended
-from raybatch.order import NO_KEYS
+from raybatch.order.seeds import NO_KEYS
 from raybatch.stages import collected_here, collecting
 
 

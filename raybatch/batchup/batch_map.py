@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from raybatch.sources import Batch, batch_length, called
+from raybatch.sources.batch import Batch, batch_length, called
 
 ProgressFunc = Callable[..., Iterable[Any]]
 

@@ -9,8 +9,9 @@ import numpy as np
 
 from raybatch.arrays import is_array_like
 from raybatch.batchup.tree import AbstractDataSource, ArrayDataSource
-from raybatch.order import Shuffle, check_batch_size
-from raybatch.sources import Batch
+from raybatch.order.indices import check_batch_size
+from raybatch.order.shuffle import Shuffle
+from raybatch.sources.batch import Batch
 from raybatch.sources.returned import returned_batches
 
 

@@ -8,14 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from raybatch.order import Rows
-from raybatch.sources import (
-    CompositeDataSource,
-    DataSource,
-    MixDataSource,
-    OneOfSeveralDataSource,
-    unmapped,
-)
+from raybatch.order.rows import Rows
+from raybatch.sources.mapped import unmapped
+from raybatch.sources.mix import MixDataSource
+from raybatch.sources.several import CompositeDataSource, OneOfSeveralDataSource
+from raybatch.sources.source import DataSource
 
 
 class ChoiceBatch(NamedTuple):

@@ -7,11 +7,16 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from raybatch.batchup.tree import AbstractDataSource, keyed_requests
-from raybatch.making import Request
-from raybatch.order import NO_KEYS, RandomKeys, Rows
-from raybatch.pools import OrderedStream, SharedConstant, WorkerPool, inline, threads
-from raybatch.scheduling import Prefetch, Recovery
-from raybatch.sources import Batch, DataSource
+from raybatch.making.request import Request
+from raybatch.order.rows import Rows
+from raybatch.order.seeds import NO_KEYS, RandomKeys
+from raybatch.pools import inline, threads
+from raybatch.pools.pool import WorkerPool
+from raybatch.pools.session import SharedConstant
+from raybatch.pools.stream import OrderedStream
+from raybatch.scheduling.settings import Prefetch, Recovery
+from raybatch.sources.batch import Batch
+from raybatch.sources.source import DataSource
 
 
 class AbstractWorkerPool(WorkerPool):

@@ -15,25 +15,23 @@ import numpy as np
 from raybatch.batchup.batch_map import ProgressFunc, batch_map_concat, batch_map_mean
 from raybatch.batchup.nested import to_indices, to_rows
 from raybatch.collation import Setting
-from raybatch.making import Request, make
-from raybatch.order import (
-    NO_KEYS,
-    CompositeCursor,
-    Cursor,
-    IteratorCursor,
-    RandomKeys,
-    Rows,
+from raybatch.making.make import make
+from raybatch.making.request import Request
+from raybatch.order.cursor import Cursor, IteratorCursor, overrides, runs
+from raybatch.order.indices import check_batch_size
+from raybatch.order.members import CompositeCursor
+from raybatch.order.rows import Rows
+from raybatch.order.seeds import NO_KEYS, RandomKeys, seed_of
+from raybatch.order.shuffle import (
     SeededShuffle,
     Shuffle,
     as_shuffle_rng,
-    check_batch_size,
     child_shuffles,
     draws_in_turn,
-    overrides,
-    runs,
-    seed_of,
 )
-from raybatch.sources import Batch, DataSource, array, image_folder, mapped, mix, several
+from raybatch.sources import array, image_folder, mapped, mix, several
+from raybatch.sources.batch import Batch
+from raybatch.sources.source import DataSource
 
 
 class AbstractDataSource(DataSource):

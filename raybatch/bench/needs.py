@@ -11,10 +11,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from raybatch.loader import Loader
-from raybatch.pools import WorkerPool
-from raybatch.scheduling import Prefetch
-from raybatch.sources import Batch, DataSource, batch_nbytes
+from raybatch.loader.loader import Loader
+from raybatch.pools.pool import WorkerPool
+from raybatch.scheduling.settings import Prefetch
+from raybatch.sources.batch import Batch, batch_nbytes
+from raybatch.sources.source import DataSource
 
 _WARM_UP = 3
 # Enough batches to keep one worker busy.

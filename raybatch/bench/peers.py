@@ -14,13 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from raybatch.accessors import ImageFileAccessor
+from raybatch.accessors.image_files import ImageFileAccessor
 from raybatch.bench.recipes import MEAN, STD
 from raybatch.bench.work import Batches, Work
 from raybatch.image.pixels import PixelLayout
-from raybatch.loader import Loader
-from raybatch.pools import ThreadPool, WorkerPool
-from raybatch.sources import ArrayDataSource
+from raybatch.loader.loader import Loader
+from raybatch.pools.pool import WorkerPool
+from raybatch.pools.threads import ThreadPool
+from raybatch.sources.array import ArrayDataSource
 
 
 def raybatch_actors(work: Work) -> Batches:
@@ -50,7 +51,7 @@ def raybatch_bytes(work: Work) -> Batches:
 
 
 def _actor_pool(work: Work) -> WorkerPool:
-    from raybatch.pools import RayActorPool
+    from raybatch.pools.ray.actor_pool import RayActorPool
 
     return RayActorPool(work.workers, address="local")
 

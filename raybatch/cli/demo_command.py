@@ -17,8 +17,8 @@ from raybatch.cli.load_command import time_epoch, training_images_per_s
 from raybatch.cli.options import ActorOptions
 from raybatch.cli.out_paths import picture
 from raybatch.cli.output import Output
-from raybatch.image import contact_sheet
-from raybatch.loader import Loader
+from raybatch.image.contact_sheet import contact_sheet
+from raybatch.loader.loader import Loader
 from raybatch.stores.aside import written_aside
 
 _SEED = 12345

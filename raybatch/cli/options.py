@@ -22,8 +22,8 @@ from raybatch.errors import RaybatchError
 from raybatch.image.augment.presets import PRESETS
 from raybatch.image.augment.resize import FITS
 from raybatch.image.reader import DECODES, TRUNCATED
-from raybatch.pools import WorkerPool
-from raybatch.sources import BadSampleLedger
+from raybatch.pools.pool import WorkerPool
+from raybatch.sources.ledger import BadSampleLedger
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -278,7 +278,7 @@ class ActorOptions:
         if self.actors == 0:
             yield None
             return
-        from raybatch.pools import RayActorPool  # loads ray
+        from raybatch.pools.ray.actor_pool import RayActorPool  # loads ray
 
         try:
             pool = RayActorPool(

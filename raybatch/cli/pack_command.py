@@ -12,16 +12,18 @@ import click
 from rich.console import RenderableType
 from rich.text import Text
 
+from raybatch.checks import counted
 from raybatch.cli import options
 from raybatch.cli.class_names import classes_option
 from raybatch.cli.image_forms import images_argument, images_named
 from raybatch.cli.labelled_source import labelled_source
 from raybatch.cli.options import ActorOptions
 from raybatch.cli.out_paths import out_folder
-from raybatch.cli.output import Output, counted, listed
-from raybatch.packing import Packed
-from raybatch.packing import pack as pack_source
-from raybatch.sources import Batch
+from raybatch.cli.output import Output, listed
+from raybatch.making.policy import BadSamples
+from raybatch.packing.packer import Packed
+from raybatch.packing.packer import pack as pack_source
+from raybatch.sources.batch import Batch
 from raybatch.stores.url_files import is_url
 
 
@@ -75,7 +77,7 @@ def pack(
             batch_size=batch_size,
             rows_per_file=rows_per_file,
             pool=pool,
-            bad_samples=bad_samples,
+            bad_samples=BadSamples(bad_samples, tell=output.as_json),
             progress_iter_func=progress,
         )
     seconds = time.perf_counter() - started
@@ -92,4 +94,4 @@ def _shown(done: Packed, seconds: float) -> Iterator[RenderableType]:
         f" {counted(done.files_written, 'file')} written in {seconds:.1f} s"
     )
     for bad in done.bad_samples:
-        yield Text(f"left out: {bad.message}")
+        yield Text(f"left out: {bad.description}")

@@ -21,8 +21,9 @@ from raybatch.cli.labelled_source import labelled_source
 from raybatch.cli.named_images import NamedImages
 from raybatch.cli.options import ActorOptions
 from raybatch.cli.output import Output
-from raybatch.order import BlockShuffleSampler, ShuffleQuality
-from raybatch.sources import BadSampleLedger
+from raybatch.order.blocks import BlockShuffleSampler
+from raybatch.order.quality import ShuffleQuality
+from raybatch.sources.ledger import BadSampleLedger
 
 _SAMPLED_FILES = 64
 _MOST_IMAGES_PER_S = 1e12

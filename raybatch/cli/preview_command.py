@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from rich.text import Text
 
+from raybatch.checks import counted
 from raybatch.cli import options
 from raybatch.cli.class_names import classes_option
 from raybatch.cli.drawn_targets import Shown
@@ -22,12 +23,14 @@ from raybatch.cli.image_forms import images_argument, images_named
 from raybatch.cli.labelled_source import labelled_source
 from raybatch.cli.out_paths import picture
 from raybatch.cli.output import Output, listed
-from raybatch.image import contact_sheet
-from raybatch.loader import Loader
-from raybatch.making import BadSamples
-from raybatch.order import RandomKeys, Rows, SubsetSampler
-from raybatch.order.seeds import seed_of
-from raybatch.sources import DataSource, SampleMapDataSource
+from raybatch.image.contact_sheet import contact_sheet
+from raybatch.loader.loader import Loader
+from raybatch.making.policy import BadSamples
+from raybatch.order.rows import Rows
+from raybatch.order.seeds import RandomKeys, seed_of
+from raybatch.order.standard import SubsetSampler
+from raybatch.sources.mapped import SampleMapDataSource
+from raybatch.sources.source import DataSource
 from raybatch.stores.aside import written_aside
 
 _LARGEST_EDGE = 256
@@ -159,7 +162,7 @@ def preview(
         indices, shown, labels = next(iter(loader), (np.empty(0, np.intp), [], []))
         bad = loader.bad_samples
     for sample in bad:
-        output.console.print(Text(sample.message, "red"), soft_wrap=True)
+        output.console.print(Text(sample.description, "red"), soft_wrap=True)
     if len(shown) == 0:
         raise click.ClickException("no image can be shown")
     columns: list[Any] = [shown]
@@ -184,7 +187,7 @@ def preview(
         "paths": paths,
         "left_out": listed(bad, "index", "path", "message"),
     }
-    output.show(figures, [Text(f"{len(shown)} images are in {out}")])
+    output.show(figures, [Text(f"{out} shows {counted(len(shown), 'image')}")])
 
 
 def _spread(length: int, left_out: list[int], count: int) -> npt.NDArray[np.intp]:

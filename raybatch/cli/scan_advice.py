@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from rich.text import Text
 
-from raybatch.cli.output import counted
+from raybatch.checks import counted
 from raybatch.cli.scan_report import ScanReport
 from raybatch.stores.listing import left_out_text
 from raybatch.stores.location import Location
@@ -30,15 +31,24 @@ class Advice(NamedTuple):
     code: str = ""
 
 
-def advice(report: ScanReport, size: tuple[int, int]) -> Iterator[Advice]:
-    """Iterate over advice for training at `size`, (height, width), the most serious first."""
-    found, where = report.as_dict(), _where(report)
+def advice(
+    report: ScanReport, size: tuple[int, int], listed: Path | None = None, duplicates: bool = False
+) -> Iterator[Advice]:
+    """Iterate over advice for training at `size`, (height, width), the most serious first.
+
+    `listed` is the list of unreadable images that this scan writes, with copies if `duplicates`.
+    """
+    found = report.as_dict()
+    exclude = f'Loader(..., exclude="{listed or "bad.parquet"}")'
+    to_list = (
+        f"raybatch scan {_where(report)} --exclude-list {shlex.quote(str(listed or 'bad.parquet'))}"
+    )
     if count := len(found["bad"]):
-        yield Advice(
-            f"{counted(count, 'file')} cannot be read",
-            'write a list of them, and leave them out with Loader(..., exclude="bad.parquet")',
-            f"raybatch scan {where} --exclude-list bad.parquet",
-        )
+        bad = f"{counted(count, 'file')} cannot be read"
+        if listed is None:
+            yield Advice(bad, f"write a list of them, and leave them out with {exclude}", to_list)
+        else:
+            yield Advice(bad, "leave them out", exclude)
     if count := len(report.label_errors):
         yield Advice(
             f"{'1 picture is' if count == 1 else f'{count:,} pictures are'} in two classes, so one"
@@ -46,11 +56,15 @@ def advice(report: ScanReport, size: tuple[int, int]) -> Iterator[Advice]:
             "look at each, and remove it from the wrong class",
         )
     if count := report.copies:
-        yield Advice(
-            f"{counted(count, 'file')} {'is a copy' if count == 1 else 'are copies'} of another",
-            "add them to the list, so that no picture is in both training and validation",
-            f"raybatch scan {where} --exclude-list bad.parquet --exclude-duplicates",
+        copies = (
+            f"{counted(count, 'file')} {'is a copy' if count == 1 else 'are copies'} of another"
         )
+        why = "so that no picture is in both training and validation"
+        if duplicates:
+            yield Advice(copies, f"leave them out with the same list, {why}", exclude)
+        else:
+            remedy = f"add them to the list, {why}"
+            yield Advice(copies, remedy, f"{to_list} --exclude-duplicates")
     yield from _about_sizes(report, size)
     if count := found["exif_turned"]:
         yield Advice(

@@ -13,24 +13,23 @@ from rich.text import Text
 
 from raybatch.accessors.image_facts import FACTS, ImageFacts
 from raybatch.accessors.manifest import load_manifest
+from raybatch.checks import counted
 from raybatch.cli import options
 from raybatch.cli.class_names import classes_option
 from raybatch.cli.image_forms import images_argument, images_named
 from raybatch.cli.named_images import NamedImages
 from raybatch.cli.options import ActorOptions
 from raybatch.cli.out_paths import OutFile
-from raybatch.cli.output import Output, counted
+from raybatch.cli.output import Output
 from raybatch.cli.scan_advice import advice, shown
 from raybatch.cli.scan_page import write_scan_page
 from raybatch.cli.scan_report import ScanReport
-from raybatch.loader import Loader
-from raybatch.making import BadSamples
-from raybatch.packing import verify
-from raybatch.sources import ArrayDataSource
+from raybatch.loader.loader import Loader
+from raybatch.making.policy import BadSamples
+from raybatch.packing.packed_folder import verify
+from raybatch.sources.array import ArrayDataSource
 
 _BATCH_SIZE = 32
-
-_EVERY_BAD_SAMPLE = BadSamples("skip", limit=None)
 
 
 @click.command()
@@ -90,7 +89,7 @@ def scan(
         is_bad = _scan_packed(output, images.given)
     else:
         report = scan_images(output, images, workers, io_threads, classes)
-        advised = list(advice(report, size))
+        advised = list(advice(report, size, exclude_list, exclude_duplicates))
         figures = report.as_dict() | {"advice": [one._asdict() for one in advised]}
         output.show(figures, [*report.shown(), *shown(advised)])
         with options.every_write() as write:
@@ -115,11 +114,10 @@ def scan_images(
     looked_at = ImageFacts(images.open(images.default_size, io_threads=io_threads))
     source = ArrayDataSource([looked_at], include_indices=True)
     indices, facts = [np.empty(0, np.int64)], [np.empty(0, FACTS)]
+    setting = BadSamples("skip", limit=None, tell=output.as_json)
     with (
         workers.pool() as pool,
-        Loader(
-            source, _BATCH_SIZE, pool=pool, bad_samples=_EVERY_BAD_SAMPLE, name="scan"
-        ) as loader,
+        Loader(source, _BATCH_SIZE, pool=pool, bad_samples=setting, name="scan") as loader,
     ):
         for batch in output.batches("scan", loader, len(images)):
             indices.append(batch[0])

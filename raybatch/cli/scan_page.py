@@ -15,9 +15,9 @@ from rich.filesize import decimal
 from raybatch.cli.pages import data_uri, write_page
 from raybatch.cli.scan_advice import Advice
 from raybatch.cli.scan_report import ScanReport
-from raybatch.loader import Loader
-from raybatch.making import BadSamples
-from raybatch.sources import ArrayDataSource
+from raybatch.loader.loader import Loader
+from raybatch.making.policy import BadSamples
+from raybatch.sources.array import ArrayDataSource
 
 _THUMBNAILS = 48
 _EDGE = 160
@@ -46,6 +46,7 @@ def write_scan_page(report: ScanReport, advised: Sequence[Advice], path: Path) -
         bytes=decimal(found["bytes"]),
         copies=report.copies,
         advice=advised,
+        unreadable=[sample.description for sample in report.bad],
         repeated=[list(map(report.titled, group)) for group in report.repeated],
         label_errors=[list(map(report.titled, group)) for group in report.label_errors],
         thumbnails=list(_thumbnails(report)),

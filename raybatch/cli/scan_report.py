@@ -19,7 +19,7 @@ from rich.text import Text
 from raybatch.accessors.image_facts import ImageFacts
 from raybatch.cli.named_images import NamedImages
 from raybatch.cli.output import listed
-from raybatch.sources import BadSample, BadSampleLedger
+from raybatch.sources.ledger import BadSample, BadSampleLedger
 from raybatch.stores.listing import left_out_text
 from raybatch.stores.location import Location
 
@@ -183,8 +183,7 @@ class ScanReport:
         table.add_row("copies of other files", f"{self.copies:,}")
         table.add_row("the same picture in two classes", f"{len(self.label_errors):,}")
         yield table
-        bad = [f"{sample['index']}: {sample['message']}" for sample in found["bad"]]
-        yield from _lines("Unreadable images:", bad)
+        yield from _lines("Unreadable images:", [sample.description for sample in self.bad])
         for title, groups in (
             ("The same picture in two classes:", self.label_errors),
             ("Copies within a class:", self.repeated),

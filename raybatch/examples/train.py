@@ -18,7 +18,7 @@ from PIL import Image
 
 import raybatch as rb
 from raybatch.image import augment
-from raybatch.order import RandomKeys
+from raybatch.order.seeds import RandomKeys
 from raybatch.stores.aside import written_aside
 from raybatch.stores.local_path import local_path
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from raybatch.loader.plan import Plan
 from raybatch.loader.stats import StatsCounter
-from raybatch.order import Position
-from raybatch.pools import HandOver, OrderedStream
+from raybatch.order.position import Position
+from raybatch.pools.session import HandOver
+from raybatch.pools.stream import OrderedStream
 
 
 class Course:

@@ -16,26 +16,16 @@ from raybatch.faults import advice
 from raybatch.loader.plan import Plan
 from raybatch.loader.producer import Producer
 from raybatch.loader.reasons import reason_of
-from raybatch.making import (
-    BadSamples,
-    Request,
-    Result,
-    Trouble,
-    bad_sample,
-    check_tolerable,
-    make,
-)
+from raybatch.making.bad_rows import Trouble, bad_sample
+from raybatch.making.make import make
+from raybatch.making.policy import BadSamples, check_tolerable
+from raybatch.making.request import Request, Result
 from raybatch.notices import say
-from raybatch.order import NO_KEYS, Rows
-from raybatch.sources import (
-    BadSample,
-    BadSampleLedger,
-    Batch,
-    DataSource,
-    batch_length,
-    extended,
-    row_counts,
-)
+from raybatch.order.rows import Rows
+from raybatch.order.seeds import NO_KEYS
+from raybatch.sources.batch import Batch, batch_length, extended, row_counts
+from raybatch.sources.ledger import BadSample, BadSampleLedger
+from raybatch.sources.source import DataSource
 
 _log = logging.getLogger(__name__)
 
@@ -67,15 +57,14 @@ class Delivery:
 
     def end_epoch(self) -> None:
         """Report the number of bad samples of the epoch, if there are any."""
-        if self._first_bad is None:
-            return
         first, setting = self._first_bad, self.setting
+        if first is None or not setting.tell:
+            return
         done = "skipped" if setting.policy == "skip" else "replaced"
-        why = first.message if str(first) in first.message else f"{first}: {first.message}"
         say(
             _log,
             f"epoch {first.epoch} of loader {self._name!r}: {self._num_bad} of {self._num_seen}"
-            f" samples could not be read, and were {done}. The first error: {why}."
+            f" samples could not be read, and were {done}. The first error: {first.description}."
             " The loader's `bad_samples` lists all of them",
             loader=self._name,
             policy=setting.policy,
@@ -153,8 +142,8 @@ class Delivery:
             raise BadSamplesError(
                 f"{self._num_bad} samples of epoch {epoch} cannot be read so far, and the limit is"
                 f" {allowed} (BadSamples.limit={self.setting.limit!r}); the last:"
-                f" {bad[-1].message}. What do they have in common? The loader's `bad_samples` lists"
-                " them: pass that list as `exclude=`, or set a higher limit"
+                f" {bad[-1].description}. What do they have in common? The loader's `bad_samples`"
+                " lists them: pass that list as `exclude=`, or set a higher limit"
             )
 
     def _check_hosts(self, request: Request, result: Result) -> None:
@@ -226,8 +215,8 @@ def _batch_error(request: Request, result: Result, setting: BadSamples) -> Batch
 
 def _log_bad_sample(bad: BadSample, policy: str) -> None:
     _log.warning(
-        "epoch %d, batch %d: %s cannot be read (policy: %s): %s: %s",
-        *(bad.epoch, bad.batch, bad, policy, bad.error, bad.message),
+        "epoch %d, batch %d: %s (policy: %s)",
+        *(bad.epoch, bad.batch, bad.description, policy),
         extra={
             "policy": policy,
             "epoch": bad.epoch,

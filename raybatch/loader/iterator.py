@@ -8,7 +8,7 @@ from raybatch.loader.course import Course
 from raybatch.loader.delivery import Delivery
 from raybatch.loader.stats import StatsCounter
 from raybatch.loader.watch import Watch
-from raybatch.sources import Batch
+from raybatch.sources.batch import Batch
 
 
 def ended_early(why: str) -> RuntimeError:

@@ -19,11 +19,13 @@ from typing import Any
 
 import numpy as np
 
+from raybatch.checks import says_instead
 from raybatch.loader.course import Course
 from raybatch.loader.delivery import Delivery
 from raybatch.loader.fingerprint import fingerprint
 from raybatch.loader.first_sample import try_first_sample
 from raybatch.loader.iterator import EpochIterator
+from raybatch.loader.other_names import INSTEAD
 from raybatch.loader.plan import Plan
 from raybatch.loader.producer import Producer
 from raybatch.loader.progress import ProgressLine
@@ -32,11 +34,15 @@ from raybatch.loader.shorthands import pool_with, prefetch_of, shuffle_with, spl
 from raybatch.loader.state import position_in, state_of
 from raybatch.loader.stats import LoaderStats, StatsCounter
 from raybatch.loader.watch import Watch
-from raybatch.making import BadSamples
-from raybatch.order import Position, Shuffle
-from raybatch.pools import Journal, WorkerPool
-from raybatch.scheduling import Prefetch, Recovery
-from raybatch.sources import BadSampleLedger, Batch, DataSource, check_source, excluded
+from raybatch.making.policy import BadSamples
+from raybatch.order.position import Position
+from raybatch.order.shuffle import Shuffle
+from raybatch.pools.journal import Journal
+from raybatch.pools.pool import WorkerPool
+from raybatch.scheduling.settings import Prefetch, Recovery
+from raybatch.sources.batch import Batch
+from raybatch.sources.ledger import BadSampleLedger, excluded
+from raybatch.sources.source import DataSource, check_source
 
 
 class Loader:
@@ -94,6 +100,7 @@ class Loader:
     with the same pool if that has a name.
     """
 
+    @says_instead("Loader", INSTEAD)
     def __init__(
         self,
         source: DataSource,

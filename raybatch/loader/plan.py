@@ -14,18 +14,17 @@ from raybatch.loader.ranks import RankSplit
 from raybatch.loader.sampler_checks import check_samplers
 from raybatch.loader.shuffles import PassShuffles, check_same_on_all_ranks
 from raybatch.loader.walk import Walk
-from raybatch.making import BadSamples, Request
-from raybatch.order import (
-    Ahead,
-    Place,
-    Position,
-    RandomKeys,
-    Run,
-    Shuffle,
-    check_batch_size,
-    full_length,
-)
-from raybatch.sources import BadSample, DataSource, has_equal_lengths
+from raybatch.making.policy import BadSamples
+from raybatch.making.request import Request
+from raybatch.order.cursor import Run
+from raybatch.order.grouped import full_length
+from raybatch.order.indices import check_batch_size
+from raybatch.order.position import Ahead, Position
+from raybatch.order.rows import Place
+from raybatch.order.seeds import RandomKeys
+from raybatch.order.shuffle import Shuffle
+from raybatch.sources.ledger import BadSample
+from raybatch.sources.source import DataSource, has_equal_lengths
 
 LAST_BATCH = ("keep", "drop", "pad")
 

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from raybatch.pools import Figures
+from raybatch.pools.watching import Figures
 
 _log = logging.getLogger(__name__)
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from raybatch.notices import tell
-from raybatch.order import GroupedSampler, GroupsSampler
-from raybatch.sources import (
-    ChoiceDataSource,
-    CompositeDataSource,
-    DataSource,
-    RandomAccessDataSource,
-    nodes,
-)
+from raybatch.order.grouped import GroupedSampler
+from raybatch.order.groups import GroupsSampler
+from raybatch.sources.array import RandomAccessDataSource
+from raybatch.sources.several import ChoiceDataSource, CompositeDataSource
+from raybatch.sources.source import DataSource, nodes
 
 
 def check_samplers(source: DataSource, batch_size: int, world_size: int, *, drops: bool) -> None:

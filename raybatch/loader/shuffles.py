@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from raybatch.errors import StateError
-from raybatch.order import SeededShuffle, Shuffle, as_shuffle_rng, is_drawn_here, seed_of
-from raybatch.sources import DataSource
+from raybatch.order.seeds import seed_of
+from raybatch.order.shuffle import SeededShuffle, Shuffle, as_shuffle_rng, is_drawn_here
+from raybatch.sources.source import DataSource
 
 
 class SharedShuffle:

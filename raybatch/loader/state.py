@@ -7,8 +7,9 @@ from typing import Any
 
 from raybatch.errors import StateError
 from raybatch.loader.plan import Plan
-from raybatch.order import Ahead, Position
-from raybatch.sources import MixDataSource, unmapped
+from raybatch.order.position import Ahead, Position
+from raybatch.sources.mapped import unmapped
+from raybatch.sources.mix import MixDataSource
 
 # Version 2 is for loaders with `batches_per_epoch`.
 _VERSIONS = (1, 2)
@@ -40,11 +41,13 @@ def position_in(state: dict[str, Any], plan: Plan, fingerprint: dict[str, Any]) 
 
     StateError, with the field, if `plan` cannot continue there.
     """
-    if state.get("version") not in _VERSIONS:
-        raise StateError("version", state.get("version"), _VERSIONS)
+    version = state.get("version", "missing")
+    if version not in _VERSIONS:
+        raise StateError("version", version, _VERSIONS)
     for field, value in fingerprint.items():
-        if field != "members" and state.get(field) != value:
-            raise StateError(field, state.get(field), value)
+        saved = state.get(field, "missing")
+        if field != "members" and saved != value:
+            raise StateError(field, saved, value)
     for field in ("epoch", "received", "shuffle"):
         if field not in state:
             raise StateError(field, "missing", "needed")

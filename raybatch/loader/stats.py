@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from raybatch.pools import HandOver
-from raybatch.sources import Batch, batch_nbytes
+from raybatch.pools.session import HandOver
+from raybatch.sources.batch import Batch, batch_nbytes
 from raybatch.stages import STAGES
 
 # A loader is not the bottleneck if its loop waits for less than this share of the time.

@@ -10,8 +10,12 @@ from itertools import islice
 import numpy as np
 
 from raybatch.loader.shuffles import PassShuffles
-from raybatch.order import Ahead, Cursor, Position, Run, Tally, full_length
-from raybatch.sources import DataSource, MixDataSource, unmapped
+from raybatch.order.cursor import Cursor, Run, Tally
+from raybatch.order.grouped import full_length
+from raybatch.order.position import Ahead, Position
+from raybatch.sources.mapped import unmapped
+from raybatch.sources.mix import MixDataSource
+from raybatch.sources.source import DataSource
 
 # The position after a global batch, and the batch.
 Step = tuple[Position, Run]

@@ -6,9 +6,12 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple, TypeAlias
 
 from raybatch.faults import Fault, fault_of
-from raybatch.order import NO_KEYS, Place, RandomKeys, Rows
+from raybatch.order.rows import Place, Rows
+from raybatch.order.seeds import NO_KEYS, RandomKeys
 from raybatch.retries import Retries
-from raybatch.sources import BadSample, DataSource, MapDataSource, unmapped
+from raybatch.sources.ledger import BadSample
+from raybatch.sources.mapped import MapDataSource, unmapped
+from raybatch.sources.source import DataSource
 
 
 class Trouble(NamedTuple):

@@ -20,9 +20,11 @@ from raybatch.faults import Fault, fault_of
 from raybatch.making.bad_rows import bad_rows, known_rows
 from raybatch.making.policy import BadSamples
 from raybatch.making.request import Request, Result
-from raybatch.order import Rows
+from raybatch.order.rows import Rows
 from raybatch.retries import Retries
-from raybatch.sources import BadSample, Batch, DataSource
+from raybatch.sources.batch import Batch
+from raybatch.sources.ledger import BadSample
+from raybatch.sources.source import DataSource
 from raybatch.stages import StageTimes, collecting
 
 # A replacement can be bad too, so up to this many are tried.
@@ -151,7 +153,7 @@ class _Tolerant:
             self._bad.extend(bad.values())
         raise BadSamplesError(
             f"{_MAX_DRAWS} samples were drawn to replace a bad one, and none of them can be read; "
-            f"the last error: {self._bad[-1].message}"
+            f"the last error: {self._bad[-1].description}"
         )
 
     def _drawn_for(self, row: int) -> Iterator[Rows]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from raybatch.faults import Fault
-from raybatch.sources import DataSource, has_equal_lengths
+from raybatch.sources.source import DataSource, has_equal_lengths
 
 POLICIES = ("raise", "skip", "replace")
 
@@ -36,11 +36,14 @@ class BadSamples:
         program_errors: Whether a sample is also bad if the program's own code raises an error such
             as NameError, TypeError, AttributeError, AssertionError, KeyError, IndexError or
             ImportError.
+        tell: Whether one line on standard error reports the bad samples of each epoch. Set it to
+            False if the program shows the loader's `bad_samples` itself.
     """
 
     policy: str = "raise"
     limit: int | float | str | None = "auto"
     program_errors: bool = False
+    tell: bool = True
 
     def __post_init__(self) -> None:
         if self.policy not in POLICIES:

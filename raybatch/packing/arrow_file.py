@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from raybatch.accessors.manifest import PackedColumn, PackedFile, file_crc32
-from raybatch.sources import Batch
+from raybatch.sources.batch import Batch
 from raybatch.stores.aside import written_aside
 from raybatch.structure import described, is_container, is_plain_tuple, members
 

@@ -14,7 +14,7 @@ from raybatch.accessors.manifest import MANIFEST, UNFINISHED, Manifest, load_man
 from raybatch.errors import PackError
 from raybatch.packing.arrow_file import FileRows
 from raybatch.packing.provenance import check_same
-from raybatch.sources import BadSampleLedger
+from raybatch.sources.ledger import BadSampleLedger
 from raybatch.stores.hidden import is_hidden
 from raybatch.stores.local_path import local_path
 

@@ -16,20 +16,16 @@ from raybatch.accessors.manifest import Manifest, PackedColumn
 from raybatch.checks import positive_int
 from raybatch.errors import BadSamplesError, BatchError
 from raybatch.faults import fault_of
-from raybatch.loader import Loader
-from raybatch.making import BadSamples
+from raybatch.loader.loader import Loader
+from raybatch.making.policy import BadSamples
 from raybatch.packing.arrow_file import FileRows, column_of
 from raybatch.packing.packed_folder import PackFolder, pack_folder
 from raybatch.packing.provenance import provenance
 from raybatch.packing.store_folder import store_folder
-from raybatch.pools import WorkerPool
-from raybatch.sources import (
-    BadSample,
-    BadSampleLedger,
-    Batch,
-    DataSource,
-    batch_nbytes,
-)
+from raybatch.pools.pool import WorkerPool
+from raybatch.sources.batch import Batch, batch_nbytes
+from raybatch.sources.ledger import BadSample, BadSampleLedger
+from raybatch.sources.source import DataSource
 from raybatch.stores.written import in_store
 from raybatch.structure import is_plain_tuple, members
 

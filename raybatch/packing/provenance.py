@@ -9,11 +9,9 @@ from typing import Any
 from raybatch.accessors.fingerprints import fingerprint_of, pickle_digest
 from raybatch.errors import PackError
 from raybatch.loader.fingerprint import fingerprint
-from raybatch.sources import (
-    ArrayDataSource,
-    DataSource,
-    MapDataSource,
-)
+from raybatch.sources.array import ArrayDataSource
+from raybatch.sources.mapped import MapDataSource
+from raybatch.sources.source import DataSource
 
 # The path of an accessor's setting: the number or name of its column, and its own name.
 _OF_COLUMN = re.compile(r"source\.data\.arrays(?:\[(\d+)\]|\.(\w+))\.(?:reader\.)?(.+)")

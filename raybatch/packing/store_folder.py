@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 from raybatch.packing.arrow_file import FileRows
 from raybatch.packing.packed_folder import PackFolder
-from raybatch.sources import BadSampleLedger
+from raybatch.sources.ledger import BadSampleLedger
 from raybatch.stores.location import Location
 from raybatch.stores.written import put, remove
 

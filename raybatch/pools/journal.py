@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from raybatch.making import Request
-from raybatch.scheduling import Command, Event, Failed, Kill, Submit, TimePassed
+from raybatch.making.request import Request
+from raybatch.scheduling.messages import Command, Event, Failed, Kill, Submit, TimePassed
 
 _log = logging.getLogger(__name__)
 

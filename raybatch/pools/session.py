@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from raybatch.making import Request, Result
-from raybatch.scheduling import Completed, Failed, Silent
-from raybatch.sources import batch_nbytes
+from raybatch.making.request import Request, Result
+from raybatch.scheduling.messages import Completed, Failed, Silent
+from raybatch.sources.batch import batch_nbytes
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class Session(Protocol):
     """Runs `make(source, request)` for each submitted request, in any order, on any worker.
 
     `WorkerPool.open(source)` returns a session. Only one thread uses it. Each pair (key, attempt)
-    is submitted at most once. `wait` reports each attempt at most once, and may never report a lost
-    one.
+    is submitted at most once. `wait` reports each attempt at most once; it may never report one
+    that is lost.
     """
 
     @property

@@ -10,15 +10,17 @@ import weakref
 from dataclasses import dataclass
 from typing import Any
 
-from raybatch.checks import positive_int
+from raybatch.checks import counted, positive_int
 from raybatch.errors import PoolError, WorkerLostError
 from raybatch.foreign_randomness import suspended
-from raybatch.making import Request, Result, make
+from raybatch.making.make import make
+from raybatch.making.request import Request, Result
 from raybatch.memory import ReusedMemory, batches_in
 from raybatch.pools.pool import WorkerPool
 from raybatch.pools.session import HandOver, Results
-from raybatch.scheduling import Completed, Failed, Prefetch, Silent
-from raybatch.sources import DataSource
+from raybatch.scheduling.messages import Completed, Failed, Silent
+from raybatch.scheduling.settings import Prefetch
+from raybatch.sources.source import DataSource
 
 
 class ThreadPool(WorkerPool):
@@ -44,7 +46,7 @@ class ThreadPool(WorkerPool):
         self._start()
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.num_threads} threads)"
+        return f"{type(self).__name__}({counted(self.num_threads, 'thread')})"
 
     def open(self, source: Any) -> ThreadSession:
         return ThreadSession(self, source)

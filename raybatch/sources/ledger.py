@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
-from raybatch.order import Place
+from raybatch.order.rows import Place
+from raybatch.stores.absent import check_exists
 from raybatch.stores.aside import written_aside
 from raybatch.stores.local_path import local_path
 from raybatch.stores.paths import as_path_array, path_array, path_names
@@ -59,6 +61,19 @@ class BadSample:
         member = f" of member {self.member}" if self.member else ""
         path = f", {self.path!r}" if self.path else ""
         return f"sample {self.index}{member}{path}"
+
+    def is_named_in(self, text: str) -> bool:
+        """Return whether `text` says which sample it is about, and it is this one."""
+        # A path by itself tells the members of a source apart.
+        name = str(replace(self, member=()) if self.path else self)
+        return re.search(rf"{re.escape(name)}(?!\d)", text) is not None
+
+    @property
+    def description(self) -> str:
+        """Which sample it is, and why it cannot be read."""
+        if self.is_named_in(self.message):
+            return self.message
+        return f"{self}: {self.error}: {self.message}"
 
     @property
     def place(self) -> Place:
@@ -114,7 +129,9 @@ class BadSampleLedger:
     def load(cls, path: str | os.PathLike[str]) -> BadSampleLedger:
         """Return the ledger that `save` wrote."""
         target = local_path(path)
-        if _is_parquet(target):
+        is_parquet = _is_parquet(target)
+        check_exists(target)
+        if is_parquet:
             table = pa.parquet.read_table(target)
             columns = [_values(table[name], kind) for name, kind in _COLUMNS]
             names = [name for name, _ in _COLUMNS]

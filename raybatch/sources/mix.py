@@ -12,18 +12,12 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from raybatch.checks import positive_int
-from raybatch.order import (
-    Cursor,
-    MemberCursor,
-    MemberShares,
-    MixtureCursor,
-    RandomKeys,
-    Rows,
-    SeededShuffle,
-    Shuffle,
-    as_shuffle_rng,
-    seeded_by,
-)
+from raybatch.order.cursor import Cursor
+from raybatch.order.mixture import MemberCursor, MixtureCursor
+from raybatch.order.rows import Rows
+from raybatch.order.seeds import RandomKeys
+from raybatch.order.shares import MemberShares
+from raybatch.order.shuffle import SeededShuffle, Shuffle, as_shuffle_rng, seeded_by
 from raybatch.sources.batch import Batch, extended
 from raybatch.sources.several import OneOfSeveralDataSource
 from raybatch.sources.source import DataSource, has_equal_lengths

@@ -9,23 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from raybatch.order import (
-    ChoiceCursor,
-    CompositeCursor,
-    Cursor,
-    GroupedSampler,
-    RandomKeys,
-    Rounds,
-    Rows,
+from raybatch.order.cursor import Cursor
+from raybatch.order.grouped import GroupedSampler
+from raybatch.order.members import ChoiceCursor, CompositeCursor
+from raybatch.order.rows import Rows
+from raybatch.order.seeds import RandomKeys
+from raybatch.order.shuffle import (
     Shuffle,
     ShuffleRNG,
-    Stratified,
-    Turns,
-    Weighted,
     as_shuffle_rng,
     child_shuffles,
     draws_in_turn,
 )
+from raybatch.order.turns import Rounds, Stratified, Turns, Weighted
 from raybatch.sources.batch import Batch, flattened, trim_to_shortest
 from raybatch.sources.joining import Piece, joined
 from raybatch.sources.ledger import BadSample

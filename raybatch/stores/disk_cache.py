@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from raybatch.checks import positive_int
 from raybatch.notices import tell
+from raybatch.stores.cache_counts import CacheCounts, CacheStats
 from raybatch.stores.local_files import FileVersion
 from raybatch.stores.local_path import local_path
 
@@ -74,10 +75,11 @@ class DiskCache:
         self._since_ns = time.time_ns()
         with self._sizes():
             pass  # check that it can be written
+        self._counts = CacheCounts()
         self._forget()
 
     def __getstate__(self) -> dict[str, Any]:
-        own = ("_max_bytes", "_folder", "_since_ns")
+        own = ("_max_bytes", "_folder", "_since_ns", "_counts")
         return {name: self.__dict__[name] for name in own}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -93,13 +95,22 @@ class DiskCache:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self._folder)!r}, {self._max_bytes})"
 
+    def stats(self) -> CacheStats:
+        """Return how many reads so far found their bytes in the cache, and how many did not.
+
+        They include those of all copies of this object in this process, and of the actors that make
+        batches for it, as of the last batch that arrived from each.
+        """
+        return self._counts.stats()
+
     def get(self, key: str, make: Callable[[], bytes], version: FileVersion = _UNKNOWN) -> bytes:
         """Return the cached bytes of `key` and `version`, or call `make()` and cache its result."""
         wanted = _digest(version)
         path = self._path(key)
         entry = self._entry(path)
         if entry is not None and entry.version == wanted:
-            return entry.data
+            return self._hit(entry)
+        self._counts.add(0, 1)
         data = make()
         self._keep(path, data, wanted, time.time_ns())
         return data
@@ -120,15 +131,20 @@ class DiskCache:
         now_ns = time.time_ns()
         if entry is not None:
             if entry.compared_ns >= self._since_ns:
-                return entry.data
+                return self._hit(entry)
             version = version_of()
             if version.stamp and entry.version == _digest(version):
                 with suppress(OSError):
                     os.utime(path, ns=(now_ns, now_ns))
-                return entry.data
+                return self._hit(entry)
+        self._counts.add(0, 1)
         version, data = read()
         self._keep(path, data, _digest(version), now_ns)
         return data
+
+    def _hit(self, entry: Entry) -> bytes:
+        self._counts.add(1, 0)
+        return entry.data
 
     def _path(self, key: str) -> str:
         # A key can hold a secret, such as the query of a URL.

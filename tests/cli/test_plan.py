@@ -16,7 +16,7 @@ import pytest
 import raybatch as rb
 from raybatch.batchup.data_source import BadSample
 from raybatch.bench.needs import BatchCosts, measure_costs, needs_for
-from raybatch.order import shuffle_quality
+from raybatch.order.quality import shuffle_quality
 from tests.cli.commands import run
 
 COSTS = BatchCosts(

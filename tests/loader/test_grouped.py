@@ -13,7 +13,7 @@ import pytest
 
 import raybatch as rb
 from raybatch.loader.sampler_checks import check_samplers
-from raybatch.order import GroupedCursor
+from raybatch.order.grouped import GroupedCursor
 from tests.sample_sources import Faulty
 
 # Groups of 29, 8, 1 and 12 samples, one of none, and one of 150; the samples are their own numbers.
@@ -303,7 +303,7 @@ def test_groups_that_are_never_drawn_are_told(capsys: pytest.CaptureFixture[str]
         (
             lambda: rb.ArrayDataSource([np.arange(3)], sampler=rb.GroupedSampler([0])),
             ValueError,
-            "there are 1 groups",
+            "groups has 1 number, one for",
         ),
         (lambda: loader(6, BATCH_SIZES), ValueError, "must be a multiple of 4, not 6"),
         (lambda: loader(2, BATCH_SIZES, 0, 4), ValueError, "must be a multiple of 4, not 2"),

@@ -152,7 +152,7 @@ def test_a_sample_that_comes_again_has_other_numbers() -> None:
         (
             lambda: loader(indices=np.flatnonzero(LABELS < 2)),
             ValueError,
-            "p is 3, but only 2 groups have samples",
+            "only 2 groups have samples",
         ),
         (lambda: rb.PKSampler(LABELS, 0, 4), ValueError, "p must be"),
         (lambda: loader(shuffle=None), NotImplementedError, "give a shuffle"),

@@ -11,8 +11,9 @@ import numpy.typing as npt
 import pytest
 
 import raybatch as rb
-from raybatch.order import Rows, shuffle_quality
-from raybatch.sources import BadSample
+from raybatch.order.quality import shuffle_quality
+from raybatch.order.rows import Rows
+from raybatch.sources.ledger import BadSample
 
 BLOCKS = [5, 1, 0, 7, 3, 0, 6, 1, 9000, 2]
 STARTS = np.cumsum([0, *BLOCKS])

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 import raybatch as rb
-from raybatch.accessors import find_images
+from raybatch.stores.listing import find_images
 from tests.servers import s3_filesystem
 
 
@@ -61,7 +61,7 @@ def test_classes_fix_the_numbers(tmp_path: Path, caplog: pytest.LogCaptureFixtur
 @pytest.mark.parametrize(
     ("classes", "error", "words"),
     [
-        (["a", "b"], ValueError, "there are images of 'c', but `classes`, of length 2, lacks it"),
+        (["a", "b"], ValueError, "there are images of 'c', which the 2 given classes lack"),
         (["a", "c", "a"], ValueError, "'a' is given twice"),
         ("ac", TypeError, "must be a list of strings, not 'ac'"),
         ([0, 1], TypeError, "must be a list of strings"),

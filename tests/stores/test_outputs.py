@@ -16,8 +16,8 @@ from PIL import Image
 
 import raybatch as rb
 from raybatch.errors import SampleReadError
-from raybatch.packing import verify
-from raybatch.sources import BadSample
+from raybatch.packing.packed_folder import verify
+from raybatch.sources.ledger import BadSample
 from raybatch.stores.aside import written_aside
 from raybatch.stores.local_path import local_path
 

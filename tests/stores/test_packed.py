@@ -17,7 +17,7 @@ from PIL import Image
 import raybatch as rb
 from raybatch.errors import BadSamplesError, BatchError, PackError
 from raybatch.image import augment
-from raybatch.packing import verify
+from raybatch.packing.packed_folder import verify
 from tests.cli.commands import run
 
 SIZE = (12, 16)

@@ -12,11 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from raybatch.accessors import (
-    ImageFileAccessor,
-    find_images,
-    image_folder,
-)
+from raybatch.accessors.image_files import ImageFileAccessor
+from raybatch.stores.listing import find_images, image_folder
 from raybatch.stores.location import Locations
 from raybatch.stores.paths import as_path_array
 
@@ -141,7 +138,7 @@ def test_a_folder_for_each_class_gives_paths_labels_and_names(
 
 
 def test_a_folder_without_classes_or_images_is_an_error(tree: Path) -> None:
-    with pytest.raises(NotADirectoryError, match="nowhere"):
+    with pytest.raises(FileNotFoundError, match=r"there is no .*nowhere"):
         find_images(tree / "nowhere")
     with pytest.raises(FileNotFoundError, match="empty"):
         find_images(tree / "empty")

@@ -11,13 +11,15 @@ from torch.utils.data.dataloader import _BaseDataLoaderIter, _SingleProcessDataL
 from raybatch.adapters.torch.map_style import received
 from raybatch.adapters.torch.resuming import Run
 from raybatch.adapters.torch.team import Team
-from raybatch.making import Request
-from raybatch.order import Position, RandomKeys, Rows
-from raybatch.pools import OrderedStream
-from raybatch.scheduling import Recovery
+from raybatch.making.request import Request
+from raybatch.order.position import Position
+from raybatch.order.rows import Rows
+from raybatch.order.seeds import RandomKeys
+from raybatch.pools.stream import OrderedStream
+from raybatch.scheduling.settings import Recovery
 
 
-class InLineIterator(_SingleProcessDataLoaderIter):  # type: ignore[misc] # torch is not there for all who check types
+class InLineIterator(_SingleProcessDataLoaderIter):  # type: ignore[misc] # torch may be missing where types are checked
     """PyTorch's iterator without workers, which also counts its batches."""
 
     def __init__(self, loader: Any) -> None:
@@ -36,7 +38,7 @@ class InLineIterator(_SingleProcessDataLoaderIter):  # type: ignore[misc] # torc
         return data
 
 
-class PoolIterator(_BaseDataLoaderIter):  # type: ignore[misc] # torch is not there for all who check types
+class PoolIterator(_BaseDataLoaderIter):  # type: ignore[misc] # torch may be missing where types are checked
     """The batches that the workers of `team` make.
 
     With persistent workers a loader has one iterator, which is reset for each epoch.

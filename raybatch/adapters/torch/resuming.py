@@ -89,8 +89,9 @@ class Course:
     def load(self, loader: Any, state: dict[str, Any]) -> None:
         """Let the next iteration continue at `state`; StateError if that does not fit `loader`."""
         for field, now in (("version", _VERSION), ("batches", _num_batches(loader))):
-            if state.get(field) != now:
-                raise StateError(field, state.get(field), now)
+            saved = state.get(field, "missing")
+            if saved != now:
+                raise StateError(field, saved, now)
         self._run, self._loaded = None, state
         if "seed" not in state:
             self._loaded, self._next_epoch = None, state["epoch"]
@@ -128,7 +129,7 @@ def _load_held(loader: Any, state: dict[str, Any]) -> None:
     generators, samplers = _generators(loader), _stateful(loader)
     for name, found in (("generators", generators), ("samplers", samplers)):
         if len(found) != len(state[name]):
-            raise StateError(f"number of {name}", len(state[name]), len(found))
+            raise StateError(name, len(state[name]), len(found))
     for generator, encoded in zip(generators, state["generators"], strict=True):
         generator.set_state(_decoded(encoded))
     for sampler, its_state in zip(samplers, state["samplers"], strict=True):

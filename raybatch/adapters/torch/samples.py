@@ -8,10 +8,10 @@ from typing import Any
 from torch.utils.data import IterableDataset
 
 from raybatch.adapters.torch.to_torch import LoaderDataset
-from raybatch.sources import batch_length, batch_row
+from raybatch.sources.batch import batch_length, batch_row
 
 
-class SampleDataset(IterableDataset):  # type: ignore[misc] # torch is not there for all who check types
+class SampleDataset(IterableDataset):  # type: ignore[misc] # torch may be missing where types are checked
     """The samples of `batches`, in their order, as tensors; each iteration is one epoch.
 
     It is for programs that collate samples themselves: Hugging Face's `Trainer` takes it as

@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from raybatch.adapters.torch.map_style import MapStyleSource
-from raybatch.pools import Session, WorkerPool
-from raybatch.scheduling import Prefetch
+from raybatch.pools.pool import WorkerPool
+from raybatch.pools.session import Session
+from raybatch.scheduling.settings import Prefetch
 
 
 class Team:
@@ -38,7 +39,7 @@ class Team:
     def pool(self) -> Any:
         """The given pool, or the team's own, which is made at the first use."""
         if self._pool is None:
-            from raybatch.pools import RayActorPool  # this import loads Ray
+            from raybatch.pools.ray.actor_pool import RayActorPool  # this import loads Ray
 
             # Actors reserve no CPUs at Ray, as PyTorch's processes reserve none. Two loaders often
             # have more workers than there are CPUs.
@@ -48,7 +49,7 @@ class Team:
     def limit(self, batches: int) -> Callable[[], Prefetch]:
         """Return a function that returns the limit on batches made ahead.
 
-        The limit is `batches`, and the bytes that are the default of the pool.
+        The limit is `batches`, and the number of bytes that the pool sets by default.
         """
         pool = self.pool
         return lambda: replace(pool.default_prefetch(), batches=max(1, batches))

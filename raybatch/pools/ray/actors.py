@@ -9,11 +9,11 @@ from typing import Any
 
 import ray
 
-from raybatch.making import Request
+from raybatch.making.request import Request
 from raybatch.pools.ray.constants import RayConstant, packed
 from raybatch.pools.ray.hosts import ActorOptions, WorkerFacts
 from raybatch.pools.ray.worker import BatchWorker
-from raybatch.scheduling import Worker
+from raybatch.scheduling.placement import Worker
 
 
 def starter(options: ActorOptions) -> Callable[[int], Any]:

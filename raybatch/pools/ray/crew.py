@@ -28,7 +28,7 @@ from raybatch.pools.ray.metrics import count_worker_death
 from raybatch.pools.ray.object_store import StoreShare
 from raybatch.pools.ray.roster import Roster
 from raybatch.pools.ray.starts import Starts
-from raybatch.scheduling import Placed, Workers
+from raybatch.scheduling.placement import Placed, Workers
 
 _log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from ray import cloudpickle
 
 from raybatch.errors import RemoteError
-from raybatch.making import Result
+from raybatch.making.request import Result
 from raybatch.pools.ray.hosts import address
 
 _PACKAGE = f"{Path(__file__).parents[2]}{os.sep}"

@@ -7,8 +7,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from raybatch.accessors import row_executor
-from raybatch.making import Result, make
+from raybatch.accessors.reading import row_executor
+from raybatch.making.make import make
+from raybatch.making.request import Result
 from raybatch.memory import ReusedMemory, batches_in
 from raybatch.notices import hold, taken
 from raybatch.pools.ray.array_lists import with_lists_joined
@@ -17,6 +18,7 @@ from raybatch.pools.ray.hosts import WorkerFacts
 from raybatch.pools.ray.packed_error import with_error_packed
 from raybatch.pools.ray.program import Program
 from raybatch.pools.ray.tensor_views import with_tensors_viewed
+from raybatch.stores import cache_counts
 
 _number = 0
 
@@ -93,7 +95,9 @@ class BatchWorker:
             else:
                 result = make(source.unfinished(), request)
         result = with_error_packed(result)._replace(
-            batch=with_lists_joined(with_tensors_viewed(result.batch)), notices=taken()
+            batch=with_lists_joined(with_tensors_viewed(result.batch)),
+            notices=taken(),
+            counted=cache_counts.taken(),
         )
         self._returned_at = time.thread_time()
         loading_s, self._loading_s = self._loading_s, 0.0
