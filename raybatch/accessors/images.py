@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import IO, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -36,8 +36,8 @@ from raybatch.stages import stage
 from raybatch.structure import brief
 from raybatch.warned import about
 
-# Reads an image from its file, or begins to read it and returns a `Begun`.
-Read: TypeAlias = Callable[[IO[bytes]], Any]
+# Reads an image from its file, or begins to read it and returns a `Begun`; can take a `note`.
+Read: TypeAlias = Callable[..., Any]
 # Starts to read the files at positions; returns for each a function that waits for its file.
 Openers: TypeAlias = Callable[[Sequence[int]], AbstractContextManager[list[Opener]]]
 

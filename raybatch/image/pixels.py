@@ -63,6 +63,11 @@ class PixelLayout:
                     f"{name} has {len(values)} values, "  # type: ignore[arg-type]
                     f"but the images have {count} channels"
                 )
+        if self.mean is not None and max(self.mean) > 1 and stored.kind == "u":  # type: ignore[arg-type]
+            raise ValueError(
+                f"mean is {self.mean}, but is subtracted from pixels scaled to 0 to 1: divide mean"
+                " and std by the largest value of a pixel, such as 255"
+            )
         table = None
         if dtype.kind == "f" and stored == np.uint8:
             every = np.repeat(np.arange(256, dtype=np.uint8)[:, None], count, axis=1)

@@ -25,7 +25,7 @@ def amount(count: Callable[[], int | float | None]) -> str:
         return ""  # the constructor of a user's class may not have finished
     if samples is None:
         return ""
-    return "samples without end" if samples == np.inf else counted(samples, "sample")
+    return "samples without end" if samples == np.inf else counted(int(samples), "sample")
 
 
 def as_index_array(indices: Any) -> IndexArray:

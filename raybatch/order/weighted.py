@@ -177,8 +177,10 @@ def _normalised(weights: npt.ArrayLike, name: str) -> FloatArray:
     array = np.asarray(weights).astype(np.float64)
     if array.ndim != 1:
         raise ValueError(f"{name} must have 1 dimension, not {array.ndim}")
-    if not np.isfinite(array).all() or (array < 0).any():
-        raise ValueError(f"{name} must be finite and not negative")
+    wrong = ~np.isfinite(array) | (array < 0)
+    if wrong.any():
+        place = int(wrong.argmax())
+        raise ValueError(f"{name}[{place}] is {array[place]}, but must be finite and not negative")
     total = array.sum()
     if total == 0.0:
         raise ValueError(f"{name} should not sum to 0")

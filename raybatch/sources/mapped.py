@@ -14,9 +14,9 @@ from raybatch.order.cursor import Cursor
 from raybatch.order.rows import Rows
 from raybatch.order.seeds import RandomKeys
 from raybatch.order.shuffle import Shuffle
-from raybatch.sources.batch import Batch, batch_length, batch_row, called
+from raybatch.sources.batch import Batch, batch_length, batch_row
 from raybatch.sources.ledger import BadSample
-from raybatch.sources.returned import returned_batch, returned_sample
+from raybatch.sources.returned import called, returned_batch, returned_sample
 from raybatch.sources.source import (
     DataSource,
     check_source,

@@ -1,10 +1,12 @@
-"""Checks of the values that a program's own functions and array-likes return."""
+"""Calls of a program's own functions, and checks of what they and its array-likes return."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from raybatch.checks import takes
 from raybatch.errors import ReturnError
 from raybatch.sources.batch import Batch, row_counts
 from raybatch.structure import described, function_name, is_container, members
@@ -13,6 +15,23 @@ _MEMBERS = (
     "a tuple, NamedTuple, dict or dataclass of arrays or lists with one row for each sample of the"
     ' batch, such as (x, y) or {"image": x, "label": y}'
 )
+
+
+def called(fn: Callable[..., Any], structure: Any, **options: Any) -> Any:
+    """Return `fn(*structure, **options)` for a tuple, else `fn(structure, **options)`.
+
+    TypeError, with the parameters of `fn`, if it does not take these arguments.
+    """
+    arguments = structure if isinstance(structure, tuple) else (structure,)
+    try:
+        return fn(*arguments, **options)
+    except TypeError:
+        if takes(fn, *arguments, **options):
+            raise
+        given = ", ".join([*map(described, arguments), *(f"{name}=..." for name in options)])
+        raise TypeError(
+            f"{function_name(fn)} takes {_parameters(fn)}, but is called with ({given})"
+        ) from None
 
 
 def returned_batch(fn: Any, batch: Any, *, is_even: bool = True) -> Batch:
@@ -50,6 +69,14 @@ def returned_sample(fn: Callable[..., Any], sample: Any, first: Any) -> Any:
         " dict or dataclass with the members of one sample, such as (x, y) or"
         ' {"image": x, "label": y}'
     )
+
+
+def _parameters(fn: Callable[..., Any]) -> str:
+    """Return the parameters of `fn` as its definition has them, without annotations."""
+    nothing = inspect.Parameter.empty
+    signature = inspect.signature(fn)
+    bare = [one.replace(annotation=nothing) for one in signature.parameters.values()]
+    return str(signature.replace(parameters=bare, return_annotation=nothing))
 
 
 def _has_members(value: Any) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from raybatch.checks import height_and_width
+from raybatch.checks import height_and_width, takes
 from raybatch.errors import ReturnError
 from raybatch.image.augment.own_numbers import check_first_use, own_generator
 from raybatch.image.augment.targets import OnFields, Targets
@@ -234,9 +233,9 @@ def checked_changes(owner: type, transforms: Any) -> tuple[Any, ...]:
             f"{owner.__name__} takes a list of transforms, not {brief(transforms)}: write"
             f" {owner.__name__}([...])"
         )
-    transforms = tuple(transforms)
-    check_changes(transforms)
-    return transforms
+    changes = tuple(transforms)
+    check_changes(changes)
+    return changes
 
 
 def check_changes(transforms: Sequence[Any]) -> None:
@@ -257,7 +256,7 @@ def check_changes(transforms: Sequence[Any]) -> None:
             )
         if not callable(transform):
             raise TypeError(f"transforms must be functions, not {transform!r}")
-        if not _takes_rng(transform):
+        if not takes(transform, None, rng=None):
             raise TypeError(
                 "transforms are called with (image, rng=generator), which"
                 f" {function_name(transform)} does not take: write lambda image, rng:"
@@ -267,16 +266,6 @@ def check_changes(transforms: Sequence[Any]) -> None:
             raise TypeError(
                 f"{transform!r} changes batches, not images: give it to source.map(..., rng=True)"
             )
-
-
-def _takes_rng(function: Any) -> bool:
-    try:
-        inspect.signature(function).bind(None, rng=None)
-    except TypeError:
-        return False
-    except ValueError:  # some functions in C have no signature
-        return True
-    return True
 
 
 def flat(change: Change) -> tuple[Change, ...]:
