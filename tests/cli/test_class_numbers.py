@@ -106,7 +106,7 @@ def test_doctor_reads_a_url_of_class_folders_alone() -> None:
     [
         ("train/a", "it is empty"),
         ("nowhere", "'nowhere' does not name classes"),
-        ("few.txt", "there are images of 'c', which the 2 given classes lack"),
+        ("few.txt", "there are images of 'c', which `classes` does not have"),
         ("twice.txt", "'a' is given twice"),
     ],
 )

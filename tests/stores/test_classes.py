@@ -61,7 +61,7 @@ def test_classes_fix_the_numbers(tmp_path: Path, caplog: pytest.LogCaptureFixtur
 @pytest.mark.parametrize(
     ("classes", "error", "words"),
     [
-        (["a", "b"], ValueError, "there are images of 'c', which the 2 given classes lack"),
+        (["a", "b"], ValueError, "there are images of 'c', which `classes` does not have"),
         (["a", "c", "a"], ValueError, "'a' is given twice"),
         ("ac", TypeError, "must be a list of strings, not 'ac'"),
         ([0, 1], TypeError, "must be a list of strings"),
