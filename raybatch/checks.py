@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import operator
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ParamSpec
@@ -34,6 +35,11 @@ def says_instead(
         return checked
 
     return decorated
+
+
+def counted(count: int, noun: str, plural: str | None = None) -> str:
+    """Return a count with its noun: "1 weight", "3 weights"; `plural` if that needs more than s."""
+    return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
 
 
 def positive_int(name: str, value: Any) -> int:
@@ -82,6 +88,17 @@ def height_and_width(name: str, value: Any, *, or_edge: bool = False) -> tuple[i
 def is_number(value: Any) -> bool:
     """Return whether `value` is a real number, Python's or NumPy's."""
     return isinstance(value, (int, float, np.integer, np.floating))
+
+
+def takes(function: Any, *args: Any, **kwargs: Any) -> bool:
+    """Return whether `function` can be called with these arguments; True if that is unknown."""
+    try:
+        inspect.signature(function).bind(*args, **kwargs)
+    except TypeError:
+        return False
+    except ValueError:  # some functions in C have no signature
+        return True
+    return True
 
 
 def checked_fill(fill: Any) -> Any:

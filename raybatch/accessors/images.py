@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import IO, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,7 @@ from raybatch.accessors.reading import (
     seeded_alone,
 )
 from raybatch.accessors.sample_sizes import Readers, SizedReaders
+from raybatch.checks import counted
 from raybatch.errors import ImageReadError, ReturnError, SampleReadError, TransformError
 from raybatch.image.pixels import BoundLayout, PixelLayout, UnfinishedImages
 from raybatch.image.reader import Begun, ImageReader
@@ -35,8 +36,8 @@ from raybatch.stages import stage
 from raybatch.structure import brief
 from raybatch.warned import about
 
-# Reads an image from its file, or begins to read it and returns a `Begun`.
-Read: TypeAlias = Callable[[IO[bytes]], Any]
+# Reads an image from its file, or begins to read it and returns a `Begun`; can take a `note`.
+Read: TypeAlias = Callable[..., Any]
 # Starts to read the files at positions; returns for each a function that waits for its file.
 Openers: TypeAlias = Callable[[Sequence[int]], AbstractContextManager[list[Opener]]]
 
@@ -112,7 +113,7 @@ class EncodedImages:
             if (value := getattr(self._reader, each.name)) != each.default
         )
         sizes = [] if self._sized is None else [str(self._sized)]
-        parts = [f"{len(self)} images", *sizes, *settings]
+        parts = [counted(len(self), "image"), *sizes, *settings]
         return f"{type(self).__name__}({', '.join(parts)})"
 
     def _pillow_images(self, index: npt.NDArray[np.intp], rng_of: RngOf) -> list[Image.Image]:

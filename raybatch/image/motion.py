@@ -21,7 +21,8 @@ class Motion(NamedTuple):
     """How the points of an image have moved to a result.
 
     Args:
-        matrix: (3, 3), which maps (x, y, 1) of the image to the result in homogeneous coordinates.
+        matrix: (3, 3). It maps a point (x, y, 1) of the image to the result, in homogeneous
+            coordinates.
         size: The width and height of the result.
         visible: A box around the part of the result that shows the image. The rest is filled.
         shown: A box around the part of the image that was still visible when it was last warped.

@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import IO, Any, NamedTuple, TypeAlias
+from typing import IO, Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageColor, ImageMode
 
 from raybatch.checks import height_and_width, one_of
-from raybatch.errors import TransformError
+from raybatch.errors import ReturnError, TransformError
 from raybatch.foreign_randomness import ForeignRandomness
 from raybatch.image.augment.mask_transform import for_masks
 from raybatch.image.augment.masks import IGNORED, check_fill
@@ -40,6 +40,7 @@ from raybatch.image.resampling import filter_name
 from raybatch.image.view import Size
 from raybatch.image.viewed import Viewed
 from raybatch.stages import stage
+from raybatch.structure import function_name
 
 # Is called with the (width, height) of an image before its transform.
 Note: TypeAlias = Callable[[Size], None]
@@ -82,7 +83,7 @@ class ImageReader:
         resample: A filter of Pillow, or its name in lower case.
         decode: "exact" decodes at full size, so that the pixels equal those of
             `Image.open(path).convert(mode).resize((width, height), resample)`. "scaled" shrinks the
-            image first: the JPEG decoder by 2, 4 or 8, other images by whole factors. That is
+            image first: a JPEG by 2, 4 or 8 in its decoder, other images by whole factors. That is
             faster, above all for large files.
         scale_margin: With "scaled", the part that is taken stays at least this many times larger
             than its result.
@@ -119,6 +120,9 @@ class ImageReader:
     transform: Change | None = None
     mask: bool = False
     mask_fill: int = IGNORED
+
+    # Whether the program gave `mode`; the accessors know.
+    mode_was_given: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if self.mask:
@@ -195,7 +199,7 @@ class ImageReader:
     ) -> Begun | None:
         """Begin `read_into`. Return the JPEG that is left to decode, or None if all is done.
 
-        Decoding that JPEG needs `file` no more. `note` is that of `read`.
+        The JPEG can be decoded when `file` is closed. See `read` for `note`.
         """
         with self._viewed(file, rng, note, as_array=True) as viewed:
             if isinstance(viewed.source, EncodedJpeg):
@@ -315,9 +319,10 @@ def _made_by(begin: Callable[[], None], change: Change, paint: Paint, image: Any
     """Call `made_by`. Its errors become TransformErrors, since the file is not at fault."""
     try:
         return made_by(change, paint, image, begin)
+    except ReturnError as error:
+        raise TransformError(str(error)) from error
     except Exception as error:
-        # The repr of a function contains its address, which differs between processes.
-        name = getattr(change, "__qualname__", None) or repr(change)
+        name = function_name(change)
         raise TransformError(f"{name} raised {type(error).__name__}: {error}") from error
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from raybatch.accessors.image_files import ImageFileAccessor, NonUniformImageFileAccessor
-from raybatch.checks import height_and_width, says_instead
+from raybatch.checks import counted, height_and_width, says_instead
 from raybatch.image.augment.transform import Change, output_size
 from raybatch.order.sampler import AbstractSampler
 from raybatch.sources.array import ArrayDataSource
@@ -104,7 +104,9 @@ class ImageFolder(ArrayDataSource):
         super().__init__(data, indices, repeats, sampler, include_indices, exclude)
 
     def __repr__(self) -> str:
-        return source_repr(self, f"{len(self.classes)} classes", brief(self.data[0]))
+        return source_repr(
+            self, counted(len(self.classes), "class", "classes"), brief(self.data[0])
+        )
 
     @property
     def targets(self) -> npt.NDArray[np.int64]:

@@ -157,7 +157,7 @@ def _are_paths(values: Any) -> bool:
     """Return whether `values` is a sequence or an array of paths."""
     if not isinstance(values, (list, tuple, np.ndarray)) and not hasattr(values, "to_pylist"):
         return False
-    first = next(iter(values), None)
+    first: Any = next(iter(values), None)
     return isinstance(first.as_py() if hasattr(first, "as_py") else first, (str, os.PathLike))
 
 

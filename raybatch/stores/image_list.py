@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet
 
+from raybatch.checks import counted
 from raybatch.stores.absent import check_exists
 from raybatch.stores.aside import written_aside
 from raybatch.stores.location import Locations
@@ -47,13 +48,16 @@ class ImageList:
         wrong = (self.labels < 0) | (self.labels >= len(self.classes))
         if wrong.any():
             label = self.labels[wrong.argmax()]
-            raise ValueError(f"label {label} is none of the {len(self.classes)} classes")
+            raise ValueError(
+                f"label {label} is none of the {counted(len(self.classes), 'class', 'classes')}"
+            )
 
     def __iter__(self) -> Iterator[Any]:
         return iter((path_names(self.paths), self.labels, self.classes))
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({len(self.paths)} images, {len(self.classes)} classes)"
+        images = counted(len(self.paths), "image")
+        return f"{type(self).__name__}({images}, {counted(len(self.classes), 'class', 'classes')})"
 
     @property
     def table(self) -> pa.Table:

@@ -181,8 +181,8 @@ def numbered(classes: Sequence[str], found: Collection[str]) -> list[str]:
         raise ValueError(f"classes must be different names, but {twice[0]!r} is given twice")
     if unknown := sorted(set(found) - set(classes)):
         raise ValueError(
-            f"there are images of {', '.join(map(repr, unknown))}, which the {len(classes)} given"
-            " classes lack: add it to `classes`, or move its images away"
+            f"there are images of {', '.join(map(repr, unknown))}, which `classes` does"
+            " not have: add it there, or move its images away"
         )
     return list(classes)
 

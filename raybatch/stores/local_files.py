@@ -91,7 +91,7 @@ class LocalFiles:
         FileNotFoundError if there is no `root`, NotADirectoryError if it is a file.
         """
         _, names = self._retries.call(partial(_listed, hidden=False), _existing(root))
-        return [name[:-1] for name in names if name[-1] == "/"]
+        return sorted(name[:-1] for name in names if name[-1] == "/")
 
     def join(self, root: str, names: list[str]) -> list[str]:
         """Return the paths of `names` below `root`."""

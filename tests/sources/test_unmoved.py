@@ -145,7 +145,7 @@ def test_functions_of_the_program_may_scale(
 def test_mask_files_beside_images(
     paths: list[str], caplog: pytest.LogCaptureFixture, own: dict[str, Any], is_told: bool
 ) -> None:
-    reading = {"size": (32, 32), "transform": FLIP}
+    reading: dict[str, Any] = {"size": (32, 32), "transform": FLIP}
     images = rb.ImageFileAccessor(paths, **reading)
     masks = rb.ImageFileAccessor(paths, mask=True, **{**reading, **own})
     lines = told_of({"image": images, "mask": masks}, caplog)

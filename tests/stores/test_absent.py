@@ -21,7 +21,7 @@ READERS: dict[str, Callable[[str], Any]] = {
     "a.tar": rb.TarShards,
     "a.zip": rb.ZipShards,
     "mds": rb.MDSShards,
-    "a.parquet": lambda path: rb.ParquetImageAccessor(path, 8),
+    "a.parquet": lambda path: rb.ParquetImageAccessor(path, size=8),
     "packed": rb.PackedAccessor,
     "list.parquet": rb.ImageList.load,
     "images": lambda path: rb.to_parquet(path, "out.parquet"),

@@ -43,6 +43,19 @@ class BoxFormat:
             )
         return corners * (size * 2) if self._relative else corners
 
+    def check_fractions(self, boxes: npt.NDArray[Any]) -> None:
+        """Raise ValueError if `boxes` should be fractions but lie far outside the image.
+
+        They are pixels, and all of them would be dropped without a word.
+        """
+        far = (np.abs(boxes) > 2).any(axis=1)
+        if self._relative and far.any():
+            number = int(far.argmax())
+            raise ValueError(
+                f"boxes[{number}] is {boxes[number].tolist()}, but relative=True takes fractions of"
+                " the width and height, from 0 to 1: leave it out for boxes in pixels"
+            )
+
     def written(self, corners: npt.NDArray[np.float64], size: Size) -> npt.NDArray[np.float64]:
         """Return boxes, given as `corners` returns them, in this format."""
         boxes = corners / (size * 2) if self._relative else corners.copy()
@@ -102,6 +115,7 @@ def moved_boxes(
     their area, or nothing, are dropped. After a rotation or a shear, a box is the smallest one
     around the moved corners.
     """
+    how.check_fractions(boxes)
     corners = how.corners(boxes, before)
     _tell_misplaced(boxes, corners, before)
     whole, part = motion.hulls(corners), motion.seen(corners)
