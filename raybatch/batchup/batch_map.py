@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from raybatch.sources.batch import Batch, batch_length, called
+from raybatch.sources.batch import Batch, batch_length
+from raybatch.sources.returned import called
 
 ProgressFunc = Callable[..., Iterable[Any]]
 

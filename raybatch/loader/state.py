@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -41,6 +42,8 @@ def position_in(state: dict[str, Any], plan: Plan, fingerprint: dict[str, Any]) 
 
     StateError, with the field, if `plan` cannot continue there.
     """
+    if not isinstance(state, Mapping):
+        raise TypeError(f"the state must be a dict from state_dict(), not {state!r:.200}")
     version = state.get("version", "missing")
     if version not in _VERSIONS:
         raise StateError("version", version, _VERSIONS)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from raybatch.checks import positive_int
+from raybatch.checks import counted, positive_int
 from raybatch.order.cursor import Cursor, RowsRun, Run
 from raybatch.order.indices import (
     IndexArray,
@@ -62,7 +62,7 @@ class WeightedSampler(_DrawingSampler):
         self.length = len(self.weights)
 
     def check_length(self, length: int) -> None:
-        check_covers(f"there are {self.length} weights", self.length, length)
+        check_covers(f"weights has {counted(self.length, 'number')}", self.length, length)
 
     def cursor(self, shuffle_rng: ShuffleRNG | None) -> Draws:
         """Return the start of the draws; NotImplementedError without a shuffle."""
@@ -177,8 +177,10 @@ def _normalised(weights: npt.ArrayLike, name: str) -> FloatArray:
     array = np.asarray(weights).astype(np.float64)
     if array.ndim != 1:
         raise ValueError(f"{name} must have 1 dimension, not {array.ndim}")
-    if not np.isfinite(array).all() or (array < 0).any():
-        raise ValueError(f"{name} must be finite and not negative")
+    wrong = ~np.isfinite(array) | (array < 0)
+    if wrong.any():
+        place = int(wrong.argmax())
+        raise ValueError(f"{name}[{place}] is {array[place]}, but must be finite and not negative")
     total = array.sum()
     if total == 0.0:
         raise ValueError(f"{name} should not sum to 0")

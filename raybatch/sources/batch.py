@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import chain
 from typing import Any, TypeAlias
 
@@ -78,13 +78,6 @@ def batch_nbytes(batch: Batch) -> int:
 def batch_row(batch: Batch, row: int) -> Any:
     """Return sample `row` of `batch`: the same structure with that row of each leaf."""
     return map_leaves(lambda leaf: leaf[row] if has_rows(leaf) else leaf, batch)
-
-
-def called(fn: Callable[..., Any], structure: Any, **options: Any) -> Any:
-    """Return `fn(*structure, **options)` for a tuple, else `fn(structure, **options)`."""
-    if isinstance(structure, tuple):
-        return fn(*structure, **options)
-    return fn(structure, **options)
 
 
 def extended(batch: Batch, name: str, array: Any, *, first: bool = False) -> Batch:

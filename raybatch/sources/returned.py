@@ -1,19 +1,37 @@
-"""Checks of the values that a program's own functions and array-likes return."""
+"""Calls of a program's own functions, and checks of what they and its array-likes return."""
 
 from __future__ import annotations
 
-import functools
+import inspect
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from raybatch.checks import takes
 from raybatch.errors import ReturnError
 from raybatch.sources.batch import Batch, row_counts
-from raybatch.structure import described, is_container, members
+from raybatch.structure import described, function_name, is_container, members
 
 _MEMBERS = (
     "a tuple, NamedTuple, dict or dataclass of arrays or lists with one row for each sample of the"
     ' batch, such as (x, y) or {"image": x, "label": y}'
 )
+
+
+def called(fn: Callable[..., Any], structure: Any, **options: Any) -> Any:
+    """Return `fn(*structure, **options)` for a tuple, else `fn(structure, **options)`.
+
+    TypeError, with the parameters of `fn`, if it does not take these arguments.
+    """
+    arguments = structure if isinstance(structure, tuple) else (structure,)
+    try:
+        return fn(*arguments, **options)
+    except TypeError:
+        if takes(fn, *arguments, **options):
+            raise
+        given = ", ".join([*map(described, arguments), *(f"{name}=..." for name in options)])
+        raise TypeError(
+            f"{function_name(fn)} takes {_parameters(fn)}, but is called with ({given})"
+        ) from None
 
 
 def returned_batch(fn: Any, batch: Any, *, is_even: bool = True) -> Batch:
@@ -23,11 +41,13 @@ def returned_batch(fn: Any, batch: Any, *, is_even: bool = True) -> Batch:
     such as a number, belongs to the whole batch.
     """
     if not _has_members(batch):
-        raise ReturnError(f"{_name(fn)} returned {described(batch)}, but must return {_MEMBERS}")
+        raise ReturnError(
+            f"{function_name(fn)} returned {described(batch)}, but must return {_MEMBERS}"
+        )
     if is_even and len(set(row_counts(batch))) > 1:
         raise ReturnError(
-            f"{_name(fn)} returned members of unequal lengths, {described(batch)}, but must return"
-            f" {_MEMBERS}"
+            f"{function_name(fn)} returned members of unequal lengths, {described(batch)},"
+            f" but must return {_MEMBERS}"
         )
     return batch
 
@@ -41,13 +61,22 @@ def returned_sample(fn: Callable[..., Any], sample: Any, first: Any) -> Any:
         if members(sample).keys() == members(first).keys():
             return sample
         raise ReturnError(
-            f"{_name(fn)} returned {described(sample)}, but must return the same members for every"
-            f" sample: for a different sample it returned {described(first)}"
+            f"{function_name(fn)} returned {described(sample)}, but must return the same members"
+            f" for every sample: for a different sample it returned {described(first)}"
         )
     raise ReturnError(
-        f"{_name(fn)} returned {described(sample)}, but must return a tuple, NamedTuple, dict or"
-        ' dataclass with the members of one sample, such as (x, y) or {"image": x, "label": y}'
+        f"{function_name(fn)} returned {described(sample)}, but must return a tuple, NamedTuple,"
+        " dict or dataclass with the members of one sample, such as (x, y) or"
+        ' {"image": x, "label": y}'
     )
+
+
+def _parameters(fn: Callable[..., Any]) -> str:
+    """Return the parameters of `fn` as its definition has them, without annotations."""
+    nothing = inspect.Parameter.empty
+    signature = inspect.signature(fn)
+    bare = [one.replace(annotation=nothing) for one in signature.parameters.values()]
+    return str(signature.replace(parameters=bare, return_annotation=nothing))
 
 
 def _has_members(value: Any) -> bool:
@@ -76,18 +105,7 @@ def returned_batches(fn: Any, batches: Any) -> Iterator[Batch]:
     """
     if not isinstance(batches, Iterable):
         raise ReturnError(
-            f"{_name(fn)} returned {described(batches)}, but must return an iterator over batches"
+            f"{function_name(fn)} returned {described(batches)}, but must return an iterator over"
+            " batches"
         )
     return (returned_batch(fn, batch, is_even=False) for batch in batches)
-
-
-def _name(fn: Any) -> str:
-    """Return the name of `fn`, and where it is defined if that is known."""
-    while isinstance(fn, functools.partial):
-        fn = fn.func
-    name = getattr(fn, "__qualname__", getattr(fn, "__name__", None))
-    if name is None or not callable(fn):
-        return f"an object of {type(fn).__module__}.{type(fn).__qualname__}"
-    code = getattr(fn, "__code__", None)
-    place = "" if code is None else f" ({code.co_filename}, line {code.co_firstlineno})"
-    return f"the function {name}{place}"

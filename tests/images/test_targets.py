@@ -138,6 +138,11 @@ def test_a_source_of_dicts_is_changed_sample_by_sample() -> None:
         ({"boxes": np.zeros((3, 4)), "labels": [1, 2]}, ValueError, "each of 3 boxes, not 2"),
         ({"labels": [1, 2]}, TypeError, "give boxes too"),
         ({"boxes": np.zeros((1, 4)), "box_format": "yxyx"}, ValueError, "'cxcywh', not 'yxyx'"),
+        (
+            {"boxes": [[0, 0, 1, 1], [3, 4, 9, 9]], "relative": True},
+            ValueError,
+            r"boxes\[1\] is \[3\.0, 4\.0, 9\.0, 9\.0\], but relative=True takes fractions",
+        ),
         ({"boxes": np.zeros((1, 4)), "min_visible": 2}, ValueError, "from 0 to 1, not 2"),
         ({"keypoints": np.zeros((3, 4))}, ValueError, r"not \(3, 4\)"),
         ({"masks": numbered()}, TypeError, "masks"),

@@ -421,7 +421,8 @@ def test_the_length_is_exact_where_chance_decides_it() -> None:
         ({"seed": True, "shuffle": True}, TypeError, "seed must be an integer, not True"),
         ({"workers": -1}, ValueError, "workers must be 1 or more, not -1"),
         ({"workers": 2, "pool": rb.ThreadPool(1)}, ValueError, "use one of the two"),
-        ({"source": [1, 2]}, TypeError, "source must be a data source"),
+        ({"source": "train"}, TypeError, r"not str: write rb\.ImageFolder"),
+        ({"source": [1, 2]}, TypeError, r"not list: .* rb\.ArrayDataSource\(\[x, y\]\)"),
         ({"source": rb.IteratorDataSource(iter([]))}, TypeError, "random access"),
         (
             {"source": rb.ArrayDataSource([np.arange(3)], sampler=rb.WeightedSampler(np.ones(3)))},

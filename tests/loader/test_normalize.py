@@ -111,6 +111,12 @@ def test_the_way_of_a_device_gives_the_same(images: Any, channels_first: bool) -
             ValueError,
             r"mean has 2 values, but the images have 3 channels: ndarray uint8\[4, 7, 5, 3\]",
         ),
+        (
+            [IMAGES],
+            {"normalize": ((123.7, 116.3, 103.5), (58.4, 57.1, 57.4))},
+            ValueError,
+            r"mean is \(123\.7, 116\.3, 103\.5\), .* divide mean and std by .* such as 255",
+        ),
         ([IMAGES], {"normalize": 0.5}, TypeError, r"must be \(mean, std\), not 0.5"),
         ([IMAGES], {"normalize": (MEAN, 0)}, ValueError, "std must be above 0"),
         ([IMAGES], {"normalize": (MEAN, None)}, TypeError, r"must be \(mean, std\)"),
@@ -169,7 +175,7 @@ def test_a_pickled_data_set_normalises_the_rest() -> None:
     np.testing.assert_array_equal(rest.numpy(), wanted(IMAGES, False)[4:])
 
 
-class Operations(TorchDispatchMode):  # type: ignore[misc] # torch is not there for all who check types
+class Operations(TorchDispatchMode):  # type: ignore[misc] # torch may be missing where types are checked
     """Notes the devices of what is divided by, and the shapes of what leaves the CPU."""
 
     def __init__(self) -> None:

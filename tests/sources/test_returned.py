@@ -13,6 +13,7 @@ from PIL import Image
 import raybatch as rb
 from raybatch.batchup.data_source import CallableDataSource, IteratorDataSource
 from raybatch.errors import BatchError, ReturnError
+from raybatch.image import augment
 from tests.sample_sources import delivered, faulty, numbers
 
 
@@ -124,6 +125,39 @@ def _by_index(*samples: Any) -> Any:
 def test_a_function_of_samples_that_returns_something_else(fn: Any, message: str) -> None:
     with pytest.raises(ReturnError, match=message):
         next(pairs().map_samples(fn).batch_iterator(4))
+
+
+def takes_a_batch(batch: Any, *, scale: float = 1.0) -> Any:
+    return batch
+
+
+def adds(x: Any, y: Any, **options: Any) -> Any:
+    return x + None, y
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (
+            pairs().map(takes_a_batch),
+            r"^the function takes_a_batch \(.*test_returned\.py, line \d+\) takes"
+            r" \(batch, \*, scale=1\.0\), but is called with"
+            r" \(ndarray int64\[4\], ndarray int64\[4\]\)$",
+        ),
+        (
+            pairs().map_samples(without_return),
+            r" takes \(x, y\), but is called with \(.*, rng=\.\.\.\)$",
+        ),
+        (pairs().map(augment.MixUp(num_classes=2)), r"MixUp takes \(\*batch, rng\), but"),
+        (pairs().map(adds), "^unsupported operand"),
+        (pairs().map_samples(adds), "^unsupported operand"),
+    ],
+)
+def test_the_error_of_a_call_shows_the_parameters_of_the_function(
+    source: rb.MapDataSource, message: str
+) -> None:
+    with pytest.raises(TypeError, match=message):
+        next(source.batch_iterator(4))
 
 
 def test_a_source_without_random_access_is_checked_too() -> None:

@@ -15,8 +15,11 @@ from numpy.testing import assert_equal
 
 import raybatch as rb
 from raybatch.batchup.data_source import AbstractDataSource
-from raybatch.order import NO_KEYS, Rows
-from raybatch.sources import BadSample, batch_length, rows_at
+from raybatch.order.rows import Rows
+from raybatch.order.seeds import NO_KEYS
+from raybatch.sources.batch import batch_length
+from raybatch.sources.ledger import BadSample
+from raybatch.sources.source import rows_at
 
 
 def numbers(count: int, start: int = 0, **settings: Any) -> rb.ArrayDataSource:
@@ -59,7 +62,8 @@ class SourceTests:
         for outside in (len(source), -len(source) - 1):
             with pytest.raises(IndexError, match=f"index {outside} is out of range"):
                 source[outside]
-        assert len(list(source)) == len(source) == len(batches)
+        samples: Any = source  # Python iterates by [i]
+        assert len(list(samples)) == len(source) == len(batches)
 
     @pytest.mark.parametrize("shuffle", [None, 5])
     def test_indices_of_a_batch_make_it(self, shuffle: Any, source: AbstractDataSource) -> None:

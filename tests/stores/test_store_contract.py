@@ -152,7 +152,7 @@ class StoreTests:
         images = rb.ImageFileAccessor(**stored, size=SIZE, io_threads=io_threads)
         np.testing.assert_array_equal(images[EVERY], wanted)
         np.testing.assert_array_equal(pickle.loads(pickle.dumps(images))[EVERY[::-1]], wanted[::-1])
-        varied = rb.NonUniformImageFileAccessor(**stored, io_threads=io_threads)
+        varied: Any = rb.NonUniformImageFileAccessor(**stored, io_threads=io_threads)
         local = rb.NonUniformImageFileAccessor(paths)
         for image, position in zip(varied[EVERY], EVERY, strict=True):
             np.testing.assert_array_equal(image, local[int(position)])
