@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 import re
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
@@ -145,7 +145,7 @@ def _of_shards(given: str, suffix: str, paths: list[str], cache: DiskCache | Non
     def opened(size: Any, transform: str | None = None, **reading: Any) -> Any:
         return shards.images(**_sized(size, transform), **reading)
 
-    own = None if column is None else cache(labels)
+    own = None if column is None else functools.cache(labels)
     return NamedImages(given, f"{suffix[1:]} shards", opened, shards.keys.array.to_pylist(), own)
 
 
@@ -195,7 +195,7 @@ def _parquet(given: str, paths: list[str], cache: DiskCache | None) -> NamedImag
         "Parquet files",
         opened,
         [images.name_of(0)] * len(images),
-        cache(labels),
+        functools.cache(labels),
         blocks=images.row_group_lengths,
         nbytes=sum(files.version(number).size for number in range(len(files))),
     )
@@ -241,7 +241,7 @@ def _packed(given: str) -> NamedImages:
         "packed files",
         opened,
         [given] * manifest.rows,
-        cache(labels),
+        functools.cache(labels),
         nbytes=sum(file.nbytes for file in manifest.files),
         is_packed=True,
         packed_size=stored,
