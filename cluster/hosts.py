@@ -112,7 +112,7 @@ class Host:
 
     def bytes_received(self) -> int:
         """Return how many bytes this host has received so far, including Ethernet headers."""
-        # What the bridge's end of the link has sent.
+        # The bridge's end of the link has sent them.
         return int(Path(f"/sys/class/net/{self._outer}/statistics/tx_bytes").read_text())
 
     def kill(self) -> None:
@@ -138,7 +138,7 @@ class Host:
     def _unmake(self) -> None:
         # Deleting the namespace also deletes the link, but only after its last connections time
         # out.
-        if self._relay is not None:  # Its link's other end goes too.
+        if self._relay is not None:  # This also removes the link's other end.
             with self._relay as relay:
                 relay.kill()
         for command in (f"link del {self._outer}", f"netns del {self.namespace}"):
@@ -201,7 +201,7 @@ class Hosts:
             seeing=seeing,
             link=link,
         )
-        # Hosts start one after the other: nodes that share a file system take the next free socket
+        # Wait before the next host starts: nodes that share a file system take the next free socket
         # name.
         self.wait_for(host)
         self.workers.append(host)
@@ -230,7 +230,7 @@ class Hosts:
             raise RuntimeError(f"cannot ask the Ray at {self.address}")
 
     def close(self) -> None:
-        """Kill all processes of all hosts and remove the hosts; may be called twice."""
+        """Kill all processes of all hosts and remove the hosts; can be called twice."""
         while self._hosts:
             self._hosts.pop().remove()
         if self.name in _ip("-o link show type bridge"):

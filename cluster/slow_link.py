@@ -1,7 +1,7 @@
 """A slow network link: every frame is delayed, and the throughput is limited.
 
-It joins two TAP devices. Each is an end of the link, for programs that know nothing about it. (The
-kernel's netem would do the same, but many machines lack it.) This needs root (CAP_NET_ADMIN).
+It joins two TAP devices. Each is one end of the link; the programs there need not know about it.
+(The kernel's netem would do the same, but many machines lack it.) This needs root (CAP_NET_ADMIN).
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ _TUNSETIFF = 0x400454CA
 _IFF_TAP, _IFF_NO_PI = 0x0002, 0x1000
 _MAX_FRAME = 65536
 
-# A router drops frames when its queue is full. Otherwise a sender could let the delay grow forever.
+# Like a router, the link drops frames when its queue is full. Otherwise, a fast sender would let
+# the delay grow forever.
 _MAX_QUEUE_S = 0.2
 
 
@@ -52,7 +53,7 @@ class _Direction:
         self._free_at = 0.0
 
     def take(self, now: float) -> None:
-        """Read the frame that has come."""
+        """Read one frame; drop it if the queue is full."""
         frame = os.read(self._source, _MAX_FRAME)
         begins_at = max(now, self._free_at)
         if begins_at - now < _MAX_QUEUE_S:

@@ -1,9 +1,9 @@
-"""Where training goes: a loop on the trainer's host over batches that the loader hosts make.
+"""A program for your training: it loops on the trainer's host over batches from the loader hosts.
 
     python train.py /data/train --actors 64
 
-It joins the cluster of the environment's RAY_ADDRESS, which Ray jobs and the Slurm script set, or
-else the one that was started on this host.
+It joins the cluster in the environment variable RAY_ADDRESS, which Ray jobs and the Slurm script
+set, or else the cluster that was started on this host.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ def train(directory: str, actors: int, epochs: int, size: int, batch_size: int) 
     source = rb.ArrayDataSource([accessor, images.labels])
     pool = rb.RayActorPool(
         actors,
-        # Each loader host has one `loader`, enough for a thousand actors; its CPUs limit them
-        # first. The trainer's host has none.
+        # Each loader host has 1 of the resource `loader`, enough for a thousand actors; its CPUs
+        # limit them first. The trainer's host has none, so no actor starts there.
         resources={"loader": 0.001},
         address=os.environ.get("RAY_ADDRESS", "auto"),
-        # Hosts that are rented when actors ask for them take minutes to start.
+        # A cluster that rents hosts when actors ask for them takes minutes to start them.
         start_timeout_s=900,
     )
     with rb.Loader(source, batch_size, shuffle=0, pool=pool, name="train") as loader:
         for epoch in range(epochs):
             for _x, _y in loader:
-                pass  # Here goes a training step.
+                pass  # Put a training step here.
             click.echo(f"epoch {epoch}: {loader.stats()}")
 
 

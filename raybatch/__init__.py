@@ -5,8 +5,8 @@
         for images, labels in loader:
             ...
 
-`__all__` has what most programs need; all other names here stay for those that use them. Importing
-this package imports neither ray nor any adapter's library: the first use of one does.
+`__all__` lists what most programs need; the other names here are public too. `import raybatch`
+imports neither ray nor any adapter's library: the first use of one does.
 """
 
 import importlib
@@ -18,25 +18,21 @@ from typing import TYPE_CHECKING, Any
 from raybatch import errors
 from raybatch import image as image
 from raybatch import packing as packing
-from raybatch.accessors import (
-    CachedAccessor,
-    DiskCache,
-    EncodedImageAccessor,
-    ImageFileAccessor,
-    PackedAccessor,
-    ParquetImageAccessor,
-    TarShards,
-    image_folder,
+from raybatch.accessors.cache import CachedAccessor
+from raybatch.accessors.encoded import EncodedImageAccessor
+from raybatch.accessors.image_files import ImageFileAccessor
+from raybatch.accessors.image_files import (
+    NonUniformImageFileAccessor as NonUniformImageFileAccessor,
 )
-from raybatch.accessors import ImageList as ImageList
-from raybatch.accessors import ImageSizes as ImageSizes
-from raybatch.accessors import ItemAccessor as ItemAccessor
-from raybatch.accessors import MDSShards as MDSShards
-from raybatch.accessors import NonUniformImageFileAccessor as NonUniformImageFileAccessor
-from raybatch.accessors import SeededAccessor as SeededAccessor
-from raybatch.accessors import ZipShards as ZipShards
-from raybatch.accessors import image_glob as image_glob
-from raybatch.accessors import to_parquet as to_parquet
+from raybatch.accessors.image_sizes import ImageSizes as ImageSizes
+from raybatch.accessors.items import ItemAccessor as ItemAccessor
+from raybatch.accessors.mds_shards import MDSShards as MDSShards
+from raybatch.accessors.packed import PackedAccessor
+from raybatch.accessors.parquet import ParquetImageAccessor
+from raybatch.accessors.parquet_writer import to_parquet as to_parquet
+from raybatch.accessors.reading import SeededAccessor as SeededAccessor
+from raybatch.accessors.shards import TarShards
+from raybatch.accessors.shards import ZipShards as ZipShards
 from raybatch.batchup import data_source as data_source
 from raybatch.batchup import sampling as sampling
 from raybatch.batchup import work_pool as work_pool
@@ -53,22 +49,30 @@ from raybatch.batchup.data_source import MapDataSource as MapDataSource
 from raybatch.batchup.work_pool import ThreadPool
 from raybatch.collation import Pad, Ragged
 from raybatch.collation import Padded as Padded
-from raybatch.image import PixelLayout, augment
-from raybatch.loader import Loader, RankSplit
-from raybatch.making import BadSamples
-from raybatch.order import AspectRatioBuckets as AspectRatioBuckets
-from raybatch.order import BlockShuffleSampler, GroupedSampler, WeightedSampler
-from raybatch.order import PKSampler as PKSampler
-from raybatch.order import StandardSampler as StandardSampler
-from raybatch.order import SubsetSampler as SubsetSampler
-from raybatch.order import WeightedSubsetSampler as WeightedSubsetSampler
-from raybatch.order import aspect_ratio_buckets as aspect_ratio_buckets
-from raybatch.packing import pack
+from raybatch.image import augment
+from raybatch.image.pixels import PixelLayout
+from raybatch.loader.loader import Loader
+from raybatch.loader.ranks import RankSplit
+from raybatch.making.policy import BadSamples
+from raybatch.order.aspect_ratio import AspectRatioBuckets as AspectRatioBuckets
+from raybatch.order.aspect_ratio import aspect_ratio_buckets as aspect_ratio_buckets
+from raybatch.order.blocks import BlockShuffleSampler
+from raybatch.order.grouped import GroupedSampler
+from raybatch.order.pk import PKSampler as PKSampler
+from raybatch.order.standard import StandardSampler as StandardSampler
+from raybatch.order.standard import SubsetSampler as SubsetSampler
+from raybatch.order.weighted import WeightedSampler
+from raybatch.order.weighted import WeightedSubsetSampler as WeightedSubsetSampler
+from raybatch.packing.packer import pack
 from raybatch.ragged import RaggedArray
-from raybatch.scheduling import Prefetch
-from raybatch.scheduling import Recovery as Recovery
-from raybatch.sources import BadSampleLedger as BadSampleLedger
-from raybatch.sources import stream_digest
+from raybatch.scheduling.settings import Prefetch
+from raybatch.scheduling.settings import Recovery as Recovery
+from raybatch.sources.digest import stream_digest
+from raybatch.sources.ledger import BadSampleLedger as BadSampleLedger
+from raybatch.stores.disk_cache import DiskCache
+from raybatch.stores.image_list import ImageList as ImageList
+from raybatch.stores.listing import image_folder
+from raybatch.stores.patterns import image_glob as image_glob
 
 if TYPE_CHECKING:
     from raybatch import adapters
@@ -76,11 +80,11 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# A program of BatchUp's imports them as modules of the package.
+# Programs written for BatchUp import these as modules of the package.
 for _module in (data_source, sampling, work_pool):
     sys.modules[f"{__name__}.{_module.__name__.rpartition('.')[2]}"] = _module
 
-# What is logged is the program's to show.
+# The program decides whether log records are shown.
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 __all__ = [
@@ -116,7 +120,7 @@ __all__ = [
     "stream_digest",
 ]
 
-# What this file itself needs, and the modules that are public; the others are seams.
+# `dir(raybatch)` leaves out what this file itself needs, and all modules except these public ones.
 _OWN = {"Any", "ModuleType", "TYPE_CHECKING"}
 _MODULES = {
     "adapters",

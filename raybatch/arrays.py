@@ -13,9 +13,9 @@ import numpy as np
 def gather(array: Any, indices: Any) -> Any:
     """Return `array[indices]`, rows in the order of `indices`, for h5py data sets too.
 
-    The strings and objects of a pandas column become an array of objects `(n,)`. So does a list
-    that a Hugging Face column returns; lists of numbers in it become arrays. A categorical column
-    gives its values. TypeError for a frame whose columns have no common dtype.
+    The strings and objects of a pandas column become an array of objects `(n,)`. So does the list
+    that a Hugging Face column returns, in which lists of numbers become arrays. A categorical
+    column gives its values. Raises TypeError for a frame whose columns have no common dtype.
     """
     if _is_hdf5(array):
         return _hdf5_rows(array, indices)
@@ -49,7 +49,7 @@ def _as_numbers(row: Any) -> Any:
 def _objects(samples: list[Any]) -> Any:
     """Return `samples` as an array of objects `(n,)`."""
     made = np.empty(len(samples), object)
-    # NumPy would turn lists of one length into an array (n, length).
+    # By itself, NumPy would turn lists of one length into an array (n, length).
     for row, sample in enumerate(samples):
         made[row] = sample
     return made
@@ -92,7 +92,10 @@ def as_numpy(value: Any) -> Any:
 
 
 def takes_only_ints(array: Any) -> bool:
-    """Return whether `array` is a map-style PyTorch data set or a whole Hugging Face one."""
+    """Return whether `array` takes one int at a time.
+
+    A map-style PyTorch data set does, and a whole Hugging Face `Dataset`.
+    """
     return _is_table(array) or any(
         _module_is_of(kind, "torch.utils.data.") for kind in type(array).__mro__
     )
@@ -101,7 +104,7 @@ def takes_only_ints(array: Any) -> bool:
 def portable(array: Any) -> Any:
     """Return `array` in a form that pickles: an h5py data set or a memory map is reopened.
 
-    An h5py data set cannot be pickled. A memory map would travel as a copy of its whole content.
+    An h5py data set cannot be pickled, and a memory map would be pickled with its whole content.
     """
     if _is_hdf5(array):
         return _Reopened(_open_hdf5, (os.path.abspath(array.file.filename), array.name))
@@ -113,7 +116,7 @@ def portable(array: Any) -> Any:
 
 
 class _Reopened:
-    """Pickles as the call that opens an array, so it becomes that array when it is unpickled."""
+    """Pickles as the call that opens an array, and is that array after unpickling."""
 
     def __init__(self, reopen: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
         self._reopen = reopen

@@ -18,7 +18,8 @@ def positive_int(name: str, value: Any) -> int:
 def int_between(name: str, value: Any, low: int, high: int | None = None) -> int:
     """Return `value` as an int.
 
-    TypeError if it is no integer, ValueError if not from `low` to `high`, None for no limit.
+    TypeError if it is no integer; ValueError if it is below `low`, or above `high` unless that is
+    None.
     """
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise TypeError(f"{name} must be an integer, not {value!r}")
@@ -37,7 +38,7 @@ def one_of(name: str, value: Any, choices: Iterable[str]) -> str:
 
 
 def height_and_width(name: str, value: Any, *, or_edge: bool = False) -> tuple[int, int]:
-    """Return `value` as (height, width) in pixels; with `or_edge`, one integer stands for both.
+    """Return `value` as (height, width) in pixels; with `or_edge`, one integer can give both.
 
     TypeError if it is not two integers, ValueError if one of them is below 1.
     """

@@ -29,16 +29,18 @@ class Padded(NamedTuple):
 class Pad:
     """Collates arrays `(length, ...)` of unequal lengths into one array `(n, longest, ...)`.
 
-    `value` fills the rest of each row. `longest` is the greatest length of the batch, rounded up to
-    a multiple of `multiple_of`. If `lengths` is true the field becomes a `Padded` of the values and
-    their lengths, int64 `(n,)`; otherwise it is the array alone.
-
-    With `axes=2` the first two axes may differ, as in images `(height, width, channels)`. Both are
-    then padded, each to a multiple of `multiple_of`, and the lengths are `(n, 2)`.
-
-    The array has the given `dtype`, or by default that of the samples. `inner_shape` is the shape
-    after the padded axes. Only empty lists need it: a batch of them becomes `(n, 0)`, and with
-    `inner_shape=(4,)` it becomes `(n, 0, 4)`.
+    Args:
+        value: The value that fills the rest of each row.
+        multiple_of: `longest` is the greatest length of the batch, rounded up to a multiple of
+            this.
+        lengths: If true, the field becomes a `Padded` of the values and their lengths, int64
+            `(n,)`; if false, it is the array alone.
+        axes: The number of leading axes that can differ. With 2, as for images
+            `(height, width, channels)`, both are padded, each to a multiple of `multiple_of`, and
+            the lengths are `(n, 2)`.
+        dtype: The dtype of the array; by default the dtype of the samples.
+        inner_shape: The shape after the padded axes. Only empty lists need it: a batch of them
+            becomes `(n, 0)`, and with `inner_shape=(4,)` it becomes `(n, 0, 4)`.
     """
 
     value: complex = 0
@@ -60,15 +62,16 @@ class Pad:
 class Ragged:
     """Collates arrays `(length, *inner_shape)` of unequal lengths into a `RaggedArray`.
 
-    `dtype` and `inner_shape` are the arguments of `RaggedArray`. Empty lists need them, since
-    nothing in them shows what they would hold.
+    `dtype` and `inner_shape` are the arguments of `RaggedArray`. Pass them if a batch can have only
+    empty lists, which show neither.
     """
 
     dtype: npt.DTypeLike | None = None
     inner_shape: tuple[int, ...] | None = None
 
 
-# How a field is collated; or, by name or by number in a tuple, how each of its members is.
+# How a field is collated: one way for the whole field, or a dict from the name of each member to
+# its way. The members of a tuple are named by number.
 Setting: TypeAlias = "str | Pad | Ragged | Mapping[Any, Setting]"
 
 
@@ -96,7 +99,7 @@ def collated(
     name_of: Callable[[int], str] = "sample {} of the batch".format,
     path: tuple[Any, ...] = (),
 ) -> Any:
-    """Return the batch of `samples`, which are the field at `path` of each sample.
+    """Return `samples` collated into a batch.
 
     Tuples, NamedTuples, dataclasses and mappings keep their type, at any depth, and each member is
     collated by itself. A list becomes a tuple, because in a batch a list has one entry for each
@@ -110,16 +113,17 @@ def collated(
     - `Pad(...)`: one padded array. `Ragged()`: a `RaggedArray`. Both take a list of numbers as an
       array.
 
-    Without samples the result is an empty padded or ragged array, or else an empty list.
+    Without samples, the result is an empty padded or ragged array, or else an empty list.
 
     Raises ReturnError if two samples do not go together, because their shapes or members differ, or
-    because only one of them is an array. It names the field, and the samples by `name_of(row)`.
+    because only one of them is an array. It names the field by `path`, which leads to it from a
+    whole sample, and the samples by `name_of(row)`.
     """
     return _collated(list(samples), setting, _Field(path, name_of))
 
 
 def in_numpy(sample: Any) -> Any:
-    """Return `sample` with NumPy arrays in place of tensors, in lists too."""
+    """Return `sample` with its tensors as NumPy arrays, in lists too."""
     return map_arrays(as_numpy, sample)
 
 
@@ -139,7 +143,7 @@ class _Field(NamedTuple):
         )
 
     def given(self, way: str) -> str:
-        """Return the argument that says so for this field."""
+        """Return the `collate=` argument that collates this field in this `way`."""
         for key in reversed(self.path):
             way = f"{{{key!r}: {way}}}"
         return f"collate={way}"

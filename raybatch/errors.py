@@ -4,13 +4,13 @@
     ├── SampleReadError (OSError)     one sample of the user's data cannot be read
     ├── ImageReadError (OSError)      an encoded image cannot be decoded
     ├── TransformError (RuntimeError) a transform of images failed; the cause says why
-    ├── StorageError (OSError)        the place of samples is gone, refuses, or cannot be reached
+    ├── StorageError (OSError)        the storage of the samples is gone, refuses or is out of reach
     ├── BatchError (RuntimeError)     a batch cannot be made; the cause says why
-    │   └── FirstSampleError          nor can the sample that a new loader tries first
+    │   └── FirstSampleError          a new loader cannot read its first sample
     ├── HostError (OSError)           another host cannot read a sample that this process can
     ├── BadSamplesError (RuntimeError) more samples are bad than the limit allows
     ├── ReturnError (TypeError)       a function or array-like of the program returned no batch
-    ├── RemoteError (RuntimeError)    takes the place of an error that cannot travel from a worker
+    ├── RemoteError (RuntimeError)    replaces a worker's error that cannot be sent or raised here
     ├── WorkerLostError (RuntimeError) a worker died, or its host or its result was lost
     ├── PackError (OSError)           packed files are unfinished or damaged, or differ in settings
     ├── PoolError (RuntimeError)      the pool is closed, or has no worker
@@ -29,8 +29,12 @@ class RaybatchError(Exception):
 class SampleReadError(RaybatchError, OSError):
     """A sample cannot be read.
 
-    `path` names its file, `index` is its index in the accessor, `reason` says why, and `format` is
-    the image format or None. `is_broken` is true if its bytes could be read but not decoded.
+    Args:
+        path: The file of the sample.
+        index: The index of the sample in its accessor.
+        reason: Why the sample cannot be read.
+        format: The image format, or None if it is unknown.
+        is_broken: Whether the bytes could be read, but not decoded.
     """
 
     def __init__(
@@ -56,7 +60,7 @@ class SampleReadError(RaybatchError, OSError):
 class ImageReadError(RaybatchError, OSError):
     """An encoded image cannot be decoded.
 
-    `format` is None if the image has no format that is allowed; `reason` says why.
+    `format` is None if the image has none of the allowed formats. `reason` says why.
     """
 
     def __init__(self, format: str | None, reason: str) -> None:  # noqa: A002
@@ -69,14 +73,14 @@ class ImageReadError(RaybatchError, OSError):
 
 
 class TransformError(RaybatchError, RuntimeError):
-    """A transform, often a function of the program, failed at an image; `__cause__` says why."""
+    """A transform failed on an image; `__cause__` is the error, often of the program's own code."""
 
 
 class StorageError(RaybatchError, OSError):
-    """The place of the samples is at fault, not a sample.
+    """The storage of the samples is at fault, not a single sample.
 
-    For example, a folder, host or bucket is gone, credentials are refused, or a disk fails. It
-    never counts as a bad sample.
+    For example, a folder, host or bucket is gone, credentials are refused, or a disk fails. This
+    error never counts as a bad sample.
     """
 
 
@@ -104,7 +108,7 @@ class FirstSampleError(BatchError):
         self.args = (
             (
                 f"cannot read the first sample of the source: {reason}. "
-                "check_sample=False makes the loader without this try"
+                "With check_sample=False, the loader does not try a sample"
             ),
         )
 
@@ -115,7 +119,8 @@ class FirstSampleError(BatchError):
 class HostError(RaybatchError, OSError):
     """A sample can be read in this process, but not on other hosts.
 
-    `hosts` maps the address of each such host to its error. `advice` says what to do, or is "".
+    `hosts` maps the address of each host that failed to its error. `advice` says what to do, or is
+    "".
     """
 
     def __init__(self, sample: str, hosts: dict[str, str], advice: str = "") -> None:
@@ -137,14 +142,14 @@ class BadSamplesError(RaybatchError, RuntimeError):
 
 
 class ReturnError(RaybatchError, TypeError):
-    """A function or array-like of the program returned something else than a batch or sample.
+    """A function or array-like of the program returned something other than a batch or sample.
 
-    Also raised for samples that do not make a batch. No single sample is at fault.
+    Also raised for samples that cannot be collated into a batch. No single sample is at fault.
     """
 
 
 class RemoteError(RaybatchError, RuntimeError):
-    """Takes the place of an error that a worker raised and that cannot be sent or raised here.
+    """Replaces an error of a worker that cannot be sent to this process or raised here.
 
     One example is `SystemExit`.
     """
@@ -163,16 +168,41 @@ class PoolError(RaybatchError, RuntimeError):
 
 
 class StateError(RaybatchError, ValueError):
-    """A saved state does not fit this loader: its `field` is `saved`, and the loader's is `now`."""
+    """A saved state does not fit this loader.
+
+    `field` names the setting that differs: it is `saved` in the state, and `now` in this loader.
+    `saved` is "missing" if the state lacks the field.
+    """
 
     def __init__(self, field: str, saved: object, now: object) -> None:
-        super().__init__(
-            f"the state cannot be loaded: its {field} is {saved!r}, but that of this loader is"
-            f" {now!r}"
-        )
+        super().__init__(f"the state cannot be loaded: {_mismatch(field, saved, now)}")
         self.field = field
         self.saved = saved
         self.now = now
 
     def __reduce__(self) -> tuple[type[StateError], tuple[str, object, object]]:
         return type(self), (self.field, self.saved, self.now)
+
+
+def _mismatch(field: str, saved: object, now: object) -> str:
+    if saved == "missing":
+        return f"it has no {field!r}, so it is not the state of such a loader"
+    if field == "version":
+        return f"its version is {saved}, and this loader reads {now}"
+    return (
+        f"it was saved with {_setting(field, saved)}, but this loader has {_setting(field, now)}."
+        " Make the loader as it was then, or begin without the state"
+    )
+
+
+def _setting(field: str, value: object) -> str:
+    """Return a setting of a loader in words: seed 7, 100 samples."""
+    member, _, field = field.rpartition(".")
+    where = f" in {member.replace('members.', 'member ')}" if member else ""
+    if value is None:
+        return f"no {field}{where}"
+    if field == "shuffle":
+        return f"seed {value}" if isinstance(value, int) else f"a {value} as shuffle"
+    if field in ("samples", "batches", "generators", "samplers"):
+        return f"{value} {field}{where}"
+    return f"{field} {value}{where}"

@@ -1,4 +1,4 @@
-"""Whose fault an error is: the sample's, the program's or the storage's; and if it may pass.
+"""Whose fault an error is: the sample's, the program's or the storage's; and if a retry can help.
 
 Retries, bad samples and the advice in messages all follow this file.
 """
@@ -19,7 +19,7 @@ class Fault(Enum):
     SAMPLE = auto()  # this sample cannot be read, on any host
     PROGRAM = auto()  # the program's own code is wrong
     PLACE = auto()  # credentials, a folder, a host or a disk: other samples fail too
-    PASSING = auto()  # a fault of the place that may be gone at the next attempt
+    PASSING = auto()  # a fault of the place that a retry may get past
 
 
 # Python raises these where code is wrong. A decoder raises them for broken files too: then they are
@@ -96,7 +96,7 @@ def fault_of(error: BaseException) -> Fault:
             continue  # its cause decides
         if isinstance(link, _OF_PROGRAM) and not (in_decoder or is_own):
             return Fault.PROGRAM
-        is_own = True  # raised on purpose: what caused it is not a fault of the code
+        is_own = True  # raised on purpose, so an error that caused it is no mistake in the code
         if is_transient(link):
             return Fault.PASSING
         if _is_of_place(link) and not (in_decoder and isinstance(link, MemoryError)):
@@ -126,8 +126,8 @@ def _is_of_place(error: BaseException) -> bool:
     if _status(error) in _REFUSED_STATUS or _REFUSED_NAMES & _names(error):
         return True
     if isinstance(error, PermissionError):
-        # With a file name it is the fault of that file: that its folder can be read was checked
-        # before.
+        # A PermissionError with a file name is the fault of that file: `stores/roots.py` has
+        # checked the folder.
         return error.filename is None
     if isinstance(error, FileNotFoundError):
         return _NO_BUCKET.search(str(error)) is not None
@@ -182,7 +182,7 @@ _ADVICE = (
     (
         r"unable to lock file",
         (
-            "The file is open for writing in another process, perhaps this one: close it there, or"
+            "The file is open for writing in a process, perhaps in the program: close it there, or"
             " open it for reading only"
         ),
     ),
@@ -200,7 +200,7 @@ _ADVICE = (
             " actor with RayActorPool(setup=...)"
         ),
     ),
-    (r"PermissionError", "Let the user that the actors run as read it"),
+    (r"PermissionError", "Give the user of the actors permission to read it"),
     (_REFUSED_TEXT.pattern + r"|\b40[13]\b|Credential", "Give the actors the same credentials"),
     (r"FileNotFoundError|NotADirectoryError|the folder of the samples|the folder is empty", _MOUNT),
     (
@@ -211,9 +211,9 @@ _ADVICE = (
 
 
 def advice(*errors: str) -> str:
-    """Return what to do about `errors`, texts such as "TypeError: ..." that only hosts raise.
+    """Return what to do about `errors`, texts such as "TypeError: ..." that only other hosts raise.
 
-    "" if unknown.
+    Return "" if nothing is known.
     """
     found = dict.fromkeys(filter(None, map(_advice_on, errors)))
     return ". ".join(found)

@@ -21,8 +21,8 @@ from raybatch.object_graph import names_in, reached
 
 KINDS = (random.Random, np.random.RandomState, np.random.Generator)
 
-# A key gives a sequence of words. raybatch's own generator takes the first ones, the global
-# generators of the process take the next.
+# A key gives a sequence of words. The first ones seed raybatch's own generator, and the next ones
+# the global generators of the process.
 _OWN_WORDS, _GLOBAL_WORDS = 2, 3
 
 # An odd 128-bit number without a pattern.
@@ -48,11 +48,11 @@ _MADE_LATE = (
 class ForeignRandomness:
     """All generators that `code`, a function or an object of the program, may draw from.
 
-    These are the global generators `random`, `np.random` and, if torch is imported, torch's for the
-    CPU; and the generators of these three kinds in the attributes and variables of `code`. With
-    `seed_globals=False` there are none.
+    These are the global generators of `random`, of `np.random` and, if torch is imported, of torch
+    on the CPU; and all generators of these libraries in the attributes and variables of `code`.
+    With `seed_globals=False` there are none.
 
-    A process has one of each global generator, so only one thread at a time may be in a block of
+    A process has one of each global generator, so only one thread at a time can be in a block of
     `seeding` or `seeded`.
     """
 
@@ -68,7 +68,7 @@ class ForeignRandomness:
         if not self.seed_globals:
             yield Seeding([], [])
             return
-        held = self.held()  # which may import torch
+        held = self.held()  # before `_globals`, since it may import torch
         with Seeding(_globals(), held) as seed:
             yield seed
         if not self._has_run:
@@ -85,7 +85,7 @@ class ForeignRandomness:
     def made_without(self, rng: np.random.Generator, make: Callable[[], Any]) -> Any:
         """Return `make()`, called with the generators seeded by the key of `rng`; None if it draws.
 
-        Once it has drawn, it is never called again.
+        Once `make` has drawn, it is never called again.
         """
         if self._draws:
             return None
@@ -98,7 +98,10 @@ class ForeignRandomness:
 
     @contextmanager
     def seeded_once(self, rng: np.random.Generator | None) -> Iterator[Callable[[], None]]:
-        """Give a function whose first call begins a `seeded(rng)` that ends with this block."""
+        """Give a function whose first call seeds the generators; the block's end restores them.
+
+        Without an `rng`, the function does nothing.
+        """
         with ExitStack() as stack:
             begun: list[None] = []
 
@@ -125,7 +128,7 @@ class ForeignRandomness:
         return self._held
 
     def _look_again(self, before: list[Any]) -> None:
-        """Report the generators that the code made in its first call: they were not seeded."""
+        """Report generators that the code made in its first call: nobody could seed them before."""
         self._held = None
         known = set(map(id, before))
         made = [generator for generator in self.held() if id(generator) not in known]
@@ -196,7 +199,7 @@ def _kinds() -> tuple[type, ...]:
 
 
 def _import_torch_for(parts: list[Any]) -> None:
-    """Import torch if a function among `parts` uses it, to seed it from the first sample on."""
+    """Import torch if a function among `parts` uses it, so that the first sample is seeded too."""
     if "torch" in sys.modules:
         return
     functions = (part for part in parts if isinstance(part, types.FunctionType))
@@ -231,26 +234,20 @@ _turn = threading.Lock()
 
 
 class Seeding:
-    """A block in which only this thread may draw from the generators.
-
-    It restores them at its end.
-    """
+    """A block in which only this thread may draw from the generators, and which restores them."""
 
     def __init__(self, of_process: list[Any], held: list[Any]) -> None:
         self._generators = [_handle(generator) for generator in (*of_process, *held)]
         # Each generator gets a word of its own, since two with one seed would give the same
-        # numbers. The words of the global generators depend neither on torch nor on `held`, so two
-        # accessors of one sample draw the same.
+        # numbers. The words of the global generators depend neither on `held` nor on whether torch
+        # is imported, so two accessors draw the same numbers for a sample.
         last = _GLOBAL_WORDS + len(held)
         self._words = [*range(len(of_process)), *range(_GLOBAL_WORDS, last)]
         self._count = last
         self._states: list[Any] = []
 
     def __call__(self, rng: np.random.Generator) -> None:
-        """Seed the generators with the key of `rng`, a generator of raybatch.
-
-        Nothing is drawn from it.
-        """
+        """Seed the generators with the key of `rng`, one of raybatch's, without drawing from it."""
         if not self._generators:
             return
         words = _words(rng, self._count)
@@ -258,7 +255,7 @@ class Seeding:
             generator.seed(words[number])
 
     def swap(self) -> None:
-        """Swap the states of the generators with the stored ones, first those before the block."""
+        """Exchange the generators' states with the stored ones, at first those before the block."""
         states = [generator.get() for generator in self._generators]
         for generator, state in zip(self._generators, self._states, strict=True):
             generator.set(state)
@@ -305,7 +302,7 @@ def _take_turn() -> None:
 
 @contextmanager
 def suspended() -> Iterator[None]:
-    """Let other threads seed and draw during the block, in which this thread waits for them."""
+    """Let other threads seed and draw during the block, while this thread waits for them."""
     blocks = _here.blocks
     if not blocks:
         yield

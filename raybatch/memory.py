@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-# Bytes of a vector, and of a line of the processor's cache.
+# The bytes of a cache line, and of the widest vector register.
 _ALIGNMENT = 64
 # Below this size the allocator keeps freed memory by itself.
 _LEAST_BYTES = 2**20
@@ -24,7 +24,7 @@ _batches: ContextVar[ReusedMemory | None] = ContextVar("memory of batches", defa
 def batches_in(memory: ReusedMemory) -> Iterator[None]:
     """Take the memory of the batches that are made in this block from `memory`.
 
-    This pays where each batch is handed on and not kept.
+    This pays off if each batch is passed on and not kept.
     """
     token = _batches.set(memory)
     try:
@@ -34,7 +34,7 @@ def batches_in(memory: ReusedMemory) -> Iterator[None]:
 
 
 def empty_batch(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-    """Return an uninitialised array for a batch."""
+    """Return an uninitialised array for a batch, in the memory of `batches_in` if it is large."""
     memory = _batches.get()
     if memory is None or math.prod(shape) * np.dtype(dtype).itemsize < _LEAST_BYTES:
         return np.empty(shape, dtype)
@@ -45,9 +45,9 @@ class ReusedMemory:
     """Gives arrays, and reuses the memory of an array once nothing refers to it any more.
 
     Views of an array, and tensors that share its memory, count as references, so nothing that a
-    caller keeps is overwritten. New memory is slow, because the system clears each page at its
-    first use, which takes longer than writing floats into it. At most `most_spare` pieces are kept
-    for reuse. A pickled instance starts without any.
+    caller keeps is overwritten. New memory is slow: the system clears each page at its first use,
+    which takes longer than writing floats into it. At most `most_spare` pieces are kept for reuse.
+    A pickled instance starts without any.
     """
 
     def __init__(self, most_spare: int = 2) -> None:
@@ -75,10 +75,7 @@ class ReusedMemory:
 
 
 class _Lease:
-    """The owner of a piece of memory for all arrays over it.
-
-    When it is collected, the piece is spare.
-    """
+    """Owns a piece of memory for all arrays over it, and adds it to `spare` when they are gone."""
 
     def __init__(self, piece: npt.NDArray[np.uint8], spare: deque[npt.NDArray[np.uint8]]) -> None:
         self._piece = piece

@@ -1,7 +1,7 @@
-"""Lines that a user must see: on the standard error, whether or not the program configures logging.
+"""Messages that a user must see. They reach stderr even if the program does not configure logging.
 
-`say` writes a line each time, `tell` only once. A worker in another process holds its notices; they
-travel with its result to the consumer, who tells them.
+`say` writes a message each time, `tell` only once. A worker process holds its notices. They travel
+with its results to the consumer, which tells them.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def is_told(key: str) -> bool:
 
 
 class about:  # noqa: N801 - it is used like a function
-    """Name the subject of what is told in the block: `name_of()`, such as a path."""
+    """Set the name that `subject` returns in the block: `name_of()`, such as the path of a file."""
 
     __slots__ = ("_name_of", "_outer")
 
@@ -69,12 +69,12 @@ class about:  # noqa: N801 - it is used like a function
 
 
 def subject() -> str:
-    """Return the name of what this thread works on; "" if no `about` says it."""
+    """Return the name that the innermost `about` block of this thread gives, or ""."""
     return "" if _current.name_of is None else _current.name_of()
 
 
 def hold() -> None:
-    """From now on, hold the notices of this process until `taken` fetches them."""
+    """Make this process hold its notices from now on, until `taken` fetches them."""
     global _held
     _held = {}
 

@@ -12,13 +12,14 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-# The step from one object to another, such as "[0]" or ".name", and that other object.
+# The step from one object to the next, such as "[0]" or ".name", and the object that it leads to.
 Part: TypeAlias = tuple[str, Any]
 
-# Of a very large object only the first parts are searched.
+# A search ends after this number of objects.
 _MOST_SEEN = 2_000
-# Functions and classes of these refer to very much, and hold no state of the program. With
-# raybatch's own among them, a search would end at `_MOST_SEEN` before it reached the program's.
+# Functions and classes of these libraries refer to many objects, and hold no state of the program.
+# If they were searched, raybatch's own too, the search would end before it reached the program's
+# objects.
 _LIBRARIES = sys.stdlib_module_names | {
     *("numpy", "pandas", "PIL", "pyarrow", "ray", "raybatch", "torch", "torchvision"),
 }
@@ -31,7 +32,7 @@ def reached(
     """Iterate over `value`, called `name`, and all it refers to, nearest first, each once.
 
     `parts(object)` gives the objects that one object refers to; by default it is `parts_in_use`.
-    Classes come last, since they refer to very much.
+    Classes come last, since they refer to many objects. The search ends after 2,000 objects.
     """
     parts = parts_in_use if parts is None else parts
     seen: set[int] = set()
@@ -128,7 +129,7 @@ def _of_function(value: types.FunctionType) -> Iterator[Part]:
 
 
 def _of_modules(value: types.FunctionType) -> Iterator[Part]:
-    """Iterate over what the function uses of modules, such as `helpers.draw`."""
+    """Iterate over the members of modules that the function uses, such as `helpers.draw`."""
     names = dict.fromkeys(names_in(value.__code__))
     for module_name in names:
         module = value.__globals__.get(module_name)

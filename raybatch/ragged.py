@@ -20,13 +20,13 @@ class RaggedArray:
 
     Row i has shape `(length_i, *inner_shape)`. `rows` are arrays or lists of numbers, or an Arrow
     array of lists, such as a column of Parquet. All rows must have the same inner shape and the
-    same kind of numbers; an empty row fits any other. `dtype` and `inner_shape` may be given; if
-    all rows are empty, only `inner_shape` tells the shape. ValueError or TypeError names a row that
-    does not fit or is null.
+    same kind of numbers; an empty row fits any other. By default, `dtype` and `inner_shape` are
+    those of the rows. If all rows are empty, pass `inner_shape`, since the rows do not show it.
+    Raises ValueError or TypeError, with the number of the row, if a row does not fit or is null.
 
         boxes = RaggedArray([np.zeros((3, 4), np.float32), np.zeros((0, 4), np.float32)])
         boxes[0]            # a view of the first row, (3, 4)
-        boxes[[1, 0]]       # another RaggedArray, as boxes[1:] is
+        boxes[[1, 0]]       # a RaggedArray; boxes[1:] is one too
         boxes.values, boxes.offsets
 
     All rows lie in one array, `values`, of shape `(total, *inner_shape)`. Row i is
@@ -62,8 +62,8 @@ class RaggedArray:
     def from_offsets(cls, values: npt.ArrayLike, offsets: npt.ArrayLike) -> RaggedArray:
         """Return the array whose row i is `values[offsets[i] : offsets[i + 1]]`.
 
-        It shares the memory of `values`. ValueError unless `offsets` are integers `(n + 1,)` that
-        never decrease and lie in `values`.
+        It shares the memory of `values`. Raises ValueError unless `offsets` are integers `(n + 1,)`
+        that never decrease and lie in `values`.
         """
         values, offsets = np.asanyarray(values), np.asarray(offsets)
         if offsets.ndim != 1 or not len(offsets) or offsets.dtype.kind not in "iu":
@@ -83,7 +83,7 @@ class RaggedArray:
         made = cls.__new__(cls)
         is_all = offsets[0] == 0 and offsets[-1] == len(values)
         values = values if is_all else values[offsets[0] : offsets[-1]]
-        # A memory map stays one, which travels as what opens it.
+        # Do not copy a whole memory map: it is pickled without its content, but a copy is not.
         made.values = values if values.flags.c_contiguous else np.ascontiguousarray(values)
         made.offsets = offsets - offsets[0] if offsets[0] else offsets
         return made
@@ -112,9 +112,9 @@ class RaggedArray:
         return len(self.offsets) - 1
 
     def __getitem__(self, index: Any) -> Any:
-        """Return the row at an int, a view.
+        """Return the row at an int, as a view.
 
-        Of a slice, integers or a mask `(n,)` the RaggedArray of those rows.
+        A slice, integers or a mask `(n,)` gives a RaggedArray of those rows.
         """
         starts, stops = self.offsets[:-1][index], self.offsets[1:][index]
         if np.ndim(starts) == 0:
@@ -141,10 +141,7 @@ class RaggedArray:
 
 
 class FittingRows(NamedTuple):
-    """Arrays of shape `(*lengths, *inner_shape)`.
-
-    Their lengths may differ, and their dtypes fit `dtype`.
-    """
+    """Arrays `(*lengths, *inner_shape)`: their dtypes fit `dtype`, and their lengths can differ."""
 
     rows: list[npt.NDArray[Any]]
     dtype: np.dtype[Any]
@@ -160,8 +157,8 @@ def fitting_rows(
 ) -> FittingRows:
     """Return `rows`, arrays or lists, as arrays that differ only in their first `axes` lengths.
 
-    A row of shape `(0,)` fits any other. ValueError or TypeError names a row that does not fit by
-    `name_of(row)`.
+    A row of shape `(0,)` fits any other. If a row does not fit, the ValueError or TypeError names
+    it by `name_of(row)`.
     """
     arrays = [_row_array(row, number, dtype, name_of) for number, row in enumerate(rows)]
     telling = {number: array for number, array in enumerate(arrays) if array.shape != (0,)}
@@ -206,7 +203,7 @@ def _row_array(
 def _unchanged(
     array: npt.NDArray[Any], dtype: npt.DTypeLike, name: Callable[[], str]
 ) -> npt.NDArray[Any]:
-    """Return `array` as `dtype`; TypeError if values would lose more than precision."""
+    """Return `array` as `dtype`; TypeError if the kind of numbers and the values would change."""
     with np.errstate(invalid="ignore"):  # NumPy warns where a NaN becomes an integer
         cast = array.astype(dtype, copy=False)
     if np.can_cast(array.dtype, dtype, "same_kind") or np.array_equal(cast, array):

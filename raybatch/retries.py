@@ -17,7 +17,8 @@ T = TypeVar("T")
 class Retries:
     """At most `attempts` attempts.
 
-    The first wait is about `first_s` seconds, and each next one twice as long.
+    The first wait is `first_s / 2` to `first_s` seconds, at random; each further wait is about
+    twice as long as the one before.
     """
 
     attempts: int = 4
@@ -35,7 +36,8 @@ class Retries:
             except Exception as error:
                 if fault_of(error) is not Fault.PASSING:
                     raise
-            # Readers that a busy server refused at the same time should not come back at the same
-            # time. The system's random numbers leave the program's own generators untouched.
+            # A busy server may have refused many readers at the same time; they should not all come
+            # back at the same time. The system's random numbers leave the program's own generators
+            # untouched.
             self.sleep(self.first_s * 2**attempt * random.SystemRandom().uniform(0.5, 1))
         return fn(*arguments)

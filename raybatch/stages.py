@@ -1,8 +1,8 @@
-"""Where the time of a batch goes: the seconds that each stage of making it took.
+"""The seconds that each stage of making a batch takes.
 
 Code that does the work of a stage runs in `with stage("decode"):`. A caller collects the times in
-`with collecting(StageTimes()) as times:`; if nobody does, a stage costs next to nothing. The time
-of a stage inside another counts for the inner one alone.
+`with collecting(StageTimes()) as times:`; if nobody does, a stage costs next to nothing. If a stage
+runs inside another, its time counts for the inner one alone.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class stage:  # noqa: N801 - it is used like a function
 
 @contextmanager
 def collecting(times: StageTimes | None) -> Iterator[StageTimes | None]:
-    """Add the stages of this thread in the block to `times`; with None, to nothing."""
+    """Add the times of this thread's stages in the block to `times`; measure nothing for None."""
     before = _current.times, _current.stage
     _current.times, _current.stage = times, None
     try:
@@ -80,5 +80,5 @@ def collecting(times: StageTimes | None) -> Iterator[StageTimes | None]:
 
 
 def collected_here() -> StageTimes | None:
-    """Return the times that this thread adds to, for other threads that do its work."""
+    """Return the `StageTimes` of this thread, so that its helper threads can add to them too."""
     return _current.times

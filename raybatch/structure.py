@@ -1,7 +1,7 @@
 """The structure of samples and batches: tuples, NamedTuples, dataclasses and mappings.
 
-They nest to any depth. These are containers, and hold members. Anything else is a leaf. A list is a
-leaf too: in a batch an array or a list has one row for each sample.
+These containers hold members, and nest to any depth. Everything else is a leaf, even a list: in a
+batch, an array or a list has one row for each sample.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ def is_container(value: Any) -> bool:
     return _has_members(kind)
 
 
-# This is asked for every sample of a list, and a look at the base classes takes ten times as long.
+# Cached, because it is asked for every sample of a list, and a look at the base classes takes ten
+# times as long.
 @functools.lru_cache
 def _has_members(kind: type) -> bool:
     # An array may be a dataclass too: zarr's arrays are.
@@ -49,7 +50,10 @@ def members(container: Any) -> dict[Any, Any]:
 
 
 def with_members(container: Any, changed: Mapping[Any, Any]) -> Any:
-    """Return a container of the same type with the members `changed`, which has the same keys."""
+    """Return a container of the same type with the members `changed`, which has the same keys.
+
+    An immutable mapping becomes a dict.
+    """
     if isinstance(container, tuple):
         make: Callable[[Any], Any] = getattr(type(container), "_make", tuple)
         return make(changed.values())
@@ -67,7 +71,7 @@ def with_members(container: Any, changed: Mapping[Any, Any]) -> Any:
 
 
 def map_leaves(change: Callable[[Any], Any], structure: Any) -> Any:
-    """Return `structure` with `change(leaf)` in place of each leaf."""
+    """Return `structure` with each leaf replaced by `change(leaf)`."""
     if not is_container(structure):
         return change(structure)
     changed = {key: map_leaves(change, member) for key, member in members(structure).items()}
@@ -103,7 +107,7 @@ def brief(value: Any) -> str:
 def described(value: Any) -> str:
     """Return a description of `value` for messages: its structure, dtypes and shapes.
 
-    An example: "(uint8[4, 7, 5, 3], {'y': int64[4]})".
+    An example: "(ndarray uint8[4, 7, 5, 3], {'y': ndarray int64[4]})".
     """
     if value is None:
         return "None (a missing `return`?)"

@@ -39,7 +39,7 @@ def about(name: Callable[[], str]) -> Iterator[None]:
 
 
 class _ShowNamed:
-    """Shows a warning by `show`, with the name of the file that the thread reads in front."""
+    """Shows a warning by `show`, prefixed with the name of the file that the thread reads."""
 
     def __init__(self, show: Callable[..., Any]) -> None:
         self.show = show
@@ -50,10 +50,10 @@ class _ShowNamed:
 
 
 def filters_here() -> tuple[bytes, ...]:
-    """Return the filters of this process, such as `-W error`, each pickled, if it can be pickled.
+    """Return this process's warning filters, such as `-W error`, each pickled.
 
-    A category is sent by its name. Otherwise the filters that torch sets would import torch in
-    every process.
+    Filters that cannot be pickled are left out. A category is sent by its name; otherwise torch's
+    filters would make every process import torch.
     """
     found = []
     category: Any
@@ -64,7 +64,7 @@ def filters_here() -> tuple[bytes, ...]:
     return tuple(found)
 
 
-# The filters that were applied last, pickled and loaded.
+# The filters that were applied last, as they came and unpickled.
 _last: tuple[tuple[bytes, ...], list[Any]] = ((), [])
 
 
@@ -107,7 +107,7 @@ def _found(module: str, name: str) -> Any:
 
 
 class _Absent(type):
-    """Takes the place of a category whose module is not imported here.
+    """Replaces a category whose module is not imported here.
 
     Until the module is imported, no warning can belong to it.
     """

@@ -169,7 +169,7 @@ ADVICE = [
         "Image.MAX_IMAGE_PIXELS",
     ),
     ("ImageReadError: UnidentifiedImageError: cannot identify image file", "If a plug-in opens"),
-    ("PermissionError: [Errno 13] Permission denied: '/data'", "run as read it"),
+    ("PermissionError: [Errno 13] Permission denied: '/data'", "permission to read it"),
     ("OSError: ClientResponseError: 403, message='Forbidden'", "the same credentials"),
     ("OSError: AWS Error ACCESS_DENIED during HeadObject", "the same credentials"),
     (

@@ -68,6 +68,8 @@ OPTIONAL = {
     "ipywidgets": ["notebook_line.py"],
     "IPython": ["notebook_line.py"],
 }
+# The packages whose `__init__.py` offers names. Of all others, a name is imported from its module.
+FACES = ["", "adapters", "adapters.torch", "cli", "image", "image.augment", "packing"]
 # What is over a limit, and by how much: no more is to come.
 METHODS = defaultdict(
     lambda: 12,
@@ -145,6 +147,15 @@ def test_nothing_imports_the_face() -> None:
     # An example is written as a program of a user's.
     below = [name for name in MODULES if layer_of(name) not in ("", "__main__", "examples")]
     assert_none([name for name in below if "" in own_imports(name)])
+
+
+def test_only_what_programs_import_from_offers_names() -> None:
+    offering = [
+        name
+        for name, path in MODULES.items()
+        if path.name == "__init__.py" and ("__all__" in path.read_text() or any(own_imports(name)))
+    ]
+    assert sorted(offering) == FACES
 
 
 def test_no_import_is_relative() -> None:

@@ -63,6 +63,7 @@ class ArrayTransform:
         return stack
 
     def _pixels(self, image: npt.NDArray[Any]) -> Pixels:
+        # Only these modes can be plain arrays as `Pixels`; the others need a Pillow image.
         if self._mode in ("RGB", "L"):
             return image
         height, width = image.shape[:2]

@@ -8,12 +8,11 @@ import math
 import operator
 import os
 import struct
-import threading
 import time
 import weakref
 import zlib
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +23,7 @@ from raybatch.accessors.reading import RngOf, map_rows, sample_positions, seeded
 from raybatch.checks import positive_int
 from raybatch.notices import tell
 from raybatch.stores.aside import written_aside
+from raybatch.stores.cache_counts import CacheCounts, CacheStats
 from raybatch.stores.local_path import local_path
 
 _LAYOUT = "layout.json"
@@ -42,13 +42,6 @@ Stamp: TypeAlias = tuple[int, ...]
 _TICK_NS = 100_000_000
 
 
-class CacheStats(NamedTuple):
-    """How many samples this process found in the cache (hits), and how many it did not (misses)."""
-
-    hits: int
-    misses: int
-
-
 class CachedAccessor:
     """Keeps the samples of `accessor`, arrays of one shape and dtype, on the disk of each host.
 
@@ -59,13 +52,13 @@ class CachedAccessor:
     The cache serves no stale or damaged samples, except that it does not notice changes of remote
     files:
 
-    - Other settings, another list of paths or another version of Pillow use a folder of their own,
-      named by `fingerprint_of(accessor)` and `key`.
+    - Each combination of settings, paths and Pillow's version has its own folder, named by
+      a digest of `fingerprint_of(accessor)` and `key`. Change `key` to begin a new cache.
     - A sample is read again when its local file changes (times, size or inode).
     - A sample that was half written when a process was killed fails its checksum, which is compared
       on every read.
 
-    Your own accessor declares what its samples depend on by the methods `fingerprint()` and
+    Your own accessor declares what its samples depend on with the methods `fingerprint()` and
     `signature(position)`, as `ImageFileAccessor` does. Without `fingerprint()`, its pickle
     identifies it.
 
@@ -78,7 +71,7 @@ class CachedAccessor:
 
     ValueError if `max_bytes` is not above 0, if `directory` is a URL, or if samples differ in shape
     or dtype. TypeError if samples are not arrays, or if the accessor has no `fingerprint` and
-    cannot be pickled. OSError if `directory` cannot be made.
+    cannot be pickled. OSError if `directory` cannot be created.
     """
 
     def __init__(
@@ -96,18 +89,19 @@ class CachedAccessor:
         if getattr(self._accessor, "is_random", False):
             raise TypeError(
                 f"the samples of a {type(accessor).__name__} change in each epoch, so a cache of"
-                " them would be wrong: give it a method `before_random`, or cache what it reads;"
-                " an ItemAccessor whose items draw no random numbers takes seed_globals=False"
+                " them would be wrong: give it a method `before_random`, or cache what it reads."
+                " If the items draw no random numbers, use ItemAccessor(items, seed_globals=False)"
             )
         self._max_bytes = positive_int("max_bytes", max_bytes)
         self._fingerprint = {**fingerprint_of(self._accessor), "key": key}
         own = short_digest(json.dumps(self._fingerprint).encode())
         self._folder = local_path(directory).absolute() / own
         self._folder.mkdir(parents=True, exist_ok=True)
+        self._counts = CacheCounts()
         self._forget()
 
     def __getstate__(self) -> dict[str, Any]:
-        own = ("_accessor", "_after", "_max_bytes", "_fingerprint", "_folder")
+        own = ("_accessor", "_after", "_max_bytes", "_fingerprint", "_folder", "_counts")
         return {name: self.__dict__[name] for name in own}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -117,8 +111,6 @@ class CachedAccessor:
     def _forget(self) -> None:
         self._shelf: Shelf | None = None
         self._adds = True
-        self._hits, self._misses = 0, 0
-        self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._accessor)
@@ -132,8 +124,12 @@ class CachedAccessor:
         return self._accessor.paths
 
     def stats(self) -> CacheStats:
-        """Return the hits and misses in this process so far."""
-        return CacheStats(self._hits, self._misses)
+        """Return the hits and misses in samples so far.
+
+        They include those of all copies of this object in this process, and of the actors that make
+        batches for it, as of the last batch that arrived from each.
+        """
+        return self._counts.stats()
 
     def signature(self, position: int) -> tuple[int, ...]:
         """Return the accessor's signature, () if it has none.
@@ -188,7 +184,7 @@ class CachedAccessor:
             if len(positions):
                 self._shelf = Shelf.made(self._folder, samples, len(self), self._max_bytes)
                 self._keep(self._shelf, positions, stamps, samples)
-            self._count(0, len(positions))
+            self._counts.add(0, len(positions))
             return samples
         return self._from(self._shelf, positions, stamps)
 
@@ -202,7 +198,7 @@ class CachedAccessor:
         stack = np.empty((len(positions), *shelf.shape), shelf.dtype)
         found = np.array(map_rows(shelf.get, positions.tolist(), stamps, _rows_of(stack)), bool)
         missing = np.flatnonzero(~found)
-        self._count(len(positions) - len(missing), len(missing))
+        self._counts.add(len(positions) - len(missing), len(missing))
         if len(missing):
             samples = _read(self._accessor, positions[missing])
             shelf.check(samples)
@@ -216,8 +212,8 @@ class CachedAccessor:
             signature = self.signature(position)
         except OSError:
             return None  # the accessor will report the error
-        # The file times come first. A time far in the future, set by another host's clock, is as
-        # settled as one long past.
+        # The first values are file times. A time far in the future, set by another host's clock, is
+        # as reliable as one long past.
         now = time.time_ns()
         return None if any(abs(now - at) < _TICK_NS for at in signature[:2]) else signature
 
@@ -235,11 +231,6 @@ class CachedAccessor:
         except OSError as error:
             self._adds = False
             tell(f"nothing more is added to the cache in {str(self._folder)!r}: {error}")
-
-    def _count(self, hits: int, misses: int) -> None:
-        with self._lock:
-            self._hits += hits
-            self._misses += misses
 
 
 def _read(accessor: Any, positions: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
@@ -271,15 +262,15 @@ class Shelf:
 
         slot: mark, position, CRC-32, signature │ the sample's bytes │ padding
 
-    A slot is written in one call. It counts only if the checksum over its position, signature and
+    A slot is written in one call. It is valid only if the checksum over its position, signature and
     bytes is right when it is read. So the file needs neither locks nor an order of writes: a slot
     that was half written when a process was killed, not yet on the disk when the host failed,
     written by two processes at once, or damaged counts as a miss.
 
-    If not all of the `count` samples fit into `max_bytes`, the slots are spread evenly over them.
-    If the file cannot be opened, no sample has a slot. The file is sparse until it is full. It is
-    not mapped into memory, so a file that shrinks or a full disk raises an error instead of a
-    signal.
+    If not all of the `count` samples fit into `max_bytes`, the samples with a slot are spread
+    evenly over the data set. If the file cannot be opened, no sample has a slot. The file is sparse
+    until it is full. It is not mapped into memory, so a file that shrinks or a full disk raises an
+    error instead of a signal.
     """
 
     def __init__(
@@ -305,12 +296,12 @@ class Shelf:
             if self._slots == 0:
                 tell(
                     f"the cache in {str(folder)!r} is too small for one sample:"
-                    f" max_bytes={max_bytes}, but it takes {sample_bytes} bytes"
+                    f" max_bytes={max_bytes}, but a sample takes {sample_bytes} bytes"
                 )
 
     @classmethod
     def found(cls, folder: Path, count: int, max_bytes: int) -> Shelf | None:
-        """Return the shelf that another process has made, None if there is none."""
+        """Return the shelf that another process has made, None if there is no valid one."""
         try:
             layout = json.loads((folder / _LAYOUT).read_text("utf-8"))
             shape, dtype = tuple(map(operator.index, layout["shape"])), np.dtype(layout["dtype"])
@@ -322,7 +313,7 @@ class Shelf:
 
     @classmethod
     def made(cls, folder: Path, samples: npt.NDArray[Any], count: int, max_bytes: int) -> Shelf:
-        """Return a new shelf for samples like these, and announce it to other processes."""
+        """Return a new shelf for samples like `samples`, and announce it to other processes."""
         layout = json.dumps({"shape": samples.shape[1:], "dtype": samples.dtype.str})
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -333,9 +324,10 @@ class Shelf:
         return cls(folder, samples.shape[1:], samples.dtype, count, max_bytes)
 
     def get(self, position: int, stamp: Stamp | None, out: npt.NDArray[Any]) -> bool:
-        """Read a sample into `out`, contiguous; return whether it is whole and has that signature.
+        """Read a sample into `out`, a contiguous array; return whether the slot is valid.
 
-        If not, `out` holds undefined values.
+        It is valid if it is whole and has the signature `stamp`. If not, `out` holds undefined
+        values.
         """
         place = self._place(position)
         if place is None or stamp is None:
@@ -348,7 +340,7 @@ class Shelf:
         return count == len(header) + len(data) and header == _header(position, stamp, data)
 
     def put(self, position: int, stamp: Stamp | None, sample: npt.NDArray[Any]) -> None:
-        """Write a sample, contiguous, if it has a slot; OSError if the disk takes no more."""
+        """Write a contiguous `sample` into its slot, if it has one; OSError if the write fails."""
         place = self._place(position)
         if place is None or stamp is None:
             return
@@ -362,12 +354,14 @@ class Shelf:
         """Raise ValueError if `samples` differ in shape or dtype from the cached ones."""
         if samples.shape[1:] != self.shape or samples.dtype != self.dtype:
             raise ValueError(
-                f"samples are {samples.dtype} of shape {samples.shape[1:]} but those in the cache,"
-                f" {os.fspath(self._folder)!r}, {self.dtype} of {self.shape}: a cache is for"
-                " samples of one shape; remove that folder if all samples have changed"
+                f"samples are {samples.dtype} of shape {samples.shape[1:]}, but the cache in"
+                f" {os.fspath(self._folder)!r} holds {self.dtype} of shape {self.shape}: a cache is"
+                " for samples of one shape. If all samples have changed, remove that folder"
             )
 
     def _place(self, position: int) -> int | None:
+        # Over all positions, the quotient grows `_slots` times. A sample has a slot if it grows
+        # after it.
         slot = position * self._slots // self._count
         if (position + 1) * self._slots // self._count == slot:
             return None

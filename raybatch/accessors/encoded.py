@@ -18,7 +18,7 @@ from raybatch.accessors.reading import ByteStore, Opener, ReadAhead, map_rows, s
 from raybatch.accessors.sample_sizes import Size, readers_of
 from raybatch.arrays import is_array_like, portable, sample_count
 from raybatch.errors import SampleReadError
-from raybatch.image import PixelLayout
+from raybatch.image.pixels import PixelLayout
 from raybatch.stages import stage
 from raybatch.stores.location import Location
 
@@ -63,7 +63,7 @@ class Cells:
             return self._location(position, path).open()
         except FileNotFoundError as error:
             reason = f"the image is null, and the file at its path cannot be read: {error}"
-        # Raised outside the block, or the caught error would travel along as its context.
+        # Raise it outside the block, so that the caught error is not attached as its context.
         raise FileNotFoundError(reason)
 
     def _data(self, position: int) -> Any:
@@ -89,8 +89,8 @@ class EncodedItems(Cells):
     def __init__(self, items: Any, field: str) -> None:
         if not is_array_like(items):
             raise TypeError(
-                f"items must have a length and take an int, but a {type(items)} does not; of a"
-                " Hugging Face data set, give one column, dataset['image']"
+                f"items must have a length and take an int, but a {type(items)} does not; give one"
+                " column of a Hugging Face data set, dataset['image']"
             )
         if isinstance(items, (pa.Array, pa.ChunkedArray)):
             _check_arrow(items.type, field)
@@ -126,14 +126,15 @@ class EncodedItems(Cells):
         return f"items[{key!s}]"
 
     def _item(self, position: int) -> Any:
-        """Return the item at `position`; a struct of Arrow becomes a dict."""
+        """Return the item at `position`; an Arrow struct becomes a dict."""
         key = position if self._keys is None else self._keys[position].as_py()
         item = self._items[key]
         if isinstance(item, pa.StructScalar):
             item = dict(item.items()) if item.is_valid else None
         if isinstance(item, Mapping) and self._field not in item:
             raise KeyError(
-                f"there is no {self._field!r} in the item, which has {sorted(item)}; give field="
+                f"there is no {self._field!r} in the item, which has {sorted(item)}: name the field"
+                " of the bytes with field="
             )
         return item
 
@@ -155,13 +156,13 @@ class EncodedImageAccessor(StackedIfSized):
             the order of its keys, a column of a Hugging Face data set, or a byte store such as
             those of `raybatch.TarShards`.
         size: As for `ImageFileAccessor`; so are `layout`, `io_threads` and `reading`.
-        field: The name of the bytes in dicts and structs. If the bytes are null and the field
-            `path` is not, the file or URL there is read.
+        field: The field of dicts and structs that holds the bytes. If it is null and the field
+            `path` is not, the file or URL at that path is read.
 
-    Raises the errors of `ImageFileAccessor`. A null is a `SampleReadError`, and so is a value that
-    is not bytes, with a TypeError as its cause. The constructor raises TypeError for `items` that
-    cannot be indexed and for Arrow arrays of another type, and ValueError for a `layout` without a
-    size.
+    Raises the errors of `ImageFileAccessor`. A null raises `SampleReadError`, and so does a value
+    that is not bytes, with a TypeError as its cause. The constructor raises TypeError for `items`
+    that cannot be indexed and for Arrow arrays of other types, and ValueError for a `layout`
+    without a size.
     """
 
     def __init__(
@@ -180,7 +181,7 @@ class EncodedImageAccessor(StackedIfSized):
 
 
 class EncodedBytes:
-    """The bytes in a byte store: an int gives those of one sample, an index array a list.
+    """The bytes in a byte store: an int gives one sample's bytes, an index array a list of them.
 
     Decode them with `map_samples`: sounds, arrays, or any other data that is stored beside images.
     """
@@ -231,7 +232,7 @@ def _check_arrow(kind: pa.DataType, field: str) -> None:
 
 
 def _value(item: Any) -> Any:
-    """Return the value of an Arrow or NumPy scalar, None for a null."""
+    """Return the value of an Arrow or NumPy scalar, None for a null; other items stay unchanged."""
     if isinstance(item, pa.Scalar):
         is_bytes = any(is_kind(item.type) for is_kind in BYTES)
         return item.as_buffer() if is_bytes and item.is_valid else item.as_py()
@@ -255,7 +256,7 @@ def _as_buffer(data: Any) -> Any:
         advice = ": an ImageFileAccessor takes paths"
     elif hasattr(data, "getbands"):
         advice = (
-            ", but of decoded images: dataset.cast_column(name, datasets.Image(decode=False))"
-            " leaves them encoded"
+            ", a decoded image: dataset.cast_column(name, datasets.Image(decode=False)) leaves"
+            " images encoded"
         )
-    raise TypeError(f"items must give bytes, and this is of {type(data)}{advice}")
+    raise TypeError(f"items must give bytes, and this is a {type(data)}{advice}")

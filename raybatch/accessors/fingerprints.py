@@ -1,4 +1,4 @@
-"""Fingerprints that tell whether the samples of an array-like can still be used."""
+"""Fingerprints of array-likes, which change whenever the samples can change."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _DIGITS = 32
 def fingerprint_of(array: Any) -> dict[str, Any]:
     """Return a JSON-serialisable fingerprint of everything that the samples of `array` depend on.
 
-    If `array` has a method `fingerprint()`, this is its result. The fingerprint of an accessor
-    covers its settings and paths, but not the contents of the files. For a NumPy array it is a
-    digest of the values, and for any other object a digest of its pickle. TypeError if it cannot be
-    pickled.
+    If `array` has a method `fingerprint()`, this method's result is returned. The fingerprint of an
+    accessor covers its settings and paths, but not the contents of the files. For a NumPy array it
+    is a digest of the values, and for any other object a digest of its pickle. TypeError if it
+    cannot be pickled.
     """
     if hasattr(array, "fingerprint"):
         facts = array.fingerprint()

@@ -1,4 +1,4 @@
-"""Facts about image files, for a look at a data set before training."""
+"""Facts about image files, to inspect a data set before training."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from PIL import Image, ImageMode
 
 from raybatch.accessors.images import EncodedImages
 from raybatch.accessors.reading import sample_positions
-from raybatch.image import ImageReader
 from raybatch.image.decoding import converted, orientation_of
+from raybatch.image.reader import ImageReader
 
 FACTS = np.dtype(
     [

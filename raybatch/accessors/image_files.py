@@ -11,7 +11,7 @@ import pyarrow as pa
 from raybatch.accessors.images import EncodedImages, ImageArrays, ImageObjects
 from raybatch.accessors.reading import ReadAhead
 from raybatch.accessors.sample_sizes import Readers, Size, readers_of
-from raybatch.image import PixelLayout
+from raybatch.image.pixels import PixelLayout
 from raybatch.stores.disk_cache import DiskCache
 from raybatch.stores.location import Locations
 
@@ -19,7 +19,7 @@ Paths: TypeAlias = "Iterable[str | os.PathLike[str]] | pa.Array | pa.ChunkedArra
 
 
 class ImageFiles(EncodedImages):
-    """Encoded images that are each in a file."""
+    """Encoded images, each in a file of its own."""
 
     def __init__(
         self,
@@ -44,8 +44,8 @@ class ImageFiles(EncodedImages):
 class ImageFileAccessor(ImageFiles, ImageArrays):
     """Image files as an array: an int gives one image, a 1-D integer array the stack of them.
 
-    An image is an array `(H, W, C)`, or `(H, W)` in modes of one channel. Its dtype is that of
-    `mode`, uint8 for "RGB". A stack has shape `(n, H, W, C)`.
+    An image is an array `(H, W, C)`, or `(H, W)` in modes of one channel. `mode` determines its
+    dtype: uint8 for "RGB". A stack has shape `(n, H, W, C)`.
 
         change = augment.Compose([augment.RandomResizedCrop(224), augment.RandomHorizontalFlip()])
         mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -53,30 +53,30 @@ class ImageFileAccessor(ImageFiles, ImageArrays):
         images = ImageFileAccessor(paths, transform=change, layout=layout)
 
     Failed reads are retried a few times: after a lost connection, a timeout or a busy server, and
-    after EIO or ESTALE on a mounted file system. No message and no ledger shows the user, password
+    after EIO or ESTALE on a mounted file system. Messages and ledgers never show the user, password
     or query of a URL.
 
     Args:
         paths: str or PathLike, or an Arrow array of strings. A path can be a URL: `pyarrow.fs`
-            opens file, s3, gs and hdfs; fsspec, of the extra `remote`, opens others such as https.
-        size: (height, width), or an array `(n, 2)` with the size of each image, for batches of one
-            group each (`GroupedSampler`). With None images stay as stored, and those of one stack
-            must have one shape.
+            opens file, s3, gs and hdfs; fsspec (the extra `remote`) opens others, such as https.
+        size: (height, width), or an array `(n, 2)` with the size of each image, for a
+            `GroupedSampler` whose groups each have one size. With None, images keep their stored
+            size, and all images of a stack must have the same size.
         layout: A `PixelLayout`, which puts the channels first or normalises to floats.
         filesystem: A file system of `pyarrow.fs` or fsspec; all `paths` are then paths in it.
         io_threads: How many files of a batch are read at the same time, ahead of their decoding.
-            More than one pays if reads wait for a server.
+            More than one helps if reads wait for a server.
         cache: A `DiskCache`, which keeps the bytes of remote files on the disk of each host.
         reading: The settings of `raybatch.image.ImageReader`: `mode`, `fit`, `resample`, `decode`,
             `transform` and others. `transform` is a random crop, flip or change of colour of
             `raybatch.image.augment`, or your own function. If it returns images `(224, 224, 3)`, a
             stack is `(n, 224, 224, 3)`. Its random numbers depend on (seed, epoch, sample), as in
-            `map_samples`; outside of a source on seed 0 and epoch 0.
+            `map_samples`; outside of a source, seed and epoch are 0.
 
     Indexing raises IndexError for an index out of range, TypeError or ValueError for one that is
     neither an int nor a 1-D integer array, and `SampleReadError` for a file that cannot be read.
     The constructor raises ImportError for URLs that need fsspec if it is not installed, and
-    ValueError for URLs that nothing opens and for a `transform` whose images have no known size.
+    ValueError for URLs of unknown schemes and for a `transform` whose images have no known size.
     """
 
     def __init__(
@@ -97,8 +97,13 @@ class ImageFileAccessor(ImageFiles, ImageArrays):
 class NonUniformImageFileAccessor(ImageFiles, ImageObjects):
     """Image files as Pillow images: an int gives one, a 1-D integer array a list of them.
 
-    The images are loaded and their files closed. The arguments and errors are those of
-    `ImageFileAccessor`. With `mode=None` images keep their stored mode.
+    The images are loaded and their files closed.
+
+    Args:
+        paths: As for `ImageFileAccessor`; so are `size`, `filesystem`, `io_threads` and `cache`.
+        reading: As for `ImageFileAccessor`. With `mode=None`, images keep their stored mode.
+
+    The errors are those of `ImageFileAccessor`.
     """
 
     def __init__(

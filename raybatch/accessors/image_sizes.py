@@ -9,8 +9,7 @@ import numpy as np
 
 from raybatch.accessors.image_files import ImageFiles, Paths
 from raybatch.accessors.reading import sample_positions
-from raybatch.image import ImageReader
-from raybatch.image.reader import stored_size
+from raybatch.image.reader import ImageReader, stored_size
 
 
 class ImageSizes(ImageFiles):

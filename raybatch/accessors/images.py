@@ -27,20 +27,19 @@ from raybatch.accessors.reading import (
 )
 from raybatch.accessors.sample_sizes import Readers, SizedReaders
 from raybatch.errors import ImageReadError, SampleReadError, TransformError
-from raybatch.image import PixelLayout
-from raybatch.image.pixels import BoundLayout, UnfinishedImages
+from raybatch.image.pixels import BoundLayout, PixelLayout, UnfinishedImages
 from raybatch.image.reader import Begun
 from raybatch.memory import empty_batch
 from raybatch.stages import stage
 from raybatch.structure import brief
 from raybatch.warned import about
 
-# Reads an image from its file, or only begins to and returns a `Begun`.
+# Reads an image from its file, or begins to read it and returns a `Begun`.
 Read: TypeAlias = Callable[[IO[bytes]], Any]
 # Starts to read the files at positions; returns for each a function that waits for its file.
 Openers: TypeAlias = Callable[[Sequence[int]], AbstractContextManager[list[Opener]]]
 
-# The files of this many begun images fit into a processor's own cache.
+# Begun images of this many bytes fit into the cache of one processor core.
 _MOST_HELD_BYTES = 1 << 20
 
 
@@ -66,7 +65,7 @@ class EncodedImages:
         return self._reader.is_random
 
     def name_of(self, position: int) -> str:
-        """Return the place of the image at `position`, for messages: its path."""
+        """Return the place of the image at `position`, for messages, such as its path."""
         return self._store.name_of(position)
 
     def encoded(self, position: int) -> bytes:
@@ -75,9 +74,10 @@ class EncodedImages:
             return file.read()
 
     def signature(self, position: int) -> tuple[int, ...]:
-        """Return a tuple that changes whenever the stored image does, as `LocalFiles.signature`.
+        """Return a tuple that changes whenever the stored image does; see `LocalFiles.signature`.
 
-        () if a check is expensive, as for remote files; OSError if the file is missing.
+        Return () if checking for changes is expensive, as for remote files. OSError if the file is
+        missing.
         """
         return self._store.signature(position)
 
@@ -111,7 +111,7 @@ class EncodedImages:
         return f"{type(self).__name__}({', '.join(parts)})"
 
     def _rngs(self, count: int, rng_of: RngOf) -> list[np.random.Generator | None]:
-        """Return the generators of the rows if the images are random; making one takes time."""
+        """Return a generator for each row; None for each if nothing is random, which saves time."""
         return [rng_of(row) if self.is_random else None for row in range(count)]
 
     def _pillow_images(self, index: npt.NDArray[np.intp], rng_of: RngOf) -> list[Image.Image]:
@@ -127,10 +127,11 @@ class EncodedImages:
             return map_runs(self._read_run, list(zip(openers, positions, reads, strict=True)))
 
     def _read_run(self, run: Sequence[tuple[Opener, int, Read]]) -> list[Any]:
-        """Return the results for a few images: all are begun before the first is finished.
+        """Return the results for a run of images: all are begun before the first is finished.
 
-        A large file is finished by itself. A processor repeats a step that it has just done in a
-        third of the time, and decoding an image evicts everything else from its cache.
+        Code that has just run is still in the processor's cache, and runs again in a third of the
+        time, whereas decoding an image evicts everything else. When the files of begun images reach
+        `_MOST_HELD_BYTES`, these images are finished first.
         """
         position, held_bytes = run[0][1], 0
         begun: deque[tuple[int, Any]] = deque()
@@ -159,7 +160,7 @@ class EncodedImages:
             return error
 
     def _finished(self, position: int, begun: Any) -> Any:
-        """Return the finished image of `begun`; SampleReadError if it is an error."""
+        """Return the finished image; SampleReadError if `begun` is an error."""
         try:
             if isinstance(begun, Exception):
                 raise begun
@@ -218,9 +219,10 @@ class ImageArrays(EncodedImages):
         return stack if self._left_to_do is None else UnfinishedImages(stack, self._left_to_do)  # type: ignore[return-value]
 
     def unfinished(self) -> ImageArrays:
-        """Return an accessor of the same images as `UnfinishedImages`, or this one.
+        """Return an accessor that gives these images as `UnfinishedImages`, or this accessor.
 
-        Unfinished images are used only if they take fewer bytes.
+        It is this accessor if unfinished images would take no fewer bytes, or if a subclass reads
+        the images in its own way.
         """
         layout = self._layout.in_bytes()
         kind = type(self)
@@ -251,9 +253,9 @@ class ImageArrays(EncodedImages):
         return stack
 
     def before_random(self) -> tuple[Any, ArrayTransform | None]:
-        """Return an accessor without the random changes, and the function that makes those.
+        """Return an accessor without the random steps, and the function that applies these steps.
 
-        The function is None if nothing is random. ValueError if the images without them
+        The function is None if no step is random. ValueError if the images before the random steps
         differ in size.
         """
         if self._sized is not None:
@@ -327,8 +329,8 @@ class StackedIfSized(ImageArrays):
             return
         if layout is not None:
             raise ValueError(
-                "a layout is one of arrays of one size: give a size, or a transform that ends with"
-                " a crop or a Resize((height, width))"
+                "a layout needs arrays of one size: give a size, or a transform that ends with a"
+                " crop or a Resize((height, width))"
             )
         EncodedImages.__init__(self, reader, store, openers)
         self._layout = PixelLayout().bound(np.dtype(np.uint8), (3,))  # a Pillow image has no layout

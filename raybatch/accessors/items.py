@@ -1,4 +1,4 @@
-"""Makes an accessor of objects that take one index at a time."""
+"""An accessor for objects that take one index at a time."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from raybatch.foreign_randomness import ForeignRandomness
 
 
 class ItemAccessor:
-    """The samples of `items`, which has a length and takes an int: a PyTorch `Dataset`, a list.
+    """The samples of `items`, which has a length and an int index: a list, a PyTorch `Dataset`.
 
-    An int gives one sample, with NumPy arrays in place of tensors. An integer array gives a batch
-    with the structure of one sample: tuples, NamedTuples, dicts and dataclasses, nested to any
-    depth; a list becomes a tuple. As in PyTorch's `default_collate`, arrays, tensors and numbers
-    are stacked, and texts and other objects are in lists. Tensors of a dtype that NumPy lacks, such
-    as bfloat16, become a tensor. If `items` has a `__getitems__`, it is called once for all samples
-    of a batch.
+    An int gives one sample, with its tensors as NumPy arrays. An integer array gives a batch with
+    the structure of one sample: tuples, NamedTuples, dicts and dataclasses, nested to any depth; a
+    list becomes a tuple. As in PyTorch's `default_collate`, arrays, tensors and numbers are
+    stacked; texts and other objects stay in lists. Tensors of a dtype that NumPy lacks, such as
+    bfloat16, are stacked into a tensor. If `items` has a method `__getitems__`, it is called once
+    for all samples of a batch.
 
-    `collate` chooses "stack", "list", `rb.Pad(...)` or `rb.Ragged()` for all fields, or by name or
-    number: {"boxes": "list"}. ReturnError for samples that cannot be collated in this way, such as
-    arrays of unequal shapes that are to be stacked.
+    `collate` chooses "stack", "list", `rb.Pad(...)` or `rb.Ragged()` for all fields, or for each
+    field by its name or number: {"boxes": "list"}. ReturnError for samples that cannot be collated
+    in this way, such as arrays of unequal shapes under "stack".
 
     With `seed_globals`, the random numbers that `items` draws from `random`, `np.random`, torch and
-    its own generators depend on the sample's seed, epoch and index alone, in any worker; see
+    its own generators depend only on the seed, the epoch and the sample's index, in any worker; see
     `ForeignRandomness`. The samples are then read one after the other, even on a `ThreadPool` or in
-    an actor with several `threads`, and without `__getitems__` if that draws. Pass False for items
-    that draw no random numbers, so that several threads can wait for a disk or a network.
+    an actor with several `threads`. `__getitems__` is not used if it draws random numbers. Pass
+    False for items that draw none, so that several threads can wait for a disk or a network.
     """
 
     def __init__(self, items: Any, collate: Setting = "stack", seed_globals: bool = True) -> None:
@@ -59,7 +59,7 @@ class ItemAccessor:
 
     @property
     def is_random(self) -> bool:
-        """Whether samples can depend on random numbers: True for everything but plain lists."""
+        """Whether samples can depend on random numbers: False for lists and tuples."""
         return self.foreign.seed_globals and type(self.items) not in (list, tuple)
 
     def read_seeded(self, index: npt.NDArray[np.intp], rng_of: RngOf) -> Any:

@@ -14,14 +14,14 @@ _RECENT = 8
 
 
 class Kept(Generic[T]):
-    """The values `make(*key)`; keeps the most recently used ones, up to `max_bytes` in total.
+    """A cache of `make(*key)` by key: it keeps the most recently used values, up to `max_bytes`.
 
-    `nbytes_of(value)` returns the size of a value. The cache is safe for threads: each value is
-    made once, and other values can be made meanwhile. The last value is kept whatever its size.
+    `nbytes_of(value)` returns the size of a value. The cache is safe for threads: one thread makes
+    a value, and meanwhile others can make other values. The last value is kept whatever its size.
     Each process has its own cache: a pickled `Kept` is empty.
 
-    `made_again` counts values that were recently made and evicted, and made a second time because
-    the cache is too small.
+    `made_again` counts the values that were evicted and soon made again, because the cache is too
+    small.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Kept(Generic[T]):
 
     def __getitem__(self, key: tuple[Any, ...]) -> T:
         if self._pid != os.getpid():
-            self._clear()  # a fork copies the locks in whatever state they are
+            self._clear()  # a fork can copy a lock that another thread holds
         with self._lock:
             entry = self._entries.setdefault(key, _Entry())
             self._entries.move_to_end(key)

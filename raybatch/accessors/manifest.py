@@ -25,7 +25,7 @@ _VERSION = 1
 
 @dataclass(frozen=True)
 class PackedColumn:
-    """A column: `dtype` is a `numpy.dtype.str` or "str", `shape` that of one sample."""
+    """A column: `dtype` is a `numpy.dtype.str` or "str", and `shape` the shape of one sample."""
 
     name: str
     dtype: str
@@ -55,7 +55,10 @@ class PackedFile:
     bad_samples: tuple[dict[str, Any], ...] = ()
 
     def fault(self, folder: Path, *, in_full: bool = False) -> str | None:
-        """Return what is wrong with its size, or `in_full` with any byte; None if nothing."""
+        """Return what is wrong with the file, None if nothing is.
+
+        The size is checked, and `in_full` also the checksum of all bytes.
+        """
         path = folder / self.name
         try:
             nbytes = Retries().call(path.stat).st_size
@@ -70,7 +73,7 @@ class PackedFile:
         return None
 
     def check(self, folder: Path) -> None:
-        """Raise PackError if the file is missing or has another size."""
+        """Raise PackError if the file is missing or has a different size."""
         if fault := self.fault(folder):
             raise PackError(f"{str(folder / self.name)!r} is damaged: {fault}")
 
@@ -104,13 +107,13 @@ class Manifest:
 
     @classmethod
     def load(cls, path: Path) -> Manifest:
-        """Return the manifest that `save` wrote; PackError if `path` is something else."""
+        """Return the manifest that `save` wrote; PackError if `path` is not a manifest."""
         try:
             values = json.loads(path.read_text("utf-8"))
             version = values["raybatch.packed"]
             if version != _VERSION:
                 raise PackError(
-                    f"{str(path)!r} is of version {version}; this raybatch reads {_VERSION}"
+                    f"{str(path)!r} has version {version}, but this raybatch reads {_VERSION}"
                 )
             return cls(
                 tuple(PackedColumn(**{**c, "shape": tuple(c["shape"])}) for c in values["columns"]),

@@ -68,7 +68,7 @@ class MDSShards(TarShards):
         found = [name for name in self.extensions if self._encoding(name) in _IMAGES]
         if (extension or "") not in found and (extension is not None or not found):
             raise ValueError(
-                f"images are in columns of {' or '.join(_IMAGES)}, but those here are {found}"
+                f"images are in columns of {' or '.join(_IMAGES)}; the shards have {found}"
             )
         return super().images(extension or found[0], size, **reading)
 
@@ -76,7 +76,7 @@ class MDSShards(TarShards):
         """Return the numbers or texts in the column `extension`, in memory, `(len(self),)`.
 
         Numbers have the dtype of the column, or `dtype`. Texts come as a list of str in a batch.
-        ValueError for a column of another encoding.
+        ValueError for a column of any other encoding.
         """
         encoding = self._encoding(extension)
         if encoding in _NUMBERS:
@@ -88,8 +88,8 @@ class MDSShards(TarShards):
             values = self._parsed(extension, lambda data: parse(data.decode()))
             return Texts(values) if parse is str and dtype is None else np.array(values, dtype)
         raise ValueError(
-            f"column {extension!r} is encoded as {encoding}: .bytes({extension!r}) returns it as it"
-            " is stored"
+            f"column {extension!r} is encoded as {encoding}: .bytes({extension!r}) returns the"
+            " stored bytes"
         )
 
     def _encoding(self, column: str) -> str:
@@ -100,7 +100,7 @@ class MDSShards(TarShards):
         found = [stored.rpartition(":")[2] for stored in self._stored(column)]
         if len(found) != 1:
             raise ValueError(
-                f"column {column!r} is encoded as {found}; there are {self.extensions}"
+                f"column {column!r} is encoded as {found}; the columns are {self.extensions}"
             )
         return found[0]
 
@@ -125,13 +125,13 @@ def _indexed(shards: Any, filesystem: Any) -> Any:
             listed = json.load(file)["shards"]
         raw = [each["raw_data"]["basename"] for each in listed]
     except (OSError, ValueError, KeyError, TypeError):
-        return shards  # these are the shards themselves
+        return shards  # `shards` names the shards themselves
     packed = [each["zip_data"]["basename"] for each in listed if each.get("zip_data")]
     there = {name for names in folder.below() for name in names}
     if packed and not there.issuperset(raw):
         raise StorageError(
             f"the shards below {folder!r} are compressed, such as {packed[0]!r}, so no sample in"
             " them can be read by itself. Write them without compression=, or decompress them"
-            " beside their index.json: images take hardly more space"
+            " beside their index.json: encoded images then take hardly more space"
         )
     return folder.join(raw)

@@ -18,8 +18,8 @@ from raybatch.accessors.manifest import MANIFEST, UNFINISHED, PackedColumn, load
 from raybatch.accessors.packed_origin import PackedOrigin
 from raybatch.accessors.reading import RngOf, sample_positions, seeded_alone
 from raybatch.errors import PackError
-from raybatch.image import PixelLayout
 from raybatch.image.augment.transform import Change, is_random
+from raybatch.image.pixels import PixelLayout
 from raybatch.retries import Retries
 from raybatch.stores.local_path import local_path
 
@@ -43,7 +43,7 @@ class PackedAccessor:
 
     Args:
         directory: The folder, or its URL in a store.
-        column: A column whose samples are arrays, by default the first.
+        column: A column whose samples are arrays, by default the first column.
         transform: As for `ImageFileAccessor`; so is `layout`. Both are for columns of images. A
             random crop reads only the pixels that it keeps.
         views: Whether an index array gives a list of read-only views `(H, W, C)` of the mapped
@@ -53,8 +53,8 @@ class PackedAccessor:
 
     Indexing raises IndexError, TypeError and ValueError as `ImageFileAccessor` does. The
     constructor raises FileNotFoundError for a folder without packed files, PackError for a folder
-    whose packing has not ended or in which a file is missing or has another size, and ValueError
-    for an unknown column and for a URL without `local`.
+    whose packing was interrupted or in which a file is missing or has a different size, and
+    ValueError for an unknown column and for a URL without `local`.
     """
 
     def __init__(
@@ -134,9 +134,10 @@ class PackedAccessor:
         return None if self._manifest.classes is None else list(self._manifest.classes)
 
     def column(self, name: str) -> Any:
-        """Return a different column.
+        """Return the column `name`.
 
-        Numbers and strings are an array `(len(self),)` in memory, arrays an accessor like this.
+        Numbers and strings are an array `(len(self),)` in memory. Arrays are an accessor like this
+        one, without a `transform` or `layout`.
         """
         column = self._manifest.column(name)
         if column.shape:
@@ -177,7 +178,7 @@ class PackedAccessor:
         if self._views:
             return views
         stack = np.empty((len(views), *self._column.shape), self._packed_dtype)
-        # As fast as `np.take` for rows of images, and the same code for one file and for several.
+        # This is as fast as `np.take` for rows of images, and works for one file and for several.
         for row, view in enumerate(views):
             stack[row] = view
         return stack
@@ -188,9 +189,9 @@ class PackedAccessor:
         return self._transform is not None and is_random(self._transform)
 
     def before_random(self) -> tuple[Any, ArrayTransform | None]:
-        """Return the accessor of the packed images, and the function that transforms them.
+        """Return the accessor of the samples before the transform, and the transforming function.
 
-        The function is None if nothing is random.
+        If nothing is random, these are this accessor and None.
         """
         if not self.is_random:
             return self, None
@@ -214,7 +215,7 @@ class PackedAccessor:
         return self._mapped[number]
 
     def _batch(self, number: int) -> pa.RecordBatch:
-        """Return the mapped record batch in file `number`; PackError if it is not as recorded."""
+        """Return the mapped record batch in file `number`; PackError if it is damaged."""
         file = self._manifest.files[number]
         path = self._directory / file.name
         if self._origin is not None:
@@ -224,7 +225,7 @@ class PackedAccessor:
         try:
             batch = Retries().call(_mapped_batch, path)
             found = dict(zip(batch.schema.names, batch.schema.types, strict=True))
-        # Arrow's own errors, and Python's errors about names that are not text and
+        # A damaged file raises Arrow's errors, and Python's for names that are not text and for
         # impossible sizes.
         except (pa.ArrowException, OSError, MemoryError, UnicodeDecodeError, SystemError) as error:
             raise PackError(f"{str(path)!r} is damaged: {error}") from error
@@ -252,7 +253,7 @@ def _array_transform(
         mode = Image.fromarray(np.zeros((1, 1, *channels), dtype)).mode
     except TypeError:
         raise ValueError(
-            f"transform and layout are for images, and column {column.name!r} has {column.dtype} of"
+            f"transform and layout are for images, but column {column.name!r} has {column.dtype} of"
             f" shape {column.shape}"
         ) from None
     bound = (layout or PixelLayout()).bound(dtype, tuple(channels))

@@ -28,7 +28,7 @@ class PackedOrigin(NamedTuple):
     def bring_manifest(self, manifest: str, unfinished: str) -> None:
         """Copy the manifest.
 
-        PackError if the packing has not ended, or if `local` has copies of other files.
+        PackError if the packing was interrupted, or if `local` has copies of other packed files.
         """
         folder = Location(self.url)
         names = [name for run in folder.below(depth=1) for name in run]
@@ -48,7 +48,7 @@ class PackedOrigin(NamedTuple):
             elif target.read_bytes() != content:
                 raise PackError(
                     f"{str(self.local)!r} has copies of packed files that differ from those at"
-                    f" {str(folder)!r}: remove it, or give another folder"
+                    f" {str(folder)!r}: remove it, or give a different folder"
                 )
 
     def bring(self, name: str) -> None:
@@ -68,7 +68,7 @@ class PackedOrigin(NamedTuple):
 
     @contextmanager
     def _alone(self, name: str) -> Iterator[None]:
-        """Keep other processes of this host from copying the same file inside the `with`."""
+        """Inside the `with`, let no other process of this host copy the same file."""
         lock = os.open(self.local / f".{name}.lock", os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)

@@ -16,7 +16,7 @@ from raybatch.accessors.parquet_files import ParquetFiles, ParquetPaths
 from raybatch.accessors.reading import Opener
 from raybatch.accessors.sample_sizes import Size
 from raybatch.checks import positive_int
-from raybatch.image import PixelLayout
+from raybatch.image.pixels import PixelLayout
 from raybatch.notices import tell
 from raybatch.stores.disk_cache import DiskCache
 from raybatch.stores.location import Location
@@ -48,16 +48,16 @@ class ParquetCells(Cells):
     def open_block(self, positions: Sequence[int]) -> list[Opener]:
         """Return functions that open the images at `positions`, all in one row group.
 
-        They hold the bytes of these images only, not the row group.
+        The functions hold the bytes of these images only, not the row group.
         """
         values = self._values(positions[0], self._leaf)
         if self._groups.made_again > _MOST_AGAIN:
             name = self._files.files.name_of(0)
             size = values.get_total_buffer_size() / 1e6
             text = (
-                f"the same row groups of {name!r} are read again and again. One has {size:.1f} MB,"
-                " so cache_bytes is too small for those that are shuffled together: give a larger"
-                " cache_bytes, or BlockShuffleSampler a smaller window"
+                f"the same row groups of {name!r} are read again and again. A group has"
+                f" {size:.1f} MB, so cache_bytes is too small for the groups that are shuffled"
+                " together: give a larger cache_bytes, or BlockShuffleSampler a smaller window"
             )
             tell(text, key=f"{name} needs a larger cache_bytes")
         rows = [values[self._row_of(position)] for position in positions]
@@ -103,7 +103,7 @@ class ParquetCells(Cells):
 class ParquetImageAccessor(EncodedImageAccessor):
     """Encoded images in a column of Parquet files: an int gives one, an index array the stack.
 
-    Raybatch reads files by the row group: that column alone, and in one request each from a store.
+    Files are read by the row group: only this column, with one request for each group from a store.
     A batch reads no group twice. A full shuffle would read about one group for each sample, so
     shuffle by blocks, with a `window` of groups that fits into `cache_bytes`:
 
@@ -115,9 +115,9 @@ class ParquetImageAccessor(EncodedImageAccessor):
         paths: A file, a pattern such as `train/*/*.parquet` or `{000..099}.parquet`, a folder,
             whose files `*.parquet` are read in the order of their names, or several of these. They
             can be URLs, such as `s3://bucket/train` and `hf://datasets/user/name/*.parquet`.
-        column: A column of the bytes of image files, or of structs with these in a field `bytes`,
-            as in Hugging Face data sets. If the bytes are null, the file at the struct's `path` is
-            read, which can be relative to the folder of the Parquet file.
+        column: A column that holds the bytes of image files, or structs with these bytes in a field
+            `bytes`, as in Hugging Face data sets. If the bytes are null, the file at the struct's
+            `path` is read. This path can be relative to the folder of the Parquet file.
         size: As for `EncodedImageAccessor`; so are `layout`, `reading`, the shapes and the dtypes.
         filesystem: As for `ImageFileAccessor`; all `paths` are then paths in it.
         cache_bytes: How many bytes of the most recently used row groups each process keeps in
@@ -127,9 +127,9 @@ class ParquetImageAccessor(EncodedImageAccessor):
 
     Indexing raises the errors of `EncodedImageAccessor`, and StorageError for a file that has
     changed. The constructor raises OSError for a file that cannot be opened, FileNotFoundError for
-    a folder or a pattern without Parquet files, TypeError for a column of another type, and
-    ValueError for a file that is not a Parquet file, lacks the column, or has it in another type
-    than the first file.
+    a folder or a pattern without Parquet files, TypeError for a column of an unsuitable type, and
+    ValueError for a file that is not a Parquet file, lacks the column, or has it in a different
+    type than the first file.
     """
 
     def __init__(
@@ -155,12 +155,12 @@ class ParquetImageAccessor(EncodedImageAccessor):
         return np.diff(self._rows.starts)
 
     def column(self, name: str) -> Any:
-        """Return all of another column, or of a field such as `image.path`, in memory.
+        """Return a whole column, or a field such as `image.path`, in memory.
 
-        Numbers, times and strings are an array `(len(self),)`. Lists of numbers are a
-        `RaggedArray`, or an array `(len(self), length, ...)` if their type has one length. Structs
-        and other lists are an `ItemAccessor`. ValueError if a value is null, or if a file lacks the
-        column or has it in another type; TypeError for bytes.
+        Numbers, times and strings become an array `(len(self),)`. Lists of numbers become a
+        `RaggedArray`, or an array `(len(self), length, ...)` if the column's type fixes the length.
+        Structs and other lists become an `ItemAccessor`. ValueError if a value is null, or if a
+        file lacks the column or has it in a different type; TypeError for bytes.
         """
         return self._rows.read_column(name)
 

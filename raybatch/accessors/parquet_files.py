@@ -77,13 +77,13 @@ class ParquetFiles:
         return f"{self.files.name_of(number)}[{row}]"
 
     def beside(self, position: int, path: str) -> Location:
-        """Return the file at `path`, relative to the folder of the Parquet file of a row."""
+        """Return the file at `path`, relative to the folder of the Parquet file with a row."""
         file, query = Location(self.files[self.file_of(position)], self._filesystem).split_query()
         folder = Location(file.rpartition("/")[0] + query, self._filesystem)
         return Location(folder.join([path])[0], self._filesystem)
 
     def read_group(self, group: int, leaf: str) -> pa.ChunkedArray:
-        """Return `leaf`, the column or a field of it such as `image.bytes`, of a row group.
+        """Return the column `leaf`, such as `image` or `image.bytes`, of one row group.
 
         StorageError if the file has changed since this object was made. It is not a
         `SampleReadError`, because the file holds many samples.
@@ -97,7 +97,7 @@ class ParquetFiles:
             if not is_same or file.metadata.row_group(own).num_rows != length:
                 name = self.files.name_of(number)
                 raise StorageError(f"the file has changed since it was first opened: {name!r}")
-            # One column needs no threads, and those of Arrow do not survive a fork.
+            # One column needs no threads, and Arrow's threads do not survive a fork.
             table = file.read_row_group(own, [leaf], use_threads=False)
         except (FileNotFoundError, PermissionError, NoParquetError) as error:
             raise StorageError(f"{type(error).__name__}: {error}") from error
@@ -132,8 +132,8 @@ class ParquetFiles:
             found, wanted = (self._type_in(which, column) for which in (number, 0))
             if found != wanted:
                 raise ValueError(
-                    f"column {column!r} of {self.files.name_of(number)!r} is {found}, but that of"
-                    f" {self.files.name_of(0)!r} is {wanted}"
+                    f"column {column!r} is {found} in {self.files.name_of(number)!r}, but {wanted}"
+                    f" in {self.files.name_of(0)!r}"
                 )
             return ask(self._opened(number))
 
@@ -189,7 +189,7 @@ def _group_lengths(file: Any) -> list[int]:
 
 
 def _parts_of(names: list[str], column: str) -> list[str]:
-    """Return the parts of a name: a column alone, or also a field, as in `image.path`."""
+    """Split `column` at its dots, as in `image.path`, unless it is itself one of the `names`."""
     return [column] if column in names else column.split(".")
 
 

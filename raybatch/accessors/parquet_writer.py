@@ -35,11 +35,11 @@ def to_parquet(
     rows_per_group: int = 100,
     rows_per_file: int | None = None,
 ) -> list[str]:
-    """Write image files into Parquet files, their bytes unchanged, and return the paths of these.
+    """Write image files into Parquet files, their bytes unchanged, and return the written paths.
 
     The columns are those of a Hugging Face data set: `image`, struct<bytes: binary, path: string>,
-    and `label`, int64, if there are labels. The path is relative to the folder; for images in a
-    list it is the file's name. The names of the classes are in the metadata.
+    and `label`, int64, if there are labels. `path` is relative to the folder; for images in a list
+    it is the file's name. The names of the classes are in the metadata.
 
     Files are written under temporary names and renamed, so `out` appears as a whole or not at all.
     In a store, each file appears as a whole: it is written into the folder for temporary files and
@@ -51,7 +51,7 @@ def to_parquet(
             `s3://bucket/train`.
         labels: Integers `(n,)`. By default the labels of the list, or of a folder with one folder
             for each class.
-        classes: The names of the classes of `labels`. For a folder, it fixes the numbers of the
+        classes: The names of the classes of `labels`. For a folder, they fix the numbers of the
             classes, as in `image_folder`.
         rows_per_group: The rows in a row group, fewer if they exceed half a gigabyte. One row group
             at a time is in memory.
@@ -115,7 +115,7 @@ class _Rows:
         if classes is not None:
             if own is None:
                 raise ValueError(
-                    "classes are the names of labels: give labels, or a folder of class folders"
+                    "classes name the labels: give labels too, or a folder of class folders"
                 )
             classes = numbered(classes, ())
             if (wrong := own[(own < 0) | (own >= len(classes))]).size:

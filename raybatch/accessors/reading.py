@@ -16,15 +16,15 @@ import numpy.typing as npt
 
 from raybatch.checks import positive_int
 from raybatch.foreign_randomness import suspended
-from raybatch.order import NO_KEYS
+from raybatch.order.seeds import NO_KEYS
 from raybatch.stages import collected_here, collecting
 
 
 def sample_positions(index: Any, length: int) -> int | npt.NDArray[np.intp]:
     """Return `index`, an int or a 1-D integer array, with negative positions counted from the end.
 
-    TypeError for another type, ValueError for another number of dimensions, IndexError for an index
-    outside a sequence of `length`.
+    TypeError for a different type, ValueError for an array of other dimensions, IndexError for a
+    position outside a sequence of `length`.
     """
     if isinstance(index, (int, np.integer)):
         return _positions(np.array([index]), length).item()
@@ -52,10 +52,10 @@ RngOf: TypeAlias = Callable[[int], np.random.Generator]
 class SeededAccessor(Protocol):
     """An accessor whose samples also depend on random numbers, such as randomly cropped images.
 
-    An `ArrayDataSource` reads it by `read_seeded`, with the random numbers that `map_samples` would
-    pass to a function for the same sample and epoch. Accessors of one source that draw in the same
-    way get the same numbers. Several threads and processes call it, also repeatedly for the same
-    batch, so the result must depend on nothing else.
+    An `ArrayDataSource` calls `read_seeded`, with the random numbers that `map_samples` would pass
+    to a function for the same sample and epoch. Accessors of one source that draw in the same way
+    get the same numbers. Several threads and processes call `read_seeded`, sometimes more than once
+    for one batch, so the result must depend on its arguments alone.
     """
 
     @property
@@ -73,14 +73,14 @@ class SeededAccessor(Protocol):
 
 
 def seeded_alone(positions: npt.NDArray[np.intp]) -> RngOf:
-    """Return the generators for samples read outside of a source: those of seed 0 and epoch 0."""
+    """Return the `rng_of` of samples read outside of a source: seed 0 and epoch 0."""
     return lambda row: NO_KEYS.of_sample(int(positions[row]), 0)
 
 
 T = TypeVar("T")
 Row = TypeVar("Row")
 
-# The number of rows in a run.
+# The number of rows in a run of `map_runs`.
 _RUN = 16
 
 _executor: ContextVar[Executor | None] = ContextVar("row executor", default=None)
@@ -88,10 +88,10 @@ _executor: ContextVar[Executor | None] = ContextVar("row executor", default=None
 
 @contextmanager
 def row_executor(executor: Executor | None) -> Iterator[None]:
-    """Let the accessors that are read inside this block make their rows on `executor`.
+    """Inside this block, let accessors make their rows on `executor`.
 
     A worker knows how many threads it may use, and an accessor knows which work can run in
-    parallel. With this block, neither needs the other's knowledge as an argument.
+    parallel. The block connects the two without an argument in every function between them.
     """
     token = _executor.set(executor)
     try:
@@ -101,9 +101,9 @@ def row_executor(executor: Executor | None) -> Iterator[None]:
 
 
 def map_rows(fn: Callable[..., T], *columns: Collection[Any]) -> list[T]:
-    """Return `list(map(fn, *columns))`; the error of the first row that fails is raised.
+    """Return `list(map(fn, *columns))`, computed on the `row_executor` if there is one.
 
-    All columns have one length.
+    All columns have the same length. Raises the error of the first row that fails.
     """
     executor = _executor.get()
     if executor is None or len(columns[0]) < 2:
@@ -114,7 +114,8 @@ def map_rows(fn: Callable[..., T], *columns: Collection[Any]) -> list[T]:
         with collecting(times):
             return fn(*row)
 
-    # A row can run code that draws random numbers while this thread is in the middle of a draw.
+    # Rows on other threads can need the seeded generators that this thread holds, so release them
+    # while it waits.
     with suspended():
         return list(executor.map(timed, *columns))
 
@@ -122,7 +123,7 @@ def map_rows(fn: Callable[..., T], *columns: Collection[Any]) -> list[T]:
 def map_runs(fn: Callable[[Sequence[Row]], list[T]], rows: Sequence[Row]) -> list[T]:
     """Return the results of `fn` for consecutive runs of `rows`, in one list.
 
-    A run has one row if rows have threads of their own.
+    With a `row_executor`, each run has one row, so that all rows can run in parallel.
     """
     length = _RUN if _executor.get() is None else 1
     runs = [rows[start : start + length] for start in range(0, len(rows), length)]
@@ -133,9 +134,9 @@ Opener: TypeAlias = Callable[[], IO[bytes]]
 
 
 class ByteStore(Protocol):
-    """Encoded bytes at the positions below its length, which an accessor of images decodes.
+    """The encoded bytes of samples, by position; an accessor reads and decodes them.
 
-    It is pickled with its accessor. Several threads read it at once.
+    A store is pickled with its accessor. Several threads read it at once.
     """
 
     def __len__(self) -> int: ...
@@ -147,20 +148,21 @@ class ByteStore(Protocol):
         """Return the place of the bytes at `position`, for messages, without credentials."""
 
     def signature(self, position: int) -> tuple[int, ...]:
-        """Return a tuple that changes whenever the bytes do, as `LocalFiles.signature`.
+        """Return a tuple that changes whenever the bytes do, as `LocalFiles.signature` does.
 
-        () if a check is expensive, as for remote files; OSError if the bytes are missing.
+        Return () if checking for changes is expensive, as for remote files. OSError if the bytes
+        are missing.
         """
 
     def fingerprint(self) -> dict[str, Any]:
-        """Return which bytes these are, not their contents, in the types that JSON has."""
+        """Return a JSON-serialisable description of the stored samples, without their contents."""
 
 
 class BlockStore(ByteStore, Protocol):
     """A byte store that reads whole blocks: samples that are stored together are read together."""
 
     def block_of(self, position: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Return the number of the block of each of the positions `(n,)`."""
+        """Return for each of the positions `(n,)` the number of its block."""
 
     def open_block(self, positions: Sequence[int]) -> list[Opener]:
         """Return functions that open the samples at `positions`, all of which are in one block."""
@@ -184,7 +186,7 @@ class ReadAhead:
 
     @contextmanager
     def openers(self, positions: Sequence[int]) -> Iterator[list[Opener]]:
-        """Begin to read the files at `positions`; yield functions that wait for one file each."""
+        """Begin to read the files at `positions`; yield for each a function that waits for it."""
         parts = self._parts(positions)
         if parts is None:
             yield [partial(self._store.open, position) for position in positions]
@@ -195,8 +197,8 @@ class ReadAhead:
             begun |= {row: (read, number) for number, row in enumerate(rows)}
             del read
 
-        # A file goes with its row, so that neither its bytes nor its error, with its frames, stay
-        # longer.
+        # A row leaves `begun` when its file is taken, so that neither its bytes nor its error,
+        # whose traceback holds frames, stay in memory longer.
         def taken(row: int) -> IO[bytes]:
             read, number = begun.pop(row)
             return read.result()[number]()
@@ -204,12 +206,12 @@ class ReadAhead:
         try:
             yield [partial(taken, row) for row in range(len(positions))]
         finally:
-            # After a row fails, nobody asks for the others.
+            # If a row has failed, nobody needs the files of later rows.
             for read, _ in list(begun.values()):
                 read.cancel()
 
     def _parts(self, positions: Sequence[int]) -> list[list[int]] | None:
-        """Return the rows that are read together, one list for each block.
+        """Return lists of the rows that are read together: one list for each block or file.
 
         None if each file is opened when its turn comes.
         """
@@ -235,7 +237,7 @@ class ReadAhead:
         return done
 
     def _pool(self) -> ThreadPoolExecutor:
-        # A fork copies the executor but not its threads.
+        # A fork copies the executor but not its threads, so make a new one.
         if self._executor is None or self._executor[0] != os.getpid():
             self._executor = os.getpid(), ThreadPoolExecutor(self._threads, "raybatch-io")
         return self._executor[1]

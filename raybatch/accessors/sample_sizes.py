@@ -10,23 +10,23 @@ import numpy as np
 import numpy.typing as npt
 
 from raybatch.checks import height_and_width
-from raybatch.image import ImageReader
+from raybatch.image.reader import ImageReader
 
-# An accessor's `size`: (height, width), an int for both, or that of each sample, shape `(n, 2)`.
+# An accessor's `size`: (height, width), an int for both, or one size for each sample, `(n, 2)`.
 Size: TypeAlias = "int | tuple[int, int] | npt.NDArray[np.integer[Any]] | None"
 
 
 class SizedReaders:
-    """The reader of each sample.
+    """A reader for each sample.
 
-    `sizes`, integers `(n, 2)`, has the (height, width) of each sample; `reading` has the other
-    settings.
+    `sizes`, integers `(n, 2)`, holds the (height, width) of each sample; `reading` holds the
+    settings that all readers share.
     """
 
     def __init__(self, sizes: npt.NDArray[Any], reading: dict[str, Any]) -> None:
         if sizes.shape[1:] != (2,) or not len(sizes):
             raise ValueError(
-                "size must be (height, width), or an array (n, 2) with those of each sample, not"
+                "size must be (height, width), or an array (n, 2) with the size of each sample, not"
                 f" an array {sizes.shape}"
             )
         if not np.issubdtype(sizes.dtype, np.integer):
@@ -58,7 +58,8 @@ class SizedReaders:
                 f"one batch has images of several sizes, which do not stack: {name_of(first)!r} has"
                 f" size {self._sizes[self._numbers[first]]}, and {name_of(other)!r}"
                 f" {self._sizes[self._numbers[other]]} (height, width). Give the source a"
-                " GroupedSampler, so that a batch has images of one group, and give these one size"
+                " GroupedSampler, so that a batch has images of one group, and give all images of a"
+                " group one size"
             )
         return self._readers[int(numbers[0]) if len(numbers) else 0]
 

@@ -1,4 +1,4 @@
-"""Data sets in shards, tar or zip files, with each member of a sample as an array."""
+"""Data sets in shards (tar or zip files), with each member of a sample as an array."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class TarShards:
     The headers of all members are read once, on several threads, and saved as an index. For shards
     on a server, this reads most of their bytes once. Each time the index is opened, it is compared
     with the sizes and times of the shards, and changed shards are read again. In an epoch, each
-    member is read by itself: by its offset from a local file, by a range request from a store.
+    member is read by itself: at its offset in a local file, by a range request from a store.
 
     Args:
         shards: A path, a pattern such as `train-{000..099}.tar` or `train-*.tar`, a folder, or
@@ -60,8 +60,8 @@ class TarShards:
         cache: A `DiskCache`, which keeps members of remote shards on the disk of each host.
 
     Raises StorageError for a shard that is not a tar file, is cut off or compressed, or has two
-    members of one name; FileNotFoundError for a pattern that matches no file; and ValueError for
-    samples that lack a member.
+    members with the same name; FileNotFoundError for a pattern that matches no file; and ValueError
+    for samples that lack a member.
     """
 
     # The suffix of the shards, and the function that lists the members of a shard.
@@ -90,6 +90,7 @@ class TarShards:
         found = index_of(self._shards, members_of, index)
         self._versions = [shard.version for shard in found]
         self._table = pa.Table.from_batches([shard.members for shard in found])
+        # Only the row of a sample's first member has its key.
         self._sample_of = np.cumsum(pc.is_valid(self._table["key"]).to_numpy()) - 1
         self._keys = self._table["key"].drop_null().combine_chunks()
         lengths = [len(shard.members) - shard.members["key"].null_count for shard in found]
@@ -114,7 +115,7 @@ class TarShards:
 
     @property
     def keys(self) -> Texts:
-        """The names of the samples: an int gives one, a str, and an index array a list of them.
+        """The names of the samples: an int gives a str, an index array a list of them.
 
         `keys.array` is an Arrow array.
         """
@@ -122,7 +123,7 @@ class TarShards:
 
     @property
     def shard_lengths(self) -> npt.NDArray[np.int64]:
-        """The numbers of samples in the shards, int64 `(shards,)`.
+        """The number of samples in each shard, int64 `(shards,)`.
 
         These are the blocks of a `BlockShuffleSampler`.
         """
@@ -137,15 +138,18 @@ class TarShards:
     def images(
         self, extension: str = _IMAGES, size: tuple[int, int] | None = None, **reading: Any
     ) -> EncodedImageAccessor:
-        """Return the images with the extension `extension`.
+        """Return the images in the members `extension`.
 
-        For several, as in "jpg;png", it is the first one that the sample has. `size` and `reading`
-        are the arguments of `EncodedImageAccessor`. ValueError if a sample has none.
+        With several extensions, as in "jpg;png", each sample uses the first that it has. `size` and
+        `reading` are the arguments of `EncodedImageAccessor`. ValueError if a sample has none.
         """
         return EncodedImageAccessor(self._members(extension), size, **reading)
 
     def bytes(self, extension: str, io_threads: int = 1) -> EncodedBytes:
-        """Return the bytes of the members `extension`: those of one sample, or a list."""
+        """Return an accessor of the bytes in the members `extension`.
+
+        An int gives the bytes of one sample, an index array a list of them.
+        """
         return EncodedBytes(self._members(extension), io_threads)
 
     def column(self, extension: str, dtype: Any = None) -> Any:
@@ -153,7 +157,7 @@ class TarShards:
 
         As in WebDataset, `cls`, `cls2`, `class`, `count`, `index`, `inx` and `id` are int64 by
         default. All other members are texts, a list of str in a batch. ValueError if a sample has
-        no such member, or one that is not such a number.
+        no such member, or if a member is not a number or text of this kind.
         """
         if dtype is None and extension not in _INTS:
             return Texts(self._parsed(extension, partial(_text, extension=extension)))
@@ -165,9 +169,9 @@ class TarShards:
     def json(self, field: str | None = None, extension: str = "json") -> Any:
         """Return `field` of the JSON in the members `extension`, in memory; None returns all of it.
 
-        Numbers are an array `(len(self),)`, lists of numbers a `RaggedArray`, and texts a list of
-        str in a batch. Everything else becomes an `ItemAccessor`. ValueError for samples that lack
-        the field, and for a mixture of numbers and texts.
+        Numbers become an array `(len(self),)`, lists of numbers a `RaggedArray`, and texts a list
+        of str in a batch. Everything else becomes an `ItemAccessor`. ValueError for samples that
+        lack the field, and for a mixture of numbers and texts.
         """
         values = self._parsed(extension, lambda data: _field(json.loads(data), field))
         if any(isinstance(value, dict) for value in values):
@@ -204,9 +208,9 @@ class TarShards:
         if len(lacking := np.flatnonzero(rows < 0)):
             raise ValueError(
                 f"{len(lacking)} of {len(self)} samples have no member {extension!r}, the first is"
-                f" {self._keys[lacking[0]]!s}; there are {self.extensions}."
+                f" {self._keys[lacking[0]]!s}. The members are {self.extensions}."
                 f" {type(self).__name__}(..., members=({extension!r},), missing='drop') leaves"
-                " them out"
+                " these samples out"
             )
         where = self._table.select(["offset", "length", "method"]).take(pa.array(rows))
         offsets, lengths = where["offset"].to_numpy(), where["length"].to_numpy()
@@ -217,6 +221,7 @@ class TarShards:
     def _rows(self, extension: str) -> npt.NDArray[np.int64]:
         """Return the table row of each sample's member `extension`, -1 if there is none."""
         found = np.full(self._sample_of.max(initial=-1) + 1, -1, np.int64)
+        # The first extension that a sample has wins, so it is written last.
         for one in reversed(extension.split(";")):
             rows = np.flatnonzero(pc.equal(self._table["extension"], one.lower()).to_numpy())
             found[self._sample_of[rows]] = rows
@@ -242,18 +247,18 @@ class TarShards:
 
 
 class ZipShards(TarShards):
-    """The samples in zip files, stored or deflated; otherwise as `TarShards`.
+    """The samples in zip files, stored or deflated; all else is as in `TarShards`.
 
-    A zip file of a folder is a data set too: `ZipShards("photos.zip").images("jpg")`; its keys
-    contain the class folders. StorageError for members that are encrypted or compressed in another
-    way.
+    A zip file of a folder is a data set too: `ZipShards("photos.zip").images("jpg")`. The keys of
+    its samples contain the class folders. StorageError for members that are encrypted or compressed
+    otherwise.
     """
 
     _kind = (".zip", zip_members)
 
 
 def _completed(contents: list[bytes | None], read: Callable[[int], bytes]) -> Iterator[bytes]:
-    """Iterate over `contents`; `read`, on several threads, supplies those that are None."""
+    """Iterate over `contents`; threads replace each None by `read` of its position."""
     with ThreadPoolExecutor(_READ_AT_ONCE, "raybatch-column") as executor:
         for start in range(0, len(contents), _READ_AHEAD):
             run = contents[start : start + _READ_AHEAD]

@@ -11,10 +11,10 @@ from raybatch.accessors.reading import sample_positions
 
 
 class Texts:
-    """Texts: an int gives one, a str, and an index array a list of them.
+    """Texts: an int gives a str, an index array a list of them.
 
-    They lie in one Arrow array, so each takes only the room for its own length, and actors share
-    them.
+    One Arrow array holds all texts. So a text takes only the memory for its own length, and the
+    actors of a host share them.
     """
 
     def __init__(self, texts: list[str] | pa.Array) -> None:

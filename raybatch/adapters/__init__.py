@@ -1,6 +1,6 @@
-"""Loaders for other frameworks; each module needs only the library that it is named after.
+"""Loaders for other frameworks. Each module needs only the library that it is named after.
 
-The first use of a module's name, as in `raybatch.adapters.torch`, imports it.
+The first use of a module, such as `raybatch.adapters.torch`, imports it.
 """
 
 import importlib

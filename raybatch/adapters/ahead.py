@@ -8,24 +8,25 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from raybatch.loader import Loader
 from raybatch.loader.iterator import ended_early
+from raybatch.loader.loader import Loader
 from raybatch.notices import tell
-from raybatch.sources import Batch
+from raybatch.sources.batch import Batch
 
 
 class _Held(NamedTuple):
-    """A prepared batch, or an error instead; `position` is the loader's state before it."""
+    """A prepared batch, or the error instead; `position` is the loader's state before it."""
 
     position: dict[str, Any] | None
     made: Any
 
 
 class AheadLoader:
-    """Epochs of `loader`, prepared by `prepare(batch)` for `ahead` batches in advance.
+    """The epochs of `loader`, with up to `ahead` batches prepared before the caller asks for them.
 
-    The caller gets `hand_over(prepared)`. A state counts the batches that the caller has received,
-    not those that were prepared. With `ahead` above 0 the loader's shuffle must have a state.
+    A batch is prepared by `prepare(batch)`, and the caller gets `hand_over(prepared)`. A state
+    counts the batches that the caller has received, not those that were prepared. With `ahead`
+    above 0, the loader's shuffle must have a state.
     """
 
     def __init__(
@@ -43,18 +44,18 @@ class AheadLoader:
         self.ahead = ahead
         # The caller's position, if the loader is further ahead.
         self.position: dict[str, Any] | None = None
-        # Weak, so that batches prepared for a loop go as soon as the loop is left.
+        # Weak, so that the batches prepared for a loop are freed as soon as the loop is left.
         self._iterator: weakref.ref[_AheadIterator] | None = None
-        # The last number given to `set_epoch`, and the epoch that 0 stands for.
+        # The last number that was given to `set_epoch`, and the epoch that the number 0 means.
         self._told: int | None = None
         self._epoch_0 = 0
-        # Whether a loop or `set_epoch` has moved it since a state put it somewhere.
+        # Whether a loop or `set_epoch` has moved the position since the last state was loaded.
         self.has_moved = False
 
     def __len__(self) -> int:
         """Return the number of batches of the current epoch for this rank.
 
-        TypeError if it is endless.
+        TypeError if the epoch is endless.
         """
         return len(self.loader)
 
@@ -80,10 +81,10 @@ class AheadLoader:
     def set_epoch(self, epoch: int) -> None:
         """Make `epoch` the epoch of the next iteration, from its first batch.
 
-        After a state was loaded into this or its loader, a lower number does not move the loader
-        back: it continues where the state says, and later numbers count from this one. Frameworks
-        such as Accelerate count from 0 in each process, and pass the number of finished loops.
-        `loader.set_epoch` takes every number as it is.
+        After a state was loaded, here or into the loader, a lower number does not move the loader
+        back. The loader continues where the state says, and later numbers count from that epoch.
+        The reason is that frameworks such as Accelerate count from 0 in each process, and pass the
+        number of finished loops. `loader.set_epoch` takes every number as it is.
         """
         if operator.index(epoch) < 0:
             raise ValueError(f"epoch must be 0 or more, not {epoch}")
@@ -149,7 +150,7 @@ class _AheadIterator:
         return self._owner.hand_over(made)
 
     def _goes_on(self) -> bool:
-        # Raise the error before asking for anything that follows it.
+        # The caller gets the error before the loader is asked for anything more.
         failed = self._held and isinstance(self._held[-1].made, Exception)
         return not self._is_over and not failed
 
@@ -166,8 +167,8 @@ class _AheadIterator:
             self._held.append(_Held(position, made))
 
     def close(self) -> None:
-        """Leave the epoch, in which the loader is ahead of the caller."""
-        if self._held:  # otherwise the loader's iterator knows how it ended
+        """Leave the epoch, and free the batches that were prepared for it."""
+        if self._held:  # otherwise the loader's own iterator knows how the loop ended
             self._is_over = self._ended_early = True
             self._batches = iter(())
             self._held.clear()
@@ -177,5 +178,5 @@ class _AheadIterator:
 
 
 def as_it_is(batch: Any) -> Any:
-    """Return `batch`: nothing is left to do when it is handed over."""
+    """Return `batch`, for which nothing is left to do when it is handed over."""
     return batch

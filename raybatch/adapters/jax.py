@@ -10,7 +10,7 @@ import numpy as np
 
 from raybatch.adapters.ahead import AheadLoader, as_it_is
 from raybatch.adapters.normalize import ImageLayout
-from raybatch.loader import Loader
+from raybatch.loader.loader import Loader
 from raybatch.structure import map_arrays
 
 try:
@@ -26,21 +26,27 @@ def to_jax(
     normalize: Any = None,
     channels_first: bool = False,
 ) -> AheadLoader:
-    """Return the epochs of `loader` as JAX arrays, copied `prefetch` batches ahead.
+    """Return the epochs of `loader` as JAX arrays, copied ahead of the loop.
 
-    `sharding` is a `jax.sharding.Sharding` that spreads each array over devices, or a device; None
-    is JAX's default device. In a program of several processes, each with a loader of its own rank,
-    an array is this process's part of the global JAX array. Arrays without a JAX dtype, such as
-    strings, stay as they are.
+    Args:
+        loader: The loader. In a program of several processes, each has a loader of its own rank.
+        sharding: A `jax.sharding.Sharding` that spreads each array over devices, or a device. None
+            is JAX's default device.
+        prefetch: The number of batches that are copied ahead.
+        normalize: (mean, std), or None. Images stay bytes up to their device, and become float32
+            there, equal to those of a `PixelLayout` with that mean and std within one unit in the
+            last place.
+        channels_first: Whether images become `(n, C, H, W)`.
 
-    With `normalize=(mean, std)` images stay bytes up to their device, and become float32 there,
-    equal to those of a `PixelLayout` with that mean and std within one unit in the last place.
-    `channels_first` makes them `(n, C, H, W)`. All uint8 arrays `(n, H, W, C)` of a batch are
-    images; in a batch without any, the first member is, if it is uint8 `(n, H, W)`. ValueError at
-    the first batch without images, and for another number of channels than mean and std have.
+    In a program of several processes, the batches of all ranks together are one global JAX array.
+    Arrays without a JAX dtype, such as strings, stay as they are.
+
+    For `normalize` and `channels_first`, all uint8 arrays `(n, H, W, C)` of a batch are images. If
+    there is none, the first member is, if it is uint8 `(n, H, W)`. ValueError at the first batch
+    without images, and if mean and std have another number of channels.
 
     The result is iterated once for each epoch, and has the loader's `len()`, `state_dict()` and
-    `load_state_dict()`; a state counts the batches that the loop has received. ValueError for a
+    `load_state_dict()`. A state counts the batches that the loop has received. ValueError for a
     batch that `sharding` cannot divide; with `last_batch="pad"` or "drop" all batches are full.
 
         mesh = jax.make_mesh((jax.device_count(),), ("batch",))
@@ -77,8 +83,8 @@ def _laid_out(images: ImageLayout, on_device: Callable[[Any], Any], array: Any, 
     return _normalized(pixels, mean, 1 / std)
 
 
-# 1 / 255 in two parts. The first has so few bits that its product with a byte is exact, so the sum
-# of both products is byte / 255, rounded once.
+# 1 / 255 in two parts. The first has few enough bits that its product with a byte is exact. So the
+# sum of both products is byte / 255, rounded once.
 _HIGH = np.float32(round(2**22 / 255) / 2**22)
 _LOW = np.float32(1 / 255 - float(_HIGH))
 
@@ -86,9 +92,9 @@ _LOW = np.float32(1 / 255 - float(_HIGH))
 @jax.jit  # type: ignore[untyped-decorator]
 def _normalized(pixels: Any, mean: Any, factor: Any) -> Any:
     """Return `(pixels / 255 - mean) * factor` as float32."""
-    # No division: XLA would multiply by the reciprocal, or divide inexactly on a GPU. Where byte /
-    # 255 and the mean nearly cancel, an error in the last place would become one of some hundred
-    # places. The error of the factor comes last, and stays one place.
+    # No division: XLA would multiply by the reciprocal instead, or divide inexactly on a GPU. Where
+    # byte / 255 nearly equals the mean, an error of one unit in the last place would grow to some
+    # hundred. The factor comes last, so its error stays at one unit.
     values = pixels.astype(np.float32)
     return (values * _HIGH + values * _LOW - mean) * factor
 

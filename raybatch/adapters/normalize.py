@@ -1,4 +1,4 @@
-"""`normalize=` and `channels_first=` of the adapters: bytes that become floats on the device."""
+"""The settings `normalize=` and `channels_first=` of the adapters: the layout of images."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class ImageLayout:
     """The layout for the images of a batch.
 
     `normalize` is (mean, std) as in `PixelLayout`, or None. All uint8 arrays `(n, H, W, C)` of a
-    batch are images. In a batch without any, the first member is, if it is uint8 `(n, H, W)`, grey.
-    All else stays as it is, such as labels, and masks `(n, H, W)` beside images. TypeError or
-    ValueError for a wrong (mean, std).
+    batch are images. If there is none, and the first member of the batch is uint8 `(n, H, W)`, that
+    member holds grey images. Everything else stays as it is, such as labels, and masks `(n, H, W)`
+    beside images. TypeError or ValueError for a wrong (mean, std).
     """
 
     def __init__(self, normalize: Any, channels_first: bool) -> None:
@@ -35,13 +35,13 @@ class ImageLayout:
     def bound(self, images: Any) -> BoundLayout:
         """Return the layout for these images, uint8 `(n, H, W, C)` or `(n, H, W)`.
 
-        ValueError for another number of channels.
+        ValueError if mean and std have another number of channels.
         """
         try:
             return self.layout.bound(np.dtype(np.uint8), tuple(images.shape[3:]))
         except ValueError as error:
             raise ValueError(
-                f"{error}: {described(images)}; every uint8 array of four axes is taken for images"
+                f"{error}: {described(images)}; every uint8 array of four axes counts as images"
             ) from None
 
     @property
@@ -60,21 +60,21 @@ class ImageLayout:
     ) -> Any:
         """Return `batch` with `change_image` applied to images and `change` to all else.
 
-        `change_image` gets an array and its number among the leaves of the batch, which is the same
-        in each batch. ValueError if there is no image.
+        `change_image` gets an array, and its number among the leaves of the batch, which is the
+        same in every batch. ValueError if there is no image.
         """
         found: list[Any] = []
         map_arrays(found.append, batch)
         images = {number for number, leaf in enumerate(found) if _is_bytes(leaf, axes=4)}
-        # A later array of three axes may hold masks beside float images, and one in a list an image
-        # of its own size.
+        # Only the first member is looked at. A later array of three axes may hold masks beside
+        # float images, and an array in a list may be one image.
         if not images and _is_bytes(next(leaves(batch), None), axes=3):
             images = {0}
         if not images:
             raise ValueError(
                 "normalize and channels_first need images: uint8 arrays (n, H, W, C), or (n, H, W)"
-                f" as the first of a batch. This batch is {described(batch)}. For images that are"
-                " already floats, give layout= to their accessor instead"
+                f" as the first member of a batch. This batch is {described(batch)}. For images"
+                " that are already floats, give layout= to their accessor instead"
             )
         numbers = itertools.count()
 

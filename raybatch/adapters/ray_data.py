@@ -1,4 +1,4 @@
-"""Loaders as Ray data sets, and Ray data sets as sources."""
+"""Turns loaders into Ray data sets, and Ray data sets into sources."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from raybatch.accessors.reading import sample_positions
 from raybatch.batchup.data_source import ArrayDataSource
-from raybatch.loader import Loader
+from raybatch.loader.loader import Loader
 from raybatch.ragged import RaggedArray
 from raybatch.structure import members
 
@@ -24,11 +24,11 @@ except ImportError as error:
 def to_ray_data(loader: Loader, names: list[str] | None = None) -> Any:
     """Return the current epoch of `loader`, from its first batch, as a `ray.data.Dataset`.
 
-    `names` are the columns of batches that are tuples; dicts have names already. Each batch is a
-    block, made by a task of Ray Data when it is needed; the loader's pool takes no part. Ray Data
-    keeps the order if `DataContext.get_current().execution_options.preserve_order` is set.
-    ValueError for a loader that is one rank of several, and in its tasks if there is not one name
-    for each array.
+    `names` are the columns if batches are tuples; dicts have names already. Each batch is a block.
+    A task of Ray Data makes it when it is needed; the loader's pool takes no part. Ray Data keeps
+    the order if `DataContext.get_current().execution_options.preserve_order` is set. ValueError for
+    a loader that is one rank of several. Tasks raise ValueError unless there is one name for each
+    array.
     """
     count = len(loader)
     make = _MakeBatch(loader.serial(), names)
@@ -66,12 +66,15 @@ class _MakeBatch:
 
 
 def from_ray_data(dataset: Any, names: list[str] | None = None, **options: Any) -> ArrayDataSource:
-    """Return a random-access source of a `ray.data.Dataset`: dicts, or tuples of `names`.
+    """Return a `ray.data.Dataset` as a source with random access.
 
-    The data set is computed, and stays in the object store. `options` are those of
-    `ArrayDataSource`. A batch reads all blocks that hold its samples. On several hosts, therefore,
-    shuffle by blocks with a `BlockShuffleSampler`; their lengths are the `block_lengths` of any
-    column in `source.data`. ValueError for a column that does not exist.
+    Batches are dicts, or tuples of the columns in `names`. The data set is computed here, and stays
+    in the object store. `options` are those of `ArrayDataSource`. ValueError for a column that does
+    not exist.
+
+    A batch reads all blocks that hold its samples. So on several hosts, shuffle by blocks with a
+    `BlockShuffleSampler`. The lengths of the blocks are the `block_lengths` of any column in
+    `source.data`.
     """
     blocks = dataset.materialize()
     wanted = blocks.columns() if names is None else names

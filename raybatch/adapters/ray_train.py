@@ -1,13 +1,16 @@
 """A loader in each worker of a Ray Train run, with its position in the run's checkpoints.
 
-def train_loop_per_worker(config):
-    loader = train_loader(source, 64, shuffle=12345, pool=rb.RayActorPool(8, name="loaders"))
-    while loader.epoch < 90:
-        for x, y in to_torch(loader, device="cuda"):
-            ...
-        with tempfile.TemporaryDirectory() as folder:
-            save_state(loader, folder)  # beside the model's
-            ray.train.report({}, checkpoint=ray.train.Checkpoint.from_directory(folder))
+Each worker makes its loader with `train_loader`, and saves its state with `save_state`:
+
+    def train_loop_per_worker(config):
+        pool = rb.RayActorPool(8, name="loaders")  # one pool for all workers
+        loader = train_loader(source, 64, shuffle=True, seed=1, pool=pool)
+        while loader.epoch < 90:
+            for x, y in to_torch(loader, device="cuda"):
+                ...
+            with tempfile.TemporaryDirectory() as folder:
+                save_state(loader, folder)  # beside the model's
+                ray.train.report({}, checkpoint=ray.train.Checkpoint.from_directory(folder))
 """
 
 from __future__ import annotations
@@ -17,8 +20,9 @@ import os
 from pathlib import Path
 from typing import Any, Protocol
 
-from raybatch.loader import Loader, RankSplit
-from raybatch.sources import DataSource
+from raybatch.loader.loader import Loader
+from raybatch.loader.ranks import RankSplit
+from raybatch.sources.source import DataSource
 from raybatch.stores.aside import written_aside
 
 try:
@@ -46,14 +50,14 @@ def rank_split() -> RankSplit:
 def train_loader(source: DataSource, batch_size: int, **options: Any) -> Loader:
     """Return the loader of this worker's rank, which continues from the run's last checkpoint.
 
-    `batch_size` is that of one worker. `options` are those of `Loader`, except `split`. The number
-    of workers and the batch size may have changed since the checkpoint. Without a checkpoint, or
-    without a loader's state in it, the loader begins at the first epoch. A pool with a name is one
-    pool for all workers.
+    `batch_size` is the number of samples that this worker gets. `options` are those of `Loader`,
+    except `split`. The number of workers and the batch size may have changed since the checkpoint.
+    Without a checkpoint, or without a loader's state in it, the loader begins at the first epoch.
+    All workers share a pool that has a name.
 
-    All workers must report equally often, and so need the same number of batches: where they would
-    differ, give `last_batch`, "pad" or "drop". ValueError otherwise, and for a `shuffle` that each
-    worker would draw for itself.
+    All workers must report equally often, so they need the same number of batches. If their numbers
+    would differ, ValueError unless `last_batch` is "pad" or "drop". ValueError too for a shuffle
+    whose seed each worker would draw for itself.
     """
     loader = Loader(source, batch_size, split=rank_split(), **options)
     checkpoint = ray.train.get_checkpoint()
@@ -67,10 +71,10 @@ def train_loader(source: DataSource, batch_size: int, **options: Any) -> Loader:
 
 
 def save_state(loader: HasState, directory: str | os.PathLike[str]) -> None:
-    """Write the state of `loader` into `directory`, which becomes a checkpoint; only on rank 0.
+    """Write the state of `loader` into `directory`, the folder of a new checkpoint; only on rank 0.
 
     The state of rank 0 is valid for all ranks. `loader` may also be a `LoaderDataset`. All ranks
-    must have received the same number of batches when they report it.
+    must have received the same number of batches when they report the checkpoint.
     """
     if rank_split().rank == 0:
         with written_aside(Path(directory, STATE_FILE)) as aside:

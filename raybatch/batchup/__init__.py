@@ -1,1 +1,1 @@
-"""BatchUp's names, arguments and draws, on raybatch's own sources, samplers and pools."""
+"""BatchUp's names, arguments and random draws, over raybatch's sources, samplers and pools."""

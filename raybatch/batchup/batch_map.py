@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from raybatch.sources import Batch, batch_length, called
+from raybatch.sources.batch import Batch, batch_length
+from raybatch.sources.returned import called
 
 ProgressFunc = Callable[..., Iterable[Any]]
 
@@ -49,10 +50,11 @@ def batch_map_mean(
     """Return the sum of the results of `func` over all batches, divided by the number of samples.
 
     `func(*prepend_args, *batch)` returns a number or array that is summed over the samples of the
-    batch, a tuple of these, or None. With `sum_axis` it returns them unsummed, and they are summed
-    over that axis here. The result is a tuple of float64 (or complex128) arrays, or None if no
-    batch had a result. Sums are kept in 64 bits, whatever the dtype of the results. The other
-    arguments are those of `batch_map_concat`.
+    batch, a tuple of these, or None. With `sum_axis`, `func` returns them unsummed, and this
+    function sums them over that axis. The result is a tuple of float64 (or complex128) arrays, or
+    None if no batch had a result. Sums are kept in 64 bits, whatever the dtype of the results.
+    Samples of a batch without a result count too. The other arguments are those of
+    `batch_map_concat`.
     """
     sums: list[Any] | None = None
     samples = 0
@@ -72,7 +74,7 @@ def _at_most(
     progress_iter_func: ProgressFunc | None,
     n_batches: int | None,
 ) -> Iterator[Batch]:
-    """Iterate over `n_batches` of `batches`, without asking for one more."""
+    """Iterate over at most `n_batches` of `batches`, and never ask for one more."""
     if n_batches is not None and n_batches < 0:
         raise ValueError(f"n_batches must be 0 or more, not {n_batches}")
     if progress_iter_func is not None:

@@ -18,14 +18,9 @@ from raybatch.batchup.tree import (
     RandomAccessDataSource,
     SampleMapDataSource,
 )
-from raybatch.sources import (
-    BadSample,
-    BadSampleLedger,
-    Batch,
-    StreamDigest,
-    batch_nbytes,
-    stream_digest,
-)
+from raybatch.sources.batch import Batch, batch_nbytes
+from raybatch.sources.digest import StreamDigest, stream_digest
+from raybatch.sources.ledger import BadSample, BadSampleLedger
 
 __all__ = [
     "AbstractDataSource",

@@ -9,8 +9,9 @@ import numpy as np
 
 from raybatch.arrays import is_array_like
 from raybatch.batchup.tree import AbstractDataSource, ArrayDataSource
-from raybatch.order import Shuffle, check_batch_size
-from raybatch.sources import Batch
+from raybatch.order.indices import check_batch_size
+from raybatch.order.shuffle import Shuffle
+from raybatch.sources.batch import Batch
 from raybatch.sources.returned import returned_batches
 
 
@@ -44,7 +45,7 @@ class CallableDataSource(AbstractDataSource):
 
 
 class IteratorDataSource(AbstractDataSource):
-    """Iterates over `batch_iter` once, whatever batch size and shuffle are asked for.
+    """Iterates over `batch_iter` once; batch size and shuffle have no effect.
 
     `n_samples` is the number of samples (an int or `np.inf`), or None if it is unknown.
     """

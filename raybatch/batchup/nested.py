@@ -8,14 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from raybatch.order import Rows
-from raybatch.sources import (
-    CompositeDataSource,
-    DataSource,
-    MixDataSource,
-    OneOfSeveralDataSource,
-    unmapped,
-)
+from raybatch.order.rows import Rows
+from raybatch.sources.mapped import unmapped
+from raybatch.sources.mix import MixDataSource
+from raybatch.sources.several import CompositeDataSource, OneOfSeveralDataSource
+from raybatch.sources.source import DataSource
 
 
 class ChoiceBatch(NamedTuple):
@@ -28,8 +25,8 @@ class ChoiceBatch(NamedTuple):
 class MixBatch(NamedTuple):
     """The indices of one batch that mixes the members of a source.
 
-    `ds_indices`, int `(n,)`, has the member of each row. `sample_indices` has the indices of each
-    member in the batch, in the order of its rows.
+    `ds_indices`, int `(n,)`, is the number of the member that each row comes from. `sample_indices`
+    maps the number of a member to its indices, in the order of its rows.
     """
 
     sample_indices: dict[int, Any]
@@ -44,9 +41,9 @@ def to_rows(
 ) -> Rows:
     """Return the rows at `indices`.
 
-    `indices` are an array, a tuple with one entry for each member, or a `ChoiceBatch`. `position`
-    is the place of the first row in the order. `absolute(leaf, indices)` maps the indices of a
-    leaf. ValueError or TypeError if the structure is not that of `source`.
+    `indices` are an array, a tuple with one entry for each member, a `ChoiceBatch` or a `MixBatch`.
+    `position` is the place of the first row in the order. `absolute(leaf, indices)` maps the
+    indices of a leaf. ValueError or TypeError if `indices` do not have the structure of `source`.
     """
     source = unmapped(source)
     if isinstance(source, OneOfSeveralDataSource):

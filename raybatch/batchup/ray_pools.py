@@ -20,7 +20,8 @@ class WorkerProcessPool(RayActorPool):
 
     def __init__(self, processes: int = 1) -> None:
         super().__init__(processes, num_cpus_per_actor=0)
-        # BatchUp's pool has all its processes from the start, and they share its first tasks.
+        # As in BatchUp, all processes are up when the pool is made, so that they share the first
+        # tasks.
         try:
             self.wait_until_up()
         except BaseException:

@@ -7,11 +7,16 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from raybatch.batchup.tree import AbstractDataSource, keyed_requests
-from raybatch.making import Request
-from raybatch.order import NO_KEYS, RandomKeys, Rows
-from raybatch.pools import OrderedStream, SharedConstant, WorkerPool, inline, threads
-from raybatch.scheduling import Prefetch, Recovery
-from raybatch.sources import Batch, DataSource
+from raybatch.making.request import Request
+from raybatch.order.rows import Rows
+from raybatch.order.seeds import NO_KEYS, RandomKeys
+from raybatch.pools import inline, threads
+from raybatch.pools.pool import WorkerPool
+from raybatch.pools.session import SharedConstant
+from raybatch.pools.stream import OrderedStream
+from raybatch.scheduling.settings import Prefetch, Recovery
+from raybatch.sources.batch import Batch
+from raybatch.sources.source import DataSource
 
 
 class AbstractWorkerPool(WorkerPool):
@@ -20,7 +25,7 @@ class AbstractWorkerPool(WorkerPool):
     def work_stream(self, task_generator: Iterator[Any], task_buffer_size: int = 20) -> WorkStream:
         """Return the results of tasks `(fn,)`, `(fn, args)` or `(fn, args, kwargs)`, in order.
 
-        About `task_buffer_size` tasks are running or waiting to be received. Streams of one pool
+        About `task_buffer_size` tasks are running or have results that wait. Streams of one pool
         share its workers.
         """
         return WorkStream(self, task_generator, task_buffer_size=task_buffer_size)
@@ -117,13 +122,13 @@ def _batches(stream: OrderedStream) -> Iterator[Any]:
         try:
             raise error
         finally:
-            # Its traceback holds this frame. If the frame held the error, the cycle would keep the
-            # stream alive.
+            # The error's traceback holds this frame. If the frame held the error too, this cycle
+            # would keep the stream alive.
             del error
 
 
 def _closing(stream: OrderedStream) -> Iterator[Any]:
-    """Iterate over the batches of a stream of our own, and close it at the end or on an error."""
+    """Iterate over the batches of `stream`, and close it at the end or on an error."""
     try:
         yield from _batches(stream)
     finally:

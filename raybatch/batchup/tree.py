@@ -1,7 +1,7 @@
-"""The sources of a loader with BatchUp's methods.
+"""raybatch's data sources with BatchUp's methods.
 
-The classes of `raybatch.sources` come first among the bases, so their definitions count.
-`AbstractDataSource` adds BatchUp's methods, and is the base class for sources of your own.
+The classes of `raybatch.sources` come first among the bases, so their methods override those of
+`AbstractDataSource`, which adds BatchUp's methods. It is the base class for sources of your own.
 """
 
 from __future__ import annotations
@@ -15,33 +15,31 @@ import numpy as np
 from raybatch.batchup.batch_map import ProgressFunc, batch_map_concat, batch_map_mean
 from raybatch.batchup.nested import to_indices, to_rows
 from raybatch.collation import Setting
-from raybatch.making import Request, make
-from raybatch.order import (
-    NO_KEYS,
-    CompositeCursor,
-    Cursor,
-    IteratorCursor,
-    RandomKeys,
-    Rows,
+from raybatch.making.make import make
+from raybatch.making.request import Request
+from raybatch.order.cursor import Cursor, IteratorCursor, overrides, runs
+from raybatch.order.indices import check_batch_size
+from raybatch.order.members import CompositeCursor
+from raybatch.order.rows import Rows
+from raybatch.order.seeds import NO_KEYS, RandomKeys, seed_of
+from raybatch.order.shuffle import (
     SeededShuffle,
     Shuffle,
     as_shuffle_rng,
-    check_batch_size,
     child_shuffles,
     draws_in_turn,
-    overrides,
-    runs,
-    seed_of,
 )
-from raybatch.sources import Batch, DataSource, array, image_folder, mapped, mix, several
+from raybatch.sources import array, image_folder, mapped, mix, several
+from raybatch.sources.batch import Batch
+from raybatch.sources.source import DataSource
 
 
 class AbstractDataSource(DataSource):
-    """Iterates over batches; with `is_random_access` it can also make any batch from its indices.
+    """Iterates over batches; with random access it can also make any batch from its indices.
 
-    Then `batch_indices_iterator` gives the indices of each batch, and
+    If `is_random_access` is true, `batch_indices_iterator` gives the indices of each batch, and
     `samples_by_indices_nomapping` the batch. Indices have the structure of the source: an array, a
-    tuple with one entry per member, or a `ChoiceBatch`.
+    tuple with one entry per member, a `ChoiceBatch` or a `MixBatch`.
 
     A source of your own with random access implements `num_samples`,
     `samples_by_indices_nomapping`, and `cursor` or `batch_indices_iterator`. Only with a cursor can
@@ -95,7 +93,7 @@ class AbstractDataSource(DataSource):
         return self.read(to_rows(self, indices), NO_KEYS)
 
     def samples_by_indices(self, indices: Any) -> Batch:
-        """Return the batch at `indices` into the sampler's subset.
+        """Return the batch at `indices`, which count within the sampler's subset.
 
         TypeError without random access.
         """
@@ -105,11 +103,11 @@ class AbstractDataSource(DataSource):
     def map(
         self, fn: Callable[..., Batch], rng: bool = False, seed_globals: bool = True
     ) -> MapDataSource:
-        """Return a source of batches `fn(*batch)` of tuples, `fn(batch)` of dicts.
+        """Return a source of the batches `fn(*batch)`, or `fn(batch)` if the batches are dicts.
 
-        `fn` returns a batch of any structure; see `MapDataSource`. With `rng` it is called with
+        `fn` returns a batch of any structure; see `MapDataSource`. With `rng`, it also gets
         `rng=generator`, a NumPy generator keyed by (seed, epoch, batch number); a source without
-        random access is then a TypeError. With `seed_globals` the draws of `fn` from `random`,
+        random access is then a TypeError. With `seed_globals`, draws of `fn` from `random`,
         `np.random` and torch have the same key.
         """
         return MapDataSource(self, fn, rng, seed_globals)
@@ -119,12 +117,12 @@ class AbstractDataSource(DataSource):
     ) -> SampleMapDataSource:
         """Return a source whose samples are changed by `fn`.
 
-        It is called as `fn(*sample, rng=generator)` for tuples and `fn(sample, rng=generator)` for
-        dicts, and returns a sample of any structure; `collate` says how its fields are batched. See
-        `SampleMapDataSource`. The NumPy generator is keyed by (seed, epoch, sample index), so the
-        result does not depend on the batch size, the worker or the rank. With `seed_globals` the
-        same is true of draws from `random`, `np.random` and torch. TypeError for a source without
-        random access.
+        raybatch calls `fn(*sample, rng=generator)` for tuples and `fn(sample, rng=generator)` for
+        dicts. `fn` returns a sample of any structure, and `collate` says how its fields are
+        batched; see `SampleMapDataSource`. The NumPy generator is keyed by (seed, epoch, sample
+        index), so the result does not depend on the batch size, the worker or the rank. With
+        `seed_globals`, neither do draws from `random`, `np.random` and torch. TypeError for a
+        source without random access.
         """
         return SampleMapDataSource(self, fn, collate, seed_globals)
 
@@ -229,13 +227,13 @@ class SampleMapDataSource(mapped.SampleMapDataSource, MapDataSource):
 
 
 class CompositeDataSource(several.CompositeDataSource, AbstractDataSource):
-    """Draws a batch from every member at each step, and ends with the member that ends first.
+    """Draws a batch from every member at each step, and ends when the first member ends.
 
-    A common use is semi-supervised learning: a few labelled samples again and again (`repeats=-1`)
-    beside many unlabelled ones. With `flatten` a batch is one flat tuple `(x, y, u)`, or one dict
-    if the batches are dicts; without it is `((x, y), (u,))`. A dict of sources gives a dict of
-    their batches. With `trim` the arrays of a step are cut to the shortest. The indices of a batch
-    are a tuple with one entry for each member.
+    A common use is semi-supervised learning: a few labelled samples again and again (`repeats=-1`),
+    and many unlabelled ones. With `flatten`, a batch is one flat tuple `(x, y, u)`, or one dict if
+    the batches are dicts; without, it is `((x, y), (u,))`. A dict of sources gives a dict of their
+    batches. With `trim`, the arrays of a step are cut to the shortest. The indices of a batch are a
+    tuple with one entry for each member.
 
     ValueError at the first batch if dicts that become one dict share a key.
     """
@@ -268,7 +266,9 @@ class _UntrimmedCursor(CompositeCursor):
 
 
 class ChoiceDataSource(several.ChoiceDataSource, AbstractDataSource):
-    __doc__ = f"{several.ChoiceDataSource.__doc__} The indices of a batch are a `ChoiceBatch`."
+    __doc__ = (
+        f"{several.ChoiceDataSource.__doc__}\n    The indices of a batch are a `ChoiceBatch`.\n    "
+    )
 
     def batch_iterator(
         self, batch_size: int, shuffle: Shuffle = None, **kwargs: Any
@@ -280,7 +280,7 @@ class ChoiceDataSource(several.ChoiceDataSource, AbstractDataSource):
 
 
 class MixDataSource(mix.MixDataSource, AbstractDataSource):
-    __doc__ = f"{mix.MixDataSource.__doc__} The indices of a batch are a `MixBatch`."
+    __doc__ = f"{mix.MixDataSource.__doc__}\n    The indices of a batch are a `MixBatch`.\n    "
 
 
 def _iterators(

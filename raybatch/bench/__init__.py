@@ -1,6 +1,6 @@
 """The same work through raybatch and through its peers, side by side.
 
-    recipes ──── what each image becomes: stretched, or as it is trained on
+    recipes ──── the arrays that images become: stretched, or as for training or evaluation
     contenders ── the contenders of each recipe: functions in peers, decoding_peers and
                  ray_data_peers, and the plain loop in work
     race ─────── checks their pixels, then times them in turn, round after round
@@ -11,5 +11,5 @@
 
     needs ────── the resources for a rate, from a few measured batches
 
-A peer is imported inside its own function only, and only in the process that runs it.
+A peer is imported only in the process that runs it.
 """

@@ -1,7 +1,7 @@
 """The contenders: their names, their functions, and the modules that they need.
 
 A contender is a function of a `Work` that yields `(images, indices)` for `work.epochs` epochs, one
-after the other: the images that `work.recipe` makes, an array or a tensor, and their indices in
+after the other: the images as `work.recipe` makes them, an array or a tensor, and their indices in
 `work.paths`. It runs in a process of its own, starts its workers when the first batch is asked for,
 and ends them when it is closed.
 """
@@ -16,7 +16,7 @@ EXTRA = "raybatch[bench]"
 
 
 class AbsentError(Exception):
-    """Raised by a contender that lacks something else than a module.
+    """Raised by a contender that lacks something other than a Python module.
 
     The message says what is missing, and how to get it.
     """
@@ -24,12 +24,19 @@ class AbsentError(Exception):
 
 @dataclass(frozen=True)
 class Contender:
-    """One way to load images; `function` is `module:name`, imported only in its own process.
+    """One way to load images.
 
-    `peer` is its library. `needs` are the optional modules that it imports, and `package` is what
-    to install for them. If the recipe is not random, `is_exact` says that its pixels must equal
-    those of the plain loop, and `keeps_order` that its batches must come in the same order.
-    `delivers` says that it hands over images.
+    Args:
+        name: The name in reports.
+        title: The name in tables and plots.
+        peer: The name of its library.
+        function: `module:name`, which is imported only in its own process.
+        needs: The optional modules that it imports.
+        is_exact: Whether its pixels must equal those of the plain loop. Random recipes ignore it.
+        keeps_order: Whether its batches must come in the order of the plain loop. Random recipes
+            ignore it.
+        delivers: Whether it hands over images.
+        package: The package to install for `needs`.
     """
 
     name: str
@@ -83,7 +90,7 @@ _WITHOUT_LIBRARY = [
     ),
 ]
 _TORCH = Contender("torch", "PyTorch DataLoader", "torch", f"{_PEERS}:torch_loader", ("torch",))
-# These call the plain function, which works for any recipe.
+# These call the plain loop's function, which works for any recipe.
 _AROUND_PLAIN = [
     _ray_data("ray-data-tasks", "Ray Data (map_batches, tasks)", "map_in_tasks"),
     _ray_data("ray-data-actors", "Ray Data (map_batches, actors)", "map_in_actors"),
@@ -152,6 +159,6 @@ CONTENDERS: dict[str, list[Contender]] = {
 
 
 def peers_of(recipe: str) -> list[str]:
-    """Return the libraries that can be compared with raybatch, and the limits."""
+    """Return the libraries that can be compared with raybatch, the plain loop and the ceiling."""
     peers = (each.peer for each in CONTENDERS[recipe] if each.peer != RAYBATCH)
     return list(dict.fromkeys(peers))

@@ -1,4 +1,4 @@
-"""Contenders of the training recipe with their own decoders and transforms, each at its best.
+"""Contenders of the training recipe with their own decoders and transforms, in their fastest way.
 
 Each imports its library itself, in its own process.
 """
@@ -70,16 +70,16 @@ def _floats() -> list[Any]:
 
 
 def dali(work: Work) -> Batches:
-    """Load with DALI's pipeline on the CPU, whose decoder decodes the random part alone."""
+    """Load with DALI's pipeline on the CPU, whose decoder decodes only the random part."""
     from nvidia.dali import fn, pipeline_def, types
     from nvidia.dali.plugin.base_iterator import LastBatchPolicy
     from nvidia.dali.plugin.pytorch import DALIGenericIterator
 
-    @pipeline_def(  # type: ignore[untyped-decorator, unused-ignore] # DALI is not there for all who check types
+    @pipeline_def(  # type: ignore[untyped-decorator, unused-ignore] # DALI may not be installed
         batch_size=work.batch_size,
         num_threads=work.workers,
         device_id=None,
-        exec_dynamic=True,  # which hands batches over without a copy
+        exec_dynamic=True,  # hands batches over without a copy
     )
     def pipeline() -> Any:
         files, indices = fn.readers.file(
@@ -116,7 +116,7 @@ def dali(work: Work) -> Batches:
 
 
 def spdl(work: Work) -> Batches:
-    """Load each batch in one thread of SPDL's pipeline, by its own decoder and FFmpeg's filters."""
+    """Load each batch in one thread of SPDL's pipeline, with its decoder and FFmpeg's filters."""
     import spdl.io
 
     try:

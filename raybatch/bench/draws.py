@@ -1,10 +1,10 @@
 """Checks random images by their statistics, since no two draws are alike.
 
-Of each draw, only the means of a few cells are kept. Three statistics are compared with those of
-the plain loop:
+Each draw is reduced to the means of a few cells. Three statistics are compared with those of the
+plain loop:
 
 - the mean image of all draws, which shows whether colours, channels and normalisation are right;
-- how much the draws of an image differ, which shows whether parts are as random and as large;
+- how much the draws of an image differ, which shows whether crops are as random and as large;
 - the mean of the draws of each image, which shows whether each index has its own image.
 """
 
@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-# Cells across and down.
+# The number of cells across and down.
 _CELLS = 4
 _DRAWS = 1000
 # Decoders and filters differ by less than this, in standard deviations of ImageNet's pixels.
 _MEAN_TOLERANCE = 0.1
 _IMAGE_TOLERANCE = 0.05
-# Chance may add this many standard errors, and this much of the expected variance.
+# Allowances for chance: a number of standard errors, and a multiple of the expected variance.
 _ERRORS = 4
 _EXCESS = 2.0
 _SPREAD_TOLERANCE = 0.2
@@ -31,7 +31,7 @@ Cells = npt.NDArray[np.float64]
 
 
 def epochs_to_draw(images: int) -> int:
-    """Return the number of epochs to compare with that many images.
+    """Return the number of epochs to compare with this number of images.
 
     At least two, since draws differ.
     """

@@ -17,7 +17,7 @@ from raybatch.bench.processes import PAUSE_S, ProcessTree, Usage
 from raybatch.bench.work import Work
 from raybatch.errors import RaybatchError
 
-# The process may take this long to end after its result.
+# The seconds that the process has to end after it has written its result.
 _CLOSING_S = 10.0
 _SHOWN_LINES = 20
 
@@ -37,8 +37,8 @@ def run(contender: Contender, work: Work, *, look: bool) -> tuple[dict[str, Any]
     """Let `contender` do `work`; with `look` check its pixels, otherwise time it.
 
     Return the result of `one_run`, and the resources that its process and children used. RunError
-    if it fails. All its temporary files are in one folder, which is removed, and any process it
-    leaves is killed.
+    if it fails. All its temporary files are in one folder, which is removed, and the processes that
+    it leaves are killed.
     """
     with tempfile.TemporaryDirectory(prefix="raybatch-") as name:
         folder = Path(name)

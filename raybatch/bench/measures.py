@@ -1,4 +1,4 @@
-"""Measures a contender: whether its pixels are right, and how fast its batches come."""
+"""Checks the pixels of a contender, and measures how fast its batches come."""
 
 from __future__ import annotations
 
@@ -20,10 +20,9 @@ _ROUNDING = 1e-3
 
 @dataclass(frozen=True)
 class Seen:
-    """The indices of each batch, and what the images of each index look like in each epoch.
+    """The indices of each batch, and for each index the look of its image in each epoch.
 
-    An image is represented by a digest of its pixels or, if the recipe is random, by the means of
-    cells.
+    A look is a digest of the pixels or, if the recipe is random, the means of cells.
     """
 
     batches: list[list[int]]
@@ -36,7 +35,10 @@ def epochs_to_look_at(work: Work) -> int:
 
 
 def look_at(batches: Iterable[tuple[Any, Any]], work: Work) -> Seen:
-    """Return what `batches` are; ValueError for a shape, dtype or range other than the recipe's."""
+    """Return the indices and looks of `batches`.
+
+    ValueError for a shape, dtype or range other than the recipe's.
+    """
     order: list[list[int]] = []
     looks: dict[int, list[Any]] = {}
     for images, indices in batches:
@@ -68,7 +70,7 @@ def _digest(image: Any) -> str:
 
 
 def difference(contender: Contender, seen: Seen, reference: Seen, work: Work) -> str | None:
-    """Return how `seen` differs from what `contender` should give; None if it is right.
+    """Return how `seen` differs from the output that `contender` should give; None if it is right.
 
     `reference` comes from the plain loop; both are of `work.epochs` epochs.
     """
@@ -95,11 +97,14 @@ def difference(contender: Contender, seen: Seen, reference: Seen, work: Work) ->
 
 @dataclass(frozen=True)
 class Times:
-    """When batches came, in seconds.
+    """The times of batches.
 
-    `start_s` is the time to the first batch of all, including the start of the workers.
-    `first_batch_s` is the median of the same in later epochs. `images` came in those epochs, from
-    `began` to `ended` by `time.perf_counter`.
+    Args:
+        start_s: The seconds to the very first batch, including the start of the workers.
+        first_batch_s: The median of the seconds to the first batch of the later epochs.
+        images: The number of images in the later epochs.
+        began: The time when the later epochs began, by `time.perf_counter`.
+        ended: The time when they ended.
     """
 
     start_s: float
@@ -121,8 +126,9 @@ def time_epochs(
 ) -> Times:
     """Take one epoch of `images` images to warm up, and time the next `epochs` as one stretch.
 
-    A loader that makes batches of the next epoch ahead has some when the stretch begins, and has
-    made as many for later when it ends. ValueError if the batches do not make that many epochs.
+    A loader that works ahead has some batches ready when the stretch begins, and has made as many
+    for the next epoch when it ends, so this does not change its rate. ValueError if the batches do
+    not make that many epochs.
     """
     start_s = _take_epoch(batches, images, clock)
     began = clock()
@@ -131,7 +137,7 @@ def time_epochs(
 
 
 def _take_epoch(batches: Batches, images: int, clock: Callable[[], float]) -> float:
-    """Take the batches of one epoch, and return the seconds to the first."""
+    """Take the batches of one epoch, and return the seconds to its first batch."""
     began, first_batch_s, seen = clock(), 0.0, 0
     while seen < images:
         batch, indices = next(batches, (None, ()))

@@ -1,6 +1,6 @@
-"""Estimates the resources for a rate from the cost of batches.
+"""Estimates the resources that a rate of images needs, from the measured cost of batches.
 
-Some batches are made by one worker of a pool, and one in this process.
+One worker of a pool makes most of the measured batches, and this process makes the others.
 """
 
 from __future__ import annotations
@@ -11,30 +11,35 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from raybatch.loader import Loader
-from raybatch.pools import WorkerPool
-from raybatch.scheduling import Prefetch
-from raybatch.sources import Batch, DataSource, batch_nbytes
+from raybatch.loader.loader import Loader
+from raybatch.pools.pool import WorkerPool
+from raybatch.scheduling.settings import Prefetch
+from raybatch.sources.batch import Batch, batch_nbytes
+from raybatch.sources.source import DataSource
 
 _WARM_UP = 3
-# Enough to keep one worker busy.
+# Enough batches to keep one worker busy.
 _WINDOW = Prefetch(4)
 
-# The fraction of their time that many actors spend on batches: 32 whose reads wait reach 0.94 of
-# the ideal rate, two that decode 0.97.
+# The fraction of the time that actors are busy. Measured: 0.94 for 32 actors whose reads wait, and
+# 0.97 for two that decode.
 _BUSY = 0.9
-# A consumer whose process spends more of a core than this on receiving batches has little left for
-# its own work.
+# Receiving batches should take at most this part of a core: with more, the consumer's process has
+# little time for its own work.
 _DRIVER_LIMIT = 0.5
 
 
 @dataclass(frozen=True)
 class BatchCosts:
-    """The measured cost of a batch; times are in seconds.
+    """The measured cost of a batch.
 
-    A batch takes `nbytes` in the object store, from files of `file_bytes`. One actor takes
-    `actor_s` from one batch to the next, and waits for storage for the fraction `waiting_share` of
-    it. `driver_s` is the CPU time of the consumer's process.
+    Args:
+        batch_size: The number of samples in the batch.
+        nbytes: The bytes that it takes in the object store.
+        file_bytes: The bytes of its files.
+        actor_s: The seconds that one actor takes from one batch to the next.
+        waiting_share: The fraction of `actor_s` in which the actor waits for storage.
+        driver_s: The CPU seconds of the consumer's process.
     """
 
     batch_size: int
@@ -47,12 +52,17 @@ class BatchCosts:
 
 @dataclass(frozen=True)
 class Needs:
-    """The resources for `images_per_s`.
+    """The resources that a rate needs.
 
-    They are `actors` on `cores` CPU cores; `window_batches` held or made at a time, for which the
-    consumer's host needs `store_bytes` of object store; `network_bit_s` from the actors to the
-    consumer, if these are on different hosts; `storage_bit_s` from the files to the actors; and
-    `driver_cores` of the consumer's process.
+    Args:
+        images_per_s: The rate.
+        actors: The number of actors.
+        cores: The number of CPU cores for the actors.
+        window_batches: The number of batches that are made or held at a time.
+        store_bytes: The object store that the window takes on the consumer's host.
+        network_bit_s: The traffic from the actors to the consumer, if they are on different hosts.
+        storage_bit_s: The traffic from the files to the actors.
+        driver_cores: The number of CPU cores that the consumer's process needs to receive batches.
     """
 
     images_per_s: float
@@ -71,7 +81,7 @@ class Needs:
 
     @property
     def warning(self) -> str | None:
-        """The obstacle, or None."""
+        """Why this rate leaves the consumer's process too little time; None if it does not."""
         if self.driver_cores <= _DRIVER_LIMIT:
             return None
         return (
@@ -105,9 +115,9 @@ def measure_costs(
     batches: int,
     mean_file_bytes: float,
 ) -> BatchCosts:
-    """Return the costs of `batches` random batches of `source`, made by one worker of `pool`.
+    """Return the costs of a batch, measured on `batches` random batches by one worker of `pool`.
 
-    A source with fewer batches is read again and again. ValueError if it has none.
+    A source with fewer batches is read repeatedly. ValueError if it has none.
     """
     with Loader(
         source, batch_size, shuffle=0, last_batch="drop", pool=pool, prefetch=_WINDOW
@@ -138,7 +148,7 @@ def _waiting_share(source: DataSource, batch_size: int) -> float:
     """Return the fraction of a batch's time in which no CPU works, measured here."""
     with Loader(source, batch_size, shuffle=0) as loader:
         stream = _endless(loader)
-        next(stream)  # to warm up
+        next(stream)  # warm up
         cpu_s, began = time.process_time(), time.perf_counter()
         next(stream)
         wall_s = time.perf_counter() - began

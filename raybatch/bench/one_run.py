@@ -1,8 +1,8 @@
 """One contender in this process: `python -m raybatch.bench.one_run REQUEST RESULT`.
 
-REQUEST and RESULT are pickled files. The request has the contender, the work, and whether to check
-the pixels or the time. The process ends when its standard input is closed, so it does not outlive
-its parent.
+REQUEST and RESULT are pickled files. The request holds the contender, the work, and whether to
+check pixels or to measure times. The process ends when its standard input is closed, so it does not
+outlive its parent.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from raybatch.bench.processes import PAUSE_S
 from raybatch.bench.work import Batches, Work
 from raybatch.stores.aside import written_aside
 
-# A contender without a batch for this long is stuck.
+# A contender is stuck if no batch comes for this long.
 _STUCK_S = 300
 
 
 def main() -> None:
-    """Do the request and write the result.
+    """Carry out the request and write the result.
 
-    It has `seen` and `versions`, or `times`, or `missing`, or `failed`.
+    The result is a dict with `seen` and `versions`, or `times`, or `missing`, or `failed`.
     """
     request_path, result_path = map(Path, sys.argv[1:])
     threading.Thread(target=_end_with_standard_input, daemon=True).start()
@@ -64,7 +64,7 @@ def _run(contender: Contender, work: Work, look: bool) -> dict[str, Any]:
 
 
 def _missing(contender: Contender, error: Exception) -> str | None:
-    """Return what `contender` lacks and how to get it; None if the `error` is of another kind."""
+    """Return what `contender` lacks and how to get it; None if `error` has another cause."""
     if isinstance(error, AbsentError):
         return str(error)
     name = (error.name or "") if isinstance(error, ModuleNotFoundError) else ""
@@ -83,7 +83,7 @@ def _version(module: str) -> str:
 
 
 def _watched(batches: Batches) -> Batches:
-    """Give `batches`; if one does not come, print the stacks of all threads and end the process."""
+    """Iterate over `batches`; if none comes, print the stack of each thread and end the process."""
     faulthandler.dump_traceback_later(_STUCK_S, exit=True)
     for batch in batches:
         yield batch

@@ -1,7 +1,7 @@
 """Contenders for all recipes: raybatch's pools, other libraries, and the ceiling.
 
-The other libraries call the plain function. Each contender imports its library itself, in its own
-process.
+The other libraries call the plain loop's function. Each contender imports its library itself, in
+its own process.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from raybatch.accessors import ImageFileAccessor
+from raybatch.accessors.image_files import ImageFileAccessor
 from raybatch.bench.recipes import MEAN, STD
 from raybatch.bench.work import Batches, Work
 from raybatch.image.pixels import PixelLayout
-from raybatch.loader import Loader
-from raybatch.pools import ThreadPool, WorkerPool
-from raybatch.sources import ArrayDataSource
+from raybatch.loader.loader import Loader
+from raybatch.pools.pool import WorkerPool
+from raybatch.pools.threads import ThreadPool
+from raybatch.sources.array import ArrayDataSource
 
 
 def raybatch_actors(work: Work) -> Batches:
@@ -34,7 +35,7 @@ def raybatch_threads(work: Work) -> Batches:
 
 
 def raybatch_scaled(work: Work) -> Batches:
-    """Load with Ray actors that let the JPEG decoder shrink, close to the exact pixels."""
+    """Load with Ray actors whose JPEG decoder shrinks images; the pixels are nearly exact."""
     reading: dict[str, Any] = {"decode": "scaled", "scale_margin": work.scale_margin}
     return _through_loader(work, _actor_pool(work), **reading)
 
@@ -50,7 +51,7 @@ def raybatch_bytes(work: Work) -> Batches:
 
 
 def _actor_pool(work: Work) -> WorkerPool:
-    from raybatch.pools import RayActorPool
+    from raybatch.pools.ray.actor_pool import RayActorPool
 
     return RayActorPool(work.workers, address="local")
 
@@ -64,7 +65,7 @@ def _through_loader(work: Work, pool: WorkerPool, **reading: Any) -> Batches:
 
 @contextmanager
 def _loader(work: Work, pool: WorkerPool, layout: PixelLayout, **reading: Any) -> Iterator[Loader]:
-    """Open a loader of `work`; a random recipe has the `layout` and a shuffled order."""
+    """Open a loader for `work`; a random recipe uses `layout` and a shuffled order."""
     transform = work.recipe.transform(work.size)
     size = work.size if transform is None else None
     used = layout if work.recipe.is_random else None
@@ -76,11 +77,11 @@ def _loader(work: Work, pool: WorkerPool, layout: PixelLayout, **reading: Any) -
 
 
 def ceiling(work: Work) -> Batches:
-    """Run a plain loop for each worker, side by side, that hand over no images.
+    """Run a plain loop for each worker, in parallel, without handing over images.
 
-    The number of finished batches counts, in whatever order they are: one of the next epoch may be
-    finished before the last of this one. Each process takes the next batch that nobody has taken,
-    so all are busy to the end.
+    Only the number of finished batches counts, not their order: a batch of the next epoch can be
+    finished before the last one of this epoch. Each process takes the next batch that no other has
+    taken, so all are busy to the end.
     """
     order = work.epochs * work.batch_indices()
     context = multiprocessing.get_context("spawn")
@@ -138,7 +139,7 @@ def torch_loader(work: Work) -> Batches:
 def huggingface(work: Work) -> Batches:
     """Load with the image feature of Hugging Face datasets and a transform, in a DataLoader.
 
-    This is the way that its guide recommends.
+    The guide of that library recommends this way.
     """
     import torch
     from datasets import Dataset, Image
@@ -194,13 +195,13 @@ def _grain_dataset(work: Work, num_threads: int) -> Any:
 
     indices = grain.MapDataset.source(range(len(work.paths)))
     batches = indices.map(read).batch(work.batch_size).repeat(work.epochs)
-    # The buffer is counted in batches here: Grain's default of 500 would hold gigabytes of pixels.
+    # This buffer counts batches: Grain's default of 500 would hold gigabytes of pixels.
     buffered = 2 * num_threads + 2
     return batches.to_iter_dataset(grain.ReadOptions(num_threads, prefetch_buffer_size=buffered))
 
 
 def spdl(work: Work) -> Batches:
-    """Load each batch in one thread of SPDL's pipeline, by the plain function.
+    """Load each batch in one thread of SPDL's pipeline, by the plain loop's function.
 
     SPDL's own decoder gives other pixels.
     """

@@ -1,4 +1,4 @@
-"""The figures as a picture."""
+"""Plots the results."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _figure(rows: list[dict[str, Any]], title: str = "", *, stacked: bool = Fals
 
 
 def _draw(rows: list[dict[str, Any]], panels: Any) -> None:
-    rows = rows[::-1]  # bars stand on each other
+    rows = rows[::-1]  # the first bar is drawn at the bottom
     for axes, (name, title, unit) in zip(panels, _PANELS, strict=True):
         values = [unit * row[name] for row in rows]
         axes.barh([marked_title(row) for row in rows], values, color=[_color(row) for row in rows])

@@ -1,4 +1,4 @@
-"""A process and all that it has started: their resources, and how to end them."""
+"""A process and its descendants: their resources, and how to end them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from contextlib import suppress
 import numpy as np
 import psutil
 
-# Reading the CPU times of a tree takes about 5 ms, and its memory 2 ms for each process. At this
-# interval each costs 2 % of a core.
+# Reading the CPU times of a tree takes about 5 ms, and its memory 2 ms for each process. At these
+# intervals, each costs 2 % of a core.
 PAUSE_S = 0.25
 _PAUSE_PER_READING = 50
 
@@ -22,8 +22,8 @@ class ProcessTree:
     def __init__(self, pid: int) -> None:
         self._root = psutil.Process(pid)
         self._alive = {self._root}
-        # Includes processes that have ended: Ray's raylet does not wait for its workers, so nobody
-        # inherits their times.
+        # Includes processes that have ended: Ray's raylet does not wait for its workers, so their
+        # times are added to no parent's.
         self._cpu_s: dict[psutil.Process, float] = {}
 
     def cpu_seconds(self) -> float:
@@ -87,7 +87,7 @@ class Usage:
     def cpu_between(self, began: float, ended: float) -> float:
         """Return the CPU seconds used between two times of `time.perf_counter`.
 
-        Every process has the same clock.
+        That clock is the same in all processes.
         """
         before, after = np.interp([began, ended], self._times, self._cpu_s)
         return float(after - before)

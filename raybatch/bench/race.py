@@ -1,4 +1,4 @@
-"""The race: the pixels of all contenders are checked, then they are timed in turn."""
+"""The race: checks the pixels of all contenders, then times them in turn."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RIGHT, MISSING, FAILED, DIFFERS = "right", "missing", "failed", "differs"
 
 @dataclass(frozen=True)
 class Round:
-    """The resources of one run: `cpu_s` in the timed stretch, and peak memory of the whole."""
+    """One run: its times, the CPU seconds of its timed stretch, and its peak memory."""
 
     times: Times
     cpu_s: float
@@ -26,10 +26,15 @@ class Round:
 
 @dataclass
 class Standing:
-    """The standing of a contender: `state` is "right", "missing", "failed" or "differs".
+    """The standing of a contender.
 
-    `note` says why, and `log` is the end of the output of a failed contender. `rounds` has the
-    resources of each round, by its number.
+    Args:
+        contender: The contender.
+        state: "right", "missing", "failed" or "differs".
+        note: Why it is in this state.
+        log: The end of the output of a failed contender.
+        versions: The versions of the modules that it needs.
+        rounds: Each finished round, by its number.
     """
 
     contender: Contender
@@ -42,7 +47,7 @@ class Standing:
     def run(self, work: Work, *, look: bool) -> tuple[dict[str, Any], Usage] | None:
         """Let the contender do `work`, as `launch.run` does.
 
-        None if it fails, which is noted; it is not run again.
+        If it fails, note this and return None. A failed contender is not run again.
         """
         try:
             return run(self.contender, work, look=look)
@@ -93,7 +98,7 @@ class Race:
 
 
 def look(contender: Contender, work: Work) -> Seen:
-    """Return the output of `contender`; RunError if it fails."""
+    """Return the indices and looks of `contender`'s batches; RunError if it fails."""
     seen: Seen = run(contender, work, look=True)[0]["seen"]
     return seen
 

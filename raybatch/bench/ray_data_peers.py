@@ -1,4 +1,4 @@
-"""Ray Data: its own reader of images, and the plain function in its tasks and in its actors."""
+"""Ray Data: its own reader of images, and the plain loop's function in its tasks and actors."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def map_in_tasks(work: Work) -> Batches:
 
 
 def map_in_actors(work: Work) -> Batches:
-    """Load in the actors of a `map_batches`; Ray Data starts them anew for each epoch."""
+    """Load in the actors of a `map_batches`; Ray Data starts new ones for each epoch."""
     actors = ray.data.ActorPoolStrategy(size=work.workers)
     return _through_map(work, _Read, fn_constructor_args=(work,), compute=actors)
 
@@ -50,7 +50,7 @@ class _Read:
 def _through_map(work: Work, read: Any, **how: Any) -> Batches:
     count, blocks = len(work.paths), len(work.batch_indices())
     with _ray(work):
-        # One block for each batch, so that no batch must be joined from two.
+        # One block for each batch, so that no batch is joined from two blocks.
         indices = ray.data.from_items(list(range(count)), override_num_blocks=blocks)
         mapped = indices.map_batches(read, batch_size=work.batch_size, **how)
         for batch in _epochs(work, mapped):

@@ -1,4 +1,4 @@
-"""Recipes: what every contender makes of an image, and how Pillow and NumPy alone make it."""
+"""Recipes: the arrays that images become, and how to make them with Pillow and NumPy alone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from raybatch.image.augment import (
     classification_train,
 )
 
-# Of ImageNet's pixels as floats from 0 to 1; nearly all image models are trained with them.
+# The mean and standard deviation of ImageNet's pixels, as floats from 0 to 1. Nearly all image
+# models are trained with them.
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 
@@ -27,7 +28,7 @@ _OFFSET = _OFFSET[:, None, None]
 
 
 class Recipe(ABC):
-    """What an image becomes: an array of `dtype`, with values from `lowest` to `highest`.
+    """How an image becomes an array of `dtype`, with values from `lowest` to `highest`.
 
     If it `is_random`, no two draws of an image are alike, so pixels cannot be compared.
     """
@@ -44,7 +45,7 @@ class Recipe(ABC):
 
     @abstractmethod
     def describe(self, size: tuple[int, int]) -> str:
-        """Return in a few words what an image becomes."""
+        """Return a description of the arrays in a few words."""
 
     def transform(self, size: tuple[int, int]) -> Transform | None:
         """Return raybatch's transform for images of that size; None if it needs none."""
@@ -52,7 +53,7 @@ class Recipe(ABC):
 
     @abstractmethod
     def write(self, image: Image.Image, row: npt.NDArray[Any]) -> None:
-        """Write what an RGB `image` becomes into `row`, whose shape gives the size."""
+        """Write the array of an RGB `image` to `row`, whose shape gives the size."""
 
 
 class Stretch(Recipe):
@@ -100,7 +101,8 @@ class Eval(Stretch):
 class Train(Recipe):
     """A random part, scaled, flipped at random and normalised: float32 `(3, height, width)`.
 
-    The part is `RandomResizedCrop`'s, with its default scale and ratio; `MEAN` and `STD` normalise.
+    The part is that of `RandomResizedCrop` with its default scale and ratio; `MEAN` and `STD`
+    normalise.
     """
 
     name = "train"

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 def report(race: Race) -> dict[str, Any]:
     """Return the figures of `race` for JSON.
 
-    `ratios` divide the rate of each raybatch contender by that of another one in the same round,
-    since the machine may be faster or slower in other rounds. Each figure of a contender is the
-    median of its rounds. `same_pixels` is None for random recipes.
+    Each figure of a contender is the median of its rounds. `ratios` divide the rate of each
+    raybatch contender by the contender's rate in the same round, since the machine may be faster or
+    slower in other rounds. `same_pixels` is None for random recipes.
     """
     work = race.work
     own = [each for each in race.standings if each.contender.peer == RAYBATCH and each.rounds]

@@ -1,4 +1,4 @@
-"""The work of every contender, and the plain loop, which all others are compared with."""
+"""The work of every contender, and the plain loop, to which the others are compared."""
 
 from __future__ import annotations
 
@@ -20,9 +20,14 @@ Batches = Iterator[tuple[Any, Any]]
 class Work:
     """Load the images at `paths`, `epochs` times, in that order; a random recipe allows any order.
 
-    `recipe` makes an image of `size`, (height, width). Batches have `batch_size` images, the last
-    of an epoch may have fewer. `workers` is the number of processes or threads that decode.
-    `scale_margin` is for contenders that scale while they decode.
+    Args:
+        paths: The paths of the images.
+        size: (height, width) of a finished image in pixels.
+        batch_size: The number of images in a batch; the last of an epoch can have fewer.
+        workers: The number of processes or threads that decode.
+        epochs: The number of epochs.
+        scale_margin: The accessor's `scale_margin`, for contenders that scale while they decode.
+        recipe: How an image becomes an array.
     """
 
     paths: tuple[str, ...]
@@ -39,7 +44,7 @@ class Work:
         return np.split(indices, indices[self.batch_size :: self.batch_size])
 
     def empty_batch(self, count: int) -> npt.NDArray[Any]:
-        """Return memory for `count` images."""
+        """Return an uninitialised array for `count` images."""
         return np.empty((count, *self.recipe.shape(self.size)), self.recipe.dtype)
 
     def read_image(self, index: int) -> npt.NDArray[Any]:
@@ -64,7 +69,7 @@ class Work:
 
 
 def plain_loop(work: Work) -> Batches:
-    """Read one image after the other, in this thread."""
+    """Read one image after the other in this thread."""
     for _ in range(work.epochs):
         for indices in work.batch_indices():
             yield work.read_batch(indices), indices

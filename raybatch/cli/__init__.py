@@ -37,5 +37,3 @@ def main() -> None:
 
 for command in (demo, load, scan, preview, pack, plan, bench, doctor):
     main.add_command(command)
-
-__all__ = ["main"]

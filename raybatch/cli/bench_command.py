@@ -106,8 +106,9 @@ def bench(
 ) -> None:
     """Compare raybatch with other libraries on the same images.
 
-    IMAGES is what `raybatch load` takes, except packed files. Images that are not single files are
-    first copied into single files in a temporary folder. Without IMAGES, pictures are made there.
+    IMAGES can be anything that `raybatch load` takes, except packed files. Images in shards or
+    Parquet files are first copied to single files in a temporary folder. Without IMAGES, the
+    command makes pictures there.
 
     With --recipe stretch or eval, all contenders read the same files in the same shuffled order.
     Before the timing starts, the pixels of each must equal those of a plain Pillow loop, bit for
@@ -115,16 +116,16 @@ def bench(
 
     With --recipe train, each contender works in its fastest way, with its own decoder and order.
     The work is: crop a random part of each image, scale it to --size, mirror it at random,
-    normalise it, and give float32 with the channels first. Pixels are not compared. Instead, these
-    must be near those of a plain loop: shape, dtype, range, the mean image over many draws, the
-    mean of each image, and how much its draws differ.
+    normalise it, and give float32 with the channels first. Each contender draws its own pixels, so
+    these are compared with a plain loop only in shape, dtype, range, the mean image over many
+    draws, the mean of each image, and how much its draws differ.
 
-    Each run is a separate process: one epoch to warm up, then --epochs that are timed as one
-    stretch. A ratio is raybatch's rate divided by the other library's rate in the same round.
-    Memory is the peak PSS, summed over all processes of a contender.
+    Each run is a separate process. After one epoch to warm up, --epochs epochs are timed as a
+    whole. A ratio is raybatch's rate divided by the other library's rate in the same round. Memory
+    is the peak proportional set size (PSS), summed over all processes of a contender.
 
-    With --decode scaled, raybatch runs a second time with scaled decoding; those pixels are close
-    to the others', not equal.
+    With --decode scaled, raybatch runs a second time with scaled decoding, whose pixels are close
+    to the exact ones, but not equal.
 
     The exit status is 0 on success, 1 if a contender gives wrong pixels, and 2 if an installed
     contender could not run.

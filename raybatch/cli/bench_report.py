@@ -24,7 +24,7 @@ from raybatch.bench.report import (
 from raybatch.cli.pages import data_uri, write_page
 
 _NOTES = (
-    "÷ this: raybatch's rate divided by this one's in the same round.",
+    "÷ this: raybatch's rate divided by the rate in this row, in the same round.",
     (
         "start: time until the first batch of the run. first batch: time until the first batch of a"
         " later epoch."
@@ -32,12 +32,13 @@ _NOTES = (
 )
 _OTHER_PIXELS = "*: the pixels differ from the plain loop's, by design."
 _UNCOMPARED = (
-    "Pixels are not compared: each has its own decoder, filter and random numbers. Shape, dtype,"
-    " range and the means of many draws agree with the plain loop."
+    "Pixels are not compared: each library has its own decoder, filter and random numbers. Shape,"
+    " dtype, range and the means of many draws agree with the plain loop."
 )
-# The columns of ratios leave no room for their ranges.
+# If there are more columns of ratios than this, the ranges of the ratios do not fit.
 _WIDE = 2
-# CPU time is sampled four times a second, and some batches are made before the clock starts.
+# A shorter run says little: CPU time is sampled four times a second, and some batches are made
+# before the clock starts.
 _SHORT_S = 1.0
 _TOO_SHORT = (
     "The fastest ran for only {:.2g} s, which is too short for a comparison: use more --images or"

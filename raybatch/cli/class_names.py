@@ -1,4 +1,4 @@
-"""`--classes`: take the numbers of the classes from another folder or file."""
+"""The option `--classes`: number the classes as another folder or file does."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from raybatch.accessors import ImageList, is_packed
-from raybatch.accessors.manifest import load_manifest
+from raybatch.accessors.manifest import is_packed, load_manifest
+from raybatch.stores.image_list import ImageList
 from raybatch.stores.listing import numbered
 from raybatch.stores.location import Location
 
@@ -40,8 +40,8 @@ classes_option = click.option(
     type=class_list,
     metavar="PATH",
     help=(
-        "Take the numbers of the classes from this folder of class folders or packed files, list of"
-        " images (.parquet), or text file with one name per line.  [default: those of IMAGES,"
+        "Number the classes as here: a folder of class folders, a packed folder, a list of images"
+        " (.parquet), or a text file with one name per line.  [default: the classes of IMAGES,"
         " sorted]"
     ),
 )

@@ -17,8 +17,8 @@ from raybatch.cli.load_command import time_epoch, training_images_per_s
 from raybatch.cli.options import ActorOptions
 from raybatch.cli.out_paths import picture
 from raybatch.cli.output import Output
-from raybatch.image import contact_sheet
-from raybatch.loader import Loader
+from raybatch.image.contact_sheet import contact_sheet
+from raybatch.loader.loader import Loader
 from raybatch.stores.aside import written_aside
 
 _SEED = 12345
@@ -46,10 +46,11 @@ def demo(
     sheet_path: Path,
     output: Output,
 ) -> None:
-    """Show that the images are the same with and without Ray actors.
+    """Load images with and without Ray actors, and compare the results.
 
-    IMAGES is what `raybatch load` takes. Without it, 1,000 pictures are made in a temporary folder.
-    The contact sheet shows the random crops that most image models are trained with.
+    IMAGES can be anything that `raybatch load` takes. Without it, the command makes 1,000 pictures
+    in a temporary folder. The contact sheet shows the first batch, with the random crops that most
+    image models are trained with.
     """
     streams = {}
     with given_or_made(output, given) as named:

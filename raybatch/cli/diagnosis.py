@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raybatch.cli.host_facts import HostFacts
+from raybatch.cli.output import counted
 from raybatch.faults import advice
 from raybatch.stores.listing import Search, class_of, left_out_text
 from raybatch.stores.location import Location
@@ -46,7 +47,7 @@ def of_host(where: str, facts: HostFacts) -> Iterator[Finding]:
 
 
 def of_paths(hosts: Mapping[str, HostFacts], paths: list[str]) -> Iterator[Finding]:
-    """Iterate over findings about which of `paths` all hosts can read."""
+    """Iterate over findings on whether all hosts can read each of `paths`."""
     for path in paths:
         location = Location(path)
         errors = {
@@ -62,7 +63,7 @@ def of_paths(hosts: Mapping[str, HostFacts], paths: list[str]) -> Iterator[Findi
             )
             yield Finding(check, PROBLEM, seen, what_to_do)
         else:
-            yield Finding(check, OK, f"readable on {_hosts(len(hosts))}")
+            yield Finding(check, OK, f"readable on {counted(len(hosts), 'host')}")
 
 
 def of_folder(path: str) -> Iterator[Finding]:
@@ -110,11 +111,11 @@ def of_versions(here: HostFacts, hosts: Mapping[str, HostFacts]) -> Iterator[Fin
             )
             yield Finding(check, PROBLEM, seen, f"install {package} {wanted} on every host")
         else:
-            yield Finding(check, OK, f"{wanted} on {_hosts(max(1, len(hosts)))}")
+            yield Finding(check, OK, f"{wanted} on {counted(max(1, len(hosts)), 'host')}")
 
 
 def of_address(address: str | None) -> Finding:
-    """Return the finding on `address`: can raybatch use it? Nothing connects to it."""
+    """Return the finding on whether raybatch can use this kind of address. It does not connect."""
     if address is None:
         return Finding("cluster", OK, "no --address given, so only this machine was checked")
     if address.startswith("ray://"):
@@ -223,7 +224,3 @@ def _jpeg_decoder(where: str, facts: HostFacts) -> Finding:
             " then Pillow decodes"
         )
     return Finding(check, WARNING, seen, advice)
-
-
-def _hosts(count: int) -> str:
-    return "1 host" if count == 1 else f"{count} hosts"

@@ -22,7 +22,7 @@ def mask_paths(names: Sequence[str], masks: str) -> list[str]:
 
 
 def coco_boxes(below: Sequence[str], root: str, file: str) -> tuple[RaggedArray, RaggedArray]:
-    """Return the boxes and their classes for images with the names `below`, from COCO's JSON.
+    """Return the boxes and their classes for images with the names `below`, from a COCO file.
 
     Boxes are (k, 4) for each image: left, top, right and bottom, in pixels. An image that is not in
     the file has no boxes. Raises CannotRunError if the file has another format, or no box for any
@@ -50,10 +50,11 @@ def coco_boxes(below: Sequence[str], root: str, file: str) -> tuple[RaggedArray,
 
 @dataclass(frozen=True)
 class Shown:
-    """A transform from (index, image, label, ...) to (index, image, label), with the rest drawn in.
+    """Transforms a sample, and draws its mask or boxes into its image.
 
-    `names` names the rest of the sample, such as "mask". They are keyword arguments of `augment`
-    and of `overlay`.
+    The sample is (index, image, label, ...), and the result (index, image, label). `names` are the
+    names of the members after the label, such as "mask": keyword arguments of `augment` and of
+    `overlay`.
     """
 
     augment: Callable[..., Any] | None

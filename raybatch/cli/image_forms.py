@@ -15,24 +15,19 @@ import click
 import numpy as np
 import pyarrow.parquet
 
-from raybatch.accessors import (
-    ImageFileAccessor,
-    ImageList,
-    MDSShards,
-    NonUniformImageFileAccessor,
-    PackedAccessor,
-    ParquetImageAccessor,
-    TarShards,
-    ZipShards,
-    is_packed,
-)
-from raybatch.accessors.manifest import load_manifest
+from raybatch.accessors.image_files import ImageFileAccessor, NonUniformImageFileAccessor
+from raybatch.accessors.manifest import is_packed, load_manifest
+from raybatch.accessors.mds_shards import MDSShards
+from raybatch.accessors.packed import PackedAccessor
+from raybatch.accessors.parquet import ParquetImageAccessor
+from raybatch.accessors.shards import TarShards, ZipShards
 from raybatch.cli.named_images import DEFAULT_SIZE, Labels, NamedImages
 from raybatch.cli.options import CannotRunError
-from raybatch.image import ImageReader
 from raybatch.image.augment.presets import PRESETS
 from raybatch.image.augment.resize import Resize
+from raybatch.image.reader import ImageReader
 from raybatch.stores.braces import shard_paths
+from raybatch.stores.image_list import ImageList
 from raybatch.stores.listing import Search, is_image_name
 from raybatch.stores.location import Location, Locations
 from raybatch.stores.paths import path_names
@@ -117,7 +112,7 @@ def _of_files(given: str) -> NamedImages:
     path, query = Location(given).split_query()
     magic = _MAGIC.search(path)
     if magic is None and not is_url(given) and not os.path.exists(given):
-        raise CannotRunError(f"there is no {given!r}. {FORMS}")
+        raise CannotRunError(f"there is no file or folder {given!r}. {FORMS}")
     paths = shard_paths(given, "")
     suffixes = {PurePosixPath(Location(one).split_query()[0]).suffix.lower() for one in paths}
     if all(is_image_name(Location(one).split_query()[0]) for one in paths):

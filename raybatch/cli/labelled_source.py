@@ -15,8 +15,8 @@ from raybatch.cli.named_images import NamedImages
 from raybatch.cli.options import CannotRunError
 from raybatch.cli.output import Output
 from raybatch.cli.photos import make_photos
-from raybatch.order import BlockShuffleSampler
-from raybatch.sources import ArrayDataSource
+from raybatch.order.blocks import BlockShuffleSampler
+from raybatch.sources.array import ArrayDataSource
 from raybatch.stores.location import Location
 
 _MADE_IMAGES = 1000

@@ -17,8 +17,9 @@ from raybatch.cli.image_forms import images_argument, images_named
 from raybatch.cli.labelled_source import labelled_source
 from raybatch.cli.options import ActorOptions
 from raybatch.cli.output import Output, listed
-from raybatch.loader import Loader
-from raybatch.sources import StreamDigest
+from raybatch.loader.loader import Loader
+from raybatch.making.policy import BadSamples
+from raybatch.sources.digest import StreamDigest
 
 _TRAINING_BATCHES = 20
 
@@ -49,8 +50,8 @@ def load(
 ) -> None:
     """Load images, and report the rate.
 
-    A few more batches are then loaded as for training: a random part of each image, flipped at
-    random.
+    Without --transform, the command then loads a few more batches as for training: a random part of
+    each image, flipped at random.
 
     The digest of an epoch covers every pixel and label, in order. The same images, size, batch
     size, seed, transform and reading options give the same digest with any number of actors.
@@ -62,16 +63,15 @@ def load(
     size = size or images.default_size
     source, _ = labelled_source(images, size, transform=transform, **reading)
     training_rate = None
+    setting = BadSamples(bad_samples, tell=output.as_json)
     with workers.pool() as pool:
-        with Loader(
-            source, batch_size, shuffle=shuffle, pool=pool, bad_samples=bad_samples
-        ) as loader:
+        with Loader(source, batch_size, shuffle=shuffle, pool=pool, bad_samples=setting) as loader:
             epoch_figures = [time_epoch(output, loader, epoch) for epoch in range(epochs)]
             bad = loader.bad_samples
         if transform is None:
             trained, _ = labelled_source(images, size, transform="train", **reading)
             with Loader(
-                trained, batch_size, shuffle=shuffle, pool=pool, bad_samples=bad_samples
+                trained, batch_size, shuffle=shuffle, pool=pool, bad_samples=setting, exclude=bad
             ) as loader:
                 training_rate = training_images_per_s(loader)
     figures = {
@@ -85,9 +85,10 @@ def load(
         _table(epoch_figures),
     ]
     shown += [Text(f"digest of epoch {row['epoch']}: {row['digest']}") for row in epoch_figures]
-    shown += [Text(f"left out: {sample.message}") for sample in bad]
+    shown += [Text(f"left out: {sample.description}") for sample in bad]
     if training_rate is not None:
-        shown.append(f"With --transform train, {training_rate:.0f} images/s.")
+        crops = "with random crops and flips, as in training (--transform train)"
+        shown.append(Text(f"{training_rate:.0f} images/s {crops}"))
     output.show(figures, shown)
     if len(bad):
         raise SystemExit(options.SOMETHING_BAD)

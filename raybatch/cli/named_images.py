@@ -51,7 +51,7 @@ class NamedImages:
 
     @property
     def default_size(self) -> tuple[int, int]:
-        """The default (height, width): that of packed images, otherwise 224 pixels."""
+        """The default (height, width): the size of packed images, otherwise 224 pixels."""
         return self.packed_size or DEFAULT_SIZE
 
     def labelled(self, classes: Sequence[str] | None = None) -> Labels:

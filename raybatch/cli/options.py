@@ -22,8 +22,8 @@ from raybatch.errors import RaybatchError
 from raybatch.image.augment.presets import PRESETS
 from raybatch.image.augment.resize import FITS
 from raybatch.image.reader import DECODES, TRUNCATED
-from raybatch.pools import WorkerPool
-from raybatch.sources import BadSampleLedger
+from raybatch.pools.pool import WorkerPool
+from raybatch.sources.ledger import BadSampleLedger
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -41,7 +41,7 @@ class CannotRunError(click.ClickException):
 
 
 def output(command: Command) -> Command:
-    """Add --json and pass an `Output`.
+    """Add the option --json, and pass an `Output` to the command.
 
     Errors that the user can fix end the command with status 2.
     """
@@ -113,7 +113,9 @@ def count(
 ) -> Callable[[Command], Command]:
     """Return the option `name` for an integer of at least `least`; `what` is its help."""
     number, is_shown = click.IntRange(min=least), default is not None
-    return click.option(name, type=number, default=default, show_default=is_shown, help=what)
+    return click.option(
+        name, type=number, metavar="INTEGER", default=default, show_default=is_shown, help=what
+    )
 
 
 def pixels(what: str, default: str | None) -> Callable[[Command], Command]:
@@ -162,14 +164,15 @@ decode = click.option(
     type=click.Choice(DECODES),
     default="exact",
     show_default=True,
-    help="`scaled` is faster; its pixels are close to the exact ones.",
+    help="`scaled` decodes JPEG files faster; its pixels are close to the exact ones.",
 )
 scale_margin = click.option(
     "--scale-margin",
     type=click.FloatRange(min=1),
+    metavar="FLOAT",
     default=2.0,
     show_default=True,
-    help="With --decode scaled, decode an image at no less than this many times --size.",
+    help="With --decode scaled, a decoded image is at least this many times as large as --size.",
 )
 
 
@@ -196,7 +199,7 @@ def reading(command: Command) -> Command:
         click.option(
             "--exif-orientation",
             is_flag=True,
-            help="Turn images upright, by their EXIF orientation.",
+            help="Turn images upright, as their EXIF orientation says.",
         ),
         scale_margin,
         decode,
@@ -216,8 +219,8 @@ def reading(command: Command) -> Command:
             default="RGB",
             show_default=True,
             help=(
-                "Pillow's mode of the pixels: L is grey; I;16 and F keep the values of images with"
-                " more than 8 bits."
+                "Convert images to this mode of Pillow. L is grey; I;16 and F keep the values of"
+                " images with more than 8 bits."
             ),
         ),
         click.option(
@@ -226,15 +229,15 @@ def reading(command: Command) -> Command:
             default="stretch",
             show_default=True,
             help=(
-                "How an image of another shape fits --size: stretched, cropped in the middle, or"
-                " padded with black."
+                "What to do with an image whose shape differs from --size: stretch it, crop it to"
+                " its middle, or pad it with black."
             ),
         ),
         click.option(
             "--exclude",
             type=sample_list,
             metavar="FILE",
-            help="Leave out the images in this list from `raybatch scan --exclude-list`.",
+            help="Leave out the images in this list, which `raybatch scan --exclude-list` wrote.",
         ),
     ):
         command = option(command)
@@ -264,9 +267,9 @@ class ActorOptions:
         is_here = not (self.address or os.environ.get("RAY_ADDRESS"))
         if is_here and (self.actors or 0) > most:
             raise click.UsageError(
-                f"--actors {self.actors} is more than {most}, that is {_MOST_ACTORS_A_CPU} for each"
-                " CPU of this machine. Each actor is a process. If actors wait for storage, raise"
-                " --io-threads; to use a cluster, give --address"
+                f"--actors {self.actors} is too many: each actor is a process, and this machine can"
+                f" have {most}, which is {_MOST_ACTORS_A_CPU} for each CPU. If actors wait for"
+                " storage, raise --io-threads; to use a cluster, give --address"
             )
 
     @contextmanager
@@ -275,7 +278,7 @@ class ActorOptions:
         if self.actors == 0:
             yield None
             return
-        from raybatch.pools import RayActorPool  # loads ray
+        from raybatch.pools.ray.actor_pool import RayActorPool  # loads ray
 
         try:
             pool = RayActorPool(
@@ -323,7 +326,7 @@ def _each_once(
 def _pairs(
     name: str, one: Callable[[str], tuple[str, Any]], metavar: str, what: str
 ) -> Callable[[Command], Command]:
-    """Return the option `name`, which may be repeated; its plural gets the values as a dict."""
+    """Return the option `name`, which can be repeated. Its plural gets the values as a dict."""
     plural = f"{name.strip('-')}s"
     return click.option(
         name, plural, type=one, multiple=True, callback=_each_once, metavar=metavar, help=what
@@ -349,16 +352,23 @@ def one_worker(command: Command) -> Command:
             "--label",
             _pair,
             "NAME=VALUE",
-            "A label that the actors' hosts must have, such as role=loader. !VALUE means any other"
-            " value, in(A,B) means A or B.",
+            "A label that an actor's host must have, such as role=loader. !VALUE means any other"
+            " value, and in(A,B) means A or B.",
         ),
         _pairs(
             "--resource",
             _amount,
             "NAME=AMOUNT",
-            "The amount of a host's resource that each actor takes, such as loader=0.001.",
+            "A resource that an actor's host must have, and the amount that each actor takes, such"
+            " as loader=0.001.",
         ),
-        click.option("--address", help="The Ray cluster to join, such as auto or HOST:PORT."),
+        click.option(
+            "--address",
+            help=(
+                "The Ray cluster to join, such as auto or HOST:PORT.  [default: RAY_ADDRESS, or a"
+                " Ray on this machine]"
+            ),
+        ),
     ):
         placing = option(placing)
     return placing  # type: ignore[return-value]

@@ -20,7 +20,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from raybatch.sources import BadSampleLedger, Batch
+from raybatch.sources.batch import Batch
+from raybatch.sources.ledger import BadSampleLedger
 
 
 class Output:
@@ -31,14 +32,14 @@ class Output:
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="backslashreplace")
         self.console = Console(stderr=as_json)
-        self._as_json = as_json
+        self.as_json = as_json
 
     def show(self, figures: Any, shown: Iterable[RenderableType]) -> None:
         """Write `figures` as JSON, or print the parts of `shown`.
 
         Lines of a `Text` are not wrapped.
         """
-        if self._as_json:
+        if self.as_json:
             click.echo(json.dumps(figures, indent=2))
             return
         for part in shown:
@@ -75,6 +76,11 @@ class Output:
 
     def _progress(self, *columns: ProgressColumn) -> Progress:
         return Progress(*columns, console=self.console, disable=not self.console.is_terminal)
+
+
+def counted(count: int, noun: str) -> str:
+    """Return `count` and `noun`, such as "1 file" or "1,200 files"."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def listed(bad: BadSampleLedger, *fields: str) -> list[dict[str, Any]]:

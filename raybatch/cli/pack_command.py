@@ -18,10 +18,11 @@ from raybatch.cli.image_forms import images_argument, images_named
 from raybatch.cli.labelled_source import labelled_source
 from raybatch.cli.options import ActorOptions
 from raybatch.cli.out_paths import out_folder
-from raybatch.cli.output import Output, listed
-from raybatch.packing import Packed
-from raybatch.packing import pack as pack_source
-from raybatch.sources import Batch
+from raybatch.cli.output import Output, counted, listed
+from raybatch.making.policy import BadSamples
+from raybatch.packing.packer import Packed
+from raybatch.packing.packer import pack as pack_source
+from raybatch.sources.batch import Batch
 from raybatch.stores.url_files import is_url
 
 
@@ -31,7 +32,7 @@ from raybatch.stores.url_files import is_url
 @options.size
 @options.batch_size
 @options.count(
-    "--rows-per-file", "Images in a file, rounded up to whole batches.  [default: about 256 MB]"
+    "--rows-per-file", "Images in each file, rounded up to whole batches.  [default: about 256 MB]"
 )
 @options.bad_samples
 @options.workers
@@ -53,8 +54,8 @@ def pack(
 
     The files go to the folder OUT; read them with `PackedAccessor(OUT)`.
 
-    After an interruption, the same command continues where it stopped. `raybatch scan OUT` checks
-    the checksums.
+    After an interruption, the same command continues where it stopped. `raybatch scan OUT` finds
+    damaged files by their checksums.
 
     The exit status is 0 if all images are packed, 1 if some were left out, and 2 if packing did not
     finish.
@@ -75,7 +76,7 @@ def pack(
             batch_size=batch_size,
             rows_per_file=rows_per_file,
             pool=pool,
-            bad_samples=bad_samples,
+            bad_samples=BadSamples(bad_samples, tell=output.as_json),
             progress_iter_func=progress,
         )
     seconds = time.perf_counter() - started
@@ -88,8 +89,8 @@ def pack(
 
 def _shown(done: Packed, seconds: float) -> Iterator[RenderableType]:
     yield (
-        f"{done.rows} images, {done.nbytes / 1e6:.1f} MB in {done.directory}; {done.files_written}"
-        f" files written in {seconds:.1f} s"
+        f"{counted(done.rows, 'image')}, {done.nbytes / 1e6:.1f} MB in {done.directory};"
+        f" {counted(done.files_written, 'file')} written in {seconds:.1f} s"
     )
     for bad in done.bad_samples:
-        yield Text(f"left out: {bad.message}")
+        yield Text(f"left out: {bad.description}")

@@ -1,4 +1,4 @@
-"""Natural-looking pictures made from noise, to have something to load."""
+"""Makes natural-looking pictures from noise, for commands that are given no images."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ def _write_cut(
 
 
 def _scene(seed: np.random.SeedSequence) -> Image.Image:
-    """Return clouds of noise at many scales.
+    """Return a picture of noise at many scales, with shapes drawn over it.
 
-    As in photographs, the power falls with the frequency.
+    As in photographs, higher frequencies have less power.
     """
     rng = np.random.default_rng(seed)
     octaves = [_clouds(rng, 3 * 2**octave) / 1.7**octave for octave in range(8)]

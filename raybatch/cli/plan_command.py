@@ -21,8 +21,9 @@ from raybatch.cli.labelled_source import labelled_source
 from raybatch.cli.named_images import NamedImages
 from raybatch.cli.options import ActorOptions
 from raybatch.cli.output import Output
-from raybatch.order import BlockShuffleSampler, ShuffleQuality
-from raybatch.sources import BadSampleLedger
+from raybatch.order.blocks import BlockShuffleSampler
+from raybatch.order.quality import ShuffleQuality
+from raybatch.sources.ledger import BadSampleLedger
 
 _SAMPLED_FILES = 64
 _MOST_IMAGES_PER_S = 1e12
@@ -47,7 +48,7 @@ def _rate(text: str) -> float:
     type=_rate,
     metavar="FLOAT",
     required=True,
-    help="Images a second that training needs.",
+    help="Images per second that training needs.",
 )
 @options.size
 @options.batch_size
@@ -74,15 +75,15 @@ def plan(
     output: Output,
     **reading: Any,
 ) -> None:
-    """Measure a few batches, and estimate what a rate needs.
+    """Measure a few batches, and estimate what a given rate needs.
 
     The estimate has the number of actors and CPU cores, the object store memory on the consumer's
     host, and the network bandwidth from the storage to the actors and from them to the consumer.
-    For Parquet files, it also says how well the samples are shuffled. With --address, the batches
-    are made in that cluster, and its CPUs count.
+    For Parquet files, it also says how well the samples are shuffled. With --address, an actor in
+    that cluster makes the batches, and the estimate is for hosts like its own.
 
-    The machine should be idle otherwise. Where many actors share a processor's cache and memory,
-    each is slower than one alone. So check the rate with `raybatch load --actors` before you buy
+    Nothing else should run on the machine meanwhile. Actors that share a processor's cache and
+    memory are slower than one alone. So check the rate with `raybatch load --actors` before you buy
     hardware.
 
     The exit status is 0 on success, 1 if one consumer cannot receive that rate, and 2 if nothing
@@ -127,8 +128,8 @@ def _mixing(sampler: BlockShuffleSampler, quality: ShuffleQuality) -> str:
     """Return how well the samples are shuffled, in words."""
     count = len(sampler.block_lengths)
     return (
-        f"The samples are shuffled in blocks of {min(sampler.window, count)} row groups out of"
-        f" {count}. {quality.same_block:.1%} of them follow a sample of the same group (full"
+        f"The samples are shuffled in blocks of {min(sampler.window, count)} of the {count} row"
+        f" groups. {quality.same_block:.1%} of them follow a sample of the same group (full"
         f" shuffle: {quality.same_block_if_full:.1%}), and the samples of a group are on average"
         f" {quality.spread:.1%} as far apart as in a full shuffle."
     )
@@ -138,7 +139,7 @@ def _shown(costs: BatchCosts, needs: Needs) -> Iterator[RenderableType]:
     each = costs.batch_size / costs.actor_s
     yield (
         f"One actor makes {each:.0f} images/s here, and waits {costs.waiting_share:.0%} of the"
-        f" time. A batch of {costs.batch_size} takes {costs.nbytes / 1e6:.1f} MB, its files"
+        f" time. A batch of {costs.batch_size} takes {costs.nbytes / 1e6:.1f} MB, and its files"
         f" {costs.file_bytes / 1e6:.1f} MB. A rate of {needs.images_per_s:.0f} images/s needs:"
     )
     table = Table(show_header=False, box=None)
@@ -150,8 +151,11 @@ def _shown(costs: BatchCosts, needs: Needs) -> Iterator[RenderableType]:
             f"{needs.store_bytes / 1e6:.0f} MB",
             f"object store on the consumer's host, for a window of {needs.window_batches} batches",
         ),
-        (f"{needs.network_bit_s / 1e9:.2f} Gbit/s", "from actors on other hosts to the consumer"),
-        (f"{needs.storage_bit_s / 1e9:.2f} Gbit/s", "from the storage to the actors"),
+        (
+            f"{needs.network_bit_s / 1e9:.2f} Gbit/s",
+            "network, from actors on other hosts to the consumer",
+        ),
+        (f"{needs.storage_bit_s / 1e9:.2f} Gbit/s", "network, from the storage to the actors"),
         (f"{needs.driver_cores:.2f}", "CPU cores in the consumer's process, to receive batches"),
     ):
         table.add_row(amount, what)

@@ -1,4 +1,4 @@
-"""`raybatch preview`: one picture of the first images that the loader would deliver."""
+"""`raybatch preview`: draw images as the loader would deliver them, on one picture."""
 
 from __future__ import annotations
 
@@ -22,12 +22,14 @@ from raybatch.cli.image_forms import images_argument, images_named
 from raybatch.cli.labelled_source import labelled_source
 from raybatch.cli.out_paths import picture
 from raybatch.cli.output import Output, listed
-from raybatch.image import contact_sheet
-from raybatch.loader import Loader
-from raybatch.making import BadSamples
-from raybatch.order import RandomKeys, Rows, SubsetSampler
-from raybatch.order.seeds import seed_of
-from raybatch.sources import DataSource, SampleMapDataSource
+from raybatch.image.contact_sheet import contact_sheet
+from raybatch.loader.loader import Loader
+from raybatch.making.policy import BadSamples
+from raybatch.order.rows import Rows
+from raybatch.order.seeds import RandomKeys, seed_of
+from raybatch.order.standard import SubsetSampler
+from raybatch.sources.mapped import SampleMapDataSource
+from raybatch.sources.source import DataSource
 from raybatch.stores.aside import written_aside
 
 _LARGEST_EDGE = 256
@@ -83,9 +85,9 @@ def _module(where: str) -> ModuleType:
     type=imported,
     metavar="FILE.py:NAME",
     help=(
-        "Show each image changed by this: an augmentation of raybatch.image.augment, or a function"
-        " (image, rng=) that returns an image. It gets a Pillow image, or an array if --size is"
-        " given."
+        "Change each image with this augmentation of raybatch.image.augment, or this function,"
+        " which is called as (image, rng=) and returns an image. The image is Pillow's, or an array"
+        " if --size is given."
     ),
 )
 @options.transform
@@ -94,8 +96,8 @@ def _module(where: str) -> ModuleType:
     type=click.Path(exists=True, file_okay=False),
     metavar="DIR",
     help=(
-        "Draw in masks from this folder: PNG files of class numbers, named like the images."
-        " --augment is called as (image, mask=, rng=), and must return (image, mask)."
+        "Draw masks from this folder into the images: PNG files of class numbers, named like the"
+        " images. --augment is called as (image, mask=, rng=), and must return (image, mask)."
     ),
 )
 @click.option(
@@ -103,8 +105,8 @@ def _module(where: str) -> ModuleType:
     type=click.Path(exists=True, dir_okay=False),
     metavar="FILE",
     help=(
-        "Draw in boxes from this COCO JSON file, in pixels of the stored images. --augment gets"
-        " boxes= and labels= too, and must return them."
+        "Draw boxes from this COCO JSON file into the images. They are in pixels of the stored"
+        " images. --augment gets boxes= and labels= too, and must return them."
     ),
 )
 @options.count("--draws", "Number of random draws of each image to show, side by side.", default=1)
@@ -128,10 +130,10 @@ def preview(
 ) -> None:
     """Draw some images on one picture, as the loader gives them.
 
-    With --shuffle, they are the first images of that epoch. Without it, they are spread evenly over
+    With --shuffle, they are the first images of --epoch. Without it, they are spread evenly over
     all images, and so over the classes. The text below each image has its index, class and name.
-    With --draws, each image is followed by its draws of the next epochs. Images that cannot be read
-    are left out and named.
+    With --draws, each image is shown several times, as the next epochs draw it. Images that cannot
+    be read are left out and named.
     """
     named = images_named(given)
     if boxes is not None and (size or transform):
@@ -159,7 +161,7 @@ def preview(
         indices, shown, labels = next(iter(loader), (np.empty(0, np.intp), [], []))
         bad = loader.bad_samples
     for sample in bad:
-        output.console.print(Text(sample.message, "red"), soft_wrap=True)
+        output.console.print(Text(sample.description, "red"), soft_wrap=True)
     if len(shown) == 0:
         raise click.ClickException("no image can be shown")
     columns: list[Any] = [shown]

@@ -1,21 +1,23 @@
-"""What to do before training about what a scan found; shown on the page and the terminal."""
+"""Advice for training from what a scan found, for its page and for the terminal."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from rich.text import Text
 
+from raybatch.cli.output import counted
 from raybatch.cli.scan_report import ScanReport
 from raybatch.stores.listing import left_out_text
 from raybatch.stores.location import Location
 
-# An image this many times as high and wide as needed: most of its decoding is wasted.
+# If an image is this many times as high and wide as needed, most of its decoding is wasted.
 _FAR_LARGER = 2
-# A class with this many times the images of another is far too large for training.
+# If a class has this many times the images of another, the rare one should be drawn more often.
 _UNEQUAL = 10
 _MANY = 0.25
 _TRANSPARENT = ("LA", "La", "PA", "RGBA", "RGBa")
@@ -29,15 +31,24 @@ class Advice(NamedTuple):
     code: str = ""
 
 
-def advice(report: ScanReport, size: tuple[int, int]) -> Iterator[Advice]:
-    """Iterate over advice for training at `size`, (height, width), the most serious first."""
-    found, where = report.as_dict(), _where(report)
+def advice(
+    report: ScanReport, size: tuple[int, int], listed: Path | None = None, duplicates: bool = False
+) -> Iterator[Advice]:
+    """Iterate over advice for training at `size`, (height, width), the most serious first.
+
+    `listed` is the list of unreadable images that this scan writes, with copies if `duplicates`.
+    """
+    found = report.as_dict()
+    exclude = f'Loader(..., exclude="{listed or "bad.parquet"}")'
+    to_list = (
+        f"raybatch scan {_where(report)} --exclude-list {shlex.quote(str(listed or 'bad.parquet'))}"
+    )
     if count := len(found["bad"]):
-        yield Advice(
-            f"{_files(count)} cannot be read",
-            'write a list of them, and leave them out with Loader(..., exclude="bad.parquet")',
-            f"raybatch scan {where} --exclude-list bad.parquet",
-        )
+        bad = f"{counted(count, 'file')} cannot be read"
+        if listed is None:
+            yield Advice(bad, f"write a list of them, and leave them out with {exclude}", to_list)
+        else:
+            yield Advice(bad, "leave them out", exclude)
     if count := len(report.label_errors):
         yield Advice(
             f"{'1 picture is' if count == 1 else f'{count:,} pictures are'} in two classes, so one"
@@ -45,29 +56,34 @@ def advice(report: ScanReport, size: tuple[int, int]) -> Iterator[Advice]:
             "look at each, and remove it from the wrong class",
         )
     if count := report.copies:
-        yield Advice(
-            f"{_files(count)} {'is a copy' if count == 1 else 'are copies'} of another",
-            "add them to the list, so that no picture is in both training and validation",
-            f"raybatch scan {where} --exclude-list bad.parquet --exclude-duplicates",
+        copies = (
+            f"{counted(count, 'file')} {'is a copy' if count == 1 else 'are copies'} of another"
         )
+        why = "so that no picture is in both training and validation"
+        if duplicates:
+            yield Advice(copies, f"leave them out with the same list, {why}", exclude)
+        else:
+            remedy = f"add them to the list, {why}"
+            yield Advice(copies, remedy, f"{to_list} --exclude-duplicates")
     yield from _about_sizes(report, size)
     if count := found["exif_turned"]:
         yield Advice(
-            f"{_files(count)} {'is' if count == 1 else 'are'} rotated or mirrored, by the EXIF"
-            " orientation",
+            f"{counted(count, 'file')} {'is' if count == 1 else 'are'} rotated or mirrored, by the"
+            " EXIF orientation",
             "load them upright",
             "exif_orientation=True",
         )
     if count := sum(found["modes"].get(mode, 0) for mode in _TRANSPARENT):
         yield Advice(
-            f"{_files(count)} may be transparent",
+            f"{counted(count, 'file')} may be transparent",
             "choose a background colour",
             'background="white"',
         )
     deep = ~np.isfinite(report.facts["mean"]).all(axis=1)
     if count := int(deep.sum()):
         yield Advice(
-            f"{_files(count)} {'has' if count == 1 else 'have'} more than 8 bits a channel",
+            f"{counted(count, 'file')} {'has' if count == 1 else 'have'} more than 8 bits per"
+            " channel",
             'the mean and standard deviation leave them out; mode="I;16" or "F" keeps their values',
         )
     if left_out := report.named.left_out:
@@ -125,7 +141,3 @@ def shown(advised: list[Advice]) -> Iterator[Text]:
 
 def _where(report: ScanReport) -> str:
     return shlex.quote(str(Location(report.named.given)))
-
-
-def _files(count: int) -> str:
-    return "1 file" if count == 1 else f"{count:,} files"

@@ -19,18 +19,16 @@ from raybatch.cli.image_forms import images_argument, images_named
 from raybatch.cli.named_images import NamedImages
 from raybatch.cli.options import ActorOptions
 from raybatch.cli.out_paths import OutFile
-from raybatch.cli.output import Output
+from raybatch.cli.output import Output, counted
 from raybatch.cli.scan_advice import advice, shown
 from raybatch.cli.scan_page import write_scan_page
 from raybatch.cli.scan_report import ScanReport
-from raybatch.loader import Loader
-from raybatch.making import BadSamples
-from raybatch.packing import verify
-from raybatch.sources import ArrayDataSource
+from raybatch.loader.loader import Loader
+from raybatch.making.policy import BadSamples
+from raybatch.packing.packed_folder import verify
+from raybatch.sources.array import ArrayDataSource
 
 _BATCH_SIZE = 32
-
-_EVERY_BAD_SAMPLE = BadSamples("skip", limit=None)
 
 
 @click.command()
@@ -42,18 +40,18 @@ _EVERY_BAD_SAMPLE = BadSamples("skip", limit=None)
     "--exclude-list",
     type=OutFile(r"\.parquet|\.jsonl", "must end in .parquet or .jsonl"),
     help=(
-        "Write a list of the images that cannot be read to this file, .parquet or .jsonl."
-        " `Loader(exclude=)` takes the list, for the same files in the same order."
+        "Write a list of the images that cannot be read to this file (.parquet or .jsonl)."
+        " `Loader(exclude=)` and --exclude take it, for the same files in the same order."
     ),
 )
 @click.option(
     "--exclude-duplicates",
     is_flag=True,
-    help="Add images that are copies of an earlier one to the list.",
+    help="Also list each image that is a copy of an earlier one.",
 )
 @options.output
 @options.html
-@options.pixels("The size in pixels that you train at, for the advice.", default="224")
+@options.pixels("The size in pixels that you train at; the advice depends on it.", default="224")
 def scan(
     given: str,
     workers: ActorOptions,
@@ -71,7 +69,7 @@ def scan(
     left out, by suffix. It also has the mean and standard deviation of each channel for
     `Normalize`, with pixels from 0 to 1; each image counts the same.
 
-    In a folder that `raybatch pack` wrote, every file is compared with its checksum.
+    In a folder that `raybatch pack` wrote, the command compares every file with its checksum.
 
     The exit status is 0 if all images can be read, 1 if some cannot, and 2 if the scan did not
     finish.
@@ -90,7 +88,7 @@ def scan(
         is_bad = _scan_packed(output, images.given)
     else:
         report = scan_images(output, images, workers, io_threads, classes)
-        advised = list(advice(report, size))
+        advised = list(advice(report, size, exclude_list, exclude_duplicates))
         figures = report.as_dict() | {"advice": [one._asdict() for one in advised]}
         output.show(figures, [*report.shown(), *shown(advised)])
         with options.every_write() as write:
@@ -115,11 +113,10 @@ def scan_images(
     looked_at = ImageFacts(images.open(images.default_size, io_threads=io_threads))
     source = ArrayDataSource([looked_at], include_indices=True)
     indices, facts = [np.empty(0, np.int64)], [np.empty(0, FACTS)]
+    setting = BadSamples("skip", limit=None, tell=output.as_json)
     with (
         workers.pool() as pool,
-        Loader(
-            source, _BATCH_SIZE, pool=pool, bad_samples=_EVERY_BAD_SAMPLE, name="scan"
-        ) as loader,
+        Loader(source, _BATCH_SIZE, pool=pool, bad_samples=setting, name="scan") as loader,
     ):
         for batch in output.batches("scan", loader, len(images)):
             indices.append(batch[0])
@@ -158,13 +155,16 @@ def _scan_packed(output: Output, directory: str) -> bool:
 
 def _shown(figures: dict[str, Any]) -> Iterator[RenderableType]:
     columns = ", ".join(
-        f"{name} {column['dtype']} {column['shape']}" for name, column in figures["columns"].items()
+        f"{name} {np.dtype(column['dtype']).name} {column['shape']}"
+        for name, column in figures["columns"].items()
     )
-    yield f"{figures['packed']} packed samples in {figures['files']} files: {columns}"
+    samples = counted(figures["packed"], "packed sample")
+    yield f"{samples} in {counted(figures['files'], 'file')}: {columns}"
     faults = figures["faults"]
     yield from (Text(f"{fault['path']}: {fault['reason']}") for fault in faults)
     yield (
-        f"{len(faults)} files are damaged: remove them and pack again; only these are written again"
+        f"damaged: {counted(len(faults), 'file')}. Remove all damaged files and pack again; only"
+        " those are written again"
         if faults
-        else "every checksum is right"
+        else "all checksums are right"
     )

@@ -15,9 +15,9 @@ from rich.filesize import decimal
 from raybatch.cli.pages import data_uri, write_page
 from raybatch.cli.scan_advice import Advice
 from raybatch.cli.scan_report import ScanReport
-from raybatch.loader import Loader
-from raybatch.making import BadSamples
-from raybatch.sources import ArrayDataSource
+from raybatch.loader.loader import Loader
+from raybatch.making.policy import BadSamples
+from raybatch.sources.array import ArrayDataSource
 
 _THUMBNAILS = 48
 _EDGE = 160
@@ -37,7 +37,7 @@ class Thumbnail(NamedTuple):
 
 
 def write_scan_page(report: ScanReport, advised: Sequence[Advice], path: Path) -> None:
-    """Write `report` to `path`; `advised` is what to do before training."""
+    """Write `report`, with the advice in `advised`, to `path`."""
     found = report.as_dict()
     write_page(
         path,
@@ -46,6 +46,7 @@ def write_scan_page(report: ScanReport, advised: Sequence[Advice], path: Path) -
         bytes=decimal(found["bytes"]),
         copies=report.copies,
         advice=advised,
+        unreadable=[sample.description for sample in report.bad],
         repeated=[list(map(report.titled, group)) for group in report.repeated],
         label_errors=[list(map(report.titled, group)) for group in report.label_errors],
         thumbnails=list(_thumbnails(report)),
@@ -88,7 +89,7 @@ def _bars(counts: dict[str, int]) -> dict[str, Any]:
     A bar's length is in percent of the longest.
     """
     ordered = sorted(counts.items(), key=lambda item: -item[1])
-    longest = max(counts.values(), default=1) or 1  # no image may be readable
+    longest = max(counts.values(), default=1) or 1  # 0 if no image is readable
     rows = [
         {"name": name, "count": count, "percent": round(100 * count / longest, 1)}
         for name, count in ordered[:_MOST_BARS]

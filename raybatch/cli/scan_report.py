@@ -19,7 +19,7 @@ from rich.text import Text
 from raybatch.accessors.image_facts import ImageFacts
 from raybatch.cli.named_images import NamedImages
 from raybatch.cli.output import listed
-from raybatch.sources import BadSample, BadSampleLedger
+from raybatch.sources.ledger import BadSample, BadSampleLedger
 from raybatch.stores.listing import left_out_text
 from raybatch.stores.location import Location
 
@@ -75,7 +75,7 @@ class ScanReport:
     def moments(self) -> tuple[list[float], list[float]] | None:
         """The mean and standard deviation of red, green and blue.
 
-        None without an image of 8 bits.
+        None if no image has 8 bits per channel.
         """
         known = np.isfinite(self.facts["mean"]).all(axis=1)
         if not known.any():
@@ -91,9 +91,9 @@ class ScanReport:
         return sum(len(group) - 1 for group in self.duplicates)
 
     def exclusions(self, *, duplicates: bool = False) -> BadSampleLedger:
-        """Return the list of images to leave out: the bad ones.
+        """Return the bad images as a list to leave out.
 
-        With `duplicates`, it also has all but the first of each group of equal files.
+        With `duplicates`, the list also has all but the first of each group of equal files.
         """
         copies = [
             BadSample(
@@ -183,8 +183,7 @@ class ScanReport:
         table.add_row("copies of other files", f"{self.copies:,}")
         table.add_row("the same picture in two classes", f"{len(self.label_errors):,}")
         yield table
-        bad = [f"{sample['index']}: {sample['message']}" for sample in found["bad"]]
-        yield from _lines("Unreadable images:", bad)
+        yield from _lines("Unreadable images:", [sample.description for sample in self.bad])
         for title, groups in (
             ("The same picture in two classes:", self.label_errors),
             ("Copies within a class:", self.repeated),

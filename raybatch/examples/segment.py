@@ -1,4 +1,4 @@
-"""A small network learns masks: the class of each pixel of an image.
+"""A small network learns to segment images: to find the class of each pixel.
 
 python -m raybatch.examples.segment IMAGES MASKS --classes 21
 """
@@ -21,11 +21,11 @@ try:
 except ImportError as error:
     raise ImportError("this example trains with torch: pip install 'raybatch[torch]'") from error
 
-IGNORED = 255  # the class of pixels that are ignored, also outside the image
+IGNORED = 255  # the class of pixels that the loss ignores, and of pixels outside the image
 
 
 def pairs(images: str, masks: str) -> tuple[list[str], list[str]]:
-    """Return the paths of the masks, PNG files, and of the JPEG images with the same names."""
+    """Return the paths of the JPEG images and of their masks, the PNG files with the same names."""
     names = sorted(name.removesuffix(".png") for name in os.listdir(masks) if name.endswith(".png"))
     if not names:
         raise click.BadParameter(f"no *.png in {masks!r}")
@@ -86,7 +86,7 @@ def main(
     workers: int,
     seed: int,
 ) -> None:
-    """Learn the masks in the folder MASKS of the JPEG images with the same names in IMAGES.
+    """Learn to segment the JPEG images in IMAGES from the masks of the same names in MASKS.
 
     Masks are PNG files with a palette or in grey. A pixel of the value 255 has no class.
     """

@@ -18,7 +18,7 @@ from PIL import Image
 
 import raybatch as rb
 from raybatch.image import augment
-from raybatch.order import RandomKeys
+from raybatch.order.seeds import RandomKeys
 from raybatch.stores.aside import written_aside
 from raybatch.stores.local_path import local_path
 
@@ -37,9 +37,14 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 @dataclass
 class Training:
-    """The content of a checkpoint: the network, its optimizer, and the loader's position.
+    """The content of a checkpoint.
 
-    `loss_sum` and `images` are those of the current epoch so far.
+    Args:
+        model: The network.
+        optimizer: Its optimizer.
+        loader: The loader, which knows its position.
+        loss_sum: The sum of the losses of the images in this epoch so far.
+        images: The number of these images.
     """
 
     model: Any
@@ -64,7 +69,7 @@ class Training:
         return loss
 
     def save(self, path: Path) -> None:
-        """Write the checkpoint to another file and rename it, so that `path` is always whole."""
+        """Write the checkpoint to a new file and rename it; `path` is always a whole file."""
         state = {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -111,7 +116,7 @@ def network(channels: int) -> Any:
 
 
 def labelled_photos(directory: str, most: int | None) -> tuple[list[str], Any]:
-    """Return the sorted paths of JPEG files named dog_* and cat_*, and 1 for each dog.
+    """Return the sorted paths of JPEG files named dog_* and cat_*, and their labels, 1 for a dog.
 
     `most` is the number of files to take, evenly spread; None takes all.
     """
@@ -128,9 +133,9 @@ def labelled_photos(directory: str, most: int | None) -> tuple[list[str], Any]:
 
 
 class Photos:
-    """Single images and labels with the same pixels, as a data set for PyTorch's DataLoader.
+    """The same images and labels one by one, as a data set for PyTorch's DataLoader.
 
-    A sample is read by its epoch and its index, since its random numbers depend on both.
+    The index of a sample is (epoch, index), since its random numbers depend on both.
     """
 
     def __init__(self, paths: list[str], labels: Any, change: augment.Transform, seed: int) -> None:
@@ -148,7 +153,10 @@ class Photos:
 
 
 class Indices:
-    """The samples of each batch of an epoch, from a loader that loads nothing else."""
+    """Iterates over the batches of an epoch, as lists of (epoch, index).
+
+    The order comes from a loader that loads nothing but indices.
+    """
 
     def __init__(self, order: rb.Loader) -> None:
         self._order = order
@@ -162,7 +170,7 @@ class Indices:
 def open_batches(
     library: str, paths: list[str], labels: Any, edge: int, batch_size: int, seed: int, workers: int
 ) -> tuple[rb.Loader, Iterable[Any]]:
-    """Return the loader at the position of the training, and its batches as tensors."""
+    """Return the loader, which knows the position, and its batches as tensors."""
     change = augment.classification_train(edge)
     if library == "torch":
         order = rb.Loader(rb.ArrayDataSource([np.arange(len(paths))]), batch_size, shuffle=seed)
@@ -181,7 +189,7 @@ def open_batches(
 def train_epoch(
     training: Training, batches: Iterable[Any], checkpoint: Path | None, every: int
 ) -> Iterator[None]:
-    """Learn from the remaining batches of an epoch, and report on it; one step for each batch."""
+    """Learn from the remaining batches of an epoch, one at each step, and report on it."""
     epoch, watch, first = training.loader.epoch, Stopwatch(batches), training.images
     for step, (images, labels) in enumerate(watch, 1):
         training.step(images, labels)
@@ -204,20 +212,24 @@ _number = click.IntRange(min=1)
 @click.command()
 @click.argument("directory", type=click.Path(exists=True, file_okay=False))
 @click.option("--epochs", type=_number, default=2, show_default=True)
-@click.option("--images", type=_number, help="Take so many images.  [default: all]")
+@click.option("--images", type=_number, help="Images to take.  [default: all]")
 @click.option("--edge", type=_number, default=64, show_default=True, help="Pixels a side.")
 @click.option("--batch-size", type=_number, default=64, show_default=True)
 @click.option("--workers", type=_number, default=2, show_default=True)
-@click.option("--channels", type=_number, default=8, show_default=True, help="Of the first layer.")
+@click.option(
+    "--channels", type=_number, default=8, show_default=True, help="Channels of the first layer."
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option(
     "--checkpoint",
     "checkpoint_path",
     type=click.Path(dir_okay=False, writable=True),
-    help="Where to save all that is needed to go on; if the file is there, go on from it.",
+    help="File to save the training in. If it exists, the training resumes from it.",
 )
-@click.option("--every", type=_number, default=100, show_default=True, help="Save after so many.")
-@click.option("--stop-after", type=_number, help="Stop after so many batches.")
+@click.option(
+    "--every", type=_number, default=100, show_default=True, help="Batches between saves."
+)
+@click.option("--stop-after", type=_number, help="Batches to stop after.  [default: none]")
 @click.option(
     "--loader",
     "library",
@@ -240,17 +252,17 @@ def main(
     stop_after: int | None,
     library: str,
 ) -> None:
-    """Learn from JPEG files in DIRECTORY, named dog_* and cat_*, which is which.
+    """Learn to tell dogs from cats, in JPEG files in DIRECTORY named dog_* and cat_*.
 
-    The losses are the same numbers however often it is interrupted and run again with the same
-    --checkpoint, by --stop-after or by kill -9, and with either loader.
+    The losses are the same numbers with either loader. They stay the same if the program is
+    stopped, by --stop-after or kill -9, and run again with the same --checkpoint.
     """
     checkpoint = None if checkpoint_path is None else local_path(checkpoint_path)
     if library == "torch" and checkpoint is not None:
         raise click.UsageError("PyTorch's DataLoader has no position to save in --checkpoint")
     torch.manual_seed(seed)
     torch.use_deterministic_algorithms(True)
-    torch.set_num_threads(1)  # the number of threads may change the last bits of a sum
+    torch.set_num_threads(1)  # the number of threads can change the last bits of a sum
     model = network(channels)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
 
@@ -260,7 +272,7 @@ def main(
         training = Training(model, optimizer, loader)
         if checkpoint is not None and checkpoint.exists():
             training.load(checkpoint)
-            click.echo(f"epoch {loader.epoch}: goes on after {training.images} images")
+            click.echo(f"epoch {loader.epoch}: resumes after {training.images} images")
         steps = 0
         while loader.epoch < epochs:
             for _ in train_epoch(training, batches, checkpoint, every):

@@ -1,6 +1,8 @@
-/* What Pillow does slowly to the colours of an image, with its pixels, bit for bit: hue, saturation, sharpness, and tables of levels.
+/* Changes of colour that are slow in Pillow, with Pillow's pixels, bit for bit: hue, saturation,
+   sharpness, and tables of levels.
 
-   Every loop is one that a compiler makes vector instructions of. On x86 each is compiled twice, the second time for AVX2. */
+   Compilers can vectorize every loop. On x86 each function is compiled twice, the second time for
+   AVX2. */
 
 #include <stdint.h>
 #include <string.h>
@@ -16,25 +18,26 @@
 #define INLINE static inline
 #endif
 
-/* As ImagingBlend: in single precision, clipped and then cut off. */
+/* Blends as Pillow's ImagingBlend does: in single precision, clipped, then truncated. */
 INLINE int blended(int from, int to, float factor) {
     float value = (float)from + factor * (float)(to - from);
     value = value > 0.0f ? value : 0.0f;
     return (int)(value < 255.0f ? value : 255.0f);
 }
 
-/* A pixel of four bytes. */
+/* Joins three channels to a pixel of four bytes. */
 INLINE uint32_t joined(int red, int green, int blue) {
     return (uint32_t)red | (uint32_t)green << 8 | (uint32_t)blue << 16 | 0xff000000u;
 }
 
-/* Pixels of four bytes, red, green, blue and one to spare, each byte looked up in the 256 levels of its channel. */
+/* Looks up each byte of pixels of four bytes (red, green, blue, unused) in the 256 levels of its
+   channel. */
 INLINE void look_up_levels(const uint32_t *restrict in, uint32_t *restrict out, int64_t pixels, const uint8_t *restrict table) {
     for (int64_t at = 0; at < pixels; at++)
         out[at] = joined(table[in[at] & 255], table[256 + (in[at] >> 8 & 255)], table[512 + (in[at] >> 16 & 255)]);
 }
 
-/* The same pixels blended with their luminance (ITU-R 601-2, as Pillow rounds it). */
+/* Blends such pixels with their luminance (ITU-R 601-2, rounded as Pillow rounds it). */
 INLINE void saturate(const uint32_t *restrict in, uint32_t *restrict out, int64_t pixels, float factor) {
     for (int64_t at = 0; at < pixels; at++) {
         int red = in[at] & 255, green = in[at] >> 8 & 255, blue = in[at] >> 16 & 255;
@@ -43,8 +46,10 @@ INLINE void saturate(const uint32_t *restrict in, uint32_t *restrict out, int64_
     }
 }
 
-/* Rows of `bytes` bytes, `step` a pixel, blended with their smoothed selves: ImageFilter.SMOOTH, a sum of 13 parts, which leaves the
-   pixels at the edges. The fractions of a thirteenth that Pillow's floats round are never near a half. */
+/* Blends an image with a smoothed copy of itself. A row has `bytes` bytes, and a pixel has `step`.
+   The copy is that of ImageFilter.SMOOTH: a sum with weights of 13 in all, which leaves the pixels
+   at the edges unchanged. Pillow divides the sum by 13 in floats and rounds. The quotient is never
+   near a half, so integers give the same result. */
 INLINE void sharpen(const uint8_t *restrict in, uint8_t *restrict out, int64_t rows, int64_t bytes, int64_t step, float factor) {
     if (rows < 3 || bytes < 3 * step) {
         memcpy(out, in, rows * bytes);
@@ -65,9 +70,10 @@ INLINE void sharpen(const uint8_t *restrict in, uint8_t *restrict out, int64_t r
     memcpy(out + (rows - 1) * bytes, in + (rows - 1) * bytes, bytes);
 }
 
-/* Pixels of four bytes to 8-bit HSV, the hue plus `shift` modulo 256, and back. Types and order of the operations are those of Pillow's
-   conversions, which are those of Python's colorsys; a double here is a double there. Choices are products with 0 or 1: a compiler
-   makes no vectors of branches between floats. */
+/* Converts pixels of four bytes to 8-bit HSV, adds `shift` to the hue modulo 256, and converts them
+   back. Types and order of operations are those of Pillow's conversions, which follow Python's
+   colorsys; a double here is a double there. Choices are products with 0 or 1, because compilers do
+   not vectorize branches between floats. */
 INLINE void shift_hue(const uint32_t *restrict in, uint32_t *restrict out, int64_t pixels, int shift) {
     for (int64_t at = 0; at < pixels; at++) {
         int red = in[at] & 255, green = in[at] >> 8 & 255, blue = in[at] >> 16 & 255;
@@ -76,7 +82,8 @@ INLINE void shift_hue(const uint32_t *restrict in, uint32_t *restrict out, int64
         least = least < blue ? least : blue;
         int span = most - least;
         float whole = (float)(span | (span == 0));
-        /* At which third of the circle the largest is, and how far below it are the one before it and the one after. */
+        /* Where on the colour circle the largest channel lies, in sixths, and how far below it are
+           the channel before it and the channel after it. */
         int is_red = -(red == most), is_green = ~is_red & -(green == most), is_blue = ~(is_red | is_green);
         int third = (is_green & 2) | (is_blue & 4);
         int before = most - ((is_red & blue) | (is_green & red) | (is_blue & green));
@@ -86,14 +93,16 @@ INLINE void shift_hue(const uint32_t *restrict in, uint32_t *restrict out, int64
         place = (float)(turn - (double)(int)turn);
         int hue = ((int)(place * 255.0) + shift) & 255;
         int saturation = (int)((float)span / (float)(most | (most == 0)) * 255.0);
-        /* And back: the sixth of the circle, and how far in it. */
+        /* Back to RGB: in which sixth of the circle the hue lies, and how far into that sixth. */
         double sixths = (float)hue * 6.0 / 255.0;
         int sixth = (int)sixths, is_odd = sixth & 1;
         float within = (float)(sixths - (double)sixth), full = (float)(saturation / 255.0);
         double falling = full * within, rising = full * (1.0 - within);
         int low = (int)((float)most * (1.0 - full) + 0.5);
         int middle = (int)((float)most * (1.0 - ((double)is_odd * falling + (double)(1 - is_odd) * rising)) + 0.5);
-        /* One bit for each sixth, and a seventh that is the first: where a channel is the largest, and where it is between. */
+        /* The masks have one bit for each sixth, and a seventh bit, because the end of the circle
+           is its start. The first mask says where the channel is the largest, the second where it
+           is the middle one. */
         red = low + (-(0x61 >> sixth & 1) & (most - low)) + (-(0x12 >> sixth & 1) & (middle - low));
         green = low + (-(0x06 >> sixth & 1) & (most - low)) + (-(0x49 >> sixth & 1) & (middle - low));
         blue = low + (-(0x18 >> sixth & 1) & (most - low)) + (-(0x24 >> sixth & 1) & (middle - low));
@@ -102,8 +111,8 @@ INLINE void shift_hue(const uint32_t *restrict in, uint32_t *restrict out, int64
 }
 
 #ifdef IS_X86
-/* The same where one instruction looks 64 bytes up in 128 levels: all bytes in the lower half and in the upper half of each table, of
-   which those of its channel are kept. */
+/* The same with an instruction that looks up 64 bytes in 128 levels. It looks up all bytes in the
+   lower half and in the upper half of each table, and keeps the bytes of the table's own channel. */
 __attribute__((target("avx512f,avx512bw,avx512vbmi"))) static void look_up_levels_vbmi(const uint32_t *in, uint32_t *out, int64_t pixels,
                                                                                         const uint8_t *table) {
     __m512i levels[12];
@@ -123,7 +132,7 @@ __attribute__((target("avx512f,avx512bw,avx512vbmi"))) static void look_up_level
 }
 #endif
 
-/* One function for all processors, which takes the version for this one. */
+/* Defines a function that calls the version for this processor. */
 #ifdef IS_X86
 #define VERSIONS(name, parameters, arguments)                                                    \
     __attribute__((target("avx2"))) static void name##_avx2 parameters { name arguments; }       \

@@ -1,4 +1,4 @@
-"""Many images on one."""
+"""A contact sheet: many images on one, with captions."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def contact_sheet(
 ) -> Image.Image:
     """Return one image that shows `images` in rows, each above its label.
 
-    Of a label, only the first line is never cut.
+    The first line of a label is shown whole; longer lines below it are cut.
 
     `images` is a batch: an array `(n, H, W)`, `(n, H, W, C)` or `(n, C, H, W)`, or a sequence of
-    such images or of Pillow images, which may differ in size. Pixels other than 8-bit integers are
-    scaled from the lowest value of the image, black, to the highest. Images with an edge longer
-    than `largest_edge` pixels are shown smaller. ValueError unless there is one label for each
-    image.
+    such images or of Pillow images, which may differ in size. If pixels are not 8-bit integers, the
+    lowest value of the image is shown black and the highest white. Images with an edge longer than
+    `largest_edge` pixels are shown smaller. By default the sheet has about as many columns as rows.
+    ValueError unless there is one label for each image.
     """
     if len(images) != len(labels):
         raise ValueError(
@@ -66,11 +66,11 @@ def contact_sheet(
 def shown(image: Any, largest_edge: int | None = None) -> Image.Image:
     """Return an image, of any kind that `contact_sheet` takes, as a Pillow image in RGB.
 
-    No edge is longer than `largest_edge` pixels.
+    It is made smaller if an edge is longer than `largest_edge` pixels.
     """
     if not isinstance(image, Image.Image) or is_deep(image.mode):
         image = Image.fromarray(_pixels(np.asarray(image)))
-    # Transparent pixels show the white of the sheet, as on a page.
+    # Transparent pixels show white, like the sheet.
     page = Image.new("RGB", image.size, "white")
     page.paste(image, mask=image.getchannel("A") if "A" in image.getbands() else None)
     if largest_edge is not None:

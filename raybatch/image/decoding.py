@@ -1,4 +1,4 @@
-"""An encoded image → its pixels, or as many of them as a view needs."""
+"""Decodes an image, or only the part of it that a view needs."""
 
 from __future__ import annotations
 
@@ -22,12 +22,13 @@ from raybatch.image.resampling import Part, Pixels, as_image, can_write, reduced
 from raybatch.image.truncation import truncated_as
 from raybatch.image.view import Size, View, needed_part
 
-# Pillow has no direct conversion between some modes, but has one by way of these.
+# Pillow cannot convert between some modes directly, but can by way of these.
 _DETOURS = ((), ("LA",), ("RGB",), ("L",), ("RGB", "L"))
 
 Colour = tuple[int, int, int]
 
-# EXIF orientations in which an image lies on its side, and in which rows and columns run backwards.
+# The EXIF orientations of images that lie on their side. For each orientation, the slices that
+# bring the stored rows and columns into their order.
 _TURNED = range(5, 9)
 _ROWS = {
     orientation: slice(None, None, -1 if orientation in (3, 4, 6, 7) else 1)
@@ -43,10 +44,16 @@ _COLUMNS = {
 class Decoding:
     """How an image is decoded.
 
-    `mode`, `background`, `formats` and `max_pixels` are those of an `ImageReader`. With `is_mask`
-    the pixels are classes. With `is_turned` the image is turned upright as its EXIF data says. With
-    `margin` the decoder may shrink the image, as long as the part that is taken stays that many
-    times larger than the result.
+    Args:
+        mode: As for `ImageReader`; so are `background`, `formats`, `max_pixels` and `truncated`.
+        background: (red, green, blue), or None.
+        is_turned: Whether to turn the image upright as its EXIF data says.
+        margin: The decoder may shrink the image, as long as the part that is taken stays this many
+            times larger than its result. With None, it never shrinks it.
+        formats: Pillow's names of formats.
+        max_pixels: The most pixels that an image may have.
+        truncated: "error", "fill" or None.
+        is_mask: Whether the pixels are classes.
     """
 
     mode: str | None
@@ -61,8 +68,8 @@ class Decoding:
     def opened(self, file: IO[bytes]) -> Image.Image:
         """Return the image that Pillow opens; UnidentifiedImageError if it has none of the formats.
 
-        This is `Image.open` without its limit on pixels, which applies to everything that the
-        program reads and may be below `max_pixels`.
+        This is `Image.open` without Pillow's limit on pixels. That limit applies to everything that
+        the program reads, and may be below `max_pixels`.
         """
         file.seek(0)
         prefix = file.read(16)
@@ -78,7 +85,7 @@ class Decoding:
                 refused.append(is_accepted)
             elif is_accepted:
                 file.seek(0)
-                # A plug-in raises one of these if the file does not have its format.
+                # A plug-in raises one of these errors for a file that is not in its format.
                 with (
                     suppress(SyntaxError, IndexError, TypeError, struct.error),
                     truncated_as(self.truncated),
@@ -89,7 +96,7 @@ class Decoding:
         raise UnidentifiedImageError("cannot identify image file")
 
     def finished(self, image: Image.Image) -> Image.Image:
-        """Return a decoded image on its background, in its mode."""
+        """Return a decoded image in its final mode, laid on the background if there is one."""
         if self.is_mask:
             image = classes(image)
         if self.mode is not None and image.mode != self.mode and is_deep(image.mode):
@@ -108,10 +115,10 @@ class Decoding:
 
 @contextmanager
 def opened(file: IO[bytes], how: Decoding, *, as_array: bool) -> Iterator[Encoded | EncodedJpeg]:
-    """Give the image in `file`, of which only the header was read.
+    """Yield the image in `file`. Only its header has been read.
 
-    An error inside becomes an ImageReadError with the error as its cause. With `as_array` the
-    pixels may be an array, which has no metadata.
+    An error in the block becomes an ImageReadError, with that error as its cause. With `as_array`
+    the pixels may be an array, which has no metadata.
     """
     kind = None
     try:
@@ -130,7 +137,7 @@ def opened(file: IO[bytes], how: Decoding, *, as_array: bool) -> Iterator[Encode
 
 
 def read_error(kind: str | None, error: Exception) -> ImageReadError:
-    """Return the ImageReadError for `error`; `kind` is the format of the image, if it is known."""
+    """Return the ImageReadError for `error`. `kind` is the image format, or None if unknown."""
     if isinstance(error, UnidentifiedImageError):
         # Pillow's message contains the address of the file object.
         return ImageReadError(None, "UnidentifiedImageError: cannot identify image file")
@@ -138,13 +145,13 @@ def read_error(kind: str | None, error: Exception) -> ImageReadError:
 
 
 def _opened_jpeg(file: IO[bytes], how: Decoding) -> EncodedJpeg | None:
-    """Return the image in `file` for the second decoder.
+    """Return the image in `file` for the second decoder, which is faster than Pillow.
 
     None if Pillow must decode it; the position in `file` is then unchanged.
     """
     if "JPEG" not in how.formats or not is_usable():
         return None
-    # Bytes that are in memory already are not copied.
+    # Bytes that are already in memory are not copied.
     start = file.getvalue() if isinstance(file, io.BytesIO) else file.read(len(MAGIC))
     if start.startswith(MAGIC):
         data = start if isinstance(file, io.BytesIO) else start + file.read()
@@ -162,9 +169,9 @@ def _check_pixels(size: Size, max_pixels: int) -> None:
 
 
 class Encoded:
-    """The image in `opened`, whose header Pillow has read.
+    """An image whose header Pillow has read.
 
-    `size` is its size when it is upright.
+    `size` is the width and height of the upright image.
     """
 
     def __init__(self, opened: Image.Image, how: Decoding) -> None:
@@ -191,7 +198,7 @@ class Encoded:
 
 
 class EncodedJpeg:
-    """The JPEG file `data`, with its `header`, for the second decoder.
+    """The JPEG file `data` with its `header`, for the second decoder.
 
     Pillow decodes whatever the second decoder cannot.
     """
@@ -216,7 +223,7 @@ class EncodedJpeg:
         header, scale, stored_view = self._header, 1, view
         if self._how.margin is not None and (wanted := view.wanted_size(self._how.margin)):
             width, height = _as_seen(wanted, self._orientation)
-            # This is how Pillow's `draft` chooses the scale.
+            # Pillow's `draft` chooses the scale in this way.
             most = min(header.width // width, header.height // height)
             scale = next((scale for scale in reversed(SCALES) if scale <= most), 1)
         size = -(-header.width // scale), -(-header.height // scale)
@@ -233,8 +240,8 @@ class EncodedJpeg:
                 return Encoded(opened, self._how).pixels(stored_view)
         pixels, left, top = decoded
         if header.mode == "L":
-            # A Pillow image would share the memory of a grey array, and could live longer than it
-            # is valid.
+            # A Pillow image would share the memory of a grey array, and could outlive that memory's
+            # content.
             pixels = pixels.copy()
         if is_part:
             return Part(pixels, left, top, size), view
@@ -243,12 +250,12 @@ class EncodedJpeg:
 
 
 def _as_seen(size: Any, orientation: int) -> Any:
-    """Return width and height, swapped if an image of that EXIF orientation lies on its side."""
+    """Return `size` as it is seen: width and height are swapped if the image lies on its side."""
     return (size[1], size[0]) if orientation in _TURNED else tuple(size)
 
 
 def _turned(pixels: npt.NDArray[np.uint8], orientation: int) -> npt.NDArray[np.uint8]:
-    """Return pixels of one or four bytes, turned upright from an EXIF orientation."""
+    """Return an image with one or four bytes a pixel, turned upright from its EXIF orientation."""
     if orientation == 1:
         return pixels
     units: Any = pixels if pixels.ndim == 2 else pixels.view(np.uint32)[..., 0]
@@ -259,16 +266,16 @@ def _turned(pixels: npt.NDArray[np.uint8], orientation: int) -> npt.NDArray[np.u
 
 
 def orientation_of(image: Image.Image | JpegHeader) -> int:
-    """Return the EXIF orientation of `image`, from 1 to 8; 1 if it has no valid one."""
+    """Return the EXIF orientation of `image`, from 1 to 8; 1 if the image has no valid one."""
     orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     return orientation if orientation in range(1, 9) else 1
 
 
 def classes(image: Image.Image) -> Image.Image:
-    """Return the classes of a mask in one channel.
+    """Return a mask as an image of one channel, with the class of each pixel.
 
-    These are the indices of a palette image, and 0 and 1 of a black and white one. An RGB image
-    that is all grey has its classes in each channel. ValueError for any other colours.
+    The classes of a palette image are its indices, and those of a black and white image are 0 and
+    1. An RGB image that is all grey has its classes in each channel. ValueError for other colours.
     """
     if image.mode == "P":
         return Image.fromarray(np.asarray(image))
@@ -291,7 +298,7 @@ def classes(image: Image.Image) -> Image.Image:
 def _check_classes(mask: Image.Image, mode: str) -> None:
     """Raise ValueError if `mode` would clip classes of `mask`.
 
-    They would all become 255, which many losses ignore.
+    Pillow would turn all of them into 255, which many losses ignore.
     """
     low, high = np.asarray(mask).min(), np.asarray(mask).max()
     if low < 0 or high > 255:

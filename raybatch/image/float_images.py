@@ -1,4 +1,4 @@
-"""uint8 images seen as float32."""
+"""Reads uint8 images as float32."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from raybatch.arrays import gather, portable, sample_count
 
 
 class ImageArrayUInt8ToFloat32:
-    """The uint8 values 0..255 of `arr_u8` as float32 `val_lower..val_upper`.
+    """The images in `arr_u8`, with uint8 values 0..255, as float32 `val_lower..val_upper`.
 
     `arr_u8` is an array or an accessor that returns arrays. Only the images that are read are
     converted.
@@ -46,7 +46,7 @@ class ImageArrayUInt8ToFloat32:
     def read_seeded(self, index: Any, rng_of: Any) -> npt.NDArray[np.float32]:
         """Return the images at `index`.
 
-        `rng_of(row)` has the random numbers of each, for `arr_u8`.
+        `rng_of(row)` is the generator that `arr_u8` uses for the image in that row.
         """
         return self._floats(self.arr_u8.read_seeded(index, rng_of))
 

@@ -1,9 +1,9 @@
-"""JPEGs decoded to arrays with Pillow's pixels.
+"""Decodes JPEGs into arrays, with Pillow's pixels.
 
-Where there is the kernel, C code calls the libjpeg that Pillow has loaded, which can decode a part
-alone. Elsewhere simplejpeg, which is libjpeg-turbo too, decodes the whole image (`pip install
-'raybatch[fast]'`). A check at the start compares their pixels with Pillow's. Pillow decodes
-whatever they cannot.
+With the compiled kernel, C code calls the libjpeg that Pillow has loaded, and can decode only a
+part of an image. Without the kernel, simplejpeg (`pip install 'raybatch[fast]'`) decodes the whole
+image with its own libjpeg-turbo. Before its first use, each decoder is compared with Pillow on
+small samples. Pillow decodes whatever they cannot.
 """
 
 from __future__ import annotations
@@ -33,26 +33,27 @@ _LOGGER = logging.getLogger(__name__)
 _COLOUR_SPACES = {"L": "GRAY", "RGB": "RGBX"}
 _CHANNELS = {"L": 1, "RGB": 4}
 
-# TurboJPEG takes the largest scale n/8 that gives no more pixels than asked for. Within one block
-# two scales can give the same number.
+# TurboJPEG takes the largest scale n/8 that gives no more pixels than asked for. In an image of one
+# block, two scales can give the same size, and it might take the wrong one.
 _BLOCK = 8
 
-# Colours are smoothed over neighbouring pixels, and at the last column a neighbour may be missing.
+# The decoder smooths colours over neighbouring pixels, which are missing at the edges of a part. So
+# this many more pixels are decoded around it.
 _EDGE = 8
 
-# A larger image gets its own memory, so that a thread does not keep that of the largest image it
-# ever saw.
+# A larger image gets memory of its own. Otherwise a thread would keep the memory of the largest
+# image that it ever decoded.
 _MOST_KEPT_BYTES = 16 << 20
 
 _thread = threading.local()
 
 
 def decode(data: bytes, header: JpegHeader, scale: int = 1) -> Pixels | None:
-    """Return the pixels of `data`, with its sides divided by `scale` and rounded up.
+    """Return the pixels of the JPEG file `data`, whose sides are divided by `scale` and rounded up.
 
-    None if Pillow must decode it. `header` is the header of `data`, `scale` one of `SCALES`. The
-    pixels equal those that Pillow loads after `draft`: uint8 (H, W, 4) for RGB, with a fourth byte
-    that means nothing, and (H, W) for L. They are valid until this thread decodes another image.
+    None if Pillow must decode it. `header` is the header of the file, and `scale` one of `SCALES`.
+    The pixels equal those that Pillow loads after `draft`. They are uint8: (H, W, 4) for RGB, with
+    an unused fourth byte, and (H, W) for L. They are valid until this thread decodes another image.
     """
     width, height = -(-header.width // scale), -(-header.height // scale)
     if scale > 1 and max(header.width, header.height) <= _BLOCK:
@@ -77,10 +78,10 @@ def decode(data: bytes, header: JpegHeader, scale: int = 1) -> Pixels | None:
 def decode_part(
     data: bytes, header: JpegHeader, scale: int, part: Rectangle
 ) -> tuple[Pixels, int, int] | None:
-    """Return pixels as `decode` does, at least of `part`, and the column and row where they begin.
+    """Return the pixels of `part`, perhaps with more around it, and their first column and row.
 
-    `part` is (left, upper, right, lower). Pillow's own library can decode a part alone; simplejpeg
-    decodes the whole image.
+    `part` is (left, upper, right, lower) in the scaled image; the rest is as for `decode`. Pillow's
+    libjpeg can decode a part; simplejpeg decodes the whole image.
     """
     decoder = _part_decoder()
     if decoder is not None:
@@ -93,7 +94,8 @@ def _decoded_part(
     decoder: PartDecoder, data: bytes, header: JpegHeader, scale: int, part: Rectangle
 ) -> tuple[Pixels, int, int] | None:
     width, height = -(-header.width // scale), -(-header.height // scale)
-    # Where scans are missing, libjpeg-turbo guesses their content from the blocks around.
+    # If scans are missing, libjpeg-turbo estimates their content from the neighbouring blocks. So a
+    # progressive image is decoded whole.
     left, top, right, bottom = (0, 0, width, height) if header.is_progressive else part
     top = max(0, top - _EDGE)
     around = max(0, left - _EDGE), top, min(width, right + _EDGE), min(height, bottom + _EDGE)
@@ -103,7 +105,7 @@ def _decoded_part(
 
 @cache
 def _part_decoder() -> PartDecoder | None:
-    """Return the decoder of parts, if a check shows Pillow's pixels; else None."""
+    """Return the decoder of parts; None if there is none or its pixels differ from Pillow's."""
     try:
         decoder = PartDecoder()
         is_right = all(_is_part_alike(data, decoder) for _, data in _samples())
@@ -117,7 +119,7 @@ def _part_decoder() -> PartDecoder | None:
 
 
 def is_usable() -> bool:
-    """Return whether a second decoder has Pillow's pixels."""
+    """Return whether there is a second decoder with Pillow's pixels."""
     return _part_decoder() is not None or fault() is None
 
 
@@ -149,9 +151,9 @@ def _decoder() -> Callable[..., Any] | None:
 def _memory(length: int) -> Pixels:
     """Return memory for at least `length` bytes, which this thread reuses for each image.
 
-    Rows of four bytes per pixel never begin at a multiple of 16 in it. There libjpeg-turbo would
-    write past the caches (MOVNTDQ in simd/x86_64/jdcolext-avx2.asm), which costs a tenth of the
-    decoding time and makes the next reader of the pixels wait.
+    In it, rows of four bytes per pixel never begin at a multiple of 16. At such addresses
+    libjpeg-turbo writes past the caches (MOVNTDQ in simd/x86_64/jdcolext-avx2.asm). That takes a
+    tenth of the decoding time, and the next step must wait for the pixels.
     """
     kept: Pixels | None = getattr(_thread, "memory", None)
     if kept is not None and len(kept) >= length:
@@ -166,7 +168,7 @@ def _memory(length: int) -> Pixels:
 
 def _samples() -> Iterator[tuple[str, bytes]]:
     """Iterate over the names and files of small JPEGs that decoders may treat differently."""
-    # Noise over slopes and edges.
+    # The planes combine noise, slopes and edges.
     y, x = np.ogrid[:37, :41]
     planes = [
         (3 * x + 5 * y + 2 * x * y * y) % 89 + 166 * (x // 16 % 2 == y // 9 % 2),
@@ -179,7 +181,7 @@ def _samples() -> Iterator[tuple[str, bytes]]:
     yield "grey", _encoded(image.convert("L"))
     progressive = _encoded(image, progressive=True)
     yield "progressive", progressive
-    # What is not known yet is guessed from the blocks around.
+    # This file lacks its later scans, whose content the decoder estimates from neighbouring blocks.
     second_scan = progressive.index(b"\xff\xda", progressive.index(b"\xff\xda") + 2)
     yield "first scan", progressive[:second_scan] + b"\xff\xd9"
 

@@ -1,10 +1,12 @@
-/* The coefficients of a JPEG's blocks out of its bits (ITU-T T.81, F.2.2), in the place of libjpeg-turbo's own decode_mcu, which takes two
-   thirds of the time of a whole image.
+/* Reads the coefficients of a JPEG's blocks from its bits (ITU-T T.81, F.2.2). It replaces
+   libjpeg-turbo's decode_mcu, which takes two thirds of the time of decoding a whole image.
 
-   A code waits for the length of the one before, and a jump that cannot be foreseen costs as much as three codes. So one look at the next
-   bits gives two values where both are short; bits are fetched eight bytes at a time, without a condition (F. Giesen, "Reading bits in
-   far too many ways", 2018, variant 4), for which the zeros that are stuffed after bytes of 0xFF go first; and one condition tells
-   whether a block goes on. Where anything is not as it must be, this gives up, and the file is decoded elsewhere. */
+   Where a code begins depends on the length of the code before it, and a mispredicted branch costs
+   as much as three codes. So one lookup of the next bits gives two values if both are short. Bits
+   are fetched eight bytes at a time, without a branch (F. Giesen, "Reading bits in far too many
+   ways", 2018, variant 4). For that, the zeros that are stuffed after bytes of 0xFF are removed
+   first. One branch tells whether a block goes on. If anything in the file is invalid, this code
+   gives up, and the file is decoded by other code. */
 
 #include "jpeg_entropy.h"
 
@@ -14,14 +16,16 @@
 #define INLINE inline __attribute__((always_inline))
 
 enum { LAST = 63, LONGEST_CODE = 16, LONGEST_DC = 11, LONGEST_AC = 10, END_OF_BLOCK = 0, SIXTEEN_ZEROS = 0xF0 };
-/* So many bits are looked at for one value, and for two. */
+/* The number of bits that are looked up for one value, and for two. */
 enum { LOOKED_AT = 9, LOOKED_AT_FOR_TWO = 10 };
-/* Steps out of a block: at its end, and where the bits looked at are not enough. No run of zeros steps so far. */
+/* Steps that lead out of a block: at its end, and if the bits looked up are not enough. No run of
+   zeros gives such a large step. */
 enum { TO_END = 128, NOT_ENOUGH = 64 };
-/* Of the largest unit: blocks, coefficients, bytes of each. So much may be read before it is found that the data has ended. */
+/* The size of the largest unit: blocks, coefficients in each, bytes in each. This much may be read
+   past the end of the data before the end is noticed. */
 enum { MOST_OF_A_UNIT = 10 * 64 * 4 + 8 };
 
-/* The place in a block of the coefficient that comes `n`-th, in zigzag order (T.81, figure A.6). */
+/* The place in a block of the n-th coefficient in zigzag order (T.81, figure A.6). */
 static const uint8_t PLACES[64] = {
     0,  1,  8,  16, 9,  2,  3,  10, 17, 24, 32, 25, 18, 11, 4,  5,  12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6,  7,  14, 21, 28,
     35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63,
@@ -29,14 +33,14 @@ static const uint8_t PLACES[64] = {
 
 /* ---- Codes ---- */
 
-/* What a code stands for. */
+/* The meaning of a code: a value of some bits, after a run of zeros. */
 typedef struct {
-    uint8_t bits; /* of the code and its value; 0 if the code is longer than what was looked at, or there is none */
+    uint8_t bits; /* of the code and its value; 0 if there is no such code among the bits looked up */
     uint8_t size; /* of the value, in bits */
-    uint8_t step; /* from the place of the value before to that of this, in zigzag order */
+    uint8_t step; /* from the place of the value before to the place of this one, in zigzag order */
 } Entry;
 
-/* One value, or two; the second has the first one's place and value if there is none. */
+/* One value or two. If there is only one, the second repeats its place and value. */
 typedef struct {
     int16_t first, second;
     uint8_t first_step, second_step, first_bits, bits;
@@ -46,15 +50,15 @@ typedef struct {
     HuffmanCode of;
     int is_usable;
     Pair pairs[1 << LOOKED_AT_FOR_TWO];
-    Entry looked_up[1 << LOOKED_AT], entries[256]; /* by the first bits; by the number of the code */
-    uint64_t limit[LONGEST_CODE + 1];              /* what all codes of a length are below, as the first of 64 bits */
-    int shift[LONGEST_CODE + 1];                   /* what gives the number of a code when added to it */
+    Entry looked_up[1 << LOOKED_AT], entries[256]; /* by the next bits; by the number of the code */
+    uint64_t limit[LONGEST_CODE + 1];              /* an upper bound of all codes of a length, as the first of 64 bits */
+    int shift[LONGEST_CODE + 1];                   /* added to a code, it gives the number of the code */
 } Codes;
 
-/* Most files have the codes of the file before. */
+/* Kept, because most files have the codes of the file before. */
 static _Thread_local Codes dc_codes[4], ac_codes[4];
 
-/* The value of the `size` bits `bits` (T.81, figure F.12). */
+/* Returns the value that the `size` bits `bits` encode (T.81, figure F.12). */
 static INLINE int extended(int bits, int size) {
     int half = 1 << size >> 1;
     return bits + ((bits - half) >> 31 & (1 - 2 * half)) * (size > 0);
@@ -65,7 +69,7 @@ static Entry entry_of(int symbol, int length, int is_dc) {
     return (Entry){length + size, size, step};
 }
 
-/* Whether the code is one that the standard allows. */
+/* Fills in the entries of the code. Returns whether the standard allows the code. */
 static int has_entries(Codes *codes, int is_dc) {
     for (int number = 0; number < 1 << LOOKED_AT; number++) codes->looked_up[number] = (Entry){0, 0, NOT_ENOUGH};
     unsigned next = 0, number = 0;
@@ -73,7 +77,7 @@ static int has_entries(Codes *codes, int is_dc) {
         codes->shift[length] = (int)number - (int)next;
         for (int count = codes->of.counts[length]; count; count--, next++, number++) {
             int symbol = codes->of.symbols[number & 255], size = symbol & 15;
-            if (number > 255 || next + 1 >= 1u << length) return 0; /* a code of ones alone is none */
+            if (number > 255 || next + 1 >= 1u << length) return 0; /* a code of only ones is not allowed */
             if (is_dc ? symbol > LONGEST_DC : size > LONGEST_AC || (!size && symbol != END_OF_BLOCK && symbol != SIXTEEN_ZEROS)) return 0;
             Entry entry = codes->entries[number] = entry_of(symbol, length, is_dc);
             if (length > LOOKED_AT) continue;
@@ -85,7 +89,8 @@ static int has_entries(Codes *codes, int is_dc) {
     return 1;
 }
 
-/* Take a code and its value off the `*count` bits `*bits`, if both are in them; otherwise return an entry of 0 bits. */
+/* Takes a code and its value off the `*count` bits `*bits`. If these do not hold both, returns an
+   entry of 0 bits. */
 static Entry taken(const Codes *codes, unsigned *bits, int *count, int *value) {
     unsigned looked_at = *bits << (LOOKED_AT_FOR_TWO - *count) >> (LOOKED_AT_FOR_TWO - LOOKED_AT);
     Entry entry = codes->looked_up[looked_at];
@@ -112,7 +117,7 @@ static void make_pairs(Codes *codes) {
     }
 }
 
-/* Make `codes` those of `code`, if they are not; return whether it is one that the standard allows. */
+/* Makes `codes` those of `code`, if they are not yet. Returns whether the standard allows the code. */
 static int prepare(Codes *codes, const HuffmanCode *code, int is_dc) {
     if (memcmp(&codes->of, code, offsetof(HuffmanCode, is_sent))) {
         codes->of = *code;
@@ -124,14 +129,15 @@ static int prepare(Codes *codes, const HuffmanCode *code, int is_dc) {
 
 /* ---- Bits ---- */
 
-/* `bits` begins with the next bit, of `count` that are there; `at` is where the others begin, up to a marker at `end`. */
+/* `bits` begins with the next bit and holds `count` bits. `at` is where the bytes after these
+   begin, and `end` is where a marker ends them. */
 typedef struct {
     uint64_t bits;
     int64_t count;
     const uint8_t *at, *end;
 } Reader;
 
-/* Make `reader` read what there is up to the next marker, which `jpeg` reads next. */
+/* Lets `reader` read the data up to the next marker. `jpeg` then reads the marker next. */
 static void read_up_to_marker(Reader *reader, Jpeg *jpeg, uint8_t *memory) {
     const uint8_t *from = jpeg->src->next, *end = from + jpeg->src->length;
     uint8_t *to = memory;
@@ -151,10 +157,11 @@ static void read_up_to_marker(Reader *reader, Jpeg *jpeg, uint8_t *memory) {
     jpeg->src->length = end - from;
 }
 
-/* How many bits are left up to the marker; negative when more have been taken. */
+/* Returns the number of bits left before the marker; negative if more have been taken. */
 static int64_t left(const Reader *reader) { return (reader->end - reader->at) * 8 + reader->count; }
 
-/* Then there are 56 bits or more. What lies beyond `count` is right too, so it may be fetched again. */
+/* Fills `bits` to 56 bits or more. The bits beyond `count` are right too, so they can be fetched
+   again. */
 static INLINE void fill(Reader *reader) {
     uint64_t next;
     memcpy(&next, reader->at, 8);
@@ -169,7 +176,7 @@ static INLINE void drop(Reader *reader, int count) {
     reader->count -= count;
 }
 
-/* Take a code and its value: LONGEST_CODE and LONGEST_DC bits at most. */
+/* Takes a code and its value, of at most LONGEST_CODE and LONGEST_DC bits. */
 static INLINE Entry next_entry(Reader *reader, const Codes *codes, int *value) {
     Entry entry = codes->looked_up[reader->bits >> (64 - LOOKED_AT)];
     for (int length = LOOKED_AT + 1; !entry.bits && length <= LONGEST_CODE; length++)
@@ -181,7 +188,8 @@ static INLINE Entry next_entry(Reader *reader, const Codes *codes, int *value) {
 
 /* ---- Blocks ---- */
 
-/* Take one value or two of `block` after that at `place`. Returns the place of the last; LAST if the block ends, more if it is not sound. */
+/* Takes one or two values of `block` after the value at `place`. Returns the place of the last one,
+   LAST if the block ends, or more than LAST if the block is invalid. */
 static INLINE int next_place(Reader *reader, const Codes *ac, int place, int16_t *block) {
     const Pair *pair = &ac->pairs[reader->bits >> (64 - LOOKED_AT_FOR_TWO)];
     int first = place + pair->first_step, second = first + pair->second_step, value;
@@ -197,7 +205,7 @@ static INLINE int next_place(Reader *reader, const Codes *ac, int place, int16_t
     }
     block[PLACES[first]] = pair->first;
     if (second > LAST) {
-        /* After the last place, what looks like a second value is of the next block. */
+        /* After the last place, what looks like a second value belongs to the next block. */
         drop(reader, first == LAST ? pair->first_bits : pair->bits);
         return first == LAST || second >= TO_END ? LAST : second;
     }
@@ -206,7 +214,7 @@ static INLINE int next_place(Reader *reader, const Codes *ac, int place, int16_t
     return second;
 }
 
-/* Read a block into `block`, whose coefficients are 0; return whether it is sound. */
+/* Reads a block into `block`, whose coefficients are 0. Returns whether the block is valid. */
 static INLINE int read_block(Reader *reader, const Codes *dc, const Codes *ac, int *last_dc, int16_t *block) {
     int place = 0, value;
     fill(reader);
@@ -214,7 +222,7 @@ static INLINE int read_block(Reader *reader, const Codes *dc, const Codes *ac, i
     *last_dc += value;
     block[0] = *last_dc;
     if (*last_dc != block[0]) return 0;
-    /* 56 bits are enough for two of the longest codes with their values. */
+    /* 56 bits hold two of the longest codes with their values. */
     for (;;) {
         if ((place = next_place(reader, ac, place, block)) >= LAST) break;
         fill(reader);
@@ -225,10 +233,10 @@ static INLINE int read_block(Reader *reader, const Codes *dc, const Codes *ac, i
 
 struct Entropy {
     Reader reader;
-    const Codes *dc[4], *ac[4]; /* by the component in the scan */
+    const Codes *dc[4], *ac[4]; /* by the number of the component in the scan */
     int last_dc[4], restarts;
     unsigned until_restart;
-    int64_t to_come; /* units of blocks */
+    int64_t to_come; /* units of blocks that are left */
     int (*read_unit)(Jpeg *, Entropy *, Block **);
     uint8_t memory[];
 };
@@ -249,7 +257,7 @@ static INLINE int read_unit(Jpeg *jpeg, Entropy *entropy, Block **blocks) {
 static int read_unit_anywhere(Jpeg *jpeg, Entropy *entropy, Block **blocks) { return read_unit(jpeg, entropy, blocks); }
 
 #if defined(__x86_64__) && defined(__GNUC__)
-/* Shifts by a variable number take three steps without it, and one with it. */
+/* A shift by a variable number of bits takes one instruction with BMI2, and three without. */
 __attribute__((target("bmi2"))) static int read_unit_bmi2(Jpeg *jpeg, Entropy *entropy, Block **blocks) {
     return read_unit(jpeg, entropy, blocks);
 }
@@ -262,7 +270,8 @@ static int has_bmi2(void) { return 0; }
 
 /* ---- Scans ---- */
 
-/* Whether there is the marker that is due, after which all begins anew (T.81, E.2.4). */
+/* Returns whether the restart marker that is due is there. After it, everything begins anew (T.81,
+   E.2.4). */
 static int restarted(Jpeg *jpeg, Entropy *entropy) {
     Source *source = jpeg->src;
     if (left(&entropy->reader) >= 8 || source->length < 2 || source->next[1] != 0xD0 + entropy->restarts % 8) return 0;

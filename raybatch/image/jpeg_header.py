@@ -1,7 +1,7 @@
-"""The header of a JPEG file, and whether the file is plain enough for a second decoder.
+"""Reads the header of a JPEG file, and decides whether a second decoder may decode the file.
 
-Pillow remains the rule: it gets everything but plain and sound 8-bit JPEGs in grey or colour, so
-pixels, errors, warnings and limits are Pillow's.
+Only plain and undamaged 8-bit JPEGs in grey or colour may be. Pillow decodes all others, so pixels,
+errors, warnings and limits are always Pillow's.
 """
 
 from __future__ import annotations
@@ -24,10 +24,8 @@ _QUANTIZATION = 0xDB
 _NOT_READ = (0xC4, 0xDD, 0xFE)  # Huffman tables, restart interval, comment
 _APP0, _APP1, _APP2, _APP14, _APP15 = 0xE0, 0xE1, 0xE2, 0xEE, 0xEF
 
-_SEGMENT = struct.Struct(">BBH")  # 0xFF, marker, length of what follows
+_SEGMENT = struct.Struct(">BBH")  # 0xFF, marker, length of the content and of this number
 _FRAME = struct.Struct(">BHHB")  # bits, height, width, components
-
-_MODES = {1: "L", 3: "RGB"}
 
 _MODES = {1: "L", 3: "RGB"}
 
@@ -36,10 +34,16 @@ _MOST_PIXELS = (1 << 29) - 1
 
 
 class JpegHeader(NamedTuple):
-    """The markers before the first scan: size in pixels, Pillow's mode, EXIF and XMP bytes.
+    """The content of the markers before the first scan.
 
-    `opened` is the image that Pillow opened, if it had to read the markers too. A JPEG that
-    `is_progressive` has several scans.
+    Args:
+        width: In pixels.
+        height: In pixels.
+        mode: Pillow's mode, "L" or "RGB".
+        exif: The EXIF data, if there is any.
+        xmp: The XMP data, if there is any.
+        opened: The image that Pillow opened, if it had to read the markers too.
+        is_progressive: Whether the image is stored in several scans.
     """
 
     width: int
@@ -51,7 +55,7 @@ class JpegHeader(NamedTuple):
     is_progressive: bool = False
 
     def getexif(self) -> Image.Exif:
-        """Return `getexif()` of the image that Pillow opens, with its errors and warnings."""
+        """Return what `getexif()` of Pillow's image returns, with its errors and warnings."""
         if self.opened is not None:
             return self.opened.getexif()
         image = Image.Image()
@@ -69,9 +73,9 @@ class _NotPlainError(Exception):
 def header(data: bytes) -> JpegHeader | None:
     """Return the header of the JPEG file in `data`; None if Pillow must open and decode it.
 
-    If there is a header, Pillow opens the file too, with this size and mode, and its warnings are
-    given here. Loading may still fail; `decode` then returns None. The caller checks limits on the
-    number of pixels.
+    For a file with a result, Pillow opens the file too, with the same size and mode. Warnings that
+    Pillow gives about the file are given here. Decoding may still fail; `decode` then returns None.
+    The caller checks limits on the number of pixels.
     """
     if not _has_own_plugin():
         return None
@@ -83,7 +87,7 @@ def header(data: bytes) -> JpegHeader | None:
 
 
 def _has_own_plugin() -> bool:
-    """Return whether Pillow's own plug-in opens JPEGs, and not one of the program."""
+    """Return whether Pillow's own plug-in opens JPEGs. A program can register a different one."""
     factory, _ = Image.OPEN.get("JPEG", (None, None))
     return factory is JpegImagePlugin.jpeg_factory
 
@@ -114,10 +118,10 @@ def read_markers(data: bytes) -> tuple[JpegHeader, bool]:
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """Iterate over the segments before the first scan: marker, begin and end of the content.
+    """Iterate over the segments before the first scan: marker, and start and end of the content.
 
-    Fill bytes between segments, and markers without content, are legal but rare, so such files are
-    not plain.
+    Fill bytes between segments, and markers without content, are legal but rare. Files with them
+    are not plain.
     """
     if not data.startswith(b"\xff\xd8"):
         raise _NotPlainError
@@ -139,7 +143,7 @@ def _size_and_mode(frame: bytes) -> tuple[int, int, str]:
     precision, height, width, components = _FRAME.unpack_from(frame)
     if precision != 8 or components not in _MODES or len(frame) != _FRAME.size + 3 * components:
         raise _NotPlainError
-    # With a height of 0, the height follows the first scan; neither decoder reads it.
+    # A height of 0 means that the height follows the first scan. Neither decoder supports that.
     if not 0 < width * height <= _MOST_PIXELS:
         raise _NotPlainError
     return width, height, _MODES[components]
@@ -169,7 +173,7 @@ class _Metadata:
         return not self._needs_pillow and (self.exif is None or self._has_resolution)
 
     def add(self, marker: int, content: bytes) -> None:
-        """Take in one segment; `_NotPlainError` if it is shorter than it claims."""
+        """Add one segment. Raises `_NotPlainError` if it is shorter than its kind requires."""
         if marker == _APP0 and content.startswith(b"JFIF"):
             _at_least(14, content)
             self._has_resolution |= content[7] in (1, 2)
@@ -191,13 +195,13 @@ def _at_least(length: int, content: bytes) -> None:
 
 
 def _opened(data: bytes, found: JpegHeader) -> JpegHeader | None:
-    """Return `found` with the image that Pillow opens, after its warnings.
+    """Return `found` with the image that Pillow opens, and give Pillow's warnings.
 
-    None if it opens none.
+    None if Pillow cannot open the file.
     """
     try:
         image = JpegImagePlugin.jpeg_factory(io.BytesIO(data))
     except Exception:
-        # Pillow will raise it again.
+        # Pillow raises this error again when it opens the file to decode it.
         return None
     return found._replace(opened=image)

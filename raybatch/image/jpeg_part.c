@@ -1,7 +1,9 @@
-/* A part of a JPEG, decoded by the library that Pillow itself has loaded, so that the pixels are Pillow's.
+/* Decodes a part of a JPEG with the library that Pillow has loaded, so that the pixels are
+   Pillow's.
 
-   Rows and columns outside of the part are read, since each block is coded after the one before, but nothing more is done about
-   them. The library makes pixels of the coefficients; jpeg_entropy.c makes the coefficients of the bits. */
+   The bits of rows and columns outside the part are read, since each block is coded after the one
+   before, but no pixels are made of them. The library computes pixels from coefficients;
+   jpeg_entropy.c reads the coefficients from the bits. */
 
 #include <setjmp.h>
 #include <string.h>
@@ -12,19 +14,21 @@ enum { VERSION_62 = 62, GREY = 1, RGBX = 7, ROWS_AT_ONCE = 8 };
 enum { DECODED, NOT_DECODED };
 
 typedef struct {
-    Errors errors; /* first, so that a pointer to it is one to this */
+    Errors errors; /* first, so that a pointer to it is also a pointer to the Trap */
     jmp_buf back;
 } Trap;
 
 static void stop(Jpeg *jpeg) { longjmp(((Trap *)jpeg->err)->back, 1); }
 
-/* A warning is about damage, which Pillow shall see. */
+/* A warning means that the file is damaged. Such files are left to Pillow. */
 static void stop_at_warning(Jpeg *jpeg, int level) {
     if (level < 0) stop(jpeg);
 }
 
-/* Decode the rows from `top` up to `bottom`, and at least the columns from `*left` up to `*right`, which are then those that there are, of the
-   image whose sides are divided by `scale`: to `out`, which has room for one row more. Returns DECODED, or NOT_DECODED if the file has any fault. */
+/* Decodes the rows from `top` up to `bottom`, and at least the columns from `*left` up to `*right`,
+   of the image whose sides are divided by `scale`. Sets `*left` and `*right` to the decoded
+   columns. `out` has room for one more row. Returns DECODED, or NOT_DECODED if the file has any
+   fault. */
 int decode_jpeg_part(const Library *library, int64_t size, const uint8_t *data, int64_t length, int scale, int channels, unsigned *left,
                      unsigned top, unsigned *right, unsigned bottom, uint8_t *out) {
     Jpeg jpeg;
@@ -59,7 +63,8 @@ int decode_jpeg_part(const Library *library, int64_t size, const uint8_t *data, 
         for (unsigned row = 0; row < count; row++) rows[row] = out + (int64_t)(jpeg.output_scanline - top + row) * width * channels;
         library->read_scanlines(&jpeg, rows, count);
     }
-    /* What follows may be damaged. To skip the last row would end all reading. */
+    /* The rest of the file is read too, since it may be damaged. If all remaining rows were
+       skipped, the library would not read them, so the last row is decoded. */
     if (bottom < jpeg.output_height) {
         uint8_t *unused = out + (int64_t)(bottom - top) * width * channels;
         if (bottom + 1 < jpeg.output_height) library->skip_scanlines(&jpeg, jpeg.output_height - 1 - bottom);

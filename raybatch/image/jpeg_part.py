@@ -1,6 +1,6 @@
-"""Parts of JPEGs, decoded by Pillow's own library: `jpeg_part.c` as Python calls it.
+"""Decodes parts of JPEGs with the libjpeg that Pillow has loaded, through `jpeg_part.c`.
 
-It runs without the GIL.
+The C code runs without the GIL.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _UNSIGNED, _NUMBER, _ADDRESS = ctypes.c_uint, ctypes.c_int64, ctypes.c_void_p
 class PartDecoder:
     """Decodes parts of JPEGs.
 
-    Raises ImportError or OSError where it cannot, without the kernel or without Pillow's library.
+    Raises ImportError or OSError if the compiled code or Pillow's libjpeg cannot be loaded.
     """
 
     def __init__(self) -> None:
@@ -64,18 +64,17 @@ class PartDecoder:
         part: Rectangle,
         memory: Callable[[int], Pixels],
     ) -> tuple[Pixels, int] | None:
-        """Return the pixels of the rows of `part`, and the column where they begin.
+        """Return the pixels of `part`, perhaps with more columns, and their first column.
 
-        None if Pillow must decode `data`. `part` (left, upper, right, lower) lies in the image
-        whose sides are divided by `scale`. The result may have more columns. Its pixels are uint8
-        (H, W, 4), with a fourth byte that means nothing, or (H, W) for one channel, in memory that
-        `memory(length)` gives. Near the edges of the part the colours may differ from those of the
-        whole image.
+        None if Pillow must decode `data`. `part` is (left, upper, right, lower) in the image whose
+        sides are divided by `scale`. The pixels are uint8: (H, W, 4) with an unused fourth byte, or
+        (H, W) for one channel. They lie in the array that `memory(length)` returns. Near the edges
+        of the part the colours may differ from those of the whole image.
         """
         left, top, right, bottom = part
         edges = (_UNSIGNED * 2)(left, right)
         start = ctypes.addressof(edges)
-        # Columns are extended to whole blocks, of 32 pixels at most, on both sides.
+        # The decoder extends the columns to whole blocks on both sides, of 32 pixels at most.
         out = memory((bottom - top + 1) * (right - left + 64) * channels)
         status = self._decode(
             *(self._functions, _STRUCT_BYTES, data, len(data), scale, channels),
@@ -89,9 +88,9 @@ class PartDecoder:
 
 
 def _path_of_pillows_library() -> str:
-    """Return the file of the JPEG library that Pillow has loaded.
+    """Return the path of the JPEG library that Pillow has loaded.
 
-    ImportError if it is not a file of its own.
+    ImportError if the library is not a separate file.
     """
     Image.preinit()
     with open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as maps:

@@ -1,22 +1,27 @@
-/* Pillow's resampling of images with 8 bits a channel, bit for bit: crops, scales, mirrors and lays out in one call.
+/* Pillow's resampling of images with 8 bits a channel, bit for bit. One call crops, scales, mirrors
+   and lays out an image.
 
-   The algorithm, and with it every rounding, is that of src/libImaging/Resample.c in Pillow: two passes with fixed-point weights
-   of 22 bits, each rounded and clipped to 8 bits. What differs is how the sums are formed.
+   The algorithm with all its rounding is that of src/libImaging/Resample.c in Pillow: two passes
+   with fixed-point weights of 22 bits, each rounded and clipped to 8 bits. Only the way in which
+   the sums are formed differs.
 
-   Pixels are summed in pairs. A processor multiplies two 16-bit numbers by two others and adds the products in one instruction; a
-   32-bit multiplication takes many times as long on some. So a weight is split, w = 2048 high + low with 0 <= low < 2048, and
+   Pixels are summed in pairs. One instruction multiplies two 16-bit numbers by two others and adds
+   the products; on some processors a 32-bit multiplication takes many times as long. So a weight is
+   split, w = 2048 high + low with 0 <= low < 2048. Then
 
        sum of p w = 2048 (sum of p high) + (sum of p low)
 
-   is exact: |w| < 2^24 for every filter here, so |high| < 2^13 and low < 2^11 fit 16 bits, and the sums wrap round as Pillow's own
-   32-bit sum does, which does not overflow. The plain version multiplies whole weights: NEON has a fast instruction for it.
+   is exact: |w| < 2^24 for every filter here, so |high| < 2^13 and low < 2^11 fit 16 bits. The
+   parts may wrap around, but their total is Pillow's 32-bit sum, which does not overflow. The plain
+   version multiplies whole weights, because NEON has a fast instruction for that.
 
        source rows --widen--> strip --sum--> window --sum--> line --write--> out
        (8 rows, or            (pairs of      (pairs of       (bytes)
         32 of grey)            columns)       rows)
 
-   A quad is 16 bytes: four lanes, each a pair of 16-bit pixels. Its lanes are the channels of a pixel, or four rows of grey. With
-   the vertical pass first, rows are widened to the window, and lines to the strip.
+   A quad is 16 bytes: four lanes, each a pair of 16-bit pixels. Its lanes are the channels of a
+   pixel, or four rows of a grey image. If the vertical pass comes first, rows are widened to the
+   window, and lines to the strip.
 
    This file includes itself, once for each kind of processor. */
 
@@ -38,9 +43,9 @@ enum { BOX, BILINEAR, HAMMING, BICUBIC, LANCZOS };
 enum { WEIGHT_BITS = 22, LOW_BITS = 11, QUADS = 8, QUAD_BYTES = 16, ALIGNMENT = 64 };
 
 typedef struct {
-    int64_t count, pairs; /* pixels, and pairs of source pixels that each is the sum of */
-    int64_t *first;       /* where the first pair of each begins: an even number */
-    int32_t *weights;     /* for each pair: two high parts in 32 bits, then two low ones; or two whole ones */
+    int64_t count, pairs; /* the number of pixels, and of pairs of source pixels in the sum of each */
+    int64_t *first;       /* where the first pair of each pixel begins: an even number */
+    int32_t *weights;     /* for each pair: two high parts in 32 bits, then two low parts; or two whole weights */
 } Axis;
 
 typedef struct {
@@ -48,12 +53,12 @@ typedef struct {
     int64_t stride, pixel_bytes, width, height;
     uint8_t *out;
     int64_t row_stride, pixel_stride, channel_stride, channels;
-    const uint32_t *table; /* (channels, 256) values for the bytes, or none */
+    const uint32_t *table; /* (channels, 256): the values of the bytes; or NULL */
     Axis x, y;
     int64_t lanes;       /* of a pixel: 4, or 1 for grey */
     int64_t left, right; /* the columns that are needed; the first is even */
-    int64_t bottom;      /* where the rows end that are needed: what is not may not be there */
-    uint8_t *memory;     /* for what is in between */
+    int64_t bottom;      /* where the needed rows end; rows below may not exist */
+    uint8_t *memory;     /* for intermediate results */
 } Job;
 
 static int64_t aligned(int64_t bytes) { return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT; }
@@ -92,7 +97,8 @@ static Reach reach_of(int kind, int size, float start, float end, int count) {
     return (Reach){start, scale, supports[kind] * larger, 1.0 / larger, size};
 }
 
-/* The first source pixel of pixel number `at`, and how many there are; as in precompute_coeffs. */
+/* Returns the first source pixel of pixel number `at`. Sets the centre, and the number of source
+   pixels, as precompute_coeffs does. */
 static int first_of(const Reach *reach, int at, double *center, int *taps) {
     *center = reach->start + (at + 0.5) * reach->scale;
     int first = (int)(*center - reach->support + 0.5), end = (int)(*center + reach->support + 0.5);
@@ -112,8 +118,8 @@ static int64_t most_pairs(const Reach *reach, int from, int to) {
     return most;
 }
 
-/* Write the weights of the pixels from `from` up to `to`; precompute_coeffs and normalize_coeffs_8bpc, in their order.
-   They are split, but for the plain version. */
+/* Writes the weights of the pixels from `from` up to `to`, as precompute_coeffs and then
+   normalize_coeffs_8bpc do. The weights are split unless `are_whole`. */
 static void write_weights(Axis *axis, const Reach *reach, int kind, int from, int to, double *shares, int are_whole) {
     for (int at = from; at < to; at++) {
         int taps;
@@ -141,11 +147,12 @@ static void write_weights(Axis *axis, const Reach *reach, int kind, int from, in
     }
 }
 
-/* The row of the strip whose pixels are in lane `lane` of quad `quad` of it. Quads of a vector that is the first of two have
-   rows of even number, those of the other the ones below: so pairs of rows come out of the sums. `groups` quads are a vector. */
+/* Returns the row of the strip whose pixels are in lane `lane` of its quad `quad`. `groups` quads
+   form a vector. Vectors come in twos: the first has rows of even numbers, and the second the rows
+   below these. So the sums come out as pairs of rows. */
 static int row_of(int quad, int lane, int lanes, int groups) {
     int vector = quad / groups, group = quad % groups;
-    int pair = vector / 2 * groups + group; /* of quads, whose rows lie below each other */
+    int pair = vector / 2 * groups + group; /* of quads; the rows of one are those below the rows of the other */
     return lanes == 4 ? 2 * pair + vector % 2 : 8 * pair + 2 * lane + vector % 2;
 }
 
@@ -153,14 +160,14 @@ typedef uint8_t Bytes __attribute__((vector_size(16), may_alias));
 typedef uint32_t Words __attribute__((vector_size(16)));
 typedef uint64_t Longs __attribute__((vector_size(16)));
 
-/* The bytes of two vectors that have these numbers, those of the second from 16 on. */
+/* The bytes of two vectors that have these numbers; the second vector's bytes begin at 16. */
 #ifdef __clang__
 #define MIXED(one, other, ...) __builtin_shufflevector(one, other, __VA_ARGS__)
 #else
 #define MIXED(one, other, ...) __builtin_shuffle(one, other, (Bytes){__VA_ARGS__})
 #endif
 
-/* Elements of `bits` bits of one vector and of another in turns: the lower half of each, or the upper. */
+/* Interleaves elements of `bits` bits of two vectors: the lower half of each, or the upper half. */
 #define LOWER_ZIP(one, other, bits) LOWER_ZIP_##bits(one, other)
 #define UPPER_ZIP(one, other, bits) UPPER_ZIP_##bits(one, other)
 #define LOWER_ZIP_8(one, other) MIXED(one, other, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
@@ -205,10 +212,10 @@ static void widen_one(const uint8_t *const *rows, int64_t x, int64_t width, int6
 #include "kernel.c"
 #endif
 
-/* The digest of the sources that this was compiled from, as setup.py computes it. */
+/* The digest of the sources from which this was compiled; setup.py computes it. */
 const char *built_from(void) { return SOURCES; }
 
-/* What this processor can run: the number of the last version, from 0, in the order of `run`. */
+/* Returns the number of the best version that this processor can run, in the order of `run`. */
 int best_version(void) {
 #ifdef IS_X86
     __builtin_cpu_init();
@@ -227,7 +234,7 @@ static void run(int version, const Job *job, int is_vertical_first) {
     case 2: is_vertical_first ? rows_first_avx512(job) : columns_first_avx512(job); return;
     case 3:
         is_vertical_first ? rows_first_vnni(job) : columns_first_vnni(job);
-        _mm_sfence(); /* what was written past the cache is there before anything that follows */
+        _mm_sfence(); /* the writes past the cache come before anything that follows */
         return;
     }
 #endif
@@ -235,8 +242,10 @@ static void run(int version, const Job *job, int is_vertical_first) {
     is_vertical_first ? rows_first_plain(job) : columns_first_plain(job);
 }
 
-/* Resample the image at the address `source`, of `pixel_bytes` 1, 3 or 4, to `columns` x `rows`, and write the pixels from (`left`, `top`) up to
-   (`right`, `bottom`) of that to the address `out`. The box has been checked: it lies in the image. Returns 0, or 1 if there is no memory. */
+/* Resamples the image at the address `source`, with `pixel_bytes` of 1, 3 or 4, to `columns` x
+   `rows`. Writes the pixels of the result from (`left`, `top`) up to (`right`, `bottom`) to the
+   address `out`. The caller has checked that the box lies in the image. Returns 0, or 1 if there is
+   no memory. */
 int resample(int version, int is_vertical_first, int kind, const uint8_t *source, int64_t stride, int64_t pixel_bytes, int width, int height,
              float box_left, float box_top, float box_right, float box_bottom, int columns, int rows, int left, int top, int right, int bottom,
              uint8_t *out, int64_t row_stride, int64_t pixel_stride, int64_t channel_stride, int64_t channels, const uint32_t *table) {
@@ -246,7 +255,7 @@ int resample(int version, int is_vertical_first, int kind, const uint8_t *source
     job.x.pairs = most_pairs(&x, left, right);
     job.y.pairs = most_pairs(&y, top, bottom);
 
-    /* One block: the weights, and what `columns_first` or `rows_first` works in. */
+    /* One block of memory: the weights, and what `columns_first` or `rows_first` works in. */
     int64_t most_shares = 2 * (job.x.pairs + job.y.pairs), strip_rows = job.lanes == 1 ? 4 * QUADS : QUADS;
     int64_t line = aligned((width > columns ? width : columns) * job.lanes + 4 * ALIGNMENT);
     int64_t window = 8 * (job.y.pairs + strip_rows) * line;
@@ -277,7 +286,8 @@ int resample(int version, int is_vertical_first, int kind, const uint8_t *source
     return 0;
 }
 
-/* Write the values that `table` has for the bytes of `images` images of `count` pixels: 256 for each of the `channels` of a pixel. */
+/* Writes the values that `table` holds for the bytes of `images` images of `count` pixels: 256
+   values for each of the `channels`. */
 void look_up(int version, const uint8_t *restrict pixels, int64_t images, int64_t count, int64_t channels, uint8_t *restrict out,
              int64_t image_stride, int64_t pixel_stride, int64_t channel_stride, const uint32_t *restrict table) {
     for (; images; images--, pixels += count * channels, out += image_stride) {
@@ -299,13 +309,13 @@ void look_up(int version, const uint8_t *restrict pixels, int64_t images, int64_
     (void)version;
 }
 
-#else /* for each version */
+#else /* compiled once for each version */
 
 #define VECTOR_BYTES (GROUPS * QUAD_BYTES)
 #define VECTORS (QUADS / GROUPS)
 typedef int32_t OF(V) __attribute__((vector_size(VECTOR_BYTES), may_alias));
 
-/* The sums of the products of two pairs. */
+/* PRODUCTS adds the products of two pairs to a sum. SPLAT fills a vector with one value. */
 #if GROUPS == 1
 #define SPLAT(value) ((OF(V)){value, value, value, value})
 #elif GROUPS == 2
@@ -321,7 +331,8 @@ typedef int32_t OF(V) __attribute__((vector_size(VECTOR_BYTES), may_alias));
 
 #define ROUNDING SPLAT(1 << (WEIGHT_BITS - 1))
 
-/* Add the products of pairs of pixels and pairs of weights to the sums, whose upper part has whole weights nothing in it. */
+/* Adds the products of pairs of pixels and pairs of weights to the sums. Whole weights leave the
+   high sums at 0. */
 #if GROUPS == 1
 #define ADD_PRODUCTS(high, low, pixels, one, other) ((void)(high), (low) += ((pixels) & 0xffff) * (one) + ((pixels) >> 16) * (other))
 #define JOINED(high, low, bits) ((void)(high), (low) >> (bits))
@@ -330,8 +341,9 @@ typedef int32_t OF(V) __attribute__((vector_size(VECTOR_BYTES), may_alias));
 #define JOINED(high, low, bits) ((((high) << LOW_BITS) + (low)) >> (bits))
 #endif
 
-/* Two vectors of sums become bytes in the lower and in the upper 16 bits. A sum has 32 bits, so 10 are left of it, which are
-   clipped as 16: the upper ones stand in their place after a shift by 16 bits less. */
+/* Turns two vectors of sums into bytes, one in the lower and one in the upper 16 bits. The shift
+   leaves 10 bits of a 32-bit sum, so the result is clipped as a 16-bit number. The second vector is
+   shifted by 16 bits less, which puts its numbers into the upper 16 bits. */
 TARGET static inline __attribute__((always_inline)) OF(V) OF(paired)(const OF(V) *high, const OF(V) *low) {
     OF(V) lower = JOINED(high[0], low[0], WEIGHT_BITS), upper = JOINED(high[1], low[1], WEIGHT_BITS - 16);
 #if GROUPS == 4
@@ -352,7 +364,8 @@ TARGET static inline __attribute__((always_inline)) OF(V) OF(paired)(const OF(V)
 #endif
 }
 
-/* Four vectors of sums become bytes, in their order. The instructions that pack clip; they work on each 16 bytes apart. */
+/* Turns four vectors of sums into bytes, in order. The pack instructions also clip. They work on
+   each 16 bytes separately, so the result must be reordered. */
 TARGET static inline __attribute__((always_inline)) void OF(packed)(const OF(V) *high, const OF(V) *low, uint8_t *bytes) {
     OF(V) sums[4];
     for (int vector = 0; vector < 4; vector++) sums[vector] = JOINED(high[vector], low[vector], WEIGHT_BITS);
@@ -377,7 +390,7 @@ TARGET static inline __attribute__((always_inline)) void OF(packed)(const OF(V) 
 #endif
 }
 
-/* Widen the pixels from `left` on of the rows of a strip, `count` of which there are: to pairs of columns. */
+/* Widens the columns from `left` up to `right` of a strip of `count` rows, to pairs of columns. */
 TARGET static void OF(widen)(const uint8_t *source, int64_t stride, int64_t pixel_bytes, int64_t width, int64_t left, int64_t right,
                              int64_t count, uint8_t *strip) {
     int lanes = pixel_bytes == 1 ? 1 : 4;
@@ -390,7 +403,8 @@ TARGET static void OF(widen)(const uint8_t *source, int64_t stride, int64_t pixe
         }
     int64_t x = left;
     if (lanes == 4) {
-        /* Four pixels are loaded, 16 bytes: of three bytes they are 12, and the others must be there. */
+        /* 16 bytes are loaded for four pixels. Pixels of three bytes fill only 12 of them, but the
+           other 4 must exist. */
         int64_t end = right - (pixel_bytes == 4 ? 3 : 5);
 #if GROUPS > 1
         char b = pixel_bytes, z = -128;
@@ -451,7 +465,8 @@ TARGET static void OF(widen)(const uint8_t *source, int64_t stride, int64_t pixe
             widen_one(rows[quad], x, width, pixel_bytes, (int16_t *)(strip + ((x - left) / 2 * QUADS + quad) * QUAD_BYTES));
 }
 
-/* Sum the columns of a strip: to pairs of rows, the first of which has the number `pair` in a window of `mask` + 1 of them. */
+/* Sums the columns of a strip to pairs of rows. The first pair has the number `pair` in a window of
+   `mask` + 1 pairs. */
 TARGET static void OF(sum_columns)(const Job *job, const uint8_t *strip, uint8_t *window, int64_t window_stride, int64_t pair, int64_t mask) {
     int64_t pairs = job->x.pairs;
     uint8_t *rows[4 * QUADS];
@@ -481,7 +496,8 @@ TARGET static void OF(sum_columns)(const Job *job, const uint8_t *strip, uint8_t
     }
 }
 
-/* Sum the pairs of rows that make row `at` of the result: to a line of `count` bytes, and some more. */
+/* Sums the pairs of rows that make row `at` of the result, to a line of `count` bytes, rounded up
+   to whole vectors. */
 TARGET static void OF(sum_rows)(const Job *job, int64_t at, const uint8_t *window, int64_t window_stride, int64_t mask, int64_t count,
                                 uint8_t *line) {
     int64_t pairs = job->y.pairs, first = job->y.first[at] / 2;
@@ -499,9 +515,10 @@ TARGET static void OF(sum_rows)(const Job *job, int64_t at, const uint8_t *windo
 }
 
 #ifdef HAS_VNNI
-/* Write the values of eight pixels of four bytes, of which three count. Older processors that have the instruction to look up take
-   longer with it than without. Floats take so much memory that they would only push the image out of the cache: they are
-   written past it, where `is_aligned`. */
+/* Writes the values of eight pixels of four bytes, of which three are used. Older processors with a
+   gather instruction are slower with it than without, so only this version uses it. Floats take so
+   much memory that they would only push the image out of the cache. So they are written past the
+   cache, where `is_aligned`. */
 TARGET static inline __attribute__((always_inline)) void OF(look_up_eight)(__m256i pixels, const uint32_t *table, uint8_t *out, int64_t next,
                                                                            int is_aligned) {
     __m256i byte = _mm256_set1_epi32(255);
@@ -517,23 +534,24 @@ TARGET static inline __attribute__((always_inline)) void OF(look_up_eight)(__m25
 
 static int has_aligned_planes(const uint8_t *out, int64_t next) { return ((uintptr_t)out | next) % 32 == 0; }
 
-/* Write the values of pixels of three bytes to three planes; return how many of the first were written. */
+/* Writes the values of pixels of three bytes to three planes. Returns the number of pixels written,
+   from the first on. */
 TARGET static int64_t OF(look_up)(const uint8_t *pixels, int64_t count, uint8_t *out, int64_t next, const uint32_t *table) {
     __m256i apart = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 1, 2, -1, 3, 4, 5, -1, 6, 7, 8, -1, 9, 10, 11, -1));
     int is_aligned = has_aligned_planes(out, next);
     int64_t x = 0;
-    /* Of the 16 bytes that are loaded for the last four pixels, 4 are those of the pixels that follow. */
+    /* Of the 16 bytes loaded for the last four pixels, 4 belong to the pixels that follow. */
     for (; x + 10 <= count; x += 8) {
         __m128i first = _mm_loadu_si128((const void *)(pixels + 3 * x)), second = _mm_loadu_si128((const void *)(pixels + 3 * x + 12));
         __m256i both = _mm256_inserti128_si256(_mm256_castsi128_si256(first), second, 1);
         OF(look_up_eight)(_mm256_shuffle_epi8(both, apart), table, out + 4 * x, next, is_aligned);
     }
-    _mm_sfence(); /* what was written past the cache is there before anything that follows */
+    _mm_sfence(); /* the writes past the cache come before anything that follows */
     return x;
 }
 #endif
 
-/* Write a line of bytes, four a pixel or one of grey, to a row of the result. */
+/* Writes a line of bytes, four for each pixel or one if grey, to a row of the result. */
 TARGET static void OF(write_line)(const Job *job, const uint8_t *restrict line, uint8_t *restrict out) {
     int64_t count = job->x.count, step = job->pixel_stride, lanes = job->lanes, next = job->channel_stride, x = 0;
     const uint32_t *restrict table = job->table;
@@ -558,7 +576,7 @@ TARGET static void OF(write_line)(const Job *job, const uint8_t *restrict line, 
         return;
     }
     if (!table && next == 1 && job->channels == 3) {
-        /* Four pixels of three bytes, in their order or the last first. */
+        /* Four pixels of three bytes at once, in order or mirrored. */
         if (step == 3 || step == -3)
             for (; x + 4 <= count; x += 4) {
                 Bytes pixels;
@@ -586,7 +604,7 @@ TARGET static void OF(write_line)(const Job *job, const uint8_t *restrict line, 
     }
 }
 
-/* The number of the row pairs that a window has room for: a power of 2. */
+/* A window holds a power of 2 of row pairs, at least `least`. The mask is that number minus 1. */
 #ifndef WINDOW_MASK
 #define WINDOW_MASK
 static int64_t window_mask(int64_t least) {
@@ -623,7 +641,7 @@ TARGET static void OF(rows_first)(const Job *job) {
     uint8_t *strip = job->memory;
     uint8_t *window = strip + (width / 2 + 2 + 2 * job->x.pairs) * QUADS * QUAD_BYTES;
     uint8_t *lines = window + (mask + 1) * stride, *summed = lines + strip_rows * line_stride;
-    uint8_t *line = summed + strip_rows / 2 * summed_stride; /* it may be longer than all of `lines` */
+    uint8_t *line = summed + strip_rows / 2 * summed_stride; /* last, since it may be longer than all of `lines` */
     int64_t made = job->y.first[0];
     for (int64_t top = 0; top < job->y.count; top += strip_rows) {
         int64_t rows = job->y.count - top < strip_rows ? job->y.count - top : strip_rows;

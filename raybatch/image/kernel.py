@@ -1,4 +1,4 @@
-"""The compiled kernel `kernel.c`, as Python calls it. It runs without the GIL."""
+"""Calls the compiled kernel `kernel.c`, which runs without the GIL."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ _STALE = "it was built from sources that have changed since; reinstall raybatch"
 
 
 class Kernel:
-    """Pillow's resampling for the processor of this host.
+    """Pillow's resampling, compiled for the processor of this host.
 
     `version` is one of `VERSIONS`, by default the best that the processor can run. If
     `tall_vertical_first` is true, the vertical pass comes first for an image that loses more than
     twice as many rows as columns, as in Pillow from version 13 on.
 
-    Raises ImportError where the kernel was not built.
+    Raises ImportError if the kernel was not built.
     """
 
     filters = frozenset(FILTERS)
@@ -91,14 +91,15 @@ class Kernel:
         Return whether the kernel could. `size` is (width, height); `window` is (left, upper, right,
         lower) and lies inside it. `out` is an address, and the bytes per row, per pixel and per
         channel. `table` is 0 for bytes, or the address of `(channels, 256)` 32-bit values, one for
-        each byte. The memory is not checked. Raises MemoryError if there is too little memory to
+        each byte. Addresses are not checked. Raises MemoryError if there is not enough memory to
         work in.
         """
         if filter_name not in self.filters:
             return False
         address, stride, pixel_bytes, channels, width, height = source
         columns, rows = size
-        # Pillow stores the box in single precision, and reports a box that does not fit.
+        # Pillow stores the box in single precision. It also raises an error for a box that does not
+        # fit, so such a box is left to Pillow.
         left, top, right, bottom = map(_single, box)
         if not (0 <= left < right <= width and 0 <= top < bottom <= height):
             return False
@@ -154,9 +155,9 @@ class Kernel:
 
 
 def _parts(count: int, nbytes: int) -> list[int]:
-    """Return the bounds of the parts of `count` images that get a thread each.
+    """Return the bounds of the parts into which `count` images are divided, one part a thread.
 
-    A large host gives a few threads to this, a small one none.
+    A host with few CPUs does all of it in the calling thread.
     """
     threads = min(_MOST_THREADS, _cpus() // 4, nbytes // _BYTES_PER_THREAD, count)
     return [count * number // max(1, threads) for number in range(max(1, threads) + 1)]
@@ -211,17 +212,17 @@ def _single(value: float) -> float:
 
 
 def library_path() -> str:
-    """Return the file of the compiled code.
+    """Return the path of the compiled library.
 
-    ImportError if there is none, or if the sources beside it have changed since.
+    ImportError if there is none, or if the sources beside it have changed since it was built.
     """
     if os.environ.get("RAYBATCH_KERNEL") == "none":
         raise ImportError("RAYBATCH_KERNEL=none")
     spec: Any = importlib.util.find_spec("raybatch.image._kernel")
     if spec is None:
         raise ImportError("it was not built: there was no C compiler when raybatch was installed")
-    # After an update without a new build, the functions of an editable installation would be called
-    # wrongly.
+    # In an editable installation an update can change the sources without a new build. The
+    # functions of the old library would then be called wrongly.
     sources = sorted(Path(__file__).parent.glob("*.[ch]"))
     if sources and _built_from(str(spec.origin)) != sha256(_joined(sources)).hexdigest():
         tell(f"raybatch runs without its compiled code, which is slower: {_STALE}")

@@ -1,5 +1,6 @@
-/* The interface of libjpeg 6b as libjpeg-turbo has it (https://libjpeg-turbo.org): its structures, as in its jpeglib.h, as far as they are
-   used, so that nothing but a compiler is needed. The library itself checks the size of the largest. */
+/* The interface of libjpeg 6b as libjpeg-turbo has it (https://libjpeg-turbo.org). The structures
+   are those of its jpeglib.h as far as they are used here, so that a build needs nothing but a
+   compiler. The library itself checks the size of the largest. */
 
 #ifndef RAYBATCH_LIBJPEG_H
 #define RAYBATCH_LIBJPEG_H
@@ -10,7 +11,8 @@
 typedef struct Jpeg Jpeg;
 typedef int16_t Block[64]; /* coefficients, in rows of 8 */
 
-/* Codes of each length, from 1 bit up, and what they stand for, the shortest first (ITU-T T.81, B.2.4.2). */
+/* The number of codes of each length, from 1 bit up, and their symbols, those of the shortest codes
+   first (ITU-T T.81, B.2.4.2). */
 typedef struct {
     uint8_t counts[17], symbols[256];
     int is_sent;
@@ -20,17 +22,17 @@ typedef struct {
     int id, index, h_samp_factor, v_samp_factor, quantization, dc_code, ac_code;
     unsigned width_in_blocks, height_in_blocks;
     int scaled_size; /* of a block, in pixels */
-} Component; /* how it begins */
+} Component; /* only the first members */
 
 typedef struct {
     void (*start_pass)(Jpeg *);
     int (*decode_mcu)(Jpeg *, Block **);
-} EntropyDecoder; /* how it begins: jpegint.h */
+} EntropyDecoder; /* only the first members; from jpegint.h */
 
 typedef struct {
     const uint8_t *next;
     size_t length;
-} Source; /* how it begins */
+} Source; /* only the first members */
 
 typedef struct {
     void (*error_exit)(Jpeg *);
@@ -96,7 +98,7 @@ struct Jpeg {
     void *idct, *upsample, *conversion, *quantizer;
 };
 
-/* The functions of the library, by their names without "jpeg_". */
+/* The functions of the library, named without "jpeg_". */
 typedef struct {
     Errors *(*std_error)(Errors *);
     void (*CreateDecompress)(Jpeg *, int version, size_t size);

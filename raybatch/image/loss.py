@@ -1,4 +1,4 @@
-"""Reports conversions that lose information, which Pillow does in silence."""
+"""Reports conversions that lose information. Pillow itself does not report them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def is_deep(mode: str) -> bool:
 
 
 def tell_luminance(stored: Image.Image, made: Image.Image) -> None:
-    """Report an image with a palette that became luminance in `made`; only the first one."""
+    """Report the first palette image, `stored`, whose pixels became luminance in `made`."""
     key = "palette as luminance"
     if len(made.getbands()) > 1 or is_told(key):
         return
@@ -28,10 +28,10 @@ def tell_luminance(stored: Image.Image, made: Image.Image) -> None:
 
 
 def tell_loss(stored: Image.Image, mode: str) -> None:
-    """Report an image whose values change when it is converted to `mode`; only the first one.
+    """Report that values of `stored` change in the conversion to `mode`.
 
-    Pillow clips values at the ends of the range, which turns most 16-bit images white, and drops
-    fractions.
+    Only the first image with the same two modes is reported. Pillow clips values at the ends of the
+    range, which turns most 16-bit images white, and drops fractions.
     """
     key = f"{stored.mode} as {mode}"
     kept = np.dtype(ImageMode.getmode(mode).typestr)

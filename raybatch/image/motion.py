@@ -1,4 +1,4 @@
-"""Where the points of an image are after crops, scalings, flips and warps: one matrix for all.
+"""Where the points of an image are after crops, scalings, flips and warps, as one matrix.
 
 A point is a place in the plane of the image: (0, 0) is its upper left corner, and (0.5, 0.5) is the
 centre of its first pixel.
@@ -18,12 +18,15 @@ Points: TypeAlias = npt.NDArray[np.float64]  # (..., 2): x and y in pixels
 
 
 class Motion(NamedTuple):
-    """How an image has moved, in a result of `size`.
+    """How the points of an image have moved to a result.
 
-    A point p of the image is at `matrix` · (p, 1), with `matrix` a (3, 3) array. `visible` is a box
-    around the part of the result that shows the image; the rest is filled. `shown` is a box around
-    the part of the image that was still there when it was last warped. `cuts` holds the matrix and
-    the size at the beginning and after each step that may have cut something off.
+    Args:
+        matrix: (3, 3), which maps (x, y, 1) of the image to the result in homogeneous coordinates.
+        size: The width and height of the result.
+        visible: A box around the part of the result that shows the image. The rest is filled.
+        shown: A box around the part of the image that was still visible when it was last warped.
+        cuts: The matrix and the size at the start, and after each step that may have cut off
+            points.
     """
 
     matrix: npt.NDArray[np.float64]
@@ -41,7 +44,7 @@ class Motion(NamedTuple):
         return motion
 
     def then(self, step: Step) -> Motion:
-        """Return the motion by this and then `step`."""
+        """Return this motion followed by `step`."""
         matrix, size, shown = _matrix_of(step, self.size), size_after(step, self.size), self.shown
         if isinstance(step, Warp):
             shown = _common(shown, _hull(_inverse(self.matrix), self.visible))
@@ -51,14 +54,11 @@ class Motion(NamedTuple):
         return Motion(matrix, size, visible, shown, cuts)
 
     def points(self, points: npt.NDArray[Any]) -> Points:
-        """Return the places in the result of `points` (..., 2) of the image.
-
-        Some may lie outside.
-        """
+        """Return where `points` (..., 2) of the image are in the result. Some may lie outside."""
         return _moved(self.matrix, points)
 
     def shows(self, points: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-        """Return for each of `points` (..., 2) whether this result and all before contain it.
+        """Return for each of `points` (..., 2) whether no step has cut it off.
 
         Points on the edge count as inside, so that a flip loses none.
         """
@@ -72,12 +72,12 @@ class Motion(NamedTuple):
     def seen(self, boxes: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         """Return the parts of `hulls(boxes)` that show the image.
 
-        A box that lies elsewhere has no area.
+        A box that is out of sight has no area.
         """
         return _clipped(self.hulls(_clipped(boxes, self.shown)), self.visible)
 
     def inverted(self, size: Size) -> Motion:
-        """Return the motion back to an image of `size`."""
+        """Return the motion from the result back to the image, which has `size`."""
         return Motion(_inverse(self.matrix), size, (0, 0, *size), (0, 0, *self.size))
 
 
@@ -107,7 +107,7 @@ def _hull(matrix: npt.NDArray[np.float64], box: Box) -> Box:
 
 
 def _common(one: Box, other: Box) -> Box:
-    """Return the overlap of two boxes; it has no area if there is none."""
+    """Return the overlap of two boxes. If they do not overlap, it has no area."""
     left, top, right, bottom = _clipped(np.array([one]), other)[0].tolist()
     return left, top, right, bottom
 

@@ -1,4 +1,4 @@
-"""Draws the mask and the boxes of an image into it, in the colours of their classes."""
+"""Draws the mask and the boxes of an image into the image, in the colours of their classes."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _LINE = 1 / 128
 def overlay(image: Any, mask: Any = None, boxes: Any = None, labels: Any = None) -> Image.Image:
     """Return `image` in RGB with its mask and boxes drawn in.
 
-    `image` and `mask` are Pillow images or arrays. A mask of classes is (H, W): class 0 has no
-    colour, and the others have those of PASCAL VOC, half transparent. `boxes` are (k, 4): left,
-    top, right and bottom, in pixels. `labels` are their classes, (k,); without them, all boxes have
-    one colour.
+    `image` and `mask` are Pillow images or arrays. A mask (H, W) holds the class of each pixel.
+    Class 0 is not drawn; the others have PASCAL VOC's colours, half transparent. `boxes` are (k,
+    4): left, top, right and bottom, in pixels. `labels` are their classes, (k,); without labels,
+    all boxes have one colour.
     """
     picture = shown(image)
     if mask is not None:
@@ -40,14 +40,13 @@ def overlay(image: Any, mask: Any = None, boxes: Any = None, labels: Any = None)
 def _colours(classes: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     """Return the colour of each class, uint8 `(..., 3)`.
 
-    Class 0 is black; 255 colours take turns for the others.
+    Class 0 is black. The other classes share 255 colours in turn.
     """
     classes = classes.astype(np.int64)
     numbers = np.where(classes > 0, (classes - 1) % 255 + 1, 0)
     palette = np.zeros((256, 3), np.uint8)
-    for bit in range(
-        8
-    ):  # as VOC does: the lowest bits of the class become the highest of red, green and blue
+    # As in VOC, the lowest bits of the class become the highest bits of red, green and blue.
+    for bit in range(8):
         for channel in range(3):
             palette[:, channel] |= (
                 (np.arange(256) >> (3 * bit + channel) & 1) << (7 - bit)

@@ -19,13 +19,13 @@ from raybatch.stages import stage
 class PixelLayout:
     """The layout of image arrays.
 
-    `dtype` is by default the dtype of the mode. With `channels_first` an image is (C, H, W).
-    Integers that become floats lie between 0 and 1, as in torchvision's `ToTensor`. `mean` and
-    `std`, one number or one for each channel, then give `(x - mean) / std`, as in its `Normalize`;
-    the default dtype is then float32. Pixels of mode "F" or "I" have no known range and are not
-    scaled.
+    By default `dtype` is that of the mode, or float32 with `mean` and `std`. With `channels_first`
+    an image is (C, H, W). Integers that become floats are scaled to the range from 0 to 1, as in
+    torchvision's `ToTensor`. Pixels of mode "F" or "I" have no known range and are not scaled. Then
+    `mean` and `std`, each one number or one for each channel, give `(x - mean) / std`, as in
+    torchvision's `Normalize`.
 
-    Raises ValueError for an integer dtype that cannot hold the pixels.
+    A reader raises ValueError if an integer `dtype` cannot hold its pixels.
     """
 
     dtype: npt.DTypeLike | None = None
@@ -52,7 +52,7 @@ class PixelLayout:
             object.__setattr__(self, "dtype", dtype)
 
     def bound(self, stored: np.dtype[Any], channels: tuple[int, ...]) -> BoundLayout:
-        """Return the layout for images with pixels of dtype `stored` and `channels`, (n,) or ()."""
+        """Return this layout for images of dtype `stored` with `channels`: (n,), or () for grey."""
         dtype = stored if self.dtype is None else np.dtype(self.dtype)
         if dtype.kind != "f" and not np.can_cast(stored, dtype):
             raise ValueError(f"pixels of {stored} do not fit into dtype {dtype}")
@@ -77,7 +77,7 @@ class PixelLayout:
     def _normalised(self, pixels: npt.NDArray[Any], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
         """Return `pixels` `(..., C)` as floats.
 
-        They are computed in float32 or better, in torchvision's order.
+        They are computed in float32 or a more precise dtype, in torchvision's order of operations.
         """
         working = np.promote_types(dtype, np.float32)
         values = pixels.astype(working)
@@ -91,7 +91,10 @@ class PixelLayout:
 
 @dataclass(frozen=True)
 class BoundLayout:
-    """A layout for known pixels. `table`, `(C, 256)`, has the float of each 8-bit value."""
+    """A layout for pixels of known dtype and channels.
+
+    If `table` is not None, it is `(C, 256)` and holds the float of each byte.
+    """
 
     layout: PixelLayout
     dtype: np.dtype[Any]
@@ -99,9 +102,9 @@ class BoundLayout:
     table: npt.NDArray[Any] | None
 
     def in_bytes(self) -> BoundLayout | None:
-        """Return the layout of the bytes from which `finished` quickly makes the floats.
+        """Return the layout of bytes that `UnfinishedImages.finished` quickly turns into floats.
 
-        None if there is none.
+        None if this layout does not make floats from bytes, or if there is no kernel to do it fast.
         """
         if self.table is None or not self.is_of_bytes or usable_kernel() is None:
             return None
@@ -115,13 +118,13 @@ class BoundLayout:
 
     @cached_property
     def is_of_bytes(self) -> bool:
-        """Whether the values are bytes, or 32-bit floats that `table` gives for bytes."""
+        """Whether the values are bytes, or 32-bit floats that `table` holds for bytes."""
         return self.dtype == np.uint8 or (self.table is not None and self.dtype == np.float32)
 
     def level(self, value: Any) -> Any:
-        """Return the value of a byte in this layout, if `is_of_bytes`.
+        """Return the value that the byte `value` has in this layout, which must be `is_of_bytes`.
 
-        `value` is one number for all channels or one for each, and so is the result.
+        `value` may also be a tuple of one byte for each channel.
         """
         if self.table is None:
             return value
@@ -154,9 +157,9 @@ class BoundLayout:
 
 
 class UnfinishedImages:
-    """Images in bytes, `(n, H, W, C)` or `(n, H, W)`, and the `layout` that makes floats of them.
+    """Images as bytes, `(n, H, W, C)` or `(n, H, W)`, and the `layout` that they will get.
 
-    Workers send images in this form, because bytes are a quarter of the floats.
+    Workers send images in this form, because bytes take a quarter of the memory of floats.
     """
 
     def __init__(self, pixels: npt.NDArray[np.uint8], layout: BoundLayout) -> None:
@@ -170,7 +173,7 @@ class UnfinishedImages:
 
     @property
     def nbytes(self) -> int:
-        """The number of bytes before they are finished."""
+        """The number of bytes in `pixels`."""
         return self.pixels.nbytes
 
     def finished(self, memory: ReusedMemory) -> npt.NDArray[Any]:

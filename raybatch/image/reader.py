@@ -1,4 +1,4 @@
-"""An image file → a Pillow image of a given mode and size."""
+"""Reads an image file into a Pillow image or an array, at a given mode and size."""
 
 from __future__ import annotations
 
@@ -41,12 +41,13 @@ from raybatch.stages import stage
 DECODES = ("exact", "scaled")
 TRUNCATED = ("error", "fill")
 
-# The usual formats of images. None of them starts a program to decode, as EPS does.
+# The usual image formats. Pillow decodes all of these itself. For some others, such as EPS, it
+# would start a program.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
 
 
 class Begun(NamedTuple):
-    """A JPEG of `nbytes` bytes whose header was read and whose view is known."""
+    """A JPEG whose header has been read, and whose view is known; `nbytes` is its size in bytes."""
 
     viewed: Viewed
     nbytes: int
@@ -54,7 +55,7 @@ class Begun(NamedTuple):
     out: npt.NDArray[Any]
 
     def finish(self) -> None:
-        """Decode it; errors as in `ImageReader.read_into`."""
+        """Decode the image into `out`. Errors are those of `ImageReader.read_into`."""
         try:
             with stage("decode"):
                 self.viewed.write(self.layout, self.out)
@@ -70,31 +71,32 @@ class ImageReader:
         size: (height, width), an integer for a square, or None for the stored size.
         mode: A Pillow mode, or None for the stored mode. 16-bit images keep their values in "I;16"
             and "F".
-        fit: What happens to an image of another shape. "stretch" changes its aspect ratio, "crop"
-            cuts the overhang off both sides evenly, "pad" adds black.
+        fit: How an image with another aspect ratio gets `size`. "stretch" changes the aspect ratio,
+            "crop" cuts equal parts off two sides, and "pad" adds black bars.
         resample: A filter of Pillow, or its name in lower case.
         decode: "exact" decodes at full size, so that the pixels equal those of
-            `Image.open(path).convert(mode).resize((width, height), resample)`. "scaled" lets the
-            JPEG decoder shrink by 2, 4 or 8, and reduces other images by whole factors. That is
-            faster, the more so the larger the file.
-        scale_margin: With "scaled", the part that is taken stays this many times larger than its
-            result.
+            `Image.open(path).convert(mode).resize((width, height), resample)`. "scaled" shrinks the
+            image first: the JPEG decoder by 2, 4 or 8, other images by whole factors. That is
+            faster, above all for large files.
+        scale_margin: With "scaled", the part that is taken stays at least this many times larger
+            than its result.
         exif_orientation: Whether to turn an image upright as its EXIF data says.
         background: The colour behind transparent pixels, a name or (red, green, blue). With None,
             Pillow's conversion decides.
         formats: The formats to open, by Pillow's names.
-        max_pixels: The most pixels an image may have, whatever `Image.MAX_IMAGE_PIXELS` is.
+        max_pixels: The most pixels that an image may have. It replaces `Image.MAX_IMAGE_PIXELS`.
         truncated: "error" refuses a file whose end is missing; "fill" fills the rest with grey or
             black. With None, Pillow's `ImageFile.LOAD_TRUNCATED_IMAGES` decides.
         transform: An augmentation of `raybatch.image.augment`, or any function that is called as
-            `transform(image, rng=rng)` with a Pillow image and returns one. Its first crops,
-            scalings and flips are known before the image is decoded, so only the pixels that they
-            need are decoded, and all happens in one pass. With `decode="exact"` the pixels equal
-            those of the same transform of the whole image.
-        mask: Whether pixels are classes: the indices of a palette image, or the values of a single
-            channel. They never change. The nearest pixel is taken, and changes of colour are left
-            out of `transform`. The default mode is then "L"; "I;16" and "I" hold more classes.
-        mask_fill: The class of places beyond the image.
+            `transform(image, rng=rng)` with a Pillow image and returns one. Crops, scalings and
+            flips at its start are drawn before the image is decoded, so only the pixels that they
+            need are decoded, in one pass. With `decode="exact"` the pixels equal those of the same
+            transform applied to the whole image.
+        mask: Whether the pixels are classes: the indices of a palette image, or the values of a
+            single channel. Classes never change: scaling takes the nearest pixel, and changes of
+            colour in `transform` are left out. The default mode is then "L"; "I;16" and "I" hold
+            more classes.
+        mask_fill: The class of pixels outside the image.
     """
 
     size: tuple[int, int] | None = None
@@ -151,9 +153,9 @@ class ImageReader:
             raise ValueError(f"max_pixels must be above 0, not {self.max_pixels}")
 
     def read(self, file: IO[bytes], rng: np.random.Generator | None = None) -> Image.Image:
-        """Return the image in `file`, fully loaded; ImageReadError with the cause if it cannot.
+        """Return the image in `file`, fully loaded. Raises ImageReadError if it cannot be read.
 
-        `rng` is for the transform, and needed if that is random.
+        `rng` is the generator for the transform; a random transform needs one.
         """
         with self._viewed(file, rng, as_array=False) as viewed:
             return viewed.image()
@@ -167,8 +169,8 @@ class ImageReader:
     ) -> None:
         """Write the pixels of `read(file, rng)` into `out`, an array of `layout.shape`.
 
-        Errors are those of `read`, and one for an image of another size. Nothing makes a Pillow
-        image of the final size, or a copy of the pixels, unless it must.
+        Raises ImageReadError as `read` does, and for an image of another size. If possible, this
+        makes no Pillow image of the final size and no copy of the pixels.
         """
         begun = self.begin(file, layout, out, rng)
         if begun is not None:
@@ -181,7 +183,10 @@ class ImageReader:
         out: npt.NDArray[Any],
         rng: np.random.Generator | None = None,
     ) -> Begun | None:
-        """Begin `read_into`; return what finishes it without the file, or None if it is done."""
+        """Begin `read_into`. Return the JPEG that is left to decode, or None if all is done.
+
+        Decoding that JPEG needs `file` no more.
+        """
         with self._viewed(file, rng, as_array=True) as viewed:
             if isinstance(viewed.source, EncodedJpeg):
                 return Begun(viewed, viewed.source.nbytes, layout, out)
@@ -192,10 +197,11 @@ class ImageReader:
     def _viewed(
         self, file: IO[bytes], rng: np.random.Generator | None, *, as_array: bool
     ) -> Iterator[Viewed]:
-        """Give the view to take of the image in `file`; an error inside is an ImageReadError."""
+        """Yield the view of the image in `file`; errors in the block become ImageReadErrors."""
         if rng is None and self.is_random:
             raise ValueError("a random transform needs `rng`, a NumPy generator")
-        # Functions of the program may look at the metadata of a Pillow image, which arrays lack.
+        # The program's own functions may look at the metadata of a Pillow image, which an array
+        # lacks.
         as_array = as_array and all(isinstance(change, Transform) for change in self._changes)
         with stage("decode"), opened(file, self._decoding, as_array=as_array) as source:
             with self._foreign.seeded_once(rng) as begin:
@@ -213,9 +219,9 @@ class ImageReader:
         return output_size(self._changes, None)
 
     def before_random(self) -> tuple[ImageReader, Change | None]:
-        """Return a reader that stops before the first random part of the transform, and that rest.
+        """Return a reader that stops before the first random part of the transform, and the rest.
 
-        The rest is None if nothing is random.
+        The rest is None if no part is random.
         """
         parts = () if self.transform is None else flat(self.transform)
         first = next((number for number, part in enumerate(parts) if is_random(part)), len(parts))
@@ -266,9 +272,9 @@ class ImageReader:
 
 
 def stored_size(reader: ImageReader, file: IO[bytes]) -> tuple[int, int]:
-    """Return the height and width of the image in `file`, of which only the header is read.
+    """Return the height and width of the image in `file`, from its header alone.
 
-    Errors as of `read`.
+    Errors are those of `read`.
     """
     with opened(file, reader._decoding, as_array=False) as source:
         width, height = source.size
@@ -280,10 +286,7 @@ def _as_read(reader: ImageReader, change: Change) -> Change:
 
 
 def _made_by(begin: Callable[[], None], change: Change, paint: Paint, image: Any) -> Any:
-    """Call `made_by`.
-
-    Turn its error into a TransformError, since the image's file is not at fault.
-    """
+    """Call `made_by`. Its errors become TransformErrors, since the file is not at fault."""
     try:
         return made_by(change, paint, image, begin)
     except Exception as error:

@@ -1,8 +1,8 @@
-"""A view of an image → its pixels, in one pass.
+"""Computes the pixels of a view of an image, in one pass.
 
 The pixels are Pillow's, bit for bit. A compiled kernel handles most modes and filters: it crops,
-scales, mirrors and lays out in one pass, from the memory of the image to that of the result. For
-the others Pillow makes one step after the other.
+scales, mirrors and normalises in one pass, from the memory of the image straight to that of the
+result. For other modes and filters Pillow does one step after the other.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class Part(NamedTuple):
     size: Size
 
 
-# An image in memory: one of Pillow's, or uint8 (H, W, 3) for RGB, (H, W) for L, and (H, W, 4) for
-# RGB with an unused byte.
+# An image in memory: a Pillow image, or a uint8 array (H, W, 3) for RGB, (H, W) for L, and (H, W,
+# 4) for RGB with an unused byte. A `Part` holds only some of the pixels.
 Pixels: TypeAlias = Image.Image | Array | Part
 
 RESAMPLING = {resampling.name.lower(): resampling for resampling in Image.Resampling}
@@ -50,7 +50,7 @@ _MODES = {
 
 
 def filter_name(name: str, value: Any) -> str:
-    """Return the lower-case name of a Pillow filter; ValueError, naming the setting, for others."""
+    """Return the lower-case name of a Pillow filter; an error names the setting and the value."""
     if isinstance(value, int):
         return Image.Resampling(value).name.lower()
     return one_of(name, value, RESAMPLING)
@@ -120,9 +120,9 @@ def write_view(
 ) -> bool:
     """Write `view` of an image into `out`; return whether the kernel could.
 
-    `out` is an array (H, W, C) or (H, W) with any strides: of uint8, or of float32 with the value
-    in `table`, `(C, 256)`, for each byte. Pixels of `out` outside the image are left unchanged; see
-    `margins`.
+    `out` is an array (H, W, C) or (H, W) with any strides. It is uint8, or float32 with a `table`,
+    `(C, 256)`, that holds the value of each byte. Pixels of `out` outside the image are left
+    unchanged; see `margins`.
     """
     kernel = usable_kernel()
     if kernel is None or any(view.flip):
@@ -192,7 +192,7 @@ def reduced(image: Image.Image, view: View, gap: float) -> tuple[Image.Image, Vi
 
 
 def can_write(mode: str, view: View) -> bool:
-    """Return whether `write_view` can write `view` of an image of `mode` that is an array."""
+    """Return whether `write_view` can write `view` of an array with pixels of `mode`."""
     kernel = usable_kernel()
     if kernel is None or mode not in _MODES or any(view.flip):
         return False
@@ -241,7 +241,7 @@ def _unscaled(size: Size) -> Scale:
 
 
 def check_fill_of(channels: int, fill: Fill) -> None:
-    """Raise ValueError if `fill` has not one value, or one for each of the `channels`."""
+    """Raise ValueError unless `fill` has one value, or one for each of the `channels`."""
     if isinstance(fill, tuple) and len(fill) != channels:
         raise ValueError(
             f"fill must have one value, or one for each of the {channels} channels, not {fill}"
@@ -251,7 +251,7 @@ def check_fill_of(channels: int, fill: Fill) -> None:
 def colour(mode: str, fill: Fill) -> Fill:
     """Return `fill` in the form that Pillow takes for `mode`.
 
-    ValueError for another number of channels.
+    ValueError if it has another number of channels.
     """
     bands = len(ImageMode.getmode(mode).bands)
     check_fill_of(bands, fill)
@@ -282,18 +282,19 @@ def memory_of(pixels: Pixels) -> _Memory | None:
         if not pixel_bytes:
             return None
         pixels.load()
-        # The memory belongs to another object, and asking for its address crashes Pillow before 13.
+        # A read-only image uses the memory of another object. Asking for its address crashes Pillow
+        # before version 13.
         if pixels.readonly:
             pixels = pixels.copy()
         try:
             memory = pa.array(pixels).buffers()[-1]
-        except ValueError:  # in several blocks
+        except ValueError:  # Pillow keeps the pixels in several blocks
             return None
         return _Memory(memory.address, pixels.width * pixel_bytes, pixel_bytes, memory)
     if isinstance(pixels, Part):
         memory = memory_of(pixels.pixels)
         assert memory is not None
-        # The address of the first pixel of the whole image, if all of it were in memory.
+        # The address that the first pixel of the whole image would have.
         before = pixels.top * memory.stride + pixels.left * memory.pixel_bytes
         return memory._replace(address=memory.address - before)
     pixel_bytes = pixels.shape[2] if pixels.ndim == 3 else 1

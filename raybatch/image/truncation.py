@@ -1,4 +1,4 @@
-"""Whether Pillow fills up truncated files: its global setting, changed for one reading."""
+"""Changes Pillow's global setting for truncated files while a file is read."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from contextlib import contextmanager
 from PIL import ImageFile
 
 _changed = threading.Condition()
-# The number of threads that read with a setting, and that setting. They share it; threads with
-# another wait.
+# The number of threads that read with a changed setting, and that setting. Threads that need the
+# opposite setting wait.
 _count, _setting = 0, False
-# The program's own value, while another setting is in force.
+# The program's own setting, to restore later; empty while nothing is changed.
 _own: list[bool] = []
 
 
 @contextmanager
 def truncated_as(truncated: str | None) -> Iterator[None]:
-    """Let Pillow fill truncated files in the block ("fill") or refuse them ("error").
+    """In the block, let Pillow fill truncated files ("fill") or refuse them ("error").
 
     None keeps the program's setting.
     """

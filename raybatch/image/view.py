@@ -1,10 +1,10 @@
-"""The part of an image that is taken: its region, size and mirroring, known before decoding.
+"""The part of an image to take: its region, size and mirroring, known before decoding.
 
-    image ─flip─► ─region─► what the filter may see ─scale─► ─window─► canvas ─mirror─► result
+    image ─flip─► ─region─► pixels the filter sees ─scale─► ─window─► canvas ─mirror─► result
 
-A view is built step by step. Each geometric change of an image consists of `Scale`, `Crop`,
-`Mirror` and `Warp`. Some steps need the pixels of the steps before them, such as a second scaling
-or any `Warp`. They do not fit into the view, so the pixels are made first.
+A view is built step by step. Each geometric change of an image is a list of `Scale`, `Crop`,
+`Mirror` and `Warp` steps. Some steps need the pixels that the steps before them produce, such as a
+second scaling or any `Warp`. They do not fit into the view, so its pixels are computed first.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ Box: TypeAlias = tuple[float, float, float, float]  # left, upper, right, lower
 Rectangle: TypeAlias = tuple[int, int, int, int]  # a box of whole pixels
 Fill: TypeAlias = int | tuple[int, ...]  # the value of each channel, or of all
 
-# How far Lanczos reaches to either side, in pixels of the larger image; the kernel reads whole
-# pairs of pixels, and so a few more.
+# Lanczos, the widest filter, reaches three pixels to each side: pixels of the image when it
+# enlarges, and of the result when it shrinks. The kernel reads whole pairs of pixels, hence a few
+# more.
 _LARGEST_SUPPORT, _MORE = 3, 6
 
 
 class Scale(NamedTuple):
-    """`image.resize(size, resample, box)`; the filter also sees the pixels beside the box."""
+    """`image.resize(size, resample, box)`; the filter also sees the pixels just outside the box."""
 
     size: Size
     resample: Image.Resampling
@@ -40,7 +41,7 @@ class Crop(NamedTuple):
 
 
 class Mirror(NamedTuple):
-    """Left and right exchanged if `columns`, top and bottom if `rows`."""
+    """Swap left and right if `columns`, and top and bottom if `rows`."""
 
     columns: bool = False
     rows: bool = False
@@ -50,10 +51,10 @@ class Warp(NamedTuple):
     """`image.transform(size, method, coefficients, resample, fillcolor=fill)`.
 
     It is a rotation, a shear, or any other affine or perspective change. As in Pillow,
-    `coefficients` lead from the result back to the image: (a, b, c, d, e, f) for an affine change,
-    with g and h for a perspective. The result at (x, y) is the image at ((ax + by + c) / n, (dx +
-    ey + f) / n) with n = gx + hy + 1, where the centre of the first pixel is at (0.5, 0.5). Places
-    beyond the image get `fill`.
+    `coefficients` map the result back to the image: (a, b, c, d, e, f) for an affine change,
+    followed by g and h for a perspective. The point (x, y) of the result shows the point ((ax + by
+    + c) / n, (dx + ey + f) / n) of the image, with n = gx + hy + 1. The centre of the first pixel
+    is at (0.5, 0.5). Points outside the image get `fill`.
     """
 
     size: Size
@@ -66,11 +67,16 @@ Step: TypeAlias = Scale | Crop | Mirror | Warp
 
 
 class View(NamedTuple):
-    """The part of an image that is taken; see the diagram above.
+    """The part of an image to take, step by step as in the diagram above.
 
-    `whole` is the size of the image, which is first mirrored by `flip`. `region` lies in the image,
-    `scale.box` in the region, and `window` in the scaled region or around it: places outside get
-    `fill`. Without `scale` nothing is scaled.
+    Args:
+        whole: The width and height of the image.
+        region: The part that the filter may see, in the image after `flip`.
+        window: The part of the scaled region to take. It may reach beyond the region.
+        scale: The scaling of the region, with a box inside it. With None, nothing is scaled.
+        mirror: The mirroring of the result.
+        fill: The value of the pixels of the window that lie outside the region.
+        flip: The mirroring of the image before all else.
     """
 
     whole: Size
@@ -103,7 +109,7 @@ class View(NamedTuple):
 
     @property
     def visible(self) -> Rectangle:
-        """The part of the scaled region that lies in the window; without overlap, a side is 0."""
+        """The part of the scaled region that lies in the window; its width or height may be 0."""
         width, height = self.scaled_size
         left, top, right, bottom = self.window
         left, top = max(0, min(left, width)), max(0, min(top, height))
@@ -120,7 +126,7 @@ class View(NamedTuple):
         return self == View.of(self.whole)
 
     def then(self, step: Step) -> View | None:
-        """Return this view followed by `step`; None if that is not a view of the same image."""
+        """Return this view followed by `step`; None if one view of the image cannot do both."""
         if isinstance(step, Mirror):
             columns, rows = self.mirror
             return self._replace(mirror=Mirror(columns != step.columns, rows != step.rows))
@@ -129,12 +135,15 @@ class View(NamedTuple):
         return self._scaled(step) if isinstance(step, Scale) else None
 
     def _cropped(self, part: Rectangle, fill: Fill) -> View | None:
-        """Return the view whose window is `part` of this one's."""
+        """Return this view with its window cropped to `part`, which is relative to the window.
+
+        None if the result is no view of the image.
+        """
         old, shown = self.window, self.visible
         new = old[0] + part[0], old[1] + part[1], old[0] + part[2], old[1] + part[3]
         if _is_within(new, old):
             return self._replace(window=new)
-        # Outside a window there is `fill`, not the rest of the image.
+        # Pixels outside the old window must show `fill`, not the rest of the image.
         hides_nothing = _is_within((0, 0, *self.scaled_size), old)
         if not hides_nothing or (shown != old and fill != self.fill):
             return None
@@ -143,7 +152,8 @@ class View(NamedTuple):
     def _scaled(self, scale: Scale) -> View | None:
         if self.scale is not None or self.has_margin:
             return None
-        # The filter does not see the rest of the region. Mirroring comes before scaling here.
+        # The window becomes the new region, so the filter does not see the pixels outside it. The
+        # mirroring so far comes before the new scaling.
         left, top, right, bottom = self.window
         if self.mirror.columns:
             left, right = self.whole[0] - right, self.whole[0] - left
@@ -153,7 +163,7 @@ class View(NamedTuple):
         return View(self.whole, region, (0, 0, *scale.size), scale, flip=self.mirror)
 
     def _unmirrored(self, part: Rectangle) -> Rectangle:
-        """Return the place in the window of `part` of the result."""
+        """Return the part of the window that becomes `part` of the mirrored result."""
         width, height = self.size
         left, top, right, bottom = part
         if self.mirror.columns:
@@ -163,9 +173,9 @@ class View(NamedTuple):
         return left, top, right, bottom
 
     def wanted_size(self, margin: float) -> Size | None:
-        """Return how large the whole image must be for the box to stay `margin` times its result.
+        """Return how large the whole image must be for its box to be `margin` times its result.
 
-        None if it needs its full size.
+        None if nothing is scaled, since the image must then keep its size.
         """
         if self.scale is None:
             return None
@@ -176,10 +186,9 @@ class View(NamedTuple):
         )
 
     def of_shrunk(self, size: Size, extent: tuple[float, float]) -> View:
-        """Return this view of the image after its decoder has shrunk it.
+        """Return this view for the image that its decoder has shrunk to `size`.
 
-        The image then has `size` pixels. A decoder rounds up, so only `extent` of them belong to
-        the image.
+        A decoder rounds the width and the height up. `extent` is the exact width and height.
         """
         if size == self.whole:
             return self
@@ -203,9 +212,9 @@ class View(NamedTuple):
 
 
 def needed_part(view: View) -> Rectangle:
-    """Return the part of the image that the result of `view` depends on, with a small margin.
+    """Return the part of the image that the result of `view` depends on.
 
-    It includes all pixels that the filter reaches.
+    It includes all pixels that the filter reaches, and a small margin.
     """
     left, top, right, bottom = view.visible
     x, y = view.region[:2]

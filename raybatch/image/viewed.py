@@ -1,4 +1,4 @@
-"""An image of which only a view will be taken; its pixels are decoded when they are needed."""
+"""A view to take of an image. The pixels are decoded only when they are needed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,10 @@ class Source(Protocol):
     def size(self) -> Size: ...
 
     def pixels(self, view: View) -> tuple[Pixels, View]:
-        """Return the pixels, perhaps of a smaller image, and `view` in terms of them."""
+        """Return the pixels that `view` needs, and the view of them.
+
+        The two views differ if the decoder shrinks the image.
+        """
 
 
 class InMemory(NamedTuple):
@@ -45,7 +48,7 @@ class InMemory(NamedTuple):
         return size_of(self.image)
 
     def pixels(self, view: View) -> tuple[Pixels, View]:
-        """Return the image."""
+        """Return the image and `view`, both unchanged."""
         return self.image, view
 
 
@@ -66,7 +69,10 @@ class Viewed(NamedTuple):
         return self.view.size
 
     def then(self, step: Step) -> Viewed:
-        """Return this view followed by `step`, which may need the pixels made first."""
+        """Return this view followed by `step`.
+
+        If one view cannot do both, the pixels are computed first.
+        """
         if isinstance(step, Warp):
             return Viewed.all_of(InMemory(warped(self.image(), step)))
         view = self.view.then(step)
@@ -76,7 +82,7 @@ class Viewed(NamedTuple):
         return Viewed.all_of(made).then(step)
 
     def painted(self, paint: Callable[[Any], Any]) -> Viewed:
-        """Return the pixels, as a Pillow image, after `paint`."""
+        """Return the result of `paint`, which gets this view as a Pillow image."""
         image = self.image()
         made = paint(image)
         return self if made is image else Viewed.all_of(InMemory(made))
@@ -88,7 +94,10 @@ class Viewed(NamedTuple):
             return image_of(pixels, view)
 
     def array(self) -> npt.NDArray[np.uint8]:
-        """Return the pixels as uint8 (H, W, 3) or (H, W), contiguous or a view of the source."""
+        """Return the pixels as uint8 (H, W, 3) or (H, W).
+
+        The array is contiguous, or shares the memory of the source.
+        """
         pixels, view = self.source.pixels(self.view)
         if isinstance(pixels, np.ndarray):
             return array_of(pixels, view)
@@ -97,7 +106,7 @@ class Viewed(NamedTuple):
     def write(self, layout: BoundLayout, out: npt.NDArray[Any]) -> None:
         """Write the pixels into `out`, an array of `layout.shape`, in one pass if the kernel can.
 
-        ValueError, before anything is decoded, if `out` has another size.
+        If `out` has another size, raises ValueError before anything is decoded.
         """
         canvas = layout.canvas(out)
         (width, height), wanted = self.size, canvas.shape[:2]

@@ -1,4 +1,5 @@
-/* Pillow's affine and perspective transforms of 8-bit images with its bilinear filter, bit for bit: in doubles, and in its order. */
+/* Pillow's affine and perspective transforms of 8-bit images with its bilinear filter, bit for bit.
+   They are computed in doubles, in Pillow's order. */
 
 #include <stdint.h>
 
@@ -14,14 +15,15 @@
 
 enum { BLOCK = 64 };
 
-/* Pixels of a block of the result: the four of the image that each is between, and how far it is from the first to the right and down. */
+/* A block of pixels of the result. Each lies between four pixels of the image; `right` and `down`
+   are how far it is from the first of these. */
 typedef struct {
     uint32_t pixels[4][BLOCK];
     double right[BLOCK], down[BLOCK];
     int32_t places[4][BLOCK], is_inside[BLOCK];
 } Block;
 
-/* One channel of all pixels of a block, in the lowest bits. */
+/* Computes one channel of all pixels of a block: the bits from `shift` on. */
 INLINE void mix(const Block *restrict block, uint32_t *restrict made, int shift) {
     for (int at = 0; at < BLOCK; at++) {
         double one = (double)(int)(block->pixels[0][at] >> shift & 255), other = (double)(int)(block->pixels[1][at] >> shift & 255);
@@ -31,8 +33,9 @@ INLINE void mix(const Block *restrict block, uint32_t *restrict made, int shift)
     }
 }
 
-/* Pixels of `step` bytes, 1 or 4, in images of fewer than 2^31. `to` are (a, b, c, d, e, f, g, h) from the result to the image; what
-   lies beyond that stays as it is. */
+/* Transforms pixels of `step` bytes, 1 or 4, of an image of fewer than 2^31. `to` holds (a, b, c,
+   d, e, f, g, h), which map the result to the image. Where the result shows no part of the image,
+   it is left unchanged. */
 INLINE void warp(const uint8_t *restrict in, int width, int height, uint8_t *restrict out, int columns, int rows, const double *to, int step,
                  int is_affine) {
     Block block;
@@ -48,12 +51,13 @@ INLINE void warp(const uint8_t *restrict in, int width, int height, uint8_t *res
                     y /= depth;
                 }
                 int is_inside = (x >= 0.0) & (x < (double)width) & (y >= 0.0) & (y < (double)height);
-                /* What is not inside is anywhere in the image, and not written. */
+                /* A place outside is moved into the image, so that it can be read. Its pixel is not
+                   written. */
                 x = x > 0.0 ? x : 0.0;
                 y = y > 0.0 ? y : 0.0;
                 x = (x < (double)width ? x : (double)width) - 0.5;
                 y = (y < (double)height ? y : (double)height) - 0.5;
-                int left = (int)x, top = (int)y; /* rounded towards 0: a half too far where they are negative */
+                int left = (int)x, top = (int)y; /* rounded towards 0, so one too large for negative numbers */
                 left -= x < (double)left;
                 top -= y < (double)top;
                 block.right[at] = x - (double)left;
@@ -92,7 +96,7 @@ INLINE void warp(const uint8_t *restrict in, int width, int height, uint8_t *res
 #define PARAMETERS                                                                                                                       \
     (const uint8_t *in, int width, int height, uint8_t *out, int columns, int rows, const double *to, int step, int is_affine)
 
-/* With the kind of pixel and of change known, each is loops that a compiler makes vector instructions of. */
+/* With constant `step` and `is_affine`, compilers can vectorize the loops of each case. */
 #define CASES                                                            \
     if (step == 4 && is_affine)                                          \
         warp(in, width, height, out, columns, rows, to, 4, 1);           \

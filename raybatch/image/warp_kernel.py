@@ -18,8 +18,8 @@ from raybatch.image.view import Warp
 
 _NUMBER, _INT = ctypes.c_int64, ctypes.c_int
 
-# Bytes per pixel. The kernel has the bilinear filter alone, which takes Pillow three times as long.
-# For the nearest pixel Pillow is as fast.
+# Bytes per pixel. The kernel has only the bilinear filter, for which Pillow takes three times as
+# long. For the nearest pixel Pillow is as fast.
 _MODES = {"L": 1, "RGB": 4}
 _MOST_PIXELS = 2**31 - 1
 

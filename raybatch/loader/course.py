@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from raybatch.loader.plan import Plan
 from raybatch.loader.stats import StatsCounter
-from raybatch.order import Position
-from raybatch.pools import HandOver, OrderedStream
+from raybatch.order.position import Position
+from raybatch.pools.session import HandOver
+from raybatch.pools.stream import OrderedStream
 
 
 class Course:
@@ -34,7 +35,7 @@ class Course:
         self.begin = self.position = position
 
     def start(self) -> None:
-        """Begin to iterate."""
+        """Record that a loop over the epoch begins."""
         self.position = self.begin
 
     def leave(self, *, completed: bool, stream_goes_on: bool) -> None:

@@ -16,26 +16,16 @@ from raybatch.faults import advice
 from raybatch.loader.plan import Plan
 from raybatch.loader.producer import Producer
 from raybatch.loader.reasons import reason_of
-from raybatch.making import (
-    BadSamples,
-    Request,
-    Result,
-    Trouble,
-    bad_sample,
-    check_tolerable,
-    make,
-)
+from raybatch.making.bad_rows import Trouble, bad_sample
+from raybatch.making.make import make
+from raybatch.making.policy import BadSamples, check_tolerable
+from raybatch.making.request import Request, Result
 from raybatch.notices import say
-from raybatch.order import NO_KEYS, Rows
-from raybatch.sources import (
-    BadSample,
-    BadSampleLedger,
-    Batch,
-    DataSource,
-    batch_length,
-    extended,
-    row_counts,
-)
+from raybatch.order.rows import Rows
+from raybatch.order.seeds import NO_KEYS
+from raybatch.sources.batch import Batch, batch_length, extended, row_counts
+from raybatch.sources.ledger import BadSample, BadSampleLedger
+from raybatch.sources.source import DataSource
 
 _log = logging.getLogger(__name__)
 
@@ -67,14 +57,14 @@ class Delivery:
 
     def end_epoch(self) -> None:
         """Report the number of bad samples of the epoch, if there are any."""
-        if self._first_bad is None:
-            return
         first, setting = self._first_bad, self.setting
+        if first is None or not setting.tell:
+            return
         done = "skipped" if setting.policy == "skip" else "replaced"
         say(
             _log,
             f"epoch {first.epoch} of loader {self._name!r}: {self._num_bad} of {self._num_seen}"
-            f" samples could not be read, and were {done}. The first is {first}: {first.message}."
+            f" samples could not be read, and were {done}. The first error: {first.description}."
             " The loader's `bad_samples` lists all of them",
             loader=self._name,
             policy=setting.policy,
@@ -98,8 +88,8 @@ class Delivery:
     def batch(self, request: Request, result: Result) -> tuple[Batch, ...]:
         """Return the batch of `result` in a tuple of one; () if none of its samples is left.
 
-        BatchError if the batch cannot be made, or not on every host; BadSamplesError if more
-        samples are bad than the setting allows.
+        BatchError if the batch cannot be made, or if a host cannot read a good sample of it;
+        BadSamplesError if more samples are bad than the setting allows.
         """
         __tracebackhide__ = True  # for the same reason as in `EpochIterator.__next__`
         if isinstance(result.error, WorkerLostError):
@@ -131,7 +121,7 @@ class Delivery:
                 request.step,
                 f"a function changed its {length} rows to {batch_length(batch)}, so it is unknown"
                 ' which of them are padding: use last_batch="drop" or "keep", or a function that'
-                " gives a row for each",
+                " returns a row for each",
             )
         return (extended(batch, "valid", np.arange(length) < result.valid),)
 
@@ -152,14 +142,14 @@ class Delivery:
             raise BadSamplesError(
                 f"{self._num_bad} samples of epoch {epoch} cannot be read so far, and the limit is"
                 f" {allowed} (BadSamples.limit={self.setting.limit!r}); the last:"
-                f" {bad[-1].message}. What do they have in common? The loader's `bad_samples` lists"
-                " them: pass that list as `exclude=`, or set a higher limit"
+                f" {bad[-1].description}. What do they have in common? The loader's `bad_samples`"
+                " lists them: pass that list as `exclude=`, or set a higher limit"
             )
 
     def _check_hosts(self, request: Request, result: Result) -> None:
         """Raise BatchError if a sample is bad on some hosts only: then the hosts are at fault.
 
-        Otherwise a disk that is not mounted would silently cost a part of the data set.
+        Otherwise, a disk that is not mounted would silently remove a part of the data set.
         """
         for bad in result.bad:
             is_new = bad not in self.ledger and bad.place not in self._plan.known
@@ -176,7 +166,7 @@ class Delivery:
         """
         rows = {place: row for row, place in request.rows.places() if row < request.valid}
         if bad.place not in rows:
-            return {}  # it was drawn as a replacement
+            return {}  # the bad sample was drawn as a replacement
         row = request.row(rows[bad.place])
         if make(self._plan.source, row, (KeyboardInterrupt,)).error is not None:
             return {}
@@ -191,8 +181,8 @@ class Delivery:
     def _made_in_parts(self, request: Request) -> Result:
         """Read each sample by itself, record those that end their worker, and make the batch again.
 
-        Each of them ends one or two workers, whatever the batch size. Halving the batch repeatedly
-        would end one worker for each half that contains such a sample.
+        Each such sample ends one or two workers, whatever the batch size. Halving the batch
+        repeatedly would end one worker for each half that contains such a sample.
         """
         source, deadly = self._plan.source, None
         rows = [request.row(number) for number in range(request.valid)]
@@ -225,8 +215,8 @@ def _batch_error(request: Request, result: Result, setting: BadSamples) -> Batch
 
 def _log_bad_sample(bad: BadSample, policy: str) -> None:
     _log.warning(
-        "epoch %d, batch %d: %s cannot be read (policy: %s): %s: %s",
-        *(bad.epoch, bad.batch, bad, policy, bad.error, bad.message),
+        "epoch %d, batch %d: %s (policy: %s)",
+        *(bad.epoch, bad.batch, bad.description, policy),
         extra={
             "policy": policy,
             "epoch": bad.epoch,

@@ -7,16 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from raybatch.order import AbstractSampler
-from raybatch.sources import (
-    ChoiceDataSource,
-    CompositeDataSource,
-    DataSource,
-    MixDataSource,
-    RandomAccessDataSource,
-    nodes,
-    unmapped,
-)
+from raybatch.order.sampler import AbstractSampler
+from raybatch.sources.array import RandomAccessDataSource
+from raybatch.sources.mapped import unmapped
+from raybatch.sources.mix import MixDataSource
+from raybatch.sources.several import ChoiceDataSource, CompositeDataSource
+from raybatch.sources.source import DataSource, nodes
 
 # A longer description is replaced by its digest, to keep a state small.
 _MAX_LENGTH = 200

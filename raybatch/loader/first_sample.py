@@ -1,4 +1,4 @@
-"""Reads one sample when a loader is made, so that an error in every sample is raised there."""
+"""Reads one sample when a loader is made, so that an error that all samples share comes early."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ from raybatch.foreign_randomness import ForeignRandomness
 from raybatch.loader.plan import Plan
 from raybatch.loader.producer import Producer
 from raybatch.loader.reasons import reason_of
-from raybatch.making import BadSamples, Request, Result, Trouble, bad_sample, make
-from raybatch.order import NO_KEYS, Rows
-from raybatch.sources import (
-    BadSample,
-    DataSource,
-    MapDataSource,
-    SampleMapDataSource,
-    nodes,
-    rows_at,
-)
+from raybatch.making.bad_rows import Trouble, bad_sample
+from raybatch.making.make import make
+from raybatch.making.policy import BadSamples
+from raybatch.making.request import Request, Result
+from raybatch.order.rows import Rows
+from raybatch.order.seeds import NO_KEYS
+from raybatch.sources.ledger import BadSample
+from raybatch.sources.mapped import MapDataSource, SampleMapDataSource
+from raybatch.sources.source import DataSource, nodes, rows_at
 
 _log = logging.getLogger(__name__)
 
@@ -32,8 +31,8 @@ _MOST_S = 10
 def try_first_sample(plan: Plan, producer: Producer, setting: BadSamples, name: str) -> None:
     """Read the first sample of the source of `plan` in this process.
 
-    If workers have copies of the source, a copy is read, because a data set that opens a file at
-    its first sample could not be pickled afterwards. The states of all random generators are
+    If workers have copies of the source, a copy is read, because a data set that opens a file when
+    it is first read could not be pickled afterwards. The states of all random generators are
     restored.
 
     FirstSampleError if no worker of `producer` could make a batch of the sample. If only this
@@ -44,7 +43,7 @@ def try_first_sample(plan: Plan, producer: Producer, setting: BadSamples, name: 
     try:
         source = producer.source_of_workers()
         rows = rows_at(source, 0)
-    except Exception as error:  # the workers' own error says more about the source they got
+    except Exception as error:  # the workers' own error will say more
         _log.info("loader %r: this process cannot read the source: %s", name, error)
         return
     if rows is None:
@@ -62,7 +61,9 @@ def try_first_sample(plan: Plan, producer: Producer, setting: BadSamples, name: 
     result = _within(_MOST_S, tried) if producer.has_copies else tried()
     if result is None:
         _log.info(
-            "loader %r: its first sample took over %d s here, and is not tried", name, _MOST_S
+            "the first sample of loader %r takes over %d s here, so only workers read it",
+            name,
+            _MOST_S,
         )
         return
     if result.error is None:

@@ -8,14 +8,14 @@ from raybatch.loader.course import Course
 from raybatch.loader.delivery import Delivery
 from raybatch.loader.stats import StatsCounter
 from raybatch.loader.watch import Watch
-from raybatch.sources import Batch
+from raybatch.sources.batch import Batch
 
 
 def ended_early(why: str) -> RuntimeError:
     """Return the error for an iterator that is used after it ended early, because `why`."""
     return RuntimeError(
-        f"this iterator has ended because {why}. A loader has one position: make two loaders for"
-        " two iterators at a time"
+        f"this iterator has ended because {why}. A loader has one position: make two loaders to"
+        " iterate twice at the same time"
     )
 
 

@@ -32,65 +32,69 @@ from raybatch.loader.shorthands import pool_with, prefetch_of, shuffle_with, spl
 from raybatch.loader.state import position_in, state_of
 from raybatch.loader.stats import LoaderStats, StatsCounter
 from raybatch.loader.watch import Watch
-from raybatch.making import BadSamples
-from raybatch.order import Position, Shuffle
-from raybatch.pools import Journal, WorkerPool
-from raybatch.scheduling import Prefetch, Recovery
-from raybatch.sources import BadSampleLedger, Batch, DataSource, check_source, excluded
+from raybatch.making.policy import BadSamples
+from raybatch.order.position import Position
+from raybatch.order.shuffle import Shuffle
+from raybatch.pools.journal import Journal
+from raybatch.pools.pool import WorkerPool
+from raybatch.scheduling.settings import Prefetch, Recovery
+from raybatch.sources.batch import Batch
+from raybatch.sources.ledger import BadSampleLedger, excluded
+from raybatch.sources.source import DataSource, check_source
 
 
 class Loader:
-    """Epochs of batches of `source`, made by a pool, in an order that does not depend on the pool.
+    """Gives batches of `source`, epoch after epoch, in an order that does not depend on the pool.
 
         with Loader(data, 64, shuffle=True, seed=7, workers=8) as loader:
             for images, labels in loader:
                 ...
 
     Each `iter()` is a new epoch, whether or not the last one was finished. After `load_state_dict`
-    it continues within an epoch. While the last batches of an epoch are consumed, the first of the
-    next are made.
+    it continues within an epoch. While you consume the last batches of an epoch, the pool makes the
+    first ones of the next.
 
     Args:
         source: The data source. It must have random access.
         batch_size: The number of samples in a batch of this rank.
-        shuffle: None or False for in order; True for the order of `seed`, or of a seed that is
-            drawn once. It can also be an int seed (0 is one), or a RandomState, a Generator or
-            `np.random`, which the loader copies.
-        seed: The seed, with `shuffle=True`. Random transforms draw from it too.
+        shuffle: None or False keeps the samples in order. True shuffles them with `seed`, or else
+            with a seed that is drawn once. An int is a seed itself (0 too). A RandomState, a
+            Generator or `np.random` is copied, and the copy draws the order.
+        seed: The seed for `shuffle=True`. Random transforms draw from it too.
         last_batch: What to do with a short last batch. "keep" delivers it: ranks share it, and some
             may get none. "drop" leaves it out. "pad" fills it up, so that every rank has the same
             number of full batches, and adds an array `valid`, bool `(batch_size,)`, as the last
-            field of each batch. None is "keep", but a ValueError if ranks would have unequal
-            numbers of batches.
+            field of each batch. None is like "keep", but raises ValueError if ranks would get
+            unequal numbers of batches.
         split: A `RankSplit`, or (rank, world_size), if this loader is one of several ranks. Each
             rank gets its part of every global batch. All ranks need the same shuffle, so True
             without a seed and generators without a seed are refused.
         pool: The pool that makes the batches. None makes each batch in this thread when it is asked
             for.
-        workers: The number of Ray actors to start for this loader alone, in place of `pool`.
+        workers: The number of Ray actors to start for this loader alone, instead of `pool`.
         prefetch: The number of batches to make ahead, or a `Prefetch`; the pool has a default.
         recovery: What to do when workers are lost.
         bad_samples: What to do about samples that cannot be read, or that end each worker that
-            tries: "raise", "skip", "replace", or a `BadSamples` with a different limit. The
-            property of that name lists them, and after each epoch with bad samples a line on the
-            standard error counts them. Errors in the program's own code, and errors of a whole
-            disk, host or network, are always raised.
+            tries: "raise", "skip", "replace", or a `BadSamples` for more settings. The property of
+            that name lists them, and after each epoch with bad samples a line on the standard error
+            counts them. Errors of a whole disk, host or network are always raised. So are errors in
+            the program's own code, unless `BadSamples.program_errors` is True.
         exclude: Samples to leave out: a list of bad samples, the path of a saved one, or an index
             array.
         progress: Whether to show the progress of an epoch: on the standard error, in a notebook, or
-            in the log if the standard error is no terminal.
+            in the log if the standard error is not a terminal.
         name: The name of this loader in metrics and logs.
         batches_per_epoch: The number of batches in an epoch, which `len()` returns. The next epoch
             continues in the order where this one ends. By default an epoch is a pass over `source`.
         check_sample: Whether to read the first sample now, in this process, and raise a
-            FirstSampleError if no worker could read it. The batches stay the same.
+            FirstSampleError if no worker could read it. This does not change the batches.
 
     Arrays from Ray actors are read-only; copy one to change it. Large ones are views of the object
-    store, and a view that is kept keeps its batch there.
+    store: if you keep one, its whole batch stays there.
 
     Iterating raises BatchError for a batch that cannot be made; `next()` on the same iterator then
     gives the next batch. Close the loader, use it in a `with` block, or delete it; until then it
-    keeps its pool. A pickled loader continues where this one is, with its own copy of the pool, or
+    holds its pool. A pickled loader continues where this one is, with its own copy of the pool, or
     with the same pool if that has a name.
     """
 
@@ -166,7 +170,7 @@ class Loader:
 
     @property
     def num_samples(self) -> int | float | None:
-        """The number of samples in a pass over the source, of all ranks.
+        """The number of samples in a pass over the source, for all ranks together.
 
         An int, `np.inf`, or None if unknown.
         """
@@ -183,7 +187,7 @@ class Loader:
 
     @property
     def batches_received(self) -> int:
-        """The number of global batches received of the epoch, or of the one left early.
+        """The number of global batches received in the current epoch, or in one left early.
 
         Batches without a good sample count too.
         """
@@ -239,7 +243,7 @@ class Loader:
         self._course.move(position)
 
     def split(self, world_size: int) -> list[Loader]:
-        """Return a loader for each of `world_size` ranks, to send to the processes that consume it.
+        """Return a loader for each of `world_size` ranks; send each to the process of its rank.
 
         They share this loader's pool if it has a name; otherwise each starts a pool like it.
         """

@@ -1,4 +1,4 @@
-"""The samples of batch k of epoch e, as a function of source, batch size, shuffle and rank."""
+"""Computes the samples of batch k of epoch e from the source, batch size, shuffle and rank."""
 
 from __future__ import annotations
 
@@ -14,18 +14,17 @@ from raybatch.loader.ranks import RankSplit
 from raybatch.loader.sampler_checks import check_samplers
 from raybatch.loader.shuffles import PassShuffles, check_same_on_all_ranks
 from raybatch.loader.walk import Walk
-from raybatch.making import BadSamples, Request
-from raybatch.order import (
-    Ahead,
-    Place,
-    Position,
-    RandomKeys,
-    Run,
-    Shuffle,
-    check_batch_size,
-    full_length,
-)
-from raybatch.sources import BadSample, DataSource, has_equal_lengths
+from raybatch.making.policy import BadSamples
+from raybatch.making.request import Request
+from raybatch.order.cursor import Run
+from raybatch.order.grouped import full_length
+from raybatch.order.indices import check_batch_size
+from raybatch.order.position import Ahead, Position
+from raybatch.order.rows import Place
+from raybatch.order.seeds import RandomKeys
+from raybatch.order.shuffle import Shuffle
+from raybatch.sources.ledger import BadSample
+from raybatch.sources.source import DataSource, has_equal_lengths
 
 LAST_BATCH = ("keep", "drop", "pad")
 
@@ -33,7 +32,8 @@ LAST_BATCH = ("keep", "drop", "pad")
 class Plan:
     """The requests of every epoch, for one rank.
 
-    Each request has the setting `bad_samples`, and `known`, the bad samples to leave out.
+    The arguments are as in `Loader`. Each request has the setting `bad_samples`, and `known`: the
+    bad samples to leave out.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Plan:
 
     @property
     def walk(self) -> Walk:
-        """The global batches, of which this rank gets its parts."""
+        """The global batches; this rank gets a part of each."""
         return Walk(
             self.source,
             self.shuffles,
@@ -113,8 +113,8 @@ class Plan:
     def check_ranks(self, position: Position) -> None:
         """Raise ValueError if ranks get unequal numbers of batches from `position` on.
 
-        With a `last_batch` this is allowed. If the batches of a later pass depend on its shuffle,
-        the error is raised at the batch.
+        If `last_batch` is set, this is allowed. If the number of batches in a later pass depends on
+        its shuffle, the error comes with the batch itself.
         """
         if self.split.world_size == 1 or self.last_batch is not None:
             return
@@ -163,7 +163,7 @@ class Plan:
         return int(self._count(position)) if position.received else count
 
     def num_samples(self) -> int | float | None:
-        """Return the largest number of samples of an epoch for this rank.
+        """Return about how many samples this rank gets in an epoch.
 
         An int, `np.inf`, or None if unknown.
         """
@@ -177,6 +177,7 @@ class Plan:
         seed, key_epoch = self.shuffles.keys(position.pass_number)
         is_padded = self.last_batch == "pad"
         start, stop = self.split.share(len(run))
+        # A rank without a sample needs a row to fill its padded batch with.
         rows = run.part(start, stop) if start < stop else run.part(0, 1)
         if is_padded:
             rows = rows.pad(full_length(run, self.global_batch_size) // self.split.world_size)
@@ -198,7 +199,7 @@ class Plan:
         return self.split.gives_batch(length, full, self.last_batch)
 
     def _count(self, position: Position) -> int | float:
-        """Return the number of batches that this rank gets of the rest of a pass.
+        """Return the number of batches that this rank gets from the rest of a pass.
 
         ValueError as in `gives_batch`.
         """

@@ -6,10 +6,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from raybatch.errors import PoolError
-from raybatch.making import Request, Result
-from raybatch.pools import Journal, OrderedStream, SharedConstant, WorkerPool
-from raybatch.scheduling import Prefetch, Recovery
-from raybatch.sources import DataSource
+from raybatch.making.request import Request, Result
+from raybatch.pools.journal import Journal
+from raybatch.pools.pool import WorkerPool
+from raybatch.pools.session import SharedConstant
+from raybatch.pools.stream import OrderedStream
+from raybatch.scheduling.settings import Prefetch, Recovery
+from raybatch.sources.source import DataSource
 
 
 class Producer:
@@ -85,7 +88,7 @@ class Producer:
         )
 
     def attempt(self, source: DataSource, requests: Iterable[Request]) -> list[Result]:
-        """Return the results of `requests` to `source`, made in a second stream."""
+        """Make `requests` of `source` in a second stream, and return the results."""
         session = self.pool.open(source)
         recovery = replace(self.recovery, max_attempts=2)
         stream = OrderedStream(session, iter(requests), self._limit(), recovery)

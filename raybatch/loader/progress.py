@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from raybatch.pools import Figures
+from raybatch.pools.watching import Figures
 
 _log = logging.getLogger(__name__)
 
@@ -22,7 +22,7 @@ _RATE_OVER = 20
 
 
 class ProgressLine:
-    """A `Watcher` that shows a loader's progress in a terminal, a notebook or the log, as `name`.
+    """A `Watcher` that shows the progress of loader `name` in a terminal, a notebook or the log.
 
     ImportError in a notebook without ipywidgets.
     """

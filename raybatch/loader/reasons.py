@@ -6,16 +6,19 @@ from collections.abc import Iterable
 
 from raybatch.errors import ReturnError
 from raybatch.faults import Fault, fault_of
-from raybatch.making import BadSamples
+from raybatch.making.policy import BadSamples
+from raybatch.sources.ledger import BadSample
 
 
-def reason_of(error: BaseException, names: Iterable[object], setting: BadSamples) -> str:
-    """Return the type and text of `error`, after the `names` of its samples if the text lacks them.
+def reason_of(error: BaseException, bad: Iterable[BadSample], setting: BadSamples) -> str:
+    """Return the type and text of `error`, after the names of the `bad` samples.
+
+    A name that the text has is not repeated.
 
     If `setting` skips or replaces bad samples, the reason says why it does not do so here.
     """
     said = f"{type(error).__name__}: {error}"
-    reason = "".join(f"{name}: " for name in names if str(name) not in said) + said
+    reason = "".join(f"{sample}: " for sample in bad if not sample.is_named_in(said)) + said
     if setting.policy != "raise" and not isinstance(error, ReturnError):
         reason += _why_not_bad(fault_of(error), setting)
     return reason

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from raybatch.notices import tell
-from raybatch.order import GroupedSampler, GroupsSampler
-from raybatch.sources import (
-    ChoiceDataSource,
-    CompositeDataSource,
-    DataSource,
-    RandomAccessDataSource,
-    nodes,
-)
+from raybatch.order.grouped import GroupedSampler
+from raybatch.order.groups import GroupsSampler
+from raybatch.sources.array import RandomAccessDataSource
+from raybatch.sources.several import ChoiceDataSource, CompositeDataSource
+from raybatch.sources.source import DataSource, nodes
 
 
 def check_samplers(source: DataSource, batch_size: int, world_size: int, *, drops: bool) -> None:
@@ -42,7 +39,7 @@ def check_samplers(source: DataSource, batch_size: int, world_size: int, *, drop
 
 
 def _check_keeps_groups(node: DataSource) -> None:
-    """Raise ValueError if `node` mixes samples of children of which one makes batches of groups."""
+    """Raise ValueError if `node` mixes its children's samples, and one child batches by group."""
     if len(node.children) < 2 or isinstance(node, (ChoiceDataSource, CompositeDataSource)):
         return
     for below in nodes(node):

@@ -9,13 +9,14 @@ import numpy as np
 
 from raybatch.checks import positive_int
 from raybatch.loader.ranks import RankSplit
-from raybatch.order import Shuffle
-from raybatch.pools import InlinePool, WorkerPool
-from raybatch.scheduling import Prefetch
+from raybatch.order.shuffle import Shuffle
+from raybatch.pools.inline import InlinePool
+from raybatch.pools.pool import WorkerPool
+from raybatch.scheduling.settings import Prefetch
 
 
 def shuffle_with(shuffle: Shuffle, seed: int | np.integer[Any] | None) -> Shuffle:
-    """Return the shuffle for the arguments `shuffle` and `seed`: the seed, with `shuffle=True`.
+    """Return the shuffle for the arguments `shuffle` and `seed`: with `shuffle=True`, the seed.
 
     ValueError for a seed with any other shuffle, or below 0; TypeError for a seed that is not an
     integer.
@@ -57,7 +58,9 @@ def pool_with(pool: WorkerPool | None, workers: int | None) -> WorkerPool:
     if workers is None or (workers == 0 and not isinstance(workers, bool)):
         return InlinePool()
     count = positive_int("workers", workers)
-    from raybatch.pools import RayActorPool  # imports ray, which not every program needs
+    from raybatch.pools.ray.actor_pool import (
+        RayActorPool,
+    )  # imports ray, which not every program needs
 
     return RayActorPool(count)
 

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from raybatch.errors import StateError
-from raybatch.order import SeededShuffle, Shuffle, as_shuffle_rng, is_drawn_here, seed_of
-from raybatch.sources import DataSource
+from raybatch.order.seeds import seed_of
+from raybatch.order.shuffle import SeededShuffle, Shuffle, as_shuffle_rng, is_drawn_here
+from raybatch.sources.source import DataSource
 
 
 class SharedShuffle:
-    """A generator that all copies of a loader receive, so it does not need a known seed."""
+    """A generator that all copies of a loader get, so that ranks agree without a seed."""
 
     def __init__(self, rng: Any) -> None:
         self.rng = rng
@@ -88,7 +89,7 @@ class PassShuffles:
     def keys(self, pass_number: int) -> tuple[int, int]:
         """Return the seed and the epoch that pass `pass_number` derives its random numbers from."""
         if self._starts:
-            # The generator's state differs between epochs, as in `source.batch_iterator`.
+            # Each pass has its own seed, so the epoch is always 0, as in `source.batch_iterator`.
             if pass_number not in self._seeds:
                 self._seeds = {pass_number: seed_of(self.start(pass_number))}
             return self._seeds[pass_number], 0

@@ -8,8 +8,9 @@ from typing import Any
 
 from raybatch.errors import StateError
 from raybatch.loader.plan import Plan
-from raybatch.order import Ahead, Position
-from raybatch.sources import MixDataSource, unmapped
+from raybatch.order.position import Ahead, Position
+from raybatch.sources.mapped import unmapped
+from raybatch.sources.mix import MixDataSource
 
 # Version 2 is for loaders with `batches_per_epoch`.
 _VERSIONS = (1, 2)
@@ -43,13 +44,13 @@ def position_in(state: dict[str, Any], plan: Plan, fingerprint: dict[str, Any]) 
     """
     if not isinstance(state, Mapping):
         raise TypeError(f"the state must be a dict from state_dict(), not {state!r:.200}")
-    if "version" not in state:
-        raise StateError("version", f"missing; the keys are {sorted(map(str, state))}", _VERSIONS)
-    if state["version"] not in _VERSIONS:
-        raise StateError("version", state.get("version"), _VERSIONS)
+    version = state.get("version", "missing")
+    if version not in _VERSIONS:
+        raise StateError("version", version, _VERSIONS)
     for field, value in fingerprint.items():
-        if field != "members" and state.get(field) != value:
-            raise StateError(field, state.get(field), value)
+        saved = state.get(field, "missing")
+        if field != "members" and saved != value:
+            raise StateError(field, saved, value)
     for field in ("epoch", "received", "shuffle"):
         if field not in state:
             raise StateError(field, "missing", "needed")
@@ -69,11 +70,12 @@ def _positions(mixture: MixDataSource, position: Position) -> dict[str, int]:
 def _ahead(
     mixture: MixDataSource, position: Position, state: dict[str, Any], known: dict[str, Any]
 ) -> Ahead:
-    """Return how far the saved positions of members are ahead of the current weights."""
+    """Return how far each member's saved position is ahead of its position by today's weights."""
     saved: dict[str, Any] = state["members"]
     for name in known.keys() & saved.keys():
         for field, value in known[name].items():
-            # For a member that was gone when the state was saved, only the position is known.
+            # If a member had left the mixture before the state was saved, only its position is
+            # known.
             if saved[name].get(field, value) != value:
                 raise StateError(f"members.{name}.{field}", saved[name][field], value)
     here = _positions(mixture, position)

@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from raybatch.pools import HandOver
-from raybatch.sources import Batch, batch_nbytes
+from raybatch.pools.session import HandOver
+from raybatch.sources.batch import Batch, batch_nbytes
 from raybatch.stages import STAGES
 
-# A loop that waits for less than this part of its time is not slowed by the loader.
+# A loader is not the bottleneck if its loop waits for less than this share of the time.
 _NEGLIGIBLE = 0.1
 
 _ADVICE = {
@@ -57,7 +57,7 @@ class LoaderStats:
 
     `stages` has the seconds that all workers together spent on these batches: "read" (opening and
     reading files), "decode", "resize", "stack" (into the batch), "other", and "store" (into Ray's
-    object store, for the batch before).
+    object store; a worker reports it with its next batch).
     """
 
     batches: int
@@ -77,7 +77,7 @@ class LoaderStats:
 
     @property
     def bottleneck(self) -> str:
-        """What takes longest: "consumer", "transfer", a stage, or "none" before the first batch."""
+        """What takes longest: "consumer", "transfer" or a stage; "none" before the first batch."""
         if self.batches == 0:
             return "none"
         waited_s = self.waited_s - (self.first_s if self.batches > 1 else 0.0)
@@ -147,7 +147,7 @@ class StatsCounter:
         self._left_at = self._asked_at
 
     def epoch_left(self) -> None:
-        """Forget when the last batch was delivered: the time from here on is not spent on it."""
+        """Stop the clock of the loop: the time until the next epoch is not spent on a batch."""
         self._left_at = None
 
     def snapshot(self, more: HandOver) -> LoaderStats:

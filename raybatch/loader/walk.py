@@ -10,8 +10,12 @@ from itertools import islice
 import numpy as np
 
 from raybatch.loader.shuffles import PassShuffles
-from raybatch.order import Ahead, Cursor, Position, Run, Tally, full_length
-from raybatch.sources import DataSource, MixDataSource, unmapped
+from raybatch.order.cursor import Cursor, Run, Tally
+from raybatch.order.grouped import full_length
+from raybatch.order.position import Ahead, Position
+from raybatch.sources.mapped import unmapped
+from raybatch.sources.mix import MixDataSource
+from raybatch.sources.source import DataSource
 
 # The position after a global batch, and the batch.
 Step = tuple[Position, Run]
@@ -39,11 +43,11 @@ class Walk:
         self._only_full = only_full
 
     def cursor(self, pass_number: int, ahead: Ahead = ()) -> Cursor:
-        """Return the start of a pass, with members of a mixture `ahead`, as in `Position`."""
+        """Return a cursor at the start of a pass; `ahead` is as in `Position`."""
         return _moved(self._source, ahead).order(self.shuffles.rng(pass_number))
 
     def left(self, position: Position) -> Tally | None:
-        """Return the batches left in the pass at `position`; None if only stepping can tell."""
+        """Return how many batches are left in the pass at `position`; None if that is unknown."""
         number, ahead = position.pass_number, position.ahead
         source, rng = _moved(self._source, ahead), self.shuffles.rng(number)
         cursor = self.cursor(number, ahead)
@@ -99,7 +103,7 @@ class Walk:
         return replace(there, epoch=position.epoch + epochs, batches=batches)
 
     def next_epoch(self, position: Position) -> Position:
-        """Return the start of the epoch after that of `position`."""
+        """Return the start of the epoch after the one at `position`."""
         most = self.batches_per_epoch
         if most is None:
             return Position.of_pass(position.pass_number + 1)

@@ -7,8 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from raybatch.loader.stats import StatsCounter
-from raybatch.pools import Figures, HandOver, Journal, OrderedStream, Watcher
-from raybatch.sources import BadSampleLedger
+from raybatch.pools.journal import Journal
+from raybatch.pools.session import HandOver
+from raybatch.pools.stream import OrderedStream
+from raybatch.pools.watching import Figures, Watcher
+from raybatch.sources.ledger import BadSampleLedger
 
 
 class Watch:

@@ -6,9 +6,12 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple, TypeAlias
 
 from raybatch.faults import Fault, fault_of
-from raybatch.order import NO_KEYS, Place, RandomKeys, Rows
+from raybatch.order.rows import Place, Rows
+from raybatch.order.seeds import NO_KEYS, RandomKeys
 from raybatch.retries import Retries
-from raybatch.sources import BadSample, DataSource, MapDataSource, unmapped
+from raybatch.sources.ledger import BadSample
+from raybatch.sources.mapped import MapDataSource, unmapped
+from raybatch.sources.source import DataSource
 
 
 class Trouble(NamedTuple):
@@ -49,8 +52,8 @@ _NUM_READS = 2
 def bad_rows(source: DataSource, rows: Rows, keys: RandomKeys) -> dict[int, BadRow]:
     """Read the samples one by one; return those that cannot be read, by their row.
 
-    A sample that fails once and then reads well is not bad. After the first trouble with the place
-    the search stops, since all further samples would have it too.
+    A sample that fails once and then reads well is not bad. The search stops at the first sample
+    whose storage is at fault, since all further samples would fail too.
 
     If every sample fails, the cause may be a function of `map` that cannot handle a batch of one
     row. Then the source below that function decides.
@@ -84,8 +87,8 @@ def bad_sample(
 ) -> BadSample:
     """Return the record of the bad sample at `one`, a single row with this `trouble`.
 
-    If the row comes from several sources, the record is that of the first source whose part of the
-    row cannot be read by itself: `failing(source, part)` is not None.
+    If the row comes from several sources, the record names the first source whose part of the row
+    cannot be read by itself: `failing(source, part)` is not None.
     """
     source = unmapped(source)
     numbers = dict.fromkeys(path[0] for path, *_ in one.parts if path)

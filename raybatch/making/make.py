@@ -5,8 +5,8 @@
                 ▼
     read each row alone ─► skip, replace or name the bad ones ─► read the rest again
 
-The fault behind an error decides what happens: an error that can pass is retried, and only a sample
-that is itself at fault is skipped or replaced.
+The fault behind an error decides what happens: a temporary error is retried, and only a sample that
+is itself at fault is skipped or replaced.
 """
 
 from __future__ import annotations
@@ -20,12 +20,14 @@ from raybatch.faults import Fault, fault_of
 from raybatch.making.bad_rows import bad_rows, known_rows
 from raybatch.making.policy import BadSamples
 from raybatch.making.request import Request, Result
-from raybatch.order import Rows
+from raybatch.order.rows import Rows
 from raybatch.retries import Retries
-from raybatch.sources import BadSample, Batch, DataSource
+from raybatch.sources.batch import Batch
+from raybatch.sources.ledger import BadSample
+from raybatch.sources.source import DataSource
 from raybatch.stages import StageTimes, collecting
 
-# A replacement can be bad too, so this many are tried.
+# A replacement can be bad too, so up to this many are tried.
 _MAX_DRAWS = 20
 
 # How often a batch is read again if it fails although each of its samples can be read alone.
@@ -35,7 +37,7 @@ _MAX_ATTEMPTS = 10
 def make(
     source: DataSource, request: Request, passing: tuple[type[BaseException], ...] = ()
 ) -> Result:
-    """Return a result with the batch that `request` asks for, or with the error that it raised.
+    """Return a result with the batch that `request` asks for, or with the error that was raised.
 
     Exceptions that would end a worker or the consumer, such as SystemExit, become a RemoteError.
     Only exceptions of the types in `passing` are raised.
@@ -94,13 +96,13 @@ class _Tolerant:
                 raise  # no sample is at fault
             except (Exception, SystemExit) as error:
                 fault = fault_of(error)
-                # A passing error, such as that of a busy server, may hit one read in a hundred.
-                # Reading the samples one by one, with retries, shows whether it does pass.
+                # A temporary error, such as a busy server's, may hit one read in a hundred. Reading
+                # the samples one by one, with retries, shows whether it was temporary.
                 if fault is not Fault.PASSING and not self._setting.tolerates(fault):
                     raise
                 found = self._bad_rows()
-                # If each sample can be read alone, read the batch again: at a place where one read
-                # in a hundred fails, a large batch rarely succeeds the first time.
+                # If each sample can be read alone, read the batch again: if one read in a hundred
+                # fails, a large batch rarely succeeds the first time.
                 attempts = 0 if found else attempts + 1
                 if attempts == _MAX_ATTEMPTS:
                     raise
@@ -129,7 +131,7 @@ class _Tolerant:
         return self._source.read(self._rows.take(left), self._request.keys)
 
     def _drop(self, found: Mapping[int, BadSample]) -> None:
-        """Remove the rows `found` from the batch, or replace them by other samples."""
+        """Remove the rows `found` from the batch, or replace them with other samples."""
         for row, sample in sorted(found.items()):
             self._bad.append(sample)
             if self._setting.policy == "replace":
@@ -151,7 +153,7 @@ class _Tolerant:
             self._bad.extend(bad.values())
         raise BadSamplesError(
             f"{_MAX_DRAWS} samples were drawn to replace a bad one, and none of them can be read; "
-            f"the last error: {self._bad[-1].message}"
+            f"the last error: {self._bad[-1].description}"
         )
 
     def _drawn_for(self, row: int) -> Iterator[Rows]:

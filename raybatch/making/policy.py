@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from raybatch.faults import Fault
-from raybatch.sources import DataSource, has_equal_lengths
+from raybatch.sources.source import DataSource, has_equal_lengths
 
 POLICIES = ("raise", "skip", "replace")
 
@@ -28,18 +28,22 @@ class BadSamples:
         policy: "raise" raises the error. "skip" leaves the sample out, so every array of its batch
             is one row shorter. "replace" puts another sample of the source in its place, in every
             array; the seed, the epoch and the sample determine which one.
-        limit: How many bad samples an epoch can have before that is an error: a count (int), a
-            fraction of its samples (float below 1), or None for no limit. "auto" allows 1 %, at
-            least 10, but never all samples: web data sets have a few broken files in a thousand,
-            and more than that has a common cause. Each rank counts its own bad samples.
+        limit: The number of bad samples that an epoch can have; one more raises BadSamplesError. It
+            is a count (int), a fraction of the epoch's samples (float below 1), or None for no
+            limit. "auto" is 1 % but at least 10, and never all samples: web data sets have a few
+            broken files in a thousand, and if there are more, they usually have a common cause.
+            Each rank counts its own bad samples.
         program_errors: Whether a sample is also bad if the program's own code raises an error such
             as NameError, TypeError, AttributeError, AssertionError, KeyError, IndexError or
             ImportError.
+        tell: Whether one line on standard error reports the bad samples of each epoch. Set it to
+            False if the program shows the loader's `bad_samples` itself.
     """
 
     policy: str = "raise"
     limit: int | float | str | None = "auto"
     program_errors: bool = False
+    tell: bool = True
 
     def __post_init__(self) -> None:
         if self.policy not in POLICIES:

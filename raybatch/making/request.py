@@ -7,8 +7,11 @@ from typing import Any, NamedTuple
 
 from raybatch.making.policy import BadSamples
 from raybatch.notices import Notice
-from raybatch.order import Place, Position, RandomKeys, Rows
-from raybatch.sources import BadSample
+from raybatch.order.position import Position
+from raybatch.order.rows import Place, Rows
+from raybatch.order.seeds import RandomKeys
+from raybatch.sources.ledger import BadSample
+from raybatch.stores.cache_counts import CacheStats
 
 _NONE: Mapping[Any, Any] = {}
 _START = Position()
@@ -61,7 +64,8 @@ class Result(NamedTuple):
     The first `valid` rows of the batch are samples. `is_empty` is true if all its samples are bad;
     then there is no batch. `bad` lists the samples that cannot be read: those that were skipped or
     replaced, or the one that causes the error. `seconds` maps each stage to its duration; "other"
-    is the time outside all stages. `notices` are messages of the worker for the user.
+    is the time outside all stages. `notices` are messages of the worker for the user. `counted` has
+    the hits and misses of each cache in the worker.
     """
 
     batch: Any = None
@@ -71,3 +75,4 @@ class Result(NamedTuple):
     error: Any = None
     is_empty: bool = False
     notices: tuple[Notice, ...] = ()
+    counted: tuple[tuple[str, CacheStats], ...] = ()

@@ -26,12 +26,12 @@ class BlockShuffleSampler(PassSampler):
     A block holds samples that are stored together, such as a row group of a Parquet file. A
     shuffled pass puts the blocks in a random order, takes `window` of them at a time, and shuffles
     their samples. So `window` blocks must fit in memory. A window of all blocks gives a full
-    shuffle; a smaller window gives neighbours that are more alike. `quality` measures this. For
-    1,000 blocks of 100 samples:
+    shuffle; in a smaller window, neighbours are more alike. `quality` measures this. For 1,000
+    blocks of 100 samples:
 
         window                              1      2      4      16     64     256    1000
-        samples after one of their block    99 %   50 %   25 %   6.2 %  1.6 %  0.4 %  0.1 %
-        distance within a block (full 100)  0.1    0.2    0.4    1.6    6.3    25     100
+        follow a sample of their block      99 %   50 %   25 %   6.2 %  1.6 %  0.4 %  0.1 %
+        spread (full shuffle: 100 %)        0.1 %  0.2 %  0.4 %  1.6 %  6.3 %  25 %   100 %
 
     If each block holds samples of only one class, use a large window.
 
@@ -83,7 +83,7 @@ class BlockShuffleSampler(PassSampler):
     def cursor(self, shuffle_rng: ShuffleRNG | None) -> Passes:
         """Return the start of the passes.
 
-        A generator draws a whole pass when its first index is needed.
+        With a generator, a whole pass is drawn when its first index is needed.
         """
         population = self.length if self.indices is None else self.indices
         return _BlockPasses(population, self.repeats, shuffle_rng, self._starts, self.window)

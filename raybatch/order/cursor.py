@@ -21,7 +21,7 @@ class Run(Protocol):
 
 
 class Tally(NamedTuple):
-    """The number of runs: `full` ones, and for each short one its length and its full length."""
+    """The number of `full` runs, and for each short run its length and its full length."""
 
     full: int | float
     short: tuple[tuple[int, int], ...] = ()
@@ -44,7 +44,7 @@ class Cursor:
     is_even = False
 
     def step(self, size: int) -> Run | None:
-        """Return the next run of `size` samples, or of the fewer that remain; None at the end."""
+        """Return the next run of `size` samples, or a shorter one at the end; None after that."""
         raise NotImplementedError
 
     def skip(self, size: int, steps: int) -> None:
@@ -124,7 +124,7 @@ def overrides(instance: object, method: str, over: str) -> bool:
 def runs(cursor: Cursor, size: int) -> Iterator[Run]:
     """Iterate over the runs of `size` samples from `cursor` on.
 
-    The first draw is made at the first run.
+    Nothing is drawn before the first run is requested.
     """
     while (run := cursor.step(size)) is not None:
         yield run

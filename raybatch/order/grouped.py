@@ -92,7 +92,7 @@ class GroupedSampler(GroupsSampler):
     def cursor(self, shuffle_rng: ShuffleRNG | None) -> GroupedCursor:
         """Return the start of the order.
 
-        A generator draws one seed for the whole order when the first batch is needed.
+        With a generator, one seed is drawn for the whole order when the first batch is needed.
         """
         return GroupedCursor(self._members, self._starts, self._shares, shuffle_rng)
 
@@ -205,7 +205,7 @@ class GroupedCursor(Cursor):
 
     def _take(self) -> None:
         """Remove the batches that have been passed from the remaining samples."""
-        _ = self.position
+        _ = self.position  # counts the passed samples before their batches are removed
         begins, ends, _ = self._ranges(self._next, self._total)
         by_place = np.argsort(begins)
         begins, ends = begins[by_place], ends[by_place]
@@ -217,7 +217,7 @@ class GroupedCursor(Cursor):
 class _GroupOrders:
     """The samples of all groups, group after group, each in its own order.
 
-    A slice is within one group.
+    A slice must lie within one group.
     """
 
     def __init__(
@@ -244,7 +244,7 @@ class _GroupOrders:
 class _Remaining:
     """The remaining parts of `whole`: piece i begins at `begins[i]`.
 
-    `before[i]` samples precede it.
+    `before[i]` samples are in the pieces before it.
     """
 
     def __init__(self, whole: Any, begins: IntArray, before: IntArray) -> None:

@@ -60,11 +60,11 @@ def check_covers(what: str, count: int, length: int) -> None:
     because the rest would never be drawn.
     """
     if count > length:
-        raise IndexError(f"{what}, the data set has {length}")
+        raise IndexError(f"{what}, but the data set has {length}")
     if count < length:
         raise ValueError(
-            f"{what}, the data set has {length}: the last {length - count} would never be drawn."
-            " Make the sampler for all samples, or select some with indices= or a"
+            f"{what}, but the data set has {length}: the last {length - count} would never be"
+            " drawn. Make the sampler for all samples, or select some with indices= or a"
             " WeightedSubsetSampler"
         )
 

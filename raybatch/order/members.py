@@ -37,8 +37,8 @@ class CompositeCursor(Cursor):
         for child in self._children:
             child.skip(size, steps)
         passed = [c.position - start for c, start in zip(self._children, before, strict=True)]
-        # An upper bound if children have short runs on the way; only an even order's position is
-        # read.
+        # Only the position of an even order is read. If children have short runs on the way, this
+        # is an upper bound.
         self.position += self._length(passed)
 
     def _length(self, lengths: list[int]) -> int:
@@ -63,9 +63,9 @@ class CompositeRun:
 
 
 class ChoiceCursor(Cursor):
-    """The order of children that take turns; each step is one child's.
+    """The order of children that take turns; each step takes a run from one child.
 
-    `in_turn` says that the children and the turns draw from one generator.
+    With `in_turn`, the children and the turns draw from one generator.
     """
 
     def __init__(self, children: list[Cursor], turns: Turns, in_turn: bool) -> None:

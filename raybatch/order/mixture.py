@@ -21,7 +21,7 @@ _PASS = 2**40
 class MemberCursor(Cursor):
     """The samples of one member: `pass_of(0)`, `pass_of(1)` and so on, up to `most` passes.
 
-    Each pass has `length` samples, or None if that is unknown. The samples have the order that
+    Each pass has `length` samples; None if their number is unknown. The samples have the order that
     batches of one sample would have, so the batch size does not change the order.
     """
 
@@ -133,7 +133,7 @@ class MixtureCursor(Cursor):
 
 
 class MixtureRun:
-    """Places `start` up to `start + size`; `runs` has the samples of each member."""
+    """The samples at places `start` up to `start + size`; `runs` holds each member's samples."""
 
     def __init__(self, runs: dict[int, Run], shares: MemberShares, start: int, size: int) -> None:
         self._runs = runs

@@ -48,9 +48,9 @@ class Passes(Cursor):
     """`repeats` passes over `population` (-1: without end), in order or permuted by `rng`.
 
     `population` is a length or an index array. A run can span passes; only the last run is short. A
-    permutation is drawn when its first index is needed. With more than one pass, one more is drawn
-    after the last: BatchUp does so, and a program that keeps using the generator gets the same
-    second epoch.
+    permutation is drawn when its first index is needed. With more than one pass, one more
+    permutation is drawn after the last pass, as in BatchUp. So a program that keeps using the
+    generator gets the same second epoch as there.
     """
 
     is_even = True
@@ -95,7 +95,7 @@ class Passes(Cursor):
         if self._repeats != -1:
             position = min(position, self._repeats * self._length)
         number, start = divmod(position, self._length) if self._length else (0, 0)
-        if number == self._repeats:
+        if number == self._repeats:  # the end of the last pass, not the start of a new one
             number, start = number - 1, self._length
         if number >= self._drawn:
             if self._rng is not None:

@@ -25,9 +25,9 @@ class PKSampler(GroupsSampler):
     The loader's `batch_size` is `p * k` or a multiple of it, and each rank has its own groups.
 
     All groups come equally often, small ones too. Each round gives every group one turn, in a
-    random order. If `p` does not divide the number of groups, the last few are left out of the
-    round; each round leaves out different ones. In each epoch, a group draws all of its samples
-    before it repeats one. A group with fewer than `k` samples repeats some within a batch.
+    random order. If `p` does not divide the number of groups, the last few in this order are left
+    out of the round. In each epoch, a group draws all of its samples before it repeats one. A group
+    with fewer than `k` samples repeats some within a batch.
 
     Args:
         groups: The group of each sample, such as its class, `(n,)`: integers or strings.
@@ -39,8 +39,9 @@ class PKSampler(GroupsSampler):
 
     Raises:
         TypeError: If `groups` are neither integers nor strings.
-        ValueError: If `p`, `k`, `num_samples` or a group is too small, or there are fewer than `p`
-            groups.
+        ValueError: If `p`, `k` or `num_samples` is below 1, a group is missing, or fewer than `p`
+            groups have samples.
+        IndexError: If an index is out of range.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class PKSampler(GroupsSampler):
         lengths = np.diff(self._starts)
         self._present = np.flatnonzero(lengths)
         if len(self._present) < self.p:
-            raise ValueError(f"p is {p}, and there are {len(self._present)} groups with samples")
+            raise ValueError(f"p is {p}, but only {len(self._present)} groups have samples")
         together = self.p * self.k
         if num_samples is None:
             num_samples = max(1, int(lengths.sum()) // together) * together
@@ -79,7 +80,7 @@ class PKSampler(GroupsSampler):
     def cursor(self, shuffle_rng: ShuffleRNG | None) -> PKCursor:
         """Return the start of the draws; NotImplementedError without a shuffle.
 
-        A generator draws one seed for all of them.
+        With a generator, one seed is drawn for all of them.
         """
         if shuffle_rng is None:
             raise NotImplementedError("a PKSampler cannot sample in order: give a shuffle")

@@ -39,7 +39,7 @@ class Position:
 
     @property
     def samples(self) -> int:
-        """The number of samples of this pass that all ranks have received.
+        """The number of samples of this pass that the ranks have received together.
 
         A short batch counts as full.
         """
@@ -57,7 +57,7 @@ class Position:
     def to_state(self, *, is_plain: bool) -> dict[str, Any]:
         """Return the position in a form that JSON can hold.
 
-        If it `is_plain`, each epoch is a pass, and the pass is left out.
+        With `is_plain`, each epoch is one pass, so the pass number is left out.
         """
         received = [list(part) for part in self.received]
         state: dict[str, Any] = {"epoch": self.epoch, "received": received}

@@ -44,10 +44,11 @@ def shuffle_quality(block_lengths: npt.ArrayLike, window: int) -> ShuffleQuality
 
 
 def _of_order(lengths: npt.NDArray[np.float64], window: int) -> tuple[float, float]:
-    """Return the number of neighbours of one block, and three times the sum of pair distances."""
+    """Return the expected number of neighbours in one block, and 3 times the sum of distances."""
     starts = np.arange(0, len(lengths), window)
     sizes = np.add.reduceat(lengths, starts)
     pairs = np.add.reduceat(lengths * (lengths - 1), starts)
-    # In a shuffled run of n samples, p / (n * (n - 1)) of the pairs of places hold samples of one
-    # block. There are n - 1 neighbours, and two places are (n + 1) / 3 apart on average.
+    # In a shuffled run of n samples with p ordered pairs of one block, p / (n * (n - 1)) of the
+    # pairs of places hold samples of one block. There are n - 1 pairs of neighbours, and two places
+    # are (n + 1) / 3 apart on average.
     return (pairs / np.maximum(sizes, 1)).sum(), (pairs * (sizes + 1)).sum()

@@ -61,7 +61,7 @@ class Part(NamedTuple):
         return self._replace(position=self.position + by)
 
     def counted_in(self, filled: IndexArray) -> Part:
-        """Return the part with its rows renumbered for a batch of the rows `filled` alone."""
+        """Return the part with its rows renumbered for a batch of only the rows `filled`."""
         if self.rows is None or len(self.rows) == len(filled):
             return self._replace(rows=None)
         return self._replace(rows=np.searchsorted(filled, self.rows))
@@ -74,7 +74,7 @@ class Part(NamedTuple):
     def number_of(self, row: int) -> int | None:
         """Return the position in this part of row `row` of the batch.
 
-        None if another part has it.
+        None if the row is in a different part.
         """
         if self.rows is None:
             return row
@@ -107,7 +107,7 @@ class Rows:
 
     @classmethod
     def placed(cls, pieces: Sequence[tuple[IndexArray, Rows]]) -> Rows:
-        """Return rows made of `pieces`: pairs of increasing row numbers and their rows."""
+        """Return rows made of `pieces`: pairs of increasing row numbers and the rows for them."""
         filled = np.arange(sum(len(where) for where, _ in pieces))
         by_path: dict[tuple[int, ...], list[Part]] = {}
         for where, rows in pieces:
@@ -123,7 +123,7 @@ class Rows:
         for part in self.parts:
             if part.rows is None:
                 indices = part.indices
-                while isinstance(indices, tuple):  # of a user's own source
+                while isinstance(indices, tuple):  # a user's own source can have nested tuples
                     indices = indices[0]
                 return len(indices)
         return 1 + max(int(part.rows[-1]) for part in self.parts if part.rows is not None)
@@ -167,7 +167,7 @@ class Rows:
         return Rows(tuple(part for part in taken if part is not None))
 
     def put(self, row: int, one: Rows) -> Rows:
-        """Return the rows with row `row` replaced by the only row of `one`; its position stays."""
+        """Return the rows with row `row` replaced by the only row of `one`; its place is kept."""
         others = {part.path: part.indices[0] for part in one.parts}
         changed = []
         for part in self.parts:
@@ -201,7 +201,7 @@ class Rows:
 
 
 def _merged(parts: list[Part]) -> Part:
-    """Return one part in place of several of the same leaf, which fill different rows."""
+    """Return one part that replaces several parts of one leaf, which fill different rows."""
     if len(parts) == 1:
         return parts[0]
     rows = np.concatenate([part.rows for part in parts if part.rows is not None])

@@ -47,14 +47,14 @@ class AbstractSampler:
         return samples if samples is None or samples == np.inf else num_batches(int(samples), size)
 
     def cursor(self, shuffle_rng: ShuffleRNG | None) -> Cursor:
-        """Return the start of an order drawn from `shuffle_rng`; if that is None, in order."""
+        """Return the start of an order drawn from `shuffle_rng`, or in order if that is None."""
         raise NotImplementedError(f"abstract for type {type(self)}")
 
     def draw_numbers(self, position: int, count: int) -> IndexArray:
         """Return the draw number of the sample at each of `count` places from `position` on.
 
-        The first draw of a sample is number 0. A sample that comes again in one epoch gets
-        different random numbers each time.
+        The first draw of a sample is number 0. With the draw number as a key, a sample that comes
+        again in one epoch gets different random numbers each time.
         """
         return np.zeros(count, dtype=np.int64)
 
@@ -69,7 +69,7 @@ class AbstractSampler:
         return self.draw(rng)
 
     def without(self, indices: IndexArray) -> AbstractSampler:
-        """Return a sampler of the other samples; `indices` are absolute."""
+        """Return a sampler without the samples at the absolute `indices`."""
         raise NotImplementedError(
             f"a {type(self).__name__} cannot leave samples out: it has no method `without`"
         )

@@ -69,7 +69,7 @@ NO_KEYS = RandomKeys(seed=0, epoch=0, batch=0)
 
 
 def seed_of(shuffle: Any) -> int:
-    """Return the seed of an epoch's random numbers: the seed of its shuffle, or 0 for in order.
+    """Return the seed of an epoch's random numbers: the seed of its shuffle, 0 without a shuffle.
 
     For a generator it is a digest of its state; nothing is drawn from it.
     """

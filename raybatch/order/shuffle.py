@@ -19,7 +19,7 @@ _MOST_GIVEN_BITS = 96
 
 
 class ShuffleRNG(Protocol):
-    """The methods that every shuffle has, a subset of those of NumPy's generators."""
+    """The methods that every shuffle has, a subset of the methods of NumPy's generators."""
 
     def permutation(self, x: Any, /) -> Any:
         """Return the indices below `x`, or the elements of the array `x`, in a random order."""
@@ -100,7 +100,7 @@ class _Gathered:
 
 
 def as_shuffle_rng(shuffle: Any) -> ShuffleRNG | None:
-    """Return the generator for a `shuffle` argument, None for in order.
+    """Return the generator for a `shuffle` argument; None means in order.
 
     None and False mean in order, True means NumPy's global generator, and an int of 0 or more is a
     seed. A RandomState, a Generator or the `np.random` module is used as it is. TypeError or
@@ -126,6 +126,7 @@ def seeded_by(rng: ShuffleRNG) -> SeededShuffle:
     """Return `rng` if it has a seed, else a shuffle with a seed drawn from `rng`."""
     if isinstance(rng, SeededShuffle):
         return rng
+    # Permutations are the only draws that every shuffle has.
     return SeededShuffle(int.from_bytes(bytes(rng.permutation(256)[:16].tolist()), "little"))
 
 

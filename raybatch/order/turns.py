@@ -15,7 +15,7 @@ from raybatch.order.shuffle import SeededShuffle, ShuffleRNG
 
 
 class Turns:
-    """An order of turns.
+    """The order in which children take turns.
 
     With `end_together`, the first child without a batch ends the iteration.
     """
@@ -36,7 +36,7 @@ class Turns:
     def skip(self, batch_size: int, steps: int, passed: list[int]) -> npt.NDArray[np.int64]:
         """Skip the next `steps` turns, and return how many of them each child had.
 
-        Only without a shuffle or with a seed: the draws of a generator depend on all other draws.
+        This needs a seed or no shuffle: each draw of a generator depends on the draws before it.
         """
         raise NotImplementedError
 
@@ -94,7 +94,7 @@ class Weighted(Turns):
         return turns
 
     def num_turns(self, counts: Sequence[int | float]) -> int | float:
-        """Return the number of turns before the first child of `counts` batches has none left."""
+        """Return the number of turns until a child has no batch left; child i has `counts[i]`."""
         ends = (
             self._shares.place_of(child, int(count))
             for child, count in enumerate(counts)

@@ -226,6 +226,7 @@ class Draws(Cursor):
         """Return the draws at `places`, if the order comes from a seed."""
         assert isinstance(self._rng, SeededShuffle)
         if self._cumulative is None:
+            # Rounding errors must not leave the last value below 1, the end of the random numbers.
             self._cumulative = self._weights.cumsum()
             self._cumulative /= self._cumulative[-1]
         numbers = self._rng.uniforms(places.start, places.stop)

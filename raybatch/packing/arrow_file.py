@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from raybatch.accessors.manifest import PackedColumn, PackedFile, file_crc32
-from raybatch.sources import Batch
+from raybatch.sources.batch import Batch
 from raybatch.stores.aside import written_aside
 from raybatch.structure import described, is_container, is_plain_tuple, members
 
@@ -37,7 +37,7 @@ def column_of(name: str, array: Any) -> PackedColumn:
     if not isinstance(array, np.ndarray):
         raise TypeError(
             f"{name!r} is a {type(array).__name__}, not an array: give a size to pack images of"
-            " many sizes; RaggedArrays cannot be packed: keep them beside the packed columns"
+            " many sizes. RaggedArrays cannot be packed: keep them beside the packed columns"
         )
     shape, dtype = array.shape[1:], array.dtype.newbyteorder("=")
     column = PackedColumn(name, "str" if dtype.kind == "U" else dtype.str, shape)
@@ -124,8 +124,8 @@ def _arrow_array(column: PackedColumn, values: Any) -> pa.Array:
             return pa.array(values, kind)
         except UnicodeEncodeError as error:
             raise ValueError(
-                f"{column.name!r} has {error.object!r}, which is not valid text: a label must be, a"
-                " file name need not"
+                f"{column.name!r} has {error.object!r}, which is not valid text: a file name need"
+                " not be valid text, but a column of strings must"
             ) from error
     if values.dtype == np.bool_:
         values = values.view(np.uint8)
@@ -139,7 +139,7 @@ def _aligned(
 ) -> pa.RecordBatch:
     """Return the record batch with padding in its schema that aligns its first buffer in the file.
 
-    The part before the buffers has the same length for one row as for all.
+    The part before the buffers is as long for one row as for all, so one row shows the offset.
     """
     about = {} if classes is None else {_CLASSES: json.dumps(list(classes))}
     batch = pa.RecordBatch.from_arrays(arrays, names)

@@ -14,14 +14,14 @@ from raybatch.accessors.manifest import MANIFEST, UNFINISHED, Manifest, load_man
 from raybatch.errors import PackError
 from raybatch.packing.arrow_file import FileRows
 from raybatch.packing.provenance import check_same
-from raybatch.sources import BadSampleLedger
+from raybatch.sources.ledger import BadSampleLedger
 from raybatch.stores.hidden import is_hidden
 from raybatch.stores.local_path import local_path
 
 
 @contextmanager
 def pack_folder(directory: str | os.PathLike[str]) -> Iterator[PackFolder]:
-    """Yield the folder `directory`, made if need be, with this process as its only writer."""
+    """Yield the folder `directory`, created if necessary, with this process as its only writer."""
     path = local_path(directory)
     path.mkdir(parents=True, exist_ok=True)
     lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
@@ -62,7 +62,7 @@ class PackFolder:
         names: Sequence[str] | None,
         classes: Sequence[str] | None,
     ) -> None:
-        """Take over the files that were packed before; PackError if their settings were different.
+        """Continue with the files packed before; PackError if their settings were different.
 
         FileExistsError if the folder holds something else.
         """
@@ -91,7 +91,7 @@ class PackFolder:
         intact = tuple(file for file in found.files if file.fault(self.path) is None)
         self._manifest = dataclasses.replace(found, files=intact)
         if at == MANIFEST and self.missing():
-            # A program that opens the folder meanwhile is told that the packing has not ended.
+            # A program that opens the folder meanwhile must see that the packing has not ended.
             self.manifest.save(self.path / UNFINISHED)
             (self.path / MANIFEST).unlink()
 
@@ -148,8 +148,8 @@ class PackFault(NamedTuple):
 def verify(directory: str | os.PathLike[str]) -> Iterator[PackFault]:
     """Iterate over the faults of the packed files in `directory` as they are found.
 
-    Every byte is read, and compared by the CRC-32 of its file. FileNotFoundError for a folder
-    without packed files and PackError for one whose packing has not ended, both at the call.
+    Each file is read in full, and its CRC-32 compared. The call itself raises FileNotFoundError for
+    a folder without packed files, and PackError for one whose packing was interrupted.
     """
     folder = local_path(directory)
     files = load_manifest(folder).files

@@ -16,20 +16,16 @@ from raybatch.accessors.manifest import Manifest, PackedColumn
 from raybatch.checks import positive_int
 from raybatch.errors import BadSamplesError, BatchError
 from raybatch.faults import fault_of
-from raybatch.loader import Loader
-from raybatch.making import BadSamples
+from raybatch.loader.loader import Loader
+from raybatch.making.policy import BadSamples
 from raybatch.packing.arrow_file import FileRows, column_of
 from raybatch.packing.packed_folder import PackFolder, pack_folder
 from raybatch.packing.provenance import provenance
 from raybatch.packing.store_folder import store_folder
-from raybatch.pools import WorkerPool
-from raybatch.sources import (
-    BadSample,
-    BadSampleLedger,
-    Batch,
-    DataSource,
-    batch_nbytes,
-)
+from raybatch.pools.pool import WorkerPool
+from raybatch.sources.batch import Batch, batch_nbytes
+from raybatch.sources.ledger import BadSample, BadSampleLedger
+from raybatch.sources.source import DataSource
 from raybatch.stores.written import in_store
 from raybatch.structure import is_plain_tuple, members
 
@@ -60,12 +56,12 @@ def pack(
 ) -> Packed:
     """Write all batches of `source`, in order, into Arrow files for `PackedAccessor`.
 
-    Each array of a batch is a column: numbers, times or strings; arrays with more than one axis
-    hold numbers of one shape. `_manifest.json` has the schema, the rows, size and CRC-32 of each
-    file, and the settings of the pixels.
+    Each array of a batch is a column of numbers, times or strings; an array with more than one axis
+    must hold numbers. `_manifest.json` has the schema, the rows, size and CRC-32 of each file, and
+    the settings of the pixels.
 
     The files `00000-of-00012.arrow` are Arrow IPC files of one uncompressed record batch each, and
-    two of them are in memory at a time. Arrays of more than one axis are Arrow's fixed-shape
+    two of them are in memory at a time. Arrays with more than one axis are Arrow's fixed-shape
     tensors. Files are renamed into place when they are on the disk. If you run an interrupted
     packing again, it writes the missing files only. It does not notice images that have changed in
     between; remove the folder in that case.
@@ -90,9 +86,9 @@ def pack(
     Raises ValueError for a source without samples, for a `directory` that is a URL of a web server,
     and for names that do not match the arrays or the names in the batches; TypeError for a source
     without end, names that are not strings, and values that cannot be a column; PackError, which
-    names the difference, if the folder was packed from another source or with other settings, or if
-    another process is packing into it; FileExistsError if the folder holds something else;
-    BatchError for a batch that cannot be made.
+    names the difference, if the folder was packed from a different source or with different
+    settings, or if another process is packing into it; FileExistsError if the folder holds
+    something else; BatchError for a batch that cannot be made.
     """
     setting = BadSamples.of(bad_samples)
     if rows_per_file is not None:
@@ -229,7 +225,7 @@ def _files(
 
 
 class _Feed:
-    """The batches of some files, by runs of consecutive files; `step` is the last batch."""
+    """The batches of `files`, in runs of consecutive files; `step` numbers the last batch."""
 
     def __init__(self, loader: Loader, batches_per_file: int, files: list[int]) -> None:
         self.step = -1

@@ -9,11 +9,9 @@ from typing import Any
 from raybatch.accessors.fingerprints import fingerprint_of, pickle_digest
 from raybatch.errors import PackError
 from raybatch.loader.fingerprint import fingerprint
-from raybatch.sources import (
-    ArrayDataSource,
-    DataSource,
-    MapDataSource,
-)
+from raybatch.sources.array import ArrayDataSource
+from raybatch.sources.mapped import MapDataSource
+from raybatch.sources.source import DataSource
 
 # The path of an accessor's setting: the number or name of its column, and its own name.
 _OF_COLUMN = re.compile(r"source\.data\.arrays(?:\[(\d+)\]|\.(\w+))\.(?:reader\.)?(.+)")
@@ -22,7 +20,7 @@ _OF_COLUMN = re.compile(r"source\.data\.arrays(?:\[(\d+)\]|\.(\w+))\.(?:reader\.
 def provenance(source: DataSource) -> dict[str, Any]:
     """Return the structure, samplers, accessors, arrays and functions of `source`, as JSON types.
 
-    Functions are compared by their name, not by their code.
+    Functions are compared by name, not by code.
     """
     facts = {**fingerprint(source), "data": _data(source)}
     as_json: dict[str, Any] = json.loads(json.dumps(facts, default=str))
@@ -73,7 +71,7 @@ def check_same(earlier: Any, now: Any, where: str, field: str = "") -> None:
     elif earlier != now:
         raise PackError(
             f"{where!r} was packed with {_in_words(field, earlier)}, but now it is {now!r}: pack"
-            " into another folder, or remove this one"
+            " into a different folder, or remove this one"
         )
 
 

@@ -10,14 +10,14 @@ from tempfile import TemporaryDirectory
 
 from raybatch.packing.arrow_file import FileRows
 from raybatch.packing.packed_folder import PackFolder
-from raybatch.sources import BadSampleLedger
+from raybatch.sources.ledger import BadSampleLedger
 from raybatch.stores.location import Location
 from raybatch.stores.written import put, remove
 
 
 @contextmanager
 def store_folder(url: str | os.PathLike[str]) -> Iterator[PackFolder]:
-    """Yield the folder at `url`; it has no lock, so no other process must write into it."""
+    """Yield the folder at `url`; without a lock, only one process at a time may write into it."""
     with TemporaryDirectory(prefix="raybatch-") as staging:
         yield StorePackFolder(os.fspath(url), Path(staging))
 
@@ -77,7 +77,7 @@ class StorePackFolder(PackFolder):
 
 
 def _sparse(path: Path, size: int) -> None:
-    """Make a file of that size that takes no space on the disk."""
+    """Create a file of `size` bytes that takes no space on the disk."""
     with open(path, "wb") as file:
         os.truncate(file.fileno(), size)
 

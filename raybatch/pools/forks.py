@@ -1,4 +1,4 @@
-"""Detects processes that were forked from one that runs Ray. A call of Ray there hangs forever."""
+"""Detects processes that were forked from one that runs Ray. A call to Ray there hangs forever."""
 
 from __future__ import annotations
 

@@ -6,12 +6,14 @@ import time
 from collections import deque
 from typing import Any
 
-from raybatch.making import Request, make
+from raybatch.making.make import make
+from raybatch.making.request import Request
 from raybatch.memory import ReusedMemory, batches_in
 from raybatch.pools.pool import WorkerPool
 from raybatch.pools.session import HandOver, Results
-from raybatch.scheduling import Completed, Failed, Prefetch, Silent
-from raybatch.sources import DataSource
+from raybatch.scheduling.messages import Completed, Failed, Silent
+from raybatch.scheduling.settings import Prefetch
+from raybatch.sources.source import DataSource
 
 _ONE = Prefetch(batches=1)
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from raybatch.making import Request
-from raybatch.scheduling import Command, Event, Failed, Kill, Submit, TimePassed
+from raybatch.making.request import Request
+from raybatch.scheduling.messages import Command, Event, Failed, Kill, Submit, TimePassed
 
 _log = logging.getLogger(__name__)
 
 
 class Journal:
-    """Counts and logs `retries` after failed attempts, and `hedges` beside late ones.
+    """Counts and logs `retries` after failed attempts, and `hedges` of late ones.
 
     `loader` is the name of the loader that the batches belong to; None for the tasks of a work
     stream. A journal can serve several streams, one after the other.

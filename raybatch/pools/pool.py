@@ -5,10 +5,10 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Any, TypeVar
 
-from raybatch.making import Request, Result
+from raybatch.making.request import Request, Result
 from raybatch.pools.session import Session
 from raybatch.pools.watching import Watcher
-from raybatch.scheduling import Prefetch
+from raybatch.scheduling.settings import Prefetch
 
 Pool = TypeVar("Pool", bound="WorkerPool")
 
@@ -35,7 +35,7 @@ class WorkerPool:
         raise NotImplementedError(f"abstract for type {type(self)}")
 
     def metrics(self, name: str) -> Watcher | None:
-        """Return a watcher that exports the figures of the loader `name`; None if there is none."""
+        """Return a watcher that exports the figures of the loader `name`; None for none."""
         return None
 
     def on_each_host(self, source: Any, request: Request) -> dict[str, Result]:

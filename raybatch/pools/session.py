@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from raybatch.making import Request, Result
-from raybatch.scheduling import Completed, Failed, Silent
-from raybatch.sources import batch_nbytes
+from raybatch.making.request import Request, Result
+from raybatch.scheduling.messages import Completed, Failed, Silent
+from raybatch.sources.batch import batch_nbytes
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Session(Protocol):
     """Runs `make(source, request)` for each submitted request, in any order, on any worker.
 
     `WorkerPool.open(source)` returns a session. Only one thread uses it. Each pair (key, attempt)
-    is submitted at most once. `wait` reports each attempt at most once. It may never report a lost
+    is submitted at most once. `wait` reports each attempt at most once, and may never report a lost
     one.
     """
 
@@ -58,7 +58,7 @@ class Session(Protocol):
         ...
 
     def fetch(self, key: int, attempt: int) -> Result:
-        """Return the result of a completed attempt, once."""
+        """Return the result of a completed attempt; call this once."""
         ...
 
     def discard(self, key: int, attempt: int) -> None:

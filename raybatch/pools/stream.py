@@ -6,10 +6,10 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterator
 
 from raybatch.errors import PoolError
-from raybatch.making import Request, Result
+from raybatch.making.request import Request, Result
 from raybatch.pools.journal import Journal
 from raybatch.pools.session import HandOver, Session
-from raybatch.scheduling import (
+from raybatch.scheduling.messages import (
     Command,
     Deliver,
     Discard,
@@ -17,17 +17,16 @@ from raybatch.scheduling import (
     Exhausted,
     Failed,
     Kill,
-    Prefetch,
     Raise,
-    Recovery,
     Resized,
-    Scheduler,
     Started,
     Submit,
     Taken,
     TimePassed,
     Wanted,
 )
+from raybatch.scheduling.scheduler import Scheduler
+from raybatch.scheduling.settings import Prefetch, Recovery
 
 
 class OrderedStream:

@@ -13,12 +13,14 @@ from typing import Any
 from raybatch.checks import positive_int
 from raybatch.errors import PoolError, WorkerLostError
 from raybatch.foreign_randomness import suspended
-from raybatch.making import Request, Result, make
+from raybatch.making.make import make
+from raybatch.making.request import Request, Result
 from raybatch.memory import ReusedMemory, batches_in
 from raybatch.pools.pool import WorkerPool
 from raybatch.pools.session import HandOver, Results
-from raybatch.scheduling import Completed, Failed, Prefetch, Silent
-from raybatch.sources import DataSource
+from raybatch.scheduling.messages import Completed, Failed, Silent
+from raybatch.scheduling.settings import Prefetch
+from raybatch.sources.source import DataSource
 
 
 class ThreadPool(WorkerPool):
@@ -160,16 +162,18 @@ class ThreadSession:
         return [self._results.settle(*ended)]
 
     def _leave_parent(self) -> None:
-        """If this process was forked since, report the attempts under way as lost.
+        """If the session comes from a parent process, report the attempts under way as lost.
 
-        They are on threads of the parent process.
+        They are on the parent's threads, which a fork does not copy.
         """
         assert self._pool is not None
         tasks = self._pool.tasks()
         if tasks is self._tasks:
             return
         self._tasks, self._inbox = tasks, _Inbox(self._inbox.source)
-        error = WorkerLostError("the batch was made by a thread of the parent, which a fork loses")
+        error = WorkerLostError(
+            "the batch was on a thread of the parent process, which a fork does not copy"
+        )
         self._lost += [
             Failed(*attempt, Result(error=error), lost=True, begun=False)
             for attempt in sorted(self._under_way)

@@ -113,7 +113,7 @@ class Deliver:
 
 @dataclass(frozen=True, slots=True)
 class Raise:
-    """Give the consumer `reason`, the error of the last attempt, instead of the batch."""
+    """Give the consumer the error `reason` instead of the batch."""
 
     key: int
     reason: Any

@@ -1,4 +1,4 @@
-"""Chooses the worker for an attempt: the least loaded one without another attempt of the batch.
+"""Chooses the worker for an attempt: the least loaded that has no other attempt at the same batch.
 
     Attempt ──add──► waiting ──places, took_up──► running on a worker ──ended──► (gone)
 
@@ -25,7 +25,7 @@ _LAGGARD_FACTOR = 8.0
 _MIN_LAGGARD_S = 0.1
 _LAGGARD_REST = 4.0
 
-# Finding the fastest worker looks at all of them, so the result is kept for this long.
+# To find the fastest worker, all are compared, so the result is used again for this long.
 _FASTEST_MAX_AGE_S = 0.1
 
 
@@ -33,9 +33,9 @@ _FASTEST_MAX_AGE_S = 0.1
 class Worker:
     """One worker of a pool.
 
-    `queue` holds what the worker was asked and has not answered yet, oldest first. `heard_at` is
-    the time of its last answer, or of the first request after it was idle. `seconds` is the
-    duration of its latest batch. `is_leaving` is true if its host will leave the cluster.
+    `queue` holds the requests that the worker has not answered yet, oldest first. `heard_at` is the
+    time of its last answer, or of the first request after it was idle. `seconds` is the duration of
+    its latest batch. `is_leaving` is true if its host will leave the cluster.
     """
 
     number: int
@@ -49,7 +49,7 @@ class Worker:
         return now - self.heard_at
 
     def is_laggard(self, fastest_s: float, now: float) -> bool:
-        """Return whether this worker must rest, given that another makes a batch in `fastest_s`."""
+        """Return whether this worker must rest, if the fastest one makes a batch in `fastest_s`."""
         if self.seconds is None or self.seconds < max(_MIN_LAGGARD_S, _LAGGARD_FACTOR * fastest_s):
             return False
         return bool(self.queue) or self.silent_s(now) < _LAGGARD_REST * self.seconds
@@ -167,10 +167,10 @@ class Placed(Generic[W]):
 
 @dataclass(slots=True)
 class _Share:
-    """What one stream has on one worker.
+    """The attempts of one stream on one worker.
 
-    `num_attempts` counts its attempts there. `heard_at_s` is the stream's `listened_s` when the
-    worker last answered.
+    `num_attempts` counts them. `heard_at_s` is the stream's `listened_s` when the worker last
+    answered.
     """
 
     num_attempts: int = 0
@@ -178,10 +178,10 @@ class _Share:
 
 
 class Placement(Generic[W]):
-    """The attempts of one stream: those waiting for one of `workers`, and those `running` on one.
+    """The attempts of one stream: those that wait for one of `workers`, and those that run on one.
 
-    The session gives each running attempt a name, the key in `running`. `is_shared` is true if
-    other processes use the workers too. Then this stream queues few attempts on each worker. A
+    `running` maps a name, which the session chooses, to each running attempt. `is_shared` is true
+    if other processes use the workers too. Then this stream queues few attempts on each worker. A
     worker makes batches in the order in which it is asked, so users with equally long queues get
     equal shares of it, whatever their windows.
     """
@@ -211,7 +211,8 @@ class Placement(Generic[W]):
         """
         limit = _MIN_QUEUE_LENGTH
         if not self._is_shared:
-            # Keep a share for workers that are still starting; the first one up must not get all.
+            # Keep attempts for workers that are still starting: the first one that is up must not
+            # get all.
             limit = max(limit, -(-(len(self._waiting) + len(self.running)) // num_workers))
         held_back = []
         while self._waiting:

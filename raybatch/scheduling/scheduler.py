@@ -38,7 +38,8 @@ from raybatch.scheduling.window import Window
 class _Batch:
     """One batch that is begun and not yet taken.
 
-    `under_way` are its attempts that have not ended, and `made_by` is the attempt that made it.
+    `under_way` holds the numbers of the attempts that have not ended. `made_by` is the number of
+    the attempt that made the batch. `avoid` holds the workers that a new attempt should avoid.
     `losses`, `errors` and `hedges` are counts. `reason` is the error of a batch that failed.
     """
 
@@ -53,7 +54,7 @@ class _Batch:
     reason: Any = None
 
     def again(self, key: int) -> Submit:
-        """Begin a new attempt of this batch, `key`, and return the command."""
+        """Begin a new attempt at this batch, which has the key `key`, and return the command."""
         attempt = self.num_attempts
         self.num_attempts += 1
         self.under_way.add(attempt)
@@ -62,8 +63,8 @@ class _Batch:
     def is_late(self, silent_s: Mapping[int, float], after_s: float) -> bool:
         """Return whether the worker of every attempt is silent for `after_s` seconds or longer.
 
-        `silent_s` maps attempts to seconds. It lacks attempts that wait for a worker. Those are not
-        late.
+        `silent_s` maps attempts to seconds. An attempt that waits for a worker is not in it, and is
+        not late.
         """
         return all(silent_s.get(attempt, 0.0) >= after_s for attempt in self.under_way)
 
@@ -106,9 +107,10 @@ class Scheduler:
         return self._head == self._count
 
     def patience_s(self, now: float) -> float:
-        """Return how many seconds to wait for an event; after them, `TimePassed` is due."""
+        """Return how many seconds to wait for an event before the event `TimePassed` is due."""
         progress_by = self._progress_at + self._recovery.no_progress_timeout_s
-        # Look twice in the time after which a batch is hedged: a hedge is at most half of it late.
+        # Look twice within the hedging delay, so that a hedge is late by at most half of that
+        # delay.
         look_at = self._looked_at + self._lateness.hedge_after_s(0) / 2
         return max(0.0, min(progress_by, look_at) - now)
 
@@ -140,7 +142,8 @@ class Scheduler:
             case Resized():
                 self._window.limit = event.prefetch
             case Started() | Wanted():
-                # Attempts that ended while the consumer was away are handled before TimePassed.
+                # Put off `TimePassed`: first handle the attempts that ended while the consumer was
+                # away.
                 self._looked_at = now
         return []
 
@@ -196,9 +199,9 @@ class Scheduler:
         return self._hedge(silent) + self._kill_stuck(silent)
 
     def _hedge(self, silent: tuple[Silent, ...]) -> list[Command]:
-        """If the head is late, submit it once more, and with it all other batches that are late.
+        """If the head is late, submit it again, together with all other late batches.
 
-        The batches of a host that is cut off would otherwise hold up the consumer one after the
+        Otherwise, the batches of a host that is cut off would delay the consumer one after the
         other.
         """
         silent_s: defaultdict[int, dict[int, float]] = defaultdict(dict)
@@ -221,6 +224,7 @@ class Scheduler:
 
     def _kill_stuck(self, silent: tuple[Silent, ...]) -> list[Command]:
         commands: list[Command] = []
+        # The first attempt of a worker is the one that it makes now; the others are in its queue.
         for worker, front in {entry.worker: entry for entry in reversed(silent)}.items():
             batch = self._batches.get(front.key)
             if front.seconds >= self._lateness.timeout_s(0 if batch is None else batch.losses):

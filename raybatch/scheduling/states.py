@@ -33,14 +33,14 @@ does no harm.
 Whether a failed batch is made again depends on its budget. `Recovery.max_attempts` limits how often
 its worker, its host or its result can be lost. `Recovery.max_error_attempts` limits how often the
 user's code can raise. While another attempt is under way, a lost attempt is not replaced, and the
-batch does not fail over it: the other attempt may still succeed.
+batch does not fail yet: the other attempt may still succeed.
 
 Three deadlines keep the stream going; `lateness.py` computes the first two from the durations so
 far:
 
 1. **Late.** The consumer waits for the head, and all workers that have it are silent for too long.
    Another worker makes it too (a hedge). Later batches that are just as late are hedged at the same
-   time: the batches of a host that is cut off would otherwise hold up the consumer one after the
+   time. Otherwise, the batches of a host that is cut off would delay the consumer one after the
    other.
 2. **Stuck.** A worker is silent for much longer than that. `Kill` ends it. This changes no batch by
    itself: the pool then reports the worker's attempts as `Failed`.

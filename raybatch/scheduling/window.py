@@ -55,7 +55,7 @@ class Window:
         self._under_way += 1
 
     def settle(self, key: int, nbytes: int) -> None:
-        """Replace the reservation of a batch by its true size; 0 if the batch failed."""
+        """Replace the reservation of a batch with its true size, which is 0 if the batch failed."""
         self._sizes[key] = nbytes
         self._under_way -= 1
         self._made_bytes += nbytes

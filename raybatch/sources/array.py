@@ -15,17 +15,12 @@ from raybatch.accessors.images import ImageArrays
 from raybatch.accessors.reading import RngOf
 from raybatch.arrays import gather, portable, sample_count
 from raybatch.collation import Setting, collated
-from raybatch.order import (
-    AbstractSampler,
-    Cursor,
-    RandomKeys,
-    Rows,
-    Shuffle,
-    StandardSampler,
-    SubsetSampler,
-    as_shuffle_rng,
-    order_of,
-)
+from raybatch.order.cursor import Cursor
+from raybatch.order.rows import Rows
+from raybatch.order.sampler import AbstractSampler, order_of
+from raybatch.order.seeds import RandomKeys
+from raybatch.order.shuffle import Shuffle, as_shuffle_rng
+from raybatch.order.standard import StandardSampler, SubsetSampler
 from raybatch.sources.batch import Batch, batch_row, extended
 from raybatch.sources.fields import checked_fields, field_name
 from raybatch.sources.ledger import BadSample, excluded
@@ -42,7 +37,7 @@ class RandomAccessDataSource(DataSource):
         length: The number of samples in the arrays.
         indices: The absolute indices of the samples to draw, a 1-D integer array; None for all.
         repeats: The number of passes, or -1 for no end.
-        sampler: A sampler in place of `indices` and `repeats`.
+        sampler: A sampler, instead of `indices` and `repeats`.
         include_indices: Whether batches start with the absolute indices of their samples, int
             `(n,)`.
         exclude: The samples to leave out: a ledger of bad samples, its path, or absolute indices.
@@ -123,7 +118,7 @@ class RandomAccessDataSource(DataSource):
 
     def _check_is_here(self, sample: BadSample) -> None:
         """Raise ValueError if the file at the index of `sample` has a different name."""
-        # Compare only the names: the folder may have moved, or one path may be relative.
+        # Compare only the names: the folder can have moved, and one path can be relative.
         here = self.path_of(sample.index)
         if sample.path and here and os.path.basename(sample.path) != os.path.basename(here):
             raise ValueError(
@@ -139,13 +134,13 @@ class ArrayDataSource(RandomAccessDataSource):
     PyTorch map-style data set, `ItemAccessor` or Hugging Face data set gives the structure of its
     items; an item without fields becomes a tuple of one.
 
-    An array-like has `__len__`, and a `__getitem__` that takes an int or a 1-D integer array and
-    returns one sample, or the batch of them as an array or list. Examples are NumPy arrays, memory
-    maps, h5py and zarr data sets, columns of pandas, polars and Hugging Face data sets, and all
-    accessors of `raybatch.accessors`. A map-style data set is read through an `ItemAccessor`.
+    An array-like has `__len__`, and a `__getitem__` that returns one sample for an int, and a
+    batch, as an array or list, for a 1-D integer array. Examples are NumPy arrays, memory maps,
+    h5py and zarr data sets, columns of pandas, polars and Hugging Face data sets, and all accessors
+    of `raybatch.accessors`. A map-style data set is read through an `ItemAccessor`.
 
-    A field without a `collate` setting keeps the form that its array-like gives, such as a list.
-    Only objects, in an array or in a list of a Hugging Face column, are stacked: arrays and numbers
+    A field without a `collate` setting keeps the form that its array-like returns, such as a list.
+    Only an array of objects and the list of a Hugging Face column are stacked: arrays and numbers
     become an array, and strings and other objects become a list.
 
         images = ImageFileAccessor(paths, size=(64, 64))
@@ -165,7 +160,7 @@ class ArrayDataSource(RandomAccessDataSource):
         TypeError: If something in `data` is not an array-like.
         ValueError: If there is no data, lengths differ, `data` has a key "index" beside
             `include_indices`, or `collate` names a field that `data` does not have.
-        ReturnError: At a batch with a field that cannot be collated as requested, such as arrays of
+        ReturnError: In a batch with a field that cannot be collated as requested, such as arrays of
             unequal shapes to stack.
     """
 
@@ -195,7 +190,7 @@ class ArrayDataSource(RandomAccessDataSource):
         super().__init__(length, indices, repeats, sampler, include_indices, exclude)
 
     def unfinished(self) -> DataSource:
-        # A class of the user's own may change what it reads.
+        # A user's subclass can read something else.
         if type(self).read is not ArrayDataSource.read:
             return self
         # Collation needs finished images.
@@ -266,10 +261,7 @@ class ArrayDataSource(RandomAccessDataSource):
         return returned_rows(field_name(key), array, rows, count)
 
     def _collated(self, key: Any, rows: Any, numbers: Any) -> Any:
-        """Return field `key` of the samples `numbers` as a batch holds it.
-
-        `rows` came from its array.
-        """
+        """Return `rows`, field `key` of the samples `numbers`, collated for a batch."""
         setting = self.collate.get(key)
         is_array = isinstance(rows, np.ndarray)
         samples = rows.tolist() if is_array and rows.dtype.hasobject else None

@@ -31,7 +31,7 @@ def row_counts(batch: Batch) -> Iterator[int]:
 
 
 def batch_length(batch: Batch) -> int:
-    """Return the number of samples in `batch`, which is the rows of its first leaf with rows.
+    """Return the number of samples in `batch`: the rows of its first leaf that has rows.
 
     ValueError if no leaf has rows.
     """
@@ -81,7 +81,7 @@ def batch_row(batch: Batch, row: int) -> Any:
 
 
 def extended(batch: Batch, name: str, array: Any, *, first: bool = False) -> Batch:
-    """Return `batch` with `array` as a further field.
+    """Return `batch` with `array` as an additional field.
 
     A dict gets it under the key `name`. A plain tuple gets it as the last member, or as the
     `first`. Any other batch becomes a pair with it. ValueError if a dict already has `name`.

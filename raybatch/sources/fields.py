@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from raybatch.accessors import ItemAccessor
+from raybatch.accessors.items import ItemAccessor
 from raybatch.arrays import is_array_like, takes_only_ints
 from raybatch.collation import Setting, checked_setting
 from raybatch.ragged import RaggedArray

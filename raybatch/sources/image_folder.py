@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from raybatch.accessors import ImageFileAccessor, NonUniformImageFileAccessor
+from raybatch.accessors.image_files import ImageFileAccessor, NonUniformImageFileAccessor
 from raybatch.checks import height_and_width
 from raybatch.image.augment.transform import Change, output_size
-from raybatch.order import AbstractSampler
+from raybatch.order.sampler import AbstractSampler
 from raybatch.sources.array import ArrayDataSource
 from raybatch.sources.source import source_repr
 from raybatch.stores.class_labels import labelled_images
@@ -39,7 +39,7 @@ class ImageFolder(ArrayDataSource):
             of a pattern are below its fixed part.
         size: (height, width) of the images in pixels, or one integer for both.
         transform: A transform of `raybatch.augment`, or a function `f(image, rng=generator)` of a
-            Pillow image. If it gives all images one size, it receives them as stored; otherwise it
+            Pillow image. One that gives all images one size receives them as stored; any other
             receives them scaled to `size`.
         classes: The names of the classes in the order of their numbers; by default the sorted names
             of all classes. Give a validation set the classes of its training set.

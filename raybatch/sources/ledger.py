@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
-from raybatch.order import Place
+from raybatch.order.rows import Place
 from raybatch.stores.aside import written_aside
 from raybatch.stores.local_path import local_path
 from raybatch.stores.paths import as_path_array, path_array, path_names
@@ -48,17 +49,30 @@ class BadSample:
     batch: int = 0
 
     def under(self, member: int) -> BadSample:
-        """Return this sample of a child as a sample of the child's parent, where it is `member`."""
+        """Return this sample of child `member` as a sample of the parent source."""
         return replace(self, member=(member, *self.member))
 
     def at(self, epoch: int, batch: int) -> BadSample:
-        """Return this sample with the numbers of the batch and epoch in which it was met."""
+        """Return this sample with the numbers of the epoch and batch in which it was found."""
         return replace(self, epoch=epoch, batch=batch)
 
     def __str__(self) -> str:
         member = f" of member {self.member}" if self.member else ""
         path = f", {self.path!r}" if self.path else ""
         return f"sample {self.index}{member}{path}"
+
+    def is_named_in(self, text: str) -> bool:
+        """Return whether `text` says which sample it is about, and it is this one."""
+        # A path by itself tells the members of a source apart.
+        name = str(replace(self, member=()) if self.path else self)
+        return re.search(rf"{re.escape(name)}(?!\d)", text) is not None
+
+    @property
+    def description(self) -> str:
+        """Which sample it is, and why it cannot be read."""
+        if self.is_named_in(self.message):
+            return self.message
+        return f"{self}: {self.error}: {self.message}"
 
     @property
     def place(self) -> Place:
@@ -67,7 +81,7 @@ class BadSample:
 
 
 class BadSampleLedger:
-    """The bad samples, as `BadSample`, in the order in which they were met, without duplicates."""
+    """The bad samples, as `BadSample`, in the order in which they were found; each only once."""
 
     def __init__(self, samples: Iterable[BadSample] = ()) -> None:
         self._samples: dict[Place, BadSample] = {}
@@ -95,10 +109,10 @@ class BadSampleLedger:
         return f"{type(self).__name__}({list(self)})"
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a Parquet file (`.parquet`), or one with a JSON object per line (`.jsonl`).
+        """Write a Parquet file (`.parquet`), or a file with one JSON object per line (`.jsonl`).
 
-        A row is a sample. In Parquet, a text column with a value that is not valid UTF-8, such as a
-        path, is stored as bytes. ValueError for another suffix, and for a URL.
+        Each row is a sample. In Parquet, a text column with a value that is not valid UTF-8, such
+        as a path, is stored as bytes. ValueError for other suffixes, and for a URL.
         """
         target = local_path(path)
         is_parquet = _is_parquet(target)

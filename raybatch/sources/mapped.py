@@ -9,7 +9,10 @@ import numpy as np
 
 from raybatch.collation import Setting, checked_setting, collated
 from raybatch.foreign_randomness import ForeignRandomness
-from raybatch.order import Cursor, RandomKeys, Rows, Shuffle
+from raybatch.order.cursor import Cursor
+from raybatch.order.rows import Rows
+from raybatch.order.seeds import RandomKeys
+from raybatch.order.shuffle import Shuffle
 from raybatch.sources.batch import Batch, batch_length, batch_row
 from raybatch.sources.ledger import BadSample
 from raybatch.sources.returned import called, returned_batch, returned_sample
@@ -32,8 +35,8 @@ class MapDataSource(DataSource):
     anything else.
 
     With `rng`, `fn` also gets `rng=generator`, a NumPy generator keyed by (seed, epoch, batch
-    number); TypeError then for a source without random access. `seed_globals` seeds `random`,
-    `np.random`, torch and the generators that `fn` holds with the same key for each batch, and
+    number). This needs a source with random access (TypeError). Before each batch, `seed_globals`
+    seeds `random`, `np.random`, torch and the generators that `fn` holds with the same key, and
     restores them afterwards; see `ForeignRandomness`.
     """
 
@@ -106,12 +109,12 @@ class SampleMapDataSource(MapDataSource):
     NamedTuple, dict or dataclass, nested or not.
 
     `collate` says how the fields become a batch: one setting for all, or a dict by name or number.
-    With "stack" numbers and arrays of one shape become an array, and anything else, such as Pillow
-    images, a list. The other settings are "list", `rb.Pad(...)` and `rb.Ragged()`.
+    With "stack", numbers and arrays of one shape become an array, and anything else, such as Pillow
+    images, becomes a list. The other settings are "list", `rb.Pad(...)` and `rb.Ragged()`.
 
     ReturnError if `fn` returns anything else or different members for two samples, or if a field
-    cannot be batched as requested. `seed_globals` has the same meaning as in `MapDataSource`, with
-    the key of the sample.
+    cannot be collated as requested. `seed_globals` is as in `MapDataSource`, with the key of the
+    sample.
     """
 
     def __init__(
@@ -125,7 +128,7 @@ class SampleMapDataSource(MapDataSource):
         self.collate = checked_setting(collate)
         if not has_equal_lengths(source):
             raise ValueError(
-                "the arrays of a composite with trim=False may differ in length, so its batches"
+                "the arrays of a composite with trim=False can differ in length, so its batches"
                 " have no samples to map: map its children, or use trim=True"
             )
 
@@ -140,13 +143,13 @@ class SampleMapDataSource(MapDataSource):
                 sample = called(self.fn, batch_row(batch, row), rng=rng)
                 samples.append(returned_sample(self.fn, sample, samples[0] if samples else sample))
         by_field = isinstance(self.collate, Mapping) or not samples
-        # A batch has fields, so one setting applies to each of them.
+        # Give a single setting to each field, so that the batch keeps its fields.
         setting = self.collate if by_field else dict.fromkeys(members(samples[0]), self.collate)
         return collated(samples, setting, lambda row: sample_name(self, rows, row))
 
 
 def unmapped(source: DataSource) -> DataSource:
-    """Return the source below all maps on top of `source`, the one that has the children."""
+    """Return the first source below `source`, or `source` itself, that is not a map."""
     while isinstance(source, MapDataSource):
         (source,) = source.children
     return source

@@ -12,18 +12,12 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from raybatch.checks import positive_int
-from raybatch.order import (
-    Cursor,
-    MemberCursor,
-    MemberShares,
-    MixtureCursor,
-    RandomKeys,
-    Rows,
-    SeededShuffle,
-    Shuffle,
-    as_shuffle_rng,
-    seeded_by,
-)
+from raybatch.order.cursor import Cursor
+from raybatch.order.mixture import MemberCursor, MixtureCursor
+from raybatch.order.rows import Rows
+from raybatch.order.seeds import RandomKeys
+from raybatch.order.shares import MemberShares
+from raybatch.order.shuffle import SeededShuffle, Shuffle, as_shuffle_rng, seeded_by
 from raybatch.sources.batch import Batch, extended
 from raybatch.sources.several import OneOfSeveralDataSource
 from raybatch.sources.source import DataSource, has_equal_lengths
@@ -42,12 +36,13 @@ class MixDataSource(OneOfSeveralDataSource):
             {"photos": photos, "scans": scans}, weights={"photos": 0.8, "scans": 0.2}
         )
 
-    At place p of the order, a member of weight w has given w × p samples, rounded. The number is
-    off by less than 1 for up to three members, and by less than 1.7 for more. Nothing is drawn at
-    random for this: a batch of 10 from the example has 8 photos and 2 scans.
+    At place p of the order, a member with a share w of the weights has given w × p samples,
+    rounded. The number is off by less than 1 for up to three members, and by less than 1.7 for
+    more. Nothing is drawn at random for this: a batch of 10 from the example has 8 photos and 2
+    scans.
 
     Each member gives its samples in its own order, shuffled by the loader's `shuffle`. A member
-    that has given all of them begins again in a new order. Each pass of the mixture begins all
+    that has given all its samples begins again in a new order. Each pass of the mixture begins all
     members again. To see all samples of large members, use `stop="never"` and `Loader(...,
     batches_per_epoch=n)`: the members then continue from epoch to epoch. If a member is a choice,
     its own members take turns sample by sample.
@@ -62,8 +57,8 @@ class MixDataSource(OneOfSeveralDataSource):
         datasets: Sources by name, or a list of sources, whose names are then "0", "1" and so on.
             The property `names` lists the names.
         weights: Numbers by name or in the order of `datasets`, with any sum; None for equal
-            weights. A list of places, in samples of the pass, and the weights from there on changes
-            the weights along the way: `[(0, {...}), (10_000, {...})]`.
+            weights. To change the weights along the way, give pairs of a place, in samples of the
+            pass, and the weights from there on: `[(0, {...}), (10_000, {...})]`.
         stop: When the mixture ends: when the "first" member has no sample left, when "all" members
             have given each of their samples, or "never".
         num_samples: The number of samples after which the mixture ends, whatever `stop` says.
@@ -101,7 +96,7 @@ class MixDataSource(OneOfSeveralDataSource):
     def moved(self, ahead: Mapping[str, int]) -> MixDataSource:
         """Return this source with members that are ahead of their weights.
 
-        `ahead` has the number of samples by name; it is negative for a member that is behind.
+        `ahead` maps names to numbers of samples, which are negative for members that are behind.
         """
         changed = copy.copy(self)
         changed.ahead = dict(ahead)
@@ -157,6 +152,7 @@ class MixDataSource(OneOfSeveralDataSource):
 
     def _lengths(self, shuffle: Shuffle) -> list[int | float | None]:
         """Return the number of samples of each member in a pass; None if unknown."""
+        # A choice can end before its `num_samples`; batches of one sample count what it gives.
         return [child.num_batches(1, shuffle=shuffle) for child in self.children]
 
     def _end(self, lengths: Sequence[float | None]) -> int | float:
@@ -184,8 +180,8 @@ class MixDataSource(OneOfSeveralDataSource):
         name = self.names[number]
         if left is None:
             raise ValueError(
-                f'stop="all" needs the number of samples of each member, but that of {name!r} is '
-                "unknown: set num_samples="
+                'stop="all" needs the number of samples of each member, but it is unknown for '
+                f"{name!r}: set num_samples="
             )
         last = left - 1 if left == math.inf else self.shares.place_of(number, int(left) - 1)
         if last == math.inf > left:
@@ -204,7 +200,7 @@ def _check_member(name: str, source: DataSource) -> None:
         )
     if not has_equal_lengths(source):
         raise ValueError(
-            f"member {name!r} is a composite with trim=False, whose arrays may differ in length: "
+            f"member {name!r} is a composite with trim=False, whose arrays can differ in length: "
             "use trim=True"
         )
     if source.num_samples() == 0:

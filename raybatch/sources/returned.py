@@ -38,8 +38,8 @@ def called(fn: Callable[..., Any], structure: Any, **options: Any) -> Any:
 def returned_batch(fn: Any, batch: Any, *, is_even: bool = True) -> Batch:
     """Return `batch`, the result of `fn`, a function or an iterator; ReturnError if it is no batch.
 
-    If it `is_even`, all leaves with rows must have equally many. A leaf without rows, such as a
-    number, belongs to the whole batch.
+    With `is_even`, all leaves with rows must have the same number of rows. A leaf without rows,
+    such as a number, belongs to the whole batch.
     """
     if not _has_members(batch):
         raise ReturnError(f"{_name(fn)} returned {described(batch)}, but must return {_MEMBERS}")
@@ -54,7 +54,7 @@ def returned_batch(fn: Any, batch: Any, *, is_even: bool = True) -> Batch:
 def returned_sample(fn: Callable[..., Any], sample: Any, first: Any) -> Any:
     """Return `sample`, the result of `fn` for one sample.
 
-    ReturnError if it has no members, or different members from those of `first`.
+    ReturnError if it has no members, or if their names differ from those in `first`.
     """
     if _has_members(sample):
         if members(sample).keys() == members(first).keys():

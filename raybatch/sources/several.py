@@ -9,23 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from raybatch.order import (
-    ChoiceCursor,
-    CompositeCursor,
-    Cursor,
-    GroupedSampler,
-    RandomKeys,
-    Rounds,
-    Rows,
+from raybatch.order.cursor import Cursor
+from raybatch.order.grouped import GroupedSampler
+from raybatch.order.members import ChoiceCursor, CompositeCursor
+from raybatch.order.rows import Rows
+from raybatch.order.seeds import RandomKeys
+from raybatch.order.shuffle import (
     Shuffle,
     ShuffleRNG,
-    Stratified,
-    Turns,
-    Weighted,
     as_shuffle_rng,
     child_shuffles,
     draws_in_turn,
 )
+from raybatch.order.turns import Rounds, Stratified, Turns, Weighted
 from raybatch.sources.batch import Batch, flattened, trim_to_shortest
 from raybatch.sources.joining import Piece, joined
 from raybatch.sources.ledger import BadSample
@@ -113,7 +109,7 @@ class CompositeDataSource(_SeveralDataSource):
     if the members give dicts; otherwise it is `((x, y), (u,))`. A dict of sources gives a dict of
     their batches. All arrays of a step are cut to the length of the shortest.
 
-    ValueError at the first batch if dicts that are flattened into one have a common key.
+    With `flatten`, the first batch raises ValueError if two dicts share a key.
     """
 
     def __init__(
@@ -172,11 +168,12 @@ class ChoiceDataSource(OneOfSeveralDataSource):
     With `stratified`, and if every member is finite, all batches of all members are drawn, spread
     evenly over the iteration; with a shuffle, in random order.
 
-    With `weights`, one number of any sum for each member, the members get their shares of the
-    batches, as evenly as possible. The first member that has no batch left ends the iteration. So
-    members with batches of one group can be mixed by weight.
+    `weights` has a number for each member, with any sum. The members then get their shares of the
+    batches, as evenly as possible, and the first member that has no batch left ends the iteration.
+    In this way, members whose batches each have one group (`GroupedSampler`) can be mixed by
+    weight.
 
-    ValueError for weights that do not fit the members, and beside `stratified`.
+    ValueError for weights that do not fit the members, and for weights together with `stratified`.
     """
 
     def __init__(
@@ -229,9 +226,8 @@ class ChoiceDataSource(OneOfSeveralDataSource):
         for position, size in enumerate(sizes):
             if size is None:
                 raise ValueError(
-                    "a stratified choice needs the number of samples of each member, but that of "
-                    f"datasets[{position}], a {type(self.children[position]).__name__}, "
-                    "is unknown"
+                    "a stratified choice needs the number of samples of each member, but it is "
+                    f"unknown for datasets[{position}], a {type(self.children[position]).__name__}"
                 )
         # Some members give short batches before their end.
         uneven = {

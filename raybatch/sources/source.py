@@ -9,13 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from raybatch.order import NO_KEYS, Cursor, RandomKeys, Rows, Shuffle, amount, num_batches
+from raybatch.order.cursor import Cursor
+from raybatch.order.indices import amount, num_batches
+from raybatch.order.rows import Rows
+from raybatch.order.seeds import NO_KEYS, RandomKeys
+from raybatch.order.shuffle import Shuffle
 from raybatch.sources.batch import Batch, batch_row
 from raybatch.sources.ledger import BadSample
 
 
 class DataSource:
-    """A source from which any batch can be made by its rows.
+    """A source of batches, each of which can be made from its `Rows` alone.
 
     Sources form a tree: `children` are the sources that this one reads from, () for a leaf. A
     subclass implements `num_samples`, `cursor` and `read`; `draw`, to support the replacement of
@@ -48,11 +52,11 @@ class DataSource:
         return int(count)
 
     def __getitem__(self, index: int) -> Any:
-        """Return sample `index` of one iteration in order, to look at it: a row of a batch.
+        """Return sample `index` of one iteration without shuffling, to look at it.
 
-        Its random numbers are those of epoch 0 of seed 0. A sampler that cannot draw in order is
-        shuffled with that seed. IndexError if there are fewer samples, TypeError if the index is
-        not an int or the source has no random access.
+        Its random numbers are those of seed 0 and epoch 0. A sampler that cannot draw in order is
+        shuffled with seed 0. IndexError if there are fewer samples, TypeError if the index is not
+        an int or the source has no random access.
         """
         number = operator.index(index)
         if number < 0:
@@ -74,11 +78,11 @@ class DataSource:
         return num_batches(int(samples), batch_size)
 
     def order(self, shuffle: Shuffle = None) -> Cursor:
-        """Return the start of the order of one iteration, in order or drawn from `shuffle`."""
+        """Return a cursor at the start of one iteration, in order or drawn from `shuffle`."""
         return self.cursor(shuffle)
 
     def cursor(self, shuffle: Shuffle = None) -> Cursor:
-        """Return the result of `order`; this is the method that a subclass implements."""
+        """Return the cursor for `order`; a subclass implements this method."""
         raise NotImplementedError(f"abstract for type {type(self)}")
 
     def read(self, rows: Rows, keys: RandomKeys) -> Batch:
@@ -90,7 +94,7 @@ class DataSource:
         return [(int(index), 0) for index in rows.indices]
 
     def draw(self, one: Rows, rng: np.random.Generator) -> Rows:
-        """Return a row drawn from `rng` to replace `one`, a row of the same leaves."""
+        """Return a row, drawn with `rng` from the same leaves, to replace the row `one`."""
         raise NotImplementedError(
             f"a {type(self).__name__} cannot replace bad samples: it has no method `draw`"
         )
@@ -108,7 +112,7 @@ class DataSource:
     def unfinished(self) -> DataSource:
         """Return a source of equal batches, with `UnfinishedImages` where these take fewer bytes.
 
-        The driver finishes the images. The result is this source if it has none.
+        The driver finishes the images. The result is this source if nothing changes.
         """
         return self
 

@@ -1,1 +1,1 @@
-"""Files, folders and archives: here, in stores and at URLs; and files that appear whole."""
+"""Files, folders and archives on this machine, in stores and at URLs."""

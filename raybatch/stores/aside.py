@@ -17,8 +17,8 @@ def written_aside(path: str | os.PathLike[str], *, synced: bool = False) -> Iter
     """Yield a temporary path beside `path`; it is renamed on success and removed on failure.
 
     The temporary path has the same suffix. It is `path` itself if that is a device or a pipe. With
-    `synced`, a file is on the disk before it is renamed. ValueError if `path` is a URL; an OSError,
-    such as that of a full disk, names `path`.
+    `synced`, a file is on the disk before it is renamed. ValueError if `path` is a URL. An OSError,
+    such as for a full disk, names `path`.
     """
     target = local_path(path)
     if target.exists() and not (target.is_file() or target.is_dir()):
@@ -31,8 +31,7 @@ def written_aside(path: str | os.PathLike[str], *, synced: bool = False) -> Iter
             _sync(aside)
         aside.replace(target)
     except OSError as error:
-        # An error of a write names no file, or the temporary one. Other errors are about other
-        # files.
+        # A failed write names no file, or the temporary file. Other errors concern other files.
         if error.errno is None or not str(error.filename or aside).startswith(str(aside)):
             raise
         raise OSError(error.errno, os.strerror(error.errno), str(target)) from error

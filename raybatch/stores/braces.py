@@ -58,7 +58,7 @@ def _files_in(path: str, suffix: str, filesystem: Any) -> list[str]:
     ):
         return []
     try:
-        # Hidden files can still be in the middle of a write.
+        # This leaves out hidden files, which can be in the middle of a write.
         names = [one for run in folder.below(depth=1) for one in run if one.endswith(suffix)]
     except (FileNotFoundError, NotADirectoryError):
         names = []

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from raybatch.checks import positive_int
 from raybatch.notices import tell
+from raybatch.stores.cache_counts import CacheCounts, CacheStats
 from raybatch.stores.local_files import FileVersion
 from raybatch.stores.local_path import local_path
 
@@ -29,9 +30,9 @@ _FOLDERS = 256
 _SIZES = "sizes.bin"
 # A search removes one eighth of a folder at once, and examines about 1,000 entries at most.
 _FREED_PART, _MOST_LOOKED_AT = 8, 1000
-# The most bytes that the system reads or writes in one call.
+# No entry is larger than this, so that the system reads or writes it in one call.
 _MOST_BYTES = 2**30
-# After this long, the next use of an entry updates its time.
+# A use of an entry updates its recorded time of use only if that time is older than this.
 _USE_NS = 60 * 10**9
 
 
@@ -39,7 +40,7 @@ _UNKNOWN = FileVersion(0, "")
 
 
 class Entry(NamedTuple):
-    """A cached entry: its bytes, the digest of their version, and its last comparison (ns)."""
+    """A cached entry: its bytes, the digest of their version, and when it was last checked (ns)."""
 
     data: bytes
     version: bytes
@@ -73,10 +74,11 @@ class DiskCache:
         self._since_ns = time.time_ns()
         with self._sizes():
             pass  # check that it can be written
+        self._counts = CacheCounts()
         self._forget()
 
     def __getstate__(self) -> dict[str, Any]:
-        own = ("_max_bytes", "_folder", "_since_ns")
+        own = ("_max_bytes", "_folder", "_since_ns", "_counts")
         return {name: self.__dict__[name] for name in own}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -92,13 +94,22 @@ class DiskCache:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self._folder)!r}, {self._max_bytes})"
 
+    def stats(self) -> CacheStats:
+        """Return how many reads so far found their bytes in the cache, and how many did not.
+
+        They include those of all copies of this object in this process, and of the actors that make
+        batches for it, as of the last batch that arrived from each.
+        """
+        return self._counts.stats()
+
     def get(self, key: str, make: Callable[[], bytes], version: FileVersion = _UNKNOWN) -> bytes:
         """Return the cached bytes of `key` and `version`, or call `make()` and cache its result."""
         wanted = _digest(version)
         path = self._path(key)
         entry = self._entry(path)
         if entry is not None and entry.version == wanted:
-            return entry.data
+            return self._hit(entry)
+        self._counts.add(0, 1)
         data = make()
         self._keep(path, data, wanted, time.time_ns())
         return data
@@ -109,25 +120,30 @@ class DiskCache:
         version_of: Callable[[], FileVersion],
         read: Callable[[], tuple[FileVersion, bytes]],
     ) -> bytes:
-        """Return the current version of the bytes under `key`, and the bytes.
+        """Return the current bytes of `key`, from the cache or from `read()`.
 
-        They come from the cache or from `read()`. A cached version is compared with `version_of()`
-        once after this object was made. A version without a stamp equals no other.
+        `version_of()` returns the current version in the store. A cached version is compared with
+        it once after this object was made. A version without a stamp counts as changed.
         """
         path = self._path(key)
         entry = self._entry(path)
         now_ns = time.time_ns()
         if entry is not None:
             if entry.compared_ns >= self._since_ns:
-                return entry.data
+                return self._hit(entry)
             version = version_of()
             if version.stamp and entry.version == _digest(version):
                 with suppress(OSError):
                     os.utime(path, ns=(now_ns, now_ns))
-                return entry.data
+                return self._hit(entry)
+        self._counts.add(0, 1)
         version, data = read()
         self._keep(path, data, _digest(version), now_ns)
         return data
+
+    def _hit(self, entry: Entry) -> bytes:
+        self._counts.add(1, 0)
+        return entry.data
 
     def _path(self, key: str) -> str:
         # A key can hold a secret, such as the query of a URL.
@@ -189,8 +205,8 @@ class DiskCache:
     def _begun(self, aside: str, size: int) -> FileIO | None:
         """Create the file `aside` with `size` bytes; return None if there is no room for it.
 
-        Older entries can be removed for it. The file has its full length from the start, so that
-        other processes count it when they measure the folder.
+        This can remove older entries. The file has its full length from the start, so that other
+        processes count it when they measure the folder.
         """
         with self._sizes() as sizes:
             if sum(sizes) + size > self._max_bytes:
@@ -208,8 +224,8 @@ class DiskCache:
         It can free less, because the search ends after a limited number of entries.
         """
         freed = looked_at = 0
-        # An entry that was used by this object is never removed. So if all folders were searched in
-        # vain, a later search would find nothing either.
+        # An entry that was used since this object was made is never removed. So if all folders were
+        # searched in vain, a later search would find nothing either.
         while freed < size and looked_at < _MOST_LOOKED_AT and self._in_vain < _FOLDERS:
             number = self._searched
             self._searched = (number + 1) % _FOLDERS
@@ -230,8 +246,8 @@ class DiskCache:
     def _sizes(self) -> Iterator[array[int]]:
         """Yield the sizes of all folders in bytes, under a lock; then save the caller's changes."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        # Opened each time: threads, forks and other programs then each have a lock of their own,
-        # and a lock ends with the process that holds it.
+        # Open the file each time: threads, forks and other programs then each have a lock of their
+        # own, and a lock ends with the process that holds it.
         file = os.open(self._folder / _SIZES, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
             fcntl.flock(file, fcntl.LOCK_EX)

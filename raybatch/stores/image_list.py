@@ -68,15 +68,15 @@ class ImageList:
         """Write `table` as a Parquet file; ValueError if the paths contain credentials."""
         if hold_credentials(self.paths):
             raise ValueError(
-                "the paths hold credentials, which do not belong in a file: list with filesystem="
-                " instead"
+                "the paths hold credentials, which do not belong in a file: list the images with"
+                " filesystem= instead"
             )
         with written_aside(path) as aside:
             pa.parquet.write_table(self.table, aside)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> ImageList:
-        """Return the list that `save` wrote; ValueError if `path` is another Parquet file."""
+        """Return the list that `save` wrote; ValueError if `path` holds something else."""
         table = pa.parquet.read_table(path)
         classes = (table.schema.metadata or {}).get(_CLASSES)
         if classes is None or table.schema.names != ["path", "label"]:

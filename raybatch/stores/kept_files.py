@@ -15,7 +15,7 @@ from raybatch.stores.url_files import Store, UrlFiles, is_remote
 
 
 class KeptFiles:
-    """The files of `store`, over `filesystem`; `cache` keeps the bytes of the remote ones.
+    """The files of `store`, which reads `filesystem`; `cache` keeps the bytes of remote files.
 
     TypeError if `cache` is not a `DiskCache`.
     """

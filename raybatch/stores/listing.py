@@ -43,7 +43,7 @@ class Search:
     example: str = ""
 
     def runs(self) -> Iterator[list[str]]:
-        """Iterate over non-empty runs of the names of images; FileNotFoundError if none exist."""
+        """Iterate over non-empty runs of the names of images; FileNotFoundError without any."""
         is_empty = True
         for names in self.folder.below():
             images = [name for name in names if _IMAGE.search(name)]
@@ -140,7 +140,7 @@ def image_folder(
 
 
 def is_image_name(name: str) -> bool:
-    """Return whether the file `name` has a suffix of images."""
+    """Return whether the file `name` has the suffix of an image."""
     return _IMAGE.search(name) is not None
 
 
@@ -158,8 +158,8 @@ def all_classes(folder: Location, found: Collection[str]) -> list[str]:
     names = sorted({*found, *folder.folders()})
     if empty := [name for name in names if name not in found]:
         tell(
-            f"no images in these of the {len(names)} class folders in {folder!r}, which keep their"
-            f" numbers: {', '.join(map(repr, empty))}"
+            f"{len(empty)} of the {len(names)} class folders in {folder!r} hold no images, but keep"
+            f" their numbers: {', '.join(map(repr, empty))}"
         )
     return names
 
@@ -169,11 +169,11 @@ def numbered(classes: Sequence[str], found: Collection[str]) -> list[str]:
     if isinstance(classes, str) or not all(isinstance(name, str) for name in classes):
         raise TypeError(f"classes must be a list of strings, not {classes!r}")
     if twice := [name for name, count in Counter(classes).items() if count > 1]:
-        raise ValueError(f"classes must be different names, and {twice[0]!r} is given twice")
+        raise ValueError(f"classes must be different names, but {twice[0]!r} is given twice")
     if unknown := sorted(set(found) - set(classes)):
         raise ValueError(
-            f"there are images of {', '.join(map(repr, unknown))}, none of the {len(classes)}"
-            " classes that were given: add it to `classes`, or move its images away"
+            f"there are images of {', '.join(map(repr, unknown))}, which the {len(classes)} given"
+            " classes lack: add it to `classes`, or move its images away"
         )
     return list(classes)
 

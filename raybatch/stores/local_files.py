@@ -14,7 +14,7 @@ from raybatch.errors import StorageError
 from raybatch.retries import Retries
 from raybatch.stores.hidden import is_hidden
 
-# Decoders read only the parts that they need of files larger than this.
+# Larger files are not read into memory: decoders read only the parts that they need.
 _LARGE_BYTES = 2**26
 # A process can often open no more than 1,024 files.
 _MOST_OPEN = 256
@@ -47,7 +47,8 @@ class LocalFiles:
             raise OSError("not a regular file")
         if status.st_size > _LARGE_BYTES:
             return open(path, "rb")
-        # Pillow reads a JPEG's header in some forty calls of a few bytes each.
+        # Pillow reads a JPEG's header in some forty calls of a few bytes each, which are fast in
+        # memory.
         with open(path, "rb", buffering=0) as file:
             return io.BytesIO(file.readall())
 
@@ -65,7 +66,7 @@ class LocalFiles:
         return _version_of(status)
 
     def read_range(self, path: str, version: FileVersion, offset: int, length: int) -> bytes:
-        """Return up to `length` bytes from `offset` on; StorageError for another `version`.
+        """Return up to `length` bytes from `offset` on; StorageError unless the file has `version`.
 
         The file stays open in this process for the next read.
         """
@@ -76,9 +77,9 @@ class LocalFiles:
     ) -> Iterator[list[str]]:
         """Iterate over runs of the sorted names of all files below `root`, relative to it.
 
-        The folder's entries tell files from folders, without a look at each file. Links are
-        followed, and each folder is read once. `depth=1` leaves out the folders in it, and so on.
-        Hidden files are included only with `hidden`. NotADirectoryError if `root` is not a folder.
+        Folder entries tell files from folders, so no file is examined. Links are followed, and each
+        folder is read once. `depth=1` leaves out the folders in `root`, and so on. Hidden files are
+        included only with `hidden`. NotADirectoryError if `root` is not a folder.
         """
         return _walk(_existing(root), "", depth, hidden, set(), self._retries)
 
@@ -101,7 +102,8 @@ def _version_of(status: os.stat_result) -> FileVersion:
 
 
 def _read_open(path: str, version: FileVersion, offset: int, length: int) -> bytes:
-    # Two threads can open a file at once; the one that is not cached closes when this returns.
+    # Two threads can open one file at once. The descriptor that the cache does not keep is closed
+    # when this function returns.
     file = _opened(path, version)
     data = os.pread(file.descriptor, length, offset)
     if _version_of(os.fstat(file.descriptor)) != version:
@@ -112,7 +114,7 @@ def _read_open(path: str, version: FileVersion, offset: int, length: int) -> byt
 class _OpenFile:
     """A file descriptor that is closed when the last reference to this object goes.
 
-    Reads give their offset, so threads and forked processes can share it.
+    Every read states its offset, so threads and forked processes can share the descriptor.
     """
 
     def __init__(self, path: str) -> None:

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 from raybatch.stores.secrets import redacted
 
-# `Path` collapses `//` to one slash. A scheme of one letter is a drive.
+# `Path` collapses `//` to one slash. A scheme of one letter is a Windows drive.
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
@@ -23,7 +23,7 @@ def local_path(path: str | os.PathLike[str]) -> Path:
         return Path(unquote(re.sub(r"\Afile:(//(localhost)?(?=/))?", "", text)))
     if _URL.match(text):
         raise ValueError(
-            f"{redacted(text)!r} is a URL, and this must be a path on a disk of this machine: give"
-            " one, and copy the files from there or to there, as with `aws s3 cp --recursive`"
+            f"{redacted(text)!r} is a URL, but this must be a path on a disk of this machine: give"
+            " one, and copy the files from or to the URL, as with `aws s3 cp --recursive`"
         )
     return Path(text)

@@ -34,7 +34,7 @@ def path_array(names: list[str]) -> pa.Array | pa.ChunkedArray:
 
 
 def joined(arrays: list[pa.Array | pa.ChunkedArray]) -> pa.Array:
-    """Return the arrays of `path_array`, at least one, joined into one."""
+    """Return one array of the paths in `arrays`, at least one result of `path_array`."""
     if len({array.type for array in arrays}) > 1:
         arrays = [array.cast(pa.binary()) for array in arrays]
     chunks = [chunk for array in arrays for chunk in getattr(array, "chunks", [array])]
@@ -49,7 +49,7 @@ def path_names(paths: pa.Array) -> list[str]:
 
 def _path_name(path: Any, position: int) -> str:
     try:
-        # Iterating over an Arrow array would make a scalar object for each path.
+        # A list made from an Arrow array holds scalars.
         return os.fsdecode(path.as_py() if isinstance(path, pa.Scalar) else path)
     except TypeError:
         raise TypeError(

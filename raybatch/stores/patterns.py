@@ -22,12 +22,12 @@ _TOKEN = re.compile(r"\*+|\?|\[!?\]?[^\]]*\]|.", re.DOTALL)
 def image_glob(pattern: str | os.PathLike[str], *, filesystem: Any = None) -> pa.Array:
     """Return the paths of the files that `pattern` matches, sorted, as an Arrow array.
 
-    The pattern is that of `glob.glob(pattern, recursive=True)`: `*`, `?` and `[a-z]` match parts of
-    a name, `**` matches any number of folders, and only a dot matches the dot at the start of a
-    name. Like `find_images`, it leaves out files that systems leave behind, such as `__MACOSX`,
-    unless the pattern names them. The pattern is a local path, a URL, in which `?` begins the
-    query, or a path in `filesystem`, as for `ImageFileAccessor`. The search reads only the folders
-    below the last plain name at the start of the pattern, and no deeper than the pattern goes.
+    The pattern has the syntax of `glob.glob(pattern, recursive=True)`: `*`, `?` and `[a-z]` match
+    parts of a name, `**` matches any number of folders, and only a dot matches the dot at the start
+    of a name. Like `find_images`, it leaves out files that systems leave behind, such as
+    `__MACOSX`, unless the pattern names them. The pattern is a local path, a URL, in which `?`
+    begins the query, or a path in `filesystem`, as for `ImageFileAccessor`. The search begins at
+    the last folder before the first wildcard, and goes no deeper than the pattern.
 
     FileNotFoundError if no file matches, NotADirectoryError if there is no folder to search.
     """
@@ -58,7 +58,7 @@ def fixed_part(pattern: str | os.PathLike[str], filesystem: Any = None) -> Locat
 
 
 def _cut(pattern: Location) -> tuple[str, str, str]:
-    """Return the folder above all files of `pattern`, the rest of it, and the query of a URL."""
+    """Return the folder where the search begins, the rest of `pattern`, and the query of a URL."""
     text, query = pattern.split_query()
     magic = _MAGIC.search(text)
     cut = text.rfind("/", 0, magic.start() if magic else None) + 1

@@ -1,4 +1,4 @@
-"""Makes a seekable file of a function that reads ranges."""
+"""Makes a seekable file from a function that reads ranges."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ class RemoteFiles:
         return io.BytesIO(self._call(self._read, path))
 
     def version(self, path: str) -> FileVersion:
-        """Return the size of a file, and its time or the store's tag of it."""
+        """Return the size of a file, and its time or its tag in the store."""
         return self._call(self._version, path)
 
     def read_versioned(self, path: str) -> tuple[FileVersion, bytes]:
@@ -38,13 +38,16 @@ class RemoteFiles:
         return self._call(lambda one: (self._version(one), self._read(one)), path)
 
     def read_range(self, path: str, version: FileVersion, offset: int, length: int) -> bytes:
-        """Return up to `length` bytes from `offset` on of a file of `version`, in one request."""
+        """Return up to `length` bytes of a file from `offset` on, in one request.
+
+        StorageError if the server returns fewer or more than a file of `version` has there.
+        """
         end = min(offset + length, version.size)
         data = self._call(lambda one: self._read(one, offset, end), path)
         if len(data) != end - offset:
             raise StorageError(
-                f"{redacted(path)!r} gave {len(data)} bytes where {end - offset} were asked for:"
-                " the server answers no requests for a part of a file, or the file has changed"
+                f"{redacted(path)!r} returned {len(data)} bytes instead of {end - offset}: the"
+                " server does not answer requests for a part of a file, or the file has changed"
                 " since it was first opened"
             )
         return data

@@ -1,4 +1,4 @@
-"""Tells a missing folder from a missing file: a sample is not bad if all samples are gone."""
+"""Tells a missing folder from a missing file: if all samples are gone, no single sample is bad."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ def common_folder(paths: pa.Array, folder: str) -> str:
     local = paths.filter(pc.invert(pc.match_substring(paths, "://")))
     if len(local) == 0:
         return ""
+    # All other paths sort between these two, so they lie in the same folder.
     ends = pc.min_max(local).as_py()
     return os.path.commonpath(
         [os.path.dirname(os.path.join(folder, os.fsdecode(ends[end]))) for end in ends]

@@ -64,10 +64,11 @@ def hold_credentials(paths: pa.Array) -> bool:
 
 
 def call_without_secrets(fn: Callable[[], T], path: str) -> T:
-    """Return `fn()`, which reads `path`; its OSErrors and ImportErrors come without credentials.
+    """Return `fn()`, which reads `path`; raise its errors without credentials.
 
-    Python's own subclasses, such as FileNotFoundError, stay as they are. An error of another class
-    becomes a StorageError if the place is at fault.
+    OSError, ImportError and Python's own subclasses, such as FileNotFoundError, keep their class.
+    Any other error becomes an OSError, or a StorageError if the place is at fault or the error is
+    transient.
     """
     try:
         return fn()
@@ -80,7 +81,8 @@ def call_without_secrets(fn: Callable[[], T], path: str) -> T:
             kind = StorageError
         if type(error) is not kind:
             text = f"{type(error).__name__}: {text}"
-    # Raised outside the block, or the caught error and its text would travel along as the context.
+    # Raise it outside the block, so that the caught error and its text are not attached as its
+    # context.
     raise kind(text)
 
 

@@ -53,7 +53,7 @@ _META = re.compile(r"__[^/]*__(?:\Z|/)")
 
 
 class Shard(NamedTuple):
-    """A shard in an index: its name there, version, number of files left out, and members."""
+    """A shard: its name in the index, version, number of files left out, and members."""
 
     name: str
     version: FileVersion
@@ -64,10 +64,10 @@ class Shard(NamedTuple):
 def index_of(
     shards: Locations, members_of: Lister, path: str | os.PathLike[str] | None
 ) -> list[Shard]:
-    """Return the shards from the index at `path`, after reading missing or changed shards.
+    """Return the shards from the index at `path`; add those that are missing or have changed.
 
-    By default the index is beside shards of this machine. If it cannot be written, a log line says
-    so. StorageError for a shard that cannot be listed.
+    By default the index lies beside local shards. If it cannot be written, a log line says so.
+    StorageError for a shard that cannot be listed.
     """
     target: Target = None
     if path is None:
@@ -107,7 +107,7 @@ def _default_path(shards: Locations) -> Path | None:
 def _name_in(target: Target, path: str) -> str:
     """Return the name of a shard in the index at `target`, without credentials.
 
-    It stays the same if shards and index are moved together.
+    A local name is relative to the index, so shards and index can be moved together.
     """
     if not isinstance(target, Path) or is_url(path):
         return redacted(path)
@@ -126,7 +126,7 @@ def _saved(target: Path | str) -> dict[str, Shard]:
                 for number, (name, size, stamp, left_out) in enumerate(about["shards"])
             ]
     except (OSError, pa.ArrowException, KeyError, TypeError, ValueError):
-        return {}  # no valid index: it is made anew
+        return {}  # no valid index: make a new one
     return {shard.name: shard for shard in shards}
 
 
@@ -141,7 +141,7 @@ def _save(shards: list[Shard], target: Target) -> None:
     if target is None:
         tell(
             f"the index of {len(shards)} shards, made from their headers, is not saved: give"
-            " index=, a path or a URL, to keep it for the next time"
+            " index=, a path or a URL, to save it for the next time"
         )
         return
     about = [(shard.name, *shard.version, shard.left_out) for shard in shards]
@@ -153,7 +153,7 @@ def _save(shards: list[Shard], target: Target) -> None:
                     writer.write_batch(shard.members)
     except OSError as error:
         tell(
-            f"the index of {len(shards)} shards cannot be saved; give index= another place: {error}"
+            f"the index of {len(shards)} shards cannot be saved ({error}): give a different index="
         )
 
 

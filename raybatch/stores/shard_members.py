@@ -21,12 +21,12 @@ from raybatch.stores.zip_directory import zip_bytes
 class Members:
     """One member of each sample in `shards`: a byte store.
 
-    Shard i, of `versions[i]`, has the samples from `starts[i]` up to `starts[i + 1]`. `place` holds
-    the offsets, lengths and methods, each `(n,)`, as in `Member`; method -1 means None. `keys` are
-    the names of the samples. `extensions` is the extension of the member, or several that are tried
-    in order.
+    Shard i has version `versions[i]` and the samples from `starts[i]` up to `starts[i + 1]`.
+    `place` holds the offsets, lengths and methods, each `(n,)`, as in `Member`; method -1 means
+    None. `keys` are the names of the samples, and `extensions` names the member in messages, such
+    as "jpg;png".
 
-    Everything with a row for each sample is in arrays, which the processes of a host share.
+    All values that each sample has are in arrays, which the processes of a host share.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Members:
         return f"{self._shards.name_of(self._shard_of(position))}[{name}]"
 
     def signature(self, position: int) -> tuple[int, ...]:
-        """Return (): the fingerprint has the shards' versions, and no other version is read."""
+        """Return (): the fingerprint covers the versions of the shards, and only these are read."""
         return ()
 
     def fingerprint(self) -> dict[str, Any]:

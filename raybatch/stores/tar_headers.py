@@ -12,7 +12,7 @@ from raybatch.errors import StorageError
 _BLOCK = tarfile.BLOCKSIZE
 _END = bytes(_BLOCK)
 # Records of a POSIX header that change more of a member than its times and owner.
-_TELLING = re.compile(rb" (?:path|size|linkpath|hdrcharset|GNU\.sparse[^=]*)=")
+_IMPORTANT = re.compile(rb" (?:path|size|linkpath|hdrcharset|GNU\.sparse[^=]*)=")
 _COMPRESSED = {
     b"\x1f\x8b": ("gzip", "gunzip"),
     b"BZh": ("bzip2", "bunzip2"),
@@ -24,8 +24,8 @@ _COMPRESSED = {
 class Member(NamedTuple):
     """A file in an archive: its name, and the offset and length of its bytes.
 
-    `method` tells how they are stored: None for plain bytes, or zip's number of a method. `data`
-    are the bytes, if they came with the header.
+    `method` is None for plain bytes, or zip's number of the compression method. `data` holds the
+    bytes of a small file, which were read with its header.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Member(NamedTuple):
 
 
 def tar_members(file: IO[bytes]) -> Iterator[Member | str]:
-    """Iterate over the members of an open tar file; for links and sparse files, over their names.
+    """Iterate over the members of an open tar file; links and sparse files come as names only.
 
     Folders, devices and pipes are skipped. StorageError if the file is compressed, cut off or not a
     tar file.
@@ -46,7 +46,7 @@ def tar_members(file: IO[bytes]) -> Iterator[Member | str]:
     refuse_compressed(file.read(_BLOCK))
     file.seek(0)
     try:
-        # `tarfile` reads the unusual headers; for all headers it would take three times as long.
+        # `tarfile` reads only the unusual headers, because it takes three times as long.
         reader = tarfile.TarFile(fileobj=file)
     except tarfile.TarError as error:
         raise StorageError(f"it is not a tar file: {error}") from error
@@ -57,12 +57,12 @@ def tar_members(file: IO[bytes]) -> Iterator[Member | str]:
         if header == _END:
             return
         plain = _plain(header) if _is_sound(header) else None
-        if plain is None and header[156:157] == b"x" and _says_little(header, file):
+        if plain is None and header[156:157] == b"x" and _is_unimportant(header, file):
             position += _BLOCK + _padded(_number(header[124:136]))
             continue
         if plain is None:
             file.seek(position)
-            info = _odd(reader, position)
+            info = _unusual(reader, position)
             position = reader.offset
             name, offset, length = info.name, info.offset_data, info.size
             if not info.isreg() or info.issparse():
@@ -79,11 +79,13 @@ def tar_members(file: IO[bytes]) -> Iterator[Member | str]:
                 f" should end at byte {offset + length}. Copy or write it again"
             )
         file.seek(offset)
+        # The index keeps small members, so a column of labels needs no second read of the shards.
         yield Member(name, offset, length, data=file.read(length) if length <= _BLOCK else None)
 
 
 def _plain(header: bytes) -> tuple[str, int] | None:
     """Return the name and length of a regular file, None if its header is not self-contained."""
+    # A name of 100 bytes or with a prefix, and a size that is not octal, are left to `tarfile`.
     is_plain = header[156] in b"0\0" and not header[345] and header[99] == 0 and header[124] < 0x80
     if not is_plain:
         return None
@@ -102,15 +104,15 @@ def _is_sound(header: bytes) -> bool:
     return len(header) == _BLOCK and sum(header) - sum(header[148:156]) + 8 * 32 == wanted
 
 
-def _says_little(header: bytes, file: IO[bytes]) -> bool:
-    """Return whether a POSIX header has no record about the next member that is needed here."""
-    return _is_sound(header) and _TELLING.search(file.read(_number(header[124:136]))) is None
+def _is_unimportant(header: bytes, file: IO[bytes]) -> bool:
+    """Return whether a POSIX header changes nothing of the next member that matters here."""
+    return _is_sound(header) and _IMPORTANT.search(file.read(_number(header[124:136]))) is None
 
 
-def _odd(reader: tarfile.TarFile, position: int) -> tarfile.TarInfo:
+def _unusual(reader: tarfile.TarFile, position: int) -> tarfile.TarInfo:
     """Return the member of any kind at `position`, the current offset in the file.
 
-    `reader.offset` is then that of the next member.
+    `reader.offset` is then the offset of the next header.
     """
     try:
         return tarfile.TarInfo.fromtarfile(reader)

@@ -1,4 +1,4 @@
-"""Chooses the store that opens a path, a URL, or the path in a file system."""
+"""Chooses the store that opens a path, a URL, or a path in a file system."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ T = TypeVar("T")
 # The schemes that Arrow opens; fsspec opens all others.
 _ARROW_SCHEMES = ("s3", "gs", "gcs", "hdfs", "viewfs")
 
-# The number of requests at once to one store, in one process.
+# The number of open files that one process keeps for one store.
 _MOST_OPEN = 256
 
-# The size of a read of an archive on a server: a member's header and most of its bytes.
+# How much of an archive on a server is read at once: a member's header and most of its bytes.
 _ARCHIVE_BYTES = 2**17
 
 Store: TypeAlias = "UrlFiles | RemoteFiles"
 
 
 def open_store(filesystem: Any = None) -> Store:
-    """Return the store that opens paths in `filesystem`, or for None local paths and URLs.
+    """Return the store that opens paths in `filesystem`, or local paths and URLs if it is None.
 
     `filesystem` is one of pyarrow or fsspec; TypeError for anything else.
     """
@@ -60,7 +60,7 @@ class ArrowFiles(RemoteFiles):
     def __init__(self, filesystem: Any, retries: Retries | None = None) -> None:
         super().__init__(filesystem, retries)
         self._is_s3 = filesystem.type_name == "s3"
-        # Opening a file is itself a request, which asks for the size.
+        # Opening a file is a request for its size, so open files are kept.
         self._opened = lru_cache(_MOST_OPEN)(filesystem.open_input_file)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -263,14 +263,14 @@ def _local_path(path: str) -> str:
 
 
 def is_remote(path: str) -> bool:
-    """Return whether `path` is a URL other than of a local file."""
+    """Return whether `path` is a URL that does not name a local file."""
     return is_url(path) and not path.startswith("file://")
 
 
 def split_url(url: str) -> tuple[str, str]:
-    """Return the path in `url`, and the rest with its mark.
+    """Return `url` up to the end of its path, and the rest.
 
-    The rest is a query, or the URL of the archive that holds the path.
+    The rest begins with its mark: `?` for a query, or `::` for the archive that holds the path.
     """
     scheme, mark, rest = url.partition("://")
     ends = (
@@ -301,6 +301,6 @@ def _fsspec_files() -> ModuleType:
         from raybatch.stores import fsspec_files
     except ImportError as error:
         raise ImportError(
-            "URLs of this kind are read by fsspec: pip install 'raybatch[remote]'"
+            "fsspec reads URLs of this kind: pip install 'raybatch[remote]'"
         ) from error
     return fsspec_files

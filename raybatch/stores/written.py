@@ -20,10 +20,10 @@ from raybatch.stores.location import Location
 from raybatch.stores.secrets import call_without_secrets
 from raybatch.stores.url_files import filesystem_of, is_url
 
-# Yields a local path to write the file of that name to.
+# Yields, for the name of a file, the local path to write it to.
 NewFile: TypeAlias = Callable[[str], AbstractContextManager[Path]]
 
-# Servers that answer requests for files and accept none.
+# Servers that deliver files but accept none.
 _READ_ONLY = ("http://", "https://")
 
 
@@ -37,8 +37,8 @@ def in_store(path: str | os.PathLike[str]) -> bool:
 def written(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a local path to write a file to; on success the file appears whole at `path`.
 
-    After an error nothing appears. `path` is local, or a URL of a store; in that case the file is
-    made in the folder for temporary files, and then copied.
+    After an error nothing appears. `path` is local, or a URL of a store. A file for a store is made
+    in the folder for temporary files, and then copied.
     """
     if not in_store(path):
         with written_aside(path) as aside:
@@ -112,8 +112,8 @@ def _put(file: Path, filesystem: Any, path: str) -> None:
     if not isinstance(filesystem, pa.fs.FileSystem):
         filesystem.put_file(str(file), path)
         return
-    # After Ctrl-C in the middle of an upload, Python's own streams would complete it, and a part of
-    # the file would appear.
+    # Arrow copies the file, because Python's own streams would complete an interrupted upload
+    # (Ctrl-C), and a part of the file would appear.
     here = pa.fs.LocalFileSystem()
     pa.fs.copy_files(str(file), path, source_filesystem=here, destination_filesystem=filesystem)
 

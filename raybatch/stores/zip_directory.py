@@ -18,7 +18,7 @@ _ENCRYPTED = 0x1
 _HEADER = struct.Struct("<4s2xH6xI8xHH")
 _MARK = b"PK\3\4"
 _SIZES_FOLLOW = 0x8
-# A name and an extra field are seldom longer together.
+# A name and an extra field are seldom longer together, so one read is usually enough.
 _GUESS = 512
 
 
@@ -56,6 +56,7 @@ def zip_bytes(read: Callable[[int, int], bytes], offset: int, length: int, metho
     if len(stored) < length:
         stored += read(offset + len(data), start + length - len(data))
     try:
+        # -15 means raw deflate data, without a zlib header.
         found = zlib.decompress(stored, -15) if method == zipfile.ZIP_DEFLATED else stored
     except zlib.error as error:
         raise OSError(f"the member of the zip file is damaged: {error}") from error

@@ -98,3 +98,15 @@ def test_packing_tells_once_what_was_left_out(folder: Path) -> None:
     assert (packed.exit_code, json.loads(packed.stdout)["rows"]) == (1, IMAGES - 1)
     assert ": 1 of 20 samples could not be read, and were skipped" in packed.stderr
     assert packed.stderr.count("could not be read") == 1
+
+
+@pytest.mark.parametrize("command", ["load", "scan", "pack"])
+def test_an_image_that_is_left_out_is_named_once(folder: Path, command: str) -> None:
+    (folder / "cat" / "00.png").write_bytes(b"no image")
+    arguments = commands(folder)[command]
+    if command == "load":
+        arguments = (*arguments, "--bad-samples", "skip", "--epochs", "2")
+    done = run(*arguments)
+    assert done.exit_code == 1
+    said = done.stdout + done.stderr
+    assert said.count("00.png") == said.count("sample 0") == 1, said

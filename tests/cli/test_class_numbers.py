@@ -106,7 +106,7 @@ def test_doctor_reads_a_url_of_class_folders_alone() -> None:
     [
         ("train/a", "it is empty"),
         ("nowhere", "'nowhere' does not name classes"),
-        ("few.txt", "there are images of 'c', none of the 2 classes"),
+        ("few.txt", "there are images of 'c', which the 2 given classes lack"),
         ("twice.txt", "'a' is given twice"),
     ],
 )

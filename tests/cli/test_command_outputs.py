@@ -49,7 +49,7 @@ def test_a_url_is_refused_before_the_work(folder: Path, command: list[str]) -> N
         (folder / scheme / "bucket").mkdir(parents=True)  # as an earlier version made it
     before = sorted(folder.rglob("*"))
     done = run(*command, status=2)
-    assert "is a URL, and this must be a path on a disk" in " ".join(done.stderr.split())
+    assert "is a URL, but this must be a path on a disk" in " ".join(done.stderr.split())
     assert done.stdout == ""
     assert sorted(folder.rglob("*")) == before
 

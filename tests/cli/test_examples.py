@@ -94,7 +94,7 @@ def test_the_loss_after_kill_9_in_mid_epoch_is_that_of_the_whole_run(
     assert process.returncode == -signal.SIGKILL
     assert 6 <= torch.load(checkpoint)["images"] < PHOTOS
     first, *rest = train(photos, *own)
-    assert first.startswith("epoch 1: goes on after ")
+    assert first.startswith("epoch 1: resumes after ")
     lines, last = whole
     assert losses(rest) == losses(lines)[1:]
     assert all(
@@ -108,8 +108,8 @@ def test_stopped_twice_it_goes_on_twice(
     own = ["--checkpoint", str(tmp_path / "ckpt.pt"), "--stop-after", "33"]
     lines = [*train(photos, *own), *train(photos, *own), *train(photos, *own)]
     assert [line for line in lines if "goes on" in line] == [
-        "epoch 0: goes on after 33 images",
-        "epoch 1: goes on after 26 images",
+        "epoch 0: resumes after 33 images",
+        "epoch 1: resumes after 26 images",
     ]
     assert losses(lines) == losses(whole[0])
 

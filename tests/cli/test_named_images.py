@@ -141,7 +141,7 @@ def test_files_to_leave_out_are_those_of_the_same_form(forms: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("nowhere", "there is no 'nowhere'. IMAGES is a folder of image files"),
+        ("nowhere", "there is no file or folder 'nowhere'. IMAGES is a folder of image files"),
         ("empty", "no image files below 'empty'. IMAGES is a folder"),
         ("texts", "no image files below 'texts'; there are 2 .bin. IMAGES is"),
         ("texts/0.bin", "'texts/0.bin' matches files with these suffixes: .bin. IMAGES is"),

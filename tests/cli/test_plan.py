@@ -16,7 +16,7 @@ import pytest
 import raybatch as rb
 from raybatch.batchup.data_source import BadSample
 from raybatch.bench.needs import BatchCosts, measure_costs, needs_for
-from raybatch.order import shuffle_quality
+from raybatch.order.quality import shuffle_quality
 from tests.cli.commands import run
 
 COSTS = BatchCosts(
@@ -112,7 +112,7 @@ def test_of_parquet_files_it_says_how_well_they_are_mixed(
     assert figures["shuffle"] == shuffle_quality([5] * 8, 2)._asdict()
     shown = " ".join(run("plan", str(tmp_path), *options, folder=tmp_path).stdout.split())
     assert (
-        "in blocks of 4 row groups out of 8. 20.5% of them follow a sample of the same group"
+        "in blocks of 4 of the 8 row groups. 20.5% of them follow a sample of the same group"
         in shown
     )
 

@@ -15,7 +15,8 @@ from PIL import Image
 
 import raybatch as rb
 from raybatch.accessors.image_facts import ImageFacts
-from raybatch.image import augment, contact_sheet
+from raybatch.image import augment
+from raybatch.image.contact_sheet import contact_sheet
 from tests.cli.commands import run, run_alone
 
 
@@ -74,7 +75,10 @@ def test_the_scan_does_not_depend_on_the_pool(
 @pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
 def test_the_loader_takes_the_exclude_list(mixed: Path, tmp_path: Path, suffix: str) -> None:
     options = ["--actors", "0", "--exclude-list", f"bad.{suffix}", "--exclude-duplicates"]
-    run("scan", "mixed", *options, folder=tmp_path, status=1)
+    said = run("scan", "mixed", *options, folder=tmp_path, status=1).stdout
+    advised = f'Loader(..., exclude="bad.{suffix}")'
+    assert said.count(advised) == 2, "the broken files and the copies are in the list given"
+    assert "raybatch scan" not in said
     images = rb.ImageFileAccessor(rb.image_folder(mixed).paths, size=(8, 8))
     source = rb.ArrayDataSource([images], include_indices=True)
     with rb.Loader(source, 4, exclude=tmp_path / f"bad.{suffix}") as loader:
@@ -87,11 +91,13 @@ def test_the_loader_takes_the_exclude_list(mixed: Path, tmp_path: Path, suffix: 
 
 
 def test_a_list_of_other_files_is_refused(mixed: Path, tmp_path: Path) -> None:
-    run("scan", "mixed", "--actors", "0", "--exclude-list", "bad.jsonl", folder=tmp_path, status=1)
+    options = ["--actors", "0", "--exclude-list", "my.jsonl"]
+    said = run("scan", "mixed", *options, folder=tmp_path, status=1).stdout
+    assert "raybatch scan mixed --exclude-list my.jsonl --exclude-duplicates" in said
     (mixed / "cat" / "text.jpg").unlink()
     source = rb.ArrayDataSource([rb.ImageFileAccessor(rb.image_folder(mixed).paths, (8, 8))])
     with pytest.raises(ValueError, match=r"in exclude was '.*text.jpg', but is '.*01.jpg' here"):
-        rb.Loader(source, 4, exclude=tmp_path / "bad.jsonl")
+        rb.Loader(source, 4, exclude=tmp_path / "my.jsonl")
 
 
 def test_a_sound_folder_gives_status_0(photos: list[str], tmp_path: Path) -> None:
@@ -131,7 +137,7 @@ def test_names_with_markup_are_shown_as_they_are(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["scan", "nowhere"], "there is no 'nowhere'"),
+        (["scan", "nowhere"], "there is no file or folder 'nowhere'"),
         (["scan", "."], "no image files below"),
         (["scan", ".", "--exclude-list", "x.txt"], "must end in .parquet or .jsonl"),
         (["scan", ".", "--exclude-duplicates"], "needs --exclude-list"),

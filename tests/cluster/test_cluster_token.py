@@ -70,7 +70,7 @@ def test_a_program_without_the_token_is_refused(photos: list[str], tmp_path: Pat
     assert programs["right"].returncode == 0, said["right"]
     assert re.search("^epoch 0: ", said["right"], re.MULTILINE)
     why = {
-        "wrong": "asks for a token, and refuses the one of this process. Set RAY_AUTH_MODE=token",
+        "wrong": "asks for a token, and refuses this process's token. Set RAY_AUTH_MODE=token",
         "none": (
             "asks for a token, and RAY_AUTH_MODE=token is not set here. Set RAY_AUTH_MODE=token"
         ),

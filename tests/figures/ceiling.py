@@ -16,7 +16,7 @@ import sys
 import time
 
 import raybatch as rb
-from raybatch.accessors import find_images
+from raybatch.stores.listing import find_images
 
 ACCESSOR_LOOP = """
 import sys

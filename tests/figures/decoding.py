@@ -19,8 +19,7 @@ from PIL import Image
 
 import raybatch as rb
 from raybatch.errors import ImageReadError
-from raybatch.image import ImageReader
-from raybatch.image.reader import FORMATS
+from raybatch.image.reader import FORMATS, ImageReader
 from raybatch.stores.listing import find_images
 from tests.images.test_decoding import encoded, mutated, photograph, psnr
 

@@ -10,7 +10,7 @@ import statistics
 import time
 
 import raybatch as rb
-from raybatch.accessors import find_images
+from raybatch.stores.listing import find_images
 
 
 def main() -> None:

@@ -15,11 +15,11 @@ import time
 import numpy as np
 
 import raybatch as rb
-from raybatch.accessors import find_images
 from raybatch.bench.measures import time_epochs
 from raybatch.bench.peers import torch_loader
 from raybatch.bench.work import Work
 from raybatch.image import augment
+from raybatch.stores.listing import find_images
 
 # So many are enough to time those who decode.
 _DECODED = 1280

@@ -23,7 +23,7 @@ from typing import Any
 import pyarrow.fs
 
 import raybatch as rb
-from raybatch.accessors import find_images
+from raybatch.stores.listing import find_images
 from tests.servers import http_server
 
 BUCKET = "images"

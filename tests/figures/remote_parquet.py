@@ -25,7 +25,7 @@ import pyarrow.dataset
 import pyarrow.fs
 
 import raybatch as rb
-from raybatch.accessors import find_images
+from raybatch.stores.listing import find_images
 from tests.servers import http_server
 
 WINDOW = 4

@@ -19,9 +19,10 @@ from unittest import mock
 import numpy as np
 from PIL import Image
 
-from raybatch.image import PixelLayout, augment, resampling
+from raybatch.image import augment, resampling
 from raybatch.image.augment.transform import changed
 from raybatch.image.kernel import fault, usable_kernel
+from raybatch.image.pixels import PixelLayout
 from raybatch.image.viewed import InMemory
 from raybatch.stores.listing import find_images
 

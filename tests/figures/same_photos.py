@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 import raybatch as rb
-from raybatch.accessors import find_images
+from raybatch.stores.listing import find_images
 from tests.servers import delayed, s3_filesystem, s3_server
 from tests.stores.same_photos import FORMS, opened, upload, write_all
 

@@ -27,7 +27,7 @@ import psutil
 import ray
 
 import raybatch as rb
-from raybatch.accessors import find_images
+from raybatch.stores.listing import find_images
 from tests.figures.ceiling import plain_loops, whole_epochs
 from tests.pools.simulated_pool import SimulatedPool
 

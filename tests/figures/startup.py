@@ -19,7 +19,7 @@ import psutil
 import pyarrow as pa
 
 import raybatch as rb
-from raybatch.accessors import find_images
+from raybatch.stores.listing import find_images
 
 
 def actors_mb() -> list[float]:

@@ -14,14 +14,11 @@ import numpy.typing as npt
 import pytest
 from PIL import Image, UnidentifiedImageError
 
-from raybatch.accessors import (
-    ImageFileAccessor,
-    NonUniformImageFileAccessor,
-    row_executor,
-)
+from raybatch.accessors.image_files import ImageFileAccessor, NonUniformImageFileAccessor
+from raybatch.accessors.reading import row_executor
 from raybatch.batchup.data_source import ArrayDataSource
 from raybatch.errors import SampleReadError
-from raybatch.image import ImageArrayUInt8ToFloat32
+from raybatch.image.float_images import ImageArrayUInt8ToFloat32
 from tests.stores.file_arrays import hdf5, memory_map, zarr_array
 
 INDICES = np.array([3, 0, -1, 3])

@@ -17,9 +17,9 @@ from PIL.Image import Resampling
 
 import raybatch as rb
 from raybatch.errors import ImageReadError, SampleReadError
-from raybatch.image import ImageReader, PixelLayout
 from raybatch.image.decoding import Encoded
-from raybatch.image.reader import FORMATS
+from raybatch.image.pixels import PixelLayout
+from raybatch.image.reader import FORMATS, ImageReader
 from raybatch.image.view import View
 
 

@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from raybatch.accessors import ImageFileAccessor, NonUniformImageFileAccessor
+from raybatch.accessors.image_files import ImageFileAccessor, NonUniformImageFileAccessor
 from raybatch.errors import ImageReadError, SampleReadError
-from raybatch.image import ImageArrayUInt8ToFloat32, ImageReader, contact_sheet
+from raybatch.image.contact_sheet import contact_sheet
+from raybatch.image.float_images import ImageArrayUInt8ToFloat32
+from raybatch.image.reader import ImageReader
 
 INDICES = np.array([3, 0, -1, 3])
 

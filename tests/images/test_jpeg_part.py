@@ -10,16 +10,9 @@ import pytest
 from PIL import Image
 
 import raybatch as rb
-from raybatch.image import (
-    ImageReader,
-    PixelLayout,
-    augment,
-    decoding,
-    jpeg,
-    jpeg_header,
-    kernel,
-    resampling,
-)
+from raybatch.image import augment, decoding, jpeg, jpeg_header, kernel, resampling
+from raybatch.image.pixels import PixelLayout
+from raybatch.image.reader import ImageReader
 from raybatch.image.view import Rectangle
 from tests.images.test_second_decoder import outcome
 

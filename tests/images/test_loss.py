@@ -14,7 +14,7 @@ from PIL import Image
 
 import raybatch as rb
 from raybatch import notices
-from raybatch.image import contact_sheet
+from raybatch.image.contact_sheet import contact_sheet
 
 DEEP = (np.arange(256, dtype=np.uint16) * 257).reshape(16, 16)
 

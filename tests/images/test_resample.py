@@ -19,7 +19,9 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from raybatch.image import ImageReader, PixelLayout, augment, kernel, resampling
+from raybatch.image import augment, kernel, resampling
+from raybatch.image.pixels import PixelLayout
+from raybatch.image.reader import ImageReader
 from raybatch.image.view import Crop, Scale, View
 from raybatch.memory import ReusedMemory
 

@@ -10,7 +10,9 @@ import pytest
 from PIL import Image
 
 from raybatch.errors import ImageReadError
-from raybatch.image import ImageReader, PixelLayout, augment, decoding, jpeg
+from raybatch.image import augment, decoding, jpeg
+from raybatch.image.pixels import PixelLayout
+from raybatch.image.reader import ImageReader
 from tests.images.test_views import encoded, noise
 
 

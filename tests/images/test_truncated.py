@@ -12,7 +12,8 @@ import pytest
 from PIL import Image, ImageFile
 
 from raybatch.errors import ImageReadError
-from raybatch.image import ImageReader, augment
+from raybatch.image import augment
+from raybatch.image.reader import ImageReader
 from raybatch.image.truncation import truncated_as
 
 

@@ -13,15 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from raybatch.image import (
-    ImageReader,
-    PixelLayout,
-    augment,
-    kernel,
-    resampling,
-)
+from raybatch.image import augment, kernel, resampling
 from raybatch.image.augment.transform import Geometric
 from raybatch.image.decoding import Decoding, Encoded
+from raybatch.image.pixels import PixelLayout
+from raybatch.image.reader import ImageReader
 from raybatch.image.view import Crop, Mirror, Scale, Step, View
 from raybatch.image.viewed import InMemory, Viewed
 

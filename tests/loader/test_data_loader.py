@@ -613,7 +613,7 @@ def test_the_state_of_a_sampler_is_part_of_it(actors: rb.RayActorPool) -> None:
 
 def test_a_state_of_another_loader_is_refused(actors: rb.RayActorPool) -> None:
     state = DataLoader(Numbers(30), 4).state_dict()
-    with pytest.raises(StateError, match="batches is 8, but that of this loader is 11"):
+    with pytest.raises(StateError, match="saved with 8 batches, but this loader has 11 batches"):
         DataLoader(Numbers(21), 2).load_state_dict(state)
     with pytest.raises(StateError, match="version"):
         DataLoader(Numbers(30), 4).load_state_dict({})

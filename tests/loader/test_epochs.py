@@ -201,7 +201,7 @@ def test_a_state_of_plain_epochs_goes_on_in_epochs_of_batches_and_not_back() -> 
         delivered(batch) for batch in itertools.islice(rest, 2)
     ]
     with pytest.raises(
-        rb.errors.StateError, match="its batches_per_epoch is 3, but that of this loader is None"
+        rb.errors.StateError, match="batches_per_epoch 3, but this loader has no batches_per_epoch"
     ):
         plain.load_state_dict(loader.state_dict())
 

@@ -13,7 +13,7 @@ import pytest
 
 import raybatch as rb
 from raybatch.loader.sampler_checks import check_samplers
-from raybatch.order import GroupedCursor
+from raybatch.order.grouped import GroupedCursor
 from tests.sample_sources import Faulty
 
 # Groups of 29, 8, 1 and 12 samples, one of none, and one of 150; the samples are their own numbers.

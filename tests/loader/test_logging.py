@@ -105,7 +105,7 @@ def test_a_bad_sample_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     with rb.Loader(faulty(0, 23, 17), 4, bad_samples="skip") as loader:
         for _ in range(2):
             list(loader)
-    (bad,) = records(caplog, "cannot be read")
+    (bad,) = records(caplog, "(policy: skip)")
     assert (bad.levelname, bad.policy, bad.epoch, bad.batch, bad.index) == (
         *("WARNING", "skip", 0, 4, 17),
     )
@@ -158,7 +158,7 @@ def test_the_line_comes_after_each_epoch_and_where_one_is_left(
     list(loader)
     (first,) = capsys.readouterr().err.splitlines()
     assert "epoch 0 of loader 'train': 4 of 23 samples" in first
-    assert "were skipped. The first is sample 1: 1 is bad." in first
+    assert "were skipped. The first error: sample 1: ValueError: 1 is bad." in first
     for number, _ in enumerate(loader):
         if number == 1:
             break

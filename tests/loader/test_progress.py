@@ -18,7 +18,7 @@ import pytest
 
 import raybatch as rb
 from raybatch.loader.progress import ProgressLine
-from raybatch.pools import Figures
+from raybatch.pools.watching import Figures
 
 LOADING = """
 import sys, threading, time

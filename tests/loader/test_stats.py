@@ -12,10 +12,9 @@ import numpy as np
 import pytest
 
 import raybatch as rb
-from raybatch.accessors import row_executor
-from raybatch.loader import LoaderStats
-from raybatch.loader.stats import StatsCounter
-from raybatch.pools import HandOver
+from raybatch.accessors.reading import row_executor
+from raybatch.loader.stats import LoaderStats, StatsCounter
+from raybatch.pools.session import HandOver
 from raybatch.stages import StageTimes, collecting, stage
 
 STAGES = {"read", "decode", "resize", "stack", "other", "store"}

@@ -11,8 +11,9 @@ import numpy.typing as npt
 import pytest
 
 import raybatch as rb
-from raybatch.order import Rows, shuffle_quality
-from raybatch.sources import BadSample
+from raybatch.order.quality import shuffle_quality
+from raybatch.order.rows import Rows
+from raybatch.sources.ledger import BadSample
 
 BLOCKS = [5, 1, 0, 7, 3, 0, 6, 1, 9000, 2]
 STARTS = np.cumsum([0, *BLOCKS])
@@ -160,6 +161,6 @@ def test_wrong_blocks_are_named(arguments: Any, error: type[Exception], message:
 
 
 def test_blocks_are_those_of_the_data() -> None:
-    with pytest.raises(IndexError, match="the blocks hold 8 samples, the data set has 7"):
+    with pytest.raises(IndexError, match="the blocks hold 8 samples, but the data set has 7"):
         rb.ArrayDataSource([np.arange(7)], sampler=rb.BlockShuffleSampler([4, 4]))
     assert [x.tolist() for x in rb.BlockShuffleSampler([]).in_order_indices_batch_iterator(3)] == []

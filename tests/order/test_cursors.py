@@ -13,7 +13,11 @@ from hypothesis import strategies as st
 
 import raybatch as rb
 from raybatch.batchup.data_source import AbstractDataSource
-from raybatch.order import Cursor, KeyedPermutation, Rows, SeededShuffle, seed_of
+from raybatch.order.cursor import Cursor
+from raybatch.order.permutation import KeyedPermutation
+from raybatch.order.rows import Rows
+from raybatch.order.seeds import seed_of
+from raybatch.order.shuffle import SeededShuffle
 from tests.sample_sources import SHUFFLES, Backwards, all_sources, numbers
 
 MOST = 60  # steps that are compared: some sources have no end

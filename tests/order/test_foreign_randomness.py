@@ -21,11 +21,11 @@ from PIL import Image
 
 import raybatch as rb
 from raybatch import foreign_randomness
-from raybatch.accessors import row_executor
+from raybatch.accessors.reading import row_executor
 from raybatch.foreign_randomness import ForeignRandomness, suspended
 from raybatch.image import augment
 from raybatch.object_graph import reached
-from raybatch.order import NO_KEYS
+from raybatch.order.seeds import NO_KEYS
 from tests import drawing
 from tests.sample_sources import numbers
 

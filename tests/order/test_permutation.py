@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from raybatch.order import permutation
-from raybatch.order.permutation import TABLE_LENGTH
+from raybatch.order.permutation import TABLE_LENGTH, permutation
 
 Orders = npt.NDArray[np.int64]
 TABLE, NETWORK = 100, 5000  # a length on either side of TABLE_LENGTH

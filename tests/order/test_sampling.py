@@ -11,15 +11,11 @@ import numpy as np
 import pytest
 
 import raybatch as rb
-from raybatch.order import (
-    AbstractSampler,
-    BlockShuffleSampler,
-    StandardSampler,
-    SubsetSampler,
-    WeightedSampler,
-    WeightedSubsetSampler,
-    num_batches,
-)
+from raybatch.order.blocks import BlockShuffleSampler
+from raybatch.order.indices import num_batches
+from raybatch.order.sampler import AbstractSampler
+from raybatch.order.standard import StandardSampler, SubsetSampler
+from raybatch.order.weighted import WeightedSampler, WeightedSubsetSampler
 
 SUBSET = np.array([4, 9, 2])
 

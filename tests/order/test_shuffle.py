@@ -17,7 +17,9 @@ from raybatch.batchup.data_source import (
     ChoiceDataSource,
     CompositeDataSource,
 )
-from raybatch.order import SeededShuffle, WeightedSampler, as_shuffle_rng, permutation
+from raybatch.order.permutation import permutation
+from raybatch.order.shuffle import SeededShuffle, as_shuffle_rng
+from raybatch.order.weighted import WeightedSampler
 
 N = 24
 

@@ -10,20 +10,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from raybatch.errors import PoolError, WorkerLostError
-from raybatch.making import Request, Result, make
-from raybatch.pools import HandOver, WorkerPool
-from raybatch.pools.session import Results
-from raybatch.scheduling import (
-    Attempt,
-    Completed,
-    Failed,
-    Placement,
-    Prefetch,
-    Silent,
-    Worker,
-    Workers,
-)
-from raybatch.sources import DataSource
+from raybatch.making.make import make
+from raybatch.making.request import Request, Result
+from raybatch.pools.pool import WorkerPool
+from raybatch.pools.session import HandOver, Results
+from raybatch.scheduling.messages import Completed, Failed, Silent
+from raybatch.scheduling.placement import Attempt, Placement, Worker, Workers
+from raybatch.scheduling.settings import Prefetch
+from raybatch.sources.source import DataSource
 
 
 @dataclass(frozen=True)

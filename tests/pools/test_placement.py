@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raybatch.scheduling import Attempt, Placement, Prefetch, Worker, Workers
+from raybatch.scheduling.placement import Attempt, Placement, Worker, Workers
+from raybatch.scheduling.settings import Prefetch
 
 
 def attempt(key: int, number: int = 0, avoid: tuple[int, ...] = ()) -> Attempt:

@@ -25,7 +25,7 @@ from raybatch.batchup.work_pool import (
     WorkerProcessPool,
     WorkerThreadPool,
 )
-from raybatch.pools import OrderedStream
+from raybatch.pools.stream import OrderedStream
 from tests.drivers import actor_processes, wait_for
 from tests.session_pool import SessionPool
 from tests.workloads import (

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 import raybatch as rb
-from raybatch.pools import InlinePool, ThreadPool, WorkerPool
-from raybatch.scheduling import Prefetch
+from raybatch.pools.inline import InlinePool
+from raybatch.pools.pool import WorkerPool
+from raybatch.pools.threads import ThreadPool
+from raybatch.scheduling.settings import Prefetch
 from raybatch.structure import leaves
 
 

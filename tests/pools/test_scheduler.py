@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raybatch.scheduling import (
+from raybatch.scheduling.messages import (
     Command,
     Completed,
     Deliver,
@@ -13,10 +13,7 @@ from raybatch.scheduling import (
     Exhausted,
     Failed,
     Kill,
-    Prefetch,
     Raise,
-    Recovery,
-    Scheduler,
     Silent,
     Started,
     Submit,
@@ -24,6 +21,8 @@ from raybatch.scheduling import (
     TimePassed,
     Wanted,
 )
+from raybatch.scheduling.scheduler import Scheduler
+from raybatch.scheduling.settings import Prefetch, Recovery
 
 RECOVERY = Recovery(max_attempts=3, no_progress_timeout_s=10)
 

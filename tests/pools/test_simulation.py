@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import raybatch as rb
-from raybatch.scheduling import Completed, Failed
+from raybatch.scheduling.messages import Completed, Failed
 from tests.pools.simulated_pool import (
     Behaviour,
     HostCutOff,

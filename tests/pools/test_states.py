@@ -4,7 +4,7 @@ import random
 from collections import defaultdict
 from collections.abc import Iterator
 
-from raybatch.scheduling import (
+from raybatch.scheduling.messages import (
     Command,
     Completed,
     Deliver,
@@ -12,10 +12,7 @@ from raybatch.scheduling import (
     Exhausted,
     Failed,
     Kill,
-    Prefetch,
     Raise,
-    Recovery,
-    Scheduler,
     Silent,
     Started,
     Submit,
@@ -23,6 +20,8 @@ from raybatch.scheduling import (
     TimePassed,
     Wanted,
 )
+from raybatch.scheduling.scheduler import Scheduler
+from raybatch.scheduling.settings import Prefetch, Recovery
 from raybatch.scheduling.states import TRANSITIONS, State, Transition
 
 RECOVERY = Recovery(

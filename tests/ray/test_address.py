@@ -116,5 +116,5 @@ def test_ray_client(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_program_that_ray_client_has_connected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray.util.client.ray, "is_connected", lambda: True)
-    with pytest.raises(PoolError, match="connected by Ray Client"):
+    with pytest.raises(PoolError, match="connected through Ray Client"):
         RayConnection(None, 1)

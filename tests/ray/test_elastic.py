@@ -15,7 +15,7 @@ import pytest
 
 import raybatch as rb
 from raybatch.batchup.data_source import AbstractDataSource
-from raybatch.order import SeededShuffle
+from raybatch.order.shuffle import SeededShuffle
 from tests.sample_sources import SHUFFLES, all_sources, delivered, finite_sources, numbers
 
 

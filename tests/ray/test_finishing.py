@@ -10,9 +10,10 @@ import pytest
 
 import raybatch as rb
 from raybatch.image import augment, kernel
-from raybatch.making import Request
-from raybatch.order import NO_KEYS, Rows
-from raybatch.scheduling import Completed
+from raybatch.making.request import Request
+from raybatch.order.rows import Rows
+from raybatch.order.seeds import NO_KEYS
+from raybatch.scheduling.messages import Completed
 from raybatch.structure import leaves
 
 LAYOUT = rb.PixelLayout(channels_first=True, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))

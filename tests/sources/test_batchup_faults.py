@@ -20,7 +20,9 @@ from raybatch.batchup.data_source import (
     batch_map_mean,
     coerce_data_source,
 )
-from raybatch.order import StandardSampler, SubsetSampler, WeightedSampler, num_batches
+from raybatch.order.indices import num_batches
+from raybatch.order.standard import StandardSampler, SubsetSampler
+from raybatch.order.weighted import WeightedSampler
 
 
 def array(n: int, **kwargs: Any) -> ArrayDataSource:

@@ -23,7 +23,8 @@ from raybatch.batchup.data_source import (
     MapDataSource,
     batch_nbytes,
 )
-from raybatch.order import StandardSampler, SubsetSampler, WeightedSampler
+from raybatch.order.standard import StandardSampler, SubsetSampler
+from raybatch.order.weighted import WeightedSampler
 
 X = np.arange(14).reshape(7, 2)
 Y = np.arange(7) * 10

@@ -11,7 +11,7 @@ import pyarrow.fs
 import pyarrow.parquet as pq
 
 import raybatch as rb
-from raybatch.accessors import find_images
+from raybatch.stores.listing import find_images
 from tests.stores.shard_files import write_tar, write_zip
 
 FORMS = ("files", "tar", "zip", "parquet")

@@ -86,7 +86,8 @@ def test_the_next_program_finds_it(paths: list[str], tmp_path: Path) -> None:
     third = pickle.loads(pickle.dumps(second))
     np.testing.assert_array_equal(third[ALL], pixels)
     assert not hasattr(images, "reads")
-    assert (second.stats(), third.stats()) == ((40, 0), (40, 0))
+    assert second.stats() == third.stats() == (80, 0)  # of both together
+    assert first.stats() == (0, 40)
 
 
 def test_a_limit_keeps_a_share_for_every_epoch(paths: list[str], tmp_path: Path) -> None:
@@ -115,7 +116,7 @@ def test_a_limit_below_one_sample_is_told(
     cached = rb.CachedAccessor(rb.ImageFileAccessor(paths, SIZE), tmp_path, 100)
     cached[ALL], cached[ALL]
     assert cached.stats() == (0, 80)
-    assert "is too small for one sample: max_bytes=100, but it takes 576 bytes" in caplog.text
+    assert "is too small for one sample: max_bytes=100, but a sample takes 576 bytes" in caplog.text
 
 
 @pytest.mark.parametrize("place", [0, 9, 17, 30, 56, 300, 56 + ROW_BYTES - 1])
@@ -342,7 +343,7 @@ def test_a_cache_that_is_removed_begins_anew(paths: list[str], tmp_path: Path) -
     shutil.rmtree(directory)
     np.testing.assert_array_equal(cached[ALL], pixels)
     np.testing.assert_array_equal(other[ALL], pixels)
-    assert other.stats() == (0, 40)
+    assert other.stats() == cached.stats() == (40, 80)
     assert rows_file(directory).exists()
 
 
@@ -362,9 +363,14 @@ def test_actors_share_it(paths: list[str], tmp_path: Path, actors: rb.RayActorPo
     digest = rb.stream_digest(serial.batch_iterator(6, shuffle=1))
     with rb.Loader(source, 6, shuffle=1, pool=actors) as loader:
         assert rb.stream_digest(loader) == digest
+    # What the actors read counts too. They have begun the next epoch as well.
+    first = cached.stats()
+    assert first.misses >= 40
     Path(paths[0]).with_name("closed").touch()
     with rb.Loader(source, 6, shuffle=1, pool=actors) as loader:
         assert rb.stream_digest(loader) == digest
+    assert cached.stats().misses == first.misses
+    assert cached.stats().hits >= first.hits + 41  # one sample was tried first
     assert source.path_of(3) == paths[3]
 
 

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 import raybatch as rb
-from raybatch.accessors import find_images
+from raybatch.stores.listing import find_images
 from tests.servers import s3_filesystem
 
 
@@ -44,8 +44,7 @@ def test_a_class_without_images_keeps_its_number(
     assert (images.classes, images.labels.tolist()) == (["a", "b", "c", "d"], [0, 2])
     (line,) = [text for text in told(caplog) if "class folders" in text]
     assert (
-        line
-        == f"no images in these of the 4 class folders in {str(root)!r}, which keep their numbers:"
+        line == f"2 of the 4 class folders in {str(root)!r} hold no images, but keep their numbers:"
         " 'b', 'd'"
     )
 
@@ -62,7 +61,7 @@ def test_classes_fix_the_numbers(tmp_path: Path, caplog: pytest.LogCaptureFixtur
 @pytest.mark.parametrize(
     ("classes", "error", "words"),
     [
-        (["a", "b"], ValueError, "there are images of 'c', none of the 2 classes"),
+        (["a", "b"], ValueError, "there are images of 'c', which the 2 given classes lack"),
         (["a", "c", "a"], ValueError, "'a' is given twice"),
         ("ac", TypeError, "must be a list of strings, not 'ac'"),
         ([0, 1], TypeError, "must be a list of strings"),

@@ -130,18 +130,17 @@ def test_the_second_epoch_asks_the_store_nothing(
 def test_actors_share_what_is_kept(
     photos: list[str], s3: int, tmp_path: Path, actors: rb.RayActorPool
 ) -> None:
-    images = rb.ImageFileAccessor(
-        s3_paths(photos),
-        SIZE,
-        filesystem=s3_filesystem(s3),
-        cache=rb.DiskCache(tmp_path / "cache", ROOM),
-    )
+    cache = rb.DiskCache(tmp_path / "cache", ROOM)
+    images = rb.ImageFileAccessor(s3_paths(photos), SIZE, filesystem=s3_filesystem(s3), cache=cache)
     files = rb.Loader(rb.ArrayDataSource([rb.ImageFileAccessor(photos, SIZE)]), 8, shuffle=3)
     with rb.Loader(rb.ArrayDataSource([images]), 8, shuffle=3, pool=actors) as loader:
         for _ in range(2):
             assert rb.stream_digest(loader) == rb.stream_digest(files)
     kept = [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
     assert len(kept) == 41  # and the sizes
+    # The actors' reads are counted here; both can miss one of the first at the same time.
+    assert cache.stats().misses >= 40
+    assert cache.stats().hits >= 40
 
 
 def test_a_changed_object_is_read_again_by_the_next_program(
@@ -221,7 +220,9 @@ def test_the_limit_holds_and_what_was_used_longest_ago_goes(tmp_path: Path) -> N
     new = rb.DiskCache(tmp_path, room)
     used = [number for number in range(50) if hits(new, range(number, number + 1))]
     assert kept_bytes(tmp_path) <= room
+    before = new.stats()
     assert [hits(new, range(200, 220)) for _ in range(2)] == [0, 20]
+    assert new.stats() == (before.hits + 20, before.misses + 20)
     assert kept_bytes(tmp_path) <= room
     # The place was not that of what this program has used.
     assert hits(new, range(50)) >= len(used) > 40

@@ -128,9 +128,9 @@ def test_null_bytes_are_read_from_the_path_and_nulls_are_bad_samples(photos: lis
 def test_what_gives_no_bytes_is_refused(photos: list[str]) -> None:
     for items, message in (
         (photos, "an ImageFileAccessor takes paths"),
-        ([3], "must give bytes, and this is of <class 'int'>"),
+        ([3], "must give bytes, and this is a <class 'int'>"),
         (rb.NonUniformImageFileAccessor(photos), "decode=False"),
-        ([{"jpg": b""}], "no 'bytes' in the item, which has .'jpg'.; give field="),
+        ([{"jpg": b""}], "no 'bytes' in the item, which has .'jpg'.: name the field of the bytes"),
     ):
         with pytest.raises(SampleReadError, match=message) as caught:
             rb.EncodedImageAccessor(items, SIZE)[0]
@@ -139,7 +139,7 @@ def test_what_gives_no_bytes_is_refused(photos: list[str]) -> None:
         rb.EncodedImageAccessor(pa.array([1]), SIZE)
     with pytest.raises(TypeError, match="must have a length"):
         rb.EncodedImageAccessor(3, SIZE)
-    with pytest.raises(ValueError, match="a layout is one of arrays of one size"):
+    with pytest.raises(ValueError, match="a layout needs arrays of one size"):
         rb.EncodedImageAccessor([b""], layout=rb.PixelLayout(channels_first=True))
 
 

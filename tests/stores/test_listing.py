@@ -20,9 +20,9 @@ import pyarrow.parquet
 import pytest
 
 import raybatch as rb
-from raybatch.accessors import find_images
 from raybatch.retries import Retries
 from raybatch.stores.hidden import is_hidden
+from raybatch.stores.listing import find_images
 from raybatch.stores.paths import path_names
 from tests.servers import SECRET, s3_filesystem, s3_url
 

@@ -16,8 +16,8 @@ from PIL import Image
 
 import raybatch as rb
 from raybatch.errors import SampleReadError
-from raybatch.packing import verify
-from raybatch.sources import BadSample
+from raybatch.packing.packed_folder import verify
+from raybatch.sources.ledger import BadSample
 from raybatch.stores.aside import written_aside
 from raybatch.stores.local_path import local_path
 
@@ -66,7 +66,7 @@ def test_a_url_is_refused_before_the_work(
     if what in IN_STORES and url.startswith("s3://"):
         return  # it is written there
     monkeypatch.chdir(noisy.parent)
-    with pytest.raises(ValueError, match="is a URL, and this must be a path on a disk") as refused:
+    with pytest.raises(ValueError, match="is a URL, but this must be a path on a disk") as refused:
         {**WRITERS, **READERS}[what](url + SUFFIX.get(what, ".jsonl"))
     assert "secret" not in str(refused.value)
     assert os.listdir() == ["noisy"]

@@ -11,7 +11,7 @@ import pytest
 
 import raybatch as rb
 from raybatch.errors import PackError
-from raybatch.packing import verify
+from raybatch.packing.packed_folder import verify
 from tests.drivers import start, wait_for
 from tests.sample_sources import faulty
 from tests.stores.test_packed import LABELS, SIZE, arrow_files, photo_source

@@ -17,7 +17,7 @@ from PIL import Image
 import raybatch as rb
 from raybatch.errors import BadSamplesError, BatchError, PackError
 from raybatch.image import augment
-from raybatch.packing import verify
+from raybatch.packing.packed_folder import verify
 from tests.cli.commands import run
 
 SIZE = (12, 16)
@@ -353,7 +353,7 @@ def test_the_command(photos: list[str], tmp_path: Path) -> None:
         images[np.arange(40)], rb.ImageFileAccessor(paths, SIZE)[np.arange(40)]
     )
     assert images.column("label").tolist() == [0] * 20 + [1] * 20
-    assert "every checksum is right" in run("scan", "out", folder=tmp_path).stdout
+    assert "all checksums are right" in run("scan", "out", folder=tmp_path).stdout
     Image.new("RGB", (9, 9)).save(folder / "cat_00.png")
     error = run("pack", "in", "out", *options, "--actors", "0", folder=tmp_path, status=2).stderr
     assert "was packed with batches 4, but now it is 5" in error

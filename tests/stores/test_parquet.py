@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import raybatch as rb
-from raybatch.accessors import row_executor
 from raybatch.accessors.kept import Kept
+from raybatch.accessors.reading import row_executor
 from tests.stores.parquet_photos import (
     KINDS,
     LABELS,

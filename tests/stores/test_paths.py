@@ -12,11 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from raybatch.accessors import (
-    ImageFileAccessor,
-    find_images,
-    image_folder,
-)
+from raybatch.accessors.image_files import ImageFileAccessor
+from raybatch.stores.listing import find_images, image_folder
 from raybatch.stores.location import Locations
 from raybatch.stores.paths import as_path_array
 

@@ -15,7 +15,7 @@ import pytest
 
 import raybatch as rb
 from raybatch.errors import BatchError, PackError
-from raybatch.packing import pack
+from raybatch.packing.packer import pack
 from raybatch.stores import written
 from tests.servers import SECRET, s3_filesystem, s3_url
 

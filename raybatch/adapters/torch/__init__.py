@@ -1,7 +1,7 @@
-"""Batches for PyTorch: its own `DataLoader` on Ray actors, and a `Loader` as tensors or samples."""
+"""For PyTorch: its `DataLoader` on Ray actors, and a `Loader` that gives tensors or samples."""
 
 try:
-    import torch  # noqa: F401 - its absence is told in the words below
+    import torch  # noqa: F401 - only to raise the error below
 except ImportError as error:
     raise ImportError(
         "raybatch.adapters.torch needs PyTorch: pip install 'raybatch[torch]'"

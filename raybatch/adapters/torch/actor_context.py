@@ -1,4 +1,4 @@
-"""Lets a PyTorch DataLoader remember the raybatch DataLoader whose arguments it was made from."""
+"""A multiprocessing context that marks loaders made from a raybatch DataLoader."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from raybatch.adapters.torch.team import Team
 from raybatch.notices import tell
 
 _NOT_ON_ACTORS = (
-    "a PyTorch DataLoader was made from the arguments of raybatch's, as Accelerate does in"
-    " `prepare`: PyTorch's processes make its batches, not Ray actors. Use `loader ="
+    "a PyTorch DataLoader was made from a raybatch DataLoader, as Accelerate does in `prepare`."
+    " PyTorch's processes make its batches, not Ray actors. Use `loader ="
     " raybatch.adapters.torch.on_actors(accelerator.prepare(loader))`"
 )
 
@@ -20,7 +20,8 @@ _NOT_ON_ACTORS = (
 class ActorContext(BaseContext):
     """The `multiprocessing_context` of a DataLoader whose workers are the actors of `team`.
 
-    It is PyTorch's default context, and reports it if that context makes a process.
+    It acts as PyTorch's default context. If a process is started with it, it reports that PyTorch's
+    processes do the work of the actors.
     """
 
     Queue = staticmethod(torch.multiprocessing.Queue)

@@ -1,4 +1,4 @@
-"""PyTorch's DataLoader, whose workers are Ray actors."""
+"""PyTorch's DataLoader with Ray actors as its workers."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from raybatch.adapters.torch.data_loader_iterators import InLineIterator, PoolIt
 from raybatch.adapters.torch.resuming import Course
 from raybatch.adapters.torch.team import Team, size_of
 from raybatch.notices import tell
-from raybatch.pools import WorkerPool
+from raybatch.pools.pool import WorkerPool
 
 _NO_CONTEXT = (
     "multiprocessing_context has no effect on raybatch's DataLoader, whose workers are Ray actors"
 )
 
-# Attributes that other loaders of the same batches share; they do not say which batches these are.
+# The attributes that do not decide which batches a loader has.
 _SAME = (
     *(
         "num_workers",
@@ -37,25 +37,31 @@ _SAME = (
 class DataLoader(torch.utils.data.DataLoader):  # type: ignore[misc] # torch is not there for all who check types
     """`torch.utils.data.DataLoader` with its arguments, defaults and batches, on Ray actors.
 
-    With `num_workers` above 0 as many actors read and collate the samples: on the Ray that the
-    program has started, on the one at RAY_ADDRESS, or on one that this loader starts on this
-    machine. They start at the first `iter()` and stay until the loader is closed or collected, with
-    `persistent_workers` or without, since starting Ray takes seconds. A changed data set is sent
-    anew. `pool` takes any pool of raybatch, which several loaders may share. With `num_workers=0`
-    and no pool this is PyTorch's own loader.
+    With `num_workers` above 0, that many actors read and collate the samples. They run on the Ray
+    that the program has started, on the one at RAY_ADDRESS, or on one that this loader starts on
+    this machine. They start at the first `iter()`. They stay until the loader is closed or
+    collected, even without `persistent_workers`, since starting Ray takes seconds. A data set that
+    has changed is sent again. With `num_workers=0` and no pool, PyTorch's own loader does the work
+    in this process.
 
     A worker that dies is replaced, and its batches are made again. An error in the data set is
     raised as it is, with the worker's traceback as its cause. Samplers run in this process, and
     draw the same numbers as in PyTorch's loader. Tensors lie in Ray's object store and are
-    writable; a program that keeps many batches fills the store.
+    writable; a program that keeps many batches fills the store. In an actor, tensors in the
+    attributes of the data set are copies, and NumPy arrays are shared and read-only.
 
-    In an actor, tensors in the attributes of the data set are copies, and NumPy arrays are shared
-    and read-only. `worker_init_fn` is called once in each actor; an actor that replaces a lost one
-    may have the id of another. Batches come in order whatever `in_order` says. Accelerate makes a
-    new loader of each loader that it prepares; see `on_actors`.
+    `state_dict()` and `load_state_dict()` work as in torchdata's StatefulDataLoader. A loader with
+    a loaded state continues with the next batch, with any number of workers. Accelerate makes a new
+    loader from each loader that it prepares; see `on_actors`.
 
-    `state_dict()` and `load_state_dict()` are those of torchdata's StatefulDataLoader. A loader
-    with a loaded state continues with the next batch, with any number of workers.
+    The arguments are PyTorch's, with these differences.
+
+    Args:
+        pool: Any pool of raybatch, which several loaders may share.
+        worker_init_fn: It is called once in each actor. An actor that replaces a lost one may have
+            the same id as another actor.
+        multiprocessing_context: It is checked as in PyTorch, but has no effect.
+        in_order: It has no effect: batches always come in order.
 
     TypeError for an iterable data set; other errors are those of PyTorch's loader.
     """
@@ -90,10 +96,11 @@ class DataLoader(torch.utils.data.DataLoader):  # type: ignore[misc] # torch is 
             )
         if pool is not None and not isinstance(pool, WorkerPool):
             raise TypeError(f"pool must be a raybatch pool, not {pool!r}")
-        # An iterator of a loader of this kind.
+        # A framework may make a new loader from the attributes of one like this, with its context.
         is_copy = isinstance(multiprocessing_context, ActorContext)
         self.pool = multiprocessing_context.team.given_pool if is_copy else pool
-        # `random` does not accept a NumPy integer, which configurations often give, as a seed.
+        # Configurations often hold NumPy integers. `random` accepts none in a seed, which is
+        # computed from the number of a worker.
         num_workers = operator.index(num_workers) or size_of(pool)
         super().__init__(
             dataset,
@@ -124,10 +131,10 @@ class DataLoader(torch.utils.data.DataLoader):  # type: ignore[misc] # torch is 
             self._team_up()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the position of the loop, as a dict that JSON can hold if the sampler's state can.
+        """Return the position of the loop. JSON can hold it if it can hold the sampler's state.
 
-        It has the number of batches received, the state of the generators when the epoch began, and
-        the state of a sampler that has `state_dict()`.
+        The dict has the number of batches received, the state of the generators when the epoch
+        began, and the state of a sampler that has `state_dict()`.
         """
         return self._course.state(self)
 
@@ -150,9 +157,9 @@ class DataLoader(torch.utils.data.DataLoader):  # type: ignore[misc] # torch is 
             self._team_up()
 
     def check_worker_number_rationality(self) -> None:
-        """Warn, as PyTorch does, of more workers than CPUs here.
+        """Warn, as PyTorch does, if there are more workers than CPUs here.
 
-        Those of a pool may be elsewhere.
+        The workers of a pool may run elsewhere, so a loader with a pool does not warn.
         """
         if self.pool is None:
             super().check_worker_number_rationality()
@@ -178,8 +185,9 @@ class DataLoader(torch.utils.data.DataLoader):  # type: ignore[misc] # torch is 
 
 
 def on_actors(prepared: Any) -> Any:
-    """Return `prepared`, made by `Accelerator.prepare` of a raybatch `DataLoader`, on its actors.
+    """Let Ray actors make the batches of `prepared`, and return it.
 
+    `prepared` is what `Accelerator.prepare` returned for a raybatch `DataLoader` with workers.
     Accelerate's sharding and device placement stay as they are. TypeError for any other loader.
     """
     plain: Any = getattr(prepared, "base_dataloader", None)

@@ -11,10 +11,12 @@ from torch.utils.data.dataloader import _BaseDataLoaderIter, _SingleProcessDataL
 from raybatch.adapters.torch.map_style import received
 from raybatch.adapters.torch.resuming import Run
 from raybatch.adapters.torch.team import Team
-from raybatch.making import Request
-from raybatch.order import Position, RandomKeys, Rows
-from raybatch.pools import OrderedStream
-from raybatch.scheduling import Recovery
+from raybatch.making.request import Request
+from raybatch.order.position import Position
+from raybatch.order.rows import Rows
+from raybatch.order.seeds import RandomKeys
+from raybatch.pools.stream import OrderedStream
+from raybatch.scheduling.settings import Recovery
 
 
 class InLineIterator(_SingleProcessDataLoaderIter):  # type: ignore[misc] # torch is not there for all who check types
@@ -50,14 +52,14 @@ class PoolIterator(_BaseDataLoaderIter):  # type: ignore[misc] # torch is not th
         self._reset(loader)
 
     def _reset(self, loader: Any, first_iter: bool = False) -> None:
-        self._stream = None  # batches made ahead take room
+        self._stream = None  # frees the batches made ahead
         with loader._course.beginning(loader, self) as self._run:
             super()._reset(loader, first_iter)
         requests = _requests(
             self._sampler_iter, self._run, RandomKeys(self._base_seed, self._run.epoch, 0)
         )
-        # None of these refers to this iterator. That would be a cycle, and a loop that is left must
-        # end the stream at once.
+        # None of these arguments refers to this iterator. In a cycle the stream would live on, but
+        # it must end as soon as its loop is left.
         self._stream = OrderedStream(
             self._team.opened(loader),
             requests,
@@ -80,7 +82,7 @@ class PoolIterator(_BaseDataLoaderIter):  # type: ignore[misc] # torch is not th
                 raise _raisable(result.error, self._timeout)
             data = received(result.batch)
         finally:
-            del result  # in line, the traceback of the error leads back to this frame
+            del result  # in line, the traceback of the error refers to this frame
         return pin_memory(data, self._pin_memory_device) if self._pin_memory else data
 
     def _recovery(self) -> Recovery:
@@ -104,9 +106,9 @@ def _requests(sampler_iter: Iterator[Any], run: Run, keys: RandomKeys) -> Iterat
 
 
 def _raisable(error: Exception, timeout: float) -> Exception:
-    """Return the error to raise for `error`, as PyTorch's loader does.
+    """Return the error to raise for `error`, as PyTorch's loader raises it.
 
-    An error of the data set is raised as it is.
+    An error of the data set is raised unchanged.
     """
     if timeout > 0 and isinstance(error, TimeoutError) and error.__cause__ is None:
         substitute = RuntimeError(f"DataLoader timed out after {timeout} seconds")

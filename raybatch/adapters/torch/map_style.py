@@ -16,19 +16,20 @@ from torch.utils.data._utils.collate import collate, collate_tensor_fn, default_
 
 from raybatch.foreign_randomness import ForeignRandomness
 from raybatch.memory import empty_batch
-from raybatch.order import RandomKeys, Rows
-from raybatch.sources import DataSource
+from raybatch.order.rows import Rows
+from raybatch.order.seeds import RandomKeys
+from raybatch.sources.source import DataSource
 
 
 class MapStyleSource(DataSource):
     """The batches of a DataLoader: `collate_fn` applied to the samples of its data set.
 
-    The indices of a batch may be any that the data set takes, and `collate_fn` gets the list of
-    their samples. Without batches there is one index, and `collate_fn` gets that sample.
+    Indices may be anything that the data set takes. `collate_fn` gets the list of a batch's
+    samples, or a single sample if the loader does not batch.
 
-    In another process, this acts as one of `num_workers` workers. It works in the program's
-    directory, calls `worker_init_fn(worker_id)` once before the first sample, and
-    `get_worker_info()` describes it. What it returns is meant for `received`.
+    In another process, the source acts as one of `num_workers` PyTorch workers. It changes to the
+    program's directory, and calls `worker_init_fn(worker_id)` once before the first sample.
+    `get_worker_info()` describes it. Pass its result to `received`.
     """
 
     def __init__(self, num_workers: int) -> None:
@@ -75,8 +76,8 @@ class MapStyleSource(DataSource):
         try:
             return _sent, (packed(vars(self)),)
         except Exception:
-            # Whoever pickles this gets the same error, and can find the part of the data set at
-            # fault.
+            # Plain pickling then raises the same error, and its caller can find the part of the
+            # data set at fault.
             return super().__reduce_ex__(protocol)
 
 
@@ -92,8 +93,8 @@ class _SentSource(MapStyleSource):
             if os.getcwd() != self.directory and os.path.isdir(self.directory):
                 os.chdir(self.directory)  # another host may lack it
             if not self._is_begun:
-                # As in PyTorch's workers, one thread each: the user chose how many CPUs are busy by
-                # `num_workers`.
+                # One thread for each worker, as in PyTorch: the user chose with `num_workers` how
+                # many CPUs are busy.
                 torch.set_num_threads(1)
                 _seed_generators(keys.seed + worker_id)  # for the draws of `worker_init_fn`
                 if self.worker_init_fn is not None:
@@ -104,14 +105,14 @@ class _SentSource(MapStyleSource):
                 return packed(super().read(rows, keys))
 
     def _seed(self, keys: RandomKeys, position: Any) -> None:
-        """Seed the generators for the sample at `position` of the epoch, whoever reads it."""
+        """Seed the generators for the sample at `position` of the epoch, on whichever worker."""
         self._seed_all(keys.of_sample(int(position)))
 
     def _collated(self, samples: Any) -> Any:
         if self.collate_fn is not default_collate:
             return super()._collated(samples)
-        # In a worker, this makes tensors in new shared memory, from which they would be copied
-        # again.
+        # In a worker, `default_collate` puts tensors into new shared memory, from which they would
+        # be copied again.
         info, worker_module._worker_info = worker_module._worker_info, None
         try:
             return collate(
@@ -122,7 +123,7 @@ class _SentSource(MapStyleSource):
 
     @contextmanager
     def _as_worker(self, seed: int) -> Iterator[int]:
-        """Let `get_worker_info()` describe this worker in the block, which gets its id."""
+        """In the block, let `get_worker_info()` describe this worker. Yields the worker's id."""
         from raybatch.pools.ray.worker import worker_number
 
         # An actor that replaces a lost one has a new number.

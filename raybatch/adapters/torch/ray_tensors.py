@@ -1,4 +1,4 @@
-"""Objects with tensors on their way to another process, without a copy of the tensors."""
+"""Sends objects to another process without copying their tensors."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MIN_PART_BYTES = 4096
 class Packed(NamedTuple):
     """An object as pickled bytes `data`, and the memory of its large arrays and tensors.
 
-    Each part is uint8 `(nbytes,)`.
+    Each of `parts` is uint8 `(nbytes,)`.
     """
 
     data: bytes
@@ -49,16 +49,15 @@ def packed(value: Any) -> Packed:
 def unpacked(value: Packed, *, is_owned: bool) -> Any:
     """Return the object that was `packed`.
 
-    If it `is_owned`, nobody else reads its memory, so its arrays and tensors stay there and are
-    writable. Otherwise its arrays are read-only, and its tensors, which cannot be read-only, are
-    copies.
+    If `is_owned`, nobody else reads the memory of `value`, so arrays and tensors stay there and are
+    writable. Otherwise arrays are read-only, and tensors, which cannot be read-only, are copies.
     """
     parts = map(writable_view, value.parts) if is_owned else value.parts
     return pickle.loads(value.data, buffers=parts)
 
 
 class _Pickler(cloudpickle.Pickler):
-    """Pickles the memory of tensors apart from the bytes, as NumPy does that of arrays."""
+    """Pickles the memory of tensors out of band, as NumPy does for arrays."""
 
     def reducer_override(self, obj: Any) -> Any:
         if type(obj) is torch.Tensor:
@@ -74,7 +73,7 @@ class _Pickler(cloudpickle.Pickler):
 
 
 def _without_the_rest(tensor: torch.Tensor) -> torch.Tensor:
-    """Return `tensor`, or a copy if its memory is part of a larger one, which would all travel."""
+    """Return `tensor`, or a copy if it uses a part of its storage, which would be sent whole."""
     if tensor.layout is not torch.strided or tensor.device.type != "cpu" or tensor.requires_grad:
         return tensor
     is_whole = tensor.nbytes >= tensor.untyped_storage().nbytes()

@@ -17,9 +17,10 @@ _VERSION = 1
 
 
 class Run:
-    """One iteration over an epoch that began in `state`, with `received` batches so far.
+    """One iteration over an epoch that began in `state`.
 
-    `samples` is the number of samples in the batches received before it `is_resumed`.
+    `received` is the number of batches received so far. If the run `is_resumed`, `samples` is the
+    number of samples received before it was.
     """
 
     def __init__(self, state: dict[str, Any], is_batched: bool, is_resumed: bool) -> None:
@@ -40,8 +41,8 @@ class Course:
     """The course of one DataLoader through its epochs.
 
     Samplers may draw from torch's global generator and from generators that they hold. So a
-    position is the state of these when the epoch began, and the number of batches received since.
-    To continue there, all of them are drawn again.
+    position is the state of these generators when the epoch began, and the number of batches
+    received since. To continue there, the sampler draws the indices of these batches again.
     """
 
     def __init__(self) -> None:
@@ -52,7 +53,7 @@ class Course:
 
     @contextmanager
     def beginning(self, loader: Any, iterator: Any) -> Iterator[Run]:
-        """Let `iterator` begin its sampler in the block, at the loaded state, if there is one."""
+        """In the block, let `iterator` begin its sampler, at the loaded state if there is one."""
         state, self._loaded = self._loaded, None
         if state is None:
             state = self._state_of_begin(loader, iterator._base_seed)
@@ -68,7 +69,8 @@ class Course:
             torch.set_rng_state(_decoded(state["global"]))
             _load_held(loader, state)
             yield run
-            # One more, since a sampler may draw from the global generator at its first index.
+            # One more than were received. A sampler may draw from the global generator when it is
+            # asked for its first index, and that must happen before the generator is restored.
             drawn = list(itertools.islice(iterator._sampler_iter, run.received + 1))
             iterator._sampler_iter = itertools.chain(drawn[run.received :], iterator._sampler_iter)
             iterator._num_yielded = run.received
@@ -85,10 +87,11 @@ class Course:
         return {**self._run.state, "received": self._run.received}
 
     def load(self, loader: Any, state: dict[str, Any]) -> None:
-        """Let the next iteration continue at `state`; StateError if it is of another loader."""
+        """Let the next iteration continue at `state`; StateError if that does not fit `loader`."""
         for field, now in (("version", _VERSION), ("batches", _num_batches(loader))):
-            if state.get(field) != now:
-                raise StateError(field, state.get(field), now)
+            saved = state.get(field, "missing")
+            if saved != now:
+                raise StateError(field, saved, now)
         self._run, self._loaded = None, state
         if "seed" not in state:
             self._loaded, self._next_epoch = None, state["epoch"]
@@ -115,15 +118,18 @@ def _num_batches(loader: Any) -> int | None:
     try:
         return len(loader)
     except (TypeError, NotImplementedError):
-        return None  # the sampler does not say
+        return None  # the sampler has no length
 
 
 def _load_held(loader: Any, state: dict[str, Any]) -> None:
-    """Give the samplers of `loader` the state that they had in `state`."""
+    """Set the generators and samplers of `loader` to their state in `state`.
+
+    StateError if their number differs.
+    """
     generators, samplers = _generators(loader), _stateful(loader)
     for name, found in (("generators", generators), ("samplers", samplers)):
         if len(found) != len(state[name]):
-            raise StateError(f"number of {name}", len(state[name]), len(found))
+            raise StateError(name, len(state[name]), len(found))
     for generator, encoded in zip(generators, state["generators"], strict=True):
         generator.set_state(_decoded(encoded))
     for sampler, its_state in zip(samplers, state["samplers"], strict=True):

@@ -1,4 +1,4 @@
-"""The samples of a loader one by one, for programs that collate batches themselves."""
+"""The samples of a loader one by one, for programs that collate samples themselves."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 from torch.utils.data import IterableDataset
 
 from raybatch.adapters.torch.to_torch import LoaderDataset
-from raybatch.sources import batch_length, batch_row
+from raybatch.sources.batch import batch_length, batch_row
 
 
 class SampleDataset(IterableDataset):  # type: ignore[misc] # torch is not there for all who check types
     """The samples of `batches`, in their order, as tensors; each iteration is one epoch.
 
-    Hugging Face's `Trainer` takes it as `train_dataset`, since a Trainer collates samples itself,
-    and so does any `DataLoader(dataset, batch_size=n)`. With the loader's own batch size the
-    batches are those of the loader. A sample is a view of its batch, so collating copies it once.
-    `len()` counts every batch of the loader as a full one. ValueError for batches with
-    `ragged="pair"`, which have no rows.
+    It is for programs that collate samples themselves: Hugging Face's `Trainer` takes it as
+    `train_dataset`, and so does any `DataLoader(dataset, batch_size=n)`. With the loader's own
+    batch size, the batches are those of the loader. A sample is a view of its batch, so collating
+    copies it once. `len()` counts every batch of the loader as a full one. ValueError for batches
+    with `ragged="pair"`, which have no rows.
     """
 
     def __init__(self, batches: LoaderDataset) -> None:

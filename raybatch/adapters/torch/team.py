@@ -7,15 +7,16 @@ from dataclasses import replace
 from typing import Any
 
 from raybatch.adapters.torch.map_style import MapStyleSource
-from raybatch.pools import Session, WorkerPool
-from raybatch.scheduling import Prefetch
+from raybatch.pools.pool import WorkerPool
+from raybatch.pools.session import Session
+from raybatch.scheduling.settings import Prefetch
 
 
 class Team:
     """A pool of `num_workers` workers, and the source that they read.
 
-    Without a `pool` it is a pool of Ray actors, which starts at its first use and ends with the
-    team.
+    If `pool` is None, the team has a pool of Ray actors of its own. That pool starts at its first
+    use and ends with the team.
     """
 
     def __init__(self, pool: WorkerPool | None, num_workers: int) -> None:
@@ -23,7 +24,7 @@ class Team:
         self.num_workers = num_workers
         self._source = MapStyleSource(num_workers)
         self._constant: Any = None
-        # Of all batches so far.
+        # The size of the largest batch so far.
         self.largest_bytes = 0
 
     def opened(self, loader: Any) -> Session:
@@ -36,17 +37,20 @@ class Team:
 
     @property
     def pool(self) -> Any:
-        """The pool."""
+        """The given pool, or the team's own, which is made at the first use."""
         if self._pool is None:
-            from raybatch.pools import RayActorPool  # this import loads Ray
+            from raybatch.pools.ray.actor_pool import RayActorPool  # this import loads Ray
 
-            # Actors ask Ray for no CPUs, as processes do. With two loaders there are often more
-            # workers than CPUs.
+            # Actors reserve no CPUs at Ray, as PyTorch's processes reserve none. Two loaders often
+            # have more workers than there are CPUs.
             self._pool = RayActorPool(self.num_workers, num_cpus_per_actor=0)
         return self._pool
 
     def limit(self, batches: int) -> Callable[[], Prefetch]:
-        """Return the limit on batches made ahead: `batches`, and the bytes of the pool."""
+        """Return a function that returns the limit on batches made ahead.
+
+        The limit is `batches`, and the bytes that are the default of the pool.
+        """
         pool = self.pool
         return lambda: replace(pool.default_prefetch(), batches=max(1, batches))
 

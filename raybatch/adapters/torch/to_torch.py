@@ -16,43 +16,46 @@ from raybatch.adapters.ahead import AheadLoader, as_it_is
 from raybatch.adapters.normalize import ImageLayout
 from raybatch.adapters.torch.writable_memory import writable_view
 from raybatch.image.pixels import UnfinishedImages
-from raybatch.loader import Loader
+from raybatch.loader.loader import Loader
 from raybatch.memory import ReusedMemory
 from raybatch.ragged import RaggedArray
-from raybatch.sources import Batch
+from raybatch.sources.batch import Batch
 from raybatch.structure import map_arrays
 
 
 class LoaderDataset(AheadLoader, IterableDataset):  # type: ignore[misc] # torch is not there for all who check types
     """The batches of `loader` as tensors; each iteration is one epoch.
 
-    It serves a loop directly, and as the data set of `DataLoader(dataset, batch_size=None)`, of
+    Use it in a loop, or as the data set of `DataLoader(dataset, batch_size=None)`, of
     `StatefulDataLoader`, and of Lightning and Accelerate. Its `state_dict` is the loader's, and
-    counts the batches that the loop has received. A DataLoader with `num_workers` above 0 is a
-    RuntimeError, since the loader has workers of its own; one with a batch size is a TypeError,
-    since these are batches.
+    counts the batches that the loop has received. In a DataLoader with `num_workers` above 0 it
+    raises RuntimeError, since the loader has workers of its own. In a DataLoader with a batch size
+    it raises TypeError, since these are batches already.
 
     Arrays become tensors, in tuples, lists and dicts too. Strings, Pillow images and other objects
-    that no tensor can hold stay as they are. A `RaggedArray` becomes a nested tensor with the
-    jagged layout, `(n, j, *inner_shape)`, or with `ragged="pair"` the `RaggedTensors` of its values
-    and offsets.
+    that no tensor can hold stay as they are.
 
-    On the CPU (`device=None`) a tensor shares the memory of its array. If that is read-only, as
-    arrays from Ray actors are, do not write to the tensor: others read the same memory. `writable`
-    copies such arrays; `pin_memory` copies all, into page-locked memory. To a CUDA `device` batches
-    are copied from pinned memory on a stream of their own, one batch ahead of the loop. To any
-    other device they are moved as they come.
+    Args:
+        loader: The loader.
+        device: The device of the tensors. On the CPU, the default, a tensor shares the memory of
+            its array. If that memory is read-only, as for arrays from Ray actors, do not write to
+            the tensor: others read the same memory. Batches for a CUDA device are copied from
+            pinned memory on a stream of their own, one batch ahead of the loop. For any other
+            device, a batch is copied when the loop asks for it.
+        pin_memory: Whether to copy all arrays into page-locked memory.
+        writable: Whether to copy read-only arrays, so that their tensors may be written to.
+        normalize: (mean, std) for images, or None. Images stay bytes, a quarter of the memory, up
+            to the device. There they become float32, equal to those of a `PixelLayout` with that
+            mean and std, and computed in the order of torchvision's `ToTensor` and `Normalize`. On
+            CUDA that runs on the stream of the copies. A model under autocast also expects float32.
+        channels_first: Whether images become `(n, C, H, W)`, contiguous, normalised or not.
+        ragged: What a `RaggedArray` becomes: "nested" is a nested tensor with the jagged layout,
+            `(n, j, *inner_shape)`; "pair" is the `RaggedTensors` of its values and offsets.
 
-    With `normalize=(mean, std)` images stay bytes, a quarter of the memory, up to the device. There
-    they become float32, equal to a `PixelLayout` with that mean and std, in torchvision's order of
-    `ToTensor` and `Normalize`. On CUDA that runs on the stream of the copy. `channels_first` makes
-    images `(n, C, H, W)`, contiguous, normalised or not. Under autocast, float32 is what a model
-    expects.
-
-    All uint8 arrays `(n, H, W, C)` of a batch are images; in a batch without any, the first member
-    is, if it is uint8 `(n, H, W)`. Everything else stays as it is, such as masks `(n, H, W)` and
-    labels. ValueError at the first batch without images, and for another number of channels than
-    mean and std have.
+    For `normalize` and `channels_first`, all uint8 arrays `(n, H, W, C)` of a batch are images. If
+    there is none, the first member is, if it is uint8 `(n, H, W)`. Everything else stays as it is,
+    such as masks `(n, H, W)` and labels. ValueError at the first batch without images, and if mean
+    and std have another number of channels.
     """
 
     def __init__(
@@ -84,7 +87,8 @@ class LoaderDataset(AheadLoader, IterableDataset):  # type: ignore[misc] # torch
                 "a LoaderDataset already has workers, in its loader's pool: use "
                 "DataLoader(dataset, batch_size=None, num_workers=0)"
             )
-        # A DataLoader does not say how it will use this, but the object that iterates knows.
+        # A DataLoader does not tell its data set whether it will collate, but the caller of `iter`
+        # knows.
         caller = sys._getframe(1).f_locals.get("self")
         if getattr(caller, "auto_collation", False):
             raise TypeError(
@@ -104,11 +108,13 @@ def to_torch(
     channels_first: bool = False,
     ragged: str = "nested",
 ) -> LoaderDataset:
-    """Return the epochs of `loader` with tensors in place of arrays; see `LoaderDataset`.
+    """Return the epochs of `loader` as tensors; the arguments are those of `LoaderDataset`.
 
-    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-    for x, y in to_torch(loader, device="cuda", normalize=(mean, std), channels_first=True):
-        ...
+    For images that become floats on the device:
+
+        mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+        for x, y in to_torch(loader, device="cuda", normalize=(mean, std), channels_first=True):
+            ...
     """
     return LoaderDataset(loader, device, pin_memory, writable, normalize, channels_first, ragged)
 
@@ -121,7 +127,7 @@ class RaggedTensors(NamedTuple):
 
 
 class _CudaCopies:
-    """Copies to a CUDA device that run beside the loop's own work there."""
+    """Copies to a CUDA device, which run beside the loop's own work there."""
 
     def __init__(self, device: torch.device, images: ImageLayout | None, ragged: str) -> None:
         self._device = device
@@ -132,7 +138,7 @@ class _CudaCopies:
         self._stream: torch.cuda.Stream | None = None
 
     def begin(self, batch: Batch) -> tuple[Any, torch.cuda.Event]:
-        """Return the batch as it will be on the device, and the event of its arrival."""
+        """Begin to copy a batch. Return the copies, and the event that marks their arrival."""
         if self._stream is None:
             self._stream = torch.cuda.Stream(self._device)
         with torch.cuda.stream(self._stream):
@@ -140,19 +146,19 @@ class _CudaCopies:
         return copies, self._stream.record_event()
 
     def hand_over(self, begun: tuple[Any, torch.cuda.Event]) -> Any:
-        """Return the batch for use on the current stream, which waits for it; the loop does not."""
+        """Return the batch. The current stream waits for its arrival; the loop does not wait."""
         copies, arrived = begun
         current = torch.cuda.current_stream(self._device)
         current.wait_event(arrived)
-        # The memory belongs to the stream that made it, and must not be reused there before this
-        # stream is done.
+        # The memory belongs to the stream that made it. It must not be reused there before the
+        # current stream has finished with it.
         return map_arrays(functools.partial(_recorded_on, current), copies)
 
 
 def _preparing(
     to_tensor: Callable[[Any], Any], images: ImageLayout | None, device: torch.device
 ) -> Callable[[Batch], Any]:
-    """Return a function that makes tensors of a batch, with its images in the given layout."""
+    """Return the function that turns a batch into tensors, with its images in the given layout."""
     if images is None:
         return functools.partial(map_arrays, to_tensor)
     of_images = _CpuImages if device.type == "cpu" else _DeviceImages
@@ -160,7 +166,7 @@ def _preparing(
 
 
 class _CpuImages:
-    """Tensors of the images of a batch, laid out on the CPU in memory that is reused."""
+    """Lays out images on the CPU, in memory that is reused, and turns them into tensors."""
 
     def __init__(self, images: ImageLayout, to_tensor: Callable[[Any], Any]) -> None:
         self._images = images
@@ -173,7 +179,7 @@ class _CpuImages:
 
 
 class _DeviceImages:
-    """Tensors of the images of a batch, laid out on the device that `to_tensor` copies to."""
+    """Turns images into tensors, and lays them out on the device that `to_tensor` copies to."""
 
     def __init__(self, images: ImageLayout, to_tensor: Callable[[Any], Any]) -> None:
         self._images = images
@@ -187,20 +193,20 @@ class _DeviceImages:
         pixels = pixels.permute(0, 3, 1, 2) if is_moved else pixels
         if not self._images.is_float:
             return pixels.contiguous()
-        # Made only once, because copying numbers to a device waits for all work of its stream.
+        # Made only once, because copying numbers to a device waits for all work on its stream.
         if self._numbers is None:
             self._numbers = torch.tensor(self._images.numbers, device=pixels.device)
         most, mean, std = self._numbers.reshape((3, -1, 1, 1) if is_moved else (3, -1))
-        # Computed in the order of torchvision's ToTensor and Normalize, so that each value is
-        # rounded alike. 255 is a tensor too: CUDA replaces a division by a plain number by a
-        # multiplication with its reciprocal. Where x / 255 and the mean nearly cancel, an error in
-        # the last place would become one of some hundred places.
+        # The order of operations is that of torchvision's ToTensor and Normalize, so values are
+        # rounded alike. 255 is a tensor, because CUDA replaces a division by a plain number with a
+        # multiplication by its reciprocal. Where x / 255 nearly equals the mean, an error of one
+        # unit in the last place would grow to some hundred.
         floats = pixels.to(torch.float32, memory_format=torch.contiguous_format)
         return floats.div_(most).sub_(mean).div_(std)
 
 
 def _copied_to(device: torch.device, leaf: Any) -> Any:
-    # torch keeps pinned memory, and reuses it once the copy from it has arrived.
+    # torch keeps pinned memory, and reuses it once the copy from it is complete.
     tensor = _tensor_on(torch.device("cpu"), True, False, leaf)
     is_tensor = isinstance(tensor, torch.Tensor)
     return tensor.to(device, non_blocking=True) if is_tensor else tensor

@@ -1,4 +1,4 @@
-"""Memory that NumPy marks as read-only, and that is in fact writable."""
+"""Writable views of memory that NumPy marks as read-only."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def writable_view(array: Any) -> Any:
 
 
 class _SameMemory:
-    """The memory of a read-only array, seen as writable: torch warns about read-only arrays."""
+    """The memory of a read-only array, made to look writable. torch warns about read-only ones."""
 
     def __init__(self, array: Any) -> None:
         self._array = array  # keeps the memory alive

@@ -1,8 +1,8 @@
-"""Random crops, warps and colours for training, policies of them, and mixed batches.
+"""Random crops, warps and colours for training, policies that combine them, and mixed batches.
 
 Names, parameters and distributions are those of torchvision's transforms for PIL images
-(https://pytorch.org/vision/stable/transforms.html); the numbers drawn differ. They come from the
-`np.random.Generator` that is passed, so a sample that is made again is the same:
+(https://pytorch.org/vision/stable/transforms.html). The random numbers differ: they come from the
+`np.random.Generator` that the caller passes. So a sample that is made again is the same:
 
     crop_and_flip = augment.Compose(
         [augment.RandomResizedCrop(224), augment.RandomHorizontalFlip()]

@@ -1,4 +1,4 @@
-"""Moves bounding boxes and keypoints as their image has moved."""
+"""Moves bounding boxes and keypoints as their image moves."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ FORMATS = ("xyxy", "xywh", "cxcywh")
 class BoxFormat:
     """How boxes (k, 4) are written.
 
-    `name` is one of FORMATS. Values are in pixels or, if `relative`, fractions of the width and
-    height.
+    `name` is one of FORMATS. Values are in pixels or, if `relative`, in fractions of the width and
+    height of the image.
     """
 
     def __init__(self, name: str, relative: bool) -> None:
@@ -56,7 +56,7 @@ class BoxFormat:
             )
 
     def written(self, corners: npt.NDArray[np.float64], size: Size) -> npt.NDArray[np.float64]:
-        """Return corners, as `corners` returns them, as boxes in this format."""
+        """Return boxes, given as `corners` returns them, in this format."""
         boxes = corners / (size * 2) if self._relative else corners.copy()
         if self._name != "xyxy":
             boxes[:, 2:] -= boxes[:, :2]
@@ -66,7 +66,10 @@ class BoxFormat:
 
 
 def as_boxes(boxes: Any) -> npt.NDArray[Any]:
-    """Return `boxes` as floats (k, 4), float32 for integers; TypeError or ValueError if wrong."""
+    """Return `boxes` as floats (k, 4); integers become float32.
+
+    TypeError or ValueError if they are not boxes.
+    """
     array = _floats("boxes", boxes)
     if array.size == 0:
         array = array.reshape(0, 4)
@@ -76,7 +79,7 @@ def as_boxes(boxes: Any) -> npt.NDArray[Any]:
 
 
 def as_keypoints(keypoints: Any) -> npt.NDArray[Any]:
-    """Return `keypoints` as floats (..., 2) or (..., 3), float32 for integers.
+    """Return `keypoints` as floats (..., 2) or (..., 3); integers become float32.
 
     TypeError or ValueError if they are not keypoints.
     """
@@ -107,9 +110,9 @@ def moved_boxes(
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.intp]]:
     """Return the moved `boxes` that can still be seen, clipped to the image, and their indices.
 
-    The image had the size `before`. Boxes that keep less than `min_visible` of their area, or
-    nothing, are dropped. The box of an object that was rotated or sheared is the smallest one
-    around it.
+    `before` is the size of the image before it moved. Boxes that keep less than `min_visible` of
+    their area, or nothing, are dropped. After a rotation or a shear, a box is the smallest one
+    around the moved corners.
     """
     how.check_fractions(boxes)
     corners = how.corners(boxes, before)
@@ -133,8 +136,8 @@ def moved_keypoints(
 ) -> npt.NDArray[Any]:
     """Return the moved `keypoints` of an image of size `before`; zeros for those out of sight.
 
-    A keypoint (x, y, v) with v = 0 is missing, and becomes zeros. `flip_pairs` swap places if the
-    image was mirrored.
+    A keypoint (x, y, v) with v = 0 is missing, and becomes zeros. The `flip_pairs` swap places if
+    the image was mirrored.
     """
     places = keypoints[..., :2] * before if relative else keypoints[..., :2]
     moved = motion.points(places)

@@ -1,4 +1,4 @@
-"""Changes that happen with a probability."""
+"""Transforms that happen with a probability."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Occasional(Drawn):
 
 @dataclass(frozen=True)
 class RandomApply(Occasional):
-    """All of `transforms` in turn with the probability `p`, or none of them."""
+    """Applies all of `transforms` in turn with the probability `p`, or none of them."""
 
     transforms: Sequence[Change]
     p: float = 0.5
@@ -59,10 +59,10 @@ class RandomApply(Occasional):
 
 @dataclass(frozen=True)
 class RandomChoice(Drawn):
-    """One of `transforms`, drawn with the probabilities `p`.
+    """Applies one of `transforms`, drawn with the probabilities `p`.
 
-    They need not add up to 1; with None all are equally likely. `transforms` may all be changes of
-    batches, `MixUp` and `CutMix`; then this is a change of batches too.
+    The values of `p` need not add up to 1; with None all transforms are equally likely. If all
+    `transforms` change whole batches, as `MixUp` and `CutMix` do, so does this one.
     """
 
     transforms: Sequence[Change]
@@ -75,9 +75,9 @@ class RandomChoice(Drawn):
             return
         p = tuple(float(value) for value in self.p)
         if len(p) != len(transforms):
-            raise ValueError(f"p has {len(p)} values, for {len(transforms)} transforms")
+            raise ValueError(f"p has {len(p)} values, but there are {len(transforms)} transforms")
         if min(p) < 0 or not 0 < sum(p) < np.inf:
-            raise ValueError(f"p must be 0 or more, and not all 0, not {self.p!r}")
+            raise ValueError(f"the values of p must be 0 or more, and not all 0: {self.p!r}")
         object.__setattr__(self, "p", p)
 
     @property

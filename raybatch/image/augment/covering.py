@@ -23,14 +23,15 @@ _TRIES = 10
 
 @dataclass(frozen=True)
 class RandomErasing(Occasional):
-    """Fill a rectangle of random place, area and shape with `value`, with the probability `p`.
+    """Fill a random rectangle of the image with `value`, with the probability `p`.
 
-    Its share of the image's area is uniform in `scale` (min, max). Its height / width lies in
-    `ratio` (min, max), uniform in the logarithm. `value` is a level from 0 to 255, one for each
-    channel, or "random" for random pixels.
+    The rectangle has a random place. Its share of the image's area is uniform in `scale` (min,
+    max), and the logarithm of its height / width is uniform between the logarithms of `ratio` (min,
+    max). `value` is a level from 0 to 255, one for each channel, or "random" for random pixels.
 
-    This works on bytes, before a layout normalises them. After that, 0 means the mean colour, which
-    is (124, 116, 104) for ImageNet. From "Random Erasing Data Augmentation" (Zhong et al., 2020).
+    This works on bytes, before a layout normalises them. The mean colour, which a layout turns into
+    0, is (124, 116, 104) for ImageNet. From "Random Erasing Data Augmentation" (Zhong et al.,
+    2020).
     """
 
     p: float = 0.5
@@ -62,7 +63,8 @@ class RandomErasing(Occasional):
     def part(self, width: int, height: int, rng: np.random.Generator) -> Rectangle | None:
         """Return the rectangle to erase: left, top, right, bottom, in pixels.
 
-        Up to ten are drawn; if each is as high or as wide as the image, nothing is erased.
+        Up to ten rectangles are drawn. None, for nothing to erase, if none is smaller than the
+        image in both directions.
         """
         low, high = map(math.log, self.ratio)
         for _ in range(_TRIES):
@@ -78,12 +80,12 @@ class RandomErasing(Occasional):
 
 @dataclass(frozen=True)
 class GaussianBlur(Drawn):
-    """Blur the image by a Gaussian.
+    """Blur the image with a Gaussian kernel.
 
-    Its standard deviation in pixels is uniform in `sigma`, (min, max), or one number. `kernel_size`
-    is odd: one number, or (width, height) of the Gaussian, beyond which it is cut off. The image is
-    reflected at its edges. The pixels are torchvision's, except that one in some thousands is
-    rounded the other way.
+    `kernel_size` is an odd number, or two, the width and height of the kernel in pixels. The
+    standard deviation, in pixels too, is uniform in `sigma`, (min, max), or is the one number
+    given. The image is reflected at its edges. The pixels are torchvision's, except that one in
+    some thousands is rounded the other way.
     """
 
     kernel_size: int | tuple[int, int]
@@ -96,7 +98,7 @@ class GaussianBlur(Drawn):
             isinstance(size, (int, np.integer)) and size > 0 and size % 2 for size in sizes
         ):
             raise ValueError(
-                f"kernel_size must be odd and above 0, one or two, not {self.kernel_size!r}"
+                f"kernel_size must be an odd number above 0, or two, not {self.kernel_size!r}"
             )
         object.__setattr__(self, "kernel_size", sizes)
         sigma = (self.sigma, self.sigma) if is_number(self.sigma) else self.sigma
@@ -112,7 +114,7 @@ class GaussianBlur(Drawn):
 
 
 def blurred(image: Image.Image, kernel_size: tuple[int, int], sigma: float) -> Image.Image:
-    """Return `image` blurred by `kernel_size` (width, height) taps of a Gaussian.
+    """Return `image` blurred with a Gaussian kernel of `kernel_size` (width, height).
 
     ValueError for an image smaller than half the kernel.
     """
@@ -133,7 +135,10 @@ def blurred(image: Image.Image, kernel_size: tuple[int, int], sigma: float) -> I
 def _summed(
     pixels: npt.NDArray[np.float32], weights: npt.NDArray[np.float32], axis: int
 ) -> npt.NDArray[np.float32]:
-    """Return the weighted sums of neighbours along `axis`, shorter by the taps less one."""
+    """Return the weighted sums of neighbours along `axis`.
+
+    That axis gets shorter by `len(weights) - 1`.
+    """
     last = len(weights) - 1
     kept = pixels.shape[axis] - last
 

@@ -1,4 +1,4 @@
-"""Crops, scaled or not."""
+"""Crops, with and without scaling."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _TRIES = 10
 
 @dataclass(frozen=True)
 class RandomResizedCrop(Geometric):
-    """Crop a part of random place, area and shape, and scale it to `size`.
+    """Crop a random part of the image, and scale it to `size`.
 
-    `size` is (height, width), or one number for both. The part's share of the image's area is
-    uniform in `scale` (min, max). Its width / height lies in `ratio` (min, max), uniform in the
-    logarithm. `interpolation` is one of Pillow's filters or its name in lower case. Cropping and
-    scaling are one pass, `image.resize(size, interpolation, box=box)`, so the filter also sees the
-    pixels just outside the part.
+    `size` is (height, width), or one number for both. The part has a random place. Its share of the
+    image's area is uniform in `scale` (min, max), and the logarithm of its width / height is
+    uniform between the logarithms of `ratio` (min, max). `interpolation` is one of Pillow's filters
+    or its name in lower case. Cropping and scaling are one pass, `image.resize(size, interpolation,
+    box=box)`, so the filter also sees the pixels just outside the part.
 
     This is the crop of "Going Deeper with Convolutions" (Szegedy et al., CVPR 2015), drawn as
     torchvision draws it.
@@ -53,7 +53,7 @@ class RandomResizedCrop(Geometric):
         return [Scale((own_width, own_height), resample, self.box(width, height, rng))]
 
     def box(self, width: int, height: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
-        """Return the part to take of an image: left, top, right, bottom, in pixels.
+        """Return the part of an image to take: left, top, right, bottom, in pixels.
 
         Up to ten parts are drawn. If none fits into the image, the result is the largest centred
         part with an allowed ratio.
@@ -82,8 +82,8 @@ class RandomCrop(Geometric):
     """Crop a part of `size` at a random place, without scaling.
 
     `size` is (height, width), or one number for both. First `padding` pixels of value `fill` are
-    added on all sides. Without padding, the part of an array is a view of it. ValueError for an
-    image that is smaller.
+    added on all sides. Without padding, the part of an array is a view of the array. ValueError if
+    the image, with its padding, is smaller than `size`.
     """
 
     size: int | tuple[int, int]
@@ -124,10 +124,10 @@ class RandomCrop(Geometric):
 
 @dataclass(frozen=True)
 class CenterCrop(Geometric):
-    """Crop the centre, of `size`, without scaling.
+    """Crop a part of `size` from the centre, without scaling.
 
     `size` is (height, width), or one number for both. A smaller image gets a black border. The
-    place is rounded as in torchvision.
+    place of the part is rounded as in torchvision.
     """
 
     size: int | tuple[int, int]
@@ -146,18 +146,18 @@ class CenterCrop(Geometric):
         return [Crop((left, top, left + own_width, top + own_height))]
 
 
-def _middle(there: int, wanted: int) -> int:
-    """Return where the centred `wanted` of the pixels that are `there` begin.
+def _middle(length: int, wanted: int) -> int:
+    """Return where the central `wanted` pixels of an edge of `length` pixels begin.
 
-    Below 0 if too few.
+    The result is below 0 if the edge is shorter.
     """
-    return -((wanted - there) // 2) if wanted > there else round((there - wanted) / 2)
+    return -((wanted - length) // 2) if wanted > length else round((length - wanted) / 2)
 
 
 def scale_and_ratio(scale: Any, ratio: Any) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Return the allowed areas and aspect ratios of a random part, checked.
+    """Return `scale` and `ratio`, checked: (min, max) of a part's area and of its aspect ratio.
 
-    Areas are fractions of that of the image. ValueError for wrong ones.
+    Areas are fractions of the image's area. ValueError if a value is wrong.
     """
     low, high = shares = pair("scale", scale)
     if not 0 <= low <= high <= 1:

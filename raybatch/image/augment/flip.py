@@ -1,4 +1,4 @@
-"""Mirror images."""
+"""Random flips."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class _RandomFlip(Geometric):
 
 
 class RandomHorizontalFlip(_RandomFlip):
-    """Exchange left and right, with the probability `p`."""
+    """Swap left and right, with the probability `p`."""
 
     _mirror = Mirror(columns=True)
 
 
 class RandomVerticalFlip(_RandomFlip):
-    """Exchange top and bottom, with the probability `p`."""
+    """Swap top and bottom, with the probability `p`."""
 
     _mirror = Mirror(rows=True)

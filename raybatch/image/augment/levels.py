@@ -1,7 +1,8 @@
-"""Changes of colour. Those of single levels are tables of 256; several in a row become one table.
+"""Changes of colour, with the pixels of Pillow's `ImageEnhance` and `ImageOps`.
 
-The pixels are those of Pillow's `ImageEnhance` and `ImageOps`. The blends of the first follow
-Haeberli and Voorhies, "Image Processing By Interpolation and Extrapolation" (1994).
+A change that treats each level alone is a table of 256 levels. Several tables in a row become one.
+The blends of `ImageEnhance` follow Haeberli and Voorhies, "Image Processing By Interpolation and
+Extrapolation" (1994).
 """
 
 from __future__ import annotations
@@ -22,21 +23,21 @@ _LEVELS = np.arange(256, dtype=np.uint8)
 
 
 class Toned:
-    """An image of mode RGB or L, and a table that its levels still go through."""
+    """An image of mode RGB or L, and a table that has yet to be applied to its levels."""
 
     def __init__(self, image: Image.Image, table: Table | None = None) -> None:
         self._image = image
         self._table = table
 
     def image(self) -> Image.Image:
-        """Return the image with its levels changed; the image itself if no level changes."""
+        """Return the image with the table applied; the image itself if there is no table."""
         if self._table is not None:
             self._image = looked_up(self._image, self._table)
             self._table = None
         return self._image
 
     def through(self, table: Table) -> Toned:
-        """Return this followed by `table`, one for all bands or one for each."""
+        """Return this image with `table` added, one table for all bands or one for each."""
         bands = len(self._image.getbands())
         if self._table is None:
             return Toned(self._image, np.broadcast_to(table, (bands, 256)))
@@ -44,7 +45,7 @@ class Toned:
         return Toned(self._image, np.take_along_axis(each, self._table.astype(np.intp), axis=1))
 
     def histogram(self) -> npt.NDArray[np.int64]:
-        """Return the number of pixels with each level: (bands, 256)."""
+        """Return the number of pixels with each level, after the table: (bands, 256)."""
         counts = np.array(self._image.histogram(), np.int64).reshape(-1, 256)
         if self._table is None:
             return counts

@@ -1,4 +1,4 @@
-"""A transform of images, for masks that are read apart from their images."""
+"""Transforms of images, for masks that are read separately from their images."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from raybatch.image.view import Step
 
 @dataclass(frozen=True)
 class MaskTransform(Geometric):
-    """What `change` does to the mask of an image: it draws the same, and leaves colours alone.
+    """`change` for the masks of its images: it draws the same numbers, and only moves pixels.
 
     `change` is not a `Compose`.
     """
@@ -45,10 +45,10 @@ class MaskTransform(Geometric):
 
 
 def for_masks(change: Change, fill: int = IGNORED) -> Compose:
-    """Return `change` for masks that are read apart from their images; it draws the same numbers.
+    """Return `change` for masks that are read separately; it draws the same numbers as for images.
 
-    Pixels move as those of the images do, by the nearest pixel, and are never coloured. `fill` is
-    the class outside the image. For files, `mask=True` does this. For packed masks, write
-    `PackedAccessor("packed", "mask", transform=for_masks(change))`.
+    Pixels move as those of the images do. They are taken from the nearest pixel, and never change
+    colour. `fill` is the class outside the image. For files, `mask=True` does this. For packed
+    masks, write `PackedAccessor("packed", "mask", transform=for_masks(change))`.
     """
     return Compose([MaskTransform(part, fill) for part in flat(change)])

@@ -1,4 +1,4 @@
-"""Moves masks, the class of each pixel, as their image has moved, without interpolation."""
+"""Moves masks, which hold the class of each pixel, with their image, without interpolation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ IGNORED = 255
 
 
 def of_mask(step: Step, fill: int) -> Step:
-    """Return the step for a mask when `step` changes its image: nearest pixel, `fill` outside."""
+    """Return `step` of an image for its mask: it takes the nearest pixel, and `fill` outside."""
     if isinstance(step, Mirror):
         return step
     if isinstance(step, Crop):
@@ -29,12 +29,12 @@ def of_mask(step: Step, fill: int) -> Step:
 
 
 def moved_mask(mask: Any, steps: Sequence[Step], before: Size, fill: int | None) -> Any:
-    """Return `mask` moved by `steps`, those of an image of size `before`, as one of the same kind.
+    """Return `mask` after the `steps` of its image, which had the size `before`.
 
     A mask is a Pillow image of one channel, or an array (H, W) of integers, bools or float32, or
-    (k, H, W) for the masks of k objects. `fill` is the class outside the image. None is `IGNORED`,
-    or 0 for masks of objects: bools and (k, H, W). TypeError or ValueError for another kind of mask
-    or another size.
+    (k, H, W) for the masks of k objects. The result is of the same kind. `fill` is the class
+    outside the image. None is `IGNORED`, or 0 for masks of objects: bools and (k, H, W). TypeError
+    or ValueError for another kind of mask or another size.
     """
     if isinstance(mask, Image.Image):
         if len(mask.getbands()) != 1:

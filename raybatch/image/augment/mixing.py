@@ -1,4 +1,4 @@
-"""Batches whose images are mixed with one another, and their labels in the same proportions."""
+"""Transforms that mix the images of a batch with one another, and their labels in proportion."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ class _Mixing(ABC):
     def mixed(
         self, images: npt.NDArray[Any], rng: np.random.Generator
     ) -> tuple[npt.NDArray[Any], float]:
-        """Return the mixed images, and the share of each image that is its own."""
+        """Return the mixed images, and the share that each image has of its own mixture."""
 
     def _images(self, batch: Any, labels: Any) -> Any:
         """Return the images of `batch`.
 
-        TypeError if there are none, or several arrays with as many axes, such as masks.
+        TypeError if there are none, or several arrays that could be images, such as masks.
         """
         found = [leaf for leaf in leaves(batch) if leaf is not labels and np.ndim(leaf) >= 3]
         if len(found) == 1:
@@ -64,8 +64,8 @@ class _Mixing(ABC):
         name = type(self).__name__
         if not found:
             raise TypeError(
-                f"{name} found no images, (n, H, W) or of 4 axes, in {described(batch)}; does"
-                " labels_getter= return the labels?"
+                f"{name} found no images in {described(batch)}: images have the shape (n, H, W),"
+                " or 4 axes. Does labels_getter= return the labels?"
             )
         raise TypeError(
             f"{name} can only mix images and their labels, but {described(batch)} has {len(found)}"
@@ -127,13 +127,14 @@ class MixUp(_Mixing):
 
         source.map(augment.MixUp(num_classes=1000), rng=True)
 
-    A batch is a tuple of images, labels and more; or a dict whose labels are called "labels",
-    "label", or by the only name that contains "label". `labels_getter(batch)` finds others.
-    TypeError if another array has the shape of images, as masks have.
+    A batch is a tuple of images, labels and perhaps more, or a dict. The labels of a dict are the
+    field "labels" or "label", or the only field with "label" in its name. Otherwise
+    `labels_getter(batch)` must return the labels. TypeError if another array has the shape of
+    images, as masks have.
 
     Labels are integers (n,), of `num_classes` classes, or float shares (n, classes); they become
     float32 (n, classes). Images are (n, H, W), (n, H, W, C) or (n, C, H, W), and keep their dtype;
-    bytes are rounded. Each batch draws one share from Beta(`alpha`, `alpha`).
+    integers are rounded. Each batch draws one share from Beta(`alpha`, `alpha`).
 
     From "mixup: Beyond Empirical Risk Minimization" (Zhang et al., 2018).
     """
@@ -155,8 +156,8 @@ class CutMix(_Mixing):
     """Replace a rectangle of each image by that of the image before it, and mix labels by area.
 
     Batches and labels are as for `MixUp`. The rectangle has the same random place in all images of
-    a batch. Its area is 1 minus a share from Beta(`alpha`, `alpha`), less what lies outside the
-    image.
+    a batch. Its share of the area is 1 minus a number from Beta(`alpha`, `alpha`); parts of it
+    outside the image are cut off.
 
     From "CutMix: Regularization Strategy to Train Strong Classifiers with Localizable Features"
     (Yun et al., 2019).

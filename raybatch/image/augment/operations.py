@@ -25,14 +25,14 @@ _single = np.float32
 
 
 class Canvas(NamedTuple):
-    """The size of the image, how it is resampled, and the value of places that it leaves."""
+    """The size of the image, its filter, and the value of pixels outside the image."""
 
     size: Size
     resample: Image.Resampling = Image.Resampling.NEAREST
     fill: Fill = 0
 
 
-# The step that an operation of some magnitude does to an image.
+# A function that returns the step of an operation with a magnitude.
 Operation: TypeAlias = Callable[[float, Canvas], Step | Paint]
 
 
@@ -81,7 +81,15 @@ OPERATIONS: Mapping[str, Operation] = {
 
 @dataclass(frozen=True)
 class Range:
-    """Magnitudes from `start` to `end`: signed, in fractions of an edge, or whole numbers."""
+    """A range of magnitudes.
+
+    Args:
+        start: The first magnitude.
+        end: The last magnitude.
+        is_signed: Whether a magnitude gets a random sign.
+        edge: "width" or "height", if `end` is a fraction of that edge of the image.
+        is_whole: Whether magnitudes are rounded to whole numbers.
+    """
 
     start: float
     end: float
@@ -90,15 +98,16 @@ class Range:
     is_whole: bool = False
 
     def magnitude(self, number: int, count: int, size: Size) -> float:
-        """Return magnitude `number` of `count` evenly spaced ones, in single precision."""
+        """Return the magnitude `number` of `count` evenly spaced ones, in single precision."""
         start, end = self.start, self.end
         if self.is_whole:
             step = (count - 1) / (start - end)
             return float(np.rint(_single(start) - _single(number) / _single(step)))
         if self.edge is not None:
             end *= size[0] if self.edge == "width" else size[1]
-        # Like torchvision, compute each half from its own end. A processor adds the product to that
-        # end and rounds once, as does rounding a double here.
+        # As torch.linspace does for torchvision, compute each half from its own end. There the
+        # processor multiplies and adds with one rounding; rounding a double once gives the same
+        # here.
         step = float((_single(end) - _single(start)) / _single(count - 1))
         start, end = float(_single(start)), float(_single(end))
         from_start = number < count // 2
@@ -106,7 +115,7 @@ class Range:
         return float(_single(value))
 
 
-# Operations without a range have one form only.
+# A table of operations and their ranges. None is for an operation without a magnitude.
 Space: TypeAlias = Mapping[str, Range | None]
 
 
@@ -150,8 +159,8 @@ WIDE_SPACE: Space = {
     **_space(0.99, _PIXELS, _PIXELS, 135.0, 0.99, Range(8, 2, is_whole=True)),
 }
 MIX_SPACE: Space = _space(0.3, *_of_edges(1 / 3), 30.0, 0.9, Range(4, 0, is_whole=True))
-# The operations without brightness, contrast, colour and sharpness, which are among the robustness
-# tests that AugMix was made for.
+# Without brightness, contrast, colour and sharpness, because the tests of robustness for which
+# AugMix was made change these too.
 PARTIAL_MIX_SPACE: Space = {
     name: extent
     for name, extent in MIX_SPACE.items()
@@ -167,7 +176,11 @@ def drawn(
     canvas: Canvas,
     rng: np.random.Generator,
 ) -> Step | Paint:
-    """Return the step of magnitude `number` of `count`; draw its sign if it has one."""
+    """Return the step of operation `name` with magnitude `number` of `count`, and a random sign.
+
+    `extent` is None for an operation without a magnitude. Only a range that `is_signed` draws a
+    sign.
+    """
     if extent is None:
         return OPERATIONS[name](0.0, canvas)
     magnitude = extent.magnitude(number, count, canvas.size)
@@ -177,7 +190,7 @@ def drawn(
 
 
 def joined(steps: Iterable[Step | Paint]) -> list[Step | Paint]:
-    """Return `steps` with neighbouring changes of colour joined, and idle steps left out."""
+    """Return `steps` with neighbouring changes of colour joined, and without idle steps."""
     made: list[Step | Paint] = []
     for step in steps:
         if isinstance(step, Recolored):
@@ -191,7 +204,7 @@ def joined(steps: Iterable[Step | Paint]) -> list[Step | Paint]:
 
 
 def done(steps: Sequence[Step | Paint], image: Image.Image) -> Image.Image:
-    """Return `image` after warps and changes of colour."""
+    """Return `image` after `steps`, which are warps and changes of colour."""
     for step in steps:
         image = warped(image, step) if isinstance(step, Warp) else step(image)  # type: ignore[operator]
     return image

@@ -14,16 +14,16 @@ _WORDS = 2  # 64-bit words for a Philox generator
 def own_generator(rng: np.random.Generator) -> np.random.Generator:
     """Return a new generator, made from a fixed number of draws of `rng`.
 
-    So whatever one part draws, the next part gets the same numbers.
+    So the next part of a transform gets the same numbers, however many this part draws.
     """
     words = _Words(rng.bit_generator.random_raw(_WORDS))
     return np.random.Generator(np.random.Philox(words))  # type: ignore[arg-type]
 
 
 class _Words(ISpawnableSeedSequence):
-    """Random `words` as the seed of a generator.
+    """The seed of a generator: random `words`.
 
-    A `SeedSequence` would take longer than drawing all the numbers.
+    To make a `SeedSequence` would take longer than to draw all the numbers.
     """
 
     def __init__(self, words: npt.NDArray[np.uint64]) -> None:
@@ -44,8 +44,8 @@ class _Words(ISpawnableSeedSequence):
 def check_first_use(change: Any, rng: np.random.Generator) -> None:
     """Raise TypeError if `change` has drawn from `rng` before, and `rng` belongs to one sample.
 
-    Otherwise an image and a mask that are changed one after the other would no longer match, in
-    silence. The generator of a sample keeps its `users`.
+    Otherwise an image and a mask that are changed in two calls would silently no longer match. The
+    generator of a sample lists the changes that drew from it in `users`.
     """
     if not isinstance(rng, np.random.Generator):
         raise TypeError(

@@ -1,4 +1,4 @@
-"""A transform for each size of images."""
+"""A transform that depends on the size of the images."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class PerSize:
-    """The transform that `make((height, width))` returns for the `size` of an accessor.
+    """The transform `make((height, width))` for the `size` of an accessor.
 
-    That transform gives images of this size itself, so the accessor does not scale them before. It
-    is for accessors that have a size for each image:
+    It is for accessors that have a size for each image. The transform itself must give images of
+    that size; the accessor does not scale them first:
 
         crop = augment.PerSize(lambda size: augment.RandomResizedCrop(size))
         images = rb.ImageFileAccessor(paths, size=buckets.sizes, transform=crop)

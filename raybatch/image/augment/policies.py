@@ -1,4 +1,4 @@
-"""Augmentation by policies: a few operations of a table, drawn for each image.
+"""Augmentation policies, which draw a few operations from a table for each image.
 
 Names, parameters and ranges are torchvision's. Images are of mode RGB or L. `interpolation` is
 "nearest", "bilinear" or "bicubic". `fill` is the value outside the image, one number or one for
@@ -35,10 +35,17 @@ from raybatch.image.view import Fill, Step
 
 @dataclass(frozen=True)
 class RandAugment(Drawn):
-    """`num_ops` operations in turn, each any of 14, all with the same magnitude.
+    """Applies operations in turn, each any of 14, all with the same magnitude.
 
-    `magnitude` counts from 0 to `num_magnitude_bins` - 1. From "RandAugment: Practical Automated
-    Data Augmentation with a Reduced Search Space" (Cubuk et al., 2020).
+    Args:
+        num_ops: The number of operations.
+        magnitude: The magnitude, from 0 to `num_magnitude_bins` - 1.
+        num_magnitude_bins: The number of magnitudes in the range of an operation.
+        interpolation: "nearest", "bilinear" or "bicubic".
+        fill: The value outside the image, one number or one for each channel; None is 0.
+
+    From "RandAugment: Practical Automated Data Augmentation with a Reduced Search Space" (Cubuk et
+    al., 2020).
     """
 
     num_ops: int = 2
@@ -64,7 +71,7 @@ class RandAugment(Drawn):
 
 @dataclass(frozen=True)
 class TrivialAugmentWide(Drawn):
-    """One operation, any of 14, at any of `num_magnitude_bins` magnitudes of a wide range.
+    """Applies one of 14 operations, at any of `num_magnitude_bins` magnitudes of a wide range.
 
     From "TrivialAugment: Tuning-free Yet State-of-the-Art Data Augmentation" (Müller and Hutter,
     2021).
@@ -85,7 +92,7 @@ class TrivialAugmentWide(Drawn):
         return joined([drawn(name, extent, number, count, _canvas(self, width, height), rng)])
 
 
-# Pairs of operations: the name, the probability, and the magnitude out of ten.
+# Pairs of operations. Each has a name, a probability, and a magnitude from 0 to 9.
 _IMAGENET = (
     (("Posterize", 0.4, 8), ("Rotate", 0.6, 9)),
     (("Solarize", 0.6, 5), ("AutoContrast", 0.6, 0)),
@@ -118,7 +125,7 @@ _POLICIES = {"imagenet": _IMAGENET}
 
 @dataclass(frozen=True)
 class AutoAugment(Drawn):
-    """One of 25 pairs of operations that were learned on ImageNet, each with its probability.
+    """Applies one of 25 pairs of operations, which were learned on ImageNet.
 
     From "AutoAugment: Learning Augmentation Strategies from Data" (Cubuk et al., 2019).
     """
@@ -143,13 +150,19 @@ class AutoAugment(Drawn):
 
 @dataclass(frozen=True)
 class AugMix(Drawn):
-    """The image mixed with `mixture_width` changed copies, each made by a chain of operations.
+    """Mixes the image with changed copies of itself, each made by a chain of operations.
 
-    A chain has `chain_depth` operations, or 1 to 3 if that is -1. Magnitudes are among the first
-    `severity` of ten. The shares are drawn from Dirichlet distributions of `alpha`. `all_ops` adds
-    brightness, contrast, colour and sharpness. The operations have Pillow's pixels; torchvision
-    mixes tensors, whose pixels differ slightly. Masks, boxes and keypoints stay in place, as most
-    of the image does.
+    Args:
+        severity: Magnitudes are drawn from the first `severity` of ten.
+        mixture_width: The number of copies.
+        chain_depth: The number of operations in a chain; -1 draws 1 to 3 for each chain.
+        alpha: The parameter of the Dirichlet distributions from which the shares are drawn.
+        all_ops: Whether brightness, contrast, colour and sharpness are among the operations.
+        interpolation: "nearest", "bilinear" or "bicubic".
+        fill: The value outside the image, one number or one for each channel; None is 0.
+
+    The operations have Pillow's pixels; torchvision mixes tensors, whose pixels differ slightly.
+    Masks, boxes and keypoints stay in place, as most of the image does.
 
     From "AugMix: A Simple Data Processing Method to Improve Robustness and Uncertainty" (Hendrycks
     et al., 2020).
@@ -192,7 +205,7 @@ class AugMix(Drawn):
 
 @dataclass(frozen=True)
 class _Mixture:
-    """An image mixed with copies that `chains` of steps change; the shares add up to 1."""
+    """Mixes an image with copies that the `chains` of steps change. All shares add up to 1."""
 
     own: float
     shares: tuple[float, ...]

@@ -1,4 +1,4 @@
-"""The whole image, scaled."""
+"""Transforms that scale images to a size."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Resize(Geometric):
         if self.max_size is None:
             return
         if not one_edge:
-            raise ValueError("max_size needs a size of one edge, not (height, width)")
+            raise ValueError("max_size needs size to be one number, not (height, width)")
         if positive_int("max_size", self.max_size) <= size:  # type: ignore[operator]
             raise ValueError(f"max_size must be above size={size}, not {self.max_size}")
 
@@ -59,10 +59,10 @@ class Resize(Geometric):
 
 @dataclass(frozen=True)
 class Letterbox(Geometric):
-    """Scale the image to fit into `size`, in the middle of a canvas of the value `fill`.
+    """Scale the image to fit into `size`, and centre it on a canvas of value `fill`.
 
     `size` is (height, width), or one number for both. `fill` is one value, or one for each channel.
-    Size and place are rounded as in `ImageOps.pad`.
+    Size and place of the image are rounded as in `ImageOps.pad`.
     """
 
     size: int | tuple[int, int]
@@ -94,7 +94,7 @@ class Letterbox(Geometric):
 
 @dataclass(frozen=True)
 class FilledResize(Geometric):
-    """Scale the largest centred part with the shape of `size`, (height, width)."""
+    """Crop the largest centred part with the aspect ratio of `size`, and scale it to `size`."""
 
     size: tuple[int, int]
     interpolation: str | int = "bilinear"
@@ -121,7 +121,7 @@ def _padded(size: tuple[int, int], interpolation: str | int) -> Geometric:
     return Letterbox(size, 0, interpolation)
 
 
-# The setting `fit`: how images of another shape become (height, width).
+# The values of the setting `fit`: how an image with another aspect ratio gets (height, width).
 FITS: dict[str, Callable[[tuple[int, int], str | int], Geometric]] = {
     "stretch": Resize,
     "crop": FilledResize,

@@ -1,4 +1,4 @@
-"""What belongs to an image: mask, boxes, their labels, and keypoints, moved as the image moves."""
+"""The targets of an image: mask, boxes, their labels, and keypoints, which move with the image."""
 
 from __future__ import annotations
 
@@ -29,18 +29,23 @@ KINDS = ("mask", "boxes", "labels", "keypoints")
 
 @dataclass(frozen=True)
 class Targets:
-    """How the targets of an image are written, and what happens to those that leave it.
+    """How the targets of an image are written, and what happens to targets that leave the image.
 
-    `box_format` is "xyxy" (left, top, right, bottom), "xywh" (left, top, width, height) or "cxcywh"
-    (centre, width, height). Boxes and keypoints are places in the plane of the image, in pixels:
-    (0, 0) is its upper left corner, and (0.5, 0.5) the centre of its first pixel. If `relative`,
-    they are fractions of its width and height. (torchvision takes keypoints for indices of pixels
-    when it flips them, which is half a pixel less.)
+    Args:
+        box_format: "xyxy" (left, top, right, bottom), "xywh" (left, top, width, height) or "cxcywh"
+            (centre, width, height).
+        relative: Whether boxes and keypoints are in fractions of the image's width and height.
+            Otherwise they are in pixels.
+        min_visible: A box that keeps less than this share of its area, or nothing, is dropped with
+            its labels.
+        mask_fill: The class outside the image. None is 255, or 0 (no object) in masks of bools and
+            in (k, H, W), one mask for each of k objects.
+        flip_pairs: Pairs of keypoints that swap places in a mirror image, such as ((1, 2), (3, 4))
+            for the left and right eye and ear.
 
-    A box that keeps less than `min_visible` of its area, or nothing, is dropped with its labels.
-    `mask_fill` is the class outside the image. None is 255, or 0 (no object) in masks of bools and
-    in (k, H, W), one mask for each of k objects. `flip_pairs` are pairs of keypoints that swap
-    places in a mirror image, such as ((1, 2), (3, 4)) for the left and right eye and ear.
+    Boxes and keypoints are places in the plane of the image: (0, 0) is its upper left corner, and
+    (0.5, 0.5) the centre of its first pixel. (When torchvision flips keypoints, it takes them for
+    indices of pixels, which is half a pixel less.)
     """
 
     box_format: str = "xyxy"
@@ -55,9 +60,9 @@ class Targets:
             raise ValueError(f"min_visible must be from 0 to 1, not {self.min_visible!r}")
 
     def moved(self, given: Mapping[str, Any], steps: Sequence[Step], size: Size) -> dict[str, Any]:
-        """Return the targets `given`, named as in KINDS, moved by `steps` in an image of `size`.
+        """Return the targets after `steps` of their image, which had `size`.
 
-        None stays None.
+        `given` holds them by the names in KINDS. In the result, those that were not given are None.
         """
         result = {kind: given.get(kind) for kind in KINDS}
         motion = Motion.of(size, steps)
@@ -84,7 +89,7 @@ class Targets:
     def moved_back(self, boxes: Any, steps: Sequence[Step], size: Size) -> npt.NDArray[Any]:
         """Return `boxes` in the result of `steps` as boxes in the original image, clipped to it.
 
-        The original image has `size`.
+        `size` is the width and height of the original image.
         """
         array, how = as_boxes(boxes), BoxFormat(self.box_format, self.relative)
         motion = Motion.of(size, steps)
@@ -105,7 +110,7 @@ def _rows(values: Any, kept: Any, count: int) -> Any:
 
 @dataclass(frozen=True)
 class OnFields:
-    """`change` for samples that are dicts: `on(sample, rng=rng)` returns the changed sample.
+    """`change` as a function of samples that are dicts: it takes (sample, rng=rng).
 
     `fields` maps "image" and the names in KINDS to the names of the sample's fields; labels may
     have several. Pillow images become arrays, which can be stacked.
@@ -129,7 +134,7 @@ class OnFields:
 
 
 def _of(sample: Mapping[str, Any], names: str | tuple[str, ...]) -> Any:
-    """Return the field of a name, or a tuple of several; KeyError if one is missing."""
+    """Return the field with this name, or a tuple of fields; KeyError if one is missing."""
     if isinstance(names, tuple):
         return tuple(_of(sample, name) for name in names)
     if names not in sample:

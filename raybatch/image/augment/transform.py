@@ -1,4 +1,4 @@
-"""The base of all augmentations, the checks of their settings, and `Compose`."""
+"""The base classes of all augmentations, and `Compose`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Change: TypeAlias = Callable[..., Any]
 
 
 # A change that moves no pixel: called with a Pillow image, it returns one of the same size, and
-# draws nothing.
+# draws no random numbers.
 Paint: TypeAlias = Callable[[Image.Image], Image.Image]
 
 
@@ -36,28 +36,29 @@ class Transform(ABC):
     """A change of one image: `transform(image, rng=rng)` returns an image of the same kind.
 
     `image` is a uint8 array, (H, W, 3) or (H, W), or a PIL image. It is never modified; if nothing
-    changes, it is returned itself. Arrays and PIL images get the same pixels.
+    changes, the image itself is returned. Arrays and PIL images get the same pixels.
 
-    The targets of the image move by the same draw: `image, mask, boxes, labels = change(image,
-    mask=mask, boxes=boxes, labels=labels, rng=rng)`. The result is a tuple of those that were
-    given, in this order, with `keypoints` last.
+    The targets of the image change together with it: `image, mask, boxes, labels = change(image,
+    mask=mask, boxes=boxes, labels=labels, rng=rng)`. The result is a tuple of the arguments that
+    were given, in this order, with `keypoints` last.
 
     - `mask`: a Pillow image of one channel, or an array (H, W) of integers, bools or float32, or
-      (k, H, W), one for each of k objects. It gets the nearest pixel, and its values never change.
-    - `boxes`: (k, 4), and their `labels`: an array or list of k, or a tuple or dict of several.
-      Boxes that are out of sight, or less visible than `min_visible`, are dropped; the others are
-      clipped.
+      (k, H, W), one for each of k objects. Scaling takes the nearest pixel, so no new value appears
+      but the one outside the image.
+    - `boxes`: (k, 4), and their `labels`: an array or list of length k, or a tuple or dict of
+      several. Boxes that are out of sight, or less visible than `min_visible`, are dropped with
+      their labels; the others are clipped.
     - `keypoints`: (k, 2), x and y, or (k, 3) with their visibility; or (k, n, 2) or (k, n, 3), n
       for each box. Keypoints out of sight become zeros.
 
     Further arguments are the settings of `Targets`, such as `box_format="xywh"`.
 
-    The numbers come from `rng`; each random part of a `Compose` gets a generator of its own. A
-    second call with the generator of a sample, as `map_samples` gives it, would draw other numbers,
-    and is a TypeError.
+    All random numbers come from `rng`; each random part of a `Compose` gets a generator of its own.
+    `map_samples` passes a generator for each sample. A second call with it would draw different
+    numbers, and is a TypeError.
 
-    A subclass that changes colours alone, and draws while it does, implements `on_image`. Any other
-    is a `Drawn`.
+    A subclass that changes only colours, and draws while it does so, implements `on_image`. Any
+    other subclass derives from `Drawn`.
     """
 
     # Whether the result depends on `rng`.
@@ -108,12 +109,13 @@ class Transform(ABC):
         keypoints: str | None = None,
         **settings: Any,
     ) -> OnFields:
-        """Return this change for samples that are dicts, by the names of their fields.
+        """Return this change as a function of samples that are dicts, whose fields are named here.
 
             source.map_samples(change.on(image="image", boxes="boxes"))
 
-        `labels` may be several names. `settings` are those of `Targets`. The result is called as
-        `fn(sample, rng=rng)`, and returns a dict with the same fields; Pillow images become arrays.
+        `labels` may be a tuple of names. `settings` are those of `Targets`. The function is called
+        as `fn(sample, rng=rng)`, and returns a dict with the same fields; Pillow images become
+        arrays.
         """
         fields = {
             "image": image,
@@ -128,7 +130,7 @@ class Transform(ABC):
     def together(
         self, given: Mapping[str, Any], targets: Targets, rng: np.random.Generator
     ) -> dict[str, Any]:
-        """Return the image and its targets, `given` by argument name, after one draw."""
+        """Return the image and its targets after one draw. `given` holds them by argument name."""
         if is_random(self):
             check_first_use(self, rng)
         image = given["image"]
@@ -146,9 +148,9 @@ class Transform(ABC):
     def boxes_back(self, boxes: Any, size: tuple[int, int], **settings: Any) -> npt.NDArray[Any]:
         """Return `boxes` that a model found in the result as boxes in the original image.
 
-        `boxes` are (k, 4), and so is the result, clipped to the image, whose `size` is (height,
-        width). `settings` are `box_format` and `relative` of `Targets`. ValueError for a random
-        change, which cannot be undone.
+        `boxes` and the returned boxes are (k, 4). The returned boxes are clipped to the original
+        image, whose `size` is (height, width). `settings` are `box_format` and `relative` of
+        `Targets`. ValueError for a random change, which cannot be undone.
         """
         if is_random(self):
             raise ValueError(f"{self!r} is random, so it cannot be undone: its draws are not known")
@@ -163,30 +165,31 @@ class Transform(ABC):
         """Return the changed image, or `image` itself."""
 
     def output_size(self, size: tuple[int, int] | None) -> tuple[int, int] | None:
-        """Return the (height, width) that images of `size` get; None if it varies or is unknown."""
+        """Return the (height, width) of the result for images of `size`; None if it is unknown."""
         return size
 
 
 class Drawn(Transform):
-    """A change that is drawn from the size of the image alone, then applied to all targets.
+    """A change whose random numbers depend only on the size of the image; targets change too.
 
-    `steps` draws all random numbers, and returns what happens in turn. A step is one of `Scale`,
-    `Crop`, `Mirror` and `Warp` of `raybatch.image.view`, which move pixels, or a `Paint`, a
-    function of the image that moves none and is not applied to masks.
+    `steps` draws all random numbers, and returns what happens step by step. A step is one of
+    `Scale`, `Crop`, `Mirror` and `Warp` of `raybatch.image.view`, which move pixels. Or it is a
+    `Paint`: a function of the image that moves no pixels, and is not applied to masks.
     """
 
     @abstractmethod
     def steps(self, width: int, height: int, rng: np.random.Generator) -> Sequence[Step | Paint]:
-        """Return the steps for an image of this size; each starts from the result before."""
+        """Return the steps for an image of this size. Each starts from the result before it."""
 
     def on_image(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
         return changed(InMemory(image), flat(self), rng).image()
 
 
 class Geometric(Drawn):
-    """A change of place, size or direction alone, known before a pixel is decoded.
+    """A change that only moves pixels, and is known before any pixel is decoded.
 
-    Several in a row become one view of the image, and one pass if that gives the same pixels.
+    Several such changes in a row become one view of the image, and are done in one pass if that
+    gives the same pixels.
     """
 
     @abstractmethod
@@ -196,7 +199,7 @@ class Geometric(Drawn):
 
 @dataclass(frozen=True)
 class Compose(Drawn):
-    """Each of `transforms` in turn.
+    """Applies `transforms` one after the other.
 
     A transform is a `Transform`, or any function that is called as `transform(image, rng=rng)` with
     a Pillow image.
@@ -222,10 +225,10 @@ class Compose(Drawn):
 
 
 def check_changes(transforms: Sequence[Any]) -> None:
-    """Raise TypeError for a transform that changes no image.
+    """Raise TypeError unless each of `transforms` is a function of one image.
 
-    It may not be callable, take no `rng`, be a class instead of an instance, or change whole
-    batches.
+    The message tells if it is not callable, takes no `rng`, is a class instead of an instance, or
+    changes whole batches.
     """
     for transform in transforms:
         if isinstance(transform, type):
@@ -261,9 +264,10 @@ def flat(change: Change) -> tuple[Change, ...]:
 def made_by(
     change: Change, paint: Paint, image: Any, begin: Callable[[], None] | None = None
 ) -> Any:
-    """Return `paint(image)` for a part `paint` of `change`; TypeError if the result is no image.
+    """Return `paint(image)`, where `paint` is a step of `change`; TypeError if that is no image.
 
-    `begin()` is called before a function of the program, which may draw from foreign generators.
+    `begin()` is called before a function of the program, which may draw from generators of other
+    libraries.
     """
     if begin is not None and isinstance(paint, _Own) and is_random(paint.function):
         begin()
@@ -280,11 +284,11 @@ def changed(
     make: Callable[..., Any] = made_by,
     moves: list[Step] | None = None,
 ) -> Viewed:
-    """Return the image in `source` after `changes`, with its last view not yet taken.
+    """Return the image in `source` after `changes`, as a view whose pixels are not computed yet.
 
-    `make(change, paint, image)` applies a `Paint`, as `made_by` does. The steps that move pixels
-    are appended to `moves`, if given; a function of the program that moves pixels is then a
-    ValueError.
+    `make(change, paint, image)` applies a `Paint`, as `made_by` does. If `moves` is given, the
+    steps that move pixels are appended to it. A function of the program that changes the size of
+    the image is then a ValueError.
     """
     viewed = Viewed.all_of(source)
     for change in changes:
@@ -320,7 +324,7 @@ def steps_in_turn(
 def _steps(
     change: Change, width: int, height: int, rng: np.random.Generator | None
 ) -> Sequence[Step | Paint]:
-    """Return the steps of `change`, which is not a `Compose`, with random numbers of its own."""
+    """Return the steps of `change`, which is not a `Compose` and gets a generator of its own."""
     own = own_generator(rng) if rng is not None and is_random(change) else rng
     if isinstance(change, Drawn):
         return change.steps(width, height, own)  # type: ignore[arg-type]
@@ -331,7 +335,7 @@ def _steps(
 
 @dataclass(frozen=True)
 class _Own:
-    """A function of the program, with its generator."""
+    """A function of the program, with the generator for its call."""
 
     function: Change
     rng: np.random.Generator | None
@@ -351,7 +355,7 @@ def output_size(changes: Sequence[Change], size: tuple[int, int] | None) -> tupl
 
 
 def is_random(change: Change) -> bool:
-    """Return whether `change` may depend on random numbers; a plain function may."""
+    """Return whether `change` may depend on random numbers, as any plain function may."""
     return any(getattr(part, "is_random", True) for part in flat(change))
 
 

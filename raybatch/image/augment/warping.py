@@ -25,10 +25,13 @@ _FILTERS = ("nearest", "bilinear", "bicubic")
 class RandomRotation(Geometric):
     """Rotate the image by a random angle, anticlockwise.
 
-    The angle is uniform in `degrees`, (min, max), or one number for both sides. `center` is (x, y)
-    in pixels, by default the middle. With `expand` the result holds the whole rotated image;
-    otherwise it keeps the size of the image. `fill` is the value outside the image, one number or
-    one for each channel.
+    Args:
+        degrees: The angle is uniform in (min, max); one number d is (-d, d).
+        interpolation: "nearest", "bilinear" or "bicubic".
+        expand: Whether the result holds the whole rotated image. Otherwise it keeps the image's
+            size.
+        center: (x, y) in pixels, by default the middle of the image.
+        fill: The value outside the image, one number or one for each channel; None is 0.
     """
 
     degrees: float | tuple[float, float]
@@ -54,11 +57,18 @@ class RandomRotation(Geometric):
 class RandomAffine(Geometric):
     """Rotate, shift, scale and shear the image at random, and keep its size.
 
-    `center` is (x, y) in pixels, by default the middle. Angles are in degrees, clockwise. `degrees`
-    and `shear` are (min, max), or one number for both sides; of four numbers for `shear` the last
-    two are for the y axis. `translate` (x, y) is the largest shift, in fractions of width and
-    height; shifts are whole pixels. `scale` is (min, max). All are uniform. `fill` is the value
-    outside the image, one number or one for each channel.
+    All changes are uniform in their ranges. Angles are in degrees, clockwise.
+
+    Args:
+        degrees: The angle of the rotation, (min, max); one number d is (-d, d).
+        translate: (x, y), the largest shifts to either side, in fractions of width and height. A
+            shift is a whole number of pixels.
+        scale: The factor, (min, max).
+        shear: The angle of the shear along the x axis, as for `degrees`; or four numbers, the last
+            two for the y axis.
+        interpolation: "nearest", "bilinear" or "bicubic".
+        fill: The value outside the image, one number or one for each channel; None is 0.
+        center: (x, y) in pixels, by default the middle of the image.
     """
 
     degrees: float | tuple[float, float]
@@ -108,9 +118,9 @@ class RandomAffine(Geometric):
 class RandomPerspective(Geometric):
     """Show the image in a random perspective, with the probability `p`; its size is kept.
 
-    Each corner moves inward, by whole pixels, by up to half the width and height times
-    `distortion_scale`, 0 to 1. `fill` is the value outside the image, one number or one for each
-    channel.
+    Each corner moves inward by whole pixels, at most by half the width and half the height, times
+    `distortion_scale`, from 0 to 1. `fill` is the value outside the image, one number or one for
+    each channel.
     """
 
     distortion_scale: float = 0.5
@@ -153,7 +163,7 @@ def affine(
 ) -> tuple[float, ...]:
     """Return the six coefficients of a rotation, shift, scaling and shears about `center`.
 
-    They lead from the result to the image. Angles are in degrees. Order and rounding are those of
+    They map the result to the image. Angles are in degrees. Order and rounding are those of
     torchvision's `affine`.
     """
     turn, shear_x, shear_y = math.radians(angle), math.radians(shear[0]), math.radians(shear[1])
@@ -176,7 +186,7 @@ def rotation(
     expand: bool = False,
     center: Point | None = None,
 ) -> Warp:
-    """Return the step of `image.rotate(angle, resample, expand, center, fillcolor=fill)`."""
+    """Return the step `image.rotate(angle, resample, expand, center, fillcolor=fill)`."""
     (width, height), turn = size, -math.radians(angle % 360)
     cosine, sine = round(math.cos(turn), 15), round(math.sin(turn), 15)
     x, y = (width / 2, height / 2) if center is None else center
@@ -197,8 +207,8 @@ def rotation(
 def perspective(size: Size, corners: Sequence[Point]) -> tuple[float, ...]:
     """Return the eight coefficients that move the corners of an image of `size` to `corners`.
 
-    They lead from the result to the image. Corners begin at the top left and go clockwise. The
-    result is rounded to single precision, as in torchvision.
+    They map the result to the image. Corners begin at the top left and go clockwise. The result is
+    rounded to single precision, as in torchvision.
     """
     right, bottom = size[0] - 1, size[1] - 1
     equations, values = [], []
@@ -225,7 +235,7 @@ def angles(name: str, value: Any) -> tuple[float, float]:
 
 
 def set_warping(transform: Any) -> None:
-    """Check `interpolation`, `fill` and `center`, if there is one, of a frozen dataclass."""
+    """Check and set `interpolation`, `fill` and any `center` of a frozen dataclass."""
     name = transform.interpolation
     if isinstance(name, int):
         name = Image.Resampling(name).name.lower()

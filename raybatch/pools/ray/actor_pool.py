@@ -16,7 +16,7 @@ from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raybatch.checks import positive_int
-from raybatch.making import Request, Result
+from raybatch.making.request import Request, Result
 from raybatch.notices import say
 from raybatch.pools.pool import WorkerPool
 from raybatch.pools.ray.actor_session import RaySession
@@ -31,7 +31,7 @@ from raybatch.pools.ray.program import Program
 from raybatch.pools.ray.roster import PrivateRoster
 from raybatch.pools.ray.trial_group import in_own_group
 from raybatch.pools.ray.unpicklable import unpicklable
-from raybatch.scheduling import Prefetch
+from raybatch.scheduling.settings import Prefetch
 
 _log = logging.getLogger(__name__)
 
@@ -50,10 +50,10 @@ class RayActorPool(WorkerPool):
     The actors end when the pool is closed, its `with` block is left, or its last reference is gone.
     A loader holds a reference to its pool.
 
-    If this process runs inside a placement group that captures child tasks, such as that of a trial
-    of Ray Tune, the actors start in the bundles of that group. If the bundles have no room, or the
-    pool has a name, they start outside. When Ray drains a host, its actors get no more batches, and
-    the pool replaces them the next time it is used.
+    If this process runs inside a placement group that captures child tasks, for example the group
+    of a Ray Tune trial, the actors start in the bundles of that group. If the bundles have no room,
+    or the pool has a name, they start outside. When Ray drains a host, its actors get no more
+    batches, and the pool replaces them the next time it is used.
 
     Actors take over Pillow's settings, the warning filters and reloaded modules of the program when
     an iteration begins; on a Ray that the pool started, also `sys.path` and changes to
@@ -76,8 +76,8 @@ class RayActorPool(WorkerPool):
             time, the constructor raises PoolError. If no actor is up in time, iterating raises
             PoolError.
         name: The name of a pool that processes of the cluster share. Each process that makes a pool
-            of this name gets the same actors, with the settings of the first. The actors end when
-            the last of these pools is closed or its process has ended.
+            of this name gets the same actors, with the settings of the first such pool. The actors
+            end when the last of these pools is closed or its process has ended.
         setup: A function without arguments that each actor calls once, before it gets a source: to
             register a decoder with Pillow, limit the threads of a library, or set a seed. If it
             raises, iterating raises PoolError.
@@ -104,7 +104,7 @@ class RayActorPool(WorkerPool):
         if num_actors is None and scheduling_strategy != SPREAD:
             raise ValueError(
                 f"set num_actors with scheduling_strategy={scheduling_strategy!r}: the pool cannot "
-                "know how many actors this strategy has room for"
+                "know how many actors this strategy can place"
             )
         if not start_timeout_s > 0:
             raise ValueError(f"start_timeout_s must be above 0, not {start_timeout_s}")
@@ -161,9 +161,9 @@ class RayActorPool(WorkerPool):
         return RayConstant(x, self._program(), self._crew.roster.user, self._crew.forget)
 
     def differs_from_here(self) -> bool:
-        """Return whether actors may have what this process lacks.
+        """Return whether actors may have files, libraries or settings that this process lacks.
 
-        That is so on other hosts, with a runtime environment, and with `setup`.
+        They may if they run on other hosts, in a runtime environment, or after a `setup`.
         """
         is_set_up = self._arguments["setup"] is not None or ray.get_runtime_context().runtime_env
         return bool(is_set_up) or not is_only_host()

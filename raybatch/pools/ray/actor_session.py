@@ -1,4 +1,4 @@
-"""A session whose attempts are calls of Ray actors. The results are in Ray's object store."""
+"""A session whose attempts are calls to Ray actors. The results are in Ray's object store."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import ray
 from ray import exceptions as ray_errors
 
-from raybatch.making import Request, Result
+from raybatch.making.request import Request, Result
 from raybatch.notices import tell
 from raybatch.pools.forks import is_without_its_ray
 from raybatch.pools.ray.actors import RayActor
@@ -19,7 +19,9 @@ from raybatch.pools.ray.finishing import FinishedResults
 from raybatch.pools.ray.packed_error import with_error_unpacked
 from raybatch.pools.ray.small_members import with_small_members_copied
 from raybatch.pools.session import HandOver
-from raybatch.scheduling import Attempt, Completed, Failed, Placed, Placement, Silent
+from raybatch.scheduling.messages import Completed, Failed, Silent
+from raybatch.scheduling.placement import Attempt, Placed, Placement
+from raybatch.stores import cache_counts
 
 # A result that is ready is already on this host, unless it has just been lost.
 _GET_TIMEOUT_S = 5.0
@@ -142,9 +144,10 @@ class RaySession:
         result = result._replace(batch=with_small_members_copied(result.batch))
         for notice in result.notices:
             tell(*notice)
+        cache_counts.add(result.counted)
         self.hand_over += HandOver(store_s, time.perf_counter() - start)
         placed, silent_s = self._end(ref, seconds)
-        # The worker was also silent while it loaded the source, which is no part of the batch.
+        # The worker was silent also while it loaded the source, but that time is not the batch's.
         seconds = max(seconds, silent_s - loading_s)
         event = self._results.settle(
             placed.key, placed.attempt, with_error_unpacked(result), seconds

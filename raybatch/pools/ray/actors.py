@@ -1,4 +1,4 @@
-"""One actor: how it is started, what it was asked, and which constants it holds."""
+"""One actor: how to start it, its unanswered requests, and the constants that it holds."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 
 import ray
 
-from raybatch.making import Request
+from raybatch.making.request import Request
 from raybatch.pools.ray.constants import RayConstant, packed
 from raybatch.pools.ray.hosts import ActorOptions, WorkerFacts
 from raybatch.pools.ray.worker import BatchWorker
-from raybatch.scheduling import Worker
+from raybatch.scheduling.placement import Worker
 
 
 def starter(options: ActorOptions) -> Callable[[int], Any]:
@@ -37,8 +37,8 @@ class RayActor(Worker):
     """One actor. Its `queue` holds the references to the results that it has not returned yet.
 
     `ready` is the reference to its `facts`, which are None until the actor is up. `is_gone` is true
-    once it was replaced. Then `died_on` is the reference to the result that it was making.
-    `constants` are the keys of the constants that it holds.
+    once it was replaced. Then `died_on` is the reference to the result that it was making; None if
+    unknown. `constants` are the keys of the constants that it holds.
     """
 
     handle: Any
@@ -61,6 +61,7 @@ class RayActor(Worker):
         data, constants = packed(request)
         for constant in (source, *constants):
             if constant.key not in self.constants:
+                # In a list, so that Ray does not load it: `keep` does, and keeps the error.
                 self.handle.load.remote(constant.key, [constant.ref], constant.program)
                 self.constants.add(constant.key)
         return self.handle.make.remote(source.key, data)

@@ -48,10 +48,10 @@ def wait_for_ray(address: str, timeout_s: float) -> None:
     while (fault := fault_at(place)) is not None:
         left_s = deadline - time.monotonic()
         if left_s <= 0:
+            tried = f" (tried for {timeout_s:g} s)" if timeout_s else ""
             raise ConnectionError(
-                f"no Ray answers at {place}: {fault}{f', for {timeout_s:g} s' if timeout_s else ''}"
-                ". Is Ray running there (`ray start --head` uses port 6379), and can this host "
-                "reach it?"
+                f"no Ray answers at {place}: {fault}{tried}. Is Ray running there (`ray start "
+                "--head` uses port 6379), and can this host reach it?"
             )
         if not told:
             told = True
@@ -61,7 +61,7 @@ def wait_for_ray(address: str, timeout_s: float) -> None:
 
 
 def fault_at(place: str) -> str | None:
-    """Return why Ray cannot be at `place`, HOST:PORT; None if it seems to be."""
+    """Return why Ray cannot be at `place`, HOST:PORT; None if a Ray seems to run there."""
     host, _, port = place.rpartition(":")
     try:
         with socket.create_connection(
@@ -94,9 +94,7 @@ def _check_admitted(place: str) -> None:
         GcsClient(address=place)
     except ray_errors.AuthenticationError as error:
         is_on = os.environ.get("RAY_AUTH_MODE", "").lower() == "token"
-        found = (
-            "refuses the one of this process" if is_on else "RAY_AUTH_MODE=token is not set here"
-        )
+        found = "refuses this process's token" if is_on else "RAY_AUTH_MODE=token is not set here"
         raise ConnectionError(
             f"the Ray at {place} asks for a token, and {found}. Set RAY_AUTH_MODE=token, and put "
             "the cluster's token into ~/.ray/auth_token or into the file at RAY_AUTH_TOKEN_PATH"
@@ -108,8 +106,8 @@ def _check_admitted(place: str) -> None:
 
 
 def check_not_of_client(address: str | None) -> None:
-    """Raise PoolError if `address` is one of Ray Client, or this process is connected by it."""
+    """Raise PoolError if `address` belongs to Ray Client, or this process uses Ray Client."""
     if (address or "").startswith("ray://"):
         raise PoolError(f"{address} is an address of Ray Client. {INSTEAD_OF_CLIENT}")
     if ray.util.client.ray.is_connected():
-        raise PoolError(f"this process is connected by Ray Client. {INSTEAD_OF_CLIENT}")
+        raise PoolError(f"this process is connected through Ray Client. {INSTEAD_OF_CLIENT}")

@@ -19,8 +19,8 @@ _SAME_SESSION_S = 0.2
 
 # By default, Ray deletes unreferenced objects in groups of a hundred, or once a second. Until then,
 # gigabytes of the store hold dead objects, and new batches go to memory that was never used before,
-# which is several times slower. Each deletion is sent to every host, so this is for a Ray of one
-# host.
+# which is several times slower. Each deletion is sent to every host, so this setting is only for a
+# Ray on one host.
 _DELETE_AT_ONCE = ("RAY_free_objects_batch_size", "8")
 
 # The path of a socket has at most 107 bytes, and Ray appends about 70 to the folder.
@@ -63,7 +63,7 @@ class RayConnection:
         if now >= self._look_again_at:
             if _session() != self._session:
                 return False
-            # To connect to another Ray takes longer than this, so no such change is missed.
+            # Connecting to another Ray takes longer than this, so no such change is missed.
             self._look_again_at = now + _SAME_SESSION_S
         return True
 
@@ -81,8 +81,8 @@ class RayConnection:
 class _OwnConnection:
     """A connection that raybatch made, and the ids of the `RayConnection`s that hold it.
 
-    The ids are counted, since the garbage collector may be late: Ray can keep an exception whose
-    traceback holds a connection.
+    Each holder must release the connection itself. The garbage collector may be late: Ray can keep
+    an exception whose traceback refers to a holder.
     """
 
     def __init__(self, address: str | None, timeout_s: float) -> None:
@@ -93,14 +93,19 @@ class _OwnConnection:
         try:
             with signal_handlers_kept():
                 _init(address, timeout_s)
-        except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
-            raise PoolError(f"cannot connect to Ray at {address!r}: {error}") from error
+        except Exception as error:  # Ray raises a plain Exception if it starts too slowly
+            if not self.is_local:
+                raise PoolError(f"cannot connect to Ray at {address!r}: {error}") from error
+            raise PoolError(
+                f"Ray does not start on this machine: {type(error).__name__}: {error}. On a busy"
+                " machine, try again later; a ThreadPool, or no pool (--actors 0), needs no Ray"
+            ) from error
         exit_on_sigterm()
         self.session = _session()
 
 
 def _join(address: str | None, timeout_s: float) -> _OwnConnection | None:
-    """Connect this process if it is not yet; return the connection if raybatch made it."""
+    """Connect this process unless it is connected; return the connection if raybatch made it."""
     global _own
     joining = address or os.environ.get("RAY_ADDRESS") or None
     check_not_of_client(joining)

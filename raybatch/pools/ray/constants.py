@@ -1,4 +1,4 @@
-"""Constants such as the source, which each actor gets once, and the functions of both sides."""
+"""Sends constants, such as the source, to each actor once, and keeps them there."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ class RayConstant(SharedConstant):
         self._name()
 
     def copied(self) -> Any:
-        """Return a copy of the value, as each actor has one; its arrays lie in the object store."""
+        """Return a copy of the value, like the one in each actor. Its arrays stay in the store."""
         return ray.get(self.ref)
 
     def is_current(self, program: Program) -> bool:
@@ -171,8 +171,8 @@ def _put(value: Any) -> Any:
         raise unpicklable("source", value, error) from None
 
 
-# A generator that is not seeded for each sample gives the same numbers in every actor, and other
-# numbers than without a pool.
+# A generator that is not seeded for each sample gives the same numbers in every actor, and
+# different numbers without a pool.
 _GENERATOR_WARNING = (
     "{} is a random generator: each actor draws from its own copy, so samples of different actors "
     "get the same numbers. Use raybatch's generator, which is seeded for each sample: "
@@ -182,7 +182,7 @@ _GENERATOR_WARNING = (
 
 
 class _Pickler(cloudpickle.Pickler):
-    """Pickles an object. `generators` collects its random ones, `seeded` those raybatch seeds."""
+    """Pickles an object, and collects its random generators; raybatch seeds those in `seeded`."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)  # type: ignore[no-untyped-call]
@@ -200,8 +200,8 @@ class _Pickler(cloudpickle.Pickler):
 def _content(value: Any) -> tuple[bytes, tuple[tuple[int, int], ...]] | None:
     """Return a digest of `value` without its arrays, and the addresses and sizes of the arrays.
 
-    They differ once `value` has changed. Return None if `value` cannot be pickled. Warn the user if
-    `value` holds a random generator that raybatch does not seed.
+    The result differs after `value` has changed. It is None if `value` cannot be pickled. Warn the
+    user if `value` holds a random generator that raybatch does not seed.
     """
     buffers: list[pickle.PickleBuffer] = []
     file = io.BytesIO()

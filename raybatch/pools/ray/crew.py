@@ -28,7 +28,7 @@ from raybatch.pools.ray.metrics import count_worker_death
 from raybatch.pools.ray.object_store import StoreShare
 from raybatch.pools.ray.roster import Roster
 from raybatch.pools.ray.starts import Starts
-from raybatch.scheduling import Placed, Workers
+from raybatch.scheduling.placement import Placed, Workers
 
 _log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class DeferringLock:
             self._lock.release()
 
     def call_later(self, action: Callable[[], None]) -> None:
-        """Call `action` with the lock: now, or just before this thread releases it."""
+        """Call `action` while holding the lock: now, or just before this thread releases it."""
         with self:
             self._actions.append(action)
 
@@ -250,7 +250,7 @@ class Crew:
         self._look_at = time.monotonic() + _LOOK_EVERY_S
 
     def _take_over(self, num_staying: int | None) -> None:
-        """Add the roster's new actors. It starts missing ones unless `num_staying` is None."""
+        """Add the roster's new actors. The roster starts none if `num_staying` is None."""
         self.size, handles = self.roster.fill_up(self._found, num_staying)
         known = {actor.number for actor in self._actors}
         for number, handle in handles.items():

@@ -98,7 +98,7 @@ def explained(kind: Kind, cause: BaseException) -> RemoteError | WorkerLostError
             error_class, what = WorkerLostError, "the actor, its host or its result was lost"
         case Kind.USER_ERROR if isinstance(cause, ray_errors.RayTaskError):
             cause = cause.cause
-            what = "a worker could not send its result, or could not load what it got"
+            what = "a worker could not send its result, or could not load what it was sent"
         case Kind.OUT_OF_ROOM:
             what = (
                 "Ray's object store has no room for the batch; make smaller batches, or start Ray "

@@ -7,7 +7,7 @@ from collections import defaultdict
 from typing import Any
 
 from raybatch.image.pixels import UnfinishedImages
-from raybatch.making import Result
+from raybatch.making.request import Result
 from raybatch.memory import ReusedMemory
 from raybatch.pools.session import Results
 from raybatch.structure import map_leaves

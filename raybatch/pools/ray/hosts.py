@@ -62,7 +62,7 @@ class ActorOptions:
 
 @dataclass(frozen=True)
 class Capacity:
-    """What a cluster has room for.
+    """The capacity of a cluster for actors and batches.
 
     `room` is the number of actors that fit the hosts that stay. `store_bytes` is the size of the
     smallest object store. `leaving` has the ids of the nodes that Ray drains: they shut down soon,
@@ -83,7 +83,7 @@ def capacity(options: ActorOptions) -> Capacity:
         for node in nodes
         if node["NodeID"] not in leaving and is_selected(node["Labels"], options.label_selector)
     ]
-    # An actor that requests no CPU uses one all the same.
+    # An actor that requests no CPU still uses one.
     demands = {"CPU": options.num_cpus or 1.0, **options.resources}
     actors = sum(
         min(int(host.get(name, 0.0) / amount) for name, amount in demands.items() if amount)
@@ -243,7 +243,8 @@ def address() -> str:
 def why_not_started(error: BaseException) -> str:
     """Return one line that says why an actor could not be used and what to do."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    # An exception in the actor's process arrives as text: first the address, last the exception.
+    # An exception in the actor's process arrives as text. Its first line has the address, and its
+    # last line the exception.
     host = re.search(r"creation task.*\bip=([^,\s]+)", lines[0])
     if host is None:
         return lines[0]

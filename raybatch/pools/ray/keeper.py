@@ -133,7 +133,7 @@ class SharedRoster:
         self._size = self._join(options)
 
     def fill_up(self, found: Capacity, num_staying: int | None) -> tuple[int, dict[int, Any]]:
-        """Return the keeper's workers. It starts missing ones, by its own view of the hosts."""
+        """Return the keeper's workers. The keeper starts missing ones, by its view of the hosts."""
         actors = {}
         try:
             state: RosterState = ray.get(self._keeper.fill_up.remote(), timeout=_KEEPER_TIMEOUT_S)
@@ -157,7 +157,7 @@ class SharedRoster:
         self._keeper.leave.remote(self.user)
 
     def _join(self, options: ActorOptions) -> int:
-        """Join the pool, or start it if there is none; return how many workers it wants."""
+        """Join the pool, or start it if there is none; return how many workers the pool wants."""
         for _ in range(_MAX_JOIN_ATTEMPTS):
             self._keeper = (
                 ray.remote(PoolKeeper)
@@ -168,8 +168,8 @@ class SharedRoster:
                     get_if_exists=True,
                     num_cpus=0,
                     max_concurrency=1000,
-                    # On the head node, so that no user's host takes the workers of others with it.
-                    # The cluster ends with its head node anyway.
+                    # On the head node: if a user's host ran the keeper and was lost, all users
+                    # would lose their workers. The cluster ends with its head node anyway.
                     resources={"node:__internal_head__": 0.001},
                     # Outside any placement group: the keeper serves others and outlives its
                     # creator.

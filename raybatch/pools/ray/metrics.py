@@ -27,7 +27,7 @@ COUNTERS = {
     "raybatch_bad_samples": ("bad_samples", "Samples skipped or replaced, each counted once"),
 }
 GAUGES = {
-    "raybatch_made_ahead_batches": ("made_ahead", "Batches made that wait for the loop"),
+    "raybatch_made_ahead_batches": ("made_ahead", "Batches that are made and wait for the loop"),
     "raybatch_window_batches": ("window", "Batches that can be under way or waiting for the loop"),
 }
 STAGE_SECONDS = "raybatch_stage_seconds"
@@ -71,7 +71,7 @@ class RayMetrics:
 def count_worker_death() -> None:
     """Count one lost actor. It belongs to the pool, so the metric has no loader."""
     _counter(
-        WORKER_DEATHS, "Actors that died, were ended as stuck, or lost with their host", ()
+        WORKER_DEATHS, "Actors that died, were ended as stuck, or were lost with their host", ()
     ).inc()
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from ray import cloudpickle
 
 from raybatch.errors import RemoteError
-from raybatch.making import Result
+from raybatch.making.request import Result
 from raybatch.pools.ray.hosts import address
 
 _PACKAGE = f"{Path(__file__).parents[2]}{os.sep}"
@@ -49,10 +49,10 @@ class PackedError:
 
 
 def _foreign_traceback(error: BaseException) -> str:
-    """Return the traceback of `error` and of its causes without the frames of this package.
+    """Return the traceback of `error` and its causes, without the frames of this package.
 
-    What is left are those of the program and of the libraries that it calls. Of an error that
-    came through this package alone, the last frame stays.
+    The frames of the program and of its libraries remain. If an error has only frames of this
+    package, its last frame remains.
     """
     told: traceback.TracebackException | None
     told = first = traceback.TracebackException.from_exception(error)

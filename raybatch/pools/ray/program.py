@@ -65,7 +65,7 @@ class Program(NamedTuple):
         return found._replace(sys_path=tuple(map(os.path.abspath, sys.path)), environ=changed)
 
     def take_over(self) -> None:
-        """Apply what unpickling a source needs to this process: paths, variables, modules."""
+        """Apply the settings that unpickling a source needs: paths, variables, reloaded modules."""
         for name, value in self.environ:
             if value is None:
                 os.environ.pop(name, None)

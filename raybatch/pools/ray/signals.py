@@ -49,7 +49,7 @@ def signal_handlers_kept() -> Iterator[None]:
 def exit_on_sigterm() -> None:
     """Make SIGTERM raise `SystemExit`, as `ray.init` does, unless the program has its own handler.
 
-    If a driver dies without that, its Ray leaves processes behind for a while.
+    If SIGTERM ends a driver without this, its Ray leaves processes behind for a while.
     """
     if _can_set_handlers() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _exit)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from raybatch.ragged import RaggedArray
-from raybatch.sources import batch_nbytes
+from raybatch.sources.batch import batch_nbytes
 from raybatch.structure import is_container, members, with_members
 
 # An array from the store is a view of its batch, and keeps the whole batch there. A program that

@@ -1,4 +1,4 @@
-"""Starts actors in the placement group of this process, such as that of a Ray Tune trial."""
+"""Starts actors in the placement group of this process, for example that of a Ray Tune trial."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ def in_own_group(options: ActorOptions) -> ActorOptions:
     """Return `options` with the placement group of this process as their scheduling strategy.
 
     Return `options` unchanged if the group does not capture child tasks, if the actors request no
-    resources, or if the options already say where the actors run; also, with a notice to the user,
-    if the group has no room for the actors. If `num_actors` is None, use all the room in the group.
+    resources, or if the options already say where the actors run. If the group has no room for the
+    actors, tell the user, and return `options` unchanged too. If `num_actors` is None, use all the
+    room in the group.
     """
     demands = {"CPU": options.num_cpus, **options.resources}
     is_placed = options.scheduling_strategy != SPREAD or options.label_selector

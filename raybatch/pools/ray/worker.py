@@ -7,8 +7,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from raybatch.accessors import row_executor
-from raybatch.making import Result, make
+from raybatch.accessors.reading import row_executor
+from raybatch.making.make import make
+from raybatch.making.request import Result
 from raybatch.memory import ReusedMemory, batches_in
 from raybatch.notices import hold, taken
 from raybatch.pools.ray.array_lists import with_lists_joined
@@ -17,6 +18,7 @@ from raybatch.pools.ray.hosts import WorkerFacts
 from raybatch.pools.ray.packed_error import with_error_packed
 from raybatch.pools.ray.program import Program
 from raybatch.pools.ray.tensor_views import with_tensors_viewed
+from raybatch.stores import cache_counts
 
 _number = 0
 
@@ -50,7 +52,10 @@ class BatchWorker:
         """Return after all earlier calls have been answered."""
 
     def load(self, key: str, refs: list[Any], program: Program) -> None:
-        """Load the constant in `refs`, of `program`. If that fails, `make` returns the error."""
+        """Load the constant behind the one reference in `refs`, which belongs to `program`.
+
+        If that fails, `make` returns the error.
+        """
         self._programs[key] = program
         self._returned_at = None
         start = time.perf_counter()
@@ -72,8 +77,8 @@ class BatchWorker:
 
         Return the result and three durations in seconds: of making it, of storing the previous
         result, and of `load` since then. Ray stores a result after this method returns, so only the
-        next call can report that. It is measured as CPU time, which leaves out the wait for the
-        next call.
+        next call can report that duration. It is CPU time, which leaves out the wait for the next
+        call.
         """
         stored_s = 0.0 if self._returned_at is None else time.thread_time() - self._returned_at
         self._returned_at = None
@@ -90,7 +95,9 @@ class BatchWorker:
             else:
                 result = make(source.unfinished(), request)
         result = with_error_packed(result)._replace(
-            batch=with_lists_joined(with_tensors_viewed(result.batch)), notices=taken()
+            batch=with_lists_joined(with_tensors_viewed(result.batch)),
+            notices=taken(),
+            counted=cache_counts.taken(),
         )
         self._returned_at = time.thread_time()
         loading_s, self._loading_s = self._loading_s, 0.0
