@@ -20,6 +20,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import shlex
 import shutil
 import signal
@@ -42,6 +43,25 @@ _MTU = 9000
 _STORE_BYTES = 200_000_000
 _START_TIMEOUT_S = 60.0
 _END_TIMEOUT_S = 20.0
+
+# Runs on the head, and executes each line of its input with the cluster at `address`. To connect
+# to it takes more than a second, so one process answers all questions.
+_ANSWERS = """
+import sys, time
+import ray
+from ray.scripts.scripts import cli
+
+answers, sys.stdout = sys.stdout, sys.stderr
+address = sys.argv[1]
+ray.init(address=address, log_to_driver=False, logging_level=40)
+
+def live():
+    return {n["NodeManagerAddress"]: n["NodeID"] for n in ray.nodes() if n["Alive"]}
+
+for line in sys.stdin:
+    exec(line)
+    print("done", file=answers, flush=True)
+"""
 
 
 class CannotMakeHosts(RuntimeError):  # noqa: N818 - it is no fault of a program
@@ -161,6 +181,7 @@ class Hosts:
         self._cpus = cpus
         self._num_made = 0
         self._hosts: list[Host] = []
+        self._answering: subprocess.Popen[str] | None = None
         self.workers: list[Host] = []
         _make_bridge(self.name)
         self.folder = tempfile.mkdtemp(prefix="rb")
@@ -209,28 +230,38 @@ class Hosts:
 
     def wait_for(self, host: Host) -> None:
         """Wait until the head's Ray lists `host` among the live nodes."""
-        self._ask(f"while {host.ip!r} not in live(): time.sleep(0.1)")
+        self._ask(f"while {host.ip!r} not in live(): time.sleep(0.02)")
 
     def drain(self, host: Host) -> None:
         """Tell Ray that `host` will leave: nothing new starts there; running programs continue."""
         self._ask(
-            "from ray.scripts.scripts import cli\n"
-            f"cli(['drain-node', '--address', {self.address!r}, '--node-id', live()[{host.ip!r}],"
-            "'--reason', 'DRAIN_NODE_REASON_PREEMPTION', '--reason-message', 'an upgrade'])"
+            f"cli(['drain-node', '--address', address, '--node-id', live()[{host.ip!r}],"
+            " '--reason', 'DRAIN_NODE_REASON_PREEMPTION', '--reason-message', 'an upgrade'],"
+            " standalone_mode=False)"
         )
 
-    def _ask(self, question: str) -> None:
-        program = (
-            f"import ray, time\nray.init(address={self.address!r}, log_to_driver=False,"
-            " logging_level=40)\ndef live():\n    return {n['NodeManagerAddress']: n['NodeID']"
-            " for n in ray.nodes() if n['Alive']}\n"
-        )
-        asking = self.head.start([sys.executable, "-c", program + question])
-        if asking.wait(_START_TIMEOUT_S) != 0:
+    def _ask(self, line: str) -> None:
+        if self._answering is None:
+            self._answering = self.head.start(
+                [sys.executable, "-c", _ANSWERS, self.address],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+            )
+        asked, answers = self._answering.stdin, self._answering.stdout
+        assert asked is not None
+        assert answers is not None
+        asked.write(line + "\n")
+        asked.flush()
+        is_answered, _, _ = select.select([answers], [], [], _START_TIMEOUT_S)
+        if not (is_answered and answers.readline()):
             raise RuntimeError(f"cannot ask the Ray at {self.address}")
 
     def close(self) -> None:
         """Kill all processes of all hosts and remove the hosts; can be called twice."""
+        if self._answering is not None:
+            with self._answering as answering:
+                answering.kill()
+            self._answering = None
         while self._hosts:
             self._hosts.pop().remove()
         if self.name in _ip("-o link show type bridge"):

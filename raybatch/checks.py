@@ -2,12 +2,44 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import operator
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ParamSpec
 
 import numpy as np
+
+Arguments = ParamSpec("Arguments")
+
+
+def says_instead(
+    name: str, instead: Mapping[str, str]
+) -> Callable[[Callable[Arguments, None]], Callable[Arguments, None]]:
+    """Return a decorator for the constructor of `name` that knows arguments of other libraries.
+
+    `instead` says for each argument, which the constructor lacks, what to do in its place. The
+    constructor then raises a TypeError with that advice.
+    """
+
+    def decorated(init: Callable[Arguments, None]) -> Callable[Arguments, None]:
+        @functools.wraps(init)
+        def checked(*args: Arguments.args, **options: Arguments.kwargs) -> None:
+            if unknown := [option for option in options if option in instead]:
+                advice = (
+                    f"{option}= is no argument of {name}: {instead[option]}" for option in unknown
+                )
+                raise TypeError("; ".join(advice))
+            init(*args, **options)
+
+        return checked
+
+    return decorated
+
+
+def counted(count: int, noun: str, plural: str | None = None) -> str:
+    """Return a count with its noun: "1 weight", "3 weights"; `plural` if that needs more than s."""
+    return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
 
 
 def positive_int(name: str, value: Any) -> int:

@@ -26,6 +26,17 @@ class RaybatchError(Exception):
     """The base class: catch it to catch every error that raybatch itself raises."""
 
 
+def add_note(error: BaseException, text: str) -> None:
+    """Add `text` to what `told` returns. Python 3.11 and later show it with the traceback too."""
+    error.__dict__.setdefault("__notes__", []).append(text)
+
+
+def told(error: BaseException) -> str:
+    """Return the type, the text and the notes of `error`."""
+    said = f"{type(error).__name__}: {error}"
+    return ", ".join([said, *getattr(error, "__notes__", ())])
+
+
 class SampleReadError(RaybatchError, OSError):
     """A sample cannot be read.
 
@@ -186,7 +197,7 @@ class StateError(RaybatchError, ValueError):
 
 def _mismatch(field: str, saved: object, now: object) -> str:
     if saved == "missing":
-        return f"it has no {field!r}, so it is not the state of such a loader"
+        return f"it has no {field!r}, so it is not the state of a loader of this kind"
     if field == "version":
         return f"its version is {saved}, and this loader reads {now}"
     return (
@@ -204,5 +215,5 @@ def _setting(field: str, value: object) -> str:
     if field == "shuffle":
         return f"seed {value}" if isinstance(value, int) else f"a {value} as shuffle"
     if field in ("samples", "batches", "generators", "samplers"):
-        return f"{value} {field}{where}"
+        return f"{value} {field.removesuffix('s') if value == 1 else field}{where}"
     return f"{field} {value}{where}"

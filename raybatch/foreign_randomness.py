@@ -40,8 +40,8 @@ _WAITS_LONG = (
 _MADE_LATE = (
     "a function of the program made a random generator, a {}, during its first call. raybatch seeds"
     " it from the next batch on, but could not seed it for this one, so the first batch of each"
-    " process differs from that of a loader without a pool. Make the generator earlier, for example"
-    " in `__init__`"
+    " process differs from the batch of a loader without a pool. Make the generator earlier, for"
+    " example in `__init__`"
 )
 
 

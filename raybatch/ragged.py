@@ -203,10 +203,14 @@ def _row_array(
 def _unchanged(
     array: npt.NDArray[Any], dtype: npt.DTypeLike, name: Callable[[], str]
 ) -> npt.NDArray[Any]:
-    """Return `array` as `dtype`; TypeError if the kind of numbers and the values would change."""
-    with np.errstate(invalid="ignore"):  # NumPy warns where a NaN becomes an integer
+    """Return `array` as `dtype`. Floats may be rounded; TypeError if other values would change."""
+    # NumPy warns where a NaN becomes an integer, and where a float becomes infinite.
+    with np.errstate(invalid="ignore", over="ignore"):
         cast = array.astype(dtype, copy=False)
-    if np.can_cast(array.dtype, dtype, "same_kind") or np.array_equal(cast, array):
+    if np.can_cast(array.dtype, dtype, "safe") or np.array_equal(cast, array):
+        return cast
+    is_rounded = cast.dtype.kind in "fc" and np.can_cast(array.dtype, dtype, "same_kind")
+    if is_rounded and np.array_equal(np.isfinite(cast), np.isfinite(array)):
         return cast
     raise TypeError(f"{name()} holds {array.dtype}, which dtype={np.dtype(dtype)} would change")
 

@@ -104,6 +104,20 @@ def brief(value: Any) -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
 
+def function_name(fn: Any) -> str:
+    """Return the name of `fn` for messages, and where it is defined if that is known."""
+    while isinstance(fn, functools.partial):
+        fn = fn.func
+    if dataclasses.is_dataclass(fn):  # such as a transform, which shows its settings
+        return brief(fn)
+    name = getattr(fn, "__qualname__", getattr(fn, "__name__", None))
+    if name is None or not callable(fn):
+        return f"an object of {type(fn).__module__}.{type(fn).__qualname__}"
+    code = getattr(fn, "__code__", None)
+    place = "" if code is None else f" ({code.co_filename}, line {code.co_firstlineno})"
+    return f"the function {name}{place}"
+
+
 def described(value: Any) -> str:
     """Return a description of `value` for messages: its structure, dtypes and shapes.
 

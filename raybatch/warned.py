@@ -33,7 +33,7 @@ def about(name: Callable[[], str]) -> Iterator[None]:
     finally:
         with _lock:
             _readers -= 1
-            # Restore the program's function, unless it has set another one meanwhile.
+            # Restore the program's function, unless it has set a new one meanwhile.
             if _readers == 0 and isinstance(warnings.showwarning, _ShowNamed):
                 warnings.showwarning = warnings.showwarning.show
 

@@ -1,4 +1,4 @@
-"""Fingerprints of array-likes, which change whenever the samples can change."""
+"""Fingerprints, which identify the samples of an array-like by its settings, paths or values."""
 
 from __future__ import annotations
 

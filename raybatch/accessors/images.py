@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import IO, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from PIL import Image
 
 from raybatch.accessors.array_transform import ArrayTransform
 from raybatch.accessors.fingerprints import pickle_digest
+from raybatch.accessors.noted_sizes import noted_here
 from raybatch.accessors.reading import (
     ByteStore,
     Opener,
@@ -26,16 +27,17 @@ from raybatch.accessors.reading import (
     seeded_alone,
 )
 from raybatch.accessors.sample_sizes import Readers, SizedReaders
-from raybatch.errors import ImageReadError, SampleReadError, TransformError
+from raybatch.checks import counted
+from raybatch.errors import ImageReadError, ReturnError, SampleReadError, TransformError
 from raybatch.image.pixels import BoundLayout, PixelLayout, UnfinishedImages
-from raybatch.image.reader import Begun
+from raybatch.image.reader import Begun, ImageReader
 from raybatch.memory import empty_batch
 from raybatch.stages import stage
 from raybatch.structure import brief
 from raybatch.warned import about
 
-# Reads an image from its file, or begins to read it and returns a `Begun`.
-Read: TypeAlias = Callable[[IO[bytes]], Any]
+# Reads an image from its file, or begins to read it and returns a `Begun`; can take a `note`.
+Read: TypeAlias = Callable[..., Any]
 # Starts to read the files at positions; returns for each a function that waits for its file.
 Openers: TypeAlias = Callable[[Sequence[int]], AbstractContextManager[list[Opener]]]
 
@@ -73,6 +75,10 @@ class EncodedImages:
         with self._store.open(position) as file:
             return file.read()
 
+    def reader_at(self, position: int) -> ImageReader:
+        """Return the settings with which the image at `position` is read."""
+        return self._reader if self._sized is None else self._sized.of(position)
+
     def signature(self, position: int) -> tuple[int, ...]:
         """Return a tuple that changes whenever the stored image does; see `LocalFiles.signature`.
 
@@ -107,22 +113,24 @@ class EncodedImages:
             if (value := getattr(self._reader, each.name)) != each.default
         )
         sizes = [] if self._sized is None else [str(self._sized)]
-        parts = [f"{len(self)} images", *sizes, *settings]
+        parts = [counted(len(self), "image"), *sizes, *settings]
         return f"{type(self).__name__}({', '.join(parts)})"
-
-    def _rngs(self, count: int, rng_of: RngOf) -> list[np.random.Generator | None]:
-        """Return a generator for each row; None for each if nothing is random, which saves time."""
-        return [rng_of(row) if self.is_random else None for row in range(count)]
 
     def _pillow_images(self, index: npt.NDArray[np.intp], rng_of: RngOf) -> list[Image.Image]:
         rows = np.asarray(sample_positions(index, len(self))).tolist()
-        rngs = self._rngs(len(rows), rng_of)
-        readers = [self._reader if self._sized is None else self._sized.of(row) for row in rows]
+        rngs = _rngs(self, len(rows), rng_of)
+        readers = map(self.reader_at, rows)
         reads = [partial(r.read, rng=rng) for r, rng in zip(readers, rngs, strict=True)]
         return self._read(rows, reads)
 
     def _read(self, positions: Sequence[int], reads: Sequence[Read]) -> list[Any]:
         """Return the results of `reads`, each called with the file of its image."""
+        noted = noted_here()
+        if noted is not None:
+            reads = [
+                partial(read, note=partial(noted.__setitem__, row))
+                for row, read in enumerate(reads)
+            ]
         with self._openers(positions) as openers:
             return map_runs(self._read_run, list(zip(openers, positions, reads, strict=True)))
 
@@ -178,6 +186,11 @@ class EncodedImages:
             raise SampleReadError(name, position, reason, kind, is_broken) from cause
         finally:
             del cause  # its traceback holds this frame
+
+
+def _rngs(images: EncodedImages, count: int, rng_of: RngOf) -> list[np.random.Generator | None]:
+    """Return the generators of the rows if the images are random; making one takes time."""
+    return [rng_of(row) if images.is_random else None for row in range(count)]
 
 
 class ImageArrays(EncodedImages):
@@ -246,7 +259,7 @@ class ImageArrays(EncodedImages):
             return self._stack_as_stored(rows)
         stack = self._empty(len(rows), *reader.output_size)
         read = partial(reader.begin, layout=self._layout)
-        rngs = self._rngs(len(rows), rng_of)
+        rngs = _rngs(self, len(rows), rng_of)
         self._read(
             rows, [partial(read, out=row, rng=rng) for row, rng in zip(stack, rngs, strict=True)]
         )
@@ -287,8 +300,9 @@ class ImageArrays(EncodedImages):
         for row, image in enumerate(images):
             if image.size != images[0].size:
                 first, other = self.name_of(positions[0]), self.name_of(positions[row])
-                raise ValueError(
-                    "images of unequal size cannot be stacked: give a size. "
+                raise ReturnError(
+                    "images of unequal size cannot be stacked: give a size, or a transform that"
+                    " ends with a crop or a Resize((height, width)). "
                     f"{first!r} is {images[0].height}x{images[0].width}, "
                     f"{other!r} is {image.height}x{image.width} (height x width)"
                 )

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from raybatch.errors import PackError
 from raybatch.retries import Retries
+from raybatch.stores.absent import check_exists
 from raybatch.stores.aside import written_aside
 
 # Arrow skips names that begin with an underscore or a dot when it reads a folder.
@@ -144,6 +145,7 @@ def load_manifest(directory: Path) -> Manifest:
         raise PackError(
             f"the packing into {str(directory)!r} was interrupted: run it again to continue"
         )
+    check_exists(directory)
     raise FileNotFoundError(f"{str(directory)!r} holds no packed files: it has no {MANIFEST}")
 
 

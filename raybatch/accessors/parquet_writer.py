@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet
 
-from raybatch.checks import positive_int
+from raybatch.checks import counted, positive_int
 from raybatch.errors import SampleReadError
 from raybatch.stores.image_list import ImageList
 from raybatch.stores.listing import class_of, find_images, image_folder, numbered
@@ -119,7 +119,9 @@ class _Rows:
                 )
             classes = numbered(classes, ())
             if (wrong := own[(own < 0) | (own >= len(classes))]).size:
-                raise ValueError(f"label {wrong[0]} is none of the {len(classes)} classes")
+                raise ValueError(
+                    f"label {wrong[0]} is none of the {counted(len(classes), 'class', 'classes')}"
+                )
         self._labels = None if own is None else own.astype(np.int64)
         self._schema = _schema(own is not None, classes)
 

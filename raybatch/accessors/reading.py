@@ -155,7 +155,7 @@ class ByteStore(Protocol):
         """
 
     def fingerprint(self) -> dict[str, Any]:
-        """Return a JSON-serialisable description of the stored samples, without their contents."""
+        """Return a JSON-serialisable value that identifies the samples, such as their paths."""
 
 
 class BlockStore(ByteStore, Protocol):

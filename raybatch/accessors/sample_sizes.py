@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import difflib
 import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
@@ -75,7 +77,17 @@ Readers: TypeAlias = ImageReader | SizedReaders
 
 
 def readers_of(size: Any, **reading: Any) -> Readers:
-    """Return one reader for one `size`, or the readers for an array of sizes, shape `(n, 2)`."""
+    """Return one reader for one `size`, or the readers for an array of sizes, shape `(n, 2)`.
+
+    TypeError for an argument that `ImageReader` lacks.
+    """
+    known = [each.name for each in dataclasses.fields(ImageReader)]
+    if unknown := [name for name in reading if name not in known]:
+        close = difflib.get_close_matches(unknown[0], known, 1)
+        meant = f"; did you mean {close[0]}=" if close else ""
+        raise TypeError(
+            f"{unknown[0]}= is no argument for reading images{meant}. Those are {', '.join(known)}"
+        )
     if size is not None and np.ndim(size) > 1:
         return SizedReaders(np.asarray(size), reading)
     return ImageReader(size, **reading)

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from raybatch.checks import counted
 from raybatch.loader.iterator import ended_early
 from raybatch.loader.loader import Loader
 from raybatch.notices import tell
@@ -96,9 +97,10 @@ class AheadLoader:
         self.has_moved |= number != self.loader.epoch
         left_after = self.loader.batches_received if self.has_moved else 0
         if left_after and number == self.loader.epoch - 1:
+            batches = counted(left_after, "batch", "batches")
             tell(
                 f"epoch {number} starts again, because set_epoch({epoch}) was called again; the"
-                f" last loop left it after {left_after} batches. If every loop stops there, the"
+                f" last loop left it after {batches}. If every loop stops there, the"
                 " rest is never seen. With Loader(batches_per_epoch=), an epoch ends there, and"
                 " the next one continues",
                 "an epoch begins again",

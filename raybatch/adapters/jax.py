@@ -42,8 +42,8 @@ def to_jax(
     Arrays without a JAX dtype, such as strings, stay as they are.
 
     For `normalize` and `channels_first`, all uint8 arrays `(n, H, W, C)` of a batch are images. If
-    there is none, the first member is, if it is uint8 `(n, H, W)`. ValueError at the first batch
-    without images, and if mean and std have another number of channels.
+    there is none, a first member that is uint8 `(n, H, W)` holds grey images. ValueError at the
+    first batch without images, and if mean and std have another number of channels.
 
     The result is iterated once for each epoch, and has the loader's `len()`, `state_dict()` and
     `load_state_dict()`. A state counts the batches that the loop has received. ValueError for a
@@ -94,7 +94,7 @@ def _normalized(pixels: Any, mean: Any, factor: Any) -> Any:
     """Return `(pixels / 255 - mean) * factor` as float32."""
     # No division: XLA would multiply by the reciprocal instead, or divide inexactly on a GPU. Where
     # byte / 255 nearly equals the mean, an error of one unit in the last place would grow to some
-    # hundred. The factor comes last, so its error stays at one unit.
+    # hundred units. The factor comes last, so its error stays at one unit.
     values = pixels.astype(np.float32)
     return (values * _HIGH + values * _LOW - mean) * factor
 

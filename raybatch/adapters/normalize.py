@@ -1,4 +1,4 @@
-"""The settings `normalize=` and `channels_first=` of the adapters: the layout of images."""
+"""The layout of images that `normalize=` and `channels_first=` of the adapters ask for."""
 
 from __future__ import annotations
 

@@ -25,10 +25,9 @@ def to_ray_data(loader: Loader, names: list[str] | None = None) -> Any:
     """Return the current epoch of `loader`, from its first batch, as a `ray.data.Dataset`.
 
     `names` are the columns if batches are tuples; dicts have names already. Each batch is a block.
-    A task of Ray Data makes it when it is needed; the loader's pool takes no part. Ray Data keeps
-    the order if `DataContext.get_current().execution_options.preserve_order` is set. ValueError for
-    a loader that is one rank of several. Tasks raise ValueError unless there is one name for each
-    array.
+    A task of Ray Data makes it when it is needed, not the loader's pool. Ray Data keeps the order
+    if `DataContext.get_current().execution_options.preserve_order` is set. ValueError for a loader
+    that is one rank of several. Tasks raise ValueError unless there is one name for each array.
     """
     count = len(loader)
     make = _MakeBatch(loader.serial(), names)

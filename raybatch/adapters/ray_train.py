@@ -50,14 +50,14 @@ def rank_split() -> RankSplit:
 def train_loader(source: DataSource, batch_size: int, **options: Any) -> Loader:
     """Return the loader of this worker's rank, which continues from the run's last checkpoint.
 
-    `batch_size` is the number of samples that this worker gets. `options` are those of `Loader`,
-    except `split`. The number of workers and the batch size may have changed since the checkpoint.
-    Without a checkpoint, or without a loader's state in it, the loader begins at the first epoch.
-    All workers share a pool that has a name.
+    `batch_size` is the number of samples in a batch of this worker. `options` are those of
+    `Loader`, except `split`. The number of workers and the batch size may have changed since the
+    checkpoint. Without a checkpoint, or without a loader's state in it, the loader begins at the
+    first epoch. All workers share a pool that has a name.
 
-    All workers must report equally often, so they need the same number of batches. If their numbers
-    would differ, ValueError unless `last_batch` is "pad" or "drop". ValueError too for a shuffle
-    whose seed each worker would draw for itself.
+    All workers must report equally often, so they need the same number of batches. If these numbers
+    would differ, this raises ValueError unless `last_batch` is "pad" or "drop". It also raises
+    ValueError for a shuffle whose seed each worker would draw for itself.
     """
     loader = Loader(source, batch_size, split=rank_split(), **options)
     checkpoint = ray.train.get_checkpoint()

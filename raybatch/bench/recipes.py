@@ -101,7 +101,7 @@ class Eval(Stretch):
 class Train(Recipe):
     """A random part, scaled, flipped at random and normalised: float32 `(3, height, width)`.
 
-    The part is that of `RandomResizedCrop` with its default scale and ratio; `MEAN` and `STD`
+    `RandomResizedCrop` chooses the part, with its default scale and ratio; `MEAN` and `STD`
     normalise.
     """
 

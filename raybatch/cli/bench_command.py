@@ -118,7 +118,7 @@ def bench(
     The work is: crop a random part of each image, scale it to --size, mirror it at random,
     normalise it, and give float32 with the channels first. Each contender draws its own pixels, so
     these are compared with a plain loop only in shape, dtype, range, the mean image over many
-    draws, the mean of each image, and how much its draws differ.
+    draws, the mean of each image, and how much the draws of one image differ.
 
     Each run is a separate process. After one epoch to warm up, --epochs epochs are timed as a
     whole. A ratio is raybatch's rate divided by the other library's rate in the same round. Memory

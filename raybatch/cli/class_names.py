@@ -40,8 +40,8 @@ classes_option = click.option(
     type=class_list,
     metavar="PATH",
     help=(
-        "Number the classes as here: a folder of class folders, a packed folder, a list of images"
-        " (.parquet), or a text file with one name per line.  [default: the classes of IMAGES,"
-        " sorted]"
+        "Number the classes as this folder or file does: a folder of class folders, a packed"
+        " folder, a list of images (.parquet), or a text file with one name per line.  [default:"
+        " the classes of IMAGES, sorted]"
     ),
 )

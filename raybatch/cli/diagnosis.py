@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from raybatch.checks import counted
 from raybatch.cli.host_facts import HostFacts
-from raybatch.cli.output import counted
 from raybatch.faults import advice
 from raybatch.stores.listing import Search, class_of, left_out_text
 from raybatch.stores.location import Location

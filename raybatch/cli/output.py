@@ -78,11 +78,6 @@ class Output:
         return Progress(*columns, console=self.console, disable=not self.console.is_terminal)
 
 
-def counted(count: int, noun: str) -> str:
-    """Return `count` and `noun`, such as "1 file" or "1,200 files"."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
-
-
 def listed(bad: BadSampleLedger, *fields: str) -> list[dict[str, Any]]:
     """Return the `fields` of each bad sample, for JSON."""
     return [{field: getattr(sample, field) for field in fields} for sample in bad]

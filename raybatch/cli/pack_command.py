@@ -12,13 +12,14 @@ import click
 from rich.console import RenderableType
 from rich.text import Text
 
+from raybatch.checks import counted
 from raybatch.cli import options
 from raybatch.cli.class_names import classes_option
 from raybatch.cli.image_forms import images_argument, images_named
 from raybatch.cli.labelled_source import labelled_source
 from raybatch.cli.options import ActorOptions
 from raybatch.cli.out_paths import out_folder
-from raybatch.cli.output import Output, counted, listed
+from raybatch.cli.output import Output, listed
 from raybatch.making.policy import BadSamples
 from raybatch.packing.packer import Packed
 from raybatch.packing.packer import pack as pack_source

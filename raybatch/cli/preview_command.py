@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from rich.text import Text
 
+from raybatch.checks import counted
 from raybatch.cli import options
 from raybatch.cli.class_names import classes_option
 from raybatch.cli.drawn_targets import Shown
@@ -186,7 +187,7 @@ def preview(
         "paths": paths,
         "left_out": listed(bad, "index", "path", "message"),
     }
-    output.show(figures, [Text(f"{len(shown)} images are in {out}")])
+    output.show(figures, [Text(f"{out} shows {counted(len(shown), 'image')}")])
 
 
 def _spread(length: int, left_out: list[int], count: int) -> npt.NDArray[np.intp]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from rich.text import Text
 
-from raybatch.cli.output import counted
+from raybatch.checks import counted
 from raybatch.cli.scan_report import ScanReport
 from raybatch.stores.listing import left_out_text
 from raybatch.stores.location import Location

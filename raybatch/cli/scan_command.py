@@ -13,13 +13,14 @@ from rich.text import Text
 
 from raybatch.accessors.image_facts import FACTS, ImageFacts
 from raybatch.accessors.manifest import load_manifest
+from raybatch.checks import counted
 from raybatch.cli import options
 from raybatch.cli.class_names import classes_option
 from raybatch.cli.image_forms import images_argument, images_named
 from raybatch.cli.named_images import NamedImages
 from raybatch.cli.options import ActorOptions
 from raybatch.cli.out_paths import OutFile
-from raybatch.cli.output import Output, counted
+from raybatch.cli.output import Output
 from raybatch.cli.scan_advice import advice, shown
 from raybatch.cli.scan_page import write_scan_page
 from raybatch.cli.scan_report import ScanReport

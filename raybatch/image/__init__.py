@@ -1,4 +1,4 @@
-"""One image: bytes → pixels."""
+"""Reads one image, from bytes to pixels."""
 
 from raybatch.image import augment
 from raybatch.image.contact_sheet import contact_sheet

@@ -27,8 +27,8 @@ _DETOURS = ((), ("LA",), ("RGB",), ("L",), ("RGB", "L"))
 
 Colour = tuple[int, int, int]
 
-# The EXIF orientations of images that lie on their side. For each orientation, the slices that
-# bring the stored rows and columns into their order.
+# The EXIF orientations of images that lie on their side. For each orientation, the slices that put
+# the stored rows and columns in order.
 _TURNED = range(5, 9)
 _ROWS = {
     orientation: slice(None, None, -1 if orientation in (3, 4, 6, 7) else 1)
@@ -42,10 +42,10 @@ _COLUMNS = {
 
 @dataclass(frozen=True)
 class Decoding:
-    """How an image is decoded.
+    """How an image is decoded. The settings of `ImageReader` have the same meaning here.
 
     Args:
-        mode: As for `ImageReader`; so are `background`, `formats`, `max_pixels` and `truncated`.
+        mode: A Pillow mode, or None for the stored mode.
         background: (red, green, blue), or None.
         is_turned: Whether to turn the image upright as its EXIF data says.
         margin: The decoder may shrink the image, as long as the part that is taken stays this many
@@ -66,7 +66,7 @@ class Decoding:
     is_mask: bool = False
 
     def opened(self, file: IO[bytes]) -> Image.Image:
-        """Return the image that Pillow opens; UnidentifiedImageError if it has none of the formats.
+        """Return the image that Pillow opens; UnidentifiedImageError if the format is not accepted.
 
         This is `Image.open` without Pillow's limit on pixels. That limit applies to everything that
         the program reads, and may be below `max_pixels`.
@@ -250,7 +250,7 @@ class EncodedJpeg:
 
 
 def _as_seen(size: Any, orientation: int) -> Any:
-    """Return `size` as it is seen: width and height are swapped if the image lies on its side."""
+    """Return the size of the upright image: swapped if the stored image lies on its side."""
     return (size[1], size[0]) if orientation in _TURNED else tuple(size)
 
 

@@ -119,7 +119,7 @@ def _part_decoder() -> PartDecoder | None:
 
 
 def is_usable() -> bool:
-    """Return whether there is a second decoder with Pillow's pixels."""
+    """Return whether there is a second decoder whose pixels equal Pillow's."""
     return _part_decoder() is not None or fault() is None
 
 

@@ -51,7 +51,7 @@ typedef struct {
     int is_usable;
     Pair pairs[1 << LOOKED_AT_FOR_TWO];
     Entry looked_up[1 << LOOKED_AT], entries[256]; /* by the next bits; by the number of the code */
-    uint64_t limit[LONGEST_CODE + 1];              /* an upper bound of all codes of a length, as the first of 64 bits */
+    uint64_t limit[LONGEST_CODE + 1];              /* all codes of a length are below it, aligned to the left in 64 bits */
     int shift[LONGEST_CODE + 1];                   /* added to a code, it gives the number of the code */
 } Codes;
 

@@ -1,7 +1,7 @@
 """Reads the header of a JPEG file, and decides whether a second decoder may decode the file.
 
-Only plain and undamaged 8-bit JPEGs in grey or colour may be. Pillow decodes all others, so pixels,
-errors, warnings and limits are always Pillow's.
+Only plain and undamaged 8-bit JPEGs in grey or colour qualify. Pillow decodes all others, so
+pixels, errors, warnings and limits are always Pillow's.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _QUANTIZATION = 0xDB
 _NOT_READ = (0xC4, 0xDD, 0xFE)  # Huffman tables, restart interval, comment
 _APP0, _APP1, _APP2, _APP14, _APP15 = 0xE0, 0xE1, 0xE2, 0xEE, 0xEF
 
-_SEGMENT = struct.Struct(">BBH")  # 0xFF, marker, length of the content and of this number
+_SEGMENT = struct.Struct(">BBH")  # 0xFF, marker, 2 + length of the content
 _FRAME = struct.Struct(">BHHB")  # bits, height, width, components
 
 _MODES = {1: "L", 3: "RGB"}
@@ -73,9 +73,9 @@ class _NotPlainError(Exception):
 def header(data: bytes) -> JpegHeader | None:
     """Return the header of the JPEG file in `data`; None if Pillow must open and decode it.
 
-    For a file with a result, Pillow opens the file too, with the same size and mode. Warnings that
-    Pillow gives about the file are given here. Decoding may still fail; `decode` then returns None.
-    The caller checks limits on the number of pixels.
+    If this returns a header, Pillow would open the file too, with the same size and mode. Warnings
+    that Pillow gives about the file are given here. Decoding may still fail; `decode` then returns
+    None. The caller checks limits on the number of pixels.
     """
     if not _has_own_plugin():
         return None
@@ -169,7 +169,8 @@ class _Metadata:
     @property
     def is_plain(self) -> bool:
         """Whether Pillow reads these segments without an error or a warning."""
-        # Without a resolution from JFIF, Pillow looks for one in the EXIF data.
+        # Without a resolution from JFIF, Pillow looks for one in the EXIF data, and may warn about
+        # it.
         return not self._needs_pillow and (self.exif is None or self._has_resolution)
 
     def add(self, marker: int, content: bytes) -> None:

@@ -56,7 +56,7 @@ typedef struct {
     const uint32_t *table; /* (channels, 256): the values of the bytes; or NULL */
     Axis x, y;
     int64_t lanes;       /* of a pixel: 4, or 1 for grey */
-    int64_t left, right; /* the columns that are needed; the first is even */
+    int64_t left, right; /* the columns that are needed; `left` is even */
     int64_t bottom;      /* where the needed rows end; rows below may not exist */
     uint8_t *memory;     /* for intermediate results */
 } Job;

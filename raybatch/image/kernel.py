@@ -120,7 +120,7 @@ class Kernel:
     def look_up(
         self, pixels: npt.NDArray[np.uint8], table: npt.NDArray[np.float32], out: npt.NDArray[Any]
     ) -> bool:
-        """Write the value in `table`, `(C, 256)`, of each byte of `pixels` into `out`.
+        """Look up each byte of `pixels` in `table`, `(C, 256)`, and write its value into `out`.
 
         Return whether the kernel could. `pixels` is `(n, H, W, C)` or `(H, W, C)`, contiguous.
         `out` is float32 of that shape, with contiguous rows.

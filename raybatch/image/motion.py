@@ -21,7 +21,8 @@ class Motion(NamedTuple):
     """How the points of an image have moved to a result.
 
     Args:
-        matrix: (3, 3), which maps (x, y, 1) of the image to the result in homogeneous coordinates.
+        matrix: (3, 3). It maps a point (x, y, 1) of the image to the result, in homogeneous
+            coordinates.
         size: The width and height of the result.
         visible: A box around the part of the result that shows the image. The rest is filled.
         shown: A box around the part of the image that was still visible when it was last warped.
@@ -76,9 +77,30 @@ class Motion(NamedTuple):
         """
         return _clipped(self.hulls(_clipped(boxes, self.shown)), self.visible)
 
+    def in_fractions(self, before: Size) -> npt.NDArray[np.float64]:
+        """Return the matrix (3, 3) for places in fractions of the width and the height.
+
+        The image had the size `before`. Of an image that is only stretched it is the identity.
+        """
+        return (
+            np.diag([1 / self.size[0], 1 / self.size[1], 1]) @ self.matrix @ np.diag([*before, 1])
+        )
+
     def inverted(self, size: Size) -> Motion:
         """Return the motion from the result back to the image, which has `size`."""
         return Motion(_inverse(self.matrix), size, (0, 0, *size), (0, 0, *self.size))
+
+
+def is_alike(one: Motion, before: Size, other: Motion, other_before: Size) -> bool:
+    """Return whether two images of the sizes `before` show the same part, turned the same way.
+
+    The corners may be a pixel and a half apart, because whole pixels are cropped.
+    """
+    corners = np.array([[0, 0], [1, 0], [0, 1], [1, 1]], np.float64)
+    places = _moved(_inverse(one.in_fractions(before)), corners)
+    others = _moved(_inverse(other.in_fractions(other_before)), corners)
+    pixel = 1 / np.minimum(before, other_before)
+    return bool((np.abs(places - others) <= 1.5 * pixel).all())
 
 
 def size_after(step: Step, size: Size) -> Size:

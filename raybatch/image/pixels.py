@@ -20,9 +20,9 @@ class PixelLayout:
     """The layout of image arrays.
 
     By default `dtype` is that of the mode, or float32 with `mean` and `std`. With `channels_first`
-    an image is (C, H, W). Integers that become floats are scaled to the range from 0 to 1, as in
-    torchvision's `ToTensor`. Pixels of mode "F" or "I" have no known range and are not scaled. Then
-    `mean` and `std`, each one number or one for each channel, give `(x - mean) / std`, as in
+    an image is (C, H, W). Integers that become floats are first scaled to the range from 0 to 1, as
+    in torchvision's `ToTensor`. Pixels of mode "F" or "I" have no known range and are not scaled.
+    `mean` and `std`, each one number or one for each channel, then give `(x - mean) / std`, as in
     torchvision's `Normalize`.
 
     A reader raises ValueError if an integer `dtype` cannot hold its pixels.
@@ -46,7 +46,7 @@ class PixelLayout:
         if dtype is not None:
             dtype = np.dtype(dtype)
             if dtype.kind not in "fiu":
-                raise ValueError(f"dtype must be one of integers or floats, not {dtype}")
+                raise ValueError(f"dtype must be an integer or a float, not {dtype}")
             if self.mean is not None and dtype.kind != "f":
                 raise ValueError(f"with mean and std the dtype must be a float, not {dtype}")
             object.__setattr__(self, "dtype", dtype)
@@ -104,7 +104,7 @@ class BoundLayout:
     def in_bytes(self) -> BoundLayout | None:
         """Return the layout of bytes that `UnfinishedImages.finished` quickly turns into floats.
 
-        None if this layout does not make floats from bytes, or if there is no kernel to do it fast.
+        None if this layout does not make float32 from bytes, or if there is no kernel for it.
         """
         if self.table is None or not self.is_of_bytes or usable_kernel() is None:
             return None

@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageColor, ImageMode
 
 from raybatch.checks import height_and_width, one_of
-from raybatch.errors import TransformError
+from raybatch.errors import ReturnError, TransformError
 from raybatch.foreign_randomness import ForeignRandomness
 from raybatch.image.augment.mask_transform import for_masks
 from raybatch.image.augment.masks import IGNORED, check_fill
@@ -31,12 +31,19 @@ from raybatch.image.augment.transform import (
     is_random,
     made_by,
     output_size,
+    steps_in_turn,
 )
 from raybatch.image.decoding import Colour, Decoding, EncodedJpeg, opened, read_error
+from raybatch.image.motion import Motion
 from raybatch.image.pixels import BoundLayout
 from raybatch.image.resampling import filter_name
+from raybatch.image.view import Size
 from raybatch.image.viewed import Viewed
 from raybatch.stages import stage
+from raybatch.structure import function_name
+
+# Is called with the (width, height) of an image before its transform.
+Note: TypeAlias = Callable[[Size], None]
 
 DECODES = ("exact", "scaled")
 TRUNCATED = ("error", "fill")
@@ -76,7 +83,7 @@ class ImageReader:
         resample: A filter of Pillow, or its name in lower case.
         decode: "exact" decodes at full size, so that the pixels equal those of
             `Image.open(path).convert(mode).resize((width, height), resample)`. "scaled" shrinks the
-            image first: the JPEG decoder by 2, 4 or 8, other images by whole factors. That is
+            image first: a JPEG by 2, 4 or 8 in its decoder, other images by whole factors. That is
             faster, above all for large files.
         scale_margin: With "scaled", the part that is taken stays at least this many times larger
             than its result.
@@ -152,12 +159,15 @@ class ImageReader:
         if not self.max_pixels > 0:
             raise ValueError(f"max_pixels must be above 0, not {self.max_pixels}")
 
-    def read(self, file: IO[bytes], rng: np.random.Generator | None = None) -> Image.Image:
+    def read(
+        self, file: IO[bytes], rng: np.random.Generator | None = None, note: Note | None = None
+    ) -> Image.Image:
         """Return the image in `file`, fully loaded. Raises ImageReadError if it cannot be read.
 
-        `rng` is the generator for the transform; a random transform needs one.
+        `rng` is the generator for the transform; a random transform needs one. `note` is called
+        with the (width, height) of the image.
         """
-        with self._viewed(file, rng, as_array=False) as viewed:
+        with self._viewed(file, rng, note, as_array=False) as viewed:
             return viewed.image()
 
     def read_into(
@@ -182,12 +192,13 @@ class ImageReader:
         layout: BoundLayout,
         out: npt.NDArray[Any],
         rng: np.random.Generator | None = None,
+        note: Note | None = None,
     ) -> Begun | None:
         """Begin `read_into`. Return the JPEG that is left to decode, or None if all is done.
 
-        Decoding that JPEG needs `file` no more.
+        The JPEG can be decoded when `file` is closed. See `read` for `note`.
         """
-        with self._viewed(file, rng, as_array=True) as viewed:
+        with self._viewed(file, rng, note, as_array=True) as viewed:
             if isinstance(viewed.source, EncodedJpeg):
                 return Begun(viewed, viewed.source.nbytes, layout, out)
             viewed.write(layout, out)
@@ -195,7 +206,12 @@ class ImageReader:
 
     @contextmanager
     def _viewed(
-        self, file: IO[bytes], rng: np.random.Generator | None, *, as_array: bool
+        self,
+        file: IO[bytes],
+        rng: np.random.Generator | None,
+        note: Note | None,
+        *,
+        as_array: bool,
     ) -> Iterator[Viewed]:
         """Yield the view of the image in `file`; errors in the block become ImageReadErrors."""
         if rng is None and self.is_random:
@@ -204,6 +220,8 @@ class ImageReader:
         # lacks.
         as_array = as_array and all(isinstance(change, Transform) for change in self._changes)
         with stage("decode"), opened(file, self._decoding, as_array=as_array) as source:
+            if note is not None:
+                note(source.size)
             with self._foreign.seeded_once(rng) as begin:
                 viewed = changed(source, self._changes, rng, partial(_made_by, begin))
             yield viewed
@@ -281,6 +299,15 @@ def stored_size(reader: ImageReader, file: IO[bytes]) -> tuple[int, int]:
     return height, width
 
 
+def motion(reader: ImageReader, size: Size, rng: np.random.Generator | None) -> Motion:
+    """Return how an image of the stored `size`, (width, height), moves if it is read with `rng`.
+
+    A function of the program is taken to move nothing.
+    """
+    steps = steps_in_turn(reader._changes, *size, rng)
+    return Motion.of(size, [step for step in steps if not callable(step)])
+
+
 def _as_read(reader: ImageReader, change: Change) -> Change:
     return for_masks(change, reader.mask_fill) if reader.mask else change
 
@@ -289,9 +316,10 @@ def _made_by(begin: Callable[[], None], change: Change, paint: Paint, image: Any
     """Call `made_by`. Its errors become TransformErrors, since the file is not at fault."""
     try:
         return made_by(change, paint, image, begin)
+    except ReturnError as error:
+        raise TransformError(str(error)) from error
     except Exception as error:
-        # The repr of a function contains its address, which differs between processes.
-        name = getattr(change, "__qualname__", None) or repr(change)
+        name = function_name(change)
         raise TransformError(f"{name} raised {type(error).__name__}: {error}") from error
 
 

@@ -251,7 +251,7 @@ def check_fill_of(channels: int, fill: Fill) -> None:
 def colour(mode: str, fill: Fill) -> Fill:
     """Return `fill` in the form that Pillow takes for `mode`.
 
-    ValueError if it has another number of channels.
+    ValueError if `fill` has another number of channels.
     """
     bands = len(ImageMode.getmode(mode).bands)
     check_fill_of(bands, fill)
@@ -259,7 +259,7 @@ def colour(mode: str, fill: Fill) -> Fill:
 
 
 class _Memory(NamedTuple):
-    """Where pixels lie: address, bytes per row, and bytes per pixel; `owner` keeps them alive."""
+    """Where pixels lie: address, bytes per row, bytes per pixel; `owner` keeps the memory alive."""
 
     address: int
     stride: int

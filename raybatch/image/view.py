@@ -137,7 +137,7 @@ class View(NamedTuple):
     def _cropped(self, part: Rectangle, fill: Fill) -> View | None:
         """Return this view with its window cropped to `part`, which is relative to the window.
 
-        None if the result is no view of the image.
+        None if that is not a view of the same image.
         """
         old, shown = self.window, self.visible
         new = old[0] + part[0], old[1] + part[1], old[0] + part[2], old[1] + part[3]
@@ -186,7 +186,7 @@ class View(NamedTuple):
         )
 
     def of_shrunk(self, size: Size, extent: tuple[float, float]) -> View:
-        """Return this view for the image that its decoder has shrunk to `size`.
+        """Return this view in terms of the image that its decoder has shrunk to `size`.
 
         A decoder rounds the width and the height up. `extent` is the exact width and height.
         """

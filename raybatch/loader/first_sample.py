@@ -1,10 +1,15 @@
-"""Reads one sample when a loader is made, so that an error that all samples share comes early."""
+"""Reads a sample or two when a loader is made, so that an error of all samples comes early."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import suppress
 from threading import Thread
+from typing import Any
+
+from PIL import Image
 
 from raybatch.errors import FirstSampleError, ReturnError
 from raybatch.faults import Fault, fault_of
@@ -18,9 +23,12 @@ from raybatch.making.policy import BadSamples
 from raybatch.making.request import Request, Result
 from raybatch.order.rows import Rows
 from raybatch.order.seeds import NO_KEYS
+from raybatch.sources.image_folder import ImageFolder
 from raybatch.sources.ledger import BadSample
 from raybatch.sources.mapped import MapDataSource, SampleMapDataSource
 from raybatch.sources.source import DataSource, nodes, rows_at
+from raybatch.sources.unmoved import tell_unmoved
+from raybatch.structure import leaves
 
 _log = logging.getLogger(__name__)
 
@@ -55,7 +63,11 @@ def try_first_sample(plan: Plan, producer: Producer, setting: BadSamples, name: 
             is_wrong = result.error is not None and _is_everywhere(result.error, producer, setting)
             if is_wrong and _has_batch_function(source):
                 result = make(source, _first_batch(source, plan.batch_size, setting))
-        return result
+            if result.error is not None:
+                return result
+            with suppress(Exception):  # a field whose other rows cannot be read fails in its batch
+                tell_unmoved(source)
+            return _of_two(source, plan.batch_size) or _as_arrays(source, result)
 
     # A worker that is stuck is replaced; this process could only wait.
     result = _within(_MOST_S, tried) if producer.has_copies else tried()
@@ -78,12 +90,19 @@ def try_first_sample(plan: Plan, producer: Producer, setting: BadSamples, name: 
 
 
 def _within(seconds: float, do: Callable[[], Result]) -> Result | None:
-    """Return `do()`, called in a thread; None if it takes longer."""
-    results: list[Result] = []
-    thread = Thread(target=lambda: results.append(do()), name="raybatch-first-sample", daemon=True)
+    """Return `do()`, called in a thread, or raise its error; None if it takes longer."""
+    done: Future[Result] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(do())
+        except BaseException as error:
+            done.set_exception(error)
+
+    thread = Thread(target=run, name="raybatch-first-sample", daemon=True)
     thread.start()
     thread.join(seconds)
-    return results[0] if results else None
+    return done.result() if done.done() else None
 
 
 def _tried(source: DataSource, rows: Rows) -> Result:
@@ -99,6 +118,36 @@ def _has_batch_function(source: DataSource) -> bool:
         isinstance(node, MapDataSource) and not isinstance(node, SampleMapDataSource)
         for node in nodes(source)
     )
+
+
+def _of_two(source: DataSource, batch_size: int) -> Result | None:
+    """Return the error of a batch of two samples that do not stack; None if there is none.
+
+    Any other error may be that of the second sample alone.
+    """
+    rows = rows_at(source, 0, 2) if batch_size > 1 and not _has_batch_function(source) else None
+    if rows is None or len(rows) < 2:
+        return None
+    result = _tried(source, rows)
+    return result if isinstance(result.error, ReturnError) else None
+
+
+def _as_arrays(source: DataSource, result: Result) -> Result:
+    """Return `result`, or an error if it has the Pillow images of an `ImageFolder` without size."""
+    has_folder = any(isinstance(node, ImageFolder) for node in nodes(source))
+    if has_folder and any(map(_is_of_images, leaves(result.batch))):
+        return Result(
+            error=ReturnError(
+                "an ImageFolder without size= gives Pillow images of the stored sizes, which make"
+                " no array: give it size=224, or a transform that ends with a crop or a"
+                " Resize((height, width)), or use source.map_samples(fn)"
+            )
+        )
+    return result
+
+
+def _is_of_images(leaf: Any) -> bool:
+    return isinstance(leaf, list) and len(leaf) > 0 and isinstance(leaf[0], Image.Image)
 
 
 def _first_batch(source: DataSource, batch_size: int, setting: BadSamples) -> Request:

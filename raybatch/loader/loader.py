@@ -19,11 +19,13 @@ from typing import Any
 
 import numpy as np
 
+from raybatch.checks import says_instead
 from raybatch.loader.course import Course
 from raybatch.loader.delivery import Delivery
 from raybatch.loader.fingerprint import fingerprint
 from raybatch.loader.first_sample import try_first_sample
 from raybatch.loader.iterator import EpochIterator
+from raybatch.loader.other_names import INSTEAD
 from raybatch.loader.plan import Plan
 from raybatch.loader.producer import Producer
 from raybatch.loader.progress import ProgressLine
@@ -98,6 +100,7 @@ class Loader:
     with the same pool if that has a name.
     """
 
+    @says_instead("Loader", INSTEAD)
     def __init__(
         self,
         source: DataSource,

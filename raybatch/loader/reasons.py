@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from raybatch.errors import ReturnError, SampleReadError
+from raybatch.errors import ReturnError, SampleReadError, told
 from raybatch.faults import Fault, fault_of
 from raybatch.making.policy import BadSamples
 from raybatch.sources.ledger import BadSample
@@ -18,7 +18,7 @@ def reason_of(error: BaseException, bad: Iterable[BadSample], setting: BadSample
     If `setting` skips or replaces bad samples, the reason says why it does not do so here. If not,
     it says how to skip a sample that cannot be read.
     """
-    said = f"{type(error).__name__}: {error}"
+    said = told(error)
     reason = "".join(f"{sample}: " for sample in bad if not sample.is_named_in(said)) + said
     if setting.policy != "raise" and not isinstance(error, ReturnError):
         reason += _why_not_bad(fault_of(error), setting)

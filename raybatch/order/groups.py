@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from raybatch.checks import counted
 from raybatch.order.indices import IndexArray, as_index_array, check_covers, check_index_range
 from raybatch.order.sampler import AbstractSampler
 
@@ -36,7 +37,7 @@ class GroupsSampler(AbstractSampler):
 
     def check_length(self, length: int) -> None:
         count = len(self.groups)
-        check_covers(f"there are {count} groups, one for each sample", count, length)
+        check_covers(f"groups has {counted(count, 'number')}, one for each sample", count, length)
 
     def draw(self, rng: np.random.Generator) -> int:
         return int(rng.choice(self._members))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from raybatch.checks import positive_int
+from raybatch.checks import counted, positive_int
 
 IndexArray = npt.NDArray[np.integer[Any]]
 
@@ -25,7 +25,7 @@ def amount(count: Callable[[], int | float | None]) -> str:
         return ""  # the constructor of a user's class may not have finished
     if samples is None:
         return ""
-    return "samples without end" if samples == np.inf else f"{samples} samples"
+    return "samples without end" if samples == np.inf else counted(int(samples), "sample")
 
 
 def as_index_array(indices: Any) -> IndexArray:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from raybatch.checks import positive_int
+from raybatch.checks import counted, positive_int
 from raybatch.order.cursor import Cursor, RowsRun, Run
 from raybatch.order.indices import (
     IndexArray,
@@ -62,7 +62,7 @@ class WeightedSampler(_DrawingSampler):
         self.length = len(self.weights)
 
     def check_length(self, length: int) -> None:
-        check_covers(f"there are {self.length} weights", self.length, length)
+        check_covers(f"weights has {counted(self.length, 'number')}", self.length, length)
 
     def cursor(self, shuffle_rng: ShuffleRNG | None) -> Draws:
         """Return the start of the draws; NotImplementedError without a shuffle."""

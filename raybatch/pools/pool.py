@@ -35,7 +35,7 @@ class WorkerPool:
         raise NotImplementedError(f"abstract for type {type(self)}")
 
     def metrics(self, name: str) -> Watcher | None:
-        """Return a watcher that exports the figures of the loader `name`; None for none."""
+        """Return a watcher that exports the figures of the loader `name`, or None."""
         return None
 
     def on_each_host(self, source: Any, request: Request) -> dict[str, Result]:

@@ -10,7 +10,7 @@ import weakref
 from dataclasses import dataclass
 from typing import Any
 
-from raybatch.checks import positive_int
+from raybatch.checks import counted, positive_int
 from raybatch.errors import PoolError, WorkerLostError
 from raybatch.foreign_randomness import suspended
 from raybatch.making.make import make
@@ -46,7 +46,7 @@ class ThreadPool(WorkerPool):
         self._start()
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.num_threads} threads)"
+        return f"{type(self).__name__}({counted(self.num_threads, 'thread')})"
 
     def open(self, source: Any) -> ThreadSession:
         return ThreadSession(self, source)

@@ -24,6 +24,7 @@ from raybatch.order.standard import StandardSampler, SubsetSampler
 from raybatch.sources.batch import Batch, batch_row, extended
 from raybatch.sources.fields import checked_fields, field_name
 from raybatch.sources.ledger import BadSample, excluded
+from raybatch.sources.mask_pairs import MaskPairs
 from raybatch.sources.returned import returned_rows
 from raybatch.sources.source import DataSource, sample_name, source_repr
 from raybatch.stores.location import Location
@@ -179,7 +180,8 @@ class ArrayDataSource(RandomAccessDataSource):
             raise ValueError(
                 'include_indices adds a field "index", but data already has one: rename it'
             )
-        first, *others = self._fields().items()
+        self._mask_pairs = MaskPairs(self.fields())
+        first, *others = self.fields().items()
         length = sample_count(first[1])
         for key, array in others:
             if sample_count(array) != length:
@@ -200,7 +202,7 @@ class ArrayDataSource(RandomAccessDataSource):
                 if isinstance(array, ImageArrays) and key not in self.collate
                 else array
             )
-            for key, array in self._fields().items()
+            for key, array in self.fields().items()
         }
         changed = copy.copy(self)
         if isinstance(self.data, (dict, list)):
@@ -209,13 +211,13 @@ class ArrayDataSource(RandomAccessDataSource):
 
     def __repr__(self) -> str:
         shown = []
-        for key, array in self._fields().items():
+        for key, array in self.fields().items():
             is_array = isinstance(array, np.ndarray)
             text = f"array {array.dtype}{list(array.shape)}" if is_array else brief(array)
             shown.append(f"{key}={text}" if isinstance(key, str) else text)
         return source_repr(self, *shown)
 
-    def _fields(self) -> dict[Any, Any]:
+    def fields(self) -> dict[Any, Any]:
         """Return the array-likes by name or number; the name of a single data set is None."""
         if isinstance(self.data, dict):
             return self.data
@@ -241,11 +243,13 @@ class ArrayDataSource(RandomAccessDataSource):
         """
         numbers = indices
         if isinstance(indices, slice):
-            numbers = np.arange(*indices.indices(sample_count(next(iter(self._fields().values())))))
-        fields = [
-            self._collated(key, self._rows(key, array, indices, len(numbers), rng_of), numbers)
-            for key, array in self._fields().items()
-        ]
+            numbers = np.arange(*indices.indices(sample_count(next(iter(self.fields().values())))))
+        arrays, fields, sizes = self.fields(), [], {}
+        for key, array in arrays.items():
+            with self._mask_pairs.noting(key) as sizes[key]:
+                rows = self._rows(key, array, indices, len(numbers), rng_of)
+            fields.append(self._collated(key, rows, numbers))
+        self._mask_pairs.check(arrays, sizes, numbers, rng_of)
         batch: Batch = tuple(fields)
         if isinstance(self.data, dict):
             batch = dict(zip(self.data, fields, strict=True))
@@ -275,7 +279,7 @@ class ArrayDataSource(RandomAccessDataSource):
         )
 
     def path_of(self, index: int) -> str:
-        for array in self._fields().values():
+        for array in self.fields().values():
             # A user's own accessor can have other objects under these names.
             with contextlib.suppress(AttributeError, LookupError, TypeError):
                 return os.fsdecode(array.name_of(index))

@@ -10,13 +10,35 @@ import numpy as np
 import numpy.typing as npt
 
 from raybatch.accessors.image_files import ImageFileAccessor, NonUniformImageFileAccessor
-from raybatch.checks import height_and_width
+from raybatch.checks import counted, height_and_width, says_instead
 from raybatch.image.augment.transform import Change, output_size
 from raybatch.order.sampler import AbstractSampler
 from raybatch.sources.array import ArrayDataSource
 from raybatch.sources.source import source_repr
 from raybatch.stores.class_labels import labelled_images
 from raybatch.structure import brief
+
+# The arguments of torchvision's and other libraries' data sets.
+_INSTEAD = {
+    "split": "give the folder of that part, as in rb.ImageFolder('data/train')",
+    "train": "give the folder of that part, as in rb.ImageFolder('data/train')",
+    "target_transform": "use data.map_samples(fn), where fn(image, label, rng) returns both",
+    "transforms": "give transform=, of the image alone",
+    "loader": "for a decoder of your own, use rb.ArrayDataSource(rb.ItemAccessor(items))",
+    "is_valid_file": "give a pattern, as in rb.ImageFolder('train/*/*.jpg'), or exclude=",
+    "extensions": "give a pattern, as in rb.ImageFolder('train/*/*.jpg')",
+    "allow_empty": "leave it out; folders without images are classes",
+    "image_size": "give size=224 or size=(height, width)",
+    "img_size": "give size=224 or size=(height, width)",
+    "class_names": "give classes=",
+    "labels": "use rb.ArrayDataSource([rb.ImageFileAccessor(paths, size), labels])",
+    "batch_size": "give it to the loader, as in rb.Loader(data, 64)",
+    "shuffle": "give it to the loader, as in rb.Loader(data, 64, shuffle=True, seed=7)",
+    "seed": "give it to the loader, as in rb.Loader(data, 64, shuffle=True, seed=7)",
+    "mean": "give layout=rb.PixelLayout(mean=..., std=...)",
+    "std": "give layout=rb.PixelLayout(mean=..., std=...)",
+    "normalize": "give layout=rb.PixelLayout(mean=..., std=...)",
+}
 
 
 class ImageFolder(ArrayDataSource):
@@ -48,11 +70,12 @@ class ImageFolder(ArrayDataSource):
         **reading: As for `ImageFileAccessor`: `layout`, `mode`, `fit`, `decode`, `io_threads`, ...
 
     Raises:
-        FileNotFoundError, NotADirectoryError: If there is no image, or no folder.
+        FileNotFoundError, NotADirectoryError: If there is no image or no folder, or a file instead.
         ValueError: If an image lies beside class folders, `classes` lacks its class or names one
             twice, or `transform` makes images of a size other than `size`.
     """
 
+    @says_instead("ImageFolder", _INSTEAD)
     def __init__(
         self,
         root: str | os.PathLike[str],
@@ -81,7 +104,9 @@ class ImageFolder(ArrayDataSource):
         super().__init__(data, indices, repeats, sampler, include_indices, exclude)
 
     def __repr__(self) -> str:
-        return source_repr(self, f"{len(self.classes)} classes", brief(self.data[0]))
+        return source_repr(
+            self, counted(len(self.classes), "class", "classes"), brief(self.data[0])
+        )
 
     @property
     def targets(self) -> npt.NDArray[np.int64]:

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from raybatch.order.rows import Place
+from raybatch.stores.absent import check_exists
 from raybatch.stores.aside import written_aside
 from raybatch.stores.local_path import local_path
 from raybatch.stores.paths import as_path_array, path_array, path_names
@@ -128,7 +129,9 @@ class BadSampleLedger:
     def load(cls, path: str | os.PathLike[str]) -> BadSampleLedger:
         """Return the ledger that `save` wrote."""
         target = local_path(path)
-        if _is_parquet(target):
+        is_parquet = _is_parquet(target)
+        check_exists(target)
+        if is_parquet:
             table = pa.parquet.read_table(target)
             columns = [_values(table[name], kind) for name, kind in _COLUMNS]
             names = [name for name, _ in _COLUMNS]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from raybatch.checks import takes
 from raybatch.errors import ReturnError
 from raybatch.sources.batch import Batch, row_counts
-from raybatch.structure import described, is_container, members
+from raybatch.structure import described, function_name, is_container, members
 
 _MEMBERS = (
     "a tuple, NamedTuple, dict or dataclass of arrays or lists with one row for each sample of the"
@@ -31,7 +30,7 @@ def called(fn: Callable[..., Any], structure: Any, **options: Any) -> Any:
             raise
         given = ", ".join([*map(described, arguments), *(f"{name}=..." for name in options)])
         raise TypeError(
-            f"{_name(fn)} takes {_parameters(fn)}, but is called with ({given})"
+            f"{function_name(fn)} takes {_parameters(fn)}, but is called with ({given})"
         ) from None
 
 
@@ -42,11 +41,13 @@ def returned_batch(fn: Any, batch: Any, *, is_even: bool = True) -> Batch:
     such as a number, belongs to the whole batch.
     """
     if not _has_members(batch):
-        raise ReturnError(f"{_name(fn)} returned {described(batch)}, but must return {_MEMBERS}")
+        raise ReturnError(
+            f"{function_name(fn)} returned {described(batch)}, but must return {_MEMBERS}"
+        )
     if is_even and len(set(row_counts(batch))) > 1:
         raise ReturnError(
-            f"{_name(fn)} returned members of unequal lengths, {described(batch)}, but must return"
-            f" {_MEMBERS}"
+            f"{function_name(fn)} returned members of unequal lengths, {described(batch)},"
+            f" but must return {_MEMBERS}"
         )
     return batch
 
@@ -60,12 +61,13 @@ def returned_sample(fn: Callable[..., Any], sample: Any, first: Any) -> Any:
         if members(sample).keys() == members(first).keys():
             return sample
         raise ReturnError(
-            f"{_name(fn)} returned {described(sample)}, but must return the same members for every"
-            f" sample: for a different sample it returned {described(first)}"
+            f"{function_name(fn)} returned {described(sample)}, but must return the same members"
+            f" for every sample: for a different sample it returned {described(first)}"
         )
     raise ReturnError(
-        f"{_name(fn)} returned {described(sample)}, but must return a tuple, NamedTuple, dict or"
-        ' dataclass with the members of one sample, such as (x, y) or {"image": x, "label": y}'
+        f"{function_name(fn)} returned {described(sample)}, but must return a tuple, NamedTuple,"
+        " dict or dataclass with the members of one sample, such as (x, y) or"
+        ' {"image": x, "label": y}'
     )
 
 
@@ -103,18 +105,7 @@ def returned_batches(fn: Any, batches: Any) -> Iterator[Batch]:
     """
     if not isinstance(batches, Iterable):
         raise ReturnError(
-            f"{_name(fn)} returned {described(batches)}, but must return an iterator over batches"
+            f"{function_name(fn)} returned {described(batches)}, but must return an iterator over"
+            " batches"
         )
     return (returned_batch(fn, batch, is_even=False) for batch in batches)
-
-
-def _name(fn: Any) -> str:
-    """Return the name of `fn`, and where it is defined if that is known."""
-    while isinstance(fn, functools.partial):
-        fn = fn.func
-    name = getattr(fn, "__qualname__", getattr(fn, "__name__", None))
-    if name is None or not callable(fn):
-        return f"an object of {type(fn).__module__}.{type(fn).__qualname__}"
-    code = getattr(fn, "__code__", None)
-    place = "" if code is None else f" ({code.co_filename}, line {code.co_firstlineno})"
-    return f"the function {name}{place}"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import operator
-from collections.abc import Collection, Iterator
+import os
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
+from raybatch.arrays import takes_only_ints
 from raybatch.order.cursor import Cursor
 from raybatch.order.indices import amount, num_batches
 from raybatch.order.rows import Rows
@@ -129,13 +131,34 @@ def source_repr(source: DataSource, *parts: str) -> str:
 
 
 def check_source(name: str, source: object) -> None:
-    """Raise TypeError if `source` is not a data source."""
-    if not isinstance(source, DataSource):
-        raise TypeError(
-            f"{name} must be a data source, not {type(source).__qualname__}: write"
-            " rb.ImageFolder(path, size=224) for a folder of images, or rb.ArrayDataSource([x, y])"
-            " for arrays and accessors"
-        )
+    """Raise TypeError if `source` is not a data source; the message says how to make one of it."""
+    if isinstance(source, DataSource):
+        return
+    kind = f"a {type(source).__name__}"
+    cure = "rb.ArrayDataSource([images, labels])"
+    if isinstance(source, type):
+        kind, cure = f"the class {source.__name__}", f"{source.__name__}(...)"
+    elif isinstance(source, (str, os.PathLike)):
+        kind = repr(os.fspath(source))
+        cure = f"rb.ImageFolder({kind}, size=224) for a folder of images"
+    elif _are_paths(source):
+        kind = f"{kind} of paths"
+        cure = "rb.ArrayDataSource([rb.ImageFileAccessor(paths, size=(224, 224)), labels])"
+    elif isinstance(source, Mapping):
+        cure = "rb.ArrayDataSource({name: array, ...})"
+    elif isinstance(source, (list, tuple)):
+        cure = "rb.ArrayDataSource([array, ...]), or rb.ArrayDataSource(rb.ItemAccessor(samples))"
+    elif takes_only_ints(source):
+        cure = "rb.ArrayDataSource(data_set)"
+    raise TypeError(f"{name} must be a data source, not {kind}: use {cure}")
+
+
+def _are_paths(values: Any) -> bool:
+    """Return whether `values` is a sequence or an array of paths."""
+    if not isinstance(values, (list, tuple, np.ndarray)) and not hasattr(values, "to_pylist"):
+        return False
+    first: Any = next(iter(values), None)
+    return isinstance(first.as_py() if hasattr(first, "as_py") else first, (str, os.PathLike))
 
 
 def rows_at(source: DataSource, number: int, count: int = 1) -> Rows | None:

@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
+from raybatch.checks import counted
+
 # The weight of each member, by name or in the order of the members; None for equal weights.
 Weights: TypeAlias = "Mapping[str, float] | Sequence[float] | None"
 
@@ -24,7 +26,9 @@ def checked_weights(weights: Any, names: list[str]) -> list[float]:
     else:
         numbers = [float(weight) for weight in weights]
         if len(numbers) != len(names):
-            raise ValueError(f"there are {len(numbers)} weights for {len(names)} members")
+            raise ValueError(
+                f"weights has {counted(len(numbers), 'number')} for {counted(len(names), 'member')}"
+            )
     for name, number in zip(names, numbers, strict=True):
         if not 0 <= number < math.inf:
             raise ValueError(f"the weight of {name!r} must be 0 or more, not {number}")

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from raybatch.stores.absent import check_exists
 from raybatch.stores.location import Location
 from raybatch.stores.paths import as_path_array, path_names
 from raybatch.stores.patterns import image_glob
@@ -21,7 +22,8 @@ def shard_paths(given: Any, suffix: str, filesystem: Any = None) -> list[str]:
     """Return the paths of shards.
 
     `given` is a path, a pattern, a folder with files `*suffix`, or several of these.
-    FileNotFoundError if a pattern or a folder has no files, ValueError if nothing is given.
+    FileNotFoundError if a local path does not exist or a pattern or a folder has no files,
+    ValueError if nothing is given.
     """
     is_one = isinstance(given, (str, os.PathLike))
     several = [os.fspath(given)] if is_one else path_names(as_path_array(given))
@@ -36,6 +38,8 @@ def shard_paths(given: Any, suffix: str, filesystem: Any = None) -> list[str]:
             elif _has_magic(one, filesystem):
                 found += path_names(image_glob(one, filesystem=filesystem))
             else:
+                if filesystem is None and not is_url(one):
+                    check_exists(one)
                 found.append(one)
     if not found:
         raise ValueError(f"no *{suffix} files were given: name at least one")

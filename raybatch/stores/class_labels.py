@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from raybatch.notices import tell
+from raybatch.stores.folder_levels import FolderLevels
 from raybatch.stores.image_list import ImageList
 from raybatch.stores.listing import all_classes, class_of, find_images, numbered
 from raybatch.stores.location import Location
@@ -26,7 +27,9 @@ def labelled_images(
     """Return the images below `root`, a folder or a pattern, with the labels of `class_labels`.
 
     If the file names decide the classes, one line on the standard error says so. ValueError for an
-    image beside class folders, and the errors of `class_labels`, `find_images` and `image_glob`.
+    image beside class folders, for file names that give a single class, and, without `classes`, for
+    folders named as parts of a data set, such as train and val; and the errors of `class_labels`,
+    `find_images` and `image_glob`.
     """
     start = fixed_part(root, filesystem)
     if start is None:
@@ -43,7 +46,18 @@ def labelled_images(
             f"{stray!r} lies beside the class folders in {folder!r}, not in one of them: "
             "move it, or give a pattern such as '*/*.jpg'"
         )
+    if not strays and classes is None:
+        levels = FolderLevels(folder)
+        levels.add(names)
+        levels.check()
     labels, in_order = class_labels(names, folder if start is None else None, classes)
+    if strays and classes is None and len(in_order) == 1:
+        raise ValueError(
+            f"no image in {folder!r} lies in a class folder, and the file names, such as"
+            f" {names[0]!r}, have no classes either. Make a folder for each class, or read the"
+            " images without labels:"
+            " rb.ArrayDataSource([rb.ImageFileAccessor(rb.image_glob('folder/*'), size)])"
+        )
     if strays:
         tell(
             f"no image in {folder!r} lies in a class folder, so the first letters of the file names"

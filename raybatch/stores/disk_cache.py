@@ -32,7 +32,8 @@ _SIZES = "sizes.bin"
 _FREED_PART, _MOST_LOOKED_AT = 8, 1000
 # No entry is larger than this, so that the system reads or writes it in one call.
 _MOST_BYTES = 2**30
-# A use of an entry updates its recorded time of use only if that time is older than this.
+# A use of an entry updates its recorded time of use only if that time is older than this, or than
+# the `DiskCache`.
 _USE_NS = 60 * 10**9
 
 

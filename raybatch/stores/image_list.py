@@ -12,10 +12,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet
 
+from raybatch.checks import counted
+from raybatch.stores.absent import check_exists
 from raybatch.stores.aside import written_aside
 from raybatch.stores.location import Locations
 from raybatch.stores.paths import path_names
 from raybatch.stores.secrets import hold_credentials
+from raybatch.stores.url_files import is_url
 
 _CLASSES = b"raybatch.classes"
 
@@ -45,13 +48,16 @@ class ImageList:
         wrong = (self.labels < 0) | (self.labels >= len(self.classes))
         if wrong.any():
             label = self.labels[wrong.argmax()]
-            raise ValueError(f"label {label} is none of the {len(self.classes)} classes")
+            raise ValueError(
+                f"label {label} is none of the {counted(len(self.classes), 'class', 'classes')}"
+            )
 
     def __iter__(self) -> Iterator[Any]:
         return iter((path_names(self.paths), self.labels, self.classes))
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({len(self.paths)} images, {len(self.classes)} classes)"
+        images = counted(len(self.paths), "image")
+        return f"{type(self).__name__}({images}, {counted(len(self.classes), 'class', 'classes')})"
 
     @property
     def table(self) -> pa.Table:
@@ -77,6 +83,8 @@ class ImageList:
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> ImageList:
         """Return the list that `save` wrote; ValueError if `path` holds something else."""
+        if not is_url(os.fspath(path)):
+            check_exists(path)
         table = pa.parquet.read_table(path)
         classes = (table.schema.metadata or {}).get(_CLASSES)
         if classes is None or table.schema.names != ["path", "label"]:

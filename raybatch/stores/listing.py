@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from raybatch.notices import tell
+from raybatch.stores.folder_levels import FolderLevels
 from raybatch.stores.image_list import ImageList
 from raybatch.stores.location import Location
 from raybatch.stores.paths import joined, path_array
@@ -93,8 +94,8 @@ def find_images(root: str | os.PathLike[str], *, filesystem: Any = None) -> list
     with a dot, and those that systems leave behind, such as `__MACOSX`. One line, logged or on the
     standard error, counts the files with other suffixes, such as .heic; text files are not counted.
 
-    NotADirectoryError if `root` is not a local folder, FileNotFoundError if there is no image below
-    it.
+    FileNotFoundError if there is no `root` or no image below it, NotADirectoryError if `root` is a
+    file.
     """
     search = Search(Location(root, filesystem))
     paths = search.paths()
@@ -115,8 +116,9 @@ def image_folder(
         paths, labels, classes = image_folder("train")
         validation = image_folder("validation", classes=classes)
 
-    ValueError for an image that is in no class folder or in one that `classes` lacks, and for a
-    class that is named twice; and the errors of `find_images`.
+    ValueError for an image that is in no class folder or in one that `classes` lacks, for a class
+    that is named twice, and, without `classes`, for folders named as parts of a data set, such as
+    train and val; and the errors of `find_images`.
     """
     search = Search(Location(root, filesystem))
     folder = search.folder
@@ -125,13 +127,20 @@ def image_folder(
     numbers: dict[
         str, int
     ] = {}  # temporary numbers of the classes, in the order of their first image
+    levels = FolderLevels(folder)
     for names in search.runs():
         own = list(map(class_of, names))
         if "" in own:
             path = Location(folder.join([names[own.index("")]])[0])
-            raise ValueError(f"{path!r} lies in no class folder below {folder!r}")
+            raise ValueError(
+                f"{path!r} lies in no class folder below {folder!r}: move it into one. Images"
+                " without classes are listed by find_images and image_glob"
+            )
+        levels.add(names)
         labels.append(np.array([numbers.setdefault(one, len(numbers)) for one in own], np.int64))
         paths.append(path_array(folder.join(names)))
+    if classes is None:
+        levels.check()
     in_order = all_classes(folder, numbers) if classes is None else numbered(classes, numbers)
     search.tell()
     label_of = {name: label for label, name in enumerate(in_order)}
@@ -172,8 +181,8 @@ def numbered(classes: Sequence[str], found: Collection[str]) -> list[str]:
         raise ValueError(f"classes must be different names, but {twice[0]!r} is given twice")
     if unknown := sorted(set(found) - set(classes)):
         raise ValueError(
-            f"there are images of {', '.join(map(repr, unknown))}, which the {len(classes)} given"
-            " classes lack: add it to `classes`, or move its images away"
+            f"there are images of {', '.join(map(repr, unknown))}, which `classes` does"
+            " not have: add it there, or move its images away"
         )
     return list(classes)
 

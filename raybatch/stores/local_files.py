@@ -12,6 +12,7 @@ from typing import IO, NamedTuple
 
 from raybatch.errors import StorageError
 from raybatch.retries import Retries
+from raybatch.stores.absent import check_is_folder
 from raybatch.stores.hidden import is_hidden
 
 # Larger files are not read into memory: decoders read only the parts that they need.
@@ -79,17 +80,18 @@ class LocalFiles:
 
         Folder entries tell files from folders, so no file is examined. Links are followed, and each
         folder is read once. `depth=1` leaves out the folders in `root`, and so on. Hidden files are
-        included only with `hidden`. NotADirectoryError if `root` is not a folder.
+        included only with `hidden`. FileNotFoundError if there is no `root`, NotADirectoryError if
+        it is a file.
         """
         return _walk(_existing(root), "", depth, hidden, set(), self._retries)
 
     def folders(self, root: str) -> list[str]:
         """Return the names of the folders in `root`, sorted, without hidden ones.
 
-        NotADirectoryError if `root` is not a folder.
+        FileNotFoundError if there is no `root`, NotADirectoryError if it is a file.
         """
         _, names = self._retries.call(partial(_listed, hidden=False), _existing(root))
-        return [name[:-1] for name in names if name[-1] == "/"]
+        return sorted(name[:-1] for name in names if name[-1] == "/")
 
     def join(self, root: str, names: list[str]) -> list[str]:
         """Return the paths of `names` below `root`."""
@@ -128,11 +130,9 @@ def _opened(path: str, version: FileVersion) -> _OpenFile:
 
 
 def _existing(root: str) -> str:
-    """Return `root` with a slash at its end; NotADirectoryError if it is not a folder."""
-    folder = root or os.curdir
-    if not os.path.isdir(folder):
-        raise NotADirectoryError(f"not a directory: {root!r}")
-    return os.path.join(folder, "")
+    """Return `root` with a slash at its end; the errors of `check_is_folder`."""
+    check_is_folder(root)
+    return os.path.join(root or os.curdir, "")
 
 
 def _walk(

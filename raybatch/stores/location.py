@@ -117,8 +117,7 @@ class Locations:
         self.array = as_path_array(paths)
         self._store = open_store(filesystem)
         self._are_urls = isinstance(self._store, UrlFiles)
-        # Only the bytes of samples go through the cache. A search for headers reads a shard once,
-        # so it does not.
+        # `open_to_seek` does without the cache: it reads a shard only once, for its headers.
         self._files = self._store if cache is None else KeptFiles(self._store, cache, filesystem)
         if cache is not None and self.are_local:
             tell("cache= has no effect here: the files are on this machine")

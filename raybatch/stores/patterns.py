@@ -29,7 +29,7 @@ def image_glob(pattern: str | os.PathLike[str], *, filesystem: Any = None) -> pa
     begins the query, or a path in `filesystem`, as for `ImageFileAccessor`. The search begins at
     the last folder before the first wildcard, and goes no deeper than the pattern.
 
-    FileNotFoundError if no file matches, NotADirectoryError if there is no folder to search.
+    FileNotFoundError if no file matches or there is no folder to search.
     """
     whole = Location(pattern, filesystem)
     root, rest, query = _cut(whole)

@@ -57,6 +57,8 @@ class RemoteFiles:
     ) -> Iterator[list[str]]:
         """Iterate over runs of the names of all files below `root`, as `LocalFiles.below` does."""
         names = self._call(lambda one: self._names(one, depth), root)
+        if depth is not None:
+            names = [name for name in names if name.count("/") < depth]
         yield sorted(name for name in names if hidden or not is_hidden(name))
 
     def folders(self, root: str) -> list[str]:
@@ -80,7 +82,7 @@ class RemoteFiles:
         raise NotImplementedError
 
     def _names(self, root: str, depth: int | None) -> list[str]:
-        """Return the names of all files below `root`, relative to it."""
+        """Return the names of all files below `root`, relative to it; may return deeper ones."""
         raise NotImplementedError
 
     def _folders(self, root: str) -> list[str]:

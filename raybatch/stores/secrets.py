@@ -66,9 +66,9 @@ def hold_credentials(paths: pa.Array) -> bool:
 def call_without_secrets(fn: Callable[[], T], path: str) -> T:
     """Return `fn()`, which reads `path`; raise its errors without credentials.
 
-    OSError, ImportError and Python's own subclasses, such as FileNotFoundError, keep their class.
-    Any other error becomes an OSError, or a StorageError if the place is at fault or the error is
-    transient.
+    ImportError and Python's subclasses of it and of OSError, such as FileNotFoundError, keep their
+    class. Any other error becomes an OSError, or a StorageError if the place is at fault or the
+    error is transient.
     """
     try:
         return fn()

@@ -239,7 +239,7 @@ def test_preview_shows_several_draws(photos: list[str], tmp_path: Path) -> None:
 
 def test_preview_names_what_it_leaves_out(mixed: Path, tmp_path: Path) -> None:
     result = run("preview", "mixed", "--out", "s.jpg", folder=tmp_path)
-    assert "13 images are in s.jpg" in result.stdout
+    assert "s.jpg shows 13 images" in result.stdout
     assert "short.jpg" in result.stdout
     told = json.loads(run("preview", "mixed", "--out", "s.jpg", "--json", folder=tmp_path).stdout)
     assert (told["out"], len(told["labels"])) == ("s.jpg", 13)

@@ -473,7 +473,21 @@ def test_a_choice_is_drawn_with_its_probabilities_and_takes_plain_functions() ->
         (lambda: augment.RandomPosterize(-1), ValueError, "bits"),
         (lambda: augment.RandomSolarize(-1), ValueError, "threshold"),
         (lambda: augment.RandomAdjustSharpness(-1), ValueError, "sharpness_factor"),
-        (lambda: WRONG.RandomApply(3), TypeError, "sequence of functions, not 3"),
+        (
+            lambda: WRONG.RandomApply(3),
+            TypeError,
+            "RandomApply takes a list of transforms, not 3: write",
+        ),
+        (
+            lambda: WRONG.Compose(augment.RandomInvert(), augment.RandomInvert()),
+            TypeError,
+            r"takes one list of transforms, not 2 arguments: write Compose\(\[\.\.\.\]\)",
+        ),
+        (
+            lambda: WRONG.Compose(augment.RandomInvert()),
+            TypeError,
+            r"takes a list of transforms, not RandomInvert\(.*\): write Compose\(",
+        ),
         (lambda: augment.RandomApply([]), ValueError, "at least one"),
         (lambda: WRONG.RandomChoice([3]), TypeError, "functions, not 3"),
         (lambda: augment.RandomChoice([augment.RandomInvert()], p=[1, 2]), ValueError, "2 values"),

@@ -367,5 +367,5 @@ def test_a_function_that_returns_no_image_is_named() -> None:
     def forgets(image: Image.Image, rng: np.random.Generator) -> None:
         image.rotate(3)
 
-    with pytest.raises(TypeError, match=r"forgets.* must return an image, not None"):
+    with pytest.raises(TypeError, match=r"forgets.* returned None .*, but must return an image"):
         augment.Compose([forgets])(noise("RGB", 8, 8), rng=np.random.default_rng())

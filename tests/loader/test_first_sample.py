@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import raybatch as rb
 from raybatch.errors import BatchError, FirstSampleError, ReturnError
@@ -173,3 +174,55 @@ def test_copies_do_not_try_again() -> None:
     loader = rb.Loader(faulty(0, 8, 0), 4, check_sample=False)
     for copy in (pickle.loads(pickle.dumps(loader)), loader.serial(), *loader.split(2)):
         assert copy.batch_size == 4
+
+
+def test_an_error_of_the_try_itself_is_raised() -> None:
+    """In a thread, as for workers that have copies of the source, as well as without one."""
+
+    def failing() -> Any:
+        raise RuntimeError("no seeding")
+
+    with pytest.raises(RuntimeError, match="no seeding"):
+        first_sample._within(60, failing)
+
+
+def unequal(folder: Path) -> rb.ImageFolder:
+    """Images of 30 × 20, 30 × 21, ... pixels, without a size."""
+    for number in range(4):
+        (folder / "a").mkdir(exist_ok=True)
+        Image.new("RGB", (20 + number, 30)).save(folder / "a" / f"{number}.png")
+    return rb.ImageFolder(folder)
+
+
+def as_arrays(image: Any, label: Any, rng: Any) -> Any:
+    return np.asarray(image), label
+
+
+def test_images_without_a_size_are_an_error_where_the_loader_is_made(tmp_path: Path) -> None:
+    data = unequal(tmp_path)
+    with pytest.raises(FirstSampleError, match=r"ImageFolder without size= .* give it size=224"):
+        rb.Loader(data, 2)
+    (images, _), *_ = rb.Loader(data, 2, check_sample=False)
+    assert [image.size for image in images] == [(20, 30), (21, 30)]
+    with pytest.raises(FirstSampleError, match=r"sample 0, .* has shape \(30, 20, 3\), and sample"):
+        rb.Loader(data.map_samples(as_arrays), 2)
+    stored = rb.ArrayDataSource([rb.ImageFileAccessor(data.data[0].paths)])
+    with pytest.raises(FirstSampleError, match="cannot be stacked: give a size, or a transform"):
+        rb.Loader(stored, 2)
+
+
+def test_images_that_make_batches_without_a_size_are_no_error(tmp_path: Path) -> None:
+    data = unequal(tmp_path)
+    stored = rb.ArrayDataSource([rb.ImageFileAccessor(data.data[0].paths)])
+    for source, size in (
+        (data.map_samples(as_arrays), 1),
+        (data.map_samples(as_arrays, collate={0: "list"}), 2),
+        (rb.ArrayDataSource(data.data), 2),
+        (stored, 1),
+    ):
+        assert len(list(rb.Loader(source, size))) == 4 / size
+
+
+def test_a_second_sample_may_be_bad(tmp_path: Path) -> None:
+    source = faulty(1, 8, 1)
+    rb.Loader(source, 4)

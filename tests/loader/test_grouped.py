@@ -303,7 +303,7 @@ def test_groups_that_are_never_drawn_are_told(capsys: pytest.CaptureFixture[str]
         (
             lambda: rb.ArrayDataSource([np.arange(3)], sampler=rb.GroupedSampler([0])),
             ValueError,
-            "there are 1 groups",
+            "groups has 1 number, one for",
         ),
         (lambda: loader(6, BATCH_SIZES), ValueError, "must be a multiple of 4, not 6"),
         (lambda: loader(2, BATCH_SIZES, 0, 4), ValueError, "must be a multiple of 4, not 2"),

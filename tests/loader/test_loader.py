@@ -78,8 +78,7 @@ def pools(session_ray: SessionPool) -> Iterator[dict[str, AbstractWorkerPool]]:
     session_ray.close()  # these take nearly all CPUs
     made: dict[str, AbstractWorkerPool] = {
         "1 actor": rb.RayActorPool(1),
-        "2 actors": rb.RayActorPool(2, threads_per_actor=2, num_cpus_per_actor=0.5),
-        "3 actors": rb.RayActorPool(3, num_cpus_per_actor=0.5),
+        "3 actors": rb.RayActorPool(3, threads_per_actor=2, num_cpus_per_actor=0.5),
         "threads": rb.ThreadPool(3),
     }
     yield made

@@ -360,7 +360,7 @@ def test_arguments_that_make_no_mixture_are_refused() -> None:
     empty = {**members, "c": numbers(0, 0)}
     cases: list[tuple[tuple[Any, ...], str]] = [
         ((members, {"a": 1}), "weights are for"),
-        ((members, [1, 2, 3]), "3 weights for 2 members"),
+        ((members, [1, 2, 3]), "weights has 3 numbers for 2 members"),
         ((members, {"a": -1, "b": 1}), "the weight of 'a'"),
         ((members, [0, 0]), "above 0"),
         ((members, [(1, [1, 1])]), "start at 0"),

@@ -175,7 +175,7 @@ def test_a_pickled_data_set_normalises_the_rest() -> None:
     np.testing.assert_array_equal(rest.numpy(), wanted(IMAGES, False)[4:])
 
 
-class Operations(TorchDispatchMode):  # type: ignore[misc] # torch is not there for all who check types
+class Operations(TorchDispatchMode):  # type: ignore[misc] # torch may be missing where types are checked
     """Notes the devices of what is divided by, and the shapes of what leaves the CPU."""
 
     def __init__(self) -> None:

@@ -149,7 +149,11 @@ def test_a_sample_that_comes_again_has_other_numbers() -> None:
             "batch_size must be p \\* k = 3 \\* 4 = 12, or a multiple of it, not 16",
         ),
         (lambda: loader(44, p=11), ValueError, "p is 11, but only 10 groups have samples"),
-        (lambda: loader(indices=np.flatnonzero(LABELS < 2)), ValueError, "there are 2 groups"),
+        (
+            lambda: loader(indices=np.flatnonzero(LABELS < 2)),
+            ValueError,
+            "only 2 groups have samples",
+        ),
         (lambda: rb.PKSampler(LABELS, 0, 4), ValueError, "p must be"),
         (lambda: loader(shuffle=None), NotImplementedError, "give a shuffle"),
     ],

@@ -72,6 +72,47 @@ def test_an_error_of_the_program_is_no_bad_sample_unless_that_is_asked_for(
     assert count(source, rb.BadSamples(policy, program_errors=True)) == (left, 1)
 
 
+def of_another_field(batch: dict[str, Any]) -> dict[str, Any]:
+    return {"image": batch["images"]}
+
+
+def of_another_field_of_a_sample(sample: dict[str, Any], rng: Any) -> dict[str, Any]:
+    return {"image": sample["images"]}
+
+
+def test_the_function_and_what_it_got_are_named() -> None:
+    source = rb.ArrayDataSource({"image": np.zeros((5, 2)), "label": np.arange(5)})
+    for mapped, shape in (
+        (source.map(of_another_field), r"\[4, 2\]"),
+        (source.map_samples(of_another_field_of_a_sample), r"\[2\]"),
+    ):
+        wanted = (
+            rf"KeyError: 'images', in the function {mapped.fn.__name__} \(.*_errors\.py, line \d+\),"
+            rf" called with {{'image': ndarray float64{shape}, 'label': "
+        )
+        with pytest.raises(rb.errors.FirstSampleError, match=wanted):
+            rb.Loader(mapped, 4)
+        with pytest.raises(rb.errors.BatchError, match=wanted):
+            next(iter(rb.Loader(mapped, 4, check_sample=False, pool=rb.ThreadPool(1))))
+        with pytest.raises(KeyError) as caught:
+            next(mapped.batch_iterator(4))
+        assert any(mapped.fn.__name__ in note for note in caught.value.__notes__)
+
+
+def forgets(image: Image.Image, rng: Any) -> None:
+    image.rotate(3)
+
+
+def test_a_transform_that_returns_nothing_is_named(folder: Path) -> None:
+    images = rb.ImageFileAccessor(sorted(folder.iterdir()), SIZE, transform=forgets)
+    wanted = (
+        r"the function forgets \(.*\) returned None \(a missing `return`\?\), but must return an"
+    )
+    with pytest.raises(rb.errors.FirstSampleError, match=wanted) as caught:
+        rb.Loader(rb.ArrayDataSource([images]), 4)
+    assert " at 0x" not in str(caught.value)
+
+
 def no_red(image: Image.Image, rng: Any) -> Image.Image:
     if image.getpixel((0, 0)) == (5, 0, 0):
         raise KeyError("red")
@@ -81,7 +122,9 @@ def no_red(image: Image.Image, rng: Any) -> Image.Image:
 def test_nor_is_one_of_a_transform(folder: Path) -> None:
     images = rb.ImageFileAccessor(sorted(folder.iterdir()), SIZE, transform=no_red)
     source = rb.ArrayDataSource([images])
-    with pytest.raises(rb.errors.BatchError, match=r"05\.png.*no_red raised KeyError.*program_e"):
+    with pytest.raises(
+        rb.errors.BatchError, match=r"05\.png.*function no_red .* raised KeyError.*program_e"
+    ):
         count(source, "skip")
     assert count(source, rb.BadSamples("skip", program_errors=True)) == (11, 1)
 
@@ -102,6 +145,6 @@ def test_a_bad_sample_before_an_error_of_the_program_hides_it_not() -> None:
 
     source = rb.ArrayDataSource([Faulty(0, 12, (5,))]).map(wrong)
     with pytest.raises(
-        rb.errors.BatchError, match=r"sample 6: TypeError: six\. The sample does not count as bad"
+        rb.errors.BatchError, match=r"sample 6: TypeError: six, in .*\. The sample does not count"
     ):
         count(source, "skip")

@@ -274,7 +274,9 @@ def test_another_version_and_missing_fields_are_refused() -> None:
         SAVED.load_state_dict(state | {"version": 3})
 
 
-def test_a_state_that_is_no_dict_is_refused() -> None:
+def test_what_is_no_state_of_a_loader_is_refused() -> None:
+    with pytest.raises(rb.errors.StateError, match="no 'version', so it is not the state of"):
+        SAVED.load_state_dict({"model": {}, "loader": SAVED.state_dict()})
     with pytest.raises(TypeError, match=r"must be a dict from state_dict\(\), not None"):
         SAVED.load_state_dict(None)  # type: ignore[arg-type]
 

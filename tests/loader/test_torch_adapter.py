@@ -271,7 +271,7 @@ def test_an_epoch_that_begins_again_is_told(capfd: pytest.CaptureFixture[str]) -
     for _ in range(2):
         tensors.set_epoch(0)
         next(iter(tensors))
-    assert "the last loop left it after 1 batches" in capfd.readouterr().err
+    assert "the last loop left it after 1 batch." in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("as_data_set", [False, True])

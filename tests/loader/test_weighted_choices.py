@@ -97,7 +97,8 @@ def test_another_batch_size_keeps_groups_and_repeats_nothing() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"weights": (1, 2, 3)}, "there are 3 weights for 2 members"),
+        ({"weights": (1, 2, 3)}, "weights has 3 numbers for 2 members"),
+        ({"weights": (1,)}, "weights has 1 number for 2 members"),
         ({"weights": (-1, 2)}, r"the weight of 'datasets\[0\]' must be 0 or more"),
         ({"weights": (0, 0)}, "at least one weight"),
         ({"weights": (1, 1), "stratified": True}, "takes no weights"),

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import ray
 
 import raybatch as rb
 from tests.drivers import start
@@ -120,8 +121,9 @@ say(rest=len(values(batches)))
 """
 
 
-def test_actors() -> None:
-    with start(ACTORS, env={**os.environ, "RAY_ADDRESS": ""}) as driver:
+def test_actors(ray_cluster: None) -> None:
+    address = ray.get_runtime_context().gcs_address
+    with start(ACTORS, env={**os.environ, "RAY_ADDRESS": address}) as driver:
         for _ in ("before the first epoch", "after it", "in the middle of one", "another pool"):
             said = driver.listen()["raised"]
             assert said == "this_process_was_forked_from_one_that_runs_Ray,_and_Ray_d"

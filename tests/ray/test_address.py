@@ -61,7 +61,7 @@ def test_nobody_is_there(capsys: pytest.CaptureFixture[str]) -> None:
             wait_for_ray(address, 1)
     assert 1 <= time.monotonic() - begun < 10
     port = address.split(":")[1]
-    assert f":{port}: Connection refused, for 1 s. Is Ray running there" in str(raised.value)
+    assert f":{port}: Connection refused (tried for 1 s). Is Ray running there" in str(raised.value)
     told = capsys.readouterr().err
     assert told.count("\n") == 1
     assert f":{port} (Connection refused); trying for 1 s" in told

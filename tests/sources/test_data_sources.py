@@ -290,13 +290,12 @@ def test_a_source_without_random_access_says_so(source: AbstractDataSource) -> N
             call()
 
 
-def test_a_pickled_source_gives_the_same_batches() -> None:
-    members = [ArrayDataSource([X, Y], indices=SUBSET, repeats=2), array(7, repeats=-1)]
+def test_a_pickled_source_with_weights_or_without_end_gives_the_same_batches() -> None:
     weighted = ArrayDataSource([Y], sampler=WeightedSampler(Y))
-    for source in (CompositeDataSource([*members, weighted]), ChoiceDataSource([*members])):
-        copy = pickle.loads(pickle.dumps(source))
-        batches, copies = (as_lists(one.batch_iterator(4, shuffle=7), 10) for one in (source, copy))
-        assert batches == copies
+    source = CompositeDataSource([array(7, repeats=-1), weighted])
+    copy = pickle.loads(pickle.dumps(source))
+    batches, copies = (as_lists(one.batch_iterator(4, shuffle=7), 10) for one in (source, copy))
+    assert batches == copies
 
 
 def test_the_bytes_of_a_batch_are_counted_through_its_structure() -> None:

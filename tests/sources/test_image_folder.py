@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,7 +58,7 @@ def test_classes_are_those_of_another_split(folder: Path, tmp_path: Path) -> Non
     split = make(tmp_path / "validation", ["c/1.png"])
     classes = rb.ImageFolder(folder, size=4).classes
     assert rb.ImageFolder(split, size=4, classes=classes)[0][1] == 2
-    with pytest.raises(ValueError, match="images of 'c', none of the 1 classes"):
+    with pytest.raises(ValueError, match="images of 'c', which `classes` does not have"):
         rb.ImageFolder(split, classes=["a"])
 
 
@@ -93,3 +95,60 @@ def test_the_settings_of_a_source_and_of_reading(folder: Path) -> None:
     assert (index, image.shape, label) == (3, (3, 4, 4), 2)
     with pytest.raises(TypeError, match="nosuch"):
         rb.ImageFolder(folder, 4, nosuch=1)
+
+
+READERS = pytest.mark.parametrize("listed", [rb.ImageFolder, rb.image_folder])
+
+
+@READERS
+@pytest.mark.parametrize("names", [["train", "val"], ["Train2017"], ["train", "test", "extra"]])
+def test_a_folder_above_the_classes_is_refused(
+    tmp_path: Path, listed: Any, names: list[str]
+) -> None:
+    root = make(tmp_path, [f"{part}/{kind}/1.png" for part in names for kind in ("cat", "dog")])
+    with pytest.raises(ValueError, match=f"named as parts of a data set.* pass '{root}/[tT]") as e:
+        listed(root)
+    assert all(repr(name) in str(e.value) for name in names)
+    assert listed(root, classes=names).classes == names
+    assert listed(root / names[0]).classes == ["cat", "dog"]
+
+
+@READERS
+def test_parts_of_a_data_set_without_classes_are_refused(tmp_path: Path, listed: Any) -> None:
+    root = make(tmp_path, ["train/1.png", "val/1.png"])
+    with pytest.raises(ValueError, match=r"there are no class folders in .*train' either"):
+        listed(root)
+
+
+@READERS
+def test_a_folder_above_an_archive_is_refused(tmp_path: Path, listed: Any) -> None:
+    make(tmp_path / "here", ["train/cat/1.png", "val/cat/1.png"])
+    archive = shutil.make_archive(str(tmp_path / "pets"), "zip", tmp_path / "here")
+    with pytest.raises(ValueError, match=f"pass 'zip://train::{archive}'"):
+        listed(f"zip://::{archive}")
+    assert listed(f"zip://train::{archive}").classes == ["cat"]
+
+
+@READERS
+@pytest.mark.parametrize(
+    ("names", "is_told"),
+    [
+        (["pets/cat/1.png", "pets/dog/1.png"], True),
+        (["car/red/1.png", "train/red/1.png"], True),
+        (["car/1.png", "train/2.png"], False),
+        (["pets/cat/1.png", "pets/1.png"], False),
+    ],
+)
+def test_images_that_all_lie_deeper_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, listed: Any, names: list[str], is_told: bool
+) -> None:
+    listed(make(tmp_path, names))
+    assert [line for line in told(caplog) if "images lie deeper" in line] == told(caplog)
+    assert len(told(caplog)) == is_told
+
+
+def test_a_flat_folder_without_classes_is_refused(tmp_path: Path) -> None:
+    root = make(tmp_path, ["IMG_1.png", "IMG_2.png"])
+    with pytest.raises(ValueError, match=r"'IMG_1.png', have no classes either"):
+        rb.ImageFolder(root)
+    assert rb.ImageFolder(root, classes=["IMG", "PXL"]).targets.tolist() == [0, 0]

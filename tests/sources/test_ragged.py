@@ -168,6 +168,16 @@ def test_a_dtype_changes_no_value() -> None:
     for rows in ([[1], [2.5]], pa.array([[1], [2.5]])):
         with pytest.raises(TypeError, match="holds float64, which dtype=int64 would change"):
             rb.RaggedArray(rows, int)
+    for number, dtype in (
+        (300, np.int8),
+        (2**31, np.int32),
+        (1e300, np.float32),
+        (2**17, np.float16),
+    ):
+        for rows in ([[number]], pa.array([[number]])):
+            with pytest.raises(TypeError, match=f"dtype={np.dtype(dtype)} would change"):
+                rb.RaggedArray(rows, dtype)
+    assert rb.RaggedArray([[0.1, np.inf, np.nan]], np.float32).dtype == np.float32  # rounded
     with pytest.raises(ValueError, match=r"inner shape \(\), not \(4,\)"):
         rb.RaggedArray(pa.array([[1]]), inner_shape=(4,))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,38 +12,6 @@ import raybatch as rb
 
 def numbers(count: int, **settings: Any) -> rb.ArrayDataSource:
     return rb.ArrayDataSource([np.arange(count), np.arange(count) * 2.0], **settings)
-
-
-def drawn(x: Any, y: Any, rng: np.random.Generator) -> tuple[Any, float]:
-    return x, rng.random()
-
-
-SOURCES: dict[str, Callable[[], Any]] = {
-    "array": lambda: numbers(5),
-    "subset, twice": lambda: numbers(5, indices=[4, 1], repeats=2).map_samples(drawn),
-    "mapped": lambda: numbers(5).map(lambda x, y: (x + 1, y)),
-    "samples mapped": lambda: numbers(5).map_samples(drawn),
-    "composite": lambda: rb.CompositeDataSource([numbers(3), numbers(5).map_samples(drawn)]),
-    "choice": lambda: rb.ChoiceDataSource([numbers(3), numbers(3)]),
-    "dict": lambda: rb.ArrayDataSource({"x": np.arange(4), "y": np.ones((4, 2))}),
-}
-
-
-@pytest.mark.parametrize("kind", SOURCES)
-def test_samples_are_the_rows_of_a_pass_in_order(kind: str) -> None:
-    source = SOURCES[kind]()
-    batches = list(rb.Loader(source, 1))
-    assert len(source) == len(batches)
-    for index, batch in enumerate(batches):
-        row = source[index]
-        assert type(row) is type(batch)
-        for key in row if isinstance(row, dict) else range(len(row)):
-            np.testing.assert_array_equal(row[key], batch[key][0])
-    np.testing.assert_equal(source[-1], source[len(source) - 1])
-    for outside in (len(source), -len(source) - 1):
-        with pytest.raises(IndexError, match=f"index {outside} is out of range"):
-            source[outside]
-    assert len(list(source)) == len(source)
 
 
 def test_a_sampler_that_cannot_go_in_order_is_shuffled_with_seed_0() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import traceback
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -18,7 +17,7 @@ import raybatch as rb
 from raybatch.errors import SampleReadError, StorageError
 from raybatch.faults import Fault, fault_of
 from raybatch.stores.url_files import ArrowFiles
-from tests.servers import SECRET, http_server, s3_filesystem, s3_url
+from tests.servers import SECRET, s3_filesystem, s3_url
 from tests.stores.parquet_photos import LABELS, SIZE, as_struct, contents, write
 
 ALL = np.arange(40)
@@ -36,22 +35,6 @@ def folder(photos: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     images[8] = None
     write(folder / "bad.parquet", as_struct(images), label=LABELS)
     return folder
-
-
-@pytest.fixture(scope="module")
-def server(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with http_server(folder, tmp_path_factory.mktemp("state")) as port:
-        yield f"http://127.0.0.1:{port}"
-
-
-@pytest.fixture(scope="module")
-def bucket(folder: Path, s3: int) -> int:
-    """The port of an S3 that has the files too."""
-    store = s3_filesystem(s3)
-    for path in folder.rglob("*.parquet"):
-        with store.open_output_stream(f"images/{path.relative_to(folder)}") as stream:
-            stream.write(path.read_bytes())
-    return s3
 
 
 def named(place: str, request: pytest.FixtureRequest) -> dict[str, Any]:

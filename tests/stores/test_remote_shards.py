@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import zipfile
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -17,7 +16,7 @@ import pytest
 import raybatch as rb
 from raybatch.errors import SampleReadError, StorageError
 from raybatch.stores.url_files import ArrowFiles
-from tests.servers import SECRET, http_server, s3_filesystem, s3_url
+from tests.servers import SECRET, s3_filesystem, s3_url
 from tests.stores.shard_files import write_shards, write_zip
 
 SIZE = (16, 24)
@@ -26,31 +25,16 @@ ALL = np.arange(40)
 
 @pytest.fixture(scope="module")
 def folder(photos: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The photos in shards of both kinds, and `pets.zip`, of a folder for each class."""
+    """The photos in shards of both kinds, and `class set/pets.zip`, of a folder for each class."""
     folder = tmp_path_factory.mktemp("shards")
     write_shards(folder, photos)
     write_shards(folder, photos, ".zip", method=zipfile.ZIP_DEFLATED)
     pets = {
         f"{Path(photo).name[:3]}/{Path(photo).name}": Path(photo).read_bytes() for photo in photos
     }
-    write_zip(folder / "pets.zip", dict(sorted(pets.items())))
+    (folder / "class set").mkdir()
+    write_zip(folder / "class set" / "pets.zip", dict(sorted(pets.items())))
     return folder
-
-
-@pytest.fixture(scope="module")
-def server(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with http_server(folder, tmp_path_factory.mktemp("state")) as port:
-        yield f"http://127.0.0.1:{port}"
-
-
-@pytest.fixture(scope="module")
-def bucket(folder: Path, s3: int) -> int:
-    """The port of an S3 that has the shards too."""
-    store = s3_filesystem(s3)
-    for path in folder.glob("00*"):
-        with store.open_output_stream(f"images/{path.name}") as stream:
-            stream.write(path.read_bytes())
-    return s3
 
 
 def named(kind: str, place: str, request: pytest.FixtureRequest) -> dict[str, Any]:
@@ -161,7 +145,7 @@ def test_a_folder_in_a_zip_file_in_a_url(
     folder: Path, server: str, photos: list[str], actors: rb.RayActorPool
 ) -> None:
     wanted = sorted(photos, key=lambda path: Path(path).name)
-    for place in (folder / "pets.zip", f"{server}/pets.zip"):
+    for place in (folder / "class set" / "pets.zip", f"{server}/class%20set/pets.zip"):
         listed = rb.image_folder(f"zip://::{place}")
         assert listed.paths[0].as_py() == f"zip://cat/cat_01.jpg::{place}"
         assert listed.classes == ["cat", "dog"]
@@ -175,11 +159,9 @@ def test_a_folder_in_a_zip_file_in_a_url(
 
 
 def test_a_folder_in_a_zip_file_in_s3(
-    folder: Path, s3: int, photos: list[str], tmp_path: Path, actors: rb.RayActorPool
+    bucket: int, photos: list[str], tmp_path: Path, actors: rb.RayActorPool
 ) -> None:
-    with s3_filesystem(s3).open_output_stream("images/all pets.zip") as stream:
-        stream.write((folder / "pets.zip").read_bytes())
-    place = s3_url(s3, "all pets.zip")
+    place = s3_url(bucket, "class set/pets.zip")
     listed = rb.image_folder(f"zip://::{place}")
     assert listed.paths[0].as_py() == f"zip://cat/cat_01.jpg::{place}"
     assert listed.labels.tolist() == [0] * 20 + [1] * 20
@@ -200,7 +182,7 @@ def test_a_folder_in_a_zip_file_in_s3(
 
 
 def test_a_zip_file_as_a_file_system(folder: Path, photos: list[str]) -> None:
-    filesystem = fsspec.filesystem("zip", fo=str(folder / "pets.zip"))
+    filesystem = fsspec.filesystem("zip", fo=str(folder / "class set" / "pets.zip"))
     listed = rb.image_folder("", filesystem=filesystem)
     assert (listed.classes, listed.paths[0].as_py()) == (["cat", "dog"], "cat/cat_01.jpg")
     images = rb.ImageFileAccessor(listed.paths, SIZE, filesystem=filesystem)

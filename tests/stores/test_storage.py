@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.fs
@@ -39,46 +38,6 @@ def s3_paths(photos: list[str]) -> list[str]:
 
 def s3_urls(port: int, photos: list[str]) -> list[str]:
     return [s3_url(port, f"train set/{Path(path).name}") for path in photos]
-
-
-@pytest.fixture(params=["filesystem", "URLs", "fsspec", "http", "http filesystem", "file", "local"])
-def stored(request: pytest.FixtureRequest, photos: list[str]) -> dict[str, Any]:
-    """The photos in one kind of storage, as arguments of the accessors."""
-    names = [Path(path).name for path in photos]
-    if request.param in ("filesystem", "URLs"):
-        port = request.getfixturevalue("s3")
-        if request.param == "URLs":
-            return {"paths": s3_urls(port, photos)}
-        return {"paths": s3_paths(photos), "filesystem": s3_filesystem(port)}
-    if request.param == "fsspec":
-        memory = fsspec.filesystem("memory")
-        for path in photos:
-            memory.pipe_file(f"/{Path(path).name}", Path(path).read_bytes())
-        return {"paths": names, "filesystem": memory}
-    if request.param == "file":
-        return {"paths": [f"file://{quote(path)}" for path in photos]}
-    if request.param == "local":
-        return {"paths": photos, "filesystem": pa.fs.LocalFileSystem()}
-    paths = [f"{request.getfixturevalue('http')}/{name}" for name in names]
-    filesystem = fsspec.filesystem("http") if "filesystem" in request.param else None
-    return {"paths": paths, "filesystem": filesystem}
-
-
-@pytest.mark.parametrize("io_threads", [1, 5])
-def test_the_pixels_are_those_of_the_local_files(
-    photos: list[str], stored: dict[str, Any], io_threads: int
-) -> None:
-    wanted = rb.ImageFileAccessor(photos, SIZE)[ALL]
-    accessor = rb.ImageFileAccessor(**stored, size=SIZE, io_threads=io_threads)
-    np.testing.assert_array_equal(accessor[ALL], wanted)
-    np.testing.assert_array_equal(accessor[7], wanted[7])
-    np.testing.assert_array_equal(pickle.loads(pickle.dumps(accessor))[ALL[::-1]], wanted[::-1])
-    varied = rb.NonUniformImageFileAccessor(**stored, io_threads=io_threads)
-    local = rb.NonUniformImageFileAccessor(photos)
-    np.testing.assert_array_equal(varied[5], local[5])
-    images: Any = varied[ALL]
-    for image, position in zip(images, ALL, strict=True):
-        np.testing.assert_array_equal(image, local[position])
 
 
 def test_local_paths_and_urls_go_together(photos: list[str], s3: int, http: str) -> None:

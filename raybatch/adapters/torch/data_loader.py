@@ -34,7 +34,7 @@ _SAME = (
 )
 
 
-class DataLoader(torch.utils.data.DataLoader):  # type: ignore[misc] # torch is not there for all who check types
+class DataLoader(torch.utils.data.DataLoader):  # type: ignore[misc] # torch may be missing where types are checked
     """`torch.utils.data.DataLoader` with its arguments, defaults and batches, on Ray actors.
 
     With `num_workers` above 0, that many actors read and collate the samples. They run on the Ray
@@ -96,11 +96,12 @@ class DataLoader(torch.utils.data.DataLoader):  # type: ignore[misc] # torch is 
             )
         if pool is not None and not isinstance(pool, WorkerPool):
             raise TypeError(f"pool must be a raybatch pool, not {pool!r}")
-        # A framework may make a new loader from the attributes of one like this, with its context.
+        # A framework may make a new loader from the attributes of this one, and passes its context
+        # on.
         is_copy = isinstance(multiprocessing_context, ActorContext)
         self.pool = multiprocessing_context.team.given_pool if is_copy else pool
-        # Configurations often hold NumPy integers. `random` accepts none in a seed, which is
-        # computed from the number of a worker.
+        # Configurations often hold NumPy integers. One would end up in a seed, and `random` refuses
+        # it.
         num_workers = operator.index(num_workers) or size_of(pool)
         super().__init__(
             dataset,

@@ -19,7 +19,7 @@ from raybatch.pools.stream import OrderedStream
 from raybatch.scheduling.settings import Recovery
 
 
-class InLineIterator(_SingleProcessDataLoaderIter):  # type: ignore[misc] # torch is not there for all who check types
+class InLineIterator(_SingleProcessDataLoaderIter):  # type: ignore[misc] # torch may be missing where types are checked
     """PyTorch's iterator without workers, which also counts its batches."""
 
     def __init__(self, loader: Any) -> None:
@@ -38,7 +38,7 @@ class InLineIterator(_SingleProcessDataLoaderIter):  # type: ignore[misc] # torc
         return data
 
 
-class PoolIterator(_BaseDataLoaderIter):  # type: ignore[misc] # torch is not there for all who check types
+class PoolIterator(_BaseDataLoaderIter):  # type: ignore[misc] # torch may be missing where types are checked
     """The batches that the workers of `team` make.
 
     With persistent workers a loader has one iterator, which is reset for each epoch.

@@ -27,9 +27,10 @@ class MapStyleSource(DataSource):
     Indices may be anything that the data set takes. `collate_fn` gets the list of a batch's
     samples, or a single sample if the loader does not batch.
 
-    In another process, the source acts as one of `num_workers` PyTorch workers. It changes to the
-    program's directory, and calls `worker_init_fn(worker_id)` once before the first sample.
-    `get_worker_info()` describes it. Pass its result to `received`.
+    In another process, the source acts as one of `num_workers` PyTorch workers, which
+    `get_worker_info()` describes. It changes to the program's directory, and calls
+    `worker_init_fn(worker_id)` once before the first sample. Its batches are packed, and `received`
+    unpacks them.
     """
 
     def __init__(self, num_workers: int) -> None:
@@ -105,7 +106,7 @@ class _SentSource(MapStyleSource):
                 return packed(super().read(rows, keys))
 
     def _seed(self, keys: RandomKeys, position: Any) -> None:
-        """Seed the generators for the sample at `position` of the epoch, on whichever worker."""
+        """Seed the generators for the sample at `position` of the epoch, alike in every worker."""
         self._seed_all(keys.of_sample(int(position)))
 
     def _collated(self, samples: Any) -> Any:

@@ -73,7 +73,7 @@ class _Pickler(cloudpickle.Pickler):
 
 
 def _without_the_rest(tensor: torch.Tensor) -> torch.Tensor:
-    """Return `tensor`, or a copy if it uses a part of its storage, which would be sent whole."""
+    """Return `tensor`, or a copy if it uses only a part of its storage, which would all be sent."""
     if tensor.layout is not torch.strided or tensor.device.type != "cpu" or tensor.requires_grad:
         return tensor
     is_whole = tensor.nbytes >= tensor.untyped_storage().nbytes()

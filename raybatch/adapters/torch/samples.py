@@ -11,7 +11,7 @@ from raybatch.adapters.torch.to_torch import LoaderDataset
 from raybatch.sources.batch import batch_length, batch_row
 
 
-class SampleDataset(IterableDataset):  # type: ignore[misc] # torch is not there for all who check types
+class SampleDataset(IterableDataset):  # type: ignore[misc] # torch may be missing where types are checked
     """The samples of `batches`, in their order, as tensors; each iteration is one epoch.
 
     It is for programs that collate samples themselves: Hugging Face's `Trainer` takes it as

@@ -49,7 +49,7 @@ class Team:
     def limit(self, batches: int) -> Callable[[], Prefetch]:
         """Return a function that returns the limit on batches made ahead.
 
-        The limit is `batches`, and the bytes that are the default of the pool.
+        The limit is `batches`, and the number of bytes that the pool sets by default.
         """
         pool = self.pool
         return lambda: replace(pool.default_prefetch(), batches=max(1, batches))

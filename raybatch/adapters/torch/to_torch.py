@@ -23,11 +23,11 @@ from raybatch.sources.batch import Batch
 from raybatch.structure import map_arrays
 
 
-class LoaderDataset(AheadLoader, IterableDataset):  # type: ignore[misc] # torch is not there for all who check types
+class LoaderDataset(AheadLoader, IterableDataset):  # type: ignore[misc] # torch may be missing where types are checked
     """The batches of `loader` as tensors; each iteration is one epoch.
 
-    Use it in a loop, or as the data set of `DataLoader(dataset, batch_size=None)`, of
-    `StatefulDataLoader`, and of Lightning and Accelerate. Its `state_dict` is the loader's, and
+    Use it in a loop, in `DataLoader(dataset, batch_size=None)` or `StatefulDataLoader`, or with
+    Lightning and Accelerate. Its `state_dict` is the loader's, and
     counts the batches that the loop has received. In a DataLoader with `num_workers` above 0 it
     raises RuntimeError, since the loader has workers of its own. In a DataLoader with a batch size
     it raises TypeError, since these are batches already.
@@ -53,9 +53,9 @@ class LoaderDataset(AheadLoader, IterableDataset):  # type: ignore[misc] # torch
             `(n, j, *inner_shape)`; "pair" is the `RaggedTensors` of its values and offsets.
 
     For `normalize` and `channels_first`, all uint8 arrays `(n, H, W, C)` of a batch are images. If
-    there is none, the first member is, if it is uint8 `(n, H, W)`. Everything else stays as it is,
-    such as masks `(n, H, W)` and labels. ValueError at the first batch without images, and if mean
-    and std have another number of channels.
+    there is none, a first member that is uint8 `(n, H, W)` holds grey images. Everything else stays
+    as it is, such as masks `(n, H, W)` and labels. ValueError at the first batch without images,
+    and if mean and std have another number of channels.
     """
 
     def __init__(
@@ -200,7 +200,7 @@ class _DeviceImages:
         # The order of operations is that of torchvision's ToTensor and Normalize, so values are
         # rounded alike. 255 is a tensor, because CUDA replaces a division by a plain number with a
         # multiplication by its reciprocal. Where x / 255 nearly equals the mean, an error of one
-        # unit in the last place would grow to some hundred.
+        # unit in the last place would grow to some hundred units.
         floats = pixels.to(torch.float32, memory_format=torch.contiguous_format)
         return floats.div_(most).sub_(mean).div_(std)
 

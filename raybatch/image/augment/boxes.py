@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from raybatch.image.motion import Motion
 from raybatch.image.view import Size
+from raybatch.notices import is_told, tell
 
 FORMATS = ("xyxy", "xywh", "cxcywh")
 
@@ -116,10 +117,36 @@ def moved_boxes(
     """
     how.check_fractions(boxes)
     corners = how.corners(boxes, before)
+    _tell_misplaced(boxes, corners, before)
     whole, part = motion.hulls(corners), motion.seen(corners)
     seen, area = _areas(part), _areas(whole)
     kept = np.flatnonzero((seen > 0) & (seen >= min_visible * area))
     return how.written(part[kept], motion.size).astype(boxes.dtype), kept
+
+
+def _tell_misplaced(boxes: npt.NDArray[Any], corners: npt.NDArray[np.float64], size: Size) -> None:
+    """Tell of boxes that cannot be boxes of their image of `size`; of the first of a kind only."""
+    shape = f"{size[1]}x{size[0]} pixels (height x width)"
+    key = "boxes outside of their image"
+    if not is_told(key):
+        outside = (corners[:, :2] >= size).any(axis=1) | (corners[:, 2:] <= 0).any(axis=1)
+        if outside.any():
+            box = boxes[outside.argmax()].tolist()
+            tell(
+                f"the box {box} lies outside its image of {shape}, and is dropped. If it is a box"
+                " of the image before it was scaled, read the images without size, and let"
+                " transforms such as Resize change them together with the boxes. (Reported for the"
+                " first such box only.)",
+                key,
+            )
+    key = "boxes of a pixel"
+    if min(size) > 1 and len(corners) and not is_told(key) and (corners <= 1).all():
+        tell(
+            f"the boxes {boxes.tolist()} lie in the first pixel of their image of {shape}. If they"
+            " are fractions of its width and height, give relative=True. (Reported for the first"
+            " such boxes only.)",
+            key,
+        )
 
 
 def _areas(boxes: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -14,7 +14,7 @@ from raybatch.image.augment.transform import (
     Change,
     Drawn,
     Paint,
-    check_changes,
+    checked_changes,
     flat,
     output_size,
     steps_in_turn,
@@ -46,8 +46,8 @@ class RandomApply(Occasional):
     p: float = 0.5
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "transforms", _checked(self))
         super().__post_init__()
-        object.__setattr__(self, "transforms", _functions(self.transforms))
 
     def made(self, width: int, height: int, rng: np.random.Generator) -> Sequence[Step | Paint]:
         return _steps_of(self.transforms, width, height, rng)
@@ -69,7 +69,7 @@ class RandomChoice(Drawn):
     p: Sequence[float] | None = None
 
     def __post_init__(self) -> None:
-        transforms = tuple(self.transforms) if self.is_of_batches else _functions(self.transforms)
+        transforms = tuple(self.transforms) if self.is_of_batches else _checked(self)
         object.__setattr__(self, "transforms", transforms)
         if self.p is None:
             return
@@ -128,10 +128,8 @@ def _parts(transforms: Sequence[Change]) -> list[Change]:
     return [part for transform in transforms for part in flat(transform)]
 
 
-def _functions(transforms: Any) -> tuple[Change, ...]:
-    if not isinstance(transforms, Sequence):
-        raise TypeError(f"transforms must be a sequence of functions, not {transforms!r}")
+def _checked(owner: RandomApply | RandomChoice) -> tuple[Change, ...]:
+    transforms = checked_changes(type(owner), owner.transforms)
     if not transforms:
-        raise ValueError("transforms must hold at least one")
-    check_changes(transforms)
-    return tuple(transforms)
+        raise ValueError("transforms must hold at least one transform")
+    return transforms

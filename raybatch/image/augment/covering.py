@@ -63,8 +63,8 @@ class RandomErasing(Occasional):
     def part(self, width: int, height: int, rng: np.random.Generator) -> Rectangle | None:
         """Return the rectangle to erase: left, top, right, bottom, in pixels.
 
-        Up to ten rectangles are drawn. None, for nothing to erase, if none is smaller than the
-        image in both directions.
+        Up to ten rectangles are drawn. If none of them is smaller than the image in both
+        directions, the result is None, and nothing is erased.
         """
         low, high = map(math.log, self.ratio)
         for _ in range(_TRIES):

@@ -110,7 +110,7 @@ class RandomCrop(Geometric):
         return [padded, Crop(self.box(width + 2 * around, height + 2 * around, rng))]
 
     def box(self, width: int, height: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
-        """Return the part to take of an image: left, top, right, bottom, in pixels."""
+        """Return the part of an image to take: left, top, right, bottom, in pixels."""
         own_height, own_width = height_and_width("size", self.size, or_edge=True)
         if width < own_width or height < own_height:
             raise ValueError(

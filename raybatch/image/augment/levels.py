@@ -37,7 +37,7 @@ class Toned:
         return self._image
 
     def through(self, table: Table) -> Toned:
-        """Return this image with `table` added, one table for all bands or one for each."""
+        """Return this image with `table` to apply as well, one for all bands or one for each."""
         bands = len(self._image.getbands())
         if self._table is None:
             return Toned(self._image, np.broadcast_to(table, (bands, 256)))

@@ -47,8 +47,8 @@ class MaskTransform(Geometric):
 def for_masks(change: Change, fill: int = IGNORED) -> Compose:
     """Return `change` for masks that are read separately; it draws the same numbers as for images.
 
-    Pixels move as those of the images do. They are taken from the nearest pixel, and never change
-    colour. `fill` is the class outside the image. For files, `mask=True` does this. For packed
-    masks, write `PackedAccessor("packed", "mask", transform=for_masks(change))`.
+    Pixels move as those of the images do. Scaling takes the nearest pixel, and changes of colour
+    are left out. `fill` is the class outside the image. For files, `mask=True` does this. For
+    packed masks, write `PackedAccessor("packed", "mask", transform=for_masks(change))`.
     """
     return Compose([MaskTransform(part, fill) for part in flat(change)])

@@ -18,7 +18,10 @@ IGNORED = 255
 
 
 def of_mask(step: Step, fill: int) -> Step:
-    """Return `step` of an image for its mask: it takes the nearest pixel, and `fill` outside."""
+    """Return the step that moves a mask as `step` moves its image, by the nearest pixel.
+
+    `fill` is the class outside the image.
+    """
     if isinstance(step, Mirror):
         return step
     if isinstance(step, Crop):

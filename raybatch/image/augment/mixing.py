@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from raybatch.checks import is_number, positive_int
+from raybatch.checks import counted, is_number, positive_int
 from raybatch.structure import described, is_container, is_plain_tuple, leaves, map_leaves, members
 
 
@@ -41,7 +41,10 @@ class _Mixing(ABC):
         images = self._images(whole, labels)
         shares = self._shares(labels)
         if len(images) != len(shares):
-            raise ValueError(f"the batch has {len(images)} images, but {len(shares)} labels")
+            raise ValueError(
+                f"the batch has {counted(len(images), 'image')}, but"
+                f" {counted(len(shares), 'label')}"
+            )
         mixed, own = self.mixed(np.asarray(images), rng)
         one, other = np.float32(own), np.float32(1 - own)
         changed = {id(images): mixed, id(labels): shares * one + np.roll(shares, 1, 0) * other}
@@ -51,7 +54,7 @@ class _Mixing(ABC):
     def mixed(
         self, images: npt.NDArray[Any], rng: np.random.Generator
     ) -> tuple[npt.NDArray[Any], float]:
-        """Return the mixed images, and the share that each image has of its own mixture."""
+        """Return the mixed images, and the share of the original image in each."""
 
     def _images(self, batch: Any, labels: Any) -> Any:
         """Return the images of `batch`.
@@ -153,7 +156,7 @@ class MixUp(_Mixing):
 
 @dataclass(frozen=True, kw_only=True)
 class CutMix(_Mixing):
-    """Replace a rectangle of each image by that of the image before it, and mix labels by area.
+    """Replace a rectangle of each image by one of the image before it; mix labels by area.
 
     Batches and labels are as for `MixUp`. The rectangle has the same random place in all images of
     a batch. Its share of the area is 1 minus a number from Beta(`alpha`, `alpha`); parts of it

@@ -25,7 +25,7 @@ _single = np.float32
 
 
 class Canvas(NamedTuple):
-    """The size of the image, its filter, and the value of pixels outside the image."""
+    """The size of the image, the filter to resample it, and the value of pixels outside it."""
 
     size: Size
     resample: Image.Resampling = Image.Resampling.NEAREST
@@ -159,8 +159,8 @@ WIDE_SPACE: Space = {
     **_space(0.99, _PIXELS, _PIXELS, 135.0, 0.99, Range(8, 2, is_whole=True)),
 }
 MIX_SPACE: Space = _space(0.3, *_of_edges(1 / 3), 30.0, 0.9, Range(4, 0, is_whole=True))
-# Without brightness, contrast, colour and sharpness, because the tests of robustness for which
-# AugMix was made change these too.
+# Brightness, contrast, colour and sharpness are left out, because the robustness tests that AugMix
+# was made for change these too.
 PARTIAL_MIX_SPACE: Space = {
     name: extent
     for name, extent in MIX_SPACE.items()
@@ -190,7 +190,7 @@ def drawn(
 
 
 def joined(steps: Iterable[Step | Paint]) -> list[Step | Paint]:
-    """Return `steps` with neighbouring changes of colour joined, and without idle steps."""
+    """Return `steps` without idle ones, and with successive changes of colour joined."""
     made: list[Step | Paint] = []
     for step in steps:
         if isinstance(step, Recolored):

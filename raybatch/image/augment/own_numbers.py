@@ -23,7 +23,7 @@ def own_generator(rng: np.random.Generator) -> np.random.Generator:
 class _Words(ISpawnableSeedSequence):
     """The seed of a generator: random `words`.
 
-    To make a `SeedSequence` would take longer than to draw all the numbers.
+    Making a `SeedSequence` takes longer than drawing all the numbers.
     """
 
     def __init__(self, words: npt.NDArray[np.uint64]) -> None:

@@ -35,7 +35,7 @@ from raybatch.image.view import Fill, Step
 
 @dataclass(frozen=True)
 class RandAugment(Drawn):
-    """Applies operations in turn, each any of 14, all with the same magnitude.
+    """Applies `num_ops` of 14 operations, drawn at random, all with the same magnitude.
 
     Args:
         num_ops: The number of operations.

@@ -38,8 +38,8 @@ class Targets:
             Otherwise they are in pixels.
         min_visible: A box that keeps less than this share of its area, or nothing, is dropped with
             its labels.
-        mask_fill: The class outside the image. None is 255, or 0 (no object) in masks of bools and
-            in (k, H, W), one mask for each of k objects.
+        mask_fill: The class outside the image. None means 255; in masks of bools, and in (k, H, W)
+            with a mask for each of k objects, it means 0 (no object).
         flip_pairs: Pairs of keypoints that swap places in a mirror image, such as ((1, 2), (3, 4))
             for the left and right eye and ear.
 
@@ -110,7 +110,7 @@ def _rows(values: Any, kept: Any, count: int) -> Any:
 
 @dataclass(frozen=True)
 class OnFields:
-    """`change` as a function of samples that are dicts: it takes (sample, rng=rng).
+    """`change` as a function of samples that are dicts, called as `fn(sample, rng=rng)`.
 
     `fields` maps "image" and the names in KINDS to the names of the sample's fields; labels may
     have several. Pillow images become arrays, which can be stacked.

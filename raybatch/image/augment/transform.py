@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias, overload
@@ -13,11 +13,13 @@ import numpy.typing as npt
 from PIL import Image
 
 from raybatch.checks import height_and_width, takes
+from raybatch.errors import ReturnError
 from raybatch.image.augment.own_numbers import check_first_use, own_generator
 from raybatch.image.augment.targets import OnFields, Targets
 from raybatch.image.motion import size_after
 from raybatch.image.view import Step
 from raybatch.image.viewed import InMemory, Source, Viewed
+from raybatch.structure import brief, described, function_name
 
 # A `Transform`, or any function that is called as `change(image, rng=rng)` with a Pillow image and
 # returns one.
@@ -43,8 +45,8 @@ class Transform(ABC):
     were given, in this order, with `keypoints` last.
 
     - `mask`: a Pillow image of one channel, or an array (H, W) of integers, bools or float32, or
-      (k, H, W), one for each of k objects. Scaling takes the nearest pixel, so no new value appears
-      but the one outside the image.
+      (k, H, W), one for each of k objects. Each new pixel is a copy of the nearest old one, so
+      values never mix.
     - `boxes`: (k, 4), and their `labels`: an array or list of length k, or a tuple or dict of
       several. Boxes that are out of sight, or less visible than `min_visible`, are dropped with
       their labels; the others are clipped.
@@ -54,8 +56,8 @@ class Transform(ABC):
     Further arguments are the settings of `Targets`, such as `box_format="xywh"`.
 
     All random numbers come from `rng`; each random part of a `Compose` gets a generator of its own.
-    `map_samples` passes a generator for each sample. A second call with it would draw different
-    numbers, and is a TypeError.
+    `map_samples` passes a generator for each sample. A second call of the same transform with that
+    generator would draw different numbers, and is a TypeError.
 
     A subclass that changes only colours, and draws while it does so, implements `on_image`. Any
     other subclass derives from `Drawn`.
@@ -109,7 +111,9 @@ class Transform(ABC):
         keypoints: str | None = None,
         **settings: Any,
     ) -> OnFields:
-        """Return this change as a function of samples that are dicts, whose fields are named here.
+        """Return this change as a function of samples that are dicts.
+
+        The arguments are the names of the fields of a sample:
 
             source.map_samples(change.on(image="image", boxes="boxes"))
 
@@ -170,7 +174,7 @@ class Transform(ABC):
 
 
 class Drawn(Transform):
-    """A change whose random numbers depend only on the size of the image; targets change too.
+    """A change drawn from the size of the image alone, then applied to the image and its targets.
 
     `steps` draws all random numbers, and returns what happens step by step. A step is one of
     `Scale`, `Crop`, `Mirror` and `Warp` of `raybatch.image.view`, which move pixels. Or it is a
@@ -197,7 +201,7 @@ class Geometric(Drawn):
         """Return the steps for an image of `width` × `height` pixels."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Compose(Drawn):
     """Applies `transforms` one after the other.
 
@@ -207,15 +211,13 @@ class Compose(Drawn):
 
     transforms: Sequence[Change]
 
-    def __post_init__(self) -> None:
-        try:
-            transforms = tuple(self.transforms)
-        except TypeError:
+    def __init__(self, transforms: Sequence[Change], *more: Any) -> None:
+        if more:
             raise TypeError(
-                f"transforms must be a sequence of functions, not {self.transforms!r}"
-            ) from None
-        check_changes(transforms)
-        object.__setattr__(self, "transforms", transforms)
+                f"Compose takes one list of transforms, not {1 + len(more)} arguments: write"
+                " Compose([...])"
+            )
+        object.__setattr__(self, "transforms", checked_changes(type(self), transforms))
 
     def steps(self, width: int, height: int, rng: np.random.Generator) -> Sequence[Step | Paint]:
         return steps_in_turn(flat(self), width, height, rng)
@@ -224,11 +226,23 @@ class Compose(Drawn):
         return output_size(self.transforms, size)
 
 
+def checked_changes(owner: type, transforms: Any) -> tuple[Any, ...]:
+    """Return the `transforms` that `owner` was given, as a tuple; TypeError if they are no list."""
+    if callable(transforms) or not isinstance(transforms, Iterable):
+        raise TypeError(
+            f"{owner.__name__} takes a list of transforms, not {brief(transforms)}: write"
+            f" {owner.__name__}([...])"
+        )
+    changes = tuple(transforms)
+    check_changes(changes)
+    return changes
+
+
 def check_changes(transforms: Sequence[Any]) -> None:
     """Raise TypeError unless each of `transforms` is a function of one image.
 
-    The message tells if it is not callable, takes no `rng`, is a class instead of an instance, or
-    changes whole batches.
+    The message says whether one is not callable, takes no `rng`, is a class instead of an instance,
+    or changes whole batches.
     """
     for transform in transforms:
         if isinstance(transform, type):
@@ -243,10 +257,10 @@ def check_changes(transforms: Sequence[Any]) -> None:
         if not callable(transform):
             raise TypeError(f"transforms must be functions, not {transform!r}")
         if not takes(transform, None, rng=None):
-            name = getattr(transform, "__qualname__", None) or repr(transform)
             raise TypeError(
-                f"transforms are called with (image, rng=generator), which {name} does not take: "
-                "write lambda image, rng: function(image)"
+                "transforms are called with (image, rng=generator), which"
+                f" {function_name(transform)} does not take: write lambda image, rng:"
+                " function(image)"
             )
         if getattr(transform, "is_of_batches", False):
             raise TypeError(
@@ -264,7 +278,7 @@ def flat(change: Change) -> tuple[Change, ...]:
 def made_by(
     change: Change, paint: Paint, image: Any, begin: Callable[[], None] | None = None
 ) -> Any:
-    """Return `paint(image)`, where `paint` is a step of `change`; TypeError if that is no image.
+    """Return `paint(image)`, where `paint` is a step of `change`; ReturnError if that is no image.
 
     `begin()` is called before a function of the program, which may draw from generators of other
     libraries.
@@ -273,7 +287,9 @@ def made_by(
         begin()
     made: Any = paint(image)
     if not isinstance(made, (Image.Image, np.ndarray)):
-        raise TypeError(f"{change!r} must return an image, not {made!r}")
+        raise ReturnError(
+            f"{function_name(change)} returned {described(made)}, but must return an image"
+        )
     return made
 
 

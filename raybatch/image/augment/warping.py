@@ -26,7 +26,7 @@ class RandomRotation(Geometric):
     """Rotate the image by a random angle, anticlockwise.
 
     Args:
-        degrees: The angle is uniform in (min, max); one number d is (-d, d).
+        degrees: The angle is uniform in (min, max); one number d means (-d, d).
         interpolation: "nearest", "bilinear" or "bicubic".
         expand: Whether the result holds the whole rotated image. Otherwise it keeps the image's
             size.
@@ -60,7 +60,7 @@ class RandomAffine(Geometric):
     All changes are uniform in their ranges. Angles are in degrees, clockwise.
 
     Args:
-        degrees: The angle of the rotation, (min, max); one number d is (-d, d).
+        degrees: The angle of the rotation, (min, max); one number d means (-d, d).
         translate: (x, y), the largest shifts to either side, in fractions of width and height. A
             shift is a whole number of pixels.
         scale: The factor, (min, max).
@@ -85,7 +85,7 @@ class RandomAffine(Geometric):
         if self.translate is not None:
             translate = pair("translate", self.translate)
             if not all(0 <= share <= 1 for share in translate):
-                raise ValueError(f"translate must be shares from 0 to 1, not {self.translate!r}")
+                raise ValueError(f"translate must be fractions from 0 to 1, not {self.translate!r}")
             object.__setattr__(self, "translate", translate)
         if self.scale is not None:
             low, high = scale = pair("scale", self.scale)
@@ -118,9 +118,9 @@ class RandomAffine(Geometric):
 class RandomPerspective(Geometric):
     """Show the image in a random perspective, with the probability `p`; its size is kept.
 
-    Each corner moves inward by whole pixels, at most by half the width and half the height, times
-    `distortion_scale`, from 0 to 1. `fill` is the value outside the image, one number or one for
-    each channel.
+    Each corner moves inward by whole pixels, by at most half the width and half the height times
+    `distortion_scale`, which is from 0 to 1. `fill` is the value outside the image, one number or
+    one for each channel.
     """
 
     distortion_scale: float = 0.5

@@ -15,7 +15,7 @@ from ray import cloudpickle
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from raybatch.checks import positive_int
+from raybatch.checks import counted, positive_int
 from raybatch.making.request import Request, Result
 from raybatch.notices import say
 from raybatch.pools.pool import WorkerPool
@@ -143,9 +143,8 @@ class RayActorPool(WorkerPool):
 
     def __repr__(self) -> str:
         name = self._arguments["name"]
-        return (
-            f"{type(self).__name__}({self.num_actors} actors{f', name={name!r}' if name else ''})"
-        )
+        given = f", name={name!r}" if name else ""
+        return f"{type(self).__name__}({counted(self.num_actors, 'actor')}{given})"
 
     def open(self, source: Any) -> RaySession:
         """Open a session as `WorkerPool.open` does; resend a shared constant that has changed."""

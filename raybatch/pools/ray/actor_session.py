@@ -147,7 +147,7 @@ class RaySession:
         cache_counts.add(result.counted)
         self.hand_over += HandOver(store_s, time.perf_counter() - start)
         placed, silent_s = self._end(ref, seconds)
-        # The worker was silent also while it loaded the source, but that time is not the batch's.
+        # The worker was also silent while it loaded the source; that time does not count here.
         seconds = max(seconds, silent_s - loading_s)
         event = self._results.settle(
             placed.key, placed.attempt, with_error_unpacked(result), seconds
