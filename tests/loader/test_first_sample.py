@@ -54,6 +54,7 @@ def test_a_file_that_is_gone_is_named_once(tmp_path: Path) -> None:
         rb.Loader(data, 2)
     text = str(caught.value)
     assert text.count("sample 0, ") == 1
+    assert '. With bad_samples="skip", such samples are left out. With check_sample' in text
     assert text.endswith("With check_sample=False, the loader does not try a sample")
     same = pickle.loads(pickle.dumps(caught.value))
     assert (type(same), str(same), same.reason) == (FirstSampleError, text, caught.value.reason)
