@@ -13,6 +13,7 @@ from rich.text import Text
 
 from raybatch.cli import options
 from raybatch.cli.class_names import classes_option
+from raybatch.cli.image_cache import cache_options
 from raybatch.cli.image_forms import images_argument, images_named
 from raybatch.cli.labelled_source import labelled_source
 from raybatch.cli.options import ActorOptions
@@ -36,7 +37,7 @@ _TRAINING_BATCHES = 20
 @options.transform
 @classes_option
 @options.reading
-@options.cache
+@cache_options
 @options.output
 def load(
     given: str,

@@ -15,6 +15,7 @@ from rich.text import Text
 from raybatch.checks import counted
 from raybatch.cli import options
 from raybatch.cli.class_names import classes_option
+from raybatch.cli.image_cache import cache_options
 from raybatch.cli.image_forms import images_argument, images_named
 from raybatch.cli.labelled_source import labelled_source
 from raybatch.cli.options import ActorOptions
@@ -40,7 +41,7 @@ from raybatch.stores.url_files import is_url
 @options.workers
 @classes_option
 @options.reading
-@options.cache
+@cache_options
 @options.output
 def pack(
     given: str,

@@ -19,6 +19,7 @@ from raybatch.checks import counted
 from raybatch.cli import options
 from raybatch.cli.class_names import classes_option
 from raybatch.cli.drawn_targets import Shown
+from raybatch.cli.image_cache import cache_options
 from raybatch.cli.image_forms import images_argument, images_named
 from raybatch.cli.labelled_source import labelled_source
 from raybatch.cli.out_paths import picture
@@ -114,7 +115,7 @@ def _module(where: str) -> ModuleType:
 @options.count("--draws", "Number of random draws of each image to show, side by side.", default=1)
 @classes_option
 @options.reading
-@options.cache
+@cache_options
 @options.output
 def preview(
     given: str,

@@ -16,6 +16,7 @@ from raybatch.accessors.manifest import load_manifest
 from raybatch.checks import counted
 from raybatch.cli import options
 from raybatch.cli.class_names import classes_option
+from raybatch.cli.image_cache import cache_options
 from raybatch.cli.image_forms import images_argument, images_named
 from raybatch.cli.named_images import NamedImages
 from raybatch.cli.options import ActorOptions
@@ -51,7 +52,7 @@ _BATCH_SIZE = 32
     is_flag=True,
     help="Also list each image that is a copy of an earlier one.",
 )
-@options.cache
+@cache_options
 @options.output
 @options.html
 @options.pixels("The size in pixels that you train at; the advice depends on it.", default="224")

@@ -117,7 +117,7 @@ def test_class_folders_give_the_labels(photos: list[str], tmp_path: Path) -> Non
     [
         (["load", "nowhere"], 2, "nowhere"),
         (["load", "."], 2, "no image files below"),
-        (["load", ".", "--actors", "100000"], 2, "for each CPU of this machine"),
+        (["load", ".", "--actors", "100000"], 2, "16 for each CPU"),
         (["load", ".", "--size", "0"], 2, "is neither an edge"),
         (["load", ".", "--size", "1x2x3"], 2, "is neither an edge"),
         (["load", ".", "--batch-size", "0"], 2, "--batch-size"),
