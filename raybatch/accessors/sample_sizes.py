@@ -36,7 +36,7 @@ class SizedReaders:
         known, numbers = np.unique(sizes, axis=0, return_inverse=True)
         self._numbers = numbers.reshape(-1).astype(np.min_scalar_type(len(known)))
         self._sizes = [height_and_width("size", tuple(size)) for size in known.tolist()]
-        self._readers: list[ImageReader] = [ImageReader(size, **reading) for size in self._sizes]
+        self._readers: list[ImageReader] = [_reader(size, reading) for size in self._sizes]
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -90,4 +90,11 @@ def readers_of(size: Any, **reading: Any) -> Readers:
         )
     if size is not None and np.ndim(size) > 1:
         return SizedReaders(np.asarray(size), reading)
-    return ImageReader(size, **reading)
+    return _reader(size, reading)
+
+
+def _reader(size: Any, reading: dict[str, Any]) -> ImageReader:
+    reader = ImageReader(size, **reading)
+    if "mode" in reading:
+        object.__setattr__(reader, "mode_was_given", True)
+    return reader

@@ -142,6 +142,13 @@ batch_size = count("--batch-size", "Images in a batch.", default=64)
 shuffle = click.option(
     "--shuffle", type=click.IntRange(min=0), metavar="SEED", help="Shuffle, with this seed."
 )
+
+
+def shuffled(seed: int | None) -> dict[str, Any]:
+    """Return the arguments of a loader for the value of --shuffle."""
+    return {"shuffle": seed is not None, "seed": seed}
+
+
 transform = click.option(
     "--transform",
     type=click.Choice(list(PRESETS)),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import IO, Any, NamedTuple, TypeAlias
+from typing import IO, Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -120,6 +120,9 @@ class ImageReader:
     transform: Change | None = None
     mask: bool = False
     mask_fill: int = IGNORED
+
+    # Whether the program gave `mode`; the accessors know.
+    mode_was_given: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if self.mask:

@@ -34,10 +34,15 @@ class Scale(NamedTuple):
 
 
 class Crop(NamedTuple):
-    """The pixels in `rectangle`, with `fill` where it reaches beyond the image."""
+    """The pixels in `rectangle`, with `fill` where it reaches beyond the image.
+
+    If `padding_mode` is not "constant", pixels of the image take the place of `fill`; see
+    `raybatch.image.borders`.
+    """
 
     rectangle: Rectangle
     fill: Fill = 0
+    padding_mode: str = "constant"
 
 
 class Mirror(NamedTuple):
@@ -131,6 +136,9 @@ class View(NamedTuple):
             columns, rows = self.mirror
             return self._replace(mirror=Mirror(columns != step.columns, rows != step.rows))
         if isinstance(step, Crop):
+            is_inside = _is_within(step.rectangle, (0, 0, *self.size))
+            if step.padding_mode != "constant" and not is_inside:
+                return None
             return self._cropped(self._unmirrored(step.rectangle), step.fill)
         return self._scaled(step) if isinstance(step, Scale) else None
 

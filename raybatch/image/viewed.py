@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from raybatch.image.borders import bordered
 from raybatch.image.pixels import BoundLayout
 from raybatch.image.resampling import (
     Pixels,
@@ -19,7 +20,7 @@ from raybatch.image.resampling import (
     size_of,
     write_view,
 )
-from raybatch.image.view import Size, Step, View, Warp
+from raybatch.image.view import Crop, Size, Step, View, Warp
 from raybatch.image.warp_kernel import warped
 from raybatch.stages import stage
 
@@ -78,6 +79,8 @@ class Viewed(NamedTuple):
         view = self.view.then(step)
         if view is not None:
             return Viewed(self.source, view)
+        if isinstance(step, Crop) and step.padding_mode != "constant":
+            return Viewed.all_of(InMemory(bordered(self.image(), step)))
         made = InMemory(self.image())
         return Viewed.all_of(made).then(step)
 

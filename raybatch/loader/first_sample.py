@@ -27,6 +27,7 @@ from raybatch.sources.image_folder import ImageFolder
 from raybatch.sources.ledger import BadSample
 from raybatch.sources.mapped import MapDataSource, SampleMapDataSource
 from raybatch.sources.source import DataSource, nodes, rows_at
+from raybatch.sources.unmarked_masks import tell_unmarked_masks
 from raybatch.sources.unmoved import tell_unmoved
 from raybatch.structure import leaves
 
@@ -65,8 +66,9 @@ def try_first_sample(plan: Plan, producer: Producer, setting: BadSamples, name: 
                 result = make(source, _first_batch(source, plan.batch_size, setting))
             if result.error is not None:
                 return result
-            with suppress(Exception):  # a field whose other rows cannot be read fails in its batch
-                tell_unmoved(source)
+            for look in (tell_unmoved, tell_unmarked_masks):
+                with suppress(Exception):  # what cannot be read here fails in its batch
+                    look(source)
             return _of_two(source, plan.batch_size) or _as_arrays(source, result)
 
     # A worker that is stuck is replaced; this process could only wait.

@@ -89,7 +89,8 @@ class Loader:
         batches_per_epoch: The number of batches in an epoch, which `len()` returns. The next epoch
             continues in the order where this one ends. By default an epoch is a pass over `source`.
         check_sample: Whether to read the first sample now, in this process, and raise a
-            FirstSampleError if no worker could read it. This does not change the batches.
+            FirstSampleError if no worker could read it. This does not change the batches. A sample
+            that kills its process kills this one: for such data use False, and a pool of actors.
 
     Arrays from Ray actors are read-only; copy one to change it. Large ones are views of the object
     store: if you keep one, its whole batch stays there.
@@ -317,10 +318,13 @@ class Loader:
         return _copied, self._copy_arguments(self._plan.split, self._course.position)
 
     def _copy_arguments(self, split: RankSplit, position: Position) -> tuple[Any, ...]:
+        shuffle = self._plan.shuffles.at(position.pass_number)
+        is_seed = isinstance(shuffle, int)
         arguments = {
             "source": self._plan.source,
             "batch_size": self._plan.batch_size,
-            "shuffle": self._plan.shuffles.at(position.pass_number),
+            "shuffle": is_seed or shuffle,
+            "seed": shuffle if is_seed else None,
             "last_batch": self._plan.last_batch,
             "split": split,
             "pool": self._producer.pool,

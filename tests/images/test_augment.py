@@ -267,8 +267,11 @@ def test_arrays_and_images_get_the_same_pixels(image: Any, transform: Any) -> No
     [
         ({"size": 0}, ValueError, "1 or more pixels, not 0"),
         ({"size": 8, "padding": -1}, ValueError, "padding must be 0 or more, not -1"),
-        ({"size": 8, "padding": 1.5}, TypeError, r"padding must be an integer, not 1\.5"),
-        ({"size": 8, "fill": 256}, ValueError, "fill must be from 0 to 255, not 256"),
+        ({"size": 8, "padding": 1.5}, TypeError, r"padding must be an integer, or .* not 1\.5"),
+        ({"size": 8, "padding": (1, 2, 3)}, TypeError, r"two or four of them, not \(1, 2, 3\)"),
+        ({"size": 8, "pad_if_needed": 7}, TypeError, "pad_if_needed must be True or False, not 7"),
+        ({"size": 8, "padding_mode": "wrap"}, ValueError, "padding_mode must be one of 'constant'"),
+        ({"size": 8, "fill": 256}, ValueError, r"fill must be from 0 to 255, .* not 256"),
     ],
 )
 def test_wrong_settings_of_a_crop(

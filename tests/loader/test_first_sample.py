@@ -37,7 +37,7 @@ def without_return(x: Any, y: Any, rng: Any) -> Any:
 @pytest.mark.parametrize(
     ("fn", "words"),
     [
-        (without_rng, r"without_rng .* takes \(x, y\), but is called with .* rng="),
+        (without_rng, r"sample 0: TypeError: the function without_rng .* takes .*rng="),
         (without_return, r"ReturnError: the function without_return .* returned None"),
     ],
 )

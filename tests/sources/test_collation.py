@@ -298,7 +298,7 @@ BAD: dict[str, tuple[Callable[[int], Any], Any, str]] = {
     "padded number": (
         lambda i: (i,),
         {0: rb.Ragged()},
-        r"sample 0 of the batch has shape \(\), but must have \(length,\)",
+        "sample 0 of the batch is .*, a number, but must be an array or a list",
     ),
     "value": (
         lambda i: ([1],),

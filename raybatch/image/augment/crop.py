@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from raybatch.checks import height_and_width, pair
+from raybatch.checks import checked_fill, height_and_width, one_of, pair
 from raybatch.image.augment.transform import Geometric
+from raybatch.image.borders import PADDING_MODES
 from raybatch.image.resampling import RESAMPLING, filter_name
-from raybatch.image.view import Crop, Scale, Step
+from raybatch.image.view import Crop, Fill, Scale, Step
 
 _TRIES = 10
 
@@ -79,47 +80,79 @@ class RandomResizedCrop(Geometric):
 
 @dataclass(frozen=True)
 class RandomCrop(Geometric):
-    """Crop a part of `size` at a random place, without scaling.
+    """Crop a part of `size` from a random place, without scaling.
 
-    `size` is (height, width), or one number for both. First `padding` pixels of value `fill` are
-    added on all sides. Without padding, the part of an array is a view of the array. ValueError if
-    the image, with its padding, is smaller than `size`.
+    `size` is (height, width), or one number for both. Without padding, the part of an array is a
+    view of the array.
+
+    Args:
+        size: The (height, width) of the part in pixels, or one number for both.
+        padding: The pixels to add before that: a number for all sides, (left and right, top and
+            bottom), or (left, top, right, bottom).
+        pad_if_needed: Whether to pad an image that is smaller than `size`, on both sides by what it
+            lacks. Without it, such an image is a ValueError.
+        fill: The level of added pixels, or one for each channel.
+        padding_mode: "constant" adds `fill`, "edge" repeats the last pixel, "reflect" mirrors the
+            image without repeating that pixel, "symmetric" mirrors it with that pixel. Masks are
+            padded in the same way. Boxes and keypoints move along, but their mirror images have
+            none.
     """
 
     size: int | tuple[int, int]
-    padding: int = 0
-    fill: int = 0
+    padding: int | Sequence[int] | None = None
+    pad_if_needed: bool = False
+    fill: Fill = 0
+    padding_mode: str = "constant"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", height_and_width("size", self.size, or_edge=True))
-        for name in ("padding", "fill"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-                raise TypeError(f"{name} must be an integer, not {value!r}")
-        if self.padding < 0:
-            raise ValueError(f"padding must be 0 or more, not {self.padding}")
-        if not 0 <= self.fill <= 255:
-            raise ValueError(f"fill must be from 0 to 255, not {self.fill}")
+        if isinstance(self.padding, list):
+            object.__setattr__(self, "padding", tuple(self.padding))
+        _sides(self.padding)
+        if not isinstance(self.pad_if_needed, bool):
+            raise TypeError(f"pad_if_needed must be True or False, not {self.pad_if_needed!r}")
+        object.__setattr__(self, "fill", checked_fill(self.fill))
+        one_of("padding_mode", self.padding_mode, PADDING_MODES)
 
     def output_size(self, size: tuple[int, int] | None) -> tuple[int, int]:
         return height_and_width("size", self.size, or_edge=True)
 
     def steps(self, width: int, height: int, rng: np.random.Generator) -> Sequence[Step]:
-        around = self.padding
-        padded = Crop((-around, -around, width + around, height + around), self.fill)
-        return [padded, Crop(self.box(width + 2 * around, height + 2 * around, rng))]
+        own_height, own_width = height_and_width("size", self.size, or_edge=True)
+        left, top, right, bottom = _sides(self.padding)
+        if self.pad_if_needed:
+            lacking_x = max(0, own_width - left - width - right)
+            lacking_y = max(0, own_height - top - height - bottom)
+            left, right = left + lacking_x, right + lacking_x
+            top, bottom = top + lacking_y, bottom + lacking_y
+        x, y = self.place(left + width + right, top + height + bottom, rng)
+        part = x - left, y - top, x - left + own_width, y - top + own_height
+        return [Crop(part, self.fill, self.padding_mode)]
 
-    def box(self, width: int, height: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
-        """Return the part of an image to take: left, top, right, bottom, in pixels."""
+    def place(self, width: int, height: int, rng: np.random.Generator) -> tuple[int, int]:
+        """Return the left and upper edge of the part of a padded image of this size."""
         own_height, own_width = height_and_width("size", self.size, or_edge=True)
         if width < own_width or height < own_height:
             raise ValueError(
                 f"an image of {height} × {width} pixels, including padding, is smaller than the"
-                f" crop of {own_height} × {own_width}"
+                f" crop of {own_height} × {own_width}: give pad_if_needed=True"
             )
         top = int(rng.integers(0, height - own_height, endpoint=True))
         left = int(rng.integers(0, width - own_width, endpoint=True))
-        return left, top, left + own_width, top + own_height
+        return left, top
+
+
+def _sides(padding: Any) -> tuple[int, int, int, int]:
+    """Return `padding` as (left, top, right, bottom), checked."""
+    given = tuple(padding) if np.iterable(padding) else (0 if padding is None else padding,)
+    if len(given) not in (1, 2, 4) or not all(
+        isinstance(one, (int, np.integer)) and not isinstance(one, bool) for one in given
+    ):
+        raise TypeError(f"padding must be an integer, or two or four of them, not {padding!r}")
+    if min(given) < 0:
+        raise ValueError(f"padding must be 0 or more, not {padding!r}")
+    left, top, right, bottom = given * (4 // len(given))
+    return left, top, right, bottom
 
 
 @dataclass(frozen=True)
