@@ -21,7 +21,7 @@ def rng(seed: int = 1) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-def padded(pixels: Any, sides: tuple[int, int, int, int], mode: str, fill: int = 7) -> Any:
+def padded(pixels: Any, sides: tuple[int, int, int, int], mode: Any, fill: int = 7) -> Any:
     """`np.pad` by (left, top, right, bottom)."""
     left, top, right, bottom = sides
     edges = [(top, bottom), (left, right), (0, 0)][: pixels.ndim]
