@@ -88,9 +88,10 @@ class Loader:
         name: The name of this loader in metrics and logs.
         batches_per_epoch: The number of batches in an epoch, which `len()` returns. The next epoch
             continues in the order where this one ends. By default an epoch is a pass over `source`.
-        check_sample: Whether to read the first sample now, in this process, and raise a
-            FirstSampleError if no worker could read it. This does not change the batches. A sample
-            that kills its process kills this one: for such data use False, and a pool of actors.
+        check_sample: Whether to read the first sample, or two, now, in this process, and raise a
+            FirstSampleError if no worker could read or stack them. This does not change the
+            batches. A sample that kills its process kills this one: for such data use False, and a
+            pool of actors.
 
     Arrays from Ray actors are read-only; copy one to change it. Large ones are views of the object
     store: if you keep one, its whole batch stays there.

@@ -72,7 +72,10 @@ class ImageFolder(ArrayDataSource):
     Raises:
         FileNotFoundError, NotADirectoryError: If there is no image or no folder, or a file instead.
         ValueError: If an image lies beside class folders, `classes` lacks its class or names one
-            twice, or `transform` makes images of a size other than `size`.
+            twice, or `transform` makes images of a size other than `size`. Without `classes` also
+            if the folders are named as parts of a data set, such as train and val, or if a folder
+            of images has no classes.
+        FirstSampleError: At a `Loader` of this source without `size` and `transform`.
     """
 
     @says_instead("ImageFolder", _INSTEAD)

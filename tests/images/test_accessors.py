@@ -17,7 +17,7 @@ from PIL import Image, UnidentifiedImageError
 from raybatch.accessors.image_files import ImageFileAccessor, NonUniformImageFileAccessor
 from raybatch.accessors.reading import row_executor
 from raybatch.batchup.data_source import ArrayDataSource
-from raybatch.errors import SampleReadError
+from raybatch.errors import ReturnError, SampleReadError
 from raybatch.image.float_images import ImageArrayUInt8ToFloat32
 from tests.stores.file_arrays import hdf5, memory_map, zarr_array
 
@@ -67,7 +67,7 @@ def test_an_index_array_gives_a_list_of_images_of_their_own_size(photos: list[st
 def test_without_a_size_images_of_one_shape_stack_and_others_are_named(photos: list[str]) -> None:
     stack = ImageFileAccessor([photos[2]] * 3)[np.arange(3)]
     assert stack.shape == (3, *np.asarray(Image.open(photos[2])).shape)
-    with pytest.raises(ValueError, match="give a size") as caught:
+    with pytest.raises(ReturnError, match="give a size") as caught:
         ImageFileAccessor(photos)[np.array([4, 5])]
     assert photos[4] in str(caught.value)
     assert photos[5] in str(caught.value)

@@ -78,7 +78,7 @@ def test_a_mask_that_its_values_tell(tmp_path: Path, caplog: pytest.LogCaptureFi
 @pytest.mark.parametrize(
     ("place", "pixels"),
     [
-        ("masks/0", PHOTO),  # drawn with colours
+        ("masks/0", np.dstack([CLASSES * 60, CLASSES, CLASSES])),  # drawn with colours
         ("masks/0", PHOTO[..., 0]),  # too many values
         ("a/0", CLASSES * 60),
         ("a/0", np.zeros((6, 8), np.uint8)),
