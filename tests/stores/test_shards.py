@@ -82,7 +82,7 @@ def test_shards_give_the_stream_of_the_files_with_bad_samples_among_them(
         bad = {(sample.index, sample.path) for sample in of_shards.bad_samples}
     folder = tmp_path / "00"
     assert bad == {
-        (number, f"{folder}{number // PER_SHARD}{suffix}[{number:06}.png;jpg]") for number in BAD
+        (number, f"{folder}{number // PER_SHARD}{suffix}[{number:06}.jpg]") for number in BAD
     }
 
 
