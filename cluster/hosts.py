@@ -44,8 +44,8 @@ _STORE_BYTES = 200_000_000
 _START_TIMEOUT_S = 60.0
 _END_TIMEOUT_S = 20.0
 
-# Runs on the head, and executes each line of its input with the cluster at `address`. To connect
-# to it takes more than a second, so one process answers all questions.
+# A program that runs on the head, and executes each line of its input. Connecting to Ray takes more
+# than a second, so one process answers all questions.
 _ANSWERS = """
 import sys, time
 import ray

@@ -169,6 +169,10 @@ def fitting_rows(
         reference = f"as {name_of(first)}, of shape {arrays[first].shape}"
     inner_shape = inner_shape or ()
     for number, array in telling.items():
+        if array.ndim == 0 < axes:
+            raise ValueError(
+                f"{name_of(number)} is {array}, a number, but must be an array or a list"
+            )
         if array.ndim < axes or array.shape[axes:] != inner_shape:
             wanted = _shape_text(inner_shape, axes)
             raise ValueError(

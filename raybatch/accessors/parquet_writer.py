@@ -115,7 +115,7 @@ class _Rows:
         if classes is not None:
             if own is None:
                 raise ValueError(
-                    "classes name the labels: give labels too, or a folder of class folders"
+                    "classes are for labels: give labels, or a folder of class folders"
                 )
             classes = numbered(classes, ())
             if (wrong := own[(own < 0) | (own >= len(classes))]).size:

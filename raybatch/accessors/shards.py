@@ -216,7 +216,11 @@ class TarShards:
         offsets, lengths = where["offset"].to_numpy(), where["length"].to_numpy()
         methods = pc.fill_null(where["method"], -1).to_numpy()
         place = (offsets, lengths, methods)
-        return Members(self._shards, self._versions, self._starts, place, self._keys, extension)
+        if ";" in extension:
+            of_each = self._table["extension"].take(pa.array(rows)).dictionary_encode()
+        else:
+            of_each = extension
+        return Members(self._shards, self._versions, self._starts, place, self._keys, of_each)
 
     def _rows(self, extension: str) -> npt.NDArray[np.int64]:
         """Return the table row of each sample's member `extension`, -1 if there is none."""

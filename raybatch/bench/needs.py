@@ -120,7 +120,7 @@ def measure_costs(
     A source with fewer batches is read repeatedly. ValueError if it has none.
     """
     with Loader(
-        source, batch_size, shuffle=0, last_batch="drop", pool=pool, prefetch=_WINDOW
+        source, batch_size, shuffle=True, seed=0, last_batch="drop", pool=pool, prefetch=_WINDOW
     ) as loader:
         if len(loader) == 0:
             raise ValueError(
@@ -146,7 +146,7 @@ def measure_costs(
 
 def _waiting_share(source: DataSource, batch_size: int) -> float:
     """Return the fraction of a batch's time in which no CPU works, measured here."""
-    with Loader(source, batch_size, shuffle=0) as loader:
+    with Loader(source, batch_size, shuffle=True, seed=0) as loader:
         stream = _endless(loader)
         next(stream)  # warm up
         cpu_s, began = time.process_time(), time.perf_counter()

@@ -65,13 +65,20 @@ def load(
     training_rate = None
     setting = BadSamples(bad_samples, tell=output.as_json)
     with workers.pool() as pool:
-        with Loader(source, batch_size, shuffle=shuffle, pool=pool, bad_samples=setting) as loader:
+        with Loader(
+            source, batch_size, **options.shuffled(shuffle), pool=pool, bad_samples=setting
+        ) as loader:
             epoch_figures = [time_epoch(output, loader, epoch) for epoch in range(epochs)]
             bad = loader.bad_samples
         if transform is None:
             trained, _ = labelled_source(images, size, transform="train", **reading)
             with Loader(
-                trained, batch_size, shuffle=shuffle, pool=pool, bad_samples=setting, exclude=bad
+                trained,
+                batch_size,
+                **options.shuffled(shuffle),
+                pool=pool,
+                bad_samples=setting,
+                exclude=bad,
             ) as loader:
                 training_rate = training_images_per_s(loader)
     figures = {

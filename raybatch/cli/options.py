@@ -18,7 +18,7 @@ import click
 
 from raybatch.cli.out_paths import OutFile
 from raybatch.cli.output import Output
-from raybatch.errors import RaybatchError
+from raybatch.errors import RaybatchError, SampleReadError
 from raybatch.image.augment.presets import PRESETS
 from raybatch.image.augment.resize import FITS
 from raybatch.image.reader import DECODES, TRUNCATED
@@ -32,6 +32,10 @@ MODES = ("RGB", "L", "RGBA", "LA", "CMYK", "YCbCr", "HSV", "LAB", "I", "I;16", "
 # Each actor takes about 100 MB, and a third of a CPU second to start.
 _MOST_ACTORS_A_CPU = 16
 HTML_EXTRA = "raybatch[html]"
+_FIND_UNREADABLE = (
+    ". `raybatch scan IMAGES --exclude-list bad.parquet` finds all such images, and --exclude"
+    " bad.parquet leaves them out"
+)
 
 
 class CannotRunError(click.ClickException):
@@ -52,7 +56,8 @@ def output(command: Command) -> Command:
         try:
             return command(*args, output=Output(as_json), **kwargs)
         except (RaybatchError, OSError) as error:
-            raise CannotRunError(str(error)) from error
+            unread = isinstance(error.__cause__, SampleReadError)
+            raise CannotRunError(f"{error}{_FIND_UNREADABLE if unread else ''}") from error
 
     return reporting  # type: ignore[return-value]
 
@@ -137,6 +142,13 @@ batch_size = count("--batch-size", "Images in a batch.", default=64)
 shuffle = click.option(
     "--shuffle", type=click.IntRange(min=0), metavar="SEED", help="Shuffle, with this seed."
 )
+
+
+def shuffled(seed: int | None) -> dict[str, Any]:
+    """Return the arguments of a loader for the value of --shuffle."""
+    return {"shuffle": seed is not None, "seed": seed}
+
+
 transform = click.option(
     "--transform",
     type=click.Choice(list(PRESETS)),

@@ -156,7 +156,7 @@ def preview(
     if augment is not None or targets:
         source = SampleMapDataSource(stored, Shown(augment, targets))
     with Loader(
-        source, images, shuffle=shuffle, bad_samples=BadSamples("skip", limit=None)
+        source, images, **options.shuffled(shuffle), bad_samples=BadSamples("skip", limit=None)
     ) as loader:
         loader.set_epoch(epoch)
         indices, shown, labels = next(iter(loader), (np.empty(0, np.intp), [], []))

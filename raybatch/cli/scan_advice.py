@@ -88,7 +88,8 @@ def advice(
         )
     if left_out := report.named.left_out:
         yield Advice(
-            f"Left out, since the suffix is not an image's: {left_out_text(left_out)}",
+            f"These files were left out, since their suffix is not an image's:"
+            f" {left_out_text(left_out)}",
             "convert or rename the images among them",
         )
     if empty := [name for name, count in found["classes"].items() if count == 0]:

@@ -94,7 +94,9 @@ def main(
     model = network(classes)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     source = augmented(*pairs(images, masks), edge)
-    with rb.Loader(source, batch_size, shuffle=seed, pool=rb.RayActorPool(workers)) as loader:
+    with rb.Loader(
+        source, batch_size, shuffle=True, seed=seed, pool=rb.RayActorPool(workers)
+    ) as loader:
         batches = to_torch(loader)
         for epoch in range(epochs):
             right = known = 0

@@ -173,7 +173,9 @@ def open_batches(
     """Return the loader, which knows the position, and its batches as tensors."""
     change = augment.classification_train(edge)
     if library == "torch":
-        order = rb.Loader(rb.ArrayDataSource([np.arange(len(paths))]), batch_size, shuffle=seed)
+        order = rb.Loader(
+            rb.ArrayDataSource([np.arange(len(paths))]), batch_size, shuffle=True, seed=seed
+        )
         return order, DataLoader(
             Photos(paths, labels, change, seed),
             batch_sampler=Indices(order),
@@ -182,7 +184,7 @@ def open_batches(
         )
     photos = rb.ImageFileAccessor(paths, transform=change)
     source = rb.ArrayDataSource([photos, labels])
-    loader = rb.Loader(source, batch_size, shuffle=seed, pool=rb.RayActorPool(workers))
+    loader = rb.Loader(source, batch_size, shuffle=True, seed=seed, pool=rb.RayActorPool(workers))
     return loader, to_torch(loader, normalize=(MEAN, STD), channels_first=True)
 
 

@@ -90,7 +90,8 @@ class Loader:
             continues in the order where this one ends. By default an epoch is a pass over `source`.
         check_sample: Whether to read the first sample, or two, now, in this process, and raise a
             FirstSampleError if no worker could read or stack them. This does not change the
-            batches.
+            batches. A sample that kills its process kills this one: for such data use False, and a
+            pool of actors.
 
     Arrays from Ray actors are read-only; copy one to change it. Large ones are views of the object
     store: if you keep one, its whole batch stays there.
@@ -318,10 +319,13 @@ class Loader:
         return _copied, self._copy_arguments(self._plan.split, self._course.position)
 
     def _copy_arguments(self, split: RankSplit, position: Position) -> tuple[Any, ...]:
+        shuffle = self._plan.shuffles.at(position.pass_number)
+        is_seed = isinstance(shuffle, int)
         arguments = {
             "source": self._plan.source,
             "batch_size": self._plan.batch_size,
-            "shuffle": self._plan.shuffles.at(position.pass_number),
+            "shuffle": is_seed or shuffle,
+            "seed": shuffle if is_seed else None,
             "last_batch": self._plan.last_batch,
             "split": split,
             "pool": self._producer.pool,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from raybatch.errors import ReturnError, told
+from raybatch.errors import ReturnError, SampleReadError, told
 from raybatch.faults import Fault, fault_of
 from raybatch.making.policy import BadSamples
 from raybatch.sources.ledger import BadSample
@@ -15,12 +15,15 @@ def reason_of(error: BaseException, bad: Iterable[BadSample], setting: BadSample
 
     A name that the text has is not repeated.
 
-    If `setting` skips or replaces bad samples, the reason says why it does not do so here.
+    If `setting` skips or replaces bad samples, the reason says why it does not do so here. If not,
+    it says how to skip a sample that cannot be read.
     """
     said = told(error)
     reason = "".join(f"{sample}: " for sample in bad if not sample.is_named_in(said)) + said
     if setting.policy != "raise" and not isinstance(error, ReturnError):
         reason += _why_not_bad(fault_of(error), setting)
+    elif isinstance(error, SampleReadError):
+        reason += '. With bad_samples="skip", such samples are left out'
     return reason
 
 

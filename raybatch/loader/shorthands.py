@@ -9,6 +9,7 @@ import numpy as np
 
 from raybatch.checks import positive_int
 from raybatch.loader.ranks import RankSplit
+from raybatch.notices import tell
 from raybatch.order.shuffle import Shuffle
 from raybatch.pools.inline import InlinePool
 from raybatch.pools.pool import WorkerPool
@@ -22,6 +23,12 @@ def shuffle_with(shuffle: Shuffle, seed: int | np.integer[Any] | None) -> Shuffl
     integer.
     """
     if seed is None:
+        is_seed = isinstance(shuffle, int | np.integer) and not isinstance(shuffle, bool)
+        if is_seed and shuffle == 0:
+            tell(
+                "shuffle=0 shuffles: the 0 is a seed. Write shuffle=False for the samples in"
+                " order, and shuffle=True, seed=0 for this order"
+            )
         return shuffle
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
         raise TypeError(f"seed must be an integer, not {seed!r}")

@@ -47,7 +47,7 @@ def _tell_of(source: ArrayDataSource, position: int) -> None:
             continue
         stored = _stored(reader, images.encoded(position))
         values = np.unique(np.asarray(stored))
-        if len(stored.getbands()) > 1 or len(values) > _MOST_CLASSES:
+        if len(stored.getbands()) > 1 or not 1 < len(values) <= _MOST_CLASSES:
             continue
         path = PurePath(images.name_of(position))
         is_named = any(_NAME.search(name) for name in (str(key), path.stem, path.parent.name))
@@ -67,7 +67,7 @@ def _stored(reader: ImageReader, data: bytes) -> Image.Image:
 
 def _are_low(values: npt.NDArray[Any]) -> bool:
     classes = values[values != np.uint8(255)]
-    return len(values) > 1 and (len(classes) == 0 or bool(classes.max() <= _LAST_CLASS))
+    return bool(classes.max() <= _LAST_CLASS)
 
 
 def _shown(values: npt.NDArray[Any]) -> str:

@@ -23,8 +23,8 @@ class Members:
 
     Shard i has version `versions[i]` and the samples from `starts[i]` up to `starts[i + 1]`.
     `place` holds the offsets, lengths and methods, each `(n,)`, as in `Member`; method -1 means
-    None. `keys` are the names of the samples, and `extensions` names the member in messages, such
-    as "jpg;png".
+    None. `keys` are the names of the samples. `extension` is that of the member, or an array with
+    that of each sample's member.
 
     All values that each sample has are in arrays, which the processes of a host share.
     """
@@ -36,14 +36,14 @@ class Members:
         starts: npt.NDArray[np.int64],
         place: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int8]],
         keys: pa.Array,
-        extensions: str,
+        extension: str | pa.ChunkedArray,
     ) -> None:
         self._shards = shards
         self._versions = list(versions)
         self._starts = starts
         self._offsets, self._lengths, self._methods = place
         self._keys = keys
-        self._extensions = extensions
+        self._extension = extension
 
     def __len__(self) -> int:
         return len(self._offsets)
@@ -69,8 +69,11 @@ class Members:
 
     def name_of(self, position: int) -> str:
         """Return the place of the member, `shard.tar[key.jpg]`, without credentials."""
-        name = f"{self._keys[position]}.{self._extensions}"
-        return f"{self._shards.name_of(self._shard_of(position))}[{name}]"
+        extension = self._extension
+        if not isinstance(extension, str):
+            extension = extension[position].as_py()
+        shard = self._shards.name_of(self._shard_of(position))
+        return f"{shard}[{self._keys[position]}.{extension}]"
 
     def signature(self, position: int) -> tuple[int, ...]:
         """Return (): the fingerprint covers the versions of the shards, and only these are read."""

@@ -110,3 +110,12 @@ def test_an_image_that_is_left_out_is_named_once(folder: Path, command: str) -> 
     assert done.exit_code == 1
     said = done.stdout + done.stderr
     assert said.count("00.png") == said.count("sample 0") == 1, said
+
+
+@pytest.mark.parametrize("name", ["00.png", "09.png"])
+def test_an_image_that_ends_a_command_can_be_left_out(folder: Path, name: str) -> None:
+    (folder / "cat" / name).write_bytes(b"no image")
+    done = run(*commands(folder)["load"])
+    assert done.exit_code == 2
+    assert 'cannot identify image file. With bad_samples="skip", such samples are' in done.stderr
+    assert "`raybatch scan IMAGES --exclude-list bad.parquet` finds all such" in done.stderr

@@ -75,7 +75,7 @@ def test_the_page_of_a_scan_says_what_to_do(splits: Path) -> None:
     pytest.importorskip("jinja2")
     run("scan", "val", "--actors", "0", "--html", "scan.html")
     page = Path("scan.html").read_text()
-    assert "Left out, since the suffix is not an image&#39;s: 1 .heic" in page
+    assert "left out, since their suffix is not an image&#39;s: 1 .heic" in page
     assert "These classes have no readable images: new" in page
     assert "images of a and 0" not in page
 
@@ -106,7 +106,7 @@ def test_doctor_reads_a_url_of_class_folders_alone() -> None:
     [
         ("train/a", "it is empty"),
         ("nowhere", "'nowhere' does not name classes"),
-        ("few.txt", "there are images of 'c', which the 2 given classes lack"),
+        ("few.txt", "there are images of 'c', which `classes` does not have"),
         ("twice.txt", "'a' is given twice"),
     ],
 )

@@ -136,6 +136,16 @@ def test_a_source_of_dicts_is_changed_sample_by_sample() -> None:
         ({"boxes": np.zeros((3, 5))}, ValueError, r"\(k, 4\), not \(3, 5\)"),
         ({"boxes": np.zeros((3, 4), np.float16)}, TypeError, "float32 or float64, not of float16"),
         ({"boxes": np.zeros((3, 4)), "labels": [1, 2]}, ValueError, "each of 3 boxes, not 2"),
+        (
+            {"boxes": np.zeros((2, 4)), "labels": (1, 2)},
+            TypeError,
+            "labels must have a row for each of 2 boxes, as a list or an array has, but 1 is none",
+        ),
+        (
+            {"boxes": [[0, 0, 9], [0, 0, 9, 9]]},
+            ValueError,
+            r"boxes must be rows of equal length, not \[\[0, 0, 9\], \[0, 0, 9, 9\]\]",
+        ),
         ({"labels": [1, 2]}, TypeError, "give boxes too"),
         ({"boxes": np.zeros((1, 4)), "box_format": "yxyx"}, ValueError, "'cxcywh', not 'yxyx'"),
         (

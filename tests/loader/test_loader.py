@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+import pickle
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -388,6 +389,20 @@ def test_the_length_is_exact_where_chance_decides_it() -> None:
         for _ in range(3):
             expected = len(loader)
             assert sum(1 for _ in loader) == expected
+
+
+def test_a_shuffle_of_0_is_told_since_it_shuffles(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("raybatch.notices._told", {})  # another test may have been told
+    source = rb.ArrayDataSource([np.arange(20)])
+    seeded = rb.Loader(source, 5, shuffle=True, seed=0)
+    pickle.loads(pickle.dumps(seeded)).split(2)
+    rb.Loader(source, 5, shuffle=False), rb.Loader(source, 5), rb.Loader(source, 5, shuffle=1)
+    assert capsys.readouterr().err == ""
+    zero = rb.Loader(source, 5, shuffle=0)
+    assert "shuffle=0 shuffles: the 0 is a seed. Write shuffle=False" in capsys.readouterr().err
+    assert rb.stream_digest(zero) == rb.stream_digest(seeded)
 
 
 @pytest.mark.parametrize(

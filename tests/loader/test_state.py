@@ -312,8 +312,8 @@ print(json.dumps([batch[0].tolist() for batch in loader]))
     assert json.loads(result.stdout) == [delivered(batch)[0] for batch in batches]
 
 
-def test_another_number_of_actors_goes_on(ray_cluster: None) -> None:
-    with rb.Loader(numbers(0, 50), 5, shuffle=7, pool=rb.RayActorPool(3)) as loader:
+def test_another_number_of_actors_goes_on(actors: rb.RayActorPool) -> None:
+    with rb.Loader(numbers(0, 50), 5, shuffle=7, pool=actors) as loader:
         batches = iter(loader)
         next(batches)
         state = loader.state_dict()

@@ -107,10 +107,10 @@ def test_what_is_waiting_ends_by_sigterm(photos: list[str]) -> None:
 
 
 def test_ray_client(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(PoolError, match="ray://head:10001 is an address of Ray Client"):
+    with pytest.raises(PoolError, match="ray://head:10001 is an address for Ray Client"):
         RayConnection("ray://head:10001", 1)
     monkeypatch.setenv("RAY_ADDRESS", "ray://head:10001")
-    with pytest.raises(PoolError, match="ray://head:10001 is an address of Ray Client"):
+    with pytest.raises(PoolError, match="ray://head:10001 is an address for Ray Client"):
         RayConnection(None, 1)
 
 

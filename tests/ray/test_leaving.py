@@ -37,17 +37,23 @@ class Rows:
 
 
 @pytest.fixture
-def loader(ray_cluster: None) -> Iterator[list[rb.Loader]]:
-    """A loader in a list, so that the test can let go of it."""
+def nothing_left(ray_cluster: None) -> Iterator[None]:
+    """After the test there is no actor and no store memory, though nothing was collected."""
     wait_for(lambda: store_bytes() < BATCH_BYTES, "an empty store at the start", 30)
     gc.collect()
     gc.disable()  # what is left must not wait for it
     try:
-        yield [rb.Loader(rb.ArrayDataSource([Rows()]), 64, pool=rb.RayActorPool(1))]
+        yield
     finally:
         gc.enable()
     wait_for(lambda: not actor_processes(), "no actors", SOON_S)
     wait_for(lambda: store_bytes() < BATCH_BYTES / 2, "no store memory", SOON_S)
+
+
+@pytest.fixture
+def loader(nothing_left: None) -> list[rb.Loader]:
+    """A loader in a list, so that the test can let go of it."""
+    return [rb.Loader(rb.ArrayDataSource([Rows()]), 64, pool=rb.RayActorPool(1))]
 
 
 def begin(loader: rb.Loader) -> Iterator[Any]:
@@ -127,8 +133,7 @@ def test_end_of_an_epoch(loader: list[rb.Loader]) -> None:
         assert len(list(begin(opened))) == 15
 
 
-def test_a_pool_that_the_program_holds_ends_when_it_is_closed(loader: list[rb.Loader]) -> None:
-    loader.clear()
+def test_a_pool_that_the_program_holds_ends_when_it_is_closed(nothing_left: None) -> None:
     with rb.RayActorPool(2) as pool:
         for _ in range(2):
             with rb.Loader(rb.ArrayDataSource([Rows()]), 64, pool=pool) as opened:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 from tests.drivers import start
 
@@ -23,3 +24,16 @@ def test_a_long_tmpdir_is_no_hindrance_and_a_name_shares_with_nobody(tmp_path: P
     said = log.read_text()
     assert said.count("the pool 'loaders' runs on a Ray that this process started for itself") == 1
     assert "set RAY_ADDRESS=auto or address=" in said
+
+
+def test_a_ray_that_does_not_start_is_a_pool_error(tmp_path: Path) -> None:
+    log = tmp_path / "stderr"
+    # A path that is too long would be replaced, and `tmp_path` can be.
+    with NamedTemporaryFile(dir="/tmp") as file, log.open("w") as stderr:
+        env = {**os.environ, "RAY_ADDRESS": "", "RAY_TMPDIR": file.name}
+        with start(PROGRAM, env=env, stderr=stderr) as driver:
+            assert driver.process.wait(timeout=60) == 1
+    last = log.read_text().splitlines()[-1]
+    assert last.startswith("raybatch.errors.PoolError: Ray does not start on this machine: NotADir")
+    assert file.name in last
+    assert "a ThreadPool, or no pool (--actors 0), needs no Ray" in last

@@ -61,7 +61,7 @@ def test_classes_fix_the_numbers(tmp_path: Path, caplog: pytest.LogCaptureFixtur
 @pytest.mark.parametrize(
     ("classes", "error", "words"),
     [
-        (["a", "b"], ValueError, "there are images of 'c', which the 2 given classes lack"),
+        (["a", "b"], ValueError, "there are images of 'c', which `classes` does not have"),
         (["a", "c", "a"], ValueError, "'a' is given twice"),
         ("ac", TypeError, "must be a list of strings, not 'ac'"),
         ([0, 1], TypeError, "must be a list of strings"),
@@ -116,7 +116,7 @@ def test_parquet_files_have_the_classes_that_were_given(tmp_path: Path) -> None:
     assert labels == [1, 0]
     assert '["x", "y"]' in about
     for images, settings, words in (
-        (find_images(root), {"classes": ["x"]}, "give labels, or a folder"),
+        (find_images(root), {"classes": ["x"]}, "give labels too, or a folder"),
         (find_images(root), {"labels": [0, 1], "classes": ["x"]}, "label 1 is none of the 1"),
         (rb.image_folder(root), {"classes": list("abcde")}, "has its own classes"),
     ):

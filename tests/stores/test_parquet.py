@@ -260,7 +260,7 @@ def test_pools_give_the_serial_stream(stored: str, actors: rb.RayActorPool) -> N
             ["a.parquet", "b.parquet"],
             "image",
             ValueError,
-            r"b\.parquet' is large_binary, .*a\.parquet'",
+            r"is large_binary in .*b\.parquet', but binary in .*a\.parquet'",
         ),
         (["a.parquet", "c.parquet"], "image", ValueError, r"c\.parquet' has no column 'image'"),
         (7, "image", TypeError, "int"),

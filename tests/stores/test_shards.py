@@ -283,6 +283,15 @@ def test_samples_that_lack_a_member(
     np.testing.assert_array_equal(whole.images("jpg", SIZE)[np.arange(37)], wanted[np.arange(37)])
 
 
+def test_a_member_is_named_by_the_extension_that_it_has(tmp_path: Path) -> None:
+    path = write_tar(tmp_path / "a.tar", {"0.jpg": b"no image", "1.png": b"neither"})
+    images = pickle.loads(pickle.dumps(rb.TarShards(path).images("jpg;png", SIZE)))
+    for row, name in enumerate(("0.jpg", "1.png")):
+        assert images.name_of(row) == f"{path}[{name}]"
+        with pytest.raises(SampleReadError, match=rf"\[{name}\]"):
+            images[row]
+
+
 def test_columns_of_numbers_of_texts_and_of_json(tmp_path: Path) -> None:
     members: dict[str, bytes] = {}
     for number in range(3):

@@ -96,7 +96,10 @@ def as_keypoints(keypoints: Any) -> npt.NDArray[Any]:
 
 
 def _floats(name: str, values: Any) -> npt.NDArray[Any]:
-    array = np.asarray(values)
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        raise ValueError(f"{name} must be rows of equal length, not {values!r}") from None
     if array.dtype.kind in "iu":
         return array.astype(np.float32)
     if array.dtype not in (np.float32, np.float64):

@@ -74,16 +74,18 @@ class Targets:
         if result["labels"] is not None:
             if kept is None:
                 raise TypeError("labels belong to boxes: give boxes too")
-            result["labels"] = map_leaves(lambda each: _rows(each, kept, count), result["labels"])
+            result["labels"] = map_leaves(
+                lambda each: _rows("labels", each, kept, count), result["labels"]
+            )
         if result["mask"] is not None:
             mask = moved_mask(result["mask"], steps, size, self.mask_fill)
             of_objects = kept is not None and getattr(mask, "ndim", 2) == 3
-            result["mask"] = _rows(mask, kept, count) if of_objects else mask
+            result["mask"] = _rows("mask", mask, kept, count) if of_objects else mask
         if result["keypoints"] is not None:
             points = as_keypoints(result["keypoints"])
             points = moved_keypoints(points, motion, size, self.relative, self.flip_pairs)
             of_objects = kept is not None and points.ndim == 3
-            result["keypoints"] = _rows(points, kept, count) if of_objects else points
+            result["keypoints"] = _rows("keypoints", points, kept, count) if of_objects else points
         return result
 
     def moved_back(self, boxes: Any, steps: Sequence[Step], size: Size) -> npt.NDArray[Any]:
@@ -97,10 +99,16 @@ class Targets:
         return how.written(back, size).astype(array.dtype)
 
 
-def _rows(values: Any, kept: Any, count: int) -> Any:
+def _rows(kind: str, values: Any, kept: Any, count: int) -> Any:
     """Return the `kept` rows of `values`, which has one row for each of `count` boxes."""
+    need = f"{kind} must have a row for each of {count} boxes"
+    if not hasattr(values, "__len__"):
+        raise TypeError(
+            f"{need}, as a list or an array has, but {values!r} is none. (A tuple or dict of"
+            " labels holds several lists or arrays)"
+        )
     if len(values) != count:
-        raise ValueError(f"there must be one row for each of {count} boxes, not {len(values)}")
+        raise ValueError(f"{need}, not {len(values)}")
     if len(kept) == count:
         return values
     if isinstance(values, list):

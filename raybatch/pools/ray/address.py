@@ -108,6 +108,6 @@ def _check_admitted(place: str) -> None:
 def check_not_of_client(address: str | None) -> None:
     """Raise PoolError if `address` belongs to Ray Client, or this process uses Ray Client."""
     if (address or "").startswith("ray://"):
-        raise PoolError(f"{address} is an address of Ray Client. {INSTEAD_OF_CLIENT}")
+        raise PoolError(f"{address} is an address for Ray Client. {INSTEAD_OF_CLIENT}")
     if ray.util.client.ray.is_connected():
         raise PoolError(f"this process is connected through Ray Client. {INSTEAD_OF_CLIENT}")

@@ -93,8 +93,13 @@ class _OwnConnection:
         try:
             with signal_handlers_kept():
                 _init(address, timeout_s)
-        except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
-            raise PoolError(f"cannot connect to Ray at {address!r}: {error}") from error
+        except Exception as error:  # Ray raises a plain Exception if it starts too slowly
+            if not self.is_local:
+                raise PoolError(f"cannot connect to Ray at {address!r}: {error}") from error
+            raise PoolError(
+                f"Ray does not start on this machine: {type(error).__name__}: {error}. On a busy"
+                " machine, try again later; a ThreadPool, or no pool (--actors 0), needs no Ray"
+            ) from error
         exit_on_sigterm()
         self.session = _session()
 
