@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 import re
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
@@ -27,6 +27,7 @@ from raybatch.image.augment.presets import PRESETS
 from raybatch.image.augment.resize import Resize
 from raybatch.image.reader import ImageReader
 from raybatch.stores.braces import shard_paths
+from raybatch.stores.disk_cache import DiskCache
 from raybatch.stores.image_list import ImageList
 from raybatch.stores.listing import Search, is_image_name
 from raybatch.stores.location import Location, Locations
@@ -58,14 +59,14 @@ def images_argument(command: Command) -> Command:
     return click.argument("given", metavar="IMAGES")(command)
 
 
-def images_named(given: str) -> NamedImages:
-    """Return the images that `given` names.
+def images_named(given: str, cache: DiskCache | None = None) -> NamedImages:
+    """Return the images that `given` names; `cache` keeps the bytes of those at URLs.
 
     Raises CannotRunError if there are none; the message says what is there instead.
     """
     given = given if is_url(given) else _normal(given)
     try:
-        return _of_folder(given) if _is_folder(given) else _of_files(given)
+        return (_of_folder if _is_folder(given) else _of_files)(given, cache)
     except (ImportError, TypeError, ValueError) as error:
         raise CannotRunError(str(error)) from error
 
@@ -90,8 +91,10 @@ def _is_folder(given: str) -> bool:
     return os.path.isdir(given)
 
 
-def _of_folder(given: str) -> NamedImages:
+def _of_folder(given: str, cache: DiskCache | None) -> NamedImages:
     if not is_url(given) and is_packed(given):
+        if cache is not None:
+            raise CannotRunError("--cache has no effect here: packed images are on this machine")
         return _packed(given)
     search = Search(Location(given))
     try:
@@ -101,14 +104,14 @@ def _of_folder(given: str) -> NamedImages:
             if search.left_out[suffix]:
                 # On this machine, pass the folder itself: its name may look like a pattern.
                 where = search.folder.join([f"*{suffix}"])[0] if is_url(given) else given
-                return _of_shards(given, suffix, shard_paths(where, suffix))
+                return _of_shards(given, suffix, shard_paths(where, suffix), cache)
         raise CannotRunError(f"{error}. {FORMS}") from error
-    named = image_files(given, search.folder, paths)
+    named = image_files(given, search.folder, paths, cache)
     left_out = dict(search.left_out.most_common())
     return dataclasses.replace(named, folder=search.folder, left_out=left_out)
 
 
-def _of_files(given: str) -> NamedImages:
+def _of_files(given: str, cache: DiskCache | None) -> NamedImages:
     path, query = Location(given).split_query()
     magic = _MAGIC.search(path)
     if magic is None and not is_url(given) and not os.path.exists(given):
@@ -117,19 +120,21 @@ def _of_files(given: str) -> NamedImages:
     suffixes = {PurePosixPath(Location(one).split_query()[0]).suffix.lower() for one in paths}
     if all(is_image_name(Location(one).split_query()[0]) for one in paths):
         start = path.rfind("/", 0, magic.start() if magic else None) + 1
-        return image_files(given, Location(path[:start] + query), paths)
+        return image_files(given, Location(path[:start] + query), paths, cache)
     if len(suffixes) > 1 or not suffixes <= {*_SHARDS, _PARQUET}:
         there = ", ".join(sorted(suffix or "no suffix" for suffix in suffixes))
         raise CannotRunError(
             f"{str(Location(given))!r} matches files with these suffixes: {there}. {FORMS}"
         )
-    return _of_shards(given, suffixes.pop(), paths)
+    return _of_shards(given, suffixes.pop(), paths, cache)
 
 
-def _of_shards(given: str, suffix: str, paths: list[str]) -> NamedImages:
+def _of_shards(given: str, suffix: str, paths: list[str], cache: DiskCache | None) -> NamedImages:
     if suffix == _PARQUET:
-        return _saved_list(given) if _is_saved_list(paths) else _parquet(given, paths)
-    shards = _SHARDS[suffix](paths)
+        if _is_saved_list(paths):
+            return _saved_list(given, cache)
+        return _parquet(given, paths, cache)
+    shards = _SHARDS[suffix](paths, cache=cache)
     named = (name for name in ("cls", "label") if shards.extensions.get(name) == len(shards))
     column = next(named, None)
 
@@ -140,17 +145,19 @@ def _of_shards(given: str, suffix: str, paths: list[str]) -> NamedImages:
     def opened(size: Any, transform: str | None = None, **reading: Any) -> Any:
         return shards.images(**_sized(size, transform), **reading)
 
-    own = None if column is None else cache(labels)
+    own = None if column is None else functools.cache(labels)
     return NamedImages(given, f"{suffix[1:]} shards", opened, shards.keys.array.to_pylist(), own)
 
 
-def image_files(given: str, root: Location, paths: list[str]) -> NamedImages:
+def image_files(
+    given: str, root: Location, paths: list[str], cache: DiskCache | None = None
+) -> NamedImages:
     """Return the image files at `paths`, named by their paths below `root`."""
 
     def opened(size: Any, transform: str | None = None, **reading: Any) -> Any:
         if size is None:
-            return NonUniformImageFileAccessor(paths, **reading)
-        return ImageFileAccessor(paths, **_sized(size, transform), **reading)
+            return NonUniformImageFileAccessor(paths, cache=cache, **reading)
+        return ImageFileAccessor(paths, **_sized(size, transform), cache=cache, **reading)
 
     names = [Location(path).name_below(root) for path in paths]
     return NamedImages(given, "image files", opened, names, paths=paths)
@@ -163,15 +170,15 @@ def _is_saved_list(paths: list[str]) -> bool:
     return names == ["path", "label"]
 
 
-def _saved_list(given: str) -> NamedImages:
+def _saved_list(given: str, cache: DiskCache | None) -> NamedImages:
     images = ImageList.load(given)
-    named = image_files(given, Location(""), path_names(images.paths))
+    named = image_files(given, Location(""), path_names(images.paths), cache)
     labels = images.labels.astype(np.int32), images.classes
     return dataclasses.replace(named, form="a list of images", own_labels=lambda: labels)
 
 
-def _parquet(given: str, paths: list[str]) -> NamedImages:
-    images = ParquetImageAccessor(paths, size=DEFAULT_SIZE)
+def _parquet(given: str, paths: list[str], cache: DiskCache | None) -> NamedImages:
+    images = ParquetImageAccessor(paths, size=DEFAULT_SIZE, cache=cache)
     files = Locations(paths)
 
     def labels() -> Labels:
@@ -181,14 +188,14 @@ def _parquet(given: str, paths: list[str]) -> NamedImages:
             return np.zeros(len(images), np.int32), ["image"]
 
     def opened(size: Any, transform: str | None = None, row_groups: int = 4, **reading: Any) -> Any:
-        return ParquetImageAccessor(paths, **_sized(size, transform), **reading)
+        return ParquetImageAccessor(paths, **_sized(size, transform), cache=cache, **reading)
 
     return NamedImages(
         given,
         "Parquet files",
         opened,
         [images.name_of(0)] * len(images),
-        cache(labels),
+        functools.cache(labels),
         blocks=images.row_group_lengths,
         nbytes=sum(files.version(number).size for number in range(len(files))),
     )
@@ -234,7 +241,7 @@ def _packed(given: str) -> NamedImages:
         "packed files",
         opened,
         [given] * manifest.rows,
-        cache(labels),
+        functools.cache(labels),
         nbytes=sum(file.nbytes for file in manifest.files),
         is_packed=True,
         packed_size=stored,

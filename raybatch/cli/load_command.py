@@ -20,6 +20,7 @@ from raybatch.cli.output import Output, listed
 from raybatch.loader.loader import Loader
 from raybatch.making.policy import BadSamples
 from raybatch.sources.digest import StreamDigest
+from raybatch.stores.disk_cache import DiskCache
 
 _TRAINING_BATCHES = 20
 
@@ -35,6 +36,7 @@ _TRAINING_BATCHES = 20
 @options.transform
 @classes_option
 @options.reading
+@options.cache
 @options.output
 def load(
     given: str,
@@ -46,6 +48,7 @@ def load(
     bad_samples: str,
     transform: str | None,
     output: Output,
+    cache: DiskCache | None,
     **reading: Any,
 ) -> None:
     """Load images, and report the rate.
@@ -59,7 +62,7 @@ def load(
     The exit status is 0 if all images were loaded, 1 if some were left out, and 2 if loading did
     not finish.
     """
-    images = images_named(given)
+    images = images_named(given, cache)
     size = size or images.default_size
     source, _ = labelled_source(images, size, transform=transform, **reading)
     training_rate = None

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import click
 
-from raybatch.cli.out_paths import OutFile
+from raybatch.cli.out_paths import OutFile, out_folder
 from raybatch.cli.output import Output
 from raybatch.errors import RaybatchError, SampleReadError
 from raybatch.image.augment.presets import PRESETS
@@ -24,6 +24,7 @@ from raybatch.image.augment.resize import FITS
 from raybatch.image.reader import DECODES, TRUNCATED
 from raybatch.pools.pool import WorkerPool
 from raybatch.sources.ledger import BadSampleLedger
+from raybatch.stores.disk_cache import DiskCache
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -343,6 +344,38 @@ def _pairs(
     return click.option(
         name, plural, type=one, multiple=True, callback=_each_once, metavar=metavar, help=what
     )
+
+
+def cache(command: Command) -> Command:
+    """Add the options for a cache of remote images; the command gets a DiskCache as `cache`."""
+
+    @functools.wraps(command)
+    def caching(*args: Any, cache_folder: Path | None, cache_gb: float, **kwargs: Any) -> Any:
+        kept = None if cache_folder is None else DiskCache(cache_folder, int(cache_gb * 1e9))
+        return command(*args, cache=kept, **kwargs)
+
+    for option in (
+        click.option(
+            "--cache-gb",
+            type=click.FloatRange(min=0, min_open=True),
+            metavar="GB",
+            default=20.0,
+            show_default=True,
+            help="The most that --cache keeps on each host.",
+        ),
+        click.option(
+            "--cache",
+            "cache_folder",
+            type=out_folder,
+            metavar="DIR",
+            help=(
+                "Keep the bytes of images at URLs in this folder on each host, so that each is"
+                " fetched once. Later commands use them too."
+            ),
+        ),
+    ):
+        caching = option(caching)
+    return caching  # type: ignore[return-value]
 
 
 def one_worker(command: Command) -> Command:

@@ -24,6 +24,7 @@ from raybatch.making.policy import BadSamples
 from raybatch.packing.packer import Packed
 from raybatch.packing.packer import pack as pack_source
 from raybatch.sources.batch import Batch
+from raybatch.stores.disk_cache import DiskCache
 from raybatch.stores.url_files import is_url
 
 
@@ -39,6 +40,7 @@ from raybatch.stores.url_files import is_url
 @options.workers
 @classes_option
 @options.reading
+@options.cache
 @options.output
 def pack(
     given: str,
@@ -49,6 +51,7 @@ def pack(
     bad_samples: str,
     workers: ActorOptions,
     output: Output,
+    cache: DiskCache | None,
     **reading: Any,
 ) -> None:
     """Decode images once, into Arrow files that load fast.
@@ -62,7 +65,7 @@ def pack(
     finish.
     """
     # Absolute paths stay the same when the command is repeated from another folder.
-    images = images_named(given if is_url(given) else os.path.abspath(given))
+    images = images_named(given if is_url(given) else os.path.abspath(given), cache)
     source, classes = labelled_source(images, size or images.default_size, **reading)
 
     def progress(batches: Iterable[Batch], total: int, leave: bool) -> Iterable[Batch]:

@@ -32,6 +32,7 @@ from raybatch.order.standard import SubsetSampler
 from raybatch.sources.mapped import SampleMapDataSource
 from raybatch.sources.source import DataSource
 from raybatch.stores.aside import written_aside
+from raybatch.stores.disk_cache import DiskCache
 
 _LARGEST_EDGE = 256
 
@@ -113,6 +114,7 @@ def _module(where: str) -> ModuleType:
 @options.count("--draws", "Number of random draws of each image to show, side by side.", default=1)
 @classes_option
 @options.reading
+@options.cache
 @options.output
 def preview(
     given: str,
@@ -127,6 +129,7 @@ def preview(
     boxes: str | None,
     draws: int,
     output: Output,
+    cache: DiskCache | None,
     **reading: Any,
 ) -> None:
     """Draw some images on one picture, as the loader gives them.
@@ -136,7 +139,7 @@ def preview(
     With --draws, each image is shown several times, as the next epochs draw it. Images that cannot
     be read are left out and named.
     """
-    named = images_named(given)
+    named = images_named(given, cache)
     if boxes is not None and (size or transform):
         raise click.UsageError(
             "--boxes are in pixels of the stored images. --augment moves them, but --size and"

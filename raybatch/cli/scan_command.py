@@ -28,6 +28,7 @@ from raybatch.loader.loader import Loader
 from raybatch.making.policy import BadSamples
 from raybatch.packing.packed_folder import verify
 from raybatch.sources.array import ArrayDataSource
+from raybatch.stores.disk_cache import DiskCache
 
 _BATCH_SIZE = 32
 
@@ -50,6 +51,7 @@ _BATCH_SIZE = 32
     is_flag=True,
     help="Also list each image that is a copy of an earlier one.",
 )
+@options.cache
 @options.output
 @options.html
 @options.pixels("The size in pixels that you train at; the advice depends on it.", default="224")
@@ -61,6 +63,7 @@ def scan(
     exclude_list: Path | None,
     exclude_duplicates: bool,
     output: Output,
+    cache: DiskCache | None,
     page_path: Path | None,
     size: tuple[int, int],
 ) -> None:
@@ -77,7 +80,7 @@ def scan(
     """
     if exclude_duplicates and exclude_list is None:
         raise click.UsageError("--exclude-duplicates needs --exclude-list FILE")
-    images = images_named(given)
+    images = images_named(given, cache)
     if images.is_packed:
         for option, value in (
             ("--exclude-list", exclude_list),

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from raybatch.collation import Setting, checked_setting, collated
-from raybatch.errors import add_note
 from raybatch.foreign_randomness import ForeignRandomness
 from raybatch.order.cursor import Cursor
 from raybatch.order.rows import Rows
@@ -24,7 +23,7 @@ from raybatch.sources.source import (
     sample_name,
     source_repr,
 )
-from raybatch.structure import brief, described, function_name, members
+from raybatch.structure import brief, members
 
 
 class MapDataSource(DataSource):
@@ -87,15 +86,7 @@ class MapDataSource(DataSource):
     def _mapped(self, batch: Batch, **options: Any) -> Batch:
         """Return the result of `fn` for `batch`; ReturnError if the result is not a batch."""
         is_even = has_equal_lengths(self.children[0])
-        return returned_batch(self.fn, self._called(batch, **options), is_even=is_even)
-
-    def _called(self, given: Any, **options: Any) -> Any:
-        """Return what `fn` returns for a batch or sample. A note on its error names `fn`."""
-        try:
-            return called(self.fn, given, **options)
-        except Exception as error:
-            add_note(error, f"in {function_name(self.fn)}, called with {described(given)}")
-            raise
+        return returned_batch(self.fn, called(self.fn, batch, **options), is_even=is_even)
 
     def sample_numbers(self, rows: Rows) -> list[tuple[int, ...]]:
         return self.children[0].sample_numbers(rows)
@@ -149,7 +140,7 @@ class SampleMapDataSource(MapDataSource):
             for row in range(batch_length(batch)):
                 rng = keys.of_sample(*numbers[row])
                 seed(rng)
-                sample = self._called(batch_row(batch, row), rng=rng)
+                sample = called(self.fn, batch_row(batch, row), rng=rng)
                 samples.append(returned_sample(self.fn, sample, samples[0] if samples else sample))
         by_field = isinstance(self.collate, Mapping) or not samples
         # Give a single setting to each field, so that the batch keeps its fields.

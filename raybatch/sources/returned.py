@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from raybatch.checks import takes
-from raybatch.errors import ReturnError
+from raybatch.errors import ReturnError, add_note
 from raybatch.sources.batch import Batch, row_counts
 from raybatch.structure import described, function_name, is_container, members
 
@@ -20,13 +20,15 @@ _MEMBERS = (
 def called(fn: Callable[..., Any], structure: Any, **options: Any) -> Any:
     """Return `fn(*structure, **options)` for a tuple, else `fn(structure, **options)`.
 
-    TypeError, with the parameters of `fn`, if it does not take these arguments.
+    TypeError, with the parameters of `fn`, if it does not take these arguments. A note on any other
+    error names `fn`.
     """
     arguments = structure if isinstance(structure, tuple) else (structure,)
     try:
         return fn(*arguments, **options)
-    except TypeError:
-        if takes(fn, *arguments, **options):
+    except Exception as error:
+        if not isinstance(error, TypeError) or takes(fn, *arguments, **options):
+            add_note(error, f"in {function_name(fn)}, called with {described(structure)}")
             raise
         given = ", ".join([*map(described, arguments), *(f"{name}=..." for name in options)])
         raise TypeError(

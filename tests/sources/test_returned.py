@@ -148,7 +148,7 @@ def adds(x: Any, y: Any, **options: Any) -> Any:
             pairs().map_samples(without_return),
             r" takes \(x, y\), but is called with \(.*, rng=\.\.\.\)$",
         ),
-        (pairs().map(augment.MixUp(num_classes=2)), r"MixUp takes \(\*batch, rng\), but"),
+        (pairs().map(augment.MixUp(num_classes=2)), r"^MixUp\(.*\) takes \(\*batch, rng\), but"),
         (pairs().map(adds), "^unsupported operand"),
         (pairs().map_samples(adds), "^unsupported operand"),
     ],

@@ -10,7 +10,7 @@ import time
 
 import ray
 
-from raybatch.errors import PoolError
+from raybatch.errors import PoolError, told
 from raybatch.pools.forks import is_without_its_ray, without_ray
 from raybatch.pools.ray.address import check_not_of_client, wait_for_ray
 from raybatch.pools.ray.signals import exit_on_sigterm, signal_handlers_kept
@@ -97,7 +97,7 @@ class _OwnConnection:
             if not self.is_local:
                 raise PoolError(f"cannot connect to Ray at {address!r}: {error}") from error
             raise PoolError(
-                f"Ray does not start on this machine: {type(error).__name__}: {error}. On a busy"
+                f"Ray does not start on this machine: {told(error).rstrip('.')}. On a busy"
                 " machine, try again later; a ThreadPool, or no pool (--actors 0), needs no Ray"
             ) from error
         exit_on_sigterm()
