@@ -226,3 +226,26 @@ def test_images_that_make_batches_without_a_size_are_no_error(tmp_path: Path) ->
 def test_a_second_sample_may_be_bad(tmp_path: Path) -> None:
     source = faulty(1, 8, 1)
     rb.Loader(source, 4)
+
+
+class Counted:
+    """An encoded image, and how often it was read."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data, self.reads = data, 0
+
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, index: int) -> bytes:
+        self.reads += 1
+        return self.data
+
+
+def test_nothing_is_read_twice_without_need(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "0.png")
+    stored = Counted((tmp_path / "0.png").read_bytes())
+    images = rb.EncodedImageAccessor(stored, size=(4, 4))
+    before = stored.reads
+    rb.Loader(rb.ArrayDataSource([images, np.arange(4)]), 2)
+    assert stored.reads == before + 1
