@@ -17,6 +17,7 @@ from PIL import Image
 import raybatch as rb
 from raybatch.errors import BatchError, FirstSampleError, ReturnError
 from raybatch.loader import first_sample
+from raybatch.stores.local_files import LocalFiles
 from tests.drivers import wait_for
 from tests.sample_sources import faulty
 from tests.stores.test_classes import make
@@ -228,24 +229,17 @@ def test_a_second_sample_may_be_bad(tmp_path: Path) -> None:
     rb.Loader(source, 4)
 
 
-class Counted:
-    """An encoded image, and how often it was read."""
+def test_no_file_is_opened_again_without_need(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = rb.ImageFolder(make(tmp_path, ["a/1.png", "b/1.png"]), size=4)
+    opened: list[str] = []
+    own_open = LocalFiles.open
 
-    def __init__(self, data: bytes) -> None:
-        self.data, self.reads = data, 0
+    def counted(files: LocalFiles, path: str) -> Any:
+        opened.append(path)
+        return own_open(files, path)
 
-    def __len__(self) -> int:
-        return 4
-
-    def __getitem__(self, index: int) -> bytes:
-        self.reads += 1
-        return self.data
-
-
-def test_nothing_is_read_twice_without_need(tmp_path: Path) -> None:
-    Image.new("RGB", (8, 8)).save(tmp_path / "0.png")
-    stored = Counted((tmp_path / "0.png").read_bytes())
-    images = rb.EncodedImageAccessor(stored, size=(4, 4))
-    before = stored.reads
-    rb.Loader(rb.ArrayDataSource([images, np.arange(4)]), 2)
-    assert stored.reads == before + 1
+    monkeypatch.setattr(LocalFiles, "open", counted)
+    rb.Loader(data, 2)
+    assert len(opened) == 1
