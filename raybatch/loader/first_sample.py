@@ -11,6 +11,8 @@ from typing import Any
 
 from PIL import Image
 
+from raybatch.accessors.images import ImageArrays
+from raybatch.accessors.items import ItemAccessor
 from raybatch.errors import FirstSampleError, ReturnError
 from raybatch.faults import Fault, fault_of
 from raybatch.foreign_randomness import ForeignRandomness
@@ -23,6 +25,7 @@ from raybatch.making.policy import BadSamples
 from raybatch.making.request import Request, Result
 from raybatch.order.rows import Rows
 from raybatch.order.seeds import NO_KEYS
+from raybatch.sources.array import ArrayDataSource
 from raybatch.sources.image_folder import ImageFolder
 from raybatch.sources.ledger import BadSample
 from raybatch.sources.mapped import MapDataSource, SampleMapDataSource
@@ -127,11 +130,25 @@ def _of_two(source: DataSource, batch_size: int) -> Result | None:
 
     Any other error may be that of the second sample alone.
     """
-    rows = rows_at(source, 0, 2) if batch_size > 1 and not _has_batch_function(source) else None
+    if batch_size < 2 or _has_batch_function(source) or not _stacks(source):
+        return None
+    rows = rows_at(source, 0, 2)
     if rows is None or len(rows) < 2:
         return None
     result = _tried(source, rows)
     return result if isinstance(result.error, ReturnError) else None
+
+
+def _stacks(source: DataSource) -> bool:
+    """Return whether `source` stacks samples whose shapes are not known to be equal."""
+    found = list(nodes(source))
+    sources = [node for node in found if isinstance(node, ArrayDataSource)]
+    return any(isinstance(node, SampleMapDataSource) for node in found) or any(
+        isinstance(field, ItemAccessor)
+        or (isinstance(field, ImageArrays) and field.reader_at(0).output_size is None)
+        for leaf in sources
+        for field in leaf.fields().values()
+    )
 
 
 def _as_arrays(source: DataSource, result: Result) -> Result:

@@ -45,13 +45,15 @@ def _tell_of(source: ArrayDataSource, position: int) -> None:
         reader = images.reader_at(position)
         if reader.mask or reader.mode_was_given:
             continue
-        stored = _stored(reader, images.encoded(position))
-        values = np.unique(np.asarray(stored))
-        if len(stored.getbands()) > 1 or len(values) > _MOST_CLASSES:
-            continue
         path = PurePath(images.name_of(position))
         is_named = any(_NAME.search(name) for name in (str(key), path.stem, path.parent.name))
-        if is_named or (len(files) > 1 and _are_low(values)):
+        if not is_named and len(files) == 1:
+            continue
+        stored = _stored(reader, images.encoded(position))
+        values = np.unique(np.asarray(stored))
+        if len(stored.getbands()) > 1 or not 1 < len(values) <= _MOST_CLASSES:
+            continue
+        if is_named or _are_low(values):
             tell(
                 f"{images.name_of(position)!r} of {field_name(key)} looks like a mask: its pixels"
                 f" have the values {_shown(values)}. It is read as {reader.mode} pixels, which mix"
@@ -67,7 +69,7 @@ def _stored(reader: ImageReader, data: bytes) -> Image.Image:
 
 def _are_low(values: npt.NDArray[Any]) -> bool:
     classes = values[values != np.uint8(255)]
-    return len(values) > 1 and (len(classes) == 0 or bool(classes.max() <= _LAST_CLASS))
+    return bool(classes.max() <= _LAST_CLASS)
 
 
 def _shown(values: npt.NDArray[Any]) -> str:

@@ -79,25 +79,23 @@ def _tell_of(source: ArrayDataSource, may_scale: bool) -> None:
     if rows is None:
         return
     position = int(rows.indices[0])
-    images = [
-        key
+    files = {key: array for key, array in fields.items() if isinstance(array, EncodedImages)}
+    masks = [key for key, array in files.items() if array.reader_at(position).mask]
+    kinds = {
+        key: kind
         for key, array in fields.items()
-        if isinstance(array, EncodedImages) and not array.reader_at(position).mask
-    ]
-    if not images:
+        if key not in files and (kind := _kind(key, array, rows.indices[:1]))
+    }
+    if not masks and not kinds:
         return
-    moves = [_moves(key, fields[key], position) for key in images]
-    for key, array in fields.items():
-        if isinstance(array, EncodedImages):
-            if array.reader_at(position).mask:
-                apart = [one for one in moves if not one.are_those_of(array, position)]
-                _tell_if_all(key, "mask", apart, moves)
-            continue
-        kind = _kind(key, array, rows.indices[:1])
-        if kind is not None:
-            values = _rows(array, rows.indices)
-            apart = [one for one in moves if _is_apart(kind, values, one, may_scale)]
-            _tell_if_all(key, kind, apart, moves)
+    moves = [_moves(key, array, position) for key, array in files.items() if key not in masks]
+    for key in masks:
+        apart = [one for one in moves if not one.are_those_of(files[key], position)]
+        _tell_if_all(key, "mask", apart, moves)
+    for key, kind in kinds.items():
+        values = _rows(fields[key], rows.indices)
+        apart = [one for one in moves if _is_apart(kind, values, one, may_scale)]
+        _tell_if_all(key, kind, apart, moves)
 
 
 def _moves(key: Any, accessor: EncodedImages, position: int) -> _Moves:

@@ -17,6 +17,7 @@ from PIL import Image
 import raybatch as rb
 from raybatch.errors import BatchError, FirstSampleError, ReturnError
 from raybatch.loader import first_sample
+from raybatch.stores.local_files import LocalFiles
 from tests.drivers import wait_for
 from tests.sample_sources import faulty
 from tests.stores.test_classes import make
@@ -226,3 +227,19 @@ def test_images_that_make_batches_without_a_size_are_no_error(tmp_path: Path) ->
 def test_a_second_sample_may_be_bad(tmp_path: Path) -> None:
     source = faulty(1, 8, 1)
     rb.Loader(source, 4)
+
+
+def test_no_file_is_opened_again_without_need(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = rb.ImageFolder(make(tmp_path, ["a/1.png", "b/1.png"]), size=4)
+    opened: list[str] = []
+    own_open = LocalFiles.open
+
+    def counted(files: LocalFiles, path: str) -> Any:
+        opened.append(path)
+        return own_open(files, path)
+
+    monkeypatch.setattr(LocalFiles, "open", counted)
+    rb.Loader(data, 2)
+    assert len(opened) == 1

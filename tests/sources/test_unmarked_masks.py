@@ -81,7 +81,7 @@ def test_a_mask_that_its_values_tell(tmp_path: Path, caplog: pytest.LogCaptureFi
         ("masks/0", np.dstack([CLASSES * 60, CLASSES, CLASSES])),  # drawn with colours
         ("masks/0", PHOTO[..., 0]),  # too many values
         ("a/0", CLASSES * 60),
-        ("a/0", np.zeros((6, 8), np.uint8)),
+        ("masks/0", np.zeros((6, 8), np.uint8)),
         ("unlabelled/0", CLASSES * 60),
     ],
 )
