@@ -181,7 +181,7 @@ def test_a_source_is_augmented_sample_by_sample() -> None:
         (lambda: augment.ColorJitter(contrast=(2, 1)), ValueError, "contrast"),
         (lambda: augment.ColorJitter(hue=0.6), ValueError, "hue"),
         (lambda: augment.ColorJitter(hue=(-0.7, 0)), ValueError, "hue"),
-        (lambda: WRONG.Compose(3), TypeError, "sequence"),
+        (lambda: WRONG.Compose(3), TypeError, "list of transforms, not 3"),
         (lambda: WRONG.Compose([3]), TypeError, "functions"),
     ],
 )

@@ -258,7 +258,7 @@ class TestLayout:
         ("layout", "message"),
         [
             ({"dtype": np.int8}, "do not fit"),
-            ({"dtype": "U3"}, "integers or floats"),
+            ({"dtype": "U3"}, "an integer or a float"),
             ({"mean": 0.5}, "together"),
             ({"mean": 0.5, "std": 0}, "above 0"),
             ({"mean": (1, 2), "std": (1, 2)}, "3 channels"),

@@ -116,7 +116,7 @@ def test_parquet_files_have_the_classes_that_were_given(tmp_path: Path) -> None:
     assert labels == [1, 0]
     assert '["x", "y"]' in about
     for images, settings, words in (
-        (find_images(root), {"classes": ["x"]}, "give labels too, or a folder"),
+        (find_images(root), {"classes": ["x"]}, "give labels, or a folder"),
         (find_images(root), {"labels": [0, 1], "classes": ["x"]}, "label 1 is none of the 1"),
         (rb.image_folder(root), {"classes": list("abcde")}, "has its own classes"),
     ):
