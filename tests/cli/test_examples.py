@@ -107,7 +107,7 @@ def test_stopped_twice_it_goes_on_twice(
 ) -> None:
     own = ["--checkpoint", str(tmp_path / "ckpt.pt"), "--stop-after", "33"]
     lines = [*train(photos, *own), *train(photos, *own), *train(photos, *own)]
-    assert [line for line in lines if "goes on" in line] == [
+    assert [line for line in lines if "resumes" in line] == [
         "epoch 0: resumes after 33 images",
         "epoch 1: resumes after 26 images",
     ]
