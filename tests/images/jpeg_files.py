@@ -21,7 +21,7 @@ Pixels = npt.NDArray[np.uint8]
 # simplejpeg's names for chroma subsamplings. Pillow cannot save "440" and "411".
 SUBSAMPLINGS = ("444", "422", "440", "420", "411")
 
-# The second bytes of markers, and 0xFF and 0x00, which make no marker.
+# The second bytes of markers. 0xFF and 0x00 are included, though they make no marker.
 _MARKERS = bytes.fromhex("c0c1c2c3c4c9cad0d8d9dadbdcdddee0e1e2edeefeff0001")
 
 
@@ -81,7 +81,7 @@ def photoshop() -> bytes:
 
 
 def kinds() -> dict[str, bytes]:
-    """Return small JPEG files by name: kinds that simplejpeg decodes, and similar kinds."""
+    """Return small JPEG files of many kinds, by name. simplejpeg can decode only some of them."""
     pixels = picture(45, 35)
     image = Image.fromarray(pixels)
     plain = saved(pixels)
@@ -303,21 +303,21 @@ def by_pillow(data: bytes, scale: int = 1) -> tuple[Any, ...]:
 
 
 def by_both(data: bytes, scale: int = 1) -> tuple[Any, ...]:
-    """Return the result that `by_simplejpeg` and `by_parts` have in common."""
+    """Check that `by_simplejpeg` and `by_parts` agree, and return their result."""
     one, other = by_simplejpeg(data, scale), by_parts(data, scale)
     assert one == other
     return one
 
 
 def by_simplejpeg(data: bytes, scale: int = 1) -> tuple[Any, ...]:
-    """Return the same facts as `by_pillow`, from simplejpeg if it may decode `data`."""
+    """Return a tuple like that of `by_pillow`, but use simplejpeg if it can decode `data`."""
     return _by(jpeg.decode, data, scale)
 
 
 def by_parts(data: bytes, scale: int = 1) -> tuple[Any, ...]:
-    """Return the same facts as `by_pillow`, from the decoder of parts if it may decode `data`.
+    """Return a tuple like that of `by_pillow`, but use the decoder of parts if possible.
 
-    The part is the whole image.
+    It decodes the whole image as one part.
     """
     return _by(_whole_part, data, scale)
 

@@ -112,7 +112,7 @@ class TestScaled:
         assert psnr(exact, scaled) > 28
 
     def test_what_the_decoder_has_shrunk_is_resampled_at_once(self) -> None:
-        # A JPEG decoder divides the sides by at most 8, which leaves up to 5 times the size here.
+        # A JPEG decoder divides the sides by at most 8. Here, they are then up to 5 times too long.
         data = encoded(photograph(40, 30).resize((2560, 1920)), "JPEG")
         with Image.open(io.BytesIO(data)) as shrunk:
             shrunk.draft(None, (128, 128))

@@ -29,7 +29,7 @@ def expected(path: str, mode: str, size: tuple[int, int], resample: int = 2) -> 
 
 @pytest.fixture
 def stored(tmp_path: Path) -> dict[str, str]:
-    """The paths of images of 23 × 17 pixels, one for each of several modes."""
+    """The paths of images of 23 × 17 pixels, by their modes."""
     noise = np.random.default_rng(0).integers(0, 256, (17, 23, 4), np.uint8)
     colours = Image.fromarray(noise)
     paths = {}

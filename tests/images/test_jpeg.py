@@ -1,4 +1,4 @@
-"""JPEG decoders other than Pillow: the same pixels and errors, or the file is left to Pillow."""
+"""JPEG decoders other than Pillow: they match its pixels and errors, or leave the file to it."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ REFUSED = {"JFIF of later version", "no EOI"}
 
 @pytest.fixture
 def another_look() -> Iterator[None]:
-    """A simplejpeg that is checked again in this test, and again after it.
+    """A simplejpeg that has not been compared with Pillow yet.
 
-    The decoder of parts is turned off.
+    It is compared again after the test. The decoder of parts is turned off.
     """
     jpeg.fault.cache_clear()
     jpeg._decoder.cache_clear()
@@ -198,7 +198,8 @@ def test_segments_that_pillow_cannot_read() -> None:
 
 
 def test_a_resolution_that_pillow_does_not_see() -> None:
-    # Pillow then looks for the resolution in the EXIF data, which are damaged.
+    # The JFIF segments below are too short, so Pillow looks for the resolution in the EXIF data,
+    # which are damaged.
     data = without_segment(saved(picture(20, 20), exif=exif()[:-4]), 0xE0)
     for length in range(4, 14):
         short = with_segment(data, 0xE0, b"JFIF\0\x01\x01\x01\0\x48\0\x48\0\0"[:length])
@@ -284,7 +285,8 @@ def test_large_images_have_memory_of_their_own() -> None:
 
 
 def test_rows_stay_in_the_caches() -> None:
-    # libjpeg-turbo writes past the caches at multiples of 16, where NumPy aligns its arrays.
+    # libjpeg-turbo writes a row past the caches if it begins at a multiple of 16, as the rows of
+    # NumPy arrays often do.
     for width in (40, 41, 2048):
         pixels = decoded(saved(np.zeros((2049, width, 3), np.uint8), quality=1))
         for row in pixels[:16]:

@@ -96,7 +96,7 @@ def test_what_is_made_of_parts_is_what_is_made_of_the_whole(
 
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 def test_images_that_the_kernel_cannot_write(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    # For example, Pillow keeps an image of more than 16 MB in several blocks of memory.
+    # For example, Pillow keeps more than 16 MB in several blocks, which the kernel cannot write.
     crop = augment.RandomCrop((40, 30), padding=20, fill=9)
     reader = ImageReader(mode=mode, transform=augment.Compose([crop, augment.ColorJitter(0.5)]))
     rng = np.random.default_rng(3)

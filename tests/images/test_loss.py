@@ -107,7 +107,7 @@ def test_actors_tell_the_driver_once(
             for _ in range(2):
                 assert sum(len(x) for (x,) in loader) == 32
         assert len(told(caplog)) == 1
-        # Without its notices, this process is like another program that shares the actors.
+        # With its notices cleared, this process acts like another program that shares the actors.
         notices._told.clear()
         with rb.Loader(source, 2, pool=pool) as loader:
             assert sum(len(x) for (x,) in loader) == 32

@@ -114,9 +114,9 @@ def test_the_box_of_what_was_turned_is_tight(change: Any) -> None:
 
 
 def test_of_a_box_what_was_cut_off_is_not_turned() -> None:
-    """The box after a crop and a turn is that of the cropped box after the turn.
+    """A turn does not bring back the part of a box that a crop has cut off.
 
-    A box around the whole object after the turn, clipped to the crop, would be larger.
+    Otherwise the box around the turned remainder would be too large.
     """
     image = np.zeros((100, 100), np.uint8)
     for seed in range(20):

@@ -39,8 +39,8 @@ def version(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     best = kernel.usable_kernel()
     assert best is not None
     if request.param not in best.versions:
-        # A skip would ask for something to install, but no installation adds a version to a
-        # processor. So the test repeats the best version.
+        # The processor cannot run this version, so the best one is tested again. A skip would
+        # suggest that something is missing that could be installed.
         monkeypatch.setattr(resampling, "usable_kernel", lambda: best)
         return best.versions[-1]
     chosen = kernel.Kernel(request.param)
@@ -76,7 +76,7 @@ def resample_into(image: Any, resample: Image.Resampling, box: Any, out: Any) ->
 
 
 def check(image: Image.Image, size: tuple[int, int], resample: Image.Resampling, box: Any) -> bool:
-    """Compare every way to resample with Pillow's; return whether the kernel could do it."""
+    """Check every way to resample against Pillow; return whether the kernel could do it."""
     wanted = np.asarray(image.resize(size, resample, box))
     about = f"{image.mode} {image.size} {box} -> {size} {resample.name}"
     guarded = np.full(wanted.size + 64, 77, np.uint8)

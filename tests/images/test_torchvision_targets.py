@@ -27,7 +27,7 @@ NEAREST = Image.Resampling.NEAREST
 
 
 def affine(vector: list[float]) -> Warp:
-    """Return the warp for an inverse matrix as torchvision passes it to Pillow."""
+    """Return the warp for `vector`, the coefficients that torchvision passes to Pillow."""
     return Warp((WIDTH, HEIGHT), tuple(vector))
 
 
@@ -83,7 +83,7 @@ def test_boxes_are_torchvisions(name: str) -> None:
     wanted = getattr(F, kind)(given, *arguments)
     assert wanted.canvas_size == motion.size[::-1]
     made = motion.seen(boxes)
-    # torchvision keeps boxes that are cut off completely, without area; so does `seen`.
+    # Both keep a box that is cut off completely, as a box without area.
     np.testing.assert_allclose(made, wanted.numpy(), atol=1e-3)
 
 

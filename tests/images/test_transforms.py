@@ -162,7 +162,7 @@ def test_an_accessor_of_ones_own_draws_the_numbers_of_map_samples() -> None:
     )
     for x, y in zip(epochs(source, 6), epochs(drawn, 9), strict=True):
         np.testing.assert_array_equal(x, y)
-    # A map over the source draws other numbers than the accessor.
+    # A map over the source does not draw the numbers of the accessor again.
     above = source.map_samples(lambda number, index, rng: (number, rng.random()))
     (batch,) = above.batch_iterator(20)
     assert not np.isin(batch[0], batch[1]).any()

@@ -126,7 +126,7 @@ def rest(cursor: Cursor, size: int, count: int | None = None) -> list[tuple[Any,
 
 @pytest.mark.parametrize(("kind", "shuffle"), PROGRAMS)
 def test_a_jump_leads_where_steps_lead(kind: str, shuffle: str) -> None:
-    """Some steps and two jumps to a place leave the same rest as steps alone."""
+    """After some steps and two jumps to a place, the same runs are left as after steps alone."""
     for size in (1, 4, 50):
         whole = rest(cursor(kind, shuffle), size)
         for there in sorted({0, 1, 2, 3, len(whole) // 2, len(whole) - 1, len(whole)}):

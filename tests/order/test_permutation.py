@@ -73,7 +73,7 @@ def chi_square(counts: npt.NDArray[np.float64], expected: float) -> float:
 
 
 def bin_statistics(orders: Orders, bins: int) -> tuple[float, float, float]:
-    """Return chi-squares of value by position, of value by previous value, and of the steps."""
+    """Return three chi-squares: values by position, values by previous value, and differences."""
     keys, n = orders.shape
     values = orders * bins // n
     places = np.broadcast_to(np.arange(n) * bins // n, orders.shape)

@@ -124,7 +124,7 @@ def test_a_seed_shuffles_a_subset_and_draws_weighted_samples() -> None:
 
 
 def test_no_two_seeds_epochs_or_members_share_an_order() -> None:
-    """With `seed + epoch` as the key, (seed 0, epoch 1) and (seed 1, epoch 0) would be the same."""
+    """With the key `seed + epoch`, seed 0 in epoch 1 and seed 1 in epoch 0 would share an order."""
 
     def drawn(seed: int, epoch: int, *path: int) -> tuple[int, ...]:
         rng = SeededShuffle(seed, epoch)

@@ -25,7 +25,7 @@ def workers(count: int) -> tuple[Workers[Worker], list[Worker]]:
 
 
 def place(placement: Placement[Any], size: int, now: float = 0.0) -> list[tuple[int, int]]:
-    """Place all attempts that have room; return the key and the number of the worker of each."""
+    """Place all attempts that have room; return their keys with the numbers of their workers."""
     placed = []
     for own, worker in placement.places(size, now):
         placement.took_up(own, worker, (own.key, own.attempt), now)

@@ -24,7 +24,7 @@ def pool(request: pytest.FixtureRequest) -> Iterator[WorkerPool]:
 
 @pytest.fixture
 def source(photos: list[str]) -> rb.ArrayDataSource:
-    """Forty images, which make ten batches of four images, 1.2 MB each."""
+    """A source of forty images; a batch of four of them takes 1.2 MB."""
     layout = rb.PixelLayout(np.float32, channels_first=True)
     return rb.ArrayDataSource([rb.ImageFileAccessor(photos, (160, 160), layout=layout)])
 

@@ -57,7 +57,7 @@ def explanation(
 
 
 class Recorder:
-    """A pool and a consumer that act on draws of `rng`, and compare each step with the table."""
+    """A pool and a consumer that act at random, and compare each step with the table."""
 
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng
