@@ -1,4 +1,4 @@
-"""Changes that move pixels, and images for them."""
+"""Transforms that move pixels, and images to apply them to."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ def rng(seed: int = 1) -> np.random.Generator:
 
 
 class Nearest(augment.Geometric):
-    """What another transform does, with the nearest pixel: so an image may be its own mask."""
+    """The transform `change` with nearest-pixel resampling.
+
+    It resamples an image like a mask, so a test can use one array as both.
+    """
 
     def __init__(self, change: augment.Geometric) -> None:
         self._change = change
@@ -64,7 +67,7 @@ def numbered(dtype: Any = np.uint8) -> npt.NDArray[Any]:
 
 
 def palette_image(values: npt.NDArray[np.uint8]) -> Image.Image:
-    """Return class numbers as PASCAL VOC stores them: with a palette of colours."""
+    """Return class numbers as an image with a palette of colours, as PASCAL VOC stores them."""
     image = Image.fromarray(values).convert("P")
     image.putdata(values.ravel().tolist())
     palette = np.zeros((256, 3), np.uint8)

@@ -1,4 +1,4 @@
-"""JPEG files of every kind, damaged ones among them, and what Pillow makes of them."""
+"""JPEG files of every kind, intact and damaged, and the results that decoders get from them."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from raybatch.image import jpeg, jpeg_header
 
 Pixels = npt.NDArray[np.uint8]
 
-# What Pillow has no name for, by the sampling factors of the luma.
+# simplejpeg's names for chroma subsamplings. Pillow cannot save "440" and "411".
 SUBSAMPLINGS = ("444", "422", "440", "420", "411")
 
-# Second bytes of markers, and of what is none.
+# The second bytes of markers. 0xFF and 0x00 are included, though they make no marker.
 _MARKERS = bytes.fromhex("c0c1c2c3c4c9cad0d8d9dadbdcdddee0e1e2edeefeff0001")
 
 
 def picture(width: int, height: int, seed: int = 0) -> Pixels:
-    """Return uint8 (height, width, 3): a coarse pattern with edges, and noise."""
+    """Return a uint8 array (height, width, 3): a coarse pattern with edges, and noise."""
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, 226, (height // 5 + 1, width // 7 + 1, 3))
     fine = rng.integers(0, 30, (height, width, 3))
@@ -53,12 +53,12 @@ def segment(marker: int, content: bytes) -> bytes:
 
 
 def with_segment(data: bytes, marker: int, content: bytes) -> bytes:
-    """Return `data` with one more segment, before all others."""
+    """Return `data` with an extra segment before all others."""
     return data[:2] + segment(marker, content) + data[2:]
 
 
 def without_segment(data: bytes, marker: int) -> bytes:
-    """Return `data` without the first segment of `marker`."""
+    """Return `data` without its first segment of the kind `marker`."""
     start = data.index(bytes((0xFF, marker)))
     (length,) = struct.unpack_from(">H", data, start + 2)
     return data[:start] + data[start + 2 + length :]
@@ -75,13 +75,13 @@ def exif(orientation: int = 6, *, has_resolution: bool = False) -> bytes:
 
 
 def photoshop() -> bytes:
-    """Return the content of an APP13 segment with one resource, of a resolution."""
+    """Return the content of an APP13 segment with one Photoshop resource, the resolution."""
     resolution = struct.pack(">IHHIHH", 72 << 16, 1, 1, 72 << 16, 1, 1)
     return b"Photoshop 3.0\0" + b"8BIM\x03\xed\0\0" + struct.pack(">I", 16) + resolution
 
 
 def kinds() -> dict[str, bytes]:
-    """Return small files of each kind that simplejpeg decodes, or might be thought to, by name."""
+    """Return small JPEG files of many kinds, by name. simplejpeg can decode only some of them."""
     pixels = picture(45, 35)
     image = Image.fromarray(pixels)
     plain = saved(pixels)
@@ -140,7 +140,7 @@ def kinds() -> dict[str, bytes]:
 
 
 def frame(data: bytes) -> bytes:
-    """Return the content of the baseline frame header."""
+    """Return the content of the baseline frame header of `data`."""
     start = data.index(b"\xff\xc0") + 4
     return data[start : start + 15]
 
@@ -150,7 +150,7 @@ def second_scan(data: bytes) -> int:
 
 
 def mutations(files: list[bytes], count: int, seed: int) -> Iterator[bytes]:
-    """Iterate over `count` damaged files, each made of one of `files` by one to four changes."""
+    """Iterate over `count` damaged files; each is one of `files` with 1, 2 or 4 random changes."""
     random = Random(seed)
     for _ in range(count):
         data = bytearray(random.choice(files))
@@ -160,7 +160,7 @@ def mutations(files: list[bytes], count: int, seed: int) -> Iterator[bytes]:
 
 
 def _place(data: bytearray, random: Random) -> int:
-    """Return where to change `data`: in what is before the scans as often as anywhere."""
+    """Return a random position: in the headers with a probability of 1/2, otherwise anywhere."""
     end = data.find(b"\xff\xda") + 14
     return random.randrange(end if end > 13 and random.random() < 0.5 else max(1, len(data)))
 
@@ -237,7 +237,7 @@ def _insert_a_segment(data: bytearray, random: Random) -> None:
 
 
 def _change_a_frame(data: bytearray, random: Random) -> None:
-    """Change a component's name, sampling factors or table, which may well be decoded still."""
+    """Change the name, sampling factors or table of a component; the file may stay decodable."""
     found = re.search(rb"\xff[\xc0-\xc2]\0[\x0b\x11]", data)
     if found:
         place = found.end() + 6 + random.randrange(9)
@@ -251,7 +251,7 @@ def _change_a_frame(data: bytearray, random: Random) -> None:
 
 
 def _change_a_scan(data: bytearray, random: Random) -> None:
-    """Change what a scan holds: components, tables, coefficients and bits."""
+    """Change a byte in the header of a scan: its components, tables, coefficients or bits."""
     places = [found.start() for found in re.finditer(rb"\xff\xda\0[\x08-\x0c]", data)]
     if places:
         place = random.choice(places) + 4 + random.randrange(10)
@@ -259,7 +259,7 @@ def _change_a_scan(data: bytearray, random: Random) -> None:
 
 
 def _change_coded_bits(data: bytearray, random: Random) -> None:
-    """Change bytes of a scan without making a marker of them, which is often no error at all."""
+    """Change coded bytes of a scan without creating a marker; decoders often notice no error."""
     start = data.find(b"\xff\xda") + 14
     for _ in range(random.choice((1, 1, 4))):
         place = random.randrange(start, len(data)) if 14 <= start < len(data) else 0
@@ -286,11 +286,14 @@ _CHANGES = (
 
 
 def by_pillow(data: bytes, scale: int = 1) -> tuple[Any, ...]:
-    """Return what Pillow makes of `data`: mode, size, orientation and RGB pixels, or an error and its text."""
+    """Return the mode, size, orientation and RGB pixels that Pillow decodes from `data`.
+
+    If Pillow raises an error, return its type and its text instead.
+    """
     try:
         with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
             orientation = image.getexif().get(ExifTags.Base.Orientation)
-            # Pillow shrinks no side to less than a pixel.
+            # Pillow never shrinks a side below one pixel.
             if scale <= min(image.size):
                 image.draft(None, (image.width // scale, image.height // scale))
             image.load()
@@ -300,19 +303,22 @@ def by_pillow(data: bytes, scale: int = 1) -> tuple[Any, ...]:
 
 
 def by_both(data: bytes, scale: int = 1) -> tuple[Any, ...]:
-    """Return what `by_pillow` does, from simplejpeg and from Pillow's own library, where they may decode `data`."""
+    """Check that `by_simplejpeg` and `by_parts` agree, and return their result."""
     one, other = by_simplejpeg(data, scale), by_parts(data, scale)
     assert one == other
     return one
 
 
 def by_simplejpeg(data: bytes, scale: int = 1) -> tuple[Any, ...]:
-    """Return what `by_pillow` does, from simplejpeg where that may decode `data`."""
+    """Return a tuple like that of `by_pillow`, but use simplejpeg if it can decode `data`."""
     return _by(jpeg.decode, data, scale)
 
 
 def by_parts(data: bytes, scale: int = 1) -> tuple[Any, ...]:
-    """Return what `by_pillow` does, from what decodes parts, all of it, where that may decode `data`."""
+    """Return a tuple like that of `by_pillow`, but use the decoder of parts if possible.
+
+    It decodes the whole image as one part.
+    """
     return _by(_whole_part, data, scale)
 
 

@@ -1,4 +1,4 @@
-"""Image files as arrays, and array-likes of other libraries."""
+"""Accessors of image files, and array-likes from other libraries."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_indices_of_a_narrow_dtype_count_from_the_end_of_a_long_list(photos: lis
 def test_files_are_closed_also_when_they_cannot_be_read(
     photos: list[str], tmp_path: Path, kind: Make
 ) -> None:
-    """A ResourceWarning would be an error here."""
+    """Warnings are errors here, so a ResourceWarning about an open file would fail the test."""
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(Path(photos[0]).read_bytes()[:300])
     descriptors = Path("/proc/self/fd")
@@ -157,7 +157,7 @@ def test_a_file_that_cannot_be_read_is_named_with_its_cause(
             copy = pickle.loads(pickle.dumps(error))
             assert (str(copy), copy.path, copy.index) == (str(error), path, index)
     with maybe_threads(threads), pytest.raises(SampleReadError, match="broken"):
-        accessor[np.array([0, 3, 1])]  # the first of the rows that fail
+        accessor[np.array([0, 3, 1])]  # reports the first row that fails
 
 
 @BOTH

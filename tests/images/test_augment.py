@@ -1,4 +1,4 @@
-"""Augmentations: functions of the image and the generator, with torchvision's names and distributions."""
+"""Random crops, flips and colour jitter: their draws, their pixels, and refused settings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from raybatch.image.augment.own_numbers import own_generator
 
 PIXELS = np.random.default_rng(0).integers(0, 256, size=(60, 90, 3), dtype=np.uint8)
 GREY = PIXELS[:, :, 0].copy()
-# The same module, for arguments of wrong types.
+# The same module without types, so that mypy accepts arguments of wrong types.
 WRONG: Any = augment
 TRANSFORMS: list[augment.Transform] = [
     augment.RandomResizedCrop(32),
@@ -70,7 +70,7 @@ def test_boxes_lie_in_the_image_and_have_the_areas_and_shapes_asked_for() -> Non
     assert 0.75 < area.max() < 0.81
     assert 0.49 < ratio.min() < 0.53
     assert 1.9 < ratio.max() < 2.02
-    # Both places and shapes are even: the mean log ratio is 0 but for those that did not fit.
+    # Places and shapes are evenly distributed. If all boxes fitted, the mean log ratio would be 0.
     assert abs(np.log(ratio).mean()) < 0.1
     assert abs((left + right).mean() / 2 - 450) < 15
 

@@ -1,4 +1,4 @@
-"""Augmentations by themselves: draws, pixels against Pillow, edges of what may be given, and batches that are mixed."""
+"""Policies, warps, colour changes, blurs and erasing: draws, pixels and refused settings."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def rng(seed: int = 1) -> np.random.Generator:
 
 
 def told(step: Any) -> Any:
-    """What a step does, in numbers that are the same on every machine."""
+    """Return a description of `step`, with numbers rounded to be the same on every machine."""
     if isinstance(step, Recolored):
         return [
             (change.__name__, None if amount is None else round(amount, 6))
@@ -215,7 +215,7 @@ def test_a_hue_is_shifted_as_pillow_shifts_it_for_every_colour(
 ) -> None:
     if color_kernel._usable_library() is None:
         pytest.skip("there is no kernel")
-    # Every sixth level of a channel, its ends, and all shifts.
+    # Every sixth level of each channel, and the levels at its ends and in its middle.
     some = np.unique(np.append(np.arange(0, 256, 6), [1, 127, 128, 254, 255])).astype(np.uint8)
     colours = np.stack(np.meshgrid(some, some, some), axis=-1).reshape(len(some), -1, 3)
     image = Image.fromarray(colours)
@@ -242,7 +242,7 @@ def test_bilinear_warps_have_pillows_pixels() -> None:
         for _ in range(12):
             coefficients = draws.uniform(-1.5, 1.5, 6)
             coefficients[2::3] = draws.uniform(-0.5, 1.0, 2) * image.size
-            # The depth of some is 0 or below within the image.
+            # Some perspectives have a depth of 0 or less within the image.
             depths = draws.uniform(-2, 2, 2) / image.size
             result = int(draws.integers(1, 150)), int(draws.integers(1, 70))
             for of_warp in (coefficients, np.append(coefficients, depths)):
@@ -313,7 +313,7 @@ def test_an_affine_change_moves_and_scales_as_said() -> None:
         ]
         np.testing.assert_array_equal(change(PIXELS, rng=rng(seed)), shifted)
     half = augment.RandomAffine(0, scale=(0.5, 0.5))(PIXELS, rng=rng())
-    # The middle is at (45, 30): a pixel at (x, y) comes from (2x - 44, 2y - 29).
+    # The middle is at (45, 30), so the pixel at (x, y) comes from (2x - 44, 2y - 29).
     np.testing.assert_array_equal(half[15:45, 22:67], PIXELS[1::2, ::2])
     half[15:45, 22:67] = 0
     assert not half.any()
@@ -367,7 +367,7 @@ def test_what_is_erased_lies_within_and_the_rest_stays() -> None:
             assert 0.05 < len(rows) / (60 * 90) < 0.52
     with pytest.raises(ValueError, match="value has 3 levels, but the image has 1 channels"):
         augment.RandomErasing(p=1, value=(1, 2, 3))(GREY, rng=rng())
-    # A part of the height of the image is none.
+    # A rectangle as large as the image is not erased.
     whole = augment.RandomErasing(p=1, scale=(1.0, 1.0), ratio=(60 / 90, 60 / 90))
     np.testing.assert_array_equal(whole(PIXELS, rng=rng()), PIXELS)
 

@@ -1,4 +1,4 @@
-"""The padding of random crops: images, masks, boxes and keypoints beyond the edges."""
+"""The padding of random crops, for images, masks, boxes and keypoints."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def rng(seed: int = 1) -> np.random.Generator:
 
 
 def padded(pixels: Any, sides: tuple[int, int, int, int], mode: Any, fill: int = 7) -> Any:
-    """`np.pad` by (left, top, right, bottom)."""
+    """Return `pixels` padded by `sides`: left, top, right and bottom."""
     left, top, right, bottom = sides
     edges = [(top, bottom), (left, right), (0, 0)][: pixels.ndim]
     settings: Any = {"constant_values": fill} if mode == "constant" else {}
@@ -30,7 +30,7 @@ def padded(pixels: Any, sides: tuple[int, int, int, int], mode: Any, fill: int =
 
 
 def place_of(part: Any, whole: Any) -> list[tuple[int, int]]:
-    """The places (top, left) at which `part` lies in `whole`."""
+    """Return the places (top, left) at which `part` lies in `whole`."""
     height, width = part.shape[:2]
     return [
         (top, left)
@@ -122,7 +122,7 @@ def test_boxes_and_keypoints_move_along(mode: str) -> None:
 
 
 def test_files_and_their_masks(tmp_path: Path) -> None:
-    """A crop of a file, after a flip, is that of the decoded image."""
+    """A file and its decoded image have the same pixels after a flip and a crop."""
     Image.fromarray(PIXELS).save(tmp_path / "0.png")
     crop = augment.RandomCrop(20, pad_if_needed=True, padding_mode="reflect")
     change = augment.Compose([augment.RandomHorizontalFlip(1), crop])

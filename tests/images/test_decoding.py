@@ -1,4 +1,4 @@
-"""Scaled decoding, every mode, EXIF orientation, backgrounds, layouts, and files that are no images."""
+"""Decoding of image files: scale, mode, orientation, background, layout and hostile files."""
 
 from __future__ import annotations
 
@@ -34,7 +34,10 @@ def read(data: bytes, *arguments: Any, **settings: Any) -> Any:
 
 
 def photograph(width: int, height: int, seed: int = 0) -> Image.Image:
-    """Shapes of all sizes with edges and a little noise, whose spectrum is about that of a photograph."""
+    """Return an image whose spectrum is about that of a photograph.
+
+    It has shapes of all sizes with edges, and a little noise.
+    """
     rng = np.random.default_rng(seed)
     picture = np.zeros((height, width, 3))
     edge = 4
@@ -109,7 +112,7 @@ class TestScaled:
         assert psnr(exact, scaled) > 28
 
     def test_what_the_decoder_has_shrunk_is_resampled_at_once(self) -> None:
-        # A decoder shrinks by 8 at most, and leaves 5 times the size here.
+        # A JPEG decoder divides the sides by at most 8. Here, they are then up to 5 times too long.
         data = encoded(photograph(40, 30).resize((2560, 1920)), "JPEG")
         with Image.open(io.BytesIO(data)) as shrunk:
             shrunk.draft(None, (128, 128))
@@ -345,11 +348,12 @@ class TestHostileFiles:
         path = tmp_path / "a.jpg"
         path.write_bytes(encoded(photograph(200, 150), format)[:-600])
         error = self.error_of(path)
+        # Pillow reads the end of these files when it opens them, so the error may lack the format.
         if format not in (
             "TIFF",
             "WEBP",
             "AVIF",
-        ):  # of which the end is looked at when they are opened
+        ):
             assert error.format == format
 
     @pytest.mark.parametrize("format", FORMATS)
@@ -366,10 +370,10 @@ class TestHostileFiles:
 
 
 def mutated(data: bytes, rng: np.random.Generator) -> bytes:
-    """Return `data` with some bytes changed, and perhaps cut, or a part of it repeated."""
+    """Return `data` with some bytes changed. Sometimes it is also cut, or a part is repeated."""
     out = bytearray(data)
     for _ in range(int(rng.integers(1, 8))):
-        # Headers are where the damage is.
+        # Half of the changes hit the header, where they do the most damage.
         end = len(out) if rng.random() < 0.5 else min(64, len(out))
         out[int(rng.integers(end))] = int(rng.integers(256))
     if rng.random() < 0.2:

@@ -1,4 +1,4 @@
-"""One image: its pixels, the reader's settings, float images and contact sheets."""
+"""Single images: pixels, the settings of the reader, float images and contact sheets."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def expected(path: str, mode: str, size: tuple[int, int], resample: int = 2) -> 
 
 @pytest.fixture
 def stored(tmp_path: Path) -> dict[str, str]:
-    """One 23×17 PNG or TIFF for each of several modes."""
+    """The paths of images of 23 × 17 pixels, by their modes."""
     noise = np.random.default_rng(0).integers(0, 256, (17, 23, 4), np.uint8)
     colours = Image.fromarray(noise)
     paths = {}
@@ -106,7 +106,7 @@ def test_an_image_of_the_right_mode_is_not_converted(
 
 
 def test_an_image_whose_mode_shows_only_when_loaded_is_converted(tmp_path: Path) -> None:
-    """An ICNS file says RGBA until it is loaded; the icon in this one is RGB."""
+    """Pillow reports RGBA for an ICNS file until it is loaded; the icon in this one is RGB."""
     path = str(tmp_path / "icon.icns")
     Image.radial_gradient("L").convert("RGB").save(path)
     wanted = np.asarray(expected(path, "RGBA", (8, 8)))
@@ -237,7 +237,7 @@ def test_a_contact_sheet_shows_every_image_once(
     pixels = np.asarray(sheet)
     for number in range(count):
         rows, left = np.nonzero((pixels == 20 + number).all(axis=2))
-        # The black of the labels is smoothed, so a few of their pixels may have the same grey.
+        # The edges of the black labels are smoothed, so a few of their pixels may have this grey.
         assert len(rows) >= 200
         row, column = divmod(number, shape[1])
         assert np.median(rows) // (sheet.height / shape[0]) == row

@@ -1,4 +1,4 @@
-"""The second decoder of JPEGs: the same pixels as Pillow's, the same errors, and otherwise nothing."""
+"""JPEG decoders other than Pillow: they match its pixels and errors, or leave the file to it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from tests.images.jpeg_files import (
 )
 
 KINDS = kinds()
-# What Pillow decodes, or refuses, by itself.
+# The kinds of files that are left to Pillow, which decodes or refuses them.
 PILLOWS = {
     "CMYK",
     "no tables",
@@ -47,13 +47,16 @@ PILLOWS = {
     "two SOI",
     "12 bits",
 }
-# What simplejpeg refuses to decode, which is damaged or unusual.
+# The kinds of files that simplejpeg refuses to decode, since they are damaged or unusual.
 REFUSED = {"JFIF of later version", "no EOI"}
 
 
 @pytest.fixture
 def another_look() -> Iterator[None]:
-    """The look at start-up is taken anew in the test, and after it; at simplejpeg alone."""
+    """A simplejpeg that has not been compared with Pillow yet.
+
+    It is compared again after the test. The decoder of parts is turned off.
+    """
     jpeg.fault.cache_clear()
     jpeg._decoder.cache_clear()
     with pytest.MonkeyPatch.context() as patched:
@@ -64,7 +67,7 @@ def another_look() -> Iterator[None]:
 
 
 def decoded(data: bytes, scale: int = 1) -> Any:
-    """Return the pixels by simplejpeg, None if it must not or cannot."""
+    """Return the pixels that simplejpeg decodes; None if it must not or cannot decode `data`."""
     header = jpeg_header.header(data)
     return None if header is None else jpeg.decode(data, header, scale)
 
@@ -95,7 +98,7 @@ def test_each_size(subsampling: str) -> None:
         data = subsampled(pixels[:height, :width], subsampling)
         for scale in jpeg.SCALES:
             assert by_both(data, scale) == by_pillow(data, scale), (width, height, scale)
-        # Small images are left to Pillow only where their scale is in doubt.
+        # An image of one block is left to Pillow if it is scaled, since the scale is ambiguous.
         assert decoded(data) is not None
         assert (decoded(data, 4) is not None) == (max(width, height) > 8)
 
@@ -152,8 +155,8 @@ def test_damaged_files_that_the_program_wants_to_see(monkeypatch: pytest.MonkeyP
 
 
 def test_a_warning_is_given_once() -> None:
-    # Nothing says the resolution, so Pillow looks for it in EXIF data whose last tag ends too
-    # early.
+    # Without a JFIF segment, Pillow looks for the resolution in the EXIF data, whose last tag is
+    # truncated here.
     data = without_segment(saved(picture(20, 20), exif=exif()[:-4]), 0xE0)
     said = []
     for read in (by_pillow, by_simplejpeg, by_parts):
@@ -195,7 +198,8 @@ def test_segments_that_pillow_cannot_read() -> None:
 
 
 def test_a_resolution_that_pillow_does_not_see() -> None:
-    # So it looks at the EXIF data, which are damaged.
+    # The JFIF segments below are too short, so Pillow looks for the resolution in the EXIF data,
+    # which are damaged.
     data = without_segment(saved(picture(20, 20), exif=exif()[:-4]), 0xE0)
     for length in range(4, 14):
         short = with_segment(data, 0xE0, b"JFIF\0\x01\x01\x01\0\x48\0\x48\0\0"[:length])
@@ -204,10 +208,10 @@ def test_a_resolution_that_pillow_does_not_see() -> None:
 
 
 def test_each_marker() -> None:
-    # Tables, a comment and application segments; a scan comes after the frame.
+    # Tables, comments and application segments may come before the frame.
     can_be_there = {0xC4, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0)}
     for marker in range(0xFF):
-        data = with_segment(KINDS["plain"], marker, bytes(65))  # one table
+        data = with_segment(KINDS["plain"], marker, bytes(65))  # enough for one quantization table
         assert (jpeg_header.header(data) is not None) == (marker in can_be_there), marker
         assert by_both(data) == by_pillow(data), marker
 
@@ -275,13 +279,14 @@ def test_pixels_stay_until_the_next_image_of_the_thread() -> None:
 
 
 def test_large_images_have_memory_of_their_own() -> None:
-    # One more row than may be kept.
+    # One row more than fits in the memory that a thread keeps.
     large = saved(np.zeros((2049, 2048, 3), np.uint8), quality=1)
     assert not np.shares_memory(decoded(large), decoded(large))
 
 
 def test_rows_stay_in_the_caches() -> None:
-    # They would not where they are aligned, as arrays are by themselves.
+    # libjpeg-turbo writes a row past the caches if it begins at a multiple of 16, as the rows of
+    # NumPy arrays often do.
     for width in (40, 41, 2048):
         pixels = decoded(saved(np.zeros((2049, width, 3), np.uint8), quality=1))
         for row in pixels[:16]:
@@ -301,7 +306,7 @@ def test_others_run_while_an_image_is_decoded(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(jpeg, "_memory", lambda length: memory)
     deadline = time.monotonic() + 60
     is_seen_halfway = False
-    # Whoever waited for the lock of the interpreter would see nothing of the image, or all.
+    # If the decoder held the GIL, this thread would see either no pixel of the image or all.
     while not is_seen_halfway and time.monotonic() < deadline:
         memory[:] = 0
         thread = threading.Thread(target=decoded, args=(data,))
@@ -313,7 +318,7 @@ def test_others_run_while_an_image_is_decoded(monkeypatch: pytest.MonkeyPatch) -
 
 
 class TestTheLook:
-    """`another_look` at decoders that differ in what nobody sees at a glance."""
+    """Checks of simplejpeg before its first use, with decoders that differ slightly from Pillow."""
 
     def differing(self, monkeypatch: pytest.MonkeyPatch, **options: Any) -> str:
         def other(*arguments: Any, **given: Any) -> Any:

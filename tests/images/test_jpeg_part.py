@@ -1,4 +1,4 @@
-"""A part of a JPEG: the pixels that the whole has there, and Pillow's errors where there is damage anywhere."""
+"""Decoding of a part of a JPEG, with the pixels of the whole image and all of Pillow's errors."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_what_is_made_of_parts_is_what_is_made_of_the_whole(
 
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 def test_images_that_the_kernel_cannot_write(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    # As of more than 16 MB, or before Pillow 11.2.1.
+    # For example, Pillow keeps more than 16 MB in several blocks, which the kernel cannot write.
     crop = augment.RandomCrop((40, 30), padding=20, fill=9)
     reader = ImageReader(mode=mode, transform=augment.Compose([crop, augment.ColorJitter(0.5)]))
     rng = np.random.default_rng(3)
@@ -117,12 +117,12 @@ def test_damage_outside_of_the_part_is_damage(
     file = io.BytesIO()
     Image.fromarray(noise).save(file, "JPEG", **options)
     data = file.getvalue()
-    # The uppermost rows alone are needed.
+    # This change needs the whole image; the crop in the loop below needs only a small part.
     change = augment.Compose([augment.CenterCrop((200, 200)), augment.Resize((100, 100))])
     reader = ImageReader(transform=change)
     half, end = data[: len(data) // 2], b"\xff\xd9"
     damaged = [half, half + end, data[:-2], data[:-2] + b"more" + end]
-    # Too few bytes for one unit of blocks, and for some.
+    # The last unit of blocks is incomplete, or several units are missing.
     damaged += [data[:-cut] + end for cut in (5, 40, 300, 1000, 2000)]
     for _ in range(100):
         changed = bytearray(data)

@@ -1,4 +1,4 @@
-"""Conversions that lose what is in an image are told once, with the file, wherever the image is read."""
+"""Conversions that lose information are reported once, with the name of the file."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_actors_tell_the_driver_once(
     path = saved(tmp_path, DEEP, ".png")
     source = rb.ArrayDataSource([rb.ImageFileAccessor([path] * 32, (16, 16))])
     with rb.RayActorPool(2) as pool:
-        # The first batch of an actor tells it as well as those that follow.
+        # The report comes with the first batch of an actor, not only with later ones.
         with rb.Loader(source, 32, pool=pool) as loader:
             next(iter(loader))
         (text,) = told(caplog)
@@ -107,7 +107,7 @@ def test_actors_tell_the_driver_once(
             for _ in range(2):
                 assert sum(len(x) for (x,) in loader) == 32
         assert len(told(caplog)) == 1
-        # Another program, which shares the actors, has not heard it.
+        # With its notices cleared, this process acts like another program that shares the actors.
         notices._told.clear()
         with rb.Loader(source, 2, pool=pool) as loader:
             assert sum(len(x) for (x,) in loader) == 32

@@ -1,4 +1,4 @@
-"""Masks in files: their classes are read, and cut as their images are by the same transform."""
+"""Masks in files: reading their classes, and cropping them together with their images."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def nothing_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Folder(NamedTuple):
-    """Paths of images, of masks, and the classes in these."""
+    """The paths of images, the paths of their masks, and the classes in each mask."""
 
     images: list[str]
     masks: list[str]
@@ -40,7 +40,11 @@ class Folder(NamedTuple):
 
 
 def voc_palette() -> list[int]:
-    """The colours of PASCAL VOC: the bits of a class, three by three, are high bits of red, green and blue."""
+    """Return the palette of PASCAL VOC.
+
+    Each group of three bits of a class number gives one bit to each of red, green and blue. The
+    lowest group gives the highest bits.
+    """
     return [
         sum((number >> (3 * bit + channel) & 1) << (7 - bit) for bit in range(8))
         for number in range(256)
@@ -50,7 +54,7 @@ def voc_palette() -> list[int]:
 
 @pytest.fixture(scope="module")
 def voc(tmp_path_factory: pytest.TempPathFactory) -> Folder:
-    """Photographs, each the grey of its mask, and masks with a palette as VOC has them."""
+    """Images whose grey levels are the classes of their masks, and masks with VOC's palette."""
     folder = tmp_path_factory.mktemp("voc")
     rng = np.random.default_rng(0)
     images, masks, classes = [], [], []
@@ -102,13 +106,16 @@ def test_around_a_mask_is_its_fill(voc: Folder) -> None:
 
 
 def pairs(images: Any, masks: Any, **settings: Any) -> Any:
-    """The batches of two shuffled epochs."""
+    """Return the batches of two shuffled epochs."""
     with rb.Loader(rb.ArrayDataSource([images, masks]), 5, shuffle=7, **settings) as loader:
         return [batch for _ in range(2) for batch in loader]
 
 
 def test_images_and_masks_of_one_source_are_cut_alike(voc: Folder) -> None:
-    """The images are as grey as their classes, so one that is neither coloured nor smoothed is its mask."""
+    """The grey levels of each image are its classes.
+
+    So an image stays equal to its mask if nothing changes its colours or mixes its pixels.
+    """
     nearest = augment.Compose(
         [
             augment.RandomResizedCrop((20, 24), interpolation="nearest"),
@@ -127,7 +134,7 @@ def test_images_and_masks_of_one_source_are_cut_alike(voc: Folder) -> None:
 
 
 def test_the_size_of_an_accessor_shifts_nothing(voc: Folder) -> None:
-    """Of two accessors, one may have a size: the numbers of the random parts are the same."""
+    """The random parts of a transform draw the same numbers, with or without a `size`."""
     flip = augment.Compose([augment.RandomHorizontalFlip(), augment.RandomVerticalFlip()])
     size = (30, 40)
     images = rb.ImageFileAccessor(voc.images, size, transform=flip, resample="nearest", mode="L")

@@ -1,4 +1,4 @@
-"""A change moves boxes and keypoints to where it moves their pixels."""
+"""Transforms move boxes and keypoints together with the pixels that they mark."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from tests.images.geometric import CROP, GEOMETRIC, TILT, TURN, numbered, rng
 
 @st.composite
 def pipelines(draw: st.DrawFn, with_turns: bool) -> augment.Compose:
-    """Crops and flips, one scaling among them: a second would move the rounded edges of the first by more than a pixel."""
+    """Return crops and flips with one change of scale; if `with_turns`, also turns.
+
+    A second change of scale would move the rounded edges of the first by more than a pixel.
+    """
     size = st.tuples(st.integers(40, 160), st.integers(40, 160))
     scaled = [
         st.builds(augment.Resize, size, st.just("nearest")),
@@ -34,7 +37,7 @@ def pipelines(draw: st.DrawFn, with_turns: bool) -> augment.Compose:
 
 
 def extent(mask: npt.NDArray[np.bool_]) -> list[int]:
-    """Return left, top, right and bottom of what is set."""
+    """Return the left, top, right and bottom edges of the pixels that are set."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     return [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
 
@@ -53,7 +56,7 @@ def test_a_rectangle_is_where_its_box_is(change: Any, box: tuple[int, ...], seed
     if not mask.any():
         assert (boxes[:, 2:] - boxes[:, :2]).min(initial=0) <= 1.5
         return
-    # A strip thinner than a pixel may be seen or not.
+    # A strip thinner than a pixel may or may not be visible in the mask.
     np.testing.assert_allclose(boxes[0], extent(mask), atol=1.01)
 
 
@@ -75,7 +78,7 @@ def test_what_was_turned_is_within_its_box(
         assert (boxes[0, :2] <= seen[:2] + 1).all()
         assert (boxes[0, 2:] >= seen[2:] - 1).all()
         if change is turn and (seen[:2] > 1).all() and (seen[2:] < (149, 129)).all():
-            # The corners of what was turned are sharp: less than half a pixel of one may be seen.
+            # A turned rectangle has sharp corners, whose tips may be too thin to show in the mask.
             np.testing.assert_allclose(boxes[0], seen, atol=2)
 
 
@@ -111,7 +114,10 @@ def test_the_box_of_what_was_turned_is_tight(change: Any) -> None:
 
 
 def test_of_a_box_what_was_cut_off_is_not_turned() -> None:
-    """The box of the rest is smaller than that of the whole, cut off: what was cut off is turned nowhere."""
+    """A turn does not bring back the part of a box that a crop has cut off.
+
+    Otherwise the box around the turned remainder would be too large.
+    """
     image = np.zeros((100, 100), np.uint8)
     for seed in range(20):
         boxes = np.array([[0, 0, 45, 100.0], [20, 40, 90, 50]])
@@ -122,7 +128,7 @@ def test_of_a_box_what_was_cut_off_is_not_turned() -> None:
 
 
 def written(corners: npt.NDArray[Any], box_format: str, relative: bool, size: Any) -> Any:
-    """Return boxes in another format, by the definitions of the formats."""
+    """Return the boxes `corners` in `box_format`, by the definition of that format."""
     left, top, right, bottom = corners.T
     boxes = {
         "xyxy": [left, top, right, bottom],
@@ -156,7 +162,7 @@ def test_boxes_of_all_formats_are_moved_alike(change: Any, box_format: str, rela
 
 def test_a_box_that_is_hardly_seen_is_dropped_with_all_that_belongs_to_it() -> None:
     image = np.zeros((10, 20), np.uint8)
-    half = augment.CenterCrop((10, 10))  # columns 5 to 15
+    half = augment.CenterCrop((10, 10))  # keeps columns 5 to 15
     boxes = np.array([[0, 0, 4, 4], [4, 0, 8, 4], [3, 0, 7, 4], [2, 0, 6, 4], [6, 2, 6, 5.0]])
     objects = np.zeros((5, 10, 20), bool)
     points = np.arange(5 * 2 * 3).reshape(5, 2, 3).astype(np.float32)
@@ -176,7 +182,7 @@ def test_a_box_that_is_hardly_seen_is_dropped_with_all_that_belongs_to_it() -> N
     assert moved.dtype == boxes.dtype
     _, moved = half(image, boxes=boxes, rng=rng())
     assert moved.tolist() == [[0, 0, 3, 4], [0, 0, 2, 4], [0, 0, 1, 4]]
-    # The labels of one that nothing was dropped from are themselves.
+    # If no box is dropped, the labels are the same object.
     names = ["a"]
     assert half(image, boxes=[[6, 1, 8, 3]], labels=names, rng=rng())[2] is names
     empty: list[Any] = [[], np.zeros((0, 4), np.float32)]
@@ -193,8 +199,8 @@ def test_a_keypoint_is_where_its_spot_is(change: Any, seed: int, x: int, y: int)
     _, mask, moved = change(image, mask=image > 0, keypoints=point, rng=rng(seed))
     if moved[0, 2]:
         rows, columns = np.nonzero(mask)
-        # A crop may cut the spot at the point itself, and leave a few pixels of it that lie beside
-        # the point.
+        # If a crop cuts the spot right at the point, it may leave only a few pixels beside the
+        # point.
         if len(rows) > 16:
             assert np.hypot(columns + 0.5 - moved[0, 0], rows + 0.5 - moved[0, 1]).min() < 2
     else:
@@ -204,7 +210,7 @@ def test_a_keypoint_is_where_its_spot_is(change: Any, seed: int, x: int, y: int)
 
 def test_keypoints_that_are_not_seen_are_zeros() -> None:
     image = np.zeros((10, 20), np.uint8)
-    half = augment.CenterCrop((10, 10))  # columns 5 to 15
+    half = augment.CenterCrop((10, 10))  # keeps columns 5 to 15
     points = np.array([[4.9, 1, 2], [5, 1, 2], [14.9, 9.9, 1], [15.1, 1, 1], [7, 7, 0]])
     _, moved = half(image, keypoints=points, rng=rng())
     wanted = np.array([[0, 0, 0], [0, 1, 2], [9.9, 9.9, 1], [0, 0, 0], [0, 0, 0]])

@@ -1,4 +1,4 @@
-"""A change moves a mask as it moves the image."""
+"""Transforms move a mask exactly as they move its image."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.images.geometric import FILL, GEOMETRIC, Nearest, numbered, palette_i
 
 @pytest.mark.parametrize("number", range(len(GEOMETRIC)))
 def test_what_was_equal_before_is_equal_after(number: int) -> None:
-    """More than 10,000 draws in all."""
+    """All transforms together make more than 10,000 draws."""
     change = Nearest(GEOMETRIC[number])
     image, draws = numbered(), rng(number)
     moved = 0

@@ -1,4 +1,4 @@
-"""The compiled resampling: Pillow's bits for every filter, mode, size and box, wherever they are written to."""
+"""Compiled resampling has Pillow's pixels, bit for bit, for every filter, mode, size and box."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ def version(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     best = kernel.usable_kernel()
     assert best is not None
     if request.param not in best.versions:
-        # Not a skip: nothing that one could install would help.
+        # The processor cannot run this version, so the best one is tested again. A skip would
+        # suggest that something is missing that could be installed.
         monkeypatch.setattr(resampling, "usable_kernel", lambda: best)
         return best.versions[-1]
     chosen = kernel.Kernel(request.param)
@@ -49,7 +50,10 @@ def version(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def noise(mode: str, width: int, height: int, seed: int = 0) -> Image.Image:
-    """Bytes of any value; of 0 and 255 only, which filters overshoot most, for odd seeds."""
+    """Return an image of random bytes; for an odd `seed`, they are only 0 and 255.
+
+    Filters overshoot most between pixels of 0 and 255.
+    """
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width * BANDS[mode]), np.uint8)
     if seed % 2:
         pixels = np.where(pixels > 127, 255, 0).astype(np.uint8)
@@ -72,7 +76,7 @@ def resample_into(image: Any, resample: Image.Resampling, box: Any, out: Any) ->
 
 
 def check(image: Image.Image, size: tuple[int, int], resample: Image.Resampling, box: Any) -> bool:
-    """Compare all ways to resample with Pillow's; return whether the kernel took part."""
+    """Check every way to resample against Pillow; return whether the kernel could do it."""
     wanted = np.asarray(image.resize(size, resample, box))
     about = f"{image.mode} {image.size} {box} -> {size} {resample.name}"
     guarded = np.full(wanted.size + 64, 77, np.uint8)
@@ -119,7 +123,7 @@ def test_any_shape_and_box(resample: Image.Resampling) -> None:
             left, top = int(left), int(top)
             box = (left, top, rng.integers(left + 1, width + 1), rng.integers(top + 1, height + 1))
         used += check(image, (int(size[0]), int(size[1])), resample, box)
-    # All but narrow images that lose many rows.
+    # If the kernel refused most of these, the test would only compare Pillow with itself.
     assert used > 0.7 * count
 
 
@@ -171,14 +175,14 @@ def test_photographs(source: tuple[int, int], mode: str) -> None:
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 @pytest.mark.usefixtures("version")
 def test_narrow_images_that_become_wide(mode: str, resample: Image.Resampling) -> None:
-    """A line of the result is longer than all lines that a strip of the source is made of."""
+    """One line of the result is longer than all the source lines of a strip together."""
     for width, size in itertools.product((1, 3, 28), ((5000, 37), (1200, 3), (700, 60))):
         assert check(noise(mode, width, 400, width), size, resample, (0, 0, width, 400))
 
 
 @pytest.mark.parametrize("seed", [14, 26, 94, 96])
 def test_the_constants_of_hamming_are_of_single_precision(seed: int) -> None:
-    """With others, one or two pixels of these differ."""
+    """With constants of double precision, one or two pixels of these images would differ."""
     width, height = 300 + seed % 97, 300 + seed % 89
     image = noise("L", width, height, seed)
     assert check(image, (211, 223), Image.Resampling.HAMMING, (0, 0, width, height))
@@ -194,7 +198,7 @@ def reader_pixels(reader: ImageReader, layout: PixelLayout, data: bytes) -> npt.
 
 @pytest.fixture(scope="module")
 def files() -> list[bytes]:
-    """A photograph, one on its side, and one that loses more than twice as many rows as columns."""
+    """A wide image, a tall one, and a narrow one that loses over twice as many rows as columns."""
     out = []
     for number, size in enumerate([(300, 225), (225, 300), (120, 400)]):
         file = io.BytesIO()
@@ -271,7 +275,7 @@ def test_crops_and_flips_are_those_of_pillow(monkeypatch: pytest.MonkeyPatch) ->
             with monkeypatch.context() as patched:
                 patched.setattr(resampling, "usable_kernel", lambda: None)
                 image = Image.fromarray(np.ascontiguousarray(view))
-                # An image is flipped by Pillow, an array by how it is written.
+                # Without the kernel, Pillow does every step, for images and for arrays.
                 for alike in (image, view):
                     wanted = transform(alike, rng=np.random.default_rng(seed))
                     np.testing.assert_array_equal(got, np.asarray(wanted))
@@ -434,7 +438,7 @@ print("read and written within bounds")
 
 
 def test_nothing_is_read_or_written_beyond_an_image() -> None:
-    """Memory before and behind it may not be touched at all: whoever does is ended by the system."""
+    """The memory around the image is protected: the system ends a process that touches it."""
     result = subprocess.run([sys.executable, "-c", GUARDED], capture_output=True, text=True)
     assert result.stdout == "read and written within bounds\n", (result.returncode, result.stderr)
 
@@ -444,7 +448,7 @@ def test_nothing_is_read_or_written_beyond_an_image() -> None:
 def test_bytes_are_looked_up_wherever_they_are_written_to(
     version: str, channels: int, is_first: bool
 ) -> None:
-    """Planes that begin at a multiple of 32 bytes, or not, some pixels more than the last vector, and rows that end alike."""
+    """Some planes do not begin at a multiple of 32 bytes, and some do not fill the last vector."""
     chosen = kernel.Kernel(version)
     rng = np.random.default_rng(channels)
     table = rng.random((channels, 256), np.float32)

@@ -1,4 +1,4 @@
-"""What is made of JPEGs is the same, whichever decoder there is: pixels, errors and limits."""
+"""Pixels, errors and limits of JPEG files are the same with and without a second decoder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.images.test_views import encoded, noise
 
 
 def outcome(reader: ImageReader, data: bytes, seed: int) -> Any:
-    """What `read_into` writes, or the error that it raises."""
+    """Return the pixels that `read_into` writes, or the text of its error."""
     layout = PixelLayout(channels_first=True, mean=0.4, std=0.3).bound(
         reader.dtype, reader.channels
     )
@@ -62,7 +62,7 @@ def test_both_decoders_keep_to_the_limits(monkeypatch: pytest.MonkeyPatch) -> No
     assert "1200 pixels are more than max_pixels=1199" in outcome(
         ImageReader((9, 9), max_pixels=1199), data, 0
     )
-    # Pillow's own limit is for what the program reads with it.
+    # Pillow's own limit applies only to images that the program opens with Pillow itself.
     wanted = outcome(ImageReader((9, 9)), data, 0)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 500)
     np.testing.assert_array_equal(outcome(ImageReader((9, 9)), data, 0), wanted)

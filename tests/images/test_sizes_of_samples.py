@@ -1,4 +1,4 @@
-"""Images that each have a size of their own, which is one in a batch: buckets of aspect ratios."""
+"""Buckets of aspect ratios: the images of one batch have one size, but batches differ."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def test_sizes_are_those_of_the_header(photos: list[str], tmp_path: Path) -> Non
 
 
 def test_buckets_are_those_of_sdxl() -> None:
-    """Some of those in the table of the SDXL paper."""
+    """These sizes are some of those in the table of the SDXL paper."""
     heights = [512, 512, 640, 704, 768, 832, 896, 1024, 1152, 1216, 1344]
     widths = [2048, 1856, 1600, 1408, 1344, 1216, 1152, 1024, 896, 832, 768]
     made = rb.aspect_ratio_buckets(heights, widths, 1024, min_size=512, max_size=2048)
     assert made.sizes.tolist() == [[h, w] for h, w in zip(heights, widths, strict=True)]
     assert len(made.shapes) == 11
-    # 3 : 2 is between 1216 × 832 and 1280 × 768; the first is nearer.
+    # The ratio 3 : 2 lies between 1216 × 832 and 1280 × 768, and is nearer to the former.
     near = rb.aspect_ratio_buckets([2000], [3000], 1024, min_size=512, max_size=2048)
     assert near.sizes.tolist() == [[832, 1216]]
 

@@ -1,4 +1,4 @@
-"""One draw is for all of a sample: image, mask, boxes, labels and keypoints."""
+"""One random draw applies to a whole sample: image, mask, boxes, labels and keypoints."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_change_that_is_called_twice_for_one_sample_is_refused() -> None:
     one, other = of_samples(apart, change)
     assert not np.array_equal(one, other)
     assert of_samples(in_turn, change)[0].shape == (4, 20, 24)
-    # A generator of the program's own gives what it gives.
+    # Your own generator may be used twice; it then draws different numbers.
     draws = rng()
     assert not np.array_equal(*twice(change, numbered(), numbered(), draws))
 

@@ -1,6 +1,7 @@
-"""Augmentations against the real torchvision: the same pixels for the same parameters, and the same distribution of parameters.
+"""Augmentations compared with torchvision's: equal pixels, and equally distributed draws.
 
-`pytest -m torchvision tests/images/test_torchvision.py`, where torchvision is installed.
+If torchvision is installed, run them with
+`pytest -m torchvision tests/images/test_torchvision.py`.
 """
 
 from __future__ import annotations
@@ -146,8 +147,8 @@ def test_a_perspective_is_torchvisions() -> None:
         different += not np.array_equal(np.asarray(warped(image, step)), np.asarray(wanted))
         wanted = F.perspective(image, None, None, mode_of("bilinear"), 9, list(coefficients))
         assert_same(warped(image, step), wanted)
-    # The equations are solved by another method: a coefficient may be rounded to the next number of
-    # single precision.
+    # torchvision solves the equations with a different method, so the last bit of a coefficient in
+    # single precision may differ.
     assert different <= 10
 
 
@@ -218,14 +219,14 @@ def test_an_erased_part_is_torchvisions(value: Any) -> None:
 
 
 def _after_one(seed: int) -> np.random.Generator:
-    """Return the generator that a part of a transform has, after the draw for `p`."""
+    """Return the generator that a transform makes for `seed`, after its draw for `p`."""
     rng = own_generator(np.random.default_rng(seed))
     rng.random()
     return rng
 
 
 def _similar(ours: Any, theirs: Any) -> bool:
-    """Return whether two samples are of one distribution, by the test of Kolmogorov and Smirnov at 0.1 %."""
+    """Return whether a Kolmogorov-Smirnov test at 0.1 % finds no difference in distribution."""
     ours, theirs = np.sort(np.asarray(ours, float)), np.sort(np.asarray(theirs, float))
     every = np.concatenate([ours, theirs])
     distances = np.abs(
@@ -240,7 +241,7 @@ BLANK = Image.new("RGB", SIZE)
 
 
 def own_numbers(transform: Any) -> np.ndarray[Any, Any]:
-    """Return what is drawn, as rows of numbers: the coefficients of warps."""
+    """Return the coefficients of `DRAWS` random warps, one row for each warp."""
     rng = np.random.default_rng(3)
     return np.array([transform.steps(*SIZE, rng)[0].coefficients for _ in range(DRAWS)])
 
@@ -329,7 +330,7 @@ def test_sigmas_and_factors_are_distributed_as_torchvisions() -> None:
 
 
 def _alike(ours: Counter[Any], theirs: Counter[Any]) -> bool:
-    """Return whether each is as frequent in both, within five standard deviations."""
+    """Return whether every key is as frequent in both, within five standard deviations."""
     return all(
         abs(ours[key] - theirs[key]) <= 5 * math.sqrt(ours[key] + theirs[key] + 1)
         for key in {*ours, *theirs}
@@ -338,7 +339,7 @@ def _alike(ours: Counter[Any], theirs: Counter[Any]) -> bool:
 
 @pytest.fixture
 def recorded(monkeypatch: pytest.MonkeyPatch) -> Counter[Any]:
-    """Each operation of raybatch that is drawn, with its magnitude."""
+    """A count of the operations that raybatch draws, each with its magnitude."""
     seen: Counter[Any] = Counter()
 
     def recording(name: str, operation: Callable[..., Any]) -> Callable[..., Any]:
@@ -381,7 +382,7 @@ def test_policies_draw_as_torchvisions(
     for _ in range(DRAWS):
         getattr(augment, name)(**settings).steps(*SIZE, rng)
         other(BLANK)
-    # Minus 0 is 0.
+    # Magnitudes of -0.0 and 0.0 are the same key.
     assert sum(recorded.values()) == pytest.approx(sum(theirs.values()), rel=0.03)
     assert {key[0] for key in recorded} == {key[0] for key in theirs}
     assert _alike(recorded, theirs)

@@ -1,6 +1,7 @@
-"""Boxes and keypoints against the real torchvision: where it moves them, with the same parameters.
+"""Boxes and keypoints compared with torchvision's, moved with the same parameters.
 
-`pytest -m torchvision tests/images/test_torchvision_targets.py`, where torchvision is installed.
+If torchvision is installed, run them with
+`pytest -m torchvision tests/images/test_torchvision_targets.py`.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ NEAREST = Image.Resampling.NEAREST
 
 
 def affine(vector: list[float]) -> Warp:
-    """What torchvision gives to Pillow of a matrix about the middle."""
+    """Return the warp for `vector`, the coefficients that torchvision passes to Pillow."""
     return Warp((WIDTH, HEIGHT), tuple(vector))
 
 
@@ -82,7 +83,7 @@ def test_boxes_are_torchvisions(name: str) -> None:
     wanted = getattr(F, kind)(given, *arguments)
     assert wanted.canvas_size == motion.size[::-1]
     made = motion.seen(boxes)
-    # torchvision keeps those of which nothing is left, without area.
+    # Both keep a box that is cut off completely, as a box without area.
     np.testing.assert_allclose(made, wanted.numpy(), atol=1e-3)
 
 
@@ -94,8 +95,8 @@ def test_keypoints_are_torchvisions(name: str) -> None:
     given = torchvision.tv_tensors.KeyPoints(torch.tensor(points), canvas_size=(HEIGHT, WIDTH))
     wanted = getattr(F, kind)(given, *arguments).numpy()
     if "flip" in kind:
-        # Here torchvision takes keypoints for numbers of pixels, elsewhere, as boxes, for places
-        # between their edges.
+        # In a flip, torchvision takes keypoints for indices of pixels. Otherwise it takes them for
+        # places in the plane, like the edges of boxes.
         wanted[:, 0 if kind == "horizontal_flip" else 1] += 1
     inside = (made > 0).all(axis=1) & (made < wanted.max(axis=0)).all(axis=1)
     np.testing.assert_allclose(made[inside], wanted[inside], atol=1e-3)

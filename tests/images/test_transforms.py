@@ -1,4 +1,4 @@
-"""`transform=` of accessors: the numbers and the pixels of `map_samples`, from wherever the images come."""
+"""The `transform=` of accessors, which must give the same pixels as `map_samples`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def cropped(image: Any, number: Any, rng: np.random.Generator) -> tuple[Any, Any
 
 
 def epochs(source: Any, batch_size: int, pool: Any = None) -> list[npt.NDArray[Any]]:
-    """The images of two shuffled epochs, in the order of their numbers."""
+    """Return the images of two shuffled epochs, sorted by their numbers."""
     made = []
     with rb.Loader(source, batch_size, shuffle=7, pool=pool) as loader:
         for _ in range(2):
@@ -110,8 +110,8 @@ def test_a_cache_keeps_what_is_before_the_random_part(photos: list[str], tmp_pat
     images = rb.ImageFileAccessor(photos, (40, 50), transform=CHANGE, layout=LAYOUT)
     cached = rb.CachedAccessor(images, tmp_path, 2**30)
     check(cached, wanted)
-    assert cached.stats() == (3 * len(photos) + 2, len(photos))  # two loaders try a sample each
-    # Another random part makes nothing anew, another size does.
+    assert cached.stats() == (3 * len(photos) + 2, len(photos))  # two loaders each try a sample
+    # A different random part uses the same cache; a resize in the transform needs a new one.
     fixed = augment.Compose([augment.Resize((40, 50)), CHANGE])
     again = rb.ImageFileAccessor(photos, (40, 50), transform=augment.RandomCrop(9))
     assert rb.CachedAccessor(again, tmp_path, 2**30)[np.arange(4)].shape == (4, 9, 9, 3)
@@ -140,7 +140,7 @@ def test_images_and_masks_are_cut_alike(photos: list[str]) -> None:
 
 
 class Numbers:
-    """A `SeededAccessor` of a user's own: each sample is a random number."""
+    """A user-defined `SeededAccessor` whose samples are random numbers."""
 
     is_random = True
 
@@ -162,7 +162,7 @@ def test_an_accessor_of_ones_own_draws_the_numbers_of_map_samples() -> None:
     )
     for x, y in zip(epochs(source, 6), epochs(drawn, 9), strict=True):
         np.testing.assert_array_equal(x, y)
-    # A map above has numbers of its own.
+    # A map over the source does not draw the numbers of the accessor again.
     above = source.map_samples(lambda number, index, rng: (number, rng.random()))
     (batch,) = above.batch_iterator(20)
     assert not np.isin(batch[0], batch[1]).any()
@@ -212,7 +212,7 @@ def test_one_bad_file_among_random_crops(photos: list[str], tmp_path: Path) -> N
 
 
 class Inside(augment.Drawn):
-    """A transform of a user's own that holds a function of a user's own."""
+    """A user-defined transform that calls a user-defined function."""
 
     def __init__(self, change: Any) -> None:
         self._change = augment.Compose([change])

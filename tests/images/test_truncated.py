@@ -1,4 +1,4 @@
-"""Files whose end is missing: an error, or filled up, by a setting of their reading or of Pillow's."""
+"""Truncated files are an error or are filled up, by a setting of the reader or of Pillow."""
 
 from __future__ import annotations
 

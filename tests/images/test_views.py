@@ -1,4 +1,4 @@
-"""What a view takes of an image is what Pillow makes of it step by step: bit for bit, for every mode, layout and way to it."""
+"""A view of an image has the pixels that Pillow computes step by step, bit for bit."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def noise(mode: str, width: int, height: int) -> Image.Image:
 
 
 def by_pillow(image: Image.Image, step: Step) -> Image.Image:
-    """One step as a program without views does it."""
+    """Return `image` after one step, computed by Pillow without a view."""
     if isinstance(step, Scale):
         return image.resize(step.size, step.resample, step.box)
     if isinstance(step, Mirror):
@@ -52,7 +52,7 @@ def by_pillow(image: Image.Image, step: Step) -> Image.Image:
 
 @st.composite
 def steps(draw: st.DrawFn, width: int, height: int) -> list[Step]:
-    """Up to five steps that fit an image of this size."""
+    """Return up to five steps that are possible for an image of this size."""
     made: list[Step] = []
     for kind in draw(st.lists(st.sampled_from(["scale", "crop", "pad", "mirror"]), max_size=5)):
         if kind == "mirror":
@@ -202,7 +202,7 @@ def test_a_scaled_view_is_near_the_exact_one(orientation: int, kind: str) -> Non
 
 
 class Reference:
-    """What torchvision's functions do to Pillow images, from its `transforms/functional.py`, in few lines."""
+    """Short versions of torchvision's `transforms/functional.py` for Pillow images."""
 
     @staticmethod
     def resize(image: Image.Image, size: int, max_size: int | None = None) -> Image.Image:

@@ -1,4 +1,4 @@
-"""Orders that shuffle by blocks."""
+"""Orders of `BlockShuffleSampler`, which mixes the samples of a few blocks at a time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STARTS = np.cumsum([0, *BLOCKS])
 
 
 def order(sampler: rb.BlockShuffleSampler, seed: int, epoch: int = 0) -> npt.NDArray[Any]:
-    """The whole order of one epoch."""
+    """Return the whole order of one epoch."""
     return drawn(sampler, rb.sampling.SeededShuffle(seed, epoch))
 
 
@@ -54,7 +54,7 @@ def test_samples_of_a_window_are_mixed() -> None:
     for window in blocks:
         counts = np.bincount(window[:200], minlength=20)
         assert (counts > 0).sum() == 4
-        assert counts[counts > 0].min() > 30  # of about 50
+        assert counts[counts > 0].min() > 30  # about 50 are expected
     assert len(np.unique(blocks)) == 20
 
 
@@ -97,7 +97,7 @@ def test_epochs_seeds_and_members_have_orders_of_their_own() -> None:
 
 
 def test_the_order_of_a_seed_stays_what_it_is() -> None:
-    """A change of it would break every saved state."""
+    """A change of this order would break every saved state."""
     golden = [1, 0, 2, 8, 6, 7, 3, 5, 4]
     assert order(rb.BlockShuffleSampler([3, 2, 0, 4], window=2), 12345).tolist() == golden
 

@@ -1,4 +1,4 @@
-"""Cursors: a place in an order is reached by one jump as by steps."""
+"""Cursors: a jump leads to the same place in an order as single steps."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from raybatch.order.seeds import seed_of
 from raybatch.order.shuffle import SeededShuffle
 from tests.sample_sources import SHUFFLES, Backwards, all_sources, numbers
 
-MOST = 60  # steps that are compared: some sources have no end
+MOST = 60  # the number of samples to compare, since some sources have no end
 
 
 class Mine(AbstractDataSource):
-    """A user's source, written for BatchUp: it has an iterator over indices alone."""
+    """A user-defined source for BatchUp, which has only an iterator over indices."""
 
     def num_samples(self, **kwargs: Any) -> int:
         return 23
@@ -100,7 +100,7 @@ def cursor(kind: str, shuffle: str) -> Cursor:
 
 
 def lists(rows: Rows) -> list[Any]:
-    """For each row the leaves that it is of, each with the index there."""
+    """Return, for each row, the leaves that it reads and its index in each of them."""
     found: dict[int, list[Any]] = {}
     for row, place in rows.places():
         found.setdefault(row, []).append(place)
@@ -108,17 +108,17 @@ def lists(rows: Rows) -> list[Any]:
 
 
 def positions(rows: Rows) -> Any:
-    """For each leaf the places of its rows in its order."""
+    """Return, for each leaf, the places of its rows in the order of the leaf."""
     return [part.places_at(np.arange(len(part.indices))).tolist() for part in rows.parts]
 
 
 def most(size: int) -> int:
-    """How many runs of an order without end are looked at: of some samples in all."""
+    """Return how many runs of `size` samples to compare at most."""
     return MOST // size + 3
 
 
 def rest(cursor: Cursor, size: int, count: int | None = None) -> list[tuple[Any, Any]]:
-    """The indices and the position of each run that is left, `count` at most."""
+    """Return the indices and positions of the remaining runs, at most `count` of them."""
     runs = islice(iter(lambda: cursor.step(size), None), most(size) if count is None else count)
     whole = [run.part(0, len(run)) for run in runs]
     return [(lists(rows), positions(rows)) for rows in whole]
@@ -126,7 +126,7 @@ def rest(cursor: Cursor, size: int, count: int | None = None) -> list[tuple[Any,
 
 @pytest.mark.parametrize(("kind", "shuffle"), PROGRAMS)
 def test_a_jump_leads_where_steps_lead(kind: str, shuffle: str) -> None:
-    """From every earlier place: some steps, then two jumps, then the same rest."""
+    """After some steps and two jumps to a place, the same runs are left as after steps alone."""
     for size in (1, 4, 50):
         whole = rest(cursor(kind, shuffle), size)
         for there in sorted({0, 1, 2, 3, len(whole) // 2, len(whole) - 1, len(whole)}):
@@ -140,7 +140,7 @@ def test_a_jump_leads_where_steps_lead(kind: str, shuffle: str) -> None:
                     jumped.step(size)
                 jumped.skip(size, (there - stepped) // 2)
                 jumped.skip(size, there - stepped - (there - stepped) // 2)
-                # One more, which must not be there, unless the order has no end.
+                # Ask for one more run. There must be none, unless the order has no end.
                 left = rest(jumped, size, min(len(whole) - there + 1, most(size) - there))
                 assert left == whole[there:]
 
@@ -246,7 +246,8 @@ def test_a_jump_of_any_length_draws_no_more_than_a_step(
     counted(SeededShuffle, "uniforms")
     for cursor_type in Cursor.__subclasses__():
         counted(cursor_type, "step")
-    # An odd number of turns of two members ends within a round, whose order is drawn.
+    # An odd number of turns of two members ends within a round, so the order of that round must
+    # be drawn.
     order.skip(8, 125_000_001)
     assert calls.count("__init__") <= permutations + 1
     assert not {"step", "uniforms"} & set(calls)
@@ -256,7 +257,7 @@ def test_a_jump_of_any_length_draws_no_more_than_a_step(
 @pytest.mark.parametrize("shuffle", SHUFFLES)
 def test_nothing_is_drawn_before_the_first_step(shuffle: str) -> None:
     rng = SHUFFLES[shuffle]()
-    before = seed_of(rng)  # a digest of a generator's state
+    before = seed_of(rng)  # for a generator, a digest of its state
     numbers(0, 9).batch_indices_iterator(4, shuffle=rng)
     numbers(0, 9).order(rng).skip(4, 0)
     assert seed_of(rng) == before

@@ -1,4 +1,7 @@
-"""What a program's own code draws belongs to the sample: from `random`, `np.random`, torch and generators that it holds."""
+"""Random numbers that the user's code draws depend on the sample, not on where it is made.
+
+The code draws from `random`, `np.random`, torch, and generators that it holds.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,11 @@ COUNT = 24
 
 @pytest.fixture(autouse=True)
 def threads_end() -> Iterator[None]:
-    """What is late is made twice, and the second time may draw when the loop is over: a test ends with the threads of its pools."""
+    """A wait for the threads of the pools at the end of each test.
+
+    A late batch is made twice. The second attempt may still draw random numbers when the loop is
+    over.
+    """
     before = set(threading.enumerate())
     yield
     for thread in set(threading.enumerate()) - before:
@@ -51,7 +58,10 @@ def torch_or_none() -> Any:
 
 
 def drawn() -> tuple[float, ...]:
-    """Numbers from all generators of the process, in ways that leave something behind in them."""
+    """Return numbers from all global generators of the process.
+
+    A draw of one normal number leaves another number cached in its generator.
+    """
     torch = torch_or_none()
     of_torch = () if torch is None else (torch.rand(1).item(), torch.randn(1).item())
     return (random.random(), random.gauss(), np.random.rand(), np.random.randn(), *of_torch)
@@ -62,7 +72,7 @@ def by_globals(x: Any, rng: np.random.Generator | None = None) -> tuple[Any, np.
 
 
 class Holder:
-    """A pipeline whose generators are its own, as one of albumentations."""
+    """A pipeline that holds its own generators, as those of albumentations do."""
 
     def __init__(self) -> None:
         self.parts: list[Any] = [np.random.default_rng(), np.random.RandomState(), random.Random()]
@@ -81,7 +91,7 @@ class Holder:
 
 
 class Items:
-    """A data set whose samples are their index and what `draw()` gives."""
+    """A data set whose samples are their index and the result of `draw()`."""
 
     def __init__(self, draw: Callable[[], Any], count: int = COUNT) -> None:
         self.draw, self.count = draw, count
@@ -94,7 +104,7 @@ class Items:
 
 
 def noisy(image: Any, rng: Any) -> Any:
-    """A transform that fills an image with what it draws."""
+    """Return an image filled with a number that is drawn from `np.random`."""
     return Image.fromarray(np.full((4, 4), int(np.random.rand() * 2**32) % 251, np.uint8))
 
 
@@ -103,7 +113,7 @@ def more_noise(image: Any, rng: Any) -> Any:
 
 
 def of_images(photos: list[str]) -> rb.ArrayDataSource:
-    """Images that functions change, with their indices."""
+    """Return a source of indices and of images that plain functions change."""
     change = augment.Compose([noisy, augment.RandomHorizontalFlip(), more_noise])
     images = rb.ImageFileAccessor(photos[:COUNT], (4, 4), mode="L", transform=change)
     return rb.ArrayDataSource([np.arange(COUNT), images])
@@ -182,7 +192,7 @@ def test_albumentations_has_the_same_numbers_wherever_it_runs(
 
 
 def states() -> list[Any]:
-    """What all generators of the process will draw, in a form that can be compared."""
+    """Return the states of all global generators of the process, in a form that can be compared."""
     torch = torch_or_none()
     kind, key, *rest = np.random.get_state(legacy=True)
     held: list[Any] = [random.getstate(), (kind, np.asarray(key).tolist(), *rest)]
@@ -200,7 +210,7 @@ def restored(before: list[Any]) -> None:
 @pytest.mark.parametrize("kind", SOURCES)
 def test_the_program_draws_as_if_nothing_had_been_loaded(kind: str, photos: list[str]) -> None:
     source = SOURCES[kind](photos)
-    drawn()  # a normal number is kept for the next call
+    drawn()  # now a normal number is cached for the next call
     before = states()
     for batch in rb.Loader(source, 5, shuffle=3):
         assert len(batch) == 2
@@ -228,7 +238,7 @@ def test_the_states_are_restored_after_an_error(kind: type[BaseException]) -> No
     with pytest.raises(BaseException):  # noqa: B017
         list(rb.Loader(rb.ArrayDataSource([rb.ItemAccessor(Items(partial(fails, 0, 0)))]), 5))
     assert states() == before
-    # The turn is given back too.
+    # The lock on the generators is released too, or the thread of this pool would wait for it.
     with rb.ThreadPool(1) as pool:
         list(rb.Loader(numbers(0, COUNT).map_samples(by_globals), 5, pool=pool))
 
@@ -285,7 +295,7 @@ def test_what_rng_draws_is_as_without() -> None:
 
 
 class AtOnce(Items):
-    """Items that also give all samples of a batch, as `torch.utils.data.Subset` does."""
+    """Items that can return all samples of a batch at once, as `torch.utils.data.Subset` can."""
 
     def __init__(self, draw: Callable[[], Any]) -> None:
         super().__init__(draw)
@@ -369,7 +379,7 @@ def test_what_a_cache_keeps_is_changed_with_the_numbers_of_the_sample(
 
 
 def nested_sums(pool: Any) -> Callable[[], float]:
-    """A draw that loads batches itself, of a source that draws too."""
+    """Return a function that draws, loads batches whose samples draw too, and draws again."""
 
     def draw() -> float:
         before = np.random.rand()

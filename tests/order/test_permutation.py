@@ -1,4 +1,4 @@
-"""The keyed permutation: a bijection, pinned, and as uniform as NumPy's."""
+"""The keyed permutation: a bijection that never changes and is as uniform as NumPy's."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from raybatch.order.permutation import TABLE_LENGTH, permutation
 
 Orders = npt.NDArray[np.int64]
-TABLE, NETWORK = 100, 5000  # a length on either side of TABLE_LENGTH
+TABLE, NETWORK = 100, 5000  # a length below TABLE_LENGTH and one above it
 
 
 def assert_bijection(n: int, key: int) -> None:
@@ -28,8 +28,10 @@ def test_every_index_comes_once_for_every_short_length() -> None:
 def test_every_index_comes_once_when_short_lengths_go_through_the_network(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Small digits reach the edges of the mixed base soonest: squares, and one beside them."""
-    # By its name in `sys.modules`, since the package has a function of the module's name.
+    """Short lengths have small digits, so they cover the edge cases of the mixed base.
+
+    These are the square numbers and their neighbours.
+    """
     module = importlib.import_module("raybatch.order.permutation")
     monkeypatch.setattr(module, "TABLE_LENGTH", 0)
     for n in range(1, 700):
@@ -54,7 +56,7 @@ def test_indices_of_a_huge_length_are_distinct_and_in_range(n: int) -> None:
 
 
 def test_the_order_of_a_key_never_changes() -> None:
-    """Saved states count on it: a change here needs a new version of the state."""
+    """Saved states depend on this order, so a change of it needs a new version of the state."""
     table = [6, 4, 1, 2, 10, 14, 7, 3, 0, 8, 5, 12, 9, 13, 15, 11]
     assert permutation(16, 12345)[:].tolist() == table
     assert permutation(5000, 0)[:8].tolist() == [387, 1896, 3797, 2252, 2465, 353, 2348, 4811]
@@ -71,7 +73,7 @@ def chi_square(counts: npt.NDArray[np.float64], expected: float) -> float:
 
 
 def bin_statistics(orders: Orders, bins: int) -> tuple[float, float, float]:
-    """Chi-squares: value by position, value by the value before, and the step between them."""
+    """Return three chi-squares: values by position, values by previous value, and differences."""
     keys, n = orders.shape
     values = orders * bins // n
     places = np.broadcast_to(np.arange(n) * bins // n, orders.shape)
@@ -100,7 +102,8 @@ def test_orders_are_as_uniform_as_those_of_numpy(n: int, bins: int, keys: int) -
         (bins * bins, bins * bins, bins),
         strict=True,
     ):
-        # Three standard deviations of a chi-square above NumPy's own; the keys are fixed.
+        # The limit is three standard deviations of a chi-square above NumPy's value. The keys are
+        # fixed, so the test cannot fail by chance.
         assert own < reference + 3 * (2 * freedom) ** 0.5
 
 

@@ -1,4 +1,4 @@
-"""Random numbers belong to the sample, not to whoever makes its batch."""
+"""Random numbers depend on the sample, not on the worker that makes its batch."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_with_a_generator_every_epoch_equals_the_serial_one() -> None:
 
 
 def test_members_keep_their_numbers_under_every_cut_of_the_epoch() -> None:
-    """Composite, choice and a map over a choice: batch size, ranks and resume change no sample's numbers."""
+    """Batch size, ranks and resume change no numbers of composites, choices and maps over them."""
     plain, mapped = numbers(100, 24), numbers(0, 24).map_samples(draw)
     sources: dict[str, AbstractDataSource] = {
         "composite": rb.CompositeDataSource([mapped, plain]),

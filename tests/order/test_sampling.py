@@ -1,4 +1,4 @@
-"""Samplers: which indices come in which batch."""
+"""Samplers, and the indices that they put into each batch."""
 
 from __future__ import annotations
 

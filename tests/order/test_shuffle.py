@@ -1,4 +1,4 @@
-"""What `shuffle` may be, and what seeds are worth."""
+"""The values that `shuffle` accepts, and the orders that seeds select."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def numbers(repeats: int = 1) -> ArrayDataSource:
 
 
 def order(source: AbstractDataSource, shuffle: Any) -> list[int]:
-    """Return the values of the first array of every batch, one after the other."""
+    """Return the values of the first array of all batches, joined into one list."""
     batches = source.batch_iterator(5, shuffle=shuffle)
     return [int(value) for batch in batches for value in batch[0]]
 
 
 class FirstLast:
-    """A generator of the user's own, which knows one permutation: backwards."""
+    """A user-defined generator whose only permutation is the reverse order."""
 
     def permutation(self, x: Any) -> Any:
         return (np.arange(x) if isinstance(x, int) else x)[::-1]
@@ -65,7 +65,7 @@ def test_true_and_the_module_draw_from_the_global_generator(shuffle: Any) -> Non
 def test_a_generator_is_drawn_from_once_a_pass(make: Callable[[int], Any]) -> None:
     reference = make(4)
     expected = [*reference.permutation(N), *reference.permutation(N)]
-    reference.permutation(N)  # drawn after the last pass too, as BatchUp does
+    reference.permutation(N)  # one more draw after the last pass, as in BatchUp
     rng = make(4)
     assert order(numbers(repeats=2), rng) == expected
     assert rng.permutation(N).tolist() == reference.permutation(N).tolist()
@@ -124,7 +124,7 @@ def test_a_seed_shuffles_a_subset_and_draws_weighted_samples() -> None:
 
 
 def test_no_two_seeds_epochs_or_members_share_an_order() -> None:
-    """Above all (seed 0, epoch 1) and (seed 1, epoch 0), which `seed + epoch` would make one."""
+    """With the key `seed + epoch`, seed 0 in epoch 1 and seed 1 in epoch 0 would share an order."""
 
     def drawn(seed: int, epoch: int, *path: int) -> tuple[int, ...]:
         rng = SeededShuffle(seed, epoch)
@@ -201,7 +201,7 @@ SOURCES: dict[str, AbstractDataSource] = {
         (random, TypeError),
         (-1, ValueError),
         (np.int64(-3), ValueError),
-        (np.random.RandomState, TypeError),  # the class has the three draws too
+        (np.random.RandomState, TypeError),  # the class itself has the three methods too
     ],
 )
 def test_a_wrong_shuffle_is_refused_at_the_call(

@@ -1,4 +1,4 @@
-"""A pool of workers that exist in simulated time only, on hosts that fail as they are told to."""
+"""A pool of simulated workers, on simulated hosts that fail at given times."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from raybatch.sources.source import DataSource
 
 @dataclass(frozen=True)
 class HostDies:
-    """At `at_s` seconds all workers of `host` die, and it is seen at once.
+    """At `at_s` seconds, all workers of `host` die, and the pool notices it at once.
 
-    After `back_s` the host is back.
+    The host is back `back_s` seconds later.
     """
 
     at_s: float
@@ -34,7 +34,7 @@ class HostDies:
 
 @dataclass(frozen=True)
 class HostCutOff:
-    """From `at_s` on nothing is heard of `host`, until it heals after `heals_s` seconds."""
+    """From `at_s` seconds on, `host` cannot be reached; `heals_s` seconds later it is back."""
 
     at_s: float
     host: int
@@ -43,7 +43,7 @@ class HostCutOff:
 
 @dataclass(frozen=True)
 class HostSlow:
-    """From `at_s` on the workers of `host` take `factor` times as long."""
+    """From `at_s` seconds on, the workers of `host` take `factor` times as long."""
 
     at_s: float
     host: int
@@ -55,11 +55,11 @@ Fault = HostDies | HostCutOff | HostSlow
 
 @dataclass(frozen=True)
 class Behaviour:
-    """How simulated workers behave.
+    """The behaviour of simulated workers.
 
-    A batch takes `seconds` in the median, with a lognormal spread of `sigma`; a result gets lost
-    with the probability `loss`, and comes twice with the probability `duplicate`. Starting a worker
-    takes `start_s`.
+    The median duration of a batch is `seconds`, with a lognormal spread of `sigma`. A result is
+    lost with the probability `loss`, and arrives twice with the probability `duplicate`. A worker
+    takes `start_s` seconds to start.
     """
 
     seconds: float = 0.1
@@ -70,11 +70,14 @@ class Behaviour:
 
 
 class SimulatedPool(WorkerPool):
-    """Makes real batches on `num_workers` simulated workers, spread over `num_hosts`, in simulated time.
+    """A pool that makes real batches on simulated workers, in simulated time.
 
-    It shows how a program, or the scheduler, bears what a cluster may do to it: `faults` happen at their
-    times. All randomness derives from `seed`. A stream on it begins a simulation of its own at time 0, and
-    simulated time stands still while the consumer works; `elapsed_s` is that of the stream that waited last.
+    Its `num_workers` workers are spread over `num_hosts` hosts, which fail as `faults` says. So it
+    shows how a program, or the scheduler, copes with the failures of a cluster. All randomness
+    derives from `seed`.
+
+    Each stream starts its own simulation at time 0. Simulated time stands still while the consumer
+    works. `elapsed_s` is the simulated time of the stream that waited last.
     """
 
     def __init__(
@@ -115,13 +118,13 @@ class _Host:
     is_up: bool = True
     is_cut_off: bool = False
     factor: float = 1.0
-    # What its workers would have said while it was cut off.
+    # The reports of its workers while the host is cut off; they arrive when it is back.
     unheard: list[Callable[[], None]] = field(default_factory=list)
 
 
 @dataclass(eq=False)
 class SimulatedWorker(Worker):
-    """A worker on `host`; its queue has the names of attempts, which are their keys and numbers."""
+    """A worker on `host`. Its queue holds names of attempts: (key, number of the attempt)."""
 
     host: _Host = field(default_factory=_Host)
 
@@ -220,7 +223,7 @@ class SimulatedSession:
             self._at(self.now + self._behaviour.start_s, self._replace)
 
     def _end(self, worker: SimulatedWorker) -> None:
-        """End `worker`; its attempts are lost, and only the first of them had begun."""
+        """End `worker`. Its attempts are lost; only the first attempt in its queue had begun."""
         del self._workers[worker.number]
         self._by_load.remove(worker)
         for place, name in enumerate(list(worker.queue)):

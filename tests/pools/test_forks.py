@@ -1,4 +1,4 @@
-"""A loader in a process that was forked off: it works on threads, and says at once that it cannot with actors."""
+"""Loaders in a forked process: they work with threads, and raise an error at once with actors."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ import raybatch as rb
 from tests.drivers import start
 from tests.sample_sources import numbers
 
-# Where an earlier test has imported JAX, it warns of every fork.
+# Once an earlier test has imported JAX, JAX warns about every fork.
 pytestmark = pytest.mark.filterwarnings("ignore:os.fork.. was called:RuntimeWarning")
 
 
 def in_fork(function: Callable[[], Any]) -> Any:
-    """Return what `function` returns in a process forked off this one."""
+    """Return the result of `function`, called in a process that is forked from this one."""
     receiver, sender = multiprocessing.Pipe(duplex=False)
     process = multiprocessing.get_context("fork").Process(
         target=lambda: sender.send(function()), daemon=True
@@ -39,14 +39,14 @@ def values(batches: Iterator[Any] | rb.Loader) -> list[int]:
 
 @pytest.fixture
 def loader() -> Iterator[rb.Loader]:
-    """A loader of 0 to 63, eight at a time, on two threads."""
+    """A loader of the numbers 0 to 63, in batches of eight, on two threads."""
     with rb.Loader(numbers(0, 64), 8, pool=rb.ThreadPool(2)) as opened:
         yield opened
 
 
 def test_threads_before_the_first_epoch_and_after_it(loader: rb.Loader) -> None:
     assert in_fork(lambda: values(loader)) == [*range(64)]
-    assert values(loader) == [*range(64)]  # what is made ahead now is of the next epoch
+    assert values(loader) == [*range(64)]  # the batches made ahead now are of the next epoch
     assert in_fork(lambda: values(loader)) == [*range(64)]
     assert values(loader) == [*range(64)]
 

@@ -1,4 +1,4 @@
-"""Placement: which worker gets which attempt, by rules that no clock and no pool takes part in."""
+"""Placement: the rules by which workers get attempts, tested without a clock or a pool."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def workers(count: int) -> tuple[Workers[Worker], list[Worker]]:
 
 
 def place(placement: Placement[Any], size: int, now: float = 0.0) -> list[tuple[int, int]]:
-    """Have placed what can be, and return the keys and the numbers of the workers."""
+    """Place all attempts that have room; return their keys with the numbers of their workers."""
     placed = []
     for own, worker in placement.places(size, now):
         placement.took_up(own, worker, (own.key, own.attempt), now)

@@ -1,4 +1,4 @@
-"""What every pool must do, whichever it is; a new pool's test is a subclass with one fixture."""
+"""The contract of all pools. To test a new pool, write a subclass with one fixture."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from tests.workloads import (
 
 
 class PoolTests:
-    """Tests that every pool passes."""
+    """Tests that every pool must pass."""
 
     @pytest.fixture
     def pool(self) -> Iterator[AbstractWorkerPool]:
@@ -121,7 +121,7 @@ class PoolTests:
             batches = parallel.batch_iterator(20)
             with pytest.raises(ValueError, match="13 is bad"):
                 next(batches)
-            # isinstance() would look into the lazy objects of other libraries.
+            # isinstance() would evaluate lazy objects of other libraries.
             streams = [x for x in gc.get_objects() if type(x) is OrderedStream]
             assert streams == []
         finally:
@@ -155,7 +155,7 @@ class PoolTests:
             next(iter(loader))
 
     def test_many_short_lived_sources_never_mix(self, pool: AbstractWorkerPool) -> None:
-        """A source made where another was, at a recycled address, is not taken for it."""
+        """A new source is not mistaken for a deleted source that had the same memory address."""
         for number in range(30):
             source = ArrayDataSource([np.full(4, number)])
             with rb.Loader(source, 4, pool=pool) as loader:
@@ -290,7 +290,7 @@ class TestRayActorPool(PoolTests):
         got = []
         for number, (batch,) in enumerate(loader):
             got.append(batch)
-            # None is up where all that were killed still start.
+            # No actor is up while the replacements of all killed actors are still starting.
             if number % 400 == 50 and (actors := actor_processes()):
                 random.choice(actors).kill()
         assert (np.concatenate(got) == np.arange(4000) ** 2).all()
@@ -344,7 +344,7 @@ class TestRayActorPool(PoolTests):
 
 
 class _OpensBadly:
-    """An array-like that pickles, and fails to unpickle."""
+    """An array-like that can be pickled, but not unpickled."""
 
     def __init__(self, array: Any) -> None:
         self.array = array

@@ -1,4 +1,4 @@
-"""The memory of a batch is used again in this process, once nobody has the batch, and not before."""
+"""The memory of a batch is reused once nothing refers to the batch any more, and not before."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def pool(request: pytest.FixtureRequest) -> Iterator[WorkerPool]:
 
 @pytest.fixture
 def source(photos: list[str]) -> rb.ArrayDataSource:
-    """Ten batches of four images of 1.2 MB."""
+    """A source of forty images; a batch of four of them takes 1.2 MB."""
     layout = rb.PixelLayout(np.float32, channels_first=True)
     return rb.ArrayDataSource([rb.ImageFileAccessor(photos, (160, 160), layout=layout)])
 
@@ -43,7 +43,7 @@ def test_batches_that_are_kept_stay_what_they_are(
 
 
 def place_of_piece(array: Any) -> int:
-    """Return the address of the piece of memory that an array lies in, which is taken for one batch after the other."""
+    """Return the address of the reusable piece of memory that `array` lies in."""
     while isinstance(array, np.ndarray):
         array = array.base
     place: int = array._piece.ctypes.data

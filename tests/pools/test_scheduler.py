@@ -1,4 +1,4 @@
-"""The scheduler against a model: whatever order events come in, its laws hold after each."""
+"""The scheduler: its laws hold after each event, whatever the order of events."""
 
 import pytest
 from hypothesis import given
@@ -93,11 +93,11 @@ def test_the_window_counts_bytes_but_always_admits_the_head() -> None:
     assert commands == submits(0), "no size is known yet"
     assert scheduler.handle(Completed(0, 0, 10), 0) == [Deliver(0, 0), *submits(1, 2)]
     assert scheduler.handle(Completed(1, 0, 10), 0) == []
-    # Held: 10 bytes made, 10 reserved, and room for one more.
+    # Batch 1 holds 10 bytes and batch 2 reserves 10, so the limit of 35 leaves room for one more.
     assert scheduler.handle(Taken(0), 0) == [Deliver(1, 0), *submits(3)]
     assert scheduler.handle(Completed(2, 0, 1000), 0) == []
     assert scheduler.handle(Taken(1), 0) == [Deliver(2, 0)]
-    # A batch is larger than the limit: the one that is under way is the last, then one at a time.
+    # Batch 2 is larger than the limit. So no batch is begun while another is held or under way.
     assert scheduler.handle(Taken(2), 0) == []
     assert scheduler.handle(Completed(3, 0, 10), 0) == [Deliver(3, 0)]
     assert scheduler.handle(Taken(3), 0) == submits(4)
@@ -132,7 +132,7 @@ def test_no_progress_while_the_consumer_waits_is_an_error() -> None:
 
 
 def waiting(recovery: Recovery) -> Scheduler:
-    """A scheduler whose batches take a second, and whose consumer waits for batch 1 of two."""
+    """Return a scheduler of two batches of a second each, whose consumer waits for batch 1."""
     scheduler = Scheduler(Prefetch(2), recovery)
     scheduler.handle(Started(), 0)
     scheduler.handle(Completed(0, 0, 1, seconds=1.0), 1)
@@ -223,7 +223,7 @@ def test_only_a_delivered_batch_can_be_taken() -> None:
 
 
 class Model:
-    """A pool and a consumer that do what hypothesis says, and check every command."""
+    """A pool and a consumer that follow the choices of Hypothesis, and check every command."""
 
     def __init__(self, batches: int, nbytes: int | None, count: int) -> None:
         self.batches, self.nbytes, self.count = batches, nbytes, count
@@ -237,7 +237,7 @@ class Model:
         self.has_ended = False
 
     def check_bytes(self, command: Submit) -> None:
-        """What is held and reserved fits; a batch alone may be of any size."""
+        """Check that held and reserved bytes fit the limit; a single batch may have any size."""
         alone = len(self.running) + len(self.sizes) == 1
         if self.nbytes is not None and command.attempt == 0 and not alone:
             assert self.has_ended, "the first batch goes ahead to tell its size"
@@ -266,7 +266,7 @@ class Model:
                     raise AssertionError("every result of the model is waited for")
 
     def step(self, choice: int, size: int) -> None:
-        """Let one of the things that can happen next happen."""
+        """Carry out one of the events that are possible now, selected by `choice`."""
         keys = sorted(self.running)
         if choice % 4 == 0 and self.head is not None:
             key = self.head.key
@@ -299,7 +299,7 @@ def test_every_batch_comes_once_and_in_order_whatever_happens(
     model.tell(Started())
     for choice, size in choices:
         model.step(choice, size)
-    # From any state the consumer gets the rest, in a bounded number of steps.
+    # From any state, the consumer gets the remaining batches in a bounded number of steps.
     for step in range(8 * count + 8):
         model.step(4 * step + (0 if model.head is not None else 1), 1)
     assert model.consumed == list(range(count))

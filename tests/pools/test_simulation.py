@@ -1,4 +1,4 @@
-"""The real loader on simulated workers, under whatever faults: the stream is the serial one."""
+"""The real loader on simulated workers delivers the serial stream, whatever faults happen."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ HOSTS = 3
 
 
 class CheckedSession(SimulatedSession):
-    """Checks after every step what must hold, and ends a simulation that does not get on."""
+    """A simulated session that checks its rules at every step, and fails on a livelock."""
 
     def __init__(self, pool: CheckedPool, read: Any) -> None:
         self.limit = pool.prefetch
@@ -125,12 +125,12 @@ def test_whatever_happens_the_stream_is_the_serial_one(
     pool = CheckedPool(
         workers, prefetch, num_hosts=HOSTS, seed=seed, behaviour=behaviour, faults=faults
     )
-    # By such a spread and a slow host, a batch may well take more than the usual ten minutes.
+    # With this spread and a slow host, a batch may exceed the default timeout of ten minutes.
     recovery = rb.Recovery(max_attempts=50, no_progress_timeout_s=1e9)
     loader = rb.Loader(source(60), 2, shuffle=3, pool=pool, prefetch=prefetch, recovery=recovery)
     assert rb.stream_digest(loader) == rb.stream_digest(rb.Loader(source(60), 2, shuffle=3))
     (session,) = pool.sessions
-    # A loser that is under way at the end is all that may be left; none of them holds a result.
+    # Attempts may still be under way, but no result of a delivered batch is held any more.
     assert all(key >= len(session.fetched) for key, _ in session.held)
 
 

@@ -1,4 +1,4 @@
-"""The table of transitions and the scheduler's code say the same, seen from outside under random events."""
+"""The scheduler follows its table of transitions exactly, under random events."""
 
 import random
 from collections import defaultdict
@@ -40,10 +40,10 @@ ROWS = {(before, row) for before, rows in TRANSITIONS.items() for row in rows}
 def explanation(
     before: State, event: type[Event] | None, after: State, commands: list[type[Command]]
 ) -> list[Row] | None:
-    """Return the rows that lead from `before` to `after` with these commands.
+    """Return the rows of the table that lead from `before` to `after` with these commands.
 
-    None if there are none. At most one row is of the event. The rows after it are those that a
-    condition alone triggers.
+    None if no rows do. Only the first row can be triggered by `event`; the others are triggered by
+    a condition alone.
     """
     if before is after and not commands:
         return []
@@ -57,7 +57,7 @@ def explanation(
 
 
 class Recorder:
-    """A pool and a consumer that do what `rng` draws, and compare each step with the table."""
+    """A pool and a consumer that act at random, and compare each step with the table."""
 
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng
@@ -89,14 +89,14 @@ class Recorder:
             match command:
                 case Submit() if command.attempt == 0 and command.key >= NUM_BATCHES:
                     self.tell(Exhausted(command.key))
-                    return  # as the stream's loop, which drops the commands that follow
+                    return  # the loop of a stream drops the remaining commands too
                 case Submit():
                     self.attempts.append(command)
                 case Deliver() | Raise():
                     self.head = command
 
     def events(self) -> Iterator[Event]:
-        """Iterate over events that can happen, also such as come late or twice."""
+        """Iterate over random events that can happen, including late and repeated events."""
         while True:
             silent_s = self.rng.choice([0.5, 3.0, 5.0])
             made = self.rng.choice(self.attempts[-8:])
