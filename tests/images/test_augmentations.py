@@ -210,9 +210,7 @@ def test_several_changes_are_one_table_with_the_pixels_of_one_after_the_other() 
             np.testing.assert_array_equal(np.asarray(made), np.asarray(wanted), err_msg=str(chosen))
 
 
-def test_a_hue_is_shifted_as_pillow_shifts_it_for_every_colour(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_hue_is_shifted_as_pillow_shifts_it_for_every_colour() -> None:
     if color_kernel._usable_library() is None:
         pytest.skip("there is no kernel")
     # Every sixth level of each channel, and the levels at its ends and in its middle.

@@ -119,7 +119,6 @@ def test_damage_outside_of_the_part_is_damage(
     data = file.getvalue()
     # This change needs the whole image; the crop in the loop below needs only a small part.
     change = augment.Compose([augment.CenterCrop((200, 200)), augment.Resize((100, 100))])
-    reader = ImageReader(transform=change)
     half, end = data[: len(data) // 2], b"\xff\xd9"
     damaged = [half, half + end, data[:-2], data[:-2] + b"more" + end]
     # The last unit of blocks is incomplete, or several units are missing.

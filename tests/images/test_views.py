@@ -41,7 +41,6 @@ def by_pillow(image: Image.Image, step: Step) -> Image.Image:
         image = ImageOps.mirror(image) if step.columns else image
         return ImageOps.flip(image) if step.rows else image
     assert isinstance(step, Crop)
-    assert isinstance(step, Crop)
     left, top, right, bottom = step.rectangle
     bands = len(image.getbands())
     fill: Any = step.fill if bands == 1 else (step.fill,) * bands

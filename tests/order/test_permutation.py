@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import pickle
 from typing import Any
 
@@ -32,8 +31,7 @@ def test_every_index_comes_once_when_short_lengths_go_through_the_network(
 
     These are the square numbers and their neighbours.
     """
-    module = importlib.import_module("raybatch.order.permutation")
-    monkeypatch.setattr(module, "TABLE_LENGTH", 0)
+    monkeypatch.setattr("raybatch.order.permutation.TABLE_LENGTH", 0)
     for n in range(1, 700):
         assert_bijection(n, 5)
 
