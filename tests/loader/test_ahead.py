@@ -106,7 +106,7 @@ def test_what_is_no_loader_is_refused() -> None:
 @pytest.mark.parametrize("ahead", AHEADS)
 @pytest.mark.parametrize("taken", [0, 1, 5])
 def test_a_second_iterator_ends_the_first_with_an_error(taken: int, ahead: int) -> None:
-    """If the first iterator just stopped, `zip(loader, loader)` would have no batches."""
+    """If the first iterator just stopped, `zip(loader, loader)` would silently have no batches."""
     loader = prepared(rb.Loader(numbers(0, 23), 4), ahead)
     first = iter(loader)
     for _ in range(taken):

@@ -52,7 +52,7 @@ SOURCES: dict[str, Callable[[], AbstractDataSource]] = {
 
 
 def without_limit(policy: str) -> rb.BadSamples:
-    """Return `policy` without a limit, because a third of the samples of some sources is bad."""
+    """Return `policy` without a limit: in some of the sources, a third of the samples are bad."""
     return rb.BadSamples(policy, limit=None)
 
 

@@ -317,7 +317,7 @@ def test_paths_of_a_data_set_may_be_relative(
 
 
 class Drawing(Numbers):
-    """Samples drawn from all global random generators, and from one that the data set holds."""
+    """Samples of random numbers from all global generators and from one that the data set holds."""
 
     def __init__(self, length: int) -> None:
         super().__init__(length)

@@ -1,4 +1,4 @@
-"""A new loader tries its first sample, so that errors come early, without changing any state."""
+"""A new loader reads its first sample, to report errors early, and changes no state."""
 
 from __future__ import annotations
 
@@ -188,7 +188,7 @@ def test_an_error_of_the_try_itself_is_raised() -> None:
 
 
 def unequal(folder: Path) -> rb.ImageFolder:
-    """Return a source without size=, whose images have 30 × 20, 30 × 21, ... pixels."""
+    """Return an `ImageFolder` without size=, whose images have 30 × 20, 30 × 21, ... pixels."""
     for number in range(4):
         (folder / "a").mkdir(exist_ok=True)
         Image.new("RGB", (20 + number, 30)).save(folder / "a" / f"{number}.png")

@@ -76,7 +76,7 @@ def test_each_sample_comes_once_in_a_batch_of_its_group(shuffle: str, batch_size
 def test_samples_and_batches_are_shuffled() -> None:
     """Each sample of the largest group is equally often the first of a batch.
 
-    At each place of the epoch, the frequency of a group is its share of all batches.
+    Each group comes equally often at all places of the epoch.
     """
     firsts, groups = Counter[int](), np.zeros((27, 6))
     for seed in range(300):
@@ -272,7 +272,7 @@ def test_strings_are_groups() -> None:
 
 
 def test_a_place_is_found_at_once() -> None:
-    """To find the last batch of a million samples, the loader does not step through all batches."""
+    """The loader finds the last batch of a million samples without stepping through the others."""
     sampler = rb.GroupedSampler(np.arange(1_000_000) % 40)
     of = rb.Loader(rb.ArrayDataSource([np.arange(1_000_000)], sampler=sampler), 8, shuffle=1)
     of.skip(len(of) - 1)

@@ -87,7 +87,7 @@ def pools(session_ray: SessionPool) -> Iterator[dict[str, AbstractWorkerPool]]:
         pool.close()
 
 
-# A weighted sampler draws its samples, so it needs a shuffle.
+# A weighted sampler draws samples at random, so it cannot go in order.
 PROGRAMS = [(k, s) for k in KINDS for s in SHUFFLES if (k, s) != ("weighted", "in order")]
 
 
@@ -351,7 +351,7 @@ def test_an_error_of_the_sampler_comes_after_the_batches_before_it(loader: rb.Lo
 
 
 class Uneven(rb.sampling.AbstractSampler):
-    """A user-defined sampler that decides itself how large its batches are."""
+    """A user-defined sampler that ignores `batch_size`."""
 
     def num_indices_generated(self) -> int:
         return 9

@@ -1,4 +1,4 @@
-"""Log records: key facts are fields of a record, and only the program's settings show them."""
+"""Log records: key facts are fields, and nothing is shown unless the program configures it."""
 
 from __future__ import annotations
 

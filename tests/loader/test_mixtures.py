@@ -102,7 +102,7 @@ def test_a_mixture_ends_when_it_was_told_to() -> None:
         ]
 
     first = counts()
-    assert first[1] == [20, 20]  # the mixture ends when the next sample of `b` is due
+    assert first[1] == [20, 20]  # the mixture ends when `b` is due and has no sample left
     assert all(given == distinct for given, distinct in first)
     every = counts(stop="all")
     assert [distinct for _, distinct in every] == [60, 20, 50]
@@ -111,13 +111,13 @@ def test_a_mixture_ends_when_it_was_told_to() -> None:
 
 
 def test_it_ends_where_a_member_does_that_does_not_say_when() -> None:
-    """A shuffled choice ends when one of its members does; the draw decides which one."""
+    """A shuffled choice ends with one of its members; the shuffle decides which member."""
     choice = rb.ChoiceDataSource([numbers(1_000_000, 9), numbers(1_100_000, 7)])
     source = rb.MixDataSource([numbers(0, 200), choice], [2, 1])
     whole = samples(fresh(source, 1))
     assert len(of_member(1, whole)) in (14, 15)
     of = source.shares.members(0, len(whole) + 1)
-    assert of.tolist()[-1] == 1  # the next sample would be one of the choice
+    assert of.tolist()[-1] == 1  # the next sample would come from the choice
     for size in (4, 50):
         assert samples(fresh(source, size)) == whole
 

@@ -1,4 +1,4 @@
-"""Errors of the storage and temporary errors, which never make a sample bad."""
+"""Storage errors and temporary errors, which never make a sample bad."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_a_folder_that_is_gone_is_none(folder: Path, policy: str, change: str) -
 
 
 def test_the_folder_of_the_samples_is_what_all_of_them_are_in(tmp_path: Path) -> None:
-    """If each sample has its own folder, a missing folder is only one bad sample."""
+    """If each sample has its own folder, a missing folder means only one bad sample."""
     paths = [tmp_path / "all" / str(number) / "scan.png" for number in range(12)]
     for path in paths:
         path.parent.mkdir(parents=True)
@@ -102,7 +102,7 @@ def test_a_folder_that_is_closed_is_no_bad_sample(
     def scan(folder: Any) -> Any:
         return refuse(folder) if folder.endswith(closed) else scanned(folder)
 
-    # Root may read every file and folder, so the test replaces the functions that do.
+    # Root may read everything, so the test replaces the functions that open files and list folders.
     monkeypatch.setattr(LocalFiles, "_open", opened)
     with pytest.raises(rb.errors.BadSamplesError):
         count(source, "skip")  # the folders can be listed, so each file counts as bad
@@ -206,7 +206,7 @@ def test_a_host_that_is_gone_is_no_bad_sample(quick: None) -> None:
 
 
 def anew(error: Exception) -> Exception:
-    """Return a copy of `error` to raise, since a raised error keeps the frames that it passes."""
+    """Return a copy of `error` to raise, since a raised error keeps its whole traceback alive."""
     return type(error)(*error.args)
 
 
@@ -281,7 +281,7 @@ def test_the_waits_on_files_of_this_machine_are_those_of_remote_ones(folder: Pat
 
 
 class Flaky:
-    """An array-like in which one row in two hundred cannot be read, at random."""
+    """An array-like in which each row fails to load with a probability of 1/200."""
 
     def __init__(self, error: Exception) -> None:
         self.error, self.failed = error, 0

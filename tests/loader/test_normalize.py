@@ -197,7 +197,6 @@ def test_a_device_divides_by_tensors_of_its_own_that_are_sent_once() -> None:
     loader = rb.Loader(rb.ArrayDataSource([IMAGES]), 5)
     with Operations() as seen:
         list(to_torch(loader, device="meta", normalize=(MEAN, STD), channels_first=True))
-    # With a divisor on the CPU, CUDA would be inexact. A divisor is sent only once, because
-    # CUDA waits for it.
+    # A divisor on the CPU would make CUDA inexact. It is sent only once, because CUDA waits for it.
     assert seen.divisors == ["meta"] * 4
     assert seen.sent == [(5, 7, 5, 3), (3, 3), (5, 7, 5, 3)]

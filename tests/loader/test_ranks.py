@@ -170,8 +170,8 @@ def test_ranks_share_the_short_batches_of_a_choice_step_by_step(last_batch: str)
         for step, (first, *_) in enumerate(rb.Loader(source, 10, shuffle=5)):
             batches = [part[step] for part in parts if step < len(part)]
             shares = [b[0][b[-1]] if last_batch == "pad" else b[0] for b in batches]
-            # If a batch is too short for a rank, the rank has no batch at this step, and its later
-            # batches come one step earlier. So the comparison ends here.
+            # If a batch has too few samples for all ranks, some ranks skip this step. Their later
+            # batches then come one step earlier, so the comparison ends here.
             if last_batch == "pad" or len(first) >= 5:
                 assert np.concatenate(shares).tolist() == first.tolist()
             else:

@@ -1,4 +1,4 @@
-"""All ranks must have the same order and, unless `last_batch` allows otherwise, as many batches."""
+"""All ranks must have the same order, and equal numbers of batches unless `last_batch` is set."""
 
 from __future__ import annotations
 
@@ -132,7 +132,10 @@ def test_ranks_of_an_endless_source_are_equal() -> None:
 
 
 def test_an_epoch_whose_shuffle_makes_ranks_unequal_ends_for_all_at_the_same_batch() -> None:
-    """The shuffle decides which member ends the epoch, and so whether the odd sample comes."""
+    """The ranks differ only if the epoch includes the odd sample of the second member.
+
+    The shuffle decides that, because it decides which member ends the epoch.
+    """
     source = rb.ChoiceDataSource([numbers(0, 40), numbers(100, 41)])
 
     def parts(seed: int, last_batch: str | None) -> list[rb.Loader]:

@@ -1,4 +1,4 @@
-"""Warnings while samples are read name the file, and obey the program's filters on every pool."""
+"""Warnings during reading name the file, and obey the program's filters on every pool."""
 
 from __future__ import annotations
 

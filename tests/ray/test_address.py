@@ -23,7 +23,7 @@ from raybatch.pools.ray.connection import RayConnection
 
 @contextmanager
 def server(answer: bytes | None) -> Iterator[str]:
-    """Run a server that sends `answer` to each client and hangs up; for None, it never answers.
+    """Run a server that sends `answer` to each client and hangs up; if None, it never answers.
 
     Yield its address.
     """

@@ -27,7 +27,10 @@ def through_json(state: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize("shuffle", ["seed", "RandomState"])
 @pytest.mark.parametrize("kind", finite_sources())
 def test_ranks_and_batch_size_may_change_on_the_way(kind: str, shuffle: str) -> None:
-    """4 ranks with batch size 2, then 3 with 1, then 1 with 5 together deliver each sample once."""
+    """Three runs within one epoch together deliver each sample once.
+
+    They have 4 ranks with batch size 2, 3 ranks with 1, and 1 rank with 5.
+    """
     source = finite_sources()[kind]
     got: Counter[int] = Counter()
     state = None
@@ -55,7 +58,7 @@ def test_ranks_and_batch_size_may_change_on_the_way(kind: str, shuffle: str) -> 
 def test_what_has_no_fixed_end_goes_on_in_each_members_order(kind: str, shuffle: str) -> None:
     """Each member's samples come in the same order as in an epoch without changes.
 
-    Here 4 ranks with batch size 64 are followed by 6 with 32, and by 1 with 16.
+    Three runs have 4 ranks with batch size 64, 6 ranks with 32, and 1 rank with 16.
     """
 
     def source() -> AbstractDataSource:

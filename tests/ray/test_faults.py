@@ -68,7 +68,7 @@ def expected(batches: int) -> str:
 
 
 def waits_of(batches: Iterator[Any]) -> Iterator[tuple[float, Any]]:
-    """Yield each of `batches`, after the seconds that the loop waited for it."""
+    """Yield pairs: the seconds that the loop waited for a batch, and the batch."""
     start = time.monotonic()
     for batch in batches:
         yield time.monotonic() - start, batch

@@ -38,7 +38,7 @@ class Rows:
 
 @pytest.fixture
 def nothing_left(ray_cluster: None) -> Iterator[None]:
-    """A check that the test leaves no actor and no store memory, without garbage collection."""
+    """A check, without garbage collection, that the test leaves no actor and no store memory."""
     wait_for(lambda: store_bytes() < BATCH_BYTES, "an empty store at the start", 30)
     gc.collect()
     gc.disable()  # the cleanup must not depend on it

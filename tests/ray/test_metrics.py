@@ -69,7 +69,7 @@ def test_prometheus_gets_the_figures_of_an_epoch_with_faults() -> None:
     def is_over() -> bool:
         found.clear()
         found.update(scrape(port))
-        # Ray may export the end of the loop, an empty window, later than the last images.
+        # The end of the loop sets the window to 0, which Ray may export after the last images.
         return found.get("ray_raybatch_images_total") == {"train": 199} and found.get(
             "ray_raybatch_window_batches"
         ) == {"train": 0}
@@ -82,9 +82,7 @@ def test_prometheus_gets_the_figures_of_an_epoch_with_faults() -> None:
     assert found["ray_raybatch_bad_samples_total"] == {"train": 1}
     assert found["ray_raybatch_worker_deaths_total"] == {"": 1}
     assert found["ray_raybatch_retries_total"] == {"train": int(said["retries"])}
-    assert (
-        1 <= int(said["retries"]) <= 6
-    )  # the batch of the killed actor, and those that waited for that actor
+    assert 1 <= int(said["retries"]) <= 6  # the killed actor's batch, and the batches in its queue
     assert found.get("ray_raybatch_hedges_total", {"train": 0}) == {"train": int(said["hedges"])}
     assert found["ray_raybatch_wait_seconds_total"]["train"] > 0
     assert found["ray_raybatch_stage_seconds_total"]["train other"] > 0.9 * 200 * 0.004

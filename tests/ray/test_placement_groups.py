@@ -24,7 +24,7 @@ class Trial:
     def run(self, taken: dict[str, float], **options: Any) -> tuple[int, int, str]:
         """Return the number of samples, the number of actors, and the standard error of a pool.
 
-        Before, wait until its actors occupy the resources `taken`.
+        Also wait until its actors occupy the resources `taken`.
         """
         said, before = io.StringIO(), {"CPU": 2.0}
         with contextlib.redirect_stderr(said), rb.RayActorPool(**options).wait_until_up() as pool:

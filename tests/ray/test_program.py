@@ -1,4 +1,4 @@
-"""The Pillow settings, code, paths, environment and `setup` of a program apply in its actors."""
+"""Actors take over a program's Pillow settings, code, paths and environment, and run `setup`."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_pillows_settings_are_those_of_each_iteration(
 
 
 def test_actors_import_no_torch_for_a_program_that_has(pool: rb.RayActorPool) -> None:
-    # To import torch takes seconds, and half a gigabyte of memory.
+    # Importing torch takes seconds, and half a gigabyte of memory.
     torch = pytest.importorskip("torch", reason="it is about the filters of torch")
     warnings.simplefilter("ignore", torch.jit.TracerWarning)  # as torch itself does
 

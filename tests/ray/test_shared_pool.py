@@ -1,4 +1,4 @@
-"""A pool with a name: its cluster shares it, and it ends after its last user."""
+"""A pool with a name is shared in its cluster, and ends after its last user."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import pytest
 from tests.drivers import start
 
 # A store of 100 MB, and batches that could fill it. After two batches, the consumer waits until all
-# batches that may be made ahead are made.
+# batches that may be made ahead are finished.
 PROGRAM = """
 import glob, logging, ray
 
@@ -82,6 +82,6 @@ with rb.RayActorPool(2) as pool, rb.Loader(source, 1, pool=pool, prefetch=rb.Pre
 """
     with start(program) as driver:
         seen = int(driver.listen()["seen"])
-    # The window, and the batches that wait for deletion. With Ray's default settings, a hundred
-    # batches more would wait.
+    # The window, and the batches that wait for deletion. By default, Ray would let up to a hundred
+    # batches wait.
     assert 8_000_000 < seen < 60_000_000

@@ -72,7 +72,7 @@ def reverse(*batch: Any) -> tuple[Any, ...]:
 
 
 def sources(weighted: bool, by_indices: bool = False) -> st.SearchStrategy[Program]:
-    """Return programs for nested sources; `by_indices`: only those that BatchUp can index.
+    """Return programs for nested sources; if `by_indices`, BatchUp can read them all by indices.
 
     BatchUp always trims indices, and cannot trim the indices of a choice.
     """
@@ -102,7 +102,7 @@ def sources(weighted: bool, by_indices: bool = False) -> st.SearchStrategy[Progr
 
 
 class Drawn:
-    """A `shuffle` argument that is made from a seed, and the state of its generator."""
+    """A `shuffle` argument made from a seed, with access to the state of its generator."""
 
     def __init__(self, kind: str, seed: int) -> None:
         self.shuffle: Any
@@ -145,7 +145,7 @@ def assert_same(ours: Any, theirs: Any) -> None:
 def assert_same_run(
     program: Program, run: Callable[[Any, Any], Iterator[Any]], kind: str, seed: int
 ) -> None:
-    """Fail unless both libraries have the same results and random states for `run`."""
+    """Fail unless `run` has the same results and random state with both libraries."""
     drawn = Drawn(kind, seed)
     try:
         expected = list(islice(run(program(THEIRS), drawn.shuffle), MOST_BATCHES))

@@ -1,4 +1,4 @@
-"""Faults of BatchUp 0.2.3 in sources, samplers and batch maps that raybatch does not have."""
+"""Faults of BatchUp 0.2.3 that raybatch does not have, in sources, samplers and batch maps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How samples become batches: as by PyTorch's `default_collate`, or as `collate=` says."""
+"""How samples become batches: by the rules of PyTorch's `default_collate`, or by `collate=`."""
 
 from __future__ import annotations
 
@@ -97,9 +97,9 @@ def test_items_are_collated_as_by_pytorch(kind: str) -> None:
 
 
 def check(torch: Any, made: Any, expected: Any) -> None:
-    """Fail unless `made` is what PyTorch makes, `expected`.
+    """Fail unless `made` equals `expected`, which PyTorch made.
 
-    In `made`, arrays replace tensors, and a tuple replaces the list of the members of samples.
+    In `made`, arrays replace tensors, and tuples replace lists, except lists of texts.
     """
     if isinstance(expected, torch.Tensor):
         # A tensor stays a tensor if NumPy lacks its dtype.

@@ -1,4 +1,4 @@
-"""Digests of streams: equal streams have the same digest, and other streams have another."""
+"""Digests of streams: equal streams have equal digests, and unequal streams do not."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_copies_views_and_generators_have_one_digest() -> None:
 
 
 def test_the_digest_never_changes() -> None:
-    """People record digests, and compare them later on other machines."""
+    """Users record digests, and compare them later on other machines."""
     assert stream_digest([]) == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
     little = [(X.astype("<i8"), Y.astype("<i4"))]
     assert stream_digest(little) == PINNED

@@ -1,4 +1,4 @@
-"""A mask whose size differs from its image must show the same part as the image."""
+"""If a mask and its image differ in size, both must show the same part of the scene."""
 
 from __future__ import annotations
 

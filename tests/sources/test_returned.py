@@ -177,7 +177,7 @@ GIVEN = {
 @pytest.mark.parametrize("kind", GIVEN)
 @pytest.mark.parametrize("is_iterator", [False, True])
 def test_what_a_function_or_an_iterator_gives_is_checked(kind: str, is_iterator: bool) -> None:
-    """Without the check, a composite would take the rows of an array for fields."""
+    """Without the check, a composite would mistake the rows of an array for fields."""
 
     def batches(batch_size: int) -> Iterator[Any]:
         return iter([GIVEN[kind]])

@@ -36,9 +36,10 @@ def drawn(x: Any, y: Any, rng: np.random.Generator) -> tuple[Any, float]:
 
 
 class SourceTests:
-    """The tests; a subclass has the fixture `source`, a source with several samples.
+    """The tests of a source, which a subclass returns from the fixture `source`.
 
-    `bad` is a sample that a pass reads. Set it if no pass reads sample 1 of the source itself.
+    The source has several samples. `bad` is a sample that a pass reads; a subclass sets it if no
+    pass reads sample 1 of the source itself.
     """
 
     bad = BadSample(1, "ValueError", "1 is bad")
@@ -62,7 +63,7 @@ class SourceTests:
         for outside in (len(source), -len(source) - 1):
             with pytest.raises(IndexError, match=f"index {outside} is out of range"):
                 source[outside]
-        samples: Any = source  # Python iterates it by `samples[i]`
+        samples: Any = source  # Python iterates over it by `samples[i]`
         assert len(list(samples)) == len(source) == len(batches)
 
     @pytest.mark.parametrize("shuffle", [None, 5])

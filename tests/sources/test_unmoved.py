@@ -40,7 +40,7 @@ FRACTIONS = ragged([0.1, 0.1, 0.6, 0.4])
 
 
 def told_of(data: Any, caplog: pytest.LogCaptureFixture, fn: Any = None) -> list[str]:
-    """Return the messages of a new loader about a source of the fields `data`."""
+    """Return the log messages of a new loader for a source with the fields `data`."""
     source: rb.DataSource = rb.ArrayDataSource(data)
     rb.Loader(source if fn is None else source.map_samples(fn), 4)
     return [record.getMessage() for record in caplog.records]
