@@ -193,7 +193,7 @@ def test_what_was_made_for_the_next_epoch_is_used_when_this_one_is_left() -> Non
             assert [int(x[0]) for _, x in loader] == list(range(6))
             pool.work_stream(iter([(int,)])).retrieve()
             assert len(made) <= taken + wasted + 6 + 4
-            if taken == 4:  # enough that the next epoch is already being made
+            if taken == 4:  # by then, the next epoch is already being made
                 assert made[:12] == [*range(6), *range(6)]
 
 

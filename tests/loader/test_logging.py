@@ -1,4 +1,4 @@
-"""Log records: key facts are fields, and nothing is shown unless the program configures it."""
+"""Log records: key facts are fields, and no record is shown unless the program asks for it."""
 
 from __future__ import annotations
 

@@ -143,7 +143,7 @@ def test_a_bucket_that_is_gone_is_none(s3: int, as_urls: bool) -> None:
     ):
         count(images("gone"), "skip")
     with pytest.raises(rb.errors.BadSamplesError):
-        count(images("images"), "skip")  # this bucket exists, but has no such files
+        count(images("images"), "skip")  # this bucket exists, and only its files are missing
 
 
 @contextmanager

@@ -98,7 +98,7 @@ def test_however_the_loop_is_left_the_line_is_gone(leaving: str) -> None:
     first, rest = seen.split("after\r\n")
     assert lines(first, 0)
     assert first.endswith(CLEARED)
-    assert rest == "[]\r\n"  # no thread is left that could draw it again
+    assert rest == "[]\r\n"  # no thread is left that could draw the line again
 
 
 def test_an_error_that_ends_the_program_leaves_the_terminal_as_it_was() -> None:
