@@ -17,7 +17,7 @@ def place(array: np.ndarray) -> int:
 
 
 def decoy(size: int) -> np.ndarray:
-    """Return an array of `size` bytes; it takes memory of this size that was just freed, if any."""
+    """Return an array of `size` bytes, to occupy memory of this size that was just freed."""
     return np.empty(size, np.uint8)
 
 

@@ -36,7 +36,7 @@ def drawn(x: Any, y: Any, rng: np.random.Generator) -> tuple[Any, float]:
 
 
 class SourceTests:
-    """The tests of a source, which a subclass returns from the fixture `source`.
+    """The tests of a source; a subclass returns the source from its fixture `source`.
 
     The source has several samples. `bad` is a sample that a pass reads; a subclass sets it if no
     pass reads sample 1 of the source itself.
