@@ -1,4 +1,4 @@
-"""What several tests of loaders read."""
+"""Fixtures for several tests of loaders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks of the JAX adapter, for a process of their own: JAX forbids its process to fork."""
+"""Checks of the JAX adapter, run in their own process, because a process with JAX must not fork."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def mesh_of_four() -> Any:
     return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("batch"))
 
 
-# Each byte in each channel.
+# Four images, which together have each byte value once in each channel.
 IMAGES = np.random.default_rng(0).permuted(np.tile(np.arange(256), (3, 1)), axis=1)
 IMAGES = IMAGES.T.reshape(4, 8, 8, 3).astype(np.uint8)
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -72,7 +72,7 @@ def images_are_normalised_on_their_devices() -> None:
             assert x.dtype == np.float32
             np.testing.assert_array_max_ulp(np.asarray(x), wanted, maxulp=1)
             assert np.asarray(y).tolist() == [0, 1, 2, 3]
-            # Each device has its own images, and not those of the others.
+            # With a sharding, each device holds only its own image.
             sizes = {len(shard.data) for shard in x.addressable_shards}
             assert sizes == ({4} if where is None else {1})
 

@@ -1,4 +1,4 @@
-"""Batches that are prepared before the loop asks for them: order, errors, and states that count what it received."""
+"""Batches that are prepared before the loop asks for them: their order, errors and saved states."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_an_error_comes_after_the_batches_before_it(ahead: int) -> None:
     assert [next(batches)[0].tolist() for _ in range(2)] == [[0, 1], [2, 3]]
     with pytest.raises(BatchError, match="batch 2 of epoch 0"):
         next(batches)
-    assert loader.batches_received == 3  # nothing that follows was asked for
+    assert loader.batches_received == 3  # no batch after the failed one was requested
     assert [x.tolist() for (x,) in batches] == [[6, 7], [8, 9], [10, 11]]
 
 
@@ -106,7 +106,7 @@ def test_what_is_no_loader_is_refused() -> None:
 @pytest.mark.parametrize("ahead", AHEADS)
 @pytest.mark.parametrize("taken", [0, 1, 5])
 def test_a_second_iterator_ends_the_first_with_an_error(taken: int, ahead: int) -> None:
-    """An end without a word would be an epoch of no batches in zip(loader, loader)."""
+    """If the first iterator just stopped, `zip(loader, loader)` would silently have no batches."""
     loader = prepared(rb.Loader(numbers(0, 23), 4), ahead)
     first = iter(loader)
     for _ in range(taken):

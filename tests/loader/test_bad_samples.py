@@ -1,4 +1,4 @@
-"""Samples that cannot be read: raised, skipped or replaced, the same serially and on every pool."""
+"""Bad samples raise an error, are skipped or are replaced, in the same way on every pool."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ SOURCES: dict[str, Callable[[], AbstractDataSource]] = {
 
 
 def without_limit(policy: str) -> rb.BadSamples:
-    """Bad samples are a third of some of these sources."""
+    """Return `policy` without a limit: in some of the sources, a third of the samples are bad."""
     return rb.BadSamples(policy, limit=None)
 
 
@@ -165,7 +165,7 @@ def test_a_source_of_bad_samples_alone_cannot_replace_any() -> None:
 def test_more_bad_samples_than_the_limit_are_an_error(limit: float) -> None:
     setting = rb.BadSamples("skip", limit)
     loader = rb.Loader(faulty(0, 10, 0, 3, 8), 4, bad_samples=setting)
-    for _ in range(3):  # the limit is for one epoch
+    for _ in range(3):  # the limit applies to each epoch separately
         assert len(list(loader)) == 3
     loader = rb.Loader(faulty(0, 10, 0, 3, 8, 9), 4, bad_samples=setting)
     batches = iter(loader)

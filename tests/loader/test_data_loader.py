@@ -1,4 +1,4 @@
-"""PyTorch's DataLoader on Ray actors, against PyTorch's own: the same batches, draws, errors and positions."""
+"""raybatch's `DataLoader`: batches, random numbers and errors as in PyTorch's, and saved states."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create:User
 
 
 class Boxes:
-    """Samples as detection has them: an image, its name, and any number of boxes."""
+    """Samples for object detection: an image, its name, and any number of boxes."""
 
     def __len__(self) -> int:
         return 21
@@ -50,13 +50,13 @@ class Boxes:
 
 
 def images_and_targets(samples: list[Any]) -> tuple[Any, ...]:
-    """Return the batch of a detection program: images in a tensor, targets in a list."""
+    """Return the images as one tensor, and the targets and names as lists."""
     images = torch.stack([sample["image"] for sample in samples])
     return images, [sample["target"] for sample in samples], [one["name"] for one in samples]
 
 
 class Numbers:
-    """Samples (10 × index, index), of which some may fail, wait or say who reads them."""
+    """A data set of the samples (`factor` × index, index)."""
 
     def __init__(self, length: int = 21) -> None:
         self.length = length
@@ -70,7 +70,7 @@ class Numbers:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Return whether two batches are equal, with the types and layouts of what is in them."""
+    """Return whether two batches are equal in their types, values and memory layouts."""
     if type(one) is not type(other):
         return False
     if isinstance(one, torch.Tensor):
@@ -87,7 +87,7 @@ def generator(seed: int = 5) -> Any:
     return torch.Generator().manual_seed(seed)
 
 
-# Ways to use a loader, from PyTorch's documentation and examples; each makes its samplers anew.
+# Ways to use a loader, from PyTorch's documentation and examples. Each call makes new samplers.
 USES: dict[str, Callable[[], tuple[Any, dict[str, Any]]]] = {
     "plain": lambda: (Numbers(), {}),
     "shuffled": lambda: (Numbers(), {"batch_size": 4, "shuffle": True}),
@@ -140,7 +140,7 @@ def test_batches_and_draws_are_those_of_pytorch(use: str, actors: rb.RayActorPoo
         dataset, options = USES[use]()
         torch.manual_seed(3)
         loader = make(dataset, **options, **more)
-        # What is drawn between and after, as by dropout, is the same too.
+        # The numbers that a program draws after an epoch, as for dropout, must be the same too.
         return [(list(loader), torch.rand(1)) for _ in range(2)]
 
     expected = epochs(torch_data.DataLoader)
@@ -169,7 +169,7 @@ class Point(NamedTuple):
 
 
 class Holder:
-    """An object of the program's own, with a tensor in it."""
+    """A user-defined object that holds a tensor."""
 
     def __init__(self, tensor: Any) -> None:
         self.tensor = tensor
@@ -217,7 +217,7 @@ def test_tensors_lie_in_the_object_store_and_may_be_written_to(actors: rb.RayAct
         low <= address < high and "plasma" in line for low, high, line in memory_of_this_process()
     )
     assert [float(batch[0][0, 0, 0, 0]) for batch in batches] == [1.0, 9.0, 17.0]
-    # Another epoch does not see it.
+    # The writes do not reach the next epoch.
     assert float(next(iter(loader))[0].max()) == 7.0
 
 
@@ -228,7 +228,7 @@ def memory_of_this_process() -> Iterator[tuple[int, int, str]]:
 
 
 class Batched(Numbers):
-    """A data set that reads a batch at once."""
+    """A data set that reads all samples of a batch in one call."""
 
     def __getitems__(self, indices: list[int]) -> list[Any]:
         return [len(indices)] * len(indices)
@@ -240,7 +240,7 @@ def test_a_data_set_may_read_a_batch_at_once(actors: rb.RayActorPool) -> None:
 
 
 class Holding:
-    """A data set that holds its data, and changes what it reads."""
+    """A data set that holds its data, and changes its tensor at each read."""
 
     def __init__(self) -> None:
         self.tensor = torch.zeros(4, 2000)
@@ -258,11 +258,11 @@ def test_tensors_of_a_data_set_are_each_workers_own(actors: rb.RayActorPool) -> 
     values: dict[int, list[float]] = {}
     for _ in range(3):
         for tensor, is_writable, pid in DataLoader(dataset, None, pool=actors):
-            assert not is_writable  # arrays are shared
+            assert not is_writable  # arrays are shared and read-only
             values.setdefault(pid, []).append(float(tensor[0]))
     assert dataset.tensor.sum() == 0
     assert set(values) != {os.getpid()}
-    # Each loader sends the data set anew, and no worker sees what another has written.
+    # Each loader sends the original data set, and no worker sees the writes of another worker.
     assert {value for found in values.values() for value in found} == {1.0}
 
 
@@ -275,7 +275,7 @@ def test_a_changed_data_set_is_sent_again(actors: rb.RayActorPool) -> None:
 
 
 class Reader(Numbers):
-    """A data set that says which worker reads."""
+    """A data set whose samples say which worker read them."""
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
         info = torch_data.get_worker_info()
@@ -299,7 +299,7 @@ def test_workers_know_who_they_are(actors: rb.RayActorPool) -> None:
 
 
 class Files(Numbers):
-    """A data set of files whose paths are relative."""
+    """A data set that reads files by relative paths."""
 
     def __getitem__(self, index: int) -> Any:
         return Path(f"{index}.txt").read_text()
@@ -317,7 +317,7 @@ def test_paths_of_a_data_set_may_be_relative(
 
 
 class Drawing(Numbers):
-    """Samples that are drawn from all generators of the process, and from one that the data set holds."""
+    """Samples of random numbers from all global generators and from one that the data set holds."""
 
     def __init__(self, length: int) -> None:
         super().__init__(length)
@@ -356,7 +356,7 @@ def test_an_error_of_the_data_set_is_raised_as_it_is(actors: rb.RayActorPool) ->
         next(iterator)
     assert caught.value.filename == "four.jpg"
     assert "in __getitem__" in str(caught.value.__cause__)
-    # As in PyTorch's loader, who catches it may go on.
+    # A program that catches the error can continue, as with PyTorch's loader.
     assert [batch.tolist() for batch in iterator] == [[6, 7, 8]]
 
 
@@ -373,7 +373,7 @@ def test_a_data_set_that_raises_stop_iteration_does_not_end_the_loop(
 
 
 class Waiting(Numbers):
-    """A data set whose sample 1 is not there until a file is."""
+    """A data set whose sample 1 can only be read once `file` exists."""
 
     def __init__(self, file: Path) -> None:
         super().__init__(6)
@@ -400,7 +400,7 @@ def test_a_batch_that_does_not_come_in_time_is_an_error(
 
 
 class Pids(Numbers):
-    """Samples large enough for the object store, with the process that read them."""
+    """Samples large enough for the object store, each with the id of the process that read it."""
 
     def __getitem__(self, index: int) -> tuple[Any, int]:
         time.sleep(0.01)
@@ -433,7 +433,7 @@ def test_a_loader_has_actors_of_its_own_which_end_with_it(ray_cluster: None) -> 
     loader = DataLoader(Pids(4), 2, num_workers=1)
     pids = {int(pid) for _ in range(2) for _, pids in loader for pid in pids}
     assert len(pids - {os.getpid()}) == 1, "the second epoch has other actors"
-    gc.disable()  # nothing may wait for it
+    gc.disable()  # the actor must end without garbage collection
     try:
         del loader
         wait_for(lambda: not Path(f"/proc/{min(pids)}").exists(), "the end of the actor", 30)
@@ -514,7 +514,7 @@ def test_threads_are_workers_too() -> None:
         assert same(list(DataLoader(Boxes(), 4, **options, pool=pool)), expected)
 
 
-# A loader's position.
+# Saved states of a loader.
 
 
 def shuffled(pool: Any, seed: int | None = None, **options: Any) -> DataLoader:
@@ -545,7 +545,7 @@ def test_a_state_goes_on_with_the_next_batch_in_line_or_on_a_pool(
         drawn_before = torch.get_rng_state()
         assert labels(resumed) == rest
         assert torch.equal(torch.get_rng_state(), drawn_before) or seed is None
-        if seed is not None:  # the next epoch follows too
+        if seed is not None:  # then the next epoch is the same too
             assert labels(resumed) == labels(loader)
 
 
@@ -581,7 +581,7 @@ def test_the_position_of_a_loop_that_was_left_is_kept(actors: rb.RayActorPool) -
 
 
 class Counting:
-    """A sampler with a state of its own: each epoch begins one further."""
+    """A sampler with its own state: each epoch starts at a higher index."""
 
     def __init__(self) -> None:
         self.start = 0

@@ -1,4 +1,4 @@
-"""Lightning, Accelerate and the Trainer of Hugging Face with raybatch's DataLoader in the place of PyTorch's."""
+"""raybatch's `DataLoader` in Lightning, Accelerate and Hugging Face's Trainer."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ torch = pytest.importorskip("torch")
 
 from raybatch.adapters.torch import DataLoader, on_actors  # noqa: E402
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # they have several of their own
+pytestmark = pytest.mark.filterwarnings("ignore")  # the frameworks themselves warn
 
 
 class Samples:
-    """Samples of named fields, with the process that reads them."""
+    """Samples of named fields, each with the id of the process that read it."""
 
     def __len__(self) -> int:
         return 24
@@ -36,7 +36,7 @@ def shuffled(pool: rb.RayActorPool, **options: Any) -> DataLoader:
 
 
 class Seen:
-    """What a model is given: the indices of each batch, and who read them."""
+    """The indices of the batches that a model received, and the processes that read them."""
 
     def __init__(self) -> None:
         self.indices: list[list[int]] = []

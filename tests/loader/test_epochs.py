@@ -1,6 +1,6 @@
-"""Epochs of a number of batches, over as many passes as they take.
+"""Epochs of `batches_per_epoch` batches, which may span several passes over the samples.
 
-And how many samples loops see that are left early.
+One test counts the samples that a program sees if it leaves each loop early.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import raybatch as rb
 from tests.sample_sources import PROGRAMS, SHUFFLES, all_sources, delivered, numbers
 
 EPOCHS = 2
-# Which have short batches before the end of a pass.
+# The kinds of sources with short batches before the end of a pass.
 UNEVEN = ("stratified", "trimmed", "choice", "composite of choices")
 
 
 def epochs(loader: rb.Loader, last: int = EPOCHS) -> list[Any]:
-    """All batches up to the end of epoch `last`, with the number of their epoch."""
+    """Return the remaining batches of the epochs before `last`, each with its epoch number."""
     batches = []
     while loader.epoch < last:
         epoch = loader.epoch

@@ -1,4 +1,4 @@
-"""One sample is tried where a loader is made, without moving anything."""
+"""A new loader reads its first sample, to report errors early, and changes no state."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_nothing_is_drawn_or_moved() -> None:
 
 
 class OpensLate:
-    """A data set that has a lock from its first sample on, and cannot be sent after that."""
+    """A data set that makes a lock when it is first read, and cannot be pickled afterwards."""
 
     def __init__(self) -> None:
         self.lock: Any = None
@@ -142,7 +142,7 @@ def test_what_actors_may_have_is_left_to_them(
 
 
 class StuckHere:
-    """In the process `pid`, a sample takes until the file `gate` is there."""
+    """A data set that, in the process `pid` alone, waits for the file `gate` before each sample."""
 
     def __init__(self, pid: int, gate: Path) -> None:
         self.pid, self.gate = pid, gate
@@ -178,7 +178,7 @@ def test_copies_do_not_try_again() -> None:
 
 
 def test_an_error_of_the_try_itself_is_raised() -> None:
-    """In a thread, as for workers that have copies of the source, as well as without one."""
+    """If workers have copies of the source, the try runs in a thread, which must pass on errors."""
 
     def failing() -> Any:
         raise RuntimeError("no seeding")
@@ -188,7 +188,7 @@ def test_an_error_of_the_try_itself_is_raised() -> None:
 
 
 def unequal(folder: Path) -> rb.ImageFolder:
-    """Images of 30 × 20, 30 × 21, ... pixels, without a size."""
+    """Return an `ImageFolder` without size=, whose images have 30 × 20, 30 × 21, ... pixels."""
     for number in range(4):
         (folder / "a").mkdir(exist_ok=True)
         Image.new("RGB", (20 + number, 30)).save(folder / "a" / f"{number}.png")

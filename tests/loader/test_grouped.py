@@ -1,4 +1,4 @@
-"""Batches of one group each: what they hold, and how they go on at other batch sizes and on ranks."""
+"""Batches of one group each: their samples, and resuming with other batch sizes and ranks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from raybatch.loader.sampler_checks import check_samplers
 from raybatch.order.grouped import GroupedCursor
 from tests.sample_sources import Faulty
 
-# Groups of 29, 8, 1 and 12 samples, one of none, and one of 150; the samples are their own numbers.
+# The sizes of six groups, one of them empty. The value of each sample is its index.
 COUNTS = [29, 8, 1, 0, 12, 150]
 GROUPS = np.random.default_rng(0).permutation(np.repeat(np.arange(6), COUNTS))
 BATCH_SIZES = [8, 6, 4, 4, 2, 8]
@@ -74,7 +74,10 @@ def test_each_sample_comes_once_in_a_batch_of_its_group(shuffle: str, batch_size
 
 
 def test_samples_and_batches_are_shuffled() -> None:
-    """Each pair of a sample and a place in a batch, and each pair of a group and a place in the epoch, are equally likely."""
+    """Each sample of the largest group is equally often the first of a batch.
+
+    Each group comes equally often at all places of the epoch.
+    """
     firsts, groups = Counter[int](), np.zeros((27, 6))
     for seed in range(300):
         batches = epoch(loader(shuffle=seed))
@@ -237,7 +240,7 @@ def test_a_choice_of_grouped_sources_gives_all_batches() -> None:
 
 
 class Mixed(rb.data_source.AbstractDataSource):
-    """A source whose batches have samples of several members."""
+    """A source whose batches mix the samples of several members."""
 
     def __init__(self, *children: Any) -> None:
         self.children = children
@@ -269,7 +272,7 @@ def test_strings_are_groups() -> None:
 
 
 def test_a_place_is_found_at_once() -> None:
-    """Of a million samples the last batch is as near as the first: nothing is counted batch by batch."""
+    """The loader finds the last batch of a million samples without stepping through the others."""
     sampler = rb.GroupedSampler(np.arange(1_000_000) % 40)
     of = rb.Loader(rb.ArrayDataSource([np.arange(1_000_000)], sampler=sampler), 8, shuffle=1)
     of.skip(len(of) - 1)

@@ -1,4 +1,4 @@
-"""Loaders as JAX arrays, on one device and sharded over four that JAX makes of one CPU."""
+"""Batches as JAX arrays, on one device, and sharded over four devices that JAX simulates."""
 
 from __future__ import annotations
 

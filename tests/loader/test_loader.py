@@ -1,4 +1,4 @@
-"""The loader: one stream from every pool, epochs, and what it refuses."""
+"""The loader: the same stream on every pool, epochs, and wrong arguments."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def grey(x: Any, *rest: Any) -> tuple[Any, ...]:
 
 
 def sources(photos: list[str]) -> dict[str, AbstractDataSource]:
-    """One of every kind of source that has random access."""
+    """Return one source of every kind that has random access."""
     images = rb.ImageFileAccessor(photos, size=(16, 24))
     labels = np.arange(len(photos), dtype=np.int32)
     plain = rb.ArrayDataSource([images, labels])
@@ -76,7 +76,7 @@ SHUFFLES: dict[str, Callable[[], Any]] = {
 
 @pytest.fixture(scope="module")
 def pools(session_ray: SessionPool) -> Iterator[dict[str, AbstractWorkerPool]]:
-    session_ray.close()  # these take nearly all CPUs
+    session_ray.close()  # the pools below need nearly all CPUs
     made: dict[str, AbstractWorkerPool] = {
         "1 actor": rb.RayActorPool(1),
         "3 actors": rb.RayActorPool(3, threads_per_actor=2, num_cpus_per_actor=0.5),
@@ -87,7 +87,7 @@ def pools(session_ray: SessionPool) -> Iterator[dict[str, AbstractWorkerPool]]:
         pool.close()
 
 
-# A weighted sampler has no order of its own.
+# A weighted sampler draws samples at random, so it cannot go in order.
 PROGRAMS = [(k, s) for k in KINDS for s in SHUFFLES if (k, s) != ("weighted", "in order")]
 
 
@@ -193,7 +193,7 @@ def test_what_was_made_for_the_next_epoch_is_used_when_this_one_is_left() -> Non
             assert [int(x[0]) for _, x in loader] == list(range(6))
             pool.work_stream(iter([(int,)])).retrieve()
             assert len(made) <= taken + wasted + 6 + 4
-            if taken == 4:  # those for which the next epoch is under way
+            if taken == 4:  # by then, the next epoch is already being made
                 assert made[:12] == [*range(6), *range(6)]
 
 
@@ -254,7 +254,7 @@ def test_the_next_epoch_is_prepared_while_the_last_batches_are_consumed() -> Non
             next(batches)
         with pytest.raises(StopIteration):
             next(batches)
-        # One thread makes batches in order, so the first of the next epoch comes before this task.
+        # The only thread works in order: it makes the next epoch's first batches before this task.
         pool.work_stream(iter([(int,)])).retrieve()
         assert made[:9] == [0, 1, 2, 3, 4, 5, 0, 1, 2]
 
@@ -329,7 +329,7 @@ def test_empty_source() -> None:
 
 
 class Failing(rb.sampling.AbstractSampler):
-    """A sampler whose order ends in an error."""
+    """A sampler that raises an error after its first batch."""
 
     def num_indices_generated(self) -> int:
         return 9
@@ -351,7 +351,7 @@ def test_an_error_of_the_sampler_comes_after_the_batches_before_it(loader: rb.Lo
 
 
 class Uneven(rb.sampling.AbstractSampler):
-    """A user's sampler that cuts batches as it likes."""
+    """A user-defined sampler that ignores `batch_size`."""
 
     def num_indices_generated(self) -> int:
         return 9
@@ -394,7 +394,7 @@ def test_the_length_is_exact_where_chance_decides_it() -> None:
 def test_a_shuffle_of_0_is_told_since_it_shuffles(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("raybatch.notices._told", {})  # another test may have been told
+    monkeypatch.setattr("raybatch.notices._told", {})  # forget the notices of other tests
     source = rb.ArrayDataSource([np.arange(20)])
     seeded = rb.Loader(source, 5, shuffle=True, seed=0)
     pickle.loads(pickle.dumps(seeded)).split(2)

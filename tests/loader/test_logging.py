@@ -1,4 +1,4 @@
-"""What is logged: key facts as fields of the record, and nothing shown unless the program wants it."""
+"""Log records: key facts are fields, and no record is shown unless the program asks for it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.sample_sources import faulty
 
 
 class Paced:
-    """An array-like that takes a while."""
+    """An array-like that takes 20 ms for each read."""
 
     def __len__(self) -> int:
         return 400
@@ -31,7 +31,7 @@ class Paced:
 
 
 class Deadly(Paced):
-    """An array-like that kills the process which reads its row 60 first."""
+    """An array-like that kills the first process that reads its row 60."""
 
     def __init__(self, killed: Path) -> None:
         self.killed = killed
@@ -53,7 +53,7 @@ def test_a_pool_that_starts_loses_an_actor_and_ends(
     caplog.set_level(logging.INFO, "raybatch")
     with rb.RayActorPool(2) as pool:
         source = rb.ArrayDataSource([Deadly(tmp_path / "killed")])
-        # A batch that another worker makes already would not be begun again.
+        # No hedging: the pool would not retry a batch that a second worker is already making.
         alone = rb.Recovery(hedge_after=100)
         with rb.Loader(source, 4, pool=pool, recovery=alone, name="train") as loader:
             assert len(list(loader)) == 100
@@ -114,7 +114,8 @@ def test_a_bad_sample_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
 
 NOTICE = "epoch 0 of loader 'loader': 1 of 23 samples could not be read"
 
-# Ways in which programs configure logging, and what else they see of a bad sample then.
+# Ways to configure logging, each with the number of log lines about a bad sample that the standard
+# error then shows in addition to the notice.
 SHOWN = {
     "": 0,
     "logging.basicConfig(force=True)": 1,

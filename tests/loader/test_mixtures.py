@@ -1,4 +1,4 @@
-"""Mixtures by weight: shares at any point, members that go on, and a batch of rows of several sources."""
+"""Mixtures by weight: shares of the members, resuming, and rows of several members in a batch."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WEIGHTS = {"a": 0.7, "b": 0.2, "c": 0.1}
 
 
 def named(**lengths: int) -> dict[str, rb.ArrayDataSource]:
-    """Sources of numbers: those of the member at place i begin at 1,000,000 i."""
+    """Return sources of numbers: `a` starts at 0, `b` at 1,000,000, `c` at 2,000,000, and so on."""
     starts = {name: 1_000_000 * place for place, name in enumerate("abcdef")}
     return {name: numbers(starts[name], length) for name, length in lengths.items()}
 
@@ -96,13 +96,13 @@ def test_a_mixture_ends_when_it_was_told_to() -> None:
         assert [len(delivered) for delivered in of] == [
             rb.MixDataSource(members, weights, **options).num_samples()
         ] * 2
-        assert sorted(of[0]) != sorted(of[1])  # each epoch begins all members anew
+        assert sorted(of[0]) != sorted(of[1])  # each epoch starts new passes over the members
         return [
             [len(of_member(place, of[0])), len(set(of_member(place, of[0])))] for place in range(3)
         ]
 
     first = counts()
-    assert first[1] == [20, 20]  # and its next sample was due
+    assert first[1] == [20, 20]  # the mixture ends when `b` is due and has no sample left
     assert all(given == distinct for given, distinct in first)
     every = counts(stop="all")
     assert [distinct for _, distinct in every] == [60, 20, 50]
@@ -111,13 +111,13 @@ def test_a_mixture_ends_when_it_was_told_to() -> None:
 
 
 def test_it_ends_where_a_member_does_that_does_not_say_when() -> None:
-    """Which member of a shuffled choice ends it depends on the draw."""
+    """A shuffled choice ends with one of its members; the shuffle decides which member."""
     choice = rb.ChoiceDataSource([numbers(1_000_000, 9), numbers(1_100_000, 7)])
     source = rb.MixDataSource([numbers(0, 200), choice], [2, 1])
     whole = samples(fresh(source, 1))
     assert len(of_member(1, whole)) in (14, 15)
     of = source.shares.members(0, len(whole) + 1)
-    assert of.tolist()[-1] == 1  # the next would be one more of the choice
+    assert of.tolist()[-1] == 1  # the next sample would come from the choice
     for size in (4, 50):
         assert samples(fresh(source, size)) == whole
 
@@ -166,7 +166,7 @@ def test_the_rest_is_the_same_from_every_batch_of_two_epochs_at_other_sizes_and_
     }
 
     def epochs(state: Any, size: int, ranks: int) -> list[list[tuple[int, int]]]:
-        """The samples that are left of three epochs, with a random number each; of all ranks."""
+        """Return the remaining samples of three epochs on all ranks, each with a random number."""
         source = rb.MixDataSource(members, **SHAPES[shape]).map_samples(
             lambda number, rng: (number, rng.integers(2**40))
         )
@@ -235,7 +235,7 @@ def test_a_state_is_refused_where_a_member_has_other_data() -> None:
 
 
 def test_a_member_that_is_a_choice_or_only_iterates_goes_on_too() -> None:
-    """Its samples come in one order, whatever the sizes of batches and the weights."""
+    """Each member keeps its order of samples, whatever the batch sizes and the weights."""
 
     def mixture(weights: list[int]) -> rb.MixDataSource:
         choice = rb.ChoiceDataSource([numbers(1_000_000, 50), numbers(1_100_000, 50)])
@@ -264,7 +264,7 @@ def test_a_list_of_batches_without_end_is_refused() -> None:
 
 
 class Endless:
-    """An array-like of 10**9 samples in no memory."""
+    """An array-like of 10**9 samples that take no memory."""
 
     def __len__(self) -> int:
         return 10**9

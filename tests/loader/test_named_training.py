@@ -1,4 +1,4 @@
-"""Named fields go straight into what people train with: Hugging Face's Trainer, Lightning, Accelerate and torchdata."""
+"""Batches of named fields in Hugging Face's Trainer, Lightning, Accelerate and torchdata."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def wanted(epochs: int) -> list[Any]:
 
 
 class Network(torch.nn.Module):  # type: ignore[misc, name-defined]
-    """A model that takes its fields by name, and notes which samples it has seen."""
+    """A model that takes the fields as keyword arguments, and records the samples that it saw."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class Network(torch.nn.Module):  # type: ignore[misc, name-defined]
         return {"loss": torch.nn.functional.cross_entropy(logits, labels), "logits": logits}
 
 
-@pytest.mark.filterwarnings("ignore")  # those of the libraries are theirs
+@pytest.mark.filterwarnings("ignore")  # the libraries themselves warn
 def test_the_trainer_of_transformers_trains_and_goes_on(tmp_path: Path) -> None:
     transformers: Any = pytest.importorskip("transformers")
 
@@ -101,7 +101,7 @@ def test_lightning_gets_dicts(tmp_path: Path) -> None:
 
     module = Module()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Lightning has several of its own
+        warnings.simplefilter("ignore")  # Lightning itself warns
         lightning.Trainer(
             max_epochs=2,
             accelerator="cpu",

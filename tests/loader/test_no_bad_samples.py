@@ -1,4 +1,4 @@
-"""What is no bad sample, whatever `bad_samples` says: errors of the place where samples are, and those that pass."""
+"""Storage errors and temporary errors, which never make a sample bad."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SIZE = (8, 8)
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let nobody wait between attempts."""
+    """Retries without waits between the attempts."""
     monkeypatch.setattr(Retries.__init__, "__defaults__", (4, 0.0, lambda seconds: None))
 
 
@@ -38,7 +38,7 @@ def images_in(folder: Path) -> rb.ArrayDataSource:
 
 
 def count(source: Any, policy: Any, pool: Any = None) -> tuple[int, int]:
-    """Return how many samples an epoch gives, and how many are bad."""
+    """Return how many samples an epoch delivers, and how many bad samples it finds."""
     with rb.Loader(source, 4, pool=pool, bad_samples=policy) as loader:
         return sum(len(batch[0]) for batch in loader), len(loader.bad_samples)
 
@@ -69,7 +69,7 @@ def test_a_folder_that_is_gone_is_none(folder: Path, policy: str, change: str) -
 
 
 def test_the_folder_of_the_samples_is_what_all_of_them_are_in(tmp_path: Path) -> None:
-    """A folder for each sample may be gone with its sample."""
+    """If each sample has its own folder, a missing folder means only one bad sample."""
     paths = [tmp_path / "all" / str(number) / "scan.png" for number in range(12)]
     for path in paths:
         path.parent.mkdir(parents=True)
@@ -102,10 +102,10 @@ def test_a_folder_that_is_closed_is_no_bad_sample(
     def scan(folder: Any) -> Any:
         return refuse(folder) if folder.endswith(closed) else scanned(folder)
 
-    # For root no file and no folder is closed.
+    # Root may read everything, so the test replaces the functions that open files and list folders.
     monkeypatch.setattr(LocalFiles, "_open", opened)
     with pytest.raises(rb.errors.BadSamplesError):
-        count(source, "skip")  # of files alone, each is the file's own fault
+        count(source, "skip")  # the folders can be listed, so each file counts as bad
     monkeypatch.setattr(os, "scandir", scan)
     with pytest.raises(rb.errors.BatchError, match="does not count as bad, because the storage"):
         count(source, "skip")
@@ -124,7 +124,7 @@ def test_a_parquet_file_that_is_gone_is_none(folder: Path, tmp_path: Path) -> No
     source = rb.ArrayDataSource([rb.ParquetImageAccessor(tmp_path / "files", size=SIZE)])
     assert count(source, "skip") == (12, 0)
     os.unlink(tmp_path / "files")
-    source = pickle.loads(pickle.dumps(source))  # what is open here can still be read
+    source = pickle.loads(pickle.dumps(source))  # the original still has the file open
     with pytest.raises(rb.errors.BatchError, match="does not count as bad, because the storage"):
         count(source, "skip")
 
@@ -143,14 +143,14 @@ def test_a_bucket_that_is_gone_is_none(s3: int, as_urls: bool) -> None:
     ):
         count(images("gone"), "skip")
     with pytest.raises(rb.errors.BadSamplesError):
-        count(images("images"), "skip")  # here the bucket is there, and the files are not
+        count(images("images"), "skip")  # this bucket exists, and only its files are missing
 
 
 @contextmanager
 def server_that_refuses(image: bytes, after: int, status: int) -> Iterator[tuple[str, list[str]]]:
-    """Run a web server that gives `image` so many times, and then answers `status`.
+    """Run a web server that sends `image` for the first `after` requests, and then only `status`.
 
-    Give its URL and what was asked of it.
+    Yield its URL, and the list of the paths that were requested.
     """
     asked: list[str] = []
 
@@ -206,7 +206,7 @@ def test_a_host_that_is_gone_is_no_bad_sample(quick: None) -> None:
 
 
 def anew(error: Exception) -> Exception:
-    """Return an error like `error`, which would else keep all frames that it comes through."""
+    """Return a copy of `error` to raise, since a raised error keeps its whole traceback alive."""
     return type(error)(*error.args)
 
 
@@ -281,7 +281,7 @@ def test_the_waits_on_files_of_this_machine_are_those_of_remote_ones(folder: Pat
 
 
 class Flaky:
-    """An array-like of which one read in two hundred fails, at random."""
+    """An array-like in which each row fails to load with a probability of 1/200."""
 
     def __init__(self, error: Exception) -> None:
         self.error, self.failed = error, 0

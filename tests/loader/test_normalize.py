@@ -1,4 +1,4 @@
-"""Bytes that become floats at the consumer: the floats of a `PixelLayout`."""
+"""Images that become floats only at the consumer; the values are those of a `PixelLayout`."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_images_become_the_floats_of_a_layout(channels_first: bool) -> None:
     assert images.dtype == torch.float32
     assert images.is_contiguous()
     np.testing.assert_array_equal(images.numpy(), wanted(IMAGES, channels_first))
-    # Labels and masks beside images are no images.
+    # Labels and masks beside images stay as they are.
     np.testing.assert_array_equal(torch.cat([batch[1] for batch in got]).numpy(), LABELS)
     np.testing.assert_array_equal(torch.cat([batch[2] for batch in got]).numpy(), GREY)
 
@@ -122,7 +122,7 @@ def test_the_way_of_a_device_gives_the_same(images: Any, channels_first: bool) -
         ([IMAGES], {"normalize": (MEAN, None)}, TypeError, r"must be \(mean, std\)"),
         ([IMAGES], {"normalize": (None, None)}, TypeError, r"must be \(mean, std\)"),
         ([LABELS, GREY], {"channels_first": True}, ValueError, "need images"),
-        # Masks beside images that are floats already are no images.
+        # Masks beside images that are already floats do not count as images.
         ([wanted(IMAGES, True), GREY], {"normalize": (0.5, 0.5)}, ValueError, "need images"),
     ],
 )
@@ -160,10 +160,10 @@ def test_floats_are_made_in_the_memory_of_batches_that_are_gone() -> None:
     places, kept = set(), []
     for (x,) in to_torch(rb.Loader(source, 4), normalize=(MEAN, STD)):
         places.add(x.data_ptr())
-        # It takes what is free elsewhere, so that only memory that is used again has the same
-        # place.
+        # Occupy freed memory of this size, so that an address comes back only if the adapter
+        # itself reuses the memory.
         kept.append(np.empty(x.nbytes, np.uint8))
-    # The loop still has one batch when the next is made.
+    # The adapter needs two pieces: the loop still holds a batch when the next one is made.
     assert len(places) == 2
 
 
@@ -176,7 +176,7 @@ def test_a_pickled_data_set_normalises_the_rest() -> None:
 
 
 class Operations(TorchDispatchMode):  # type: ignore[misc] # torch may be missing where types are checked
-    """Notes the devices of what is divided by, and the shapes of what leaves the CPU."""
+    """A record of the devices of divisors, and of the shapes of tensors that leave the CPU."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -197,6 +197,6 @@ def test_a_device_divides_by_tensors_of_its_own_that_are_sent_once() -> None:
     loader = rb.Loader(rb.ArrayDataSource([IMAGES]), 5)
     with Operations() as seen:
         list(to_torch(loader, device="meta", normalize=(MEAN, STD), channels_first=True))
-    # CUDA is inexact with a divisor on the CPU, and waits for what is sent to it.
+    # A divisor on the CPU would make CUDA inexact. It is sent only once, because CUDA waits for it.
     assert seen.divisors == ["meta"] * 4
     assert seen.sent == [(5, 7, 5, 3), (3, 3), (5, 7, 5, 3)]

@@ -1,4 +1,4 @@
-"""What a program calls a data set or an argument elsewhere is an error that says what to use here."""
+"""Sources and arguments of other libraries raise an error that says what to use in raybatch."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_arguments_of_other_data_sets(name: str) -> None:
 
 
 def test_the_advice_names_what_exists() -> None:
-    """No argument that is refused is one, and what the advice gives instead is one."""
+    """No parameter has a refused name, and every name in the advice exists."""
     for made, instead in ((rb.Loader, INSTEAD), (rb.ImageFolder, image_folder._INSTEAD)):
         known = inspect.signature(made).parameters
         assert not known.keys() & instead.keys()

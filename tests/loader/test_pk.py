@@ -68,7 +68,7 @@ def test_all_groups_sit_out_equally_often() -> None:
 
 
 def test_the_order_of_groups_is_random() -> None:
-    """Each group is next to each other one, and in each place of a batch, equally often."""
+    """All pairs of groups share a batch equally often, and all groups come first equally often."""
     together = np.zeros((10, 10))
     firsts = Counter[int]()
     for seed in range(150):

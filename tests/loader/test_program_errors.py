@@ -1,4 +1,4 @@
-"""Errors of the program's own code are no bad samples, unless that is asked for."""
+"""Errors in the program's code do not count as bad samples, unless `program_errors=True`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_a_function_that_fails_at_a_batch_as_a_whole_is_an_error(
     source = rb.ArrayDataSource([np.arange(8)]).map(of_few)
     with pytest.raises(rb.errors.BatchError, match="no four"):
         count(source, "skip")
-    assert len(called) <= 1 + calls  # one sample is tried first
+    assert len(called) <= 1 + calls  # 1 for the sample that the new loader tries
 
 
 def undefined(x: Any, y: Any) -> Any:

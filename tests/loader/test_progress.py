@@ -1,4 +1,4 @@
-"""`Loader(progress=True)`: one line while an epoch runs, and nothing before, after or beside it."""
+"""`Loader(progress=True)` shows one line while an epoch runs, and nothing else."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ class Paced:
 source = rb.ArrayDataSource([Paced()])
 loader = rb.Loader(source, 2, pool=rb.ThreadPool(1), progress=True)
 """
-CLEARED = "\x1b[?25h\r\x1b[1A\x1b[2K"  # the cursor shown, back on the line, the line empty
+CLEARED = "\x1b[?25h\r\x1b[1A\x1b[2K"  # show the cursor, go up to the line, erase it
 
 
 def on_terminal(program: str, status: int = 0, stdout: Any = None) -> str:
-    """Return what `program` writes to a terminal of 120 columns."""
+    """Return the output of `program` on a terminal of 120 columns."""
     control, terminal = pty.openpty()
     env = {**os.environ, "COLUMNS": "120", "TERM": "xterm"}
     command = [sys.executable, "-c", LOADING + program]
@@ -71,13 +71,13 @@ def test_a_terminal_shows_one_line_that_is_gone_after_the_epoch() -> None:
     assert rest.endswith(CLEARED)
     assert [len(lines(first, epoch)) > 1 for epoch in (0, 1)] == [True, False]
     assert [len(lines(rest, epoch)) > 1 for epoch in (0, 1)] == [False, True]
-    assert "\n" not in first.replace("\r\n\x1b[?25h", "")  # of one line only
+    assert "\n" not in first.replace("\r\n\x1b[?25h", "")  # all output is on one line
     shown = [[int(group) for group in line.groups()[:2]] for line in lines(first, 0)]
     assert shown[0] == [0, 0]
     batches = [batch for batch, _ in shown]
     assert batches == sorted(batches)
     assert 0 < batches[-1] <= 20
-    assert 10 < shown[-1][1] < 1000  # nearly 100, if the machine is not busy
+    assert 10 < shown[-1][1] < 1000  # nearly 100 on an idle machine
     assert {line[6] for line in lines(first, 0)[1:]} == {"4"}
 
 
@@ -98,7 +98,7 @@ def test_however_the_loop_is_left_the_line_is_gone(leaving: str) -> None:
     first, rest = seen.split("after\r\n")
     assert lines(first, 0)
     assert first.endswith(CLEARED)
-    assert rest == "[]\r\n"  # nobody is left who would draw it again
+    assert rest == "[]\r\n"  # no thread is left that could draw the line again
 
 
 def test_an_error_that_ends_the_program_leaves_the_terminal_as_it_was() -> None:
@@ -120,7 +120,7 @@ def test_what_the_loop_prints_is_kept() -> None:
 
 
 class Clock:
-    """A clock that stands until it is put forward."""
+    """A clock that advances only when a test changes `now`."""
 
     now = 100.0
 
@@ -151,7 +151,7 @@ def test_where_there_is_no_terminal_it_is_a_line_in_the_log(
 
 
 class Gate:
-    """An array-like that waits until it is opened, after its first batch."""
+    """An array-like that waits for `opened` before every batch but the first."""
 
     def __init__(self) -> None:
         self.opened = threading.Event()
@@ -169,7 +169,7 @@ def test_it_goes_on_telling_while_the_loop_waits() -> None:
     gate = Gate()
 
     class Told:
-        """Opens the gate when it is told of a wait of half a second."""
+        """A watcher that opens the gate once the loop has waited for half a second."""
 
         every_s = 0.05
 
@@ -243,7 +243,7 @@ def test_a_notebook_shows_its_widget(monkeypatch: pytest.MonkeyPatch) -> None:
             assert isinstance(shown[0], widgets.Label)
             assert "epoch 0: 0 of 10 batches" in shown[0].value
             assert shown[0].comm is not None
-        assert shown[0].comm is None  # closed
+        assert shown[0].comm is None  # the widget is closed
     assert len(shown) == 1
 
 

@@ -1,4 +1,4 @@
-"""Ranks: together they get each epoch once, whatever their number."""
+"""Ranks: whatever their number, together they receive each epoch once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SIZES = [0, 1, 15, 16, 17, 100]
 
 
 def ranks(samples: int, batch_size: int, world_size: int, last_batch: str) -> list[list[Any]]:
-    """The batches of each rank; the length that its loader promised is checked."""
+    """Return the batches of each rank, and check the length of its loader."""
     epochs = []
     for rank in range(world_size):
         split = rb.RankSplit(rank, world_size)
@@ -138,7 +138,7 @@ def test_pad_without_a_sample_of_its_own_is_a_batch_with_nothing_valid() -> None
 def test_split_equals_loaders_made_for_each_rank(
     shuffle: Any, last_batch: str, received: int | None
 ) -> None:
-    """Before the epoch, in the middle, and in the next."""
+    """The loader is split before its first epoch, in the middle of it, or after it."""
     loader = rb.Loader(numbers(0, 50), 4, shuffle=shuffle, last_batch=last_batch)
     batches = itertools.islice(loader, received)
     list(batches)
@@ -170,8 +170,8 @@ def test_ranks_share_the_short_batches_of_a_choice_step_by_step(last_batch: str)
         for step, (first, *_) in enumerate(rb.Loader(source, 10, shuffle=5)):
             batches = [part[step] for part in parts if step < len(part)]
             shares = [b[0][b[-1]] if last_batch == "pad" else b[0] for b in batches]
-            # A rank without a sample in a short batch has no batch of that step, and its later ones
-            # move up.
+            # If a batch has too few samples for all ranks, some ranks skip this step. Their later
+            # batches then come one step earlier, so the comparison ends here.
             if last_batch == "pad" or len(first) >= 5:
                 assert np.concatenate(shares).tolist() == first.tolist()
             else:

@@ -1,4 +1,4 @@
-"""What must be equal on all ranks: their order, and unless it was said otherwise the number of their batches."""
+"""All ranks must have the same order, and equal numbers of batches unless `last_batch` is set."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_loaders_that_share_what_one_drew_are_ranks(kind: str, as_in_a_new_proce
 
 @pytest.mark.parametrize(("samples", "is_even"), [(39, True), (40, True), (41, False), (42, True)])
 def test_unequal_numbers_of_batches_must_be_asked_for(samples: int, is_even: bool) -> None:
-    """Global batches of 20: the last has 19, 20, 1 and 2 samples."""
+    """A global batch has 20 samples, but the last one has 19, 20, 1 or 2."""
     if is_even:
         counts = {len(list(loader)) for loader in of_ranks(2, lambda: 1, samples)}
         assert len(counts) == 1
@@ -98,11 +98,11 @@ def test_unequal_numbers_of_batches_must_be_asked_for(samples: int, is_even: boo
     for last_batch, counts_of in (("keep", [3, 2]), ("drop", [2, 2]), ("pad", [3, 3])):
         loader = rb.Loader(numbers(0, samples), 10, shuffle=1, last_batch=last_batch)
         assert [len(list(part)) for part in loader.split(2)] == counts_of
-    assert len(rb.Loader(numbers(0, samples), 10)) == 5  # one rank has nobody to agree with
+    assert len(rb.Loader(numbers(0, samples), 10)) == 5  # a single rank needs no agreement
 
 
 def test_a_state_that_leaves_ranks_unequal_numbers_of_batches_is_refused() -> None:
-    """100 samples in steps of 20 are even; after 3 of 33 one sample is left."""
+    """100 samples are even steps of 20, but after 3 batches of 33 only one sample is left."""
     loader = rb.Loader(numbers(0, 100), 33, shuffle=np.random.RandomState(5))
     list(itertools.islice(loader, 3))
     rank, _ = of_ranks(2, lambda: np.random.RandomState(6))
@@ -115,7 +115,7 @@ def test_a_state_that_leaves_ranks_unequal_numbers_of_batches_is_refused() -> No
 
 
 def test_short_batches_in_mid_epoch_are_found_when_the_loader_is_made() -> None:
-    """Each member of the choice ends with a batch of its own."""
+    """Each member of the choice has its own last batch, which may be short."""
     for length, is_even in ((40, True), (42, True), (41, False)):
         members = [numbers(0, 40), numbers(100, length)]
         source = rb.ChoiceDataSource(members, stratified=True)
@@ -132,7 +132,10 @@ def test_ranks_of_an_endless_source_are_equal() -> None:
 
 
 def test_an_epoch_whose_shuffle_makes_ranks_unequal_ends_for_all_at_the_same_batch() -> None:
-    """The shuffle decides whether the odd sample is taken: whose turn it is when the first member has ended."""
+    """The ranks differ only if the epoch includes the odd sample of the second member.
+
+    The shuffle decides that, because it decides which member ends the epoch.
+    """
     source = rb.ChoiceDataSource([numbers(0, 40), numbers(100, 41)])
 
     def parts(seed: int, last_batch: str | None) -> list[rb.Loader]:

@@ -16,7 +16,7 @@ import ray.data
 
 from raybatch.adapters.ray_data import from_ray_data, to_ray_data
 
-# Ray warns of its own settings.
+# Ray warns about its own settings.
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 
 X = np.arange(23)
@@ -38,7 +38,7 @@ def whole(**options: Any) -> rb.Loader:
 
 def test_an_epoch_becomes_a_data_set(in_order: None, actors: rb.RayActorPool) -> None:
     with whole(pool=actors) as loader:
-        list(loader)  # so it is the second
+        list(loader)  # so the second epoch becomes the data set
         data_set = to_ray_data(loader, ["x", "y"])
         batches = [(rows["x"], rows["y"]) for rows in data_set.iter_batches(batch_size=None)]
         assert rb.stream_digest(batches) == rb.stream_digest(loader)

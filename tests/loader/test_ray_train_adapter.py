@@ -1,4 +1,4 @@
-"""Loaders in the workers of a real Ray Train run, which is stopped and goes on from its checkpoint."""
+"""Loaders in the workers of a Ray Train run that fails, and resumes from its checkpoint."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from ray.train.torch import TorchTrainer
 from raybatch.adapters.ray_train import rank_split, save_state, train_loader
 from raybatch.adapters.torch import to_torch
 
-# Ray warns of its own settings.
+# Ray warns about its own settings.
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 
 SAMPLES = 103
 
 
 class StoppedError(Exception):
-    """Ends a run in the middle."""
+    """The error that ends a run in the middle of its epoch."""
 
 
 def train(config: dict[str, str]) -> None:
     """Train for an epoch, with a checkpoint after each batch.
 
-    The first time, stop after three of them.
+    The first run fails after three batches.
     """
     is_first = ray.train.get_checkpoint() is None
     rank, source = rank_split().rank, numbers(0, SAMPLES)
@@ -56,7 +56,7 @@ def train(config: dict[str, str]) -> None:
         raise StoppedError
 
 
-@pytest.mark.timeout(400)  # Ray Train starts six processes, and then four again
+@pytest.mark.timeout(400)  # Ray Train starts six processes, and four again after the failure
 def test_a_run_that_was_stopped_in_an_epoch_goes_on(tmp_path: Path, ray_cluster: None) -> None:
     TorchTrainer(
         train,

@@ -1,4 +1,4 @@
-"""The short ways to give arguments: `seed=`, `workers=`, a number of batches to prefetch, a pair for a rank."""
+"""Short forms of arguments: `seed=`, `workers=`, a number as `prefetch`, a pair as `split`."""
 
 from __future__ import annotations
 

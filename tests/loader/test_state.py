@@ -1,4 +1,4 @@
-"""State: wherever a loader was left, the rest follows, with any batch size, ranks and pool."""
+"""Saved states: a loader resumes after any batch, with any batch size, ranks and pool."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EPOCHS = 2
 
 
 def rest_of(loader: rb.Loader) -> list[Any]:
-    """All batches of the epochs that are left, with the number of their epoch."""
+    """Return the remaining batches of the first `EPOCHS` epochs, each with its epoch number."""
     rest = []
     while loader.epoch < EPOCHS:
         epoch = loader.epoch
@@ -70,7 +70,7 @@ def test_the_length_is_that_of_the_adopted_seed() -> None:
         members: list[AbstractDataSource] = [numbers(100 * i, n) for i, n in enumerate([40, 23, 5])]
         return rb.Loader(rb.ChoiceDataSource(members), 4, shuffle=True)
 
-    for _ in range(20):  # most seeds give other lengths
+    for _ in range(20):  # most seeds lead to other lengths
         resumed = choice()
         len(resumed)
         resumed.load_state_dict(choice().state_dict())
@@ -184,7 +184,8 @@ def test_an_order_without_end_goes_on_at_once_however_far_it_is(shuffle: Any) ->
     resumed.load_state_dict(state | {"received": [[5, 10**12]]})
     batches = iter(resumed)
     passes = [next(batches)[0] for _ in range(14)]
-    # 5 * 10**12 samples are 2 short of a whole number of passes, and 70 more are ten passes.
+    # After 5 * 10**12 samples, the current pass has 2 samples left. Skip these, and compare whole
+    # passes.
     together = np.concatenate(passes)[(-5 * 10**12) % 7 :]
     whole = together[: len(together) // 7 * 7].reshape(-1, 7)
     assert (np.sort(whole, axis=1) == np.arange(7)).all()

@@ -1,4 +1,4 @@
-"""`Loader.stats()`: what was delivered, where the time went, and what to do about it."""
+"""`Loader.stats()`: counts of batches and samples, the time of each stage, and advice."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_stats_of_images(photos: list[str], pool_name: str, actors: rb.RayActorP
     assert stats.nbytes == sum(x.nbytes + y.nbytes for x, y in batches)
     assert set(stats.stages) == STAGES
     assert min(stats.stages[name] for name in ("read", "decode", "resize")) > 0
-    assert sum(stats.stages.values()) <= 2.1 * seconds  # two workers
+    assert sum(stats.stages.values()) <= 2.1 * seconds  # two workers at the same time
     assert 0 < stats.waited_s + stats.consumer_s <= seconds
     assert (stats.transfer_s > 0) == (pool_name == "actors")
     assert (stats.stages["store"] > 0) == (pool_name == "actors")
@@ -43,7 +43,7 @@ def test_stats_of_images(photos: list[str], pool_name: str, actors: rb.RayActorP
 
 
 class Slow:
-    """An array-like whose stage `name` waits, a sample at a time."""
+    """An array-like that spends 10 ms for each sample in the stage `name`."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -62,14 +62,14 @@ def test_the_stage_that_takes_longest_is_the_bottleneck(name: str) -> None:
     with rb.Loader(rb.ArrayDataSource([Slow(name)]), 4, pool=rb.ThreadPool(1)) as loader:
         list(loader)
         stats = loader.stats()
-    assert stats.stages[name] > 0.11  # 12 samples, of 0.01 s
+    assert stats.stages[name] > 0.11  # 12 samples of 0.01 s each
     assert stats.bottleneck == name
     assert stats.waiting_share > 0.5
     assert stats.advice in str(stats)
 
 
 class Clock:
-    """A clock that stands until it is put forward."""
+    """A clock that advances only when a test changes `now`."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -89,7 +89,7 @@ def test_a_loop_that_takes_its_time_is_the_bottleneck() -> None:
         clock.now += consumer_s
     counter.waiting()
     counter.epoch_left()
-    clock.now += 1000  # is spent on no batch
+    clock.now += 1000  # not counted, because no loop is running
     counter.waiting()
     stats = counter.snapshot(HandOver())
     assert (stats.waited_s, stats.consumer_s) == (0.5, 12.0)
@@ -149,7 +149,7 @@ def test_a_stage_within_another_counts_alone(monkeypatch: pytest.MonkeyPatch) ->
         with pytest.raises(ZeroDivisionError), stage("resize"):
             clock.now += 100
             _ = 1 / 0
-    with stage("read"):  # nobody collects it
+    with stage("read"):  # not counted, because it is outside of `collecting`
         clock.now += 1000
     assert times is not None
     assert times.seconds == {"decode": 1, "read": 20, "resize": 100}

@@ -1,4 +1,4 @@
-"""The streams of every kind of source and shuffle are pinned: a program that goes on from a saved state depends on them."""
+"""The recorded streams of every kind of source and shuffle, on which saved states depend."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import pytest
 
 from tests.figures.streams import STREAMS, digest
 
-# A changed digest is a changed stream. It breaks saved states, so it needs a line in the README's
-# Changes.
+# A changed digest means a changed stream, which breaks saved states. If you change a digest, add a
+# line to the section "Changes" of raybatch/README.md.
 DIGESTS = {
     "array in order": "e88ccd5768a0c6b85980e56e19785cb6ba9c5023aa157a5fb59753571d2b1b87",
     "array, seed": "ad959dddf21518947eeea3b88d6a7ac72f3ac5f5ae1a7055364f9c8d02367bf6",

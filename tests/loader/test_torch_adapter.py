@@ -1,4 +1,4 @@
-"""Loaders as PyTorch data sets: the same values, shared memory, and states as torchdata, Lightning and others use them."""
+"""Loaders as PyTorch data sets: values, shared memory, and saved states in other libraries."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_tensors_share_the_memory_of_the_object_store_without_a_warning(
             (tensor,) = prepare((array,))
         assert tensor.data_ptr() == array.ctypes.data
         del array
-        assert tensor.sum() == np.arange(200_000).sum()  # the tensor keeps the memory
+        assert tensor.sum() == np.arange(200_000).sum()  # the tensor keeps the memory alive
 
 
 def test_writable_tensors_are_copies_of_what_is_read_only(actors: rb.RayActorPool) -> None:
@@ -139,7 +139,7 @@ def test_a_data_loader_takes_it_as_a_data_set() -> None:
 
 
 def test_workers_of_a_data_loader_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    # So long PyTorch waits for a worker that has failed; it is 5 s.
+    # The interval at which PyTorch looks for failed workers; its default is 5 s.
     monkeypatch.setattr(torch.utils.data._utils, "MP_STATUS_CHECK_INTERVAL", 0.1)
     loader = torch.utils.data.DataLoader(LoaderDataset(fresh()), batch_size=None, num_workers=1)
     with pytest.raises(RuntimeError, match=r"use DataLoader\(.*num_workers=0"):
@@ -194,7 +194,7 @@ def test_a_stateful_data_loader_goes_on_from_every_step(step: int, device: Any) 
 
 
 def prepared() -> tuple[Any, Any]:
-    """Return an accelerator, and what it has prepared of a fresh loader."""
+    """Return an accelerator, and a data loader that it has prepared."""
     accelerate: Any = pytest.importorskip("accelerate")
     configuration = accelerate.utils.DataLoaderConfiguration(use_stateful_dataloader=True)
     accelerator = accelerate.Accelerator(cpu=True, dataloader_config=configuration)
@@ -220,7 +220,7 @@ def test_accelerate_trains_with_it_and_goes_on(tmp_path: Path) -> None:
 @torchdata_calls_what_torch_deprecates
 @pytest.mark.parametrize("step", [3, 6, 7, 12, 14])
 def test_accelerate_counts_its_epochs_on_from_a_state(step: int, tmp_path: Path) -> None:
-    """In a new process it tells the data set that it is in epoch 0, and then 1, where a state may be in any."""
+    """In a new process, Accelerate counts its epochs from 0, whatever the epoch of the state."""
     plain = fresh()
     whole = values(batch for _ in range(4) for batch in plain)
 
@@ -294,7 +294,7 @@ def test_lightning_sees_as_many_samples_as_with_a_data_loader(as_data_set: bool)
     model = Model()
     tensors = to_torch(rb.Loader(numbers(0, 1000), 10, shuffle=0))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Lightning has several of its own
+        warnings.simplefilter("ignore")  # Lightning itself warns
         lightning.Trainer(
             max_epochs=20,
             limit_train_batches=5,
@@ -344,7 +344,7 @@ def test_lightning_trains_with_it_and_goes_on(tmp_path: Path) -> None:
         return model.seen
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Lightning has several of its own
+        warnings.simplefilter("ignore")  # Lightning itself warns
         seen = fit(None, max_steps=8)
         assert seen == whole[:8]
         assert seen + fit(tmp_path / "at_step=8.ckpt", max_steps=-1) == whole

@@ -1,4 +1,4 @@
-"""Warnings while samples are read: the file is named, and the program's filters rule wherever the batch is made."""
+"""Warnings during reading name the file, and obey the program's filters on every pool."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PILLOWS = "Palette images with Transparency"
 
 @pytest.fixture(scope="module")
 def paths(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Eight images; Pillow warns of number 5."""
+    """The paths of eight images; Pillow warns about number 5."""
     folder = tmp_path_factory.mktemp("images")
     for number in range(8):
         Image.new("RGB", (8, 8), (number, 0, 0)).save(folder / f"{number}.png")
@@ -63,14 +63,14 @@ def test_the_file_is_named(paths: list[str]) -> None:
     with warnings.catch_warnings(record=True) as seen, rb.ThreadPool(2) as threads:
         warnings.simplefilter("always")
         left_of(paths, threads)
-    # The next epoch is begun ahead, and may warn too.
+    # The loader already prepares the next epoch, which may warn too.
     assert {str(one.message).startswith(f"{paths[5]}: {PILLOWS}") for one in seen} == {True}
 
 
 def test_the_program_has_its_own_way_to_show_them_back(
     paths: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Threads of the test before this one may still read ahead.
+    # Threads of the previous test may still be reading ahead.
     wait_for(lambda: warned._readers == 0, "the end of what is read", 30)
     seen = []
 
@@ -93,7 +93,7 @@ def test_the_program_has_its_own_way_to_show_them_back(
             other.join()
         warnings.warn("three", stacklevel=1)
     assert seen[0].startswith(f"{paths[5]}: ")
-    # Threads of a test before this one may read ahead.
+    # Threads of an earlier test may be reading this file ahead.
     assert [text for text in seen if paths[5] not in text] == ["inner: one", "two", "three"]
 
 
@@ -108,7 +108,7 @@ def test_one_that_the_program_set_meanwhile_stays() -> None:
 
 def test_filters_rule_in_the_block_alone() -> None:
     class Here(UserWarning):
-        """A category that another process has not got."""
+        """A category that other processes do not have."""
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Here)

@@ -1,4 +1,4 @@
-"""Choices by weight: the shares of the batches, and members with samplers of their own."""
+"""Weighted choices: the members' shares of the batches, and members with their own samplers."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_batches_of_groups_and_weighted_draws_are_mixed_shared_out_and_resumed_e
         for rank in range(2):
             part = loader(4, rank, 2)
             part.load_state_dict(state)
-            # The state after the last batch of an epoch is still in that epoch.
+            # A state saved after the last batch of an epoch still belongs to that epoch.
             for _ in range(1 if number >= len(alone) - 1 else 2):
                 rest[rank] += received(part)
             if number == len(alone) - 1:

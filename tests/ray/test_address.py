@@ -1,4 +1,4 @@
-"""An address where no Ray answers is an error within the time to start, and says so before."""
+"""An address where no Ray answers is reported at once, and is an error after the start timeout."""
 
 from __future__ import annotations
 
@@ -23,14 +23,17 @@ from raybatch.pools.ray.connection import RayConnection
 
 @contextmanager
 def server(answer: bytes | None) -> Iterator[str]:
-    """The address of one that gives everybody `answer` and hangs up, or None: takes connections and is silent."""
+    """Run a server that sends `answer` to each client and hangs up; if None, it never answers.
+
+    Yield its address.
+    """
 
     def serve() -> None:
         while True:
             try:
                 client, _ = listener.accept()
             except OSError:
-                return  # the end of the test
+                return  # the test has ended
             clients.append(client)
             if answer is not None:
                 client.recv(1000)
@@ -48,7 +51,7 @@ def server(answer: bytes | None) -> Iterator[str]:
 
 @contextmanager
 def nobody() -> Iterator[str]:
-    """An address where no server is."""
+    """Yield an address where no server listens."""
     with socket.socket() as bound:
         bound.bind(("", 0))
         yield f"127.0.0.1:{bound.getsockname()[1]}"

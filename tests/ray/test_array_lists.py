@@ -1,4 +1,4 @@
-"""Lists of small arrays travel as one array, and arrive as they were."""
+"""Lists of small arrays are sent as one array, and arrive unchanged."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ AS_THEY_ARE: dict[str, list[Any]] = {
 
 
 def sent(batch: Any) -> tuple[Any, int]:
-    """Return `batch` as the consumer gets it, and the number of buffers that it travelled in."""
+    """Return `batch` as the consumer receives it, and the number of buffers that were sent."""
     buffers: list[Any] = []
     data = cloudpickle.dumps(with_lists_joined(batch), protocol=5, buffer_callback=buffers.append)
     return cloudpickle.loads(data, buffers=buffers), len(buffers)

@@ -1,4 +1,4 @@
-"""Samples at which the worker's process dies."""
+"""Samples that kill the worker process that reads them."""
 
 from __future__ import annotations
 

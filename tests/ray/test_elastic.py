@@ -1,6 +1,6 @@
-"""Within an epoch the number of ranks and the batch size may change.
+"""The number of ranks and the batch size may change in the middle of an epoch.
 
-What follows had not been delivered.
+After the change, the loaders deliver the samples that were not delivered before.
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ def through_json(state: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize("shuffle", ["seed", "RandomState"])
 @pytest.mark.parametrize("kind", finite_sources())
 def test_ranks_and_batch_size_may_change_on_the_way(kind: str, shuffle: str) -> None:
-    """4 ranks at batch size 2, then 3 ranks at 1, then 1 rank at 5: each sample once in the epoch."""
+    """Three runs within one epoch together deliver each sample once.
+
+    They have 4 ranks with batch size 2, 3 ranks with 1, and 1 rank with 5.
+    """
     source = finite_sources()[kind]
     got: Counter[int] = Counter()
     state = None
@@ -53,7 +56,10 @@ def test_ranks_and_batch_size_may_change_on_the_way(kind: str, shuffle: str) -> 
 @pytest.mark.parametrize("shuffle", ["seed", "RandomState"])
 @pytest.mark.parametrize("kind", ["choice", "weighted"])
 def test_what_has_no_fixed_end_goes_on_in_each_members_order(kind: str, shuffle: str) -> None:
-    """64 x 4 ranks, then 32 x 6, then 16 x 1: each member's samples come as one whole order has them."""
+    """Each member's samples come in the same order as in an epoch without changes.
+
+    Three runs have 4 ranks with batch size 64, 6 ranks with 32, and 1 rank with 16.
+    """
 
     def source() -> AbstractDataSource:
         if kind == "choice":

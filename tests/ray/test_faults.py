@@ -1,4 +1,4 @@
-"""Workers that die, stop or are slow: the stream does not change, and the consumer does not wait for them."""
+"""Workers that die, stop or are slow neither change the stream nor delay the consumer."""
 
 from __future__ import annotations
 
@@ -28,9 +28,10 @@ def no_actor_is_left() -> Iterator[None]:
 
 
 class Paced:
-    """An array-like that takes a while.
+    """An array-like that takes `seconds` for each read.
 
-    If `slow` is a path, 200 times as long in the process that came first, once it comes again.
+    If `slow` is a path, the first process that reads takes 200 times as long from its second read
+    on.
     """
 
     def __init__(self, length: int, seconds: float, slow: str = "") -> None:
@@ -67,7 +68,7 @@ def expected(batches: int) -> str:
 
 
 def waits_of(batches: Iterator[Any]) -> Iterator[tuple[float, Any]]:
-    """Iterate over `batches`, each with the seconds that it was waited for."""
+    """Yield pairs: the seconds that the loop waited for a batch, and the batch."""
     start = time.monotonic()
     for batch in batches:
         yield time.monotonic() - start, batch
@@ -88,7 +89,7 @@ def test_a_stopped_actor_holds_up_nobody(ray_cluster: None) -> None:
         assert stopped is not None
         assert stopped.status() == psutil.STATUS_STOPPED
         assert rb.stream_digest(batches) == expected(60)
-        # Less than 1 s where the machine has nothing else to do; the actor stays stopped for ever.
+        # The actor stays stopped forever. On an idle machine, the longest wait is below 1 s.
         assert longest < 10
 
 
@@ -106,7 +107,8 @@ def test_a_stuck_actor_is_ended_and_replaced(ray_cluster: None) -> None:
 
 
 def test_a_loader_beside_one_whose_batch_is_stuck_goes_on(ray_cluster: None) -> None:
-    # The loader with patience shares the pool with one that ends the stuck worker.
+    # The patient loader would wait for at least 60 s. The hasty loader on the same pool ends the
+    # stuck worker after 1 s.
     with rb.RayActorPool(1) as pool:
         patient = rb.Loader(source(30), 4, shuffle=3, pool=pool)
         hasty = rb.Loader(
@@ -146,9 +148,9 @@ def test_actors_killed_in_a_loop_change_nothing(ray_cluster: None) -> None:
 
     def kill_some() -> None:
         while not done.wait(0.5):
-            # One that is up goes on, or on a slow machine all would die faster than they start.
+            # Spare the last actor. On a slow machine, all actors would die faster than they start.
             if len(pool._crew.workers) > 1 and (actors := actor_processes()):
-                with contextlib.suppress(psutil.NoSuchProcess):  # it ended just now
+                with contextlib.suppress(psutil.NoSuchProcess):  # the actor has just ended
                     choice.choice(actors).kill()
 
     recovery = rb.Recovery(max_attempts=20)
@@ -193,8 +195,7 @@ def test_a_slow_actor_costs_little(tmp_path: Any, ray_cluster: None) -> None:
                 assert rb.stream_digest(batches) == expected(150)
                 return end - start
 
-    # About 1.2 times, and 1.4 on a busy machine; who waits for the slow actor waits for 6 s each
-    # time.
+    # The ratio is about 1.2, or 1.4 on a busy machine. Each wait for the slow actor would take 6 s.
     assert seconds(3, str(tmp_path / "slow")) < 2.5 * seconds(2, "")
 
 

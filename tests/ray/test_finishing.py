@@ -1,4 +1,4 @@
-"""Normalised floats of images cross the store as bytes, and nothing about the batches tells it."""
+"""Images of normalised floats cross the store as bytes, without any effect on the batches."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ def images(paths: list[str], **options: Any) -> rb.ImageFileAccessor:
 
 
 class Doubled(rb.ImageFileAccessor):
-    """An accessor of the program's own, which counts on floats."""
+    """A user-defined accessor that computes with the floats of its base class."""
 
     def read_seeded(self, index: Any, rng_of: Any) -> Any:
         return super().read_seeded(index, rng_of) * 2
 
 
 class Shifted(rb.ArrayDataSource):
-    """A source of the program's own, which counts on floats."""
+    """A user-defined source that computes with the floats of its base class."""
 
     def read(self, rows: Any, keys: Any) -> Any:
         (x,) = super().read(rows, keys)
         return (x + 1,)
 
 
-# The accessors and the source of each, of some paths.
+# Functions that make a source of each kind from paths.
 SOURCES: dict[str, Callable[[list[str]], Any]] = {
     "tuple": lambda paths: rb.ArrayDataSource([images(paths), np.arange(len(paths))]),
     "dict": lambda paths: rb.ArrayDataSource({"image": images(paths)}),

@@ -1,4 +1,4 @@
-"""Leaving is clean: soon no actor and no store memory is left."""
+"""After a program leaves a loader or pool, its actors and its store memory are soon gone."""
 
 import gc
 import os
@@ -16,12 +16,12 @@ from tests.drivers import actor_processes, alive, start, store_bytes, wait_for
 
 BATCH_BYTES = 64 * 10_000 * 8
 
-# It takes about a second, and several on a busy machine.
+# The cleanup takes about one second, or several seconds on a busy machine.
 SOON_S = 15
 
 
 def references() -> set[str]:
-    """The results in Ray's store, made or to be made, that this process refers to."""
+    """Return the ids of the results, finished or not, that this process refers to."""
     worker: Any = ray._private.worker.global_worker
     return {ref.decode() for ref in worker.core_worker.get_all_reference_counts()}
 
@@ -38,10 +38,10 @@ class Rows:
 
 @pytest.fixture
 def nothing_left(ray_cluster: None) -> Iterator[None]:
-    """After the test there is no actor and no store memory, though nothing was collected."""
+    """A check, without garbage collection, that the test leaves no actor and no store memory."""
     wait_for(lambda: store_bytes() < BATCH_BYTES, "an empty store at the start", 30)
     gc.collect()
-    gc.disable()  # what is left must not wait for it
+    gc.disable()  # the cleanup must not depend on it
     try:
         yield
     finally:
@@ -52,7 +52,7 @@ def nothing_left(ray_cluster: None) -> Iterator[None]:
 
 @pytest.fixture
 def loader(nothing_left: None) -> list[rb.Loader]:
-    """A loader in a list, so that the test can let go of it."""
+    """A loader in a list, so that a test can drop the last reference to it."""
     return [rb.Loader(rb.ArrayDataSource([Rows()]), 64, pool=rb.RayActorPool(1))]
 
 
@@ -94,7 +94,7 @@ class Gate:
 
 
 def test_what_is_under_way_is_held_until_it_is_made(ray_cluster: None, tmp_path: Path) -> None:
-    # Ray 2.60 may keep a result for ever if nobody refers to it when it is made.
+    # Ray 2.60 may keep a result forever if nothing refers to it at the moment when it is finished.
     with rb.RayActorPool(2).wait_until_up() as pool:
         source = rb.ArrayDataSource([Gate(tmp_path / "opened")])
         with rb.Loader(source, 64, pool=pool, check_sample=False) as loader:

@@ -1,4 +1,4 @@
-"""The metrics of loaders on Ray actors, as Prometheus gets them, and who uses them."""
+"""The metrics of loaders on Ray actors in Prometheus, and the dashboard and alerts for them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EXPORTED = {
     *(f"ray_{name}" for name in GAUGES),
 }
 
-# One epoch of 40 batches, with a sample that cannot be read, and an actor that is killed.
+# One epoch of 40 batches, with one unreadable sample and one killed actor.
 PROGRAM = """
 import logging, ray
 from tests.drivers import actor_processes, an_actor
@@ -46,7 +46,7 @@ with rb.RayActorPool(2) as pool:
 
 
 def scrape(port: int) -> dict[str, dict[str, float]]:
-    """Return the values of raybatch's metrics: by name, and by what tells the series apart."""
+    """Return the values of raybatch's metrics by name, and then by loader and stage."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
             text = answer.read().decode()
@@ -69,7 +69,7 @@ def test_prometheus_gets_the_figures_of_an_epoch_with_faults() -> None:
     def is_over() -> bool:
         found.clear()
         found.update(scrape(port))
-        # The end of the loop is told after its last image.
+        # The end of the loop sets the window to 0, which Ray may export after the last images.
         return found.get("ray_raybatch_images_total") == {"train": 199} and found.get(
             "ray_raybatch_window_batches"
         ) == {"train": 0}
@@ -82,9 +82,7 @@ def test_prometheus_gets_the_figures_of_an_epoch_with_faults() -> None:
     assert found["ray_raybatch_bad_samples_total"] == {"train": 1}
     assert found["ray_raybatch_worker_deaths_total"] == {"": 1}
     assert found["ray_raybatch_retries_total"] == {"train": int(said["retries"])}
-    assert (
-        1 <= int(said["retries"]) <= 6
-    )  # the batch it made, and those that waited behind: the window
+    assert 1 <= int(said["retries"]) <= 6  # the killed actor's batch, and the batches in its queue
     assert found.get("ray_raybatch_hedges_total", {"train": 0}) == {"train": int(said["hedges"])}
     assert found["ray_raybatch_wait_seconds_total"]["train"] > 0
     assert found["ray_raybatch_stage_seconds_total"]["train other"] > 0.9 * 200 * 0.004

@@ -1,4 +1,4 @@
-"""Pools in a process whose placement group takes in what it starts, such as a trial of Ray Tune."""
+"""Pools in a process whose placement group captures its children, such as a trial of Ray Tune."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from tests.sample_sources import numbers
 
 @ray.remote(num_cpus=1)
 class Trial:
-    """An actor, as those of Ray Tune are."""
+    """An actor like a trial of Ray Tune."""
 
     def run(self, taken: dict[str, float], **options: Any) -> tuple[int, int, str]:
-        """Wait until actors have taken `taken`.
+        """Return the number of samples, the number of actors, and the standard error of a pool.
 
-        Return how many samples came, how many actors, what was said.
+        Also wait until its actors occupy the resources `taken`.
         """
         said, before = io.StringIO(), {"CPU": 2.0}
         with contextlib.redirect_stderr(said), rb.RayActorPool(**options).wait_until_up() as pool:
@@ -42,9 +42,9 @@ def free(*names: str) -> dict[str, float]:
 
 @pytest.fixture
 def run(ray_cluster: None) -> Iterator[Any]:
-    """What runs a trial in the first of two bundles of a CPU each.
+    """A function that runs a trial in the first of two bundles of one CPU each.
 
-    Two more are outside of the group.
+    Two more CPUs are outside of the group.
     """
     group = placement_group([{"CPU": 1}, {"CPU": 1}])
     ray.get(group.ready())

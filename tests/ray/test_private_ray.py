@@ -1,4 +1,4 @@
-"""The Ray that a pool starts for this process alone."""
+"""A Ray that a pool starts for its own process alone."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_a_long_tmpdir_is_no_hindrance_and_a_name_shares_with_nobody(tmp_path: P
 
 def test_a_ray_that_does_not_start_is_a_pool_error(tmp_path: Path) -> None:
     log = tmp_path / "stderr"
-    # A path that is too long would be replaced, and `tmp_path` can be.
+    # Use /tmp: `tmp_path` can be too long for sockets, and then the pool would replace it.
     with NamedTemporaryFile(dir="/tmp") as file, log.open("w") as stderr:
         env = {**os.environ, "RAY_ADDRESS": "", "RAY_TMPDIR": file.name}
         with start(PROGRAM, env=env, stderr=stderr) as driver:

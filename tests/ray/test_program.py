@@ -1,4 +1,4 @@
-"""What a program has set for itself reaches its actors: Pillow's settings, code, paths, the environment, and what `setup` does."""
+"""Actors take over a program's Pillow settings, code, paths and environment, and run `setup`."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_pillows_settings_are_those_of_each_iteration(
 
 
 def test_actors_import_no_torch_for_a_program_that_has(pool: rb.RayActorPool) -> None:
-    # It takes seconds to import, and half a gigabyte.
+    # Importing torch takes seconds, and half a gigabyte of memory.
     torch = pytest.importorskip("torch", reason="it is about the filters of torch")
     warnings.simplefilter("ignore", torch.jit.TracerWarning)  # as torch itself does
 
@@ -99,7 +99,8 @@ def test_code_that_is_reloaded_is_new_in_actors_too(
 
     write(1)
     code: Any = importlib.import_module("reloaded_code")
-    # The actors of a Ray that others started do not know this path; the pool's own do, see below.
+    # Actors on a Ray that the pool did not start do not get `sys.path`, so `setup` adds the folder.
+    # A test below covers a Ray that the pool itself started.
     path = str(tmp_path)
     with rb.RayActorPool(1, num_cpus_per_actor=0.1, setup=lambda: sys.path.insert(0, path)) as pool:
         assert make() == [1]

@@ -1,4 +1,4 @@
-"""What only the pool of Ray actors has: clusters, memory, threads in an actor, arrays from elsewhere."""
+"""Features of the Ray actor pool alone: clusters, memory, threads in actors, foreign arrays."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def test_what_the_cluster_does_not_have_is_an_error_that_says_so(ray_cluster: No
 
 
 class Late:
-    """An array-like that takes its time, so that an actor which starts all the same is killed at its first batch."""
+    """An array-like so slow that an actor which manages to start is killed in its first batch."""
 
     def __len__(self) -> int:
         return 10
@@ -177,7 +177,7 @@ def test_actors_that_die_at_every_start_are_an_error(name: str | None, ray_clust
     def kill_all() -> None:
         while not gave_up.wait(LOOK_EVERY_S):
             for actor in actor_processes():
-                with contextlib.suppress(psutil.NoSuchProcess):  # it ended just now
+                with contextlib.suppress(psutil.NoSuchProcess):  # the actor has just ended
                     actor.kill()
 
     killer = threading.Thread(target=kill_all)
@@ -218,7 +218,7 @@ def test_a_million_paths_cost_an_actor_under_10_mb(photos: list[str], ray_cluste
 
 
 class RowsTogether:
-    """An array-like that makes its rows only if four are being made at once."""
+    """An array-like that completes its rows only if four are made at the same time."""
 
     def __len__(self) -> int:
         return 100

@@ -1,4 +1,4 @@
-"""A pool with a name: shared in the cluster, and gone when nobody uses it."""
+"""A pool with a name is shared in its cluster, and ends after its last user."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.sample_sources import numbers
 
 @ray.remote(num_cpus=0)
 class Consumer:
-    """A process of its own that consumes a rank."""
+    """A separate process that consumes one rank."""
 
     def __init__(self, loader: list[rb.Loader]) -> None:
         self.loader = loader[0]
@@ -64,7 +64,7 @@ def test_it_outlives_its_maker_as_long_as_someone_uses_it(loader: rb.Loader) -> 
     rest = ray.get(second.take.remote(100))
     assert len(head[1] + rest) == 60
     wait_for(lambda: len(actor_processes()) == 2, "two actors", 30)
-    ray.kill(second)  # without a chance to say so
+    ray.kill(second)  # it cannot close its loader first
     wait_for(lambda: not actor_processes(), "no actors", 30)
 
 

@@ -1,4 +1,4 @@
-"""What is small in a batch does not keep the whole batch in the object store."""
+"""Small members of a batch do not keep the whole batch in the object store."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from raybatch.pools.ray.small_members import with_small_members_copied
 
 
 class Images:
-    """9.6 MB in a batch of 64."""
+    """Images that take 9.6 MB in a batch of 64."""
 
     def __len__(self) -> int:
         return 256
@@ -24,7 +24,7 @@ class Images:
 
 
 def annotated(images: Any, labels: Any) -> tuple[Any, ...]:
-    # JAX shares the memory of what is aligned, as Ray has only what is more than 2 kB.
+    # JAX shares only aligned memory, and Ray aligns only arrays above 2 kB. So `small` is larger.
     boxes = [np.full((n % 3, 4), n, np.float32) for n in labels]
     return (
         images,
@@ -41,7 +41,7 @@ def loader(actors: rb.RayActorPool) -> Iterator[rb.Loader]:
 
 
 def is_in_store(address: int) -> bool:
-    """Whether the address is in memory that is shared with Ray's object store."""
+    """Return whether `address` lies in memory that is shared with Ray's object store."""
     with open("/proc/self/maps") as lines:
         for line in lines:
             start, stop = (int(edge, 16) for edge in line.split(maxsplit=1)[0].split("-"))

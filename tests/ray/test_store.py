@@ -1,4 +1,4 @@
-"""Batches and Ray's object store: nothing is written to disk, and what is too large is said to be."""
+"""Ray's object store: no batch is written to disk, and batches that are too large are reported."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import pytest
 
 from tests.drivers import start
 
-# A store of 100 MB, and batches that fill it if they may; the consumer lets be made ahead what can
-# be.
+# A store of 100 MB, and batches that could fill it. After two batches, the consumer waits until all
+# batches that may be made ahead are finished.
 PROGRAM = """
 import glob, logging, ray
 
@@ -82,5 +82,6 @@ with rb.RayActorPool(2) as pool, rb.Loader(source, 1, pool=pool, prefetch=rb.Pre
 """
     with start(program) as driver:
         seen = int(driver.listen()["seen"])
-    # The window, and what waits to be deleted; as Ray is set, that is a hundred batches more.
+    # The window, and the batches that wait for deletion. By default, Ray would let up to a hundred
+    # batches wait.
     assert 8_000_000 < seen < 60_000_000

@@ -1,4 +1,4 @@
-"""What cannot be sent to an actor is named: which member, which attribute, and what to do."""
+"""An object that cannot be sent to an actor: the error names the faulty part and a remedy."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ class OwnState:
 
 
 class Items(list[Any]):
-    """Pickled as an object with items."""
+    """A list that is pickled as an object with items."""
 
 
 class Rows(Holder):
-    """An array-like whose batches need what it holds."""
+    """An array-like that holds another object."""
 
     def __len__(self) -> int:
         return 20

@@ -1,4 +1,4 @@
-"""An error of the program's own, from an actor: its traceback has the program's frames."""
+"""Errors of the program's code in an actor: the traceback shows the program's frames."""
 
 from __future__ import annotations
 

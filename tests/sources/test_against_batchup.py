@@ -1,4 +1,4 @@
-"""The same program with BatchUp and with raybatch: the same batches, and the same draws."""
+"""A program has the same batches and random numbers with BatchUp and with raybatch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ batchup_source: Any = pytest.importorskip("batchup.data_source")
 batchup_sampling: Any = pytest.importorskip("batchup.sampling")
 batchup_image: Any = pytest.importorskip("batchup.image.utils")
 
-MOST_BATCHES = 14  # enough for several passes; endless sources are cut there
+MOST_BATCHES = 14  # enough for several passes; endless sources are cut off here
 
 same = settings(
     derandomize=True,
@@ -72,9 +72,9 @@ def reverse(*batch: Any) -> tuple[Any, ...]:
 
 
 def sources(weighted: bool, by_indices: bool = False) -> st.SearchStrategy[Program]:
-    """Return programs for nested sources, `by_indices` only those that BatchUp can read so.
+    """Return programs for nested sources; if `by_indices`, BatchUp can read them all by indices.
 
-    It trims indices always, and cannot trim those of a choice.
+    BatchUp always trims indices, and cannot trim the indices of a choice.
     """
     trims = st.just(True) if by_indices else st.booleans()
 
@@ -102,7 +102,7 @@ def sources(weighted: bool, by_indices: bool = False) -> st.SearchStrategy[Progr
 
 
 class Drawn:
-    """A `shuffle` argument made twice from one seed, and the state it is left in."""
+    """A `shuffle` argument made from a seed, with access to the state of its generator."""
 
     def __init__(self, kind: str, seed: int) -> None:
         self.shuffle: Any
@@ -129,7 +129,7 @@ BATCH_SIZES = st.integers(1, 30)
 
 
 def assert_same(ours: Any, theirs: Any) -> None:
-    """Compare structure, types, dtypes and values."""
+    """Fail unless structure, types, dtypes and values are the same."""
     if isinstance(theirs, tuple):
         assert type(ours).__name__ == type(theirs).__name__
         assert len(ours) == len(theirs)
@@ -145,11 +145,11 @@ def assert_same(ours: Any, theirs: Any) -> None:
 def assert_same_run(
     program: Program, run: Callable[[Any, Any], Iterator[Any]], kind: str, seed: int
 ) -> None:
-    """Run `run(source, shuffle)` with both libraries and compare results and random states."""
+    """Fail unless `run` has the same results and random state with both libraries."""
     drawn = Drawn(kind, seed)
     try:
         expected = list(islice(run(program(THEIRS), drawn.shuffle), MOST_BATCHES))
-    except RuntimeError:  # a stratified choice over a member that ends early: a fault of BatchUp
+    except RuntimeError:  # a fault of BatchUp: a member of a stratified choice ended early
         reject()
     state = drawn.state()
     drawn = Drawn(kind, seed)
@@ -192,7 +192,7 @@ def test_two_epochs_of_one_generator(
 
 
 def within_any_subset(indices: Any) -> Any:
-    """Return indices of the same structure that every subset of 3 samples or more has."""
+    """Return indices of the same structure that are valid in every subset of 3 or more samples."""
     if hasattr(indices, "ds_index"):
         return indices._replace(sample_indices=within_any_subset(indices.sample_indices))
     if isinstance(indices, tuple):
@@ -225,7 +225,7 @@ def test_indices_and_the_samples_at_them(
 
 
 def test_the_order_of_a_stratified_choice() -> None:
-    """Every pair up to 20, and counts whose steps are sums of rounded fractions."""
+    """All pairs of counts up to 20, and larger counts for which rounding errors may add up."""
     pairs = [[a, b] for a in range(1, 21) for b in range(1, 21)]
     for counts in [*pairs, [49, 7, 21], [1000, 999, 3], [7, 700, 70], [5, 5, 5, 5]]:
         ours, theirs = (

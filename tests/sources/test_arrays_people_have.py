@@ -1,4 +1,4 @@
-"""Columns and data sets of other libraries as arrays: here, pickled, and in Ray actors."""
+"""Columns and data sets of other libraries as arrays, in this process and in Ray actors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ INDICES = np.array([7, 0, 19, 7])
 
 def pandas_column(folder: Path) -> Any:
     pandas: Any = pytest.importorskip("pandas")
-    # Its labels are those of other rows.
+    # The index is reversed, so a lookup by label would find other rows.
     return pandas.DataFrame({"x": VALUES[:, 0]}, index=range(19, -1, -1))["x"]
 
 

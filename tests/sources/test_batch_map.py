@@ -1,4 +1,4 @@
-"""Functions mapped over batches, and whatever a user has as a data source."""
+"""Functions that are mapped over batches, and the conversion of objects to data sources."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ METHODS = pytest.mark.parametrize("method", ["batch_map_concat", "batch_map_mean
 
 
 class Progress:
-    """A `progress_iter_func` that remembers how it was called and what it passed on."""
+    """A `progress_iter_func` that records its arguments, and counts the batches that it yields."""
 
     def __init__(self) -> None:
         self.calls: list[dict[str, Any]] = []

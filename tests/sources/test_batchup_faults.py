@@ -1,4 +1,4 @@
-"""Faults of BatchUp 0.2.3 in sources, samplers and batch maps that are gone."""
+"""Faults of BatchUp 0.2.3 that raybatch does not have, in sources, samplers and batch maps."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_a_stratified_choice_may_have_an_empty_member() -> None:
 
 
 def test_batch_map_over_a_choice_takes_all_its_batches() -> None:
-    """BatchUp took as many as the joined samples would fill: 3 of these 4."""
+    """BatchUp took only as many batches as the joined samples would fill: 3 of these 4."""
     source = ChoiceDataSource([array(5), array(5)])
     (result,) = source.batch_map_concat(lambda x: x, 4) or ()
     assert sorted(result) == sorted([*range(5)] * 2)
@@ -198,7 +198,7 @@ def test_an_unknown_keyword_argument_is_refused_at_the_call(source: AbstractData
 
 
 def test_an_iterator_is_coerced_on_new_pythons() -> None:
-    """BatchUp names `collections.Iterator`, which Python 3.10 took away."""
+    """BatchUp uses `collections.Iterator`, which Python 3.10 removed."""
     assert isinstance(coerce_data_source(iter([])), IteratorDataSource)
     assert isinstance(coerce_data_source(array(3).batch_iterator), CallableDataSource)
     with pytest.raises(TypeError, match="Cannot convert"):
@@ -214,7 +214,7 @@ def test_a_weighted_source_without_shuffle_is_refused_at_the_call() -> None:
 
 @EACH_SOURCE
 def test_making_an_iterator_draws_nothing(source: AbstractDataSource) -> None:
-    """What is checked at the call must not move the first draw there."""
+    """The call checks its arguments, but only the first batch draws random numbers."""
     rng = np.random.RandomState(0)
     before = rng.get_state()
     source.batch_iterator(2, shuffle=rng)

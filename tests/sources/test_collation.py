@@ -1,4 +1,4 @@
-"""Samples → batches: as PyTorch's default_collate does it where nothing else is said, and by `collate=` otherwise."""
+"""How samples become batches: by the rules of PyTorch's `default_collate`, or by `collate=`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from raybatch.structure import leaves
 
 
 class Pair(NamedTuple):
-    """A sample with names."""
+    """A sample with named fields."""
 
     image: Any
     label: Any
@@ -28,7 +28,7 @@ class Pair(NamedTuple):
 
 @dataclasses.dataclass
 class Target:
-    """What belongs to an image."""
+    """The boxes and the label of an image."""
 
     boxes: Any
     label: Any = 0
@@ -97,9 +97,12 @@ def test_items_are_collated_as_by_pytorch(kind: str) -> None:
 
 
 def check(torch: Any, made: Any, expected: Any) -> None:
-    """Fail if `made` is not `expected`, with arrays for tensors and a tuple for the list of members of samples."""
+    """Fail unless `made` equals `expected`, which PyTorch made.
+
+    In `made`, arrays replace tensors, and tuples replace lists, except lists of texts.
+    """
     if isinstance(expected, torch.Tensor):
-        # A dtype that NumPy lacks stays a tensor.
+        # A tensor stays a tensor if NumPy lacks its dtype.
         assert type(made) is np.ndarray or made.dtype not in (torch.uint8, torch.float32)
         made = torch.as_tensor(made)
         assert not made.requires_grad
@@ -128,7 +131,7 @@ def test_other_objects_are_left_in_lists() -> None:
 
 def test_stacked_arrays_lie_in_the_memory_of_batches() -> None:
     class Memory(ReusedMemory):
-        """Memory that notes what it gives."""
+        """Memory that records the arrays that it returns."""
 
         def empty(self, shape: Any, dtype: Any) -> Any:
             given.append(made := super().empty(shape, dtype))
@@ -153,7 +156,7 @@ def unequal(i: int) -> Any:
     return {"image": np.zeros((2, 2)), "target": Target(boxes(i), [i] * i), "name": str(i)}
 
 
-# A setting for boxes, and what must be the same of the field in any two batches.
+# A setting for boxes, and a function of the field whose result must be the same for all batches.
 WAYS: dict[str, tuple[Any, Callable[[Any], Any]]] = {
     "list": ("list", type),
     "padded": (

@@ -1,4 +1,4 @@
-"""The sources, each by itself."""
+"""Each kind of source on its own."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def from_function(n: int, known: Any = None) -> CallableDataSource:
 
 
 def as_lists(batches: Any, count: int = 50) -> list[Any]:
-    """Return the arrays of at most `count` batches as lists, in their tuples."""
+    """Return at most `count` batches, with lists instead of arrays."""
 
     def plain(value: Any) -> Any:
         return tuple(map(plain, value)) if isinstance(value, tuple) else np.asarray(value).tolist()
@@ -53,7 +53,7 @@ def as_lists(batches: Any, count: int = 50) -> list[Any]:
 
 
 class Squares:
-    """An array-like of the user's own."""
+    """A user-defined array-like."""
 
     def __len__(self) -> int:
         return 7

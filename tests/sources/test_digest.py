@@ -1,4 +1,4 @@
-"""One digest for a stream: equal for equal streams, and for no others."""
+"""Digests of streams: equal streams have equal digests, and unequal streams do not."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_copies_views_and_generators_have_one_digest() -> None:
     assert len(digest) == 64
     assert int(digest, 16) >= 0
     assert digest == stream_digest((x.copy(), y.copy()) for x, y in batches)
-    # The order in memory does not count.
+    # The memory layout does not matter.
     assert digest == stream_digest([(np.asfortranarray(X), Y), (X[:1], Y[::-1][::-1][:1])])
     incremental = StreamDigest()
     for batch in batches:
@@ -34,7 +34,7 @@ def test_copies_views_and_generators_have_one_digest() -> None:
 
 
 def test_the_digest_never_changes() -> None:
-    """Digests are written down and compared later, on other machines."""
+    """Users record digests, and compare them later on other machines."""
     assert stream_digest([]) == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
     little = [(X.astype("<i8"), Y.astype("<i4"))]
     assert stream_digest(little) == PINNED

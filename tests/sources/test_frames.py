@@ -1,4 +1,4 @@
-"""Columns and frames of pandas as fields of a source."""
+"""Columns and data frames of pandas as fields of a source."""
 
 from typing import Any
 

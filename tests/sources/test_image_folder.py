@@ -1,4 +1,4 @@
-"""`rb.ImageFolder`: from a folder to batches of (image, label)."""
+"""`rb.ImageFolder`: batches of (image, label) from a folder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.stores.test_classes import make, told
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Six images of 4 × 4 pixels in the classes a and c, and b without images."""
+    """A folder of four images of 4 × 4 pixels in the classes a and c; class b has no images."""
     return make(tmp_path / "train", ["a/1.png", "a/2.png", "b/", "c/1.png", "c/x/2.png"])
 
 

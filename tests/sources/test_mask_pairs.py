@@ -1,4 +1,4 @@
-"""A mask file of another size than its image is right if it shows the same part, else an error."""
+"""If a mask and its image differ in size, both must show the same part of the scene."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RESIZED = augment.RandomResizedCrop(16, scale=(0.2, 0.5), interpolation="nearest
 
 
 def files(folder: Path, name: str, size: tuple[int, int], orientation: int = 1) -> list[str]:
-    """Grey ramps of `size`, (height, width), from left to right."""
+    """Return the paths of grey ramps from left to right; `size` is (height, width)."""
     paths = []
     for number in range(COUNT):
         paths.append(str(folder / f"{name}{number}.png"))
@@ -92,7 +92,7 @@ def test_bad_pairs_can_be_skipped(tmp_path: Path) -> None:
 
 
 def test_several_fields_of_images(tmp_path: Path) -> None:
-    """The masks belong to the images with the same transform; if none has it, to none."""
+    """A mask belongs to the images with its transform; if there are none, it is not checked."""
     images = rb.ImageFileAccessor(files(tmp_path, "image", (48, 64)), transform=CROP)
     small = rb.ImageFileAccessor(files(tmp_path, "small", (24, 32)), transform=RESIZED)
     paths = files(tmp_path, "mask", (24, 32))

@@ -1,4 +1,4 @@
-"""Memory that is used again once nobody has the array, and not before."""
+"""Memory is reused once nothing refers to its array any more, and not before."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def place(array: np.ndarray) -> int:
 
 
 def decoy(size: int) -> np.ndarray:
-    """Return an array that takes memory of `size` bytes which has just been freed, if there is any."""
+    """Return an array of `size` bytes, to occupy memory of this size that was just freed."""
     return np.empty(size, np.uint8)
 
 
@@ -47,7 +47,7 @@ def test_a_tensor_keeps_it() -> None:
     memory = ReusedMemory()
     tensor = torch.from_numpy(memory.empty((3, 4), np.float32)).requires_grad_()
     start = tensor.data_ptr()
-    product = (tensor * tensor).sum()  # autograd has the tensor until it is done
+    product = (tensor * tensor).sum()  # autograd keeps the tensor until `backward`
     del tensor
     other = memory.empty((3, 4), np.float32)
     assert place(other) != start

@@ -1,4 +1,4 @@
-"""Arrays whose rows have unequal lengths: made from what people have, indexed, sent, and batched."""
+"""`rb.RaggedArray`, whose rows have unequal lengths: conversion, indexing, pickling, batches."""
 
 from __future__ import annotations
 
@@ -178,7 +178,8 @@ def test_a_dtype_changes_no_value() -> None:
         for rows in ([[number]], pa.array([[number]])):
             with pytest.raises(TypeError, match=f"dtype={np.dtype(dtype)} would change"):
                 rb.RaggedArray(rows, dtype)
-    assert rb.RaggedArray([[0.1, np.inf, np.nan]], np.float32).dtype == np.float32  # rounded
+    # A value may be rounded.
+    assert rb.RaggedArray([[0.1, np.inf, np.nan]], np.float32).dtype == np.float32
     with pytest.raises(ValueError, match=r"inner shape \(\), not \(4,\)"):
         rb.RaggedArray(pa.array([[1]]), inner_shape=(4,))
 
@@ -254,7 +255,7 @@ def test_actors_give_the_serial_stream(actors: rb.RayActorPool) -> None:
             made = list(loader)
         assert rb.stream_digest(made) == rb.stream_digest(serial)
         assert [len(batch["boxes"]) for batch in made] == [3, 3]
-        # Beside large images it is a copy, and does not keep them in the store.
+        # Beside large images, boxes are copies, so that they do not keep the images in the store.
         assert all(batch["boxes"].values.flags.owndata for batch in made)
         assert not made[0]["boxes"].values.flags.writeable
 

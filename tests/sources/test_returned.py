@@ -1,4 +1,4 @@
-"""What a function or an array-like of the program's own may return, and the error for everything else."""
+"""Return values of user-defined functions and array-likes, and the errors for wrong values."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ GIVEN = {
 @pytest.mark.parametrize("kind", GIVEN)
 @pytest.mark.parametrize("is_iterator", [False, True])
 def test_what_a_function_or_an_iterator_gives_is_checked(kind: str, is_iterator: bool) -> None:
-    """In a composite, the rows of an array would pass for fields."""
+    """Without the check, a composite would mistake the rows of an array for fields."""
 
     def batches(batch_size: int) -> Iterator[Any]:
         return iter([GIVEN[kind]])
@@ -195,7 +195,7 @@ def test_a_function_that_gives_no_iterator_is_named() -> None:
 
 
 class Short:
-    """An array-like that gives `given` whatever it is asked for."""
+    """An array-like that returns `given` for any indices."""
 
     def __init__(self, given: Any) -> None:
         self.given = given
@@ -228,7 +228,7 @@ def test_an_array_like_gives_a_row_for_each_index(given: Any, described: str, in
 
 @pytest.mark.parametrize("policy", ["raise", "skip", "replace"])
 def test_no_sample_is_bad_for_what_a_function_returns(policy: str) -> None:
-    """In the last batch, of one row, the sample would be the culprit."""
+    """The last batch has only one sample, but the function is at fault."""
     loader = rb.Loader(
         numbers(0, 9).map(lambda x: x if len(x) == 1 else (x,)), 4, bad_samples=policy
     )

@@ -1,4 +1,4 @@
-"""`len(source)` and `source[i]`: the samples of a pass in order, to look at."""
+"""`len(source)` and `source[i]`: the samples of a pass in order."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What every source with random access must do, whatever its batches are made from.
+"""Tests for every source with random access.
 
-A new source's test is a subclass with one fixture.
+To test a new source, write a subclass with one fixture.
 """
 
 from __future__ import annotations
@@ -36,9 +36,10 @@ def drawn(x: Any, y: Any, rng: np.random.Generator) -> tuple[Any, float]:
 
 
 class SourceTests:
-    """A subclass has the fixture `source`: a source with several samples.
+    """The tests of a source; a subclass returns the source from its fixture `source`.
 
-    It also has `bad`, a sample that a pass reads, if that is not sample 1 of the source itself.
+    The source has several samples. `bad` is a sample that a pass reads; a subclass sets it if no
+    pass reads sample 1 of the source itself.
     """
 
     bad = BadSample(1, "ValueError", "1 is bad")
@@ -62,7 +63,7 @@ class SourceTests:
         for outside in (len(source), -len(source) - 1):
             with pytest.raises(IndexError, match=f"index {outside} is out of range"):
                 source[outside]
-        samples: Any = source  # Python iterates by [i]
+        samples: Any = source  # Python iterates over it by `samples[i]`
         assert len(list(samples)) == len(source) == len(batches)
 
     @pytest.mark.parametrize("shuffle", [None, 5])
@@ -104,7 +105,7 @@ class SourceTests:
 
 
 def read_by(source: Any) -> dict[tuple[int, ...], set[int]]:
-    """Return the indices that a pass reads in each leaf, by the path of the leaf."""
+    """Return the indices that a pass reads in each innermost source, by the path of that source."""
     read: dict[tuple[int, ...], set[int]] = {}
     for number in range(len(source)):
         for part in present(rows_at(source, number)).parts:
@@ -118,7 +119,7 @@ def present(rows: Rows | None) -> Rows:
 
 
 def first_of(batch: Any) -> Any:
-    """Return the first row of a batch, in its structure."""
+    """Return the first row of a batch, in the structure of the batch."""
     if isinstance(batch, dict):
         return {key: first_of(value) for key, value in batch.items()}
     if isinstance(batch, tuple):

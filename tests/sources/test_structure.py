@@ -1,4 +1,4 @@
-"""Batches of named fields: dicts, NamedTuples and dataclasses, nested, keep their structure on every way that a batch takes."""
+"""Batches of nested dicts, NamedTuples and dataclasses keep their structure everywhere."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LABELS = np.arange(N)
 
 
 class Pair(NamedTuple):
-    """A sample with names."""
+    """A sample with named fields."""
 
     image: Any
     label: Any
@@ -27,7 +27,7 @@ class Pair(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Sample:
-    """A sample that is frozen, has slots, and a field that its constructor does not take."""
+    """A frozen sample with slots, and with a field that its constructor does not take."""
 
     image: Any
     target: Any
@@ -93,7 +93,7 @@ def test_a_function_of_samples_gets_and_gives_any_structure() -> None:
     np.testing.assert_array_equal(batch["x"].image, IMAGES[:4])
     pair = batch["x"].target["label"]
     assert isinstance(pair, Pair)
-    # What has no rows is for each sample of the batch.
+    # A value without rows belongs to every sample of the batch.
     np.testing.assert_array_equal(pair.image, [1] * 4)
     np.testing.assert_array_equal(pair.label, LABELS[:4])
     np.testing.assert_array_equal(batch["x"].target["scale"], [0.5] * 4)
@@ -272,7 +272,7 @@ def test_wrong_fields_are_refused_by_name(data: Any, error: type[Exception], mes
 
 
 class Items:
-    """A list of dicts that takes one index at a time."""
+    """A data set of dicts that takes one index at a time."""
 
     def __len__(self) -> int:
         return N

@@ -1,4 +1,4 @@
-"""Mask files that are read without mask=True are told where a loader is made."""
+"""A new loader reports mask files that are read without mask=True."""
 
 from __future__ import annotations
 
@@ -78,8 +78,8 @@ def test_a_mask_that_its_values_tell(tmp_path: Path, caplog: pytest.LogCaptureFi
 @pytest.mark.parametrize(
     ("place", "pixels"),
     [
-        ("masks/0", np.dstack([CLASSES * 60, CLASSES, CLASSES])),  # drawn with colours
-        ("masks/0", PHOTO[..., 0]),  # too many values
+        ("masks/0", np.dstack([CLASSES * 60, CLASSES, CLASSES])),  # colours instead of classes
+        ("masks/0", PHOTO[..., 0]),  # too many different values
         ("a/0", CLASSES * 60),
         ("masks/0", np.zeros((6, 8), np.uint8)),
         ("unlabelled/0", CLASSES * 60),

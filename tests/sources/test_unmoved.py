@@ -1,4 +1,4 @@
-"""Boxes, keypoints and masks that do not move as their images do are told where a loader is made."""
+"""A new loader reports boxes, keypoints and masks that do not move with their images."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def nothing_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def paths(tmp_path: Path) -> list[str]:
-    """Images of 48 × 64 pixels (height × width)."""
+    """The paths of images of 48 × 64 pixels (height × width)."""
     found = [str(tmp_path / f"{number}.png") for number in range(COUNT)]
     for path in found:
         Image.new("L", (64, 48)).save(path)
@@ -40,7 +40,7 @@ FRACTIONS = ragged([0.1, 0.1, 0.6, 0.4])
 
 
 def told_of(data: Any, caplog: pytest.LogCaptureFixture, fn: Any = None) -> list[str]:
-    """What is told of a source with these fields when a loader is made."""
+    """Return the log messages of a new loader for a source with the fields `data`."""
     source: rb.DataSource = rb.ArrayDataSource(data)
     rb.Loader(source if fn is None else source.map_samples(fn), 4)
     return [record.getMessage() for record in caplog.records]
@@ -83,7 +83,7 @@ def test_a_field_that_stays_is_told(
     ("reading", "name", "field"),
     [
         (SCALED, "boxes", FRACTIONS),
-        (SCALED, "boxes", ragged([4, 4, 30, 32])),  # boxes in the scaled image
+        (SCALED, "boxes", ragged([4, 4, 30, 32])),  # these boxes fit the scaled image
         ({"size": (96, 128)}, "boxes", ragged([4, 4, 100, 90])),
         ({**FLIPPED, "transform": augment.ColorJitter(0.4)}, "boxes", PIXELS),
         (FLIPPED, "boxes_in_stock", np.full((COUNT, 3), 40)),
