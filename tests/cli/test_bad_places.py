@@ -1,4 +1,4 @@
-"""Commands over images of which a disk, or too many files, are at fault."""
+"""Commands over images on a disk that fails, and over images of which many are broken."""
 
 from __future__ import annotations
 

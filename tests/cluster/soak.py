@@ -48,7 +48,7 @@ class Memory:
 
 @dataclass
 class Record:
-    """The count of each kind of fault, the longest wait of each epoch, and samples of memory use."""
+    """The count of each kind of fault, the longest wait of each epoch, and samples of memory."""
 
     faults: Counter[str] = field(default_factory=Counter)
     waits: list[float] = field(default_factory=list)

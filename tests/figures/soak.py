@@ -1,4 +1,4 @@
-"""The longest wait and the memory while hosts are killed, cut off, healed, added and drained at random.
+"""The longest wait and the memory while hosts fail, join and leave at random.
 
 usage: python -m tests.figures.soak [--minutes 10] [--seed 0] [--plot PNG]
 
