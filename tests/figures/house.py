@@ -95,7 +95,7 @@ def epochs_s(loader: rb.Loader, epochs: int) -> float:
 
 
 def settle() -> None:
-    """Wait until the actors have made their batches ahead, and leave the machine to the other version."""
+    """Wait until the actors have made their batches ahead, and leave the machine idle."""
     time.sleep(1)
 
 

@@ -104,7 +104,7 @@ def augmented(folder: Path) -> rb.MapDataSource:
 
 
 def of_three(**options: Any) -> rb.CompositeDataSource:
-    """Return a composite of three sources: one of 7 samples without end, one of 23 and one of 30."""
+    """Return a composite of three sources: one repeats 7 samples without end, the others end."""
     members = [numbers(0, 7, repeats=-1), numbers(100, 23), numbers(200, 30).map(negative)]
     return rb.CompositeDataSource(members, **options)
 
