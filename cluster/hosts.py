@@ -132,7 +132,7 @@ class Host:
 
     def bytes_received(self) -> int:
         """Return how many bytes this host has received so far, including Ethernet headers."""
-        # The bridge's end of the link has sent them.
+        # The bridge's end of the link sends everything that the host receives.
         return int(Path(f"/sys/class/net/{self._outer}/statistics/tx_bytes").read_text())
 
     def kill(self) -> None:
@@ -234,7 +234,7 @@ class Hosts:
         self._ask(f"while {host.ip!r} not in live(): time.sleep(0.02)")
 
     def drain(self, host: Host) -> None:
-        """Tell Ray that `host` will leave: nothing new starts there; running programs continue."""
+        """Tell Ray that `host` will leave: nothing new starts there, but running programs continue."""
         self._ask(
             f"cli(['drain-node', '--address', address, '--node-id', live()[{host.ip!r}],"
             " '--reason', 'DRAIN_NODE_REASON_PREEMPTION', '--reason-message', 'an upgrade'],"

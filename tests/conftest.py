@@ -29,8 +29,8 @@ settings.load_profile("any machine")
 def sigint() -> None:
     """Ctrl-C for the programs that tests start.
 
-    A shell that runs the tests in the background makes them ignore SIGINT, and with them the
-    programs that they start.
+    If a shell runs the tests in the background, they ignore SIGINT, and so would the programs that
+    they start.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -55,9 +55,9 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 @pytest.fixture(scope="session")
 def session_ray() -> Iterator[SessionPool]:
-    """The pool of the one local Ray, of 4 CPUs, that all tests use unless they need their own.
+    """The pool on the local Ray, with 4 CPUs, that tests share if they need no other Ray.
 
-    The test process starts this Ray itself, as a user's program may do before it makes a pool.
+    The test process starts this Ray before any pool, as a user's program may do.
     """
     ray.init(
         address="local",
@@ -66,7 +66,7 @@ def session_ray() -> Iterator[SessionPool]:
         logging_level=logging.ERROR,
         object_store_memory=500 * 2**20,
         # raybatch waits for the end of an actor that it stops. By default, Ray gives the actor 5 s
-        # before it kills it.
+        # before killing it.
         _system_config={"kill_worker_timeout_milliseconds": 500},
     )
     node: Any = ray._private.worker._global_node

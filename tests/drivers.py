@@ -128,7 +128,7 @@ def actor_processes() -> list[psutil.Process]:
 def an_actor() -> psutil.Process:
     """Return one of the actors of this process.
 
-    The system's list of processes misses some now and then, so this looks at it repeatedly.
+    The system's list of processes misses some now and then, so this function reads it repeatedly.
     """
     seen: list[psutil.Process] = []
 

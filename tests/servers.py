@@ -94,9 +94,9 @@ http {{
 
 @contextmanager
 def delayed(port: int, delay_s: float) -> Iterator[int]:
-    """Yield a port that forwards to the server at `port`, and delays what a client sends.
+    """Yield a port that forwards to the server at `port`, and delays the client's data.
 
-    A request takes `delay_s` at least.
+    A request takes at least `delay_s`.
     """
     own = free_port()
     command = [sys.executable, "-m", "tests.delay", str(own), str(port), str(delay_s)]

@@ -1,4 +1,4 @@
-"""The classification of errors by whose fault they are, and the advice in messages."""
+"""Errors are faults of a sample, the program or a place, or transient; messages have advice."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ FAULTS = [
     (NoCredentialsError("Unable to locate credentials"), PLACE),
     (OSError("AWS Error ACCESS_DENIED during HeadObject operation: No response body."), PLACE),
     (OSError("AWS Error UNKNOWN (HTTP status 400) during HeadObject operation"), PLACE),
-    # Errors that may pass.
+    # Transient errors.
     (system_error(errno.ESTALE, "a.jpg"), PASSING),
     (system_error(errno.EIO), PASSING),
     (system_error(errno.ETIMEDOUT), PASSING),

@@ -144,7 +144,7 @@ def test_imports_go_down() -> None:
 
 
 def test_nothing_imports_the_face() -> None:
-    # The examples are written like users' programs.
+    # The examples are written like users' programs, so they import `raybatch` itself.
     below = [name for name in MODULES if layer_of(name) not in ("", "__main__", "examples")]
     assert_none([name for name in below if "" in own_imports(name)])
 
@@ -224,7 +224,7 @@ def test_no_two_modules_have_one_name() -> None:
 
 
 def test_classes_are_small() -> None:
-    # Special methods belong to the language's interface, and BatchUp's classes to BatchUp's.
+    # Special methods do not count, since Python defines them, nor do BatchUp's classes.
     methods = {
         f"{name}.{node.name}": len(methods_of(node))
         for name in MODULES

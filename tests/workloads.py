@@ -1,4 +1,4 @@
-"""Data sets and tasks that do to their worker what a user's code may do."""
+"""Data sets and tasks that behave, and misbehave, as users' code may."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands over images on a disk that fails, and over images of which many are broken."""
+"""Commands on a failing disk, and on folders with broken images."""
 
 from __future__ import annotations
 

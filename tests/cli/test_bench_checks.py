@@ -24,8 +24,8 @@ from tests.cli.bench_work import contender_of, training_on, work_on, wrong
 
 BLOCKED = """raise ModuleNotFoundError("No module named '{0}'", name="{0}")"""
 
-# These need a Ray, which takes time to start, and they hardly differ from other contenders of their
-# kinds. Every run of the bench checks all contenders.
+# These contenders need Ray, which is slow to start, and they hardly differ from others. Every run
+# of the bench checks them too.
 _LEFT_OUT = ("raybatch-actors", "ray-data-tasks", "ray-data-actors")
 
 RIGHT = [
@@ -96,7 +96,7 @@ def test_a_wrong_contender_is_found(
 
 
 def problem_of(name: str, work: Work, reference: Seen) -> str:
-    """Return the problem of a contender; the contender runs in this process, which is quick."""
+    """Return the fault that the checks find in a contender; it runs in this process, for speed."""
     contender = wrong(name)
     try:
         with closing(getattr(wrong_contenders, name)(work)) as batches:

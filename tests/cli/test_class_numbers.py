@@ -1,4 +1,4 @@
-"""Commands number classes alike in every split of a data set, and report files left out."""
+"""Commands give classes the same numbers in every split, and report files that are left out."""
 
 from __future__ import annotations
 

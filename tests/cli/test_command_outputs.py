@@ -46,7 +46,7 @@ def run(*arguments: str, status: int = 0) -> Result:
 )
 def test_a_url_is_refused_before_the_work(folder: Path, command: list[str]) -> None:
     for scheme in ("s3:", "gs:"):
-        (folder / scheme / "bucket").mkdir(parents=True)  # so the URL is a local path too
+        (folder / scheme / "bucket").mkdir(parents=True)  # a local path like the URL
     before = sorted(folder.rglob("*"))
     done = run(*command, status=2)
     assert "is a URL, but this must be a path on a disk" in " ".join(done.stderr.split())

@@ -56,7 +56,7 @@ class Browser:
         return self.driver.execute_script(f"return {expression}")
 
     def check(self, screenshot: Path) -> None:
-        """Check what holds for every page in every view, and save a screenshot."""
+        """Check the properties that every page has in every view, and save a screenshot."""
         assert self.driver.get_log("browser") == []
         assert self.value("document.scripts.length") == 0
         assert self.value("document.title !== 'taken'")

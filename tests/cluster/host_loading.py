@@ -91,7 +91,7 @@ class Loading:
         assert self.driver.listen() == {"batches": "20"}
 
     def rest_of_epoch(self) -> dict[str, str]:
-        """Let the epoch end, check that it was the serial one, and return the program's report."""
+        """Let the epoch run to its end, check its digest, and return the program's report."""
         self.driver.go_on()
         return self.end_of_epoch()
 

@@ -56,7 +56,7 @@ class Record:
 
 
 class Faults:
-    """The faults that a seed chooses for the hosts, and the hosts that are healthy or cut off."""
+    """A seeded choice of faults, with lists of the hosts that are healthy or cut off."""
 
     def __init__(self, hosts: Hosts, seed: int) -> None:
         self._hosts = hosts
@@ -131,7 +131,7 @@ def actors_on(host: Host) -> Iterator[psutil.Process]:
 
 
 def soak(hosts: Hosts, loads: Loading, seconds: float, seed: int) -> Record:
-    """Load for `seconds` while faults happen, and compare each epoch with the serial one."""
+    """Load for `seconds` while faults happen, and compare each epoch with a serial loader's."""
     record, over, began = Record(), threading.Event(), time.monotonic()
     failures: list[BaseException] = []
 

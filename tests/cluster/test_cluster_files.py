@@ -255,7 +255,7 @@ def test_the_image_is_of_what_pyproject_says() -> None:
     assert version(least.partition(">=")[2]) <= version(ray_version())
     (python,) = re.findall(r"-py3(\d+)-cpu$", text, re.M)
     assert f"Programming Language :: Python :: 3.{python}" in project["project"]["classifiers"]
-    # The files that the image copies exist, and the ignore file lets them into the build.
+    # The files that the image copies exist, and Dockerfile.dockerignore lets them into the build.
     copied = {
         name for line in re.findall(r"^COPY \S+ (.*) \S+$", text, re.M) for name in line.split()
     }
@@ -308,7 +308,7 @@ def test_the_readme_reckons_as_raybatch_plan_does() -> None:
         actors = 16 * hosts
         wanted = 0.9 * 600 * actors
         ranks = int(rows["ranks"][column])
-        # Slightly below `wanted`, which needs all actors exactly: a rounding error could add an
+        # Slightly less than `wanted`, which needs exactly `actors`: a rounding error could add an
         # actor.
         all_of_it, low = (needs(wanted * (1 - 1e-9), driver_s) for driver_s in (5e-4, 3.5e-4))
         rank = needs(wanted / ranks * (1 - 1e-9), 5e-4)

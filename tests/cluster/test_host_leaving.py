@@ -1,4 +1,4 @@
-"""Hosts that are replaced during an epoch, all in turn, or after notice to Ray."""
+"""Hosts that are replaced during an epoch: all of them in turn, or one after notice to Ray."""
 
 from __future__ import annotations
 

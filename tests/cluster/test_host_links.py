@@ -1,4 +1,4 @@
-"""Traffic between hosts: rates add up, a batch crosses once, and a slow link is used fully."""
+"""Traffic between hosts: rates that add up, batches that cross only once, and slow links."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ say(done=1)
 
 
 def test_results_come_while_the_consumer_works(hosts: Hosts) -> None:
-    """A batch takes 0.1 s on the link, the consumer 0.2 s: it waits only for the first batches."""
+    """The consumer takes 0.2 s per batch and the link 0.1 s, so only the first batches are late."""
     hosts.add(2, labels={"host": "slower"}, link=SlowLink(delay_s=0.02, bits_per_s=100e6))
     program = """
 pool = rb.RayActorPool(address=sys.argv[1], label_selector={"host": "slower"})

@@ -38,7 +38,7 @@ case $1 in health-check) test -f "$UP";; start) touch "$UP"; [[ $* == *--head* ]
         'until [[ $NODES != *\\ * || -f $UP.loaders ]]; do sleep 0.02; done; echo "program $* at'
         ' $RAY_ADDRESS" >> "$LOG"; exit ${STATUS-0}'
     ),
-    # The script checks once a second; here it checks every 0.02 s.
+    # The script sleeps one second between two checks; here it sleeps 0.02 s.
     "sleep": '[[ $1 != 1 ]] || set 0.02; exec /bin/sleep "$1"',
     "stuck": 'echo stuck >> "$LOG"; exec sleep 60',
 }
@@ -87,7 +87,7 @@ def submit(env: dict[str, str], *program: str) -> subprocess.Popen[str]:
 
 
 def ended(job: subprocess.Popen[str], env: dict[str, str]) -> tuple[int, str, list[str]]:
-    """Return the job's status, its complaint and the logged calls.
+    """Return the job's status, its error output and the logged calls.
 
     Check that it left no token and no process.
     """

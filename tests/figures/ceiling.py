@@ -2,9 +2,9 @@
 
 usage: python -m tests.figures.ceiling DIR [--edge 224] [--rounds 6] [--epochs 3]
                                            [--loop pillow|accessor] [--plain]
-
-The loops hand nothing over. They use plain Pillow, or the accessor itself: then the ratio shows the
-cost of handing batches over. With --plain, the actors do without the compiled kernel.
+The loops do not hand their batches to another process. They use plain Pillow, or the accessor
+itself; with the accessor, the ratio shows the cost of handing batches over. With --plain, the
+actors do without the compiled kernel.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def hear(process: subprocess.Popen[str]) -> None:
 
 
 def whole_epochs(loader: rb.Loader, epochs: int) -> float:
-    """Return the images per second of several epochs, with nothing made ahead of the first.
+    """Return the images per second of several epochs, with no batch made before they begin.
 
     Batches made ahead for the epoch after the last one cost time, but do not count.
     """
@@ -111,7 +111,7 @@ def main() -> None:
     parser.add_argument("--loop", choices=LOOPS, default="pillow")
     parser.add_argument("--plain", action="store_true")
     arguments = parser.parse_args()
-    if arguments.plain:  # before the actors start, since they inherit it
+    if arguments.plain:  # the actors inherit this environment
         os.environ["RAYBATCH_KERNEL"] = "none"
     program = LOOPS[arguments.loop]
     paths = find_images(arguments.dir)
@@ -122,7 +122,7 @@ def main() -> None:
         ratios = []
         for _ in range(arguments.rounds):
             loader.set_epoch(loader.epoch + 1)
-            time.sleep(1)  # by then, the actors have made the batches ahead
+            time.sleep(1)  # the actors finish the batches that they make ahead
             ceiling = plain_loops(paths, edge, program)
             ours = whole_epochs(loader, arguments.epochs)
             ratios.append(ours / ceiling)

@@ -59,7 +59,7 @@ def scaled(folder: str, count: int) -> None:
 def fuzz(inputs: int) -> None:
     """Read mutated files of every allowed format.
 
-    Print how many of them have pixels, the longest time and the peak memory.
+    Print how many of them can be read, the longest time and the peak memory.
     """
     reader = ImageReader((16, 16), decode="scaled", exif_orientation=True, max_pixels=1_000_000)
     rng = np.random.default_rng(0)

@@ -1,7 +1,6 @@
-"""Batches without data per second, compared with a bare loop of Ray actor calls.
+"""The rate of batches without data, compared with a bare loop of Ray actor calls.
 
 usage: python -m tests.figures.empty_batches [--batches 5000] [--rounds 5]
-
 Both have the same number of calls under way.
 """
 
@@ -23,7 +22,7 @@ import raybatch as rb
 
 
 class Indices:
-    """An array-like whose batches are just their indices."""
+    """An array-like that returns the indices of a batch."""
 
     def __init__(self, length: int) -> None:
         self.length = length

@@ -104,7 +104,7 @@ def report(seconds: float, killed: int, batches: int) -> None:
 
 
 class Deadly(Rows):
-    """Rows, one of which aborts the process that reads it, after it leaves a file in `graves`."""
+    """Rows, one of which leaves a file in `graves` and aborts the process that reads it."""
 
     def __init__(self, length: int, deadly: int, graves: str) -> None:
         super().__init__(length, 0.0)

@@ -7,14 +7,14 @@ usage: python -m tests.figures.house OLD NEW [--dir PHOTOGRAPHS] [--rounds 9] [-
 OLD and NEW are checkouts. Each needs a `.venv`, unless --python names an interpreter for both.
 
     stretch   photographs to 224×224 in batches of 64, through two Ray actors
-    empty     batches that hold nothing but their indices, through two Ray actors
+    empty     batches of indices only, through two Ray actors
     waiting   rows that wait 50 ms, through 32 Ray actors
     first     from a new loader of 100,000 paths to its first batch, on a running pool
     start     from a new program to its first batch: imports, Ray and two actors
 
 For each kind of work, each version has one process, and the two take turns in going first. A ratio
-below 1 means that the new version is faster. Without --dir, the photographs are noise of about the
-size of photographs. `--part 0.02` makes a quick trial.
+below 1 means that the new version is faster. Without --dir, the images are noise, about as large
+as photographs. `--part 0.02` makes a quick trial.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ PHOTOGRAPHS = 512
 
 
 class Indices:
-    """An array-like whose batches are their indices, and take `wait_s`."""
+    """An array-like that returns the indices of a batch, after `wait_s`."""
 
     def __init__(self, length: int, wait_s: float = 0) -> None:
         self.length, self.wait_s = length, wait_s
@@ -84,7 +84,7 @@ def ray_pool(actors: int) -> Iterator[rb.RayActorPool]:
 
 
 def epochs_s(loader: rb.Loader, epochs: int) -> float:
-    """Return the seconds of several epochs, with nothing made ahead of the first."""
+    """Return the seconds of several epochs, with no batch made before they begin."""
     began = time.perf_counter()
     for _ in range(epochs):
         collections.deque(loader, maxlen=0)
@@ -95,7 +95,7 @@ def epochs_s(loader: rb.Loader, epochs: int) -> float:
 
 
 def settle() -> None:
-    """Wait until the actors have made their batches ahead, and leave the machine idle."""
+    """Wait until the actors have finished the batches that they make ahead, and are idle."""
     time.sleep(1)
 
 

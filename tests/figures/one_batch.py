@@ -3,8 +3,8 @@
 usage: python -m tests.figures.one_batch [--list]
 
 The first and the second batch of a loader without a pool are each made under a profile hook. A
-batch has 8 image files. Another loader runs before, so that nothing is imported for the first time.
-Only the code of the package counts:
+batch has 8 image files. Another loader runs before, so that all modules are imported already. Only
+the code of the package counts:
 
     files       distinct files with a function that is called
     functions   distinct functions that are called, including comprehensions

@@ -39,7 +39,7 @@ def gathered(images: rb.PackedAccessor, batch_size: int, epochs: int) -> list[fl
 
 
 def delivered(loader: rb.Loader, epochs: int) -> list[float]:
-    """Return the images per second of each epoch, with nothing made ahead of the first.
+    """Return the images per second of each epoch, with no batch made before the first begins.
 
     Batches made ahead for the epoch after the last one cost time, but do not count.
     """

@@ -1,10 +1,9 @@
 """Microseconds to resample and lay out an image, with Pillow and NumPy or with the kernel.
 
 usage: python -m tests.figures.resample DIR [--count 50] [--rounds 20]
-
-The photographs in DIR are decoded first. What counts is the processor time of the thread from the
-decoded image to the array. The two ways take turns, image by image, so a busy machine slows both
-alike. The figures are the median and the minimum of all times.
+The photographs in DIR are decoded first. The time is the thread's processor time from the decoded
+image to the array. The two ways take turns, image by image, so a busy machine slows both alike. The
+figures are the median and the minimum of all times.
 """
 
 from __future__ import annotations
@@ -74,7 +73,7 @@ def measure(name: str, work: Work, images: list[Image.Image], rounds: int) -> No
             for way, used in (("Pillow", None), ("kernel", kernel)):
                 with mock.patch.object(resampling, "usable_kernel", lambda used=used: used):
                     if seed == 0:
-                        work(image, np.random.default_rng(seed))  # make what is made only once
+                        work(image, np.random.default_rng(seed))  # a warm-up, which is not timed
                     rng = np.random.default_rng(seed)
                     start = time.thread_time()
                     result = work(image, rng)

@@ -9,7 +9,7 @@ usage: python -m tests.figures.scaling DIR [--curves actors,hosts,batches,sizes,
                 relative to that of two plain loops
     sizes       photographs to 64 to 1,024 pixels in batches of 32, on two actors: the rate,
                 relative to that of two plain loops
-    simulated   1 to 1,000 simulated workers: CPU µs of the driver per batch, without Ray's
+    simulated   1 to 1,000 simulated workers: CPU µs of the driver per batch, without Ray
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Waiting:
 
 
 def part_of_ideal(pool: rb.RayActorPool, actors: int, batches_each: int = 60) -> float:
-    """Return the rate as a share of the ideal rate, at which `actors` do nothing but wait."""
+    """Return the rate as a share of the ideal rate, at which `actors` only wait."""
     batches = batches_each * actors
     source = rb.ArrayDataSource([Waiting(batches)])
     with rb.Loader(source, 1, pool=pool) as loader:

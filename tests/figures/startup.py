@@ -1,7 +1,6 @@
-"""Seconds from a list of millions of paths to the first batch, and its memory in each actor.
+"""Seconds from millions of paths to the first batch, and the memory that an actor needs for them.
 
 usage: python -m tests.figures.startup DIR [--paths 1000000 10000000] [--edge 224] [--rounds 5]
-
 The list repeats the paths of the photographs in DIR. Each round has its own loader on the same
 running pool. For comparison, this process then makes one batch, directly from the source.
 """
@@ -72,7 +71,7 @@ def measure(
                 next(iterator)
             del iterator
             grown = max(after - mb for after, mb in zip(actors_mb(), before, strict=True))
-        time.sleep(1)  # by then, the actors have made the batches ahead
+        time.sleep(1)  # the actors finish the batches that they make ahead
         started = time.perf_counter()
         source.samples_by_indices(indices[seed])
         one_s = time.perf_counter() - started

@@ -25,7 +25,7 @@ import raybatch as rb
 from raybatch.image import augment
 
 EPOCHS = 2
-BATCHES = 40  # the most of one epoch, since some have no end
+BATCHES = 40  # the most from one epoch, since some epochs have no end
 
 
 class Faulty:

@@ -15,7 +15,8 @@ PER_SHARD = 14  # 40 photos make two full shards and one of 12
 def write_tar(path: Path, members: Mapping[str, bytes], *, kind: int = tarfile.PAX_FORMAT) -> str:
     """Write a tar file as WebDataset's writer does.
 
-    It is a stream, with fractions of seconds in its times, which need an extra header.
+    The file is written as a stream. Its times have fractions of seconds, which need an extra
+    header.
     """
     with path.open("wb") as file, tarfile.open(fileobj=file, mode="w|", format=kind) as tar:
         for name, data in members.items():

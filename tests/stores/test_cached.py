@@ -39,7 +39,7 @@ class Counting(rb.ImageFileAccessor):
 
 @pytest.fixture
 def paths(photos: list[str], tmp_path: Path) -> list[str]:
-    """Copies of the photos, so old that a cache keeps their samples."""
+    """Copies of the photos, old enough for a cache to keep their samples."""
     folder = tmp_path / "photos"
     shutil.copytree(Path(photos[0]).parent, folder)
     copies = sorted(str(path) for path in folder.iterdir())
@@ -86,7 +86,7 @@ def test_the_next_program_finds_it(paths: list[str], tmp_path: Path) -> None:
     third = pickle.loads(pickle.dumps(second))
     np.testing.assert_array_equal(third[ALL], pixels)
     assert not hasattr(images, "reads")
-    assert second.stats() == third.stats() == (80, 0)  # both accessors count together
+    assert second.stats() == third.stats() == (80, 0)  # the counts of both accessors together
     assert first.stats() == (0, 40)
 
 

@@ -27,7 +27,7 @@ SIZE = (16, 24)
 ALL = np.arange(40)
 ROOM = 10**9
 
-# Uses a cache whose bytes depend on their key, and have many lengths.
+# Uses a cache. The bytes of each key depend on the key, and their lengths vary.
 PROGRAM = """
 import hashlib, sys
 import raybatch as rb
@@ -83,9 +83,9 @@ def hits(cache: rb.DiskCache, numbers: range) -> int:
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """How often stores were asked to open a stream, or to read a part of a file.
+    """The number of requests to stores, for a stream and for a part of a file.
 
-    A stream also has the version of the file.
+    Opening a stream also returns the version of the file.
     """
     asked: Counter[str] = Counter()
     stream, read = ArrowFiles._stream, ArrowFiles._read
@@ -278,7 +278,7 @@ def test_two_programs_on_one_cache_of_which_some_are_killed(tmp_path: Path) -> N
     last = program(tmp_path, directory, room, 1)
     last.communicate()
     assert last.returncode == 0
-    assert kept_bytes(directory) <= 1.1 * room  # with the files of the killed programs
+    assert kept_bytes(directory) <= 1.1 * room  # including unfinished files of killed programs
 
 
 def test_a_disk_that_fills_is_stepped_aside_from(tmp_path: Path) -> None:
@@ -331,7 +331,7 @@ def test_a_directory_that_is_removed_is_made_again(tmp_path: Path) -> None:
 
 def test_threads_of_one_process_share_a_cache(tmp_path: Path) -> None:
     def use(start: int) -> None:
-        for more in range(5):  # each cache removes entries of the caches before
+        for more in range(5):  # each cache removes entries of earlier caches
             hits(rb.DiskCache(tmp_path, 50_000), range(start, start + 100 + more))
 
     with ThreadPoolExecutor(8) as executor:

@@ -88,7 +88,7 @@ def test_the_samples_are_those_that_were_written(
     assert shards.column("name")[np.array([5, 2])] == ["photo 5", "photo 2"]
     assert shards.json("n", "about").tolist() == list(range(40))
     assert shards.bytes("about")[7] == b'{"n": 7}'
-    # Read them again, from the saved index, and name the shards.
+    # Read the samples again, from the saved index, with a pattern of the shards' names.
     again = rb.MDSShards(str(tmp_path / "mds" / "shard.{00000..00002}.mds"))
     assert again.column("label").tolist() == labels.tolist()
 

@@ -58,7 +58,7 @@ def test_a_killed_packing_goes_on_to_the_same_files(photos: list[str], tmp_path:
         rb.PackedAccessor(out)
     with pytest.raises(PackError, match="was interrupted"):
         verify(out)
-    # A kill in the middle of a file leaves such a file.
+    # A process that is killed while it writes a file leaves this.
     (out / ".00003-of-00005.arrow").write_bytes(b"half")
     noted = len(json.loads((out / "_unfinished.json").read_text())["files"])
     before = {path.name: path.stat().st_mtime_ns for path in arrow_files(out)[:noted]}
@@ -78,7 +78,7 @@ def test_it_may_be_packed_by_another_pool(
     rb.pack(photo_source(photos), whole, **PACK)
     rb.pack(photo_source(photos), out, pool=actors, **PACK)
     assert contents(out) == contents(whole)
-    for number in (1, 2, 4):  # two runs of missing files
+    for number in (1, 2, 4):  # two runs of adjacent files
         (out / f"0000{number}-of-00005.arrow").unlink()
     assert rb.pack(photo_source(photos), out, pool=actors, **PACK).files_written == 3
     assert contents(out) == contents(whole)

@@ -162,7 +162,7 @@ def test_threads_that_ask_for_one_group_read_it_once() -> None:
 
     def read(group: int) -> bytes:
         calls.append(group)
-        barrier.wait(30)  # groups 0 and 1 are read at the same time, or this fails
+        barrier.wait(30)  # groups 0 and 1 must be read at the same time
         return bytes([group])
 
     cache = Kept(read, len, 2)
@@ -183,7 +183,7 @@ def test_what_was_asked_for_last_is_kept_within_bytes() -> None:
     for nbytes in (3, 7, 3, 7):
         assert len(cache[(nbytes,)]) == nbytes
     assert calls == [3, 7]
-    cache[(1,)], cache[(7,)], cache[(3,)]  # the 1 has replaced the 3
+    cache[(1,)], cache[(7,)], cache[(3,)]  # the item of 1 byte has replaced that of 3 bytes
     assert calls == [3, 7, 1, 3]
     cache[(20,)], cache[(20,)], cache[(7,)]  # the last item is kept, whatever its size
     assert calls == [3, 7, 1, 3, 20, 7]
@@ -383,14 +383,14 @@ def test_a_window_reads_each_of_its_row_groups_once(
         for epoch in range(3):
             del reads[:]
             list(loader)
-            # The epoch may begin with groups that are still kept from the epoch before.
+            # Groups that are still kept from the last epoch need not be read again.
             assert len(reads) == len({group for group, _ in reads}) <= 6, epoch
 
 
 def test_a_cache_that_is_too_small_is_told(
     stored: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("raybatch.notices._told", {})  # notices come once per process
+    monkeypatch.setattr("raybatch.notices._told", {})  # a notice is shown once per process
     for cache_bytes in (2**20, 1):
         images = rb.ParquetImageAccessor(stored, size=SIZE, cache_bytes=cache_bytes)
         sampler = rb.BlockShuffleSampler(images.row_group_lengths, window=3)

@@ -84,7 +84,7 @@ def test_a_member_is_one_request(
     shards = rb.TarShards(
         "images/*.tar", filesystem=s3_filesystem(bucket), index=tmp_path / "index.arrow"
     )
-    assert shards.column("cls").tolist() == [*range(40)]  # they came with the headers
+    assert shards.column("cls").tolist() == [*range(40)]  # these were read with the headers
     assert ranges == {f"images/00{number}.tar": 1 for number in range(3)}
     ranges.clear()
     shards.images("jpg", SIZE)[ALL]
@@ -113,7 +113,7 @@ def test_an_index_may_lie_in_a_store(
     write_shards(tmp_path, photos)
     index = s3_url(bucket, "index of shards.arrow")
     made = rb.TarShards(f"{tmp_path}/*.tar", index=index)
-    for shard in tmp_path.glob("*.tar"):  # the next call need not read the shards
+    for shard in tmp_path.glob("*.tar"):  # with the index, the shards need not be read
         status = shard.stat()
         shard.write_bytes(bytes(status.st_size))
         os.utime(shard, ns=(status.st_atime_ns, status.st_mtime_ns))
@@ -175,7 +175,7 @@ def test_a_folder_in_a_zip_file_in_s3(
             (stack,) = (np.concatenate(column) for column in zip(*loader, strict=True))
             np.testing.assert_array_equal(stack, wanted[ALL])
     assert SECRET not in images.name_of(0)
-    # Older versions of fsspec's archives raise KeyError.
+    # Older versions of fsspec raise KeyError for a missing member of an archive.
     with pytest.raises(SampleReadError, match=r"FileNotFoundError|There is no item") as caught:
         rb.ImageFileAccessor([f"zip://none.jpg::{place}"], SIZE)[0]
     assert SECRET not in str(caught.value)

@@ -33,7 +33,7 @@ BAD = [5, 20, 21]
 
 @pytest.fixture(scope="module")
 def damaged(photos: list[str], tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Paths of the photos, and of three files that are not images in place of photos."""
+    """Paths of the photos, three of which are replaced by files that are not images."""
     folder = tmp_path_factory.mktemp("damaged")
     paths = list(photos)
     for number in BAD:
