@@ -234,7 +234,7 @@ class Hosts:
         self._ask(f"while {host.ip!r} not in live(): time.sleep(0.02)")
 
     def drain(self, host: Host) -> None:
-        """Tell Ray that `host` will leave: nothing new starts there, but running programs continue."""
+        """Tell Ray that `host` will leave: nothing new starts there; running programs continue."""
         self._ask(
             f"cli(['drain-node', '--address', address, '--node-id', live()[{host.ip!r}],"
             " '--reason', 'DRAIN_NODE_REASON_PREEMPTION', '--reason-message', 'an upgrade'],"
