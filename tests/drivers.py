@@ -80,7 +80,7 @@ class Driver:
             self.children()
         with self.process:
             self.process.kill()
-        # The agents of a Ray live on for some time after its driver is killed.
+        # Ray's agents live on for some time after a driver is killed.
         for child in alive(self.seen):
             with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended
                 child.kill()

@@ -1,4 +1,4 @@
-"""Errors are faults of a sample, the program or a place, or transient; messages have advice."""
+"""The classes of errors (sample, program, place, transient), and the advice in messages."""
 
 from __future__ import annotations
 

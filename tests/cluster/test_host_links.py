@@ -110,6 +110,6 @@ def test_a_slow_link_is_used_to_the_full(hosts: Hosts) -> None:
     before = hosts.head.bytes_received()
     with program_on(hosts.head, PROGRAM + program, hosts.address) as driver:
         rate = float(driver.listen()["rate"])
-    # No batch is considered late, and made again, because the link is slow.
+    # The slow link must not make a batch seem late, or the batch would be made again.
     assert hosts.head.bytes_received() - before < 1.05 * (100 + 6) * BATCH_BYTES
     assert 0.85 * link.bits_per_s < 8 * BATCH_BYTES * rate < link.bits_per_s

@@ -2,6 +2,7 @@
 
 usage: python -m tests.figures.ceiling DIR [--edge 224] [--rounds 6] [--epochs 3]
                                            [--loop pillow|accessor] [--plain]
+
 The loops do not hand their batches to another process. They use plain Pillow, or the accessor
 itself; with the accessor, the ratio shows the cost of handing batches over. With --plain, the
 actors do without the compiled kernel.

@@ -1,6 +1,7 @@
 """The rate of batches without data, compared with a bare loop of Ray actor calls.
 
 usage: python -m tests.figures.empty_batches [--batches 5000] [--rounds 5]
+
 Both have the same number of calls under way.
 """
 

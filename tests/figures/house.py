@@ -67,7 +67,7 @@ def where() -> str:
 
 @contextlib.contextmanager
 def ray_pool(actors: int) -> Iterator[rb.RayActorPool]:
-    """Start a Ray, and yield a pool of `actors` that have the same raybatch as this process."""
+    """Start Ray, and yield a pool of `actors` that have the same raybatch as this process."""
     ray.init(
         address="local",
         num_cpus=actors + 1,

@@ -2,8 +2,10 @@
 
 usage: python -m tests.figures.remote DIR [--images 2000] [--size 224] [--delay-ms 30]
                                           [--io-threads 1,16,64] [--rounds 3] [--cache]
+
 With --cache, it also measures a `DiskCache`: two epochs that begin with an empty cache, two more as
 in the next program, and all four again with a cache that holds half of the files.
+
 nginx answers Arrow's S3 client, and waits before each answer. The client sends two requests per
 image, HEAD and GET. nginx and the client take processor time on this machine, which decoding then
 lacks.

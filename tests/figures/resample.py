@@ -1,6 +1,7 @@
 """Microseconds to resample and lay out an image, with Pillow and NumPy or with the kernel.
 
 usage: python -m tests.figures.resample DIR [--count 50] [--rounds 20]
+
 The photographs in DIR are decoded first. The time is the thread's processor time from the decoded
 image to the array. The two ways take turns, image by image, so a busy machine slows both alike. The
 figures are the median and the minimum of all times.

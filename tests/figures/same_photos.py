@@ -1,4 +1,4 @@
-"""One digest from files, tar, zip and Parquet, on disk and in an S3 with a delay of 30 ms.
+"""One digest from files, tar, zip and Parquet, on disk and in S3 with a delay of 30 ms.
 
     python -m tests.figures.same_photos DIR [--images 2000] [--bad 5] [--delay-ms 30]
 

@@ -1,6 +1,7 @@
 """The longest wait and the memory while hosts fail, join and leave at random.
 
 usage: python -m tests.figures.soak [--minutes 10] [--seed 0] [--plot PNG]
+
 Each epoch is compared with that of a serial loader.
 """
 

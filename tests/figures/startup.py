@@ -1,6 +1,7 @@
 """Seconds from millions of paths to the first batch, and the memory that an actor needs for them.
 
 usage: python -m tests.figures.startup DIR [--paths 1000000 10000000] [--edge 224] [--rounds 5]
+
 The list repeats the paths of the photographs in DIR. Each round has its own loader on the same
 running pool. For comparison, this process then makes one batch, directly from the source.
 """
