@@ -11,8 +11,8 @@ Each host has its own address, and its processes can reach only the other hosts.
 machine's memory and files, except the paths in a host's `seeing`. This needs root (CAP_NET_ADMIN
 and CAP_SYS_ADMIN) and the program `ip` of iproute2.
 
-Ray looks for its node among the machine's processes and finds the head's. So a program on another
-host must name its own: `ray.init(address, _node_ip_address=host.ip)`.
+Ray looks for its node among the machine's processes, and finds the head's node. So a program on
+another host must name its own node: `ray.init(address, _node_ip_address=host.ip)`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ import click
 from cluster.slow_link import SlowLink
 
 _PORT = 6379
-# Jumbo frames: a slow link in Python carries few frames a second, so they must be large.
+# Jumbo frames: a slow link in Python carries few frames per second, so they must be large.
 _MTU = 9000
 _STORE_BYTES = 200_000_000
 _START_TIMEOUT_S = 60.0
@@ -69,10 +69,10 @@ class CannotMakeHosts(RuntimeError):  # noqa: N818 - it is no fault of a program
 
 
 class Host:
-    """One namespace. `number` counts from 1, the head; `ip` is its address.
+    """A host in its own network namespace. `number` counts from 1, the head; `ip` is its address.
 
-    `seeing` maps a path to another file or folder, which this host sees there instead. Its packets
-    pass through `link`, if given.
+    `seeing` maps a path to another file or folder, which this host sees there instead. The host's
+    packets pass through `link`, if given.
     """
 
     def __init__(
@@ -132,7 +132,7 @@ class Host:
 
     def bytes_received(self) -> int:
         """Return how many bytes this host has received so far, including Ethernet headers."""
-        # The bridge's end of the link has sent them.
+        # The bridge's end of the link sends everything that the host receives.
         return int(Path(f"/sys/class/net/{self._outer}/statistics/tx_bytes").read_text())
 
     def kill(self) -> None:
@@ -169,12 +169,13 @@ class Host:
 class Hosts:
     """A head, which offers no CPU, and `workers` hosts of `cpus` CPUs, each with a Ray node.
 
-    `workers` lists the hosts beside the head, including killed ones. With `dashboard`, the head
-    accepts jobs at port 8265.
+    The attribute `workers` lists the hosts other than the head, including killed ones. With
+    `dashboard`, the head accepts jobs at port 8265.
     """
 
     def __init__(self, workers: int = 2, cpus: int = 1, *, dashboard: bool = False) -> None:
-        # Names and addresses contain the process id, since two programs may use this at once.
+        # Names and addresses contain the process id, since two programs may make hosts at the same
+        # time.
         self.name = f"rb{os.getpid()}"
         self.network = f"10.{200 + os.getpid() // 250 % 50}.{os.getpid() % 250}"
         self.address = f"{self.network}.1:{_PORT}"

@@ -61,7 +61,7 @@ class _Direction:
             self._frames.append((self._free_at + self._link.delay_s, frame))
 
     def hand_over(self, now: float) -> float:
-        """Write the frames that have arrived, and return the arrival time of the next."""
+        """Write the frames that have arrived, and return the arrival time of the next frame."""
         while self._frames and self._frames[0][0] <= now:
             _, frame = self._frames.popleft()
             try:

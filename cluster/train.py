@@ -1,9 +1,9 @@
-"""A program for your training: it loops on the trainer's host over batches from the loader hosts.
+"""A training program: on the trainer's host, it loops over batches from the loader hosts.
 
     python train.py /data/train --actors 64
 
-It joins the cluster in the environment variable RAY_ADDRESS, which Ray jobs and the Slurm script
-set, or else the cluster that was started on this host.
+It joins the cluster that the environment variable RAY_ADDRESS names; Ray jobs and the Slurm script
+set it. Without it, the program joins the cluster that was started on this host.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def train(directory: str, actors: int, epochs: int, size: int, batch_size: int) 
         # limit them first. The trainer's host has none, so no actor starts there.
         resources={"loader": 0.001},
         address=os.environ.get("RAY_ADDRESS", "auto"),
-        # A cluster that rents hosts when actors ask for them takes minutes to start them.
+        # A cluster that rents hosts on demand takes minutes to start them.
         start_timeout_s=900,
     )
     with rb.Loader(source, batch_size, shuffle=0, pool=pool, name="train") as loader:

@@ -1,4 +1,4 @@
-"""What several test modules share."""
+"""Fixtures that several test modules share."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import raybatch as rb
 from tests.servers import http_server, s3_filesystem, s3_server
 from tests.session_pool import SessionPool
 
-# How long an example takes says more about the machine than about what is tested.
+# The duration of an example says more about the machine than about the code.
 settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
@@ -27,7 +27,11 @@ settings.load_profile("any machine")
 
 @pytest.fixture(scope="session", autouse=True)
 def sigint() -> None:
-    """Where a shell has the tests run in the background, the programs that they start would ignore Ctrl-C as they do."""
+    """Ctrl-C for the programs that tests start.
+
+    If a shell runs the tests in the background, they ignore SIGINT, and so would the programs that
+    they start.
+    """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -51,9 +55,9 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 @pytest.fixture(scope="session")
 def session_ray() -> Iterator[SessionPool]:
-    """One local Ray of 4 CPUs for all tests that need no other, started by the "program".
+    """The pool on the local Ray, with 4 CPUs, that tests share if they need no other Ray.
 
-    And the pool that lives on it.
+    The test process starts this Ray before any pool, as a user's program may do.
     """
     ray.init(
         address="local",
@@ -61,11 +65,12 @@ def session_ray() -> Iterator[SessionPool]:
         include_dashboard=False,
         logging_level=logging.ERROR,
         object_store_memory=500 * 2**20,
-        # A stopped actor that is to end is waited for; Ray gives it 5 s to do so by itself.
+        # raybatch waits for the end of an actor that it stops. By default, Ray gives the actor 5 s
+        # before killing it.
         _system_config={"kill_worker_timeout_milliseconds": 500},
     )
     node: Any = ray._private.worker._global_node
-    # No test needs these, and together they take a tenth of a processor.
+    # No test needs these processes, and together they take a tenth of a processor.
     node.kill_log_monitor(check_alive=False)
     node.kill_dashboard(check_alive=False)
     node.kill_monitor(check_alive=False)
@@ -83,16 +88,16 @@ def ray_cluster(session_ray: SessionPool) -> None:
 
 @pytest.fixture
 def actors(session_ray: SessionPool) -> rb.RayActorPool:
-    """The pool of two actors for all tests that need no pool of their own.
+    """Two actors for all tests that need no pool of their own.
 
-    A test that takes `ray_cluster` ends it.
+    A test that takes `ray_cluster` ends them.
     """
     return session_ray.open()
 
 
 @pytest.fixture(scope="module")
 def s3(photos: list[str]) -> Iterator[int]:
-    """The port of an S3 with the photos in the bucket `images`, below `train set/`."""
+    """The port of an S3 server with the photos in the bucket `images`, below `train set/`."""
     with s3_server() as port:
         store = s3_filesystem(port, allow_bucket_creation=True)
         store.create_dir("images")

@@ -1,7 +1,4 @@
-"""Forwards connections to another port.
-
-What the client sends arrives late: `python -m tests.delay PORT TO_PORT SECONDS`.
-"""
+"""A relay that delays a client's data: `python -m tests.delay PORT TO_PORT SECONDS`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Functions that draw from generators of their own, held in every way that Python has."""
+"""Functions that draw from their own random generators, held in every way that Python offers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RNG = np.random.default_rng()
 
 
 def copied(generator: Any) -> Any:
-    """A generator that draws what `generator` will."""
+    """Return a generator that draws the same numbers as `generator`."""
     return pickle.loads(pickle.dumps(generator))
 
 

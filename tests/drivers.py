@@ -1,4 +1,4 @@
-"""Programs in a process of their own, and what processes and memory are left behind."""
+"""Programs in their own processes, and the processes and memory that they leave behind."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ source = rb.ArrayDataSource([Rows()])
 """
 
 
-# How often `wait_for` looks.
+# The time between two checks of `wait_for`.
 LOOK_EVERY_S = 0.02
 
 
 @dataclass
 class Driver:
-    """A running program that begins with `PREAMBLE`; leaving the `with` ends it."""
+    """A running program that begins with `PREAMBLE`; leaving the `with` block kills it."""
 
     process: subprocess.Popen[str]
     seen: list[psutil.Process] = field(default_factory=list)
 
     def listen(self) -> dict[str, str]:
-        """Wait for what the program says next."""
+        """Wait for the program's next report, and return its facts."""
         assert self.process.stdout is not None
         for line in self.process.stdout:
             if line.startswith("SAY "):
@@ -59,12 +59,12 @@ class Driver:
         self.process.stdin.flush()
 
     def children(self) -> list[psutil.Process]:
-        """The live processes below the program's."""
+        """Return the live descendants of the program's process."""
         self.seen = alive(psutil.Process(self.process.pid).children(recursive=True))
         return self.seen
 
     def actors(self) -> list[psutil.Process]:
-        """The live raybatch actors below the program's process."""
+        """Return the live raybatch actors below the program's process."""
         return [child for child in self.children() if is_actor(child)]
 
     def __enter__(self) -> Driver:
@@ -80,9 +80,9 @@ class Driver:
             self.children()
         with self.process:
             self.process.kill()
-        # Agents of a Ray whose driver was killed live on for a while.
+        # Ray's agents live on for some time after a driver is killed.
         for child in alive(self.seen):
-            with contextlib.suppress(psutil.NoSuchProcess):  # it ended just now
+            with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended
                 child.kill()
 
 
@@ -105,9 +105,9 @@ def start(
 
 
 def wait_for(condition: Callable[[], bool], what: str, timeout_s: float) -> None:
-    """Wait until `condition` holds.
+    """Wait until `condition` holds, or fail after about `timeout_s`.
 
-    A machine that stands still meanwhile, or is busy, has as many looks at it.
+    The limit is a number of checks, so a machine that pauses or is busy gets as many as any other.
     """
     for _ in range(math.ceil(timeout_s / LOOK_EVERY_S)):
         if condition():
@@ -121,14 +121,14 @@ def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
 
 
 def actor_processes() -> list[psutil.Process]:
-    """The live raybatch actors below this process."""
+    """Return the live raybatch actors below this process."""
     return [child for child in alive(psutil.Process().children(recursive=True)) if is_actor(child)]
 
 
 def an_actor() -> psutil.Process:
-    """Return one of the actors, when the system's list of processes has one.
+    """Return one of the actors of this process.
 
-    Now and then a look at it misses some.
+    The system's list of processes misses some now and then, so this function reads it repeatedly.
     """
     seen: list[psutil.Process] = []
 
@@ -148,7 +148,7 @@ def is_actor(process: psutil.Process) -> bool:
 
 
 def store_bytes() -> float:
-    """How much of this process's object store is in use, as Ray last reported it."""
+    """Return how many bytes of this process's object store are in use, as Ray last reported."""
     total, free = ray.cluster_resources(), ray.available_resources()
     used: float = total["object_store_memory"] - free.get("object_store_memory", 0.0)
     return used

@@ -1,4 +1,4 @@
-"""One of every kind of source that can be split and resumed, over numbers that say what was delivered."""
+"""Every kind of source that can be split and resumed, over numbers that identify the samples."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from raybatch.batchup.data_source import AbstractDataSource
 
 
 def numbers(start: int, count: int, **options: Any) -> rb.ArrayDataSource:
-    """A source of the numbers `start`, `start` + 1, ..., `count` of them."""
+    """Return a source of `count` numbers: `start`, `start` + 1, ..."""
     return rb.ArrayDataSource([np.arange(start, start + count)], **options)
 
 
 class Faulty:
-    """An array-like of numbers from `start` on, of which those at `bad` do `trouble`.
+    """An array-like of the numbers from `start` on, which does `trouble` at the indices `bad`.
 
-    What aborts leaves a file in `graves` before, if that is a folder.
+    Before it aborts, it leaves a file named after its process in `graves`, if that is a folder.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ def faulty(start: int, length: int, *bad: int, trouble: str = "raise") -> rb.Arr
 
 
 def finite_sources() -> dict[str, Callable[[], AbstractDataSource]]:
-    """Sources whose epochs deliver every number of every member once."""
+    """Return sources whose epochs deliver every number of every member once."""
     return {
         "array": lambda: numbers(0, 23),
         "subset": lambda: numbers(0, 40, indices=np.arange(1, 40, 2)),
@@ -73,7 +73,7 @@ def finite_sources() -> dict[str, Callable[[], AbstractDataSource]]:
 
 
 def all_sources() -> dict[str, Callable[[], AbstractDataSource]]:
-    """The finite ones, and those whose epochs repeat samples or leave some out."""
+    """Return the finite sources, and sources whose epochs repeat samples or leave some out."""
     weights = np.arange(1, 24)
     return {
         **finite_sources(),
@@ -97,7 +97,7 @@ def all_sources() -> dict[str, Callable[[], AbstractDataSource]]:
 
 
 class Backwards(rb.sampling.AbstractSampler):
-    """A user's sampler, written for BatchUp: it has iterators alone."""
+    """A user's sampler, written for BatchUp: it has only iterators."""
 
     def __init__(self, length: int) -> None:
         self.length = length
@@ -123,7 +123,7 @@ SHUFFLES: dict[str, Callable[[], Any]] = {
     "Generator": lambda: np.random.default_rng(12345),
 }
 
-# A weighted sampler has no order of its own.
+# A weighted sampler has no order without a shuffle.
 PROGRAMS = [
     (kind, shuffle)
     for kind in all_sources()
@@ -133,5 +133,5 @@ PROGRAMS = [
 
 
 def delivered(batch: tuple[Any, ...]) -> list[Any]:
-    """What a batch holds, as lists that can be compared."""
+    """Return the arrays of a batch as lists, which can be compared."""
     return [array.tolist() for array in batch]

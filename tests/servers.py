@@ -1,4 +1,4 @@
-"""Servers on the loopback interface, each a process of its own, that files are read from."""
+"""File servers on the loopback interface, each in its own process."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ KEY, SECRET = "AKIAEXAMPLEKEY", "very/secret+Value"
 
 @contextmanager
 def s3_server() -> Iterator[int]:
-    """Run moto's S3; give its port."""
+    """Run moto's S3 server, and yield its port."""
     pytest.importorskip("moto")
     port = free_port()
     with _running(port, [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]):
@@ -51,11 +51,11 @@ def s3_url(port: int, key: str, bucket: str = "images") -> str:
 def http_server(
     folder: Path, state: Path, delay_s: float = 0.0, log: Path | None = None
 ) -> Iterator[int]:
-    """Run nginx over the files of `folder`, with its own files in `state`; give its port.
+    """Run nginx over the files of `folder`, and yield its port.
 
-    What is below /busy/ is answered with 503, what is below /denied/ with 403. Other answers begin
-    after `delay_s`, which takes Debian's module `echo`, as package nginx-light has it. Requests are
-    logged in `log`.
+    nginx keeps its own files in `state`, and logs requests in `log`. It answers paths below /busy/
+    with status 503, and paths below /denied/ with 403. Other answers begin after `delay_s`; a delay
+    needs the module `echo`, which Debian's package nginx-light contains.
     """
     program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
     if program is None:
@@ -94,9 +94,9 @@ http {{
 
 @contextmanager
 def delayed(port: int, delay_s: float) -> Iterator[int]:
-    """Give a port on which the server at `port` answers, `delay_s` later.
+    """Yield a port that forwards to the server at `port`, and delays the client's data.
 
-    A request is at least one delay.
+    A request takes at least `delay_s`.
     """
     own = free_port()
     command = [sys.executable, "-m", "tests.delay", str(own), str(port), str(delay_s)]
@@ -105,7 +105,10 @@ def delayed(port: int, delay_s: float) -> Iterator[int]:
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on, below those that the system gives to whoever asks for any."""
+    """Return a port that nobody listens on.
+
+    It is below the range from which the system picks ports for programs that do not name one.
+    """
     while True:
         port = random.randrange(20_000, 32_000)
         with socket.socket() as probe, contextlib.suppress(OSError):

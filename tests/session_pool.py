@@ -1,4 +1,4 @@
-"""The pool that lives on the session's Ray."""
+"""The pool that tests share."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import raybatch as rb
 class SessionPool:
     """Two actors that many tests share, since each takes a second to start.
 
-    A test that must have Ray for itself ends them.
+    A test that needs Ray for itself ends them.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Everything that a user may call says what it does."""
+"""Every public class, function and method has a docstring."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import raybatch as rb
 from raybatch.image import augment
 
-# What each public module and the package offer under their own names.
+# The public names of the package and of its public modules.
 NAMES = {
     f"{module.__name__}.{name}": getattr(module, name)
     for module in (rb, rb.data_source, rb.sampling, rb.work_pool, rb.image, augment)
@@ -42,7 +42,7 @@ def test_public_names_and_their_methods_are_documented() -> None:
 
 
 def doc_of(thing: type, member: str) -> str | None:
-    """Return the docstring of a method, or of what it overrides."""
+    """Return the docstring of a method, or of the method that it overrides."""
     for base in thing.__mro__:
         doc: str | None = getattr(base.__dict__.get(member), "__doc__", None)
         if doc:

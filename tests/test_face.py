@@ -1,4 +1,4 @@
-"""The names at the top, and what things say of themselves."""
+"""The names that `import raybatch` offers, and the texts that represent its objects."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_what_a_program_writes_is_there() -> None:
     names = set(dir(rb))
     assert {"RayActorPool", "adapters", "augment", "ImageFolder", *rb.__all__} <= names
     assert not names & {"Any", "logging", "sys", "importlib", "TYPE_CHECKING", "arrays", "checks"}
-    # What is not among the names of a star stays where it was.
+    # Names that `from raybatch import *` leaves out are still attributes of the package.
     for name in ("SubsetSampler", "MapDataSource", "ImageList", "data_source", "packing", "image"):
         assert hasattr(rb, name)
         assert name in names

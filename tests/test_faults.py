@@ -1,4 +1,4 @@
-"""Whose fault an error is, what may pass, and what is advised."""
+"""The classes of errors (sample, program, place, transient), and the advice in messages."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SAMPLE, PROGRAM, PLACE, PASSING = Fault.SAMPLE, Fault.PROGRAM, Fault.PLACE, Faul
 
 
 class ClientResponseError(Exception):
-    """As aiohttp has it, and requests and Azure under other names."""
+    """An error like aiohttp's; those of requests and Azure name the status differently."""
 
     def __init__(self, **status: int) -> None:
         super().__init__(str(status))
@@ -36,7 +36,7 @@ class ClientResponseError(Exception):
 
 
 class NoCredentialsError(Exception):
-    """As botocore has it."""
+    """An error like botocore's."""
 
 
 def http_error(status: int) -> urllib.error.HTTPError:
@@ -68,7 +68,7 @@ def in_image(*causes: Exception) -> Exception:
 
 
 FAULTS = [
-    # What is in a file, or missing.
+    # The content of a file, or a missing file.
     (ValueError("17 is bad"), SAMPLE),
     (ArithmeticError("no nines"), SAMPLE),
     (RuntimeError("cannot decode"), SAMPLE),
@@ -80,7 +80,7 @@ FAULTS = [
     (http_error(404), SAMPLE),
     (in_sample(OSError("the image is null")), SAMPLE),
     (in_image(UnidentifiedImageError("cannot identify image file")), SAMPLE),
-    # A broken file may make a decoder raise anything.
+    # A broken file may make a decoder raise any error.
     (in_image(SyntaxError("broken PNG file")), SAMPLE),
     (in_image(IndexError("index out of range")), SAMPLE),
     (in_image(TypeError("an integer is required")), SAMPLE),
@@ -88,9 +88,9 @@ FAULTS = [
     (in_broken(TypeError("an integer is required")), SAMPLE),
     (in_broken(system_error(errno.EIO)), PASSING),
     (in_image(TransformError("f raised"), ValueError("no box")), SAMPLE),
-    # What the program raised counts, not why.
+    # The error that the program raised counts, not its cause.
     (caused(ValueError("no such key"), KeyError("a")), SAMPLE),
-    # The program's own code.
+    # Errors in the program's own code.
     (NameError("name 'x' is not defined"), PROGRAM),
     (AssertionError(), PROGRAM),
     (TypeError("f() takes 1 argument"), PROGRAM),
@@ -100,7 +100,7 @@ FAULTS = [
     (ModuleNotFoundError("No module named 'a'"), PROGRAM),
     (NotImplementedError(), PROGRAM),
     (in_image(TransformError("f raised"), NameError("x")), PROGRAM),
-    # The place where samples are.
+    # Errors of the place that holds the samples.
     (StorageError("the folder of the samples is empty"), PLACE),
     (in_sample(StorageError("403")), PLACE),
     (PackError("damaged"), PLACE),
@@ -118,7 +118,7 @@ FAULTS = [
     (NoCredentialsError("Unable to locate credentials"), PLACE),
     (OSError("AWS Error ACCESS_DENIED during HeadObject operation: No response body."), PLACE),
     (OSError("AWS Error UNKNOWN (HTTP status 400) during HeadObject operation"), PLACE),
-    # What may pass.
+    # Transient errors.
     (system_error(errno.ESTALE, "a.jpg"), PASSING),
     (system_error(errno.EIO), PASSING),
     (system_error(errno.ETIMEDOUT), PASSING),

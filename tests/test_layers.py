@@ -1,6 +1,6 @@
-"""The architecture: a folder is a layer, imports go down only, and one idea a file has a name of its own.
+"""The architecture: a folder is a layer, imports only go down, and each module has one subject.
 
-Each test lists whatever breaks its rule.
+Each test lists everything that breaks its rule.
 """
 
 import ast
@@ -68,9 +68,9 @@ OPTIONAL = {
     "ipywidgets": ["notebook_line.py"],
     "IPython": ["notebook_line.py"],
 }
-# The packages whose `__init__.py` offers names. Of all others, a name is imported from its module.
+# The packages whose `__init__.py` offers names. Other names are imported from their modules.
 FACES = ["", "adapters", "adapters.torch", "cli", "image", "image.augment", "packing"]
-# What is over a limit, and by how much: no more is to come.
+# The most methods that a class may have: 12, except for these classes, which must not grow.
 METHODS = defaultdict(
     lambda: 12,
     {"loader.loader.Loader": 16, "pools.ray.crew.Crew": 14, "scheduling.scheduler.Scheduler": 19},
@@ -90,7 +90,7 @@ def tree_of(name: str) -> ast.Module:
 
 @cache
 def imported_by(name: str) -> frozenset[str]:
-    """Return every module that the module `name` imports, inside functions and for type checking too."""
+    """Return all modules that the module `name` imports, even in functions or for type checks."""
     found: set[str] = set()
     for node in ast.walk(tree_of(name)):
         if isinstance(node, ast.Import):
@@ -111,9 +111,9 @@ def layer_of(name: str) -> str:
 
 
 def own_imports(name: str) -> Iterator[str]:
-    """Yield what the module `name` imports of raybatch, without that prefix.
+    """Yield the imports of the module `name` from raybatch, without that prefix.
 
-    "" is the package's face.
+    An import of `raybatch` itself is "".
     """
     for module in imported_by(name):
         root, _, rest = module.partition(".")
@@ -122,7 +122,7 @@ def own_imports(name: str) -> Iterator[str]:
 
 
 def assert_none(offenders: Collection[object]) -> None:
-    """Fail with one offender a line, all of them."""
+    """Fail with all offenders, one per line."""
     pairs = offenders.items() if isinstance(offenders, dict) else offenders
     assert not offenders, "\n" + "\n".join(map(str, pairs))
 
@@ -136,7 +136,7 @@ def test_imports_go_down() -> None:
         f"{name} imports {target}"
         for name in MODULES
         for target in own_imports(name)
-        # The package's face shows all layers.
+        # The package's own `__init__.py` imports from all layers.
         if layer_of(name) in LAYERS and layer_of(target) in LAYERS
         if LAYERS.index(layer_of(target)) > LAYERS.index(layer_of(name))
     ]
@@ -144,7 +144,7 @@ def test_imports_go_down() -> None:
 
 
 def test_nothing_imports_the_face() -> None:
-    # An example is written as a program of a user's.
+    # The examples are written like users' programs, so they import `raybatch` itself.
     below = [name for name in MODULES if layer_of(name) not in ("", "__main__", "examples")]
     assert_none([name for name in below if "" in own_imports(name)])
 
@@ -159,7 +159,7 @@ def test_only_what_programs_import_from_offers_names() -> None:
 
 
 def test_no_import_is_relative() -> None:
-    # It would hide the layer.
+    # A relative import would hide the layer.
     relative = [
         f"{name} imports {module}"
         for name in MODULES
@@ -170,7 +170,7 @@ def test_no_import_is_relative() -> None:
 
 
 def test_no_import_cycles() -> None:
-    # A package's face imports its modules, and modules of other layers import the face.
+    # An `__init__.py` imports the modules of its package, so it is left out here.
     within = {
         name: {
             target
@@ -224,7 +224,7 @@ def test_no_two_modules_have_one_name() -> None:
 
 
 def test_classes_are_small() -> None:
-    # Special methods are the language's interface, and BatchUp's classes are BatchUp's.
+    # Special methods do not count, since Python defines them, nor do BatchUp's classes.
     methods = {
         f"{name}.{node.name}": len(methods_of(node))
         for name in MODULES

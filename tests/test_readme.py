@@ -1,4 +1,4 @@
-"""The programs of every README run as printed, and print what is printed below them."""
+"""The programs of every README run as printed, and print the output below them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Data sets and tasks that do to their worker what users' code may do."""
+"""Data sets and tasks that behave, and misbehave, as users' code may."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ import numpy as np
 
 
 class UnpicklableError(Exception):
-    """Travels to where it cannot be made again."""
+    """An error that can be pickled, but not unpickled."""
 
     def __init__(self, first: str, second: str) -> None:
         super().__init__(first + second)
 
 
 class Squares:
-    """An array-like of the squares, which does `trouble` at index 13."""
+    """An array-like of squares, which does `trouble` at index 13."""
 
     def __init__(self, length: int, trouble: str = "") -> None:
         self.length, self.trouble = length, trouble
@@ -44,7 +44,7 @@ class Squares:
 
 
 class Counted:
-    """An array-like that leaves a file for each read."""
+    """An array-like that creates a file for each read."""
 
     def __init__(self, length: int, folder: Path) -> None:
         self.length, self.folder = length, folder

@@ -1,4 +1,4 @@
-"""Small work for contenders of a bench."""
+"""Small work for the contenders of a bench."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands as a user types them: in this process, which is quick, or in one of their own."""
+"""Runs commands as a user types them: quickly in this process, or in a process of their own."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ WIDE = {"COLUMNS": "120"}
 
 
 def run(*arguments: str, folder: Path, status: int = 0) -> Result:
-    """Run a command in `folder`, in this process and with the Ray that it has.
+    """Run a command in `folder`, in this process and with the Ray of this process.
 
-    An exception fails the test.
+    An exception or another exit status fails the test.
     """
     before, places = Path.cwd(), sys.path.copy()
     os.chdir(folder)
@@ -34,7 +34,10 @@ def run(*arguments: str, folder: Path, status: int = 0) -> Result:
 def run_alone(
     *arguments: str, folder: Path, status: int = 0, **env: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command in `folder`, in a process of its own, which starts a Ray of its own if it needs one."""
+    """Run a command in `folder`, in its own process.
+
+    The process starts its own Ray if it needs one.
+    """
     clean = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
     done = subprocess.run(
         [sys.executable, "-m", "raybatch", *arguments],

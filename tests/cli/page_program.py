@@ -2,8 +2,8 @@
 # ruff: noqa
 """The program of BatchUp's documentation page "Loading images from disk on-the-fly".
 
-As it stands there, but for its imports and three missing or surplus brackets. `image_paths` is
-passed in.
+It is as on the page, except for its imports and three missing or surplus brackets. `image_paths` is
+an argument here.
 """
 
 import os

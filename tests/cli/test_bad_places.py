@@ -1,4 +1,4 @@
-"""Commands over images of which a disk, or too many files, are at fault."""
+"""Commands on a failing disk, and on folders with broken images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The figures of a bench are honest."""
+"""The figures of a bench: how they are timed, summarised and drawn."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_the_fastest_is_drawn_on_top() -> None:
     panels = Figure().subplots(1, len(NAMES))
     _draw(timed({"contenders": rows}), panels)
     labels = [label.get_text() for label in panels[0].get_yticklabels()]
-    assert labels == ["slow", "middling", "fast"]  # from the bottom
+    assert labels == ["slow", "middling", "fast"]  # from the bottom up
 
 
 def test_cpu_time_of_processes_that_nobody_waited_for_is_counted() -> None:

@@ -1,4 +1,4 @@
-"""A bench tells contenders that do the work right from those that do not or that are missing."""
+"""A bench distinguishes contenders that do the work right from wrong and missing ones."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from tests.cli.bench_work import contender_of, training_on, work_on, wrong
 
 BLOCKED = """raise ModuleNotFoundError("No module named '{0}'", name="{0}")"""
 
-# The others of their kind differ little, and a start of Ray takes its time; each bench checks them
-# all.
+# These contenders need Ray, which is slow to start, and they hardly differ from others. Every run
+# of the bench checks them too.
 _LEFT_OUT = ("raybatch-actors", "ray-data-tasks", "ray-data-actors")
 
 RIGHT = [
@@ -38,13 +38,13 @@ RIGHT = [
 
 @pytest.fixture(scope="module")
 def reference(photos: list[str]) -> Seen:
-    """What the plain loop gives."""
+    """The results of the plain loop."""
     return look(PLAIN, work_on(photos))
 
 
 @pytest.fixture(scope="module")
 def draws(photos: list[str]) -> Seen:
-    """What the plain loop draws of the training recipe."""
+    """The random draws of the plain loop for the training recipe."""
     return look(PLAIN, training_on(photos))
 
 
@@ -96,7 +96,7 @@ def test_a_wrong_contender_is_found(
 
 
 def problem_of(name: str, work: Work, reference: Seen) -> str:
-    """Return what is wrong with a contender; it runs in this process, which is quick."""
+    """Return the fault that the checks find in a contender; it runs in this process, for speed."""
     contender = wrong(name)
     try:
         with closing(getattr(wrong_contenders, name)(work)) as batches:

@@ -1,4 +1,4 @@
-"""`raybatch bench` prints its figures, tells mistakes, and leaves nothing behind."""
+"""`raybatch bench` prints its figures, reports mistakes, and leaves nothing behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the commands say of classes and of files that are left out: the same numbers for every split of a data set."""
+"""Commands give classes the same numbers in every split, and report files that are left out."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ from tests.stores.test_classes import make
 
 @pytest.fixture
 def splits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working directory, with the folders `train` (a, b, c) and `val`, in which b lacks and `new` is empty."""
+    """The working directory, with the folders `train` and `val`.
+
+    `train` has the classes a, b and c. `val` has no class b, and its class `new` is empty.
+    """
     make(tmp_path / "train", ["a/1.png", "b/1.png", "c/1.png"])
     make(tmp_path / "val", ["a/1.png", "c/1.png", "c/2.heic", "c/._1.png", "new/"])
     (tmp_path / "names.txt").write_text("c\nb\na\n\n")
@@ -56,7 +59,7 @@ def test_classes_are_numbered_as_elsewhere(splits: Path, classes: str) -> None:
 def test_without_them_a_folder_without_images_keeps_its_number(splits: Path) -> None:
     run("pack", "val", "packed", "--size", "4", "--actors", "0")
     assert rb.PackedAccessor("packed").classes == ["a", "c", "new"]
-    # The names of files are no class folders.
+    # If the names of files determine the classes, an empty folder is not a class.
     make(splits / "flat", ["dog_1.png", "cat_1.png", "notes/"])
     run("pack", "flat", "packed_flat", "--size", "4", "--actors", "0")
     assert rb.PackedAccessor("packed_flat").classes == ["cat", "dog"]

@@ -140,7 +140,7 @@ def test_a_broken_image_is_named(photos: list[str], tmp_path: Path) -> None:
 def test_help_and_version(tmp_path: Path) -> None:
     shown = run_alone("--help", folder=tmp_path, COLUMNS="80").stdout
     assert "demo" in shown
-    assert "..." not in shown.partition("Commands:")[2]  # no summary is cut
+    assert "..." not in shown.partition("Commands:")[2]  # no summary is cut off
     for command in ("load", "scan", "preview", "pack", "plan"):
         assert "a folder that `raybatch pack` wrote" in " ".join(
             run(command, "--help", folder=tmp_path).stdout.split()
@@ -155,7 +155,7 @@ def test_ctrl_c_ends_a_command_at_once_and_leaves_nothing(
 ) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()
-    for number in range(2000):  # enough that it is not done before it is ended
+    for number in range(2000):  # so many that the command is still at work when it is interrupted
         os.link(photos[number % len(photos)], folder / f"{number}.jpg")
     name, *options = command
     places = [str(folder), str(tmp_path / "out")] if name == "pack" else [str(folder)]

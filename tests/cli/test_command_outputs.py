@@ -1,4 +1,4 @@
-"""What the commands write: refused before the work where it cannot be, and after it nothing found is lost."""
+"""Outputs of commands: bad places are refused before the work, and results are not lost."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def run(*arguments: str, status: int = 0) -> Result:
 )
 def test_a_url_is_refused_before_the_work(folder: Path, command: list[str]) -> None:
     for scheme in ("s3:", "gs:"):
-        (folder / scheme / "bucket").mkdir(parents=True)  # as an earlier version made it
+        (folder / scheme / "bucket").mkdir(parents=True)  # a local path like the URL
     before = sorted(folder.rglob("*"))
     done = run(*command, status=2)
     assert "is a URL, but this must be a path on a disk" in " ".join(done.stderr.split())

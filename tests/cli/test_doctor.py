@@ -1,4 +1,4 @@
-"""`raybatch doctor`: each check with its fault really there, where that can be had."""
+"""`raybatch doctor`, tested with real faults where possible."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def run(
 
 
 def diagnose(*arguments: str, status: int, **options: Any) -> dict[str, tuple[str, str]]:
-    """Return what the command says: status and what was seen, by the check."""
+    """Return the status and the observation of each check."""
     findings = json.loads(run(*arguments, "--json", status=status, **options).stdout)
     for finding in findings:
         assert bool(finding["advice"]) == (finding["status"] != "ok"), finding
@@ -55,7 +55,7 @@ def test_a_machine_that_is_well(photos: list[str], tmp_path: Path) -> None:
 def test_what_is_wrong_with_a_machine(tmp_path: Path) -> None:
     (tmp_path / "ray").mkdir()
     with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))  # and does not listen
+        nobody.bind(("127.0.0.1", 0))  # but do not listen
         address = f"127.0.0.1:{nobody.getsockname()[1]}"
         (tmp_path / "ray" / "ray_current_cluster").write_text(address)
         (tmp_path / "empty").mkdir()
@@ -123,7 +123,7 @@ def test_a_cluster(ray_cluster: None, photos: list[str], tmp_path: Path) -> None
     )
     assert found["cluster"] == ("ok", address)
     assert found["address file"] == ("ok", f"{address} answers")
-    # Ray asks for tokens by default from 2.59 on.
+    # From version 2.59 on, Ray asks for a token by default.
     status, seen = found["token authentication"]
     assert (status == "ok", seen == "on") == (is_token_auth_enabled(),) * 2
     assert found["version of raybatch"][1].endswith("on 1 host")
@@ -192,7 +192,7 @@ def found_kernel(facts: Any) -> str:
 @pytest.mark.timeout(240)
 def test_a_path_that_one_host_alone_has() -> None:
     with given_hosts(cpus=1) as hosts:
-        # Hosts share their files, but for those that are about their network.
+        # The hosts share all files except those about their network.
         path = f"/proc/sys/net/ipv4/conf/{hosts.name}i2/forwarding"
         command = [*DOCTOR, path, "--address", hosts.address, "--json"]
         doctor = hosts.head.start(command, stdout=subprocess.PIPE)
@@ -201,7 +201,7 @@ def test_a_path_that_one_host_alone_has() -> None:
     found = {one["check"]: one for one in json.loads(out)}
     assert found["version of ray"]["seen"].endswith("on 3 hosts")
     reason = found[f"path {path}"]
-    assert found["token authentication"]["status"] == "warning"  # the test hosts have it off
+    assert found["token authentication"]["status"] == "warning"  # the test hosts switch it off
     assert reason["status"] == "problem"
     assert hosts.head.ip in reason["seen"]
     assert hosts.workers[1].ip in reason["seen"]

@@ -1,4 +1,4 @@
-"""The examples as a user runs them: training goes on where it was, to the same numbers."""
+"""The examples as a user runs them: training resumes where it stopped, with the same results."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ import raybatch.examples.train
 
 
 def arguments(photos: list[str], *more: str) -> list[str]:
-    """Batches of one, so that an epoch has forty."""
+    """Return arguments for batches of one image, so that an epoch has forty batches."""
     folder = str(Path(photos[0]).parent)
     return [folder, "--epochs", str(EPOCHS), "--batch-size", "1", "--edge", "16", *more]
 
 
 def train(photos: list[str], *more: str) -> list[str]:
-    """The lines that the program prints, to its end."""
+    """Run the program to its end, and return the lines that it prints."""
     result = CliRunner().invoke(main, arguments(photos, *more), catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result.output.splitlines()
@@ -55,7 +55,7 @@ def weights(checkpoint: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module", autouse=True)
 def torch_settings() -> Iterator[None]:
-    """Torch is left as it was."""
+    """The settings of torch, which are restored after the tests."""
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)
@@ -66,7 +66,7 @@ def torch_settings() -> Iterator[None]:
 def whole(
     photos: list[str], session_ray: SessionPool, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[list[str], Path]:
-    """What a run prints that nothing interrupts, and its last checkpoint."""
+    """The output of a run without interruptions, and its last checkpoint."""
     checkpoint = tmp_path_factory.mktemp("whole") / "ckpt.pt"
     return train(photos, "--checkpoint", str(checkpoint)), checkpoint
 

@@ -34,7 +34,7 @@ def test_a_cache_without_effect_is_told(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("raybatch.notices._told", {})  # another test may have been told
+    monkeypatch.setattr("raybatch.notices._told", {})  # a notice is shown once per process
     folder = str(Path(photos[0]).parent)
     arguments = ("--size", "8", "--actors", "0")
     done = run("pack", folder, "packed", *arguments, "--cache", "cache", folder=tmp_path)

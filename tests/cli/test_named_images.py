@@ -1,4 +1,4 @@
-"""What the argument IMAGES of a command may be: one data set in every form gives one digest."""
+"""The argument IMAGES of commands: a data set has the same digest in every form."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CLASSES = ("cat", "dog")
 
 @pytest.fixture
 def forms(photos: list[str], tmp_path: Path) -> Path:
-    """A folder with the same 40 images of two classes in every form, in one order."""
+    """A folder with the same 40 images of two classes in every form, in the same order."""
     files = sorted(photos)
     labels = [CLASSES.index(Path(path).name[:3]) for path in files]
     for path, label in zip(files, labels, strict=True):
@@ -57,7 +57,7 @@ def forms(photos: list[str], tmp_path: Path) -> Path:
     return tmp_path
 
 
-# What names the images, and the names of their classes there.
+# Values of IMAGES, each with the names of its classes.
 NAMES = {
     "folder": ["cat", "dog"],
     "folder/*/*.jpg": ["cat", "dog"],
@@ -162,7 +162,7 @@ def test_what_is_no_images_is_told_with_what_is_there(
 def test_paths_are_shown_without_detours_but_for_links(forms: Path) -> None:
     found = told("scan", "./folder/../folder", "--actors", "0", "--json", folder=forms)
     assert found["root"] == "folder"
-    # `..` behind a link leads to the folder above its target.
+    # `..` after a link leads to the folder above the link's target.
     (forms / "elsewhere").mkdir()
     (forms / "elsewhere" / "link").symlink_to(forms / "folder" / "cat")
     there = told("load", "elsewhere/link/../dog", *SIZE, folder=forms)

@@ -1,4 +1,4 @@
-"""The program that users come with: accessors of their own, locally and on Ray."""
+"""A program from BatchUp's documentation, with its own accessors, runs locally and on Ray."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.cli import page_program
 
 PAGE: Any = page_program
 
-# The page leaves closing its files to the garbage collector.
+# The program leaves it to the garbage collector to close files.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 
 

@@ -38,13 +38,13 @@ VIEWS = {"laptop": (1280, False), "phone": (390, True)}
 
 
 class Browser:
-    """A headless Chromium that looks at one page after the other."""
+    """A headless Chromium that shows one page at a time."""
 
     def __init__(self, driver: Any) -> None:
         self.driver = driver
 
     def open(self, page: Path, view: str, scheme: str) -> None:
-        """Show `page` as on a laptop or a phone, for someone who likes it light or dark."""
+        """Show `page` on a laptop or a phone, in a light or dark colour scheme."""
         width, mobile = VIEWS[view]
         screen = {"width": width, "height": 850, "deviceScaleFactor": 1, "mobile": mobile}
         media = [{"name": "prefers-color-scheme", "value": scheme}]
@@ -56,7 +56,7 @@ class Browser:
         return self.driver.execute_script(f"return {expression}")
 
     def check(self, screenshot: Path) -> None:
-        """What holds for every page in every view."""
+        """Check the properties that every page has in every view, and save a screenshot."""
         assert self.driver.get_log("browser") == []
         assert self.value("document.scripts.length") == 0
         assert self.value("document.title !== 'taken'")
@@ -73,7 +73,7 @@ class Browser:
             assert len(np.unique(np.asarray(shot.convert("RGB")).reshape(-1, 3), axis=0)) > 20
 
     def brightness(self) -> float:
-        """That of the ground, from 0 to 255."""
+        """Return the brightness of the background, from 0 to 255."""
         colour = self.value("getComputedStyle(document.body).backgroundColor")
         return float(np.mean([int(part) for part in re.findall(r"\d+", colour)[:3]]))
 
@@ -108,7 +108,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def odd(photos: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of photos, some broken, whose names are full of markup."""
+    """A folder of photos, some of them broken, whose names are full of markup."""
     root = tmp_path_factory.mktemp("odd") / "a <b> & 'c'"
     for name in ("cat", HANDLER):
         (root / name).mkdir(parents=True)
@@ -131,7 +131,7 @@ def scan_page(odd: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def bench_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Figures of two contenders, and of two that were not timed."""
+    """A page with the figures of two contenders, and with a third contender that failed."""
     broken = Contender("broken", "Broken <b>", "broken", "none:none")
     race = Race(Work(("x",), (1, 1), 1, 1), [CONTENDERS["stretch"][0], PLAIN, broken], rounds=2)
     for standing in race.standings[:2]:
@@ -198,7 +198,10 @@ def test_thumbnails_are_squares_of_the_images(scan_page: Path) -> None:
 
 
 def made(root: Path, kinds: dict[str, tuple[int, str, tuple[int, int]]]) -> Path:
-    """A folder with so many images of a mode and a size in each class."""
+    """Make a folder of images, and return it.
+
+    `kinds` maps each class to the number, the mode and the size of its images.
+    """
     for name, (count, mode, size) in kinds.items():
         (root / name).mkdir(parents=True)
         for number in range(count):

@@ -1,4 +1,4 @@
-"""What a wanted rate needs: the arithmetic, what is measured for it, and the command."""
+"""`raybatch plan`: its arithmetic, its measurements, and the command."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ COSTS = BatchCosts(
 
 def test_what_a_rate_needs() -> None:
     needs = needs_for(COSTS, 6400)
-    # 100 batches a second take 9 s of actors, which are busy for 0.9 of it.
+    # 100 batches per second take 9 s of actor time, and an actor is busy for 0.9 of the time.
     assert needs.actors == 10
     assert needs.cores == 3
     assert needs.window_batches == 22
@@ -56,7 +56,7 @@ def test_more_than_a_consumer_can_receive() -> None:
 
 
 class Slow:
-    """20 rows; a batch of them waits for 0.15 s and takes 0.05 s of the processor."""
+    """20 rows; a batch of them waits for 0.15 s and takes 0.05 s of processor time."""
 
     def __len__(self) -> int:
         return 20
@@ -73,7 +73,8 @@ def test_costs_are_measured() -> None:
     source = rb.ArrayDataSource([Slow()])
     costs = measure_costs(source, 8, rb.ThreadPool(1), 4, 50.5)
     assert (costs.batch_size, costs.nbytes, costs.file_bytes) == (8, 8000, 404)
-    # It takes 0.2 s, of which it waits for 0.75; on a busy machine it waits for the processor too.
+    # A batch takes 0.2 s, and waits for 0.75 of that time. On a busy machine, it also waits for the
+    # processor.
     assert 0.19 < costs.actor_s < 0.75
     assert 0.5 < costs.waiting_share < 0.95
     assert measure_costs(source, 20, rb.ThreadPool(1), 1, 50.5).nbytes == 20000

@@ -14,12 +14,16 @@ from tests.cli.commands import run, run_alone
 
 WIDTH, HEIGHT = 96, 64
 MARGIN = 6
-RED, GREEN = (128, 0, 0), (0, 128, 0)  # the classes 1 and 2, as VOC colours them
+RED, GREEN = (128, 0, 0), (0, 128, 0)  # VOC's colours of the classes 1 and 2
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A grey image with a white block, a mask of class 1 and a box of class 2 around it, and how to turn them by 90°."""
+    """A folder with an image, its mask, its box and two transforms.
+
+    The image is grey with a white block. The mask has class 1 on the block, and the box has class 2
+    around it. The transforms rotate by 90° and flip.
+    """
     image = np.full((HEIGHT, WIDTH), 60, np.uint8)
     image[8:24, 16:48] = 255
     mask = Image.fromarray((image == 255).astype(np.uint8)).convert("P")
@@ -52,10 +56,10 @@ def extent(found: Any) -> tuple[int, int, int, int]:
 def test_mask_and_box_are_where_the_augmentation_moved_them(folder: Path) -> None:
     options = ["--masks", "masks", "--boxes", "boxes.json", "--augment", "train.py:turn"]
     run_alone("preview", "images", *options, folder=folder)
-    page = sheet(folder, HEIGHT, WIDTH)  # the image is turned to the left
+    page = sheet(folder, HEIGHT, WIDTH)  # the image is turned to the left by 90°
     turned = (8, WIDTH - 48, 24, WIDTH - 16)
     assert extent((page == GREEN).all(-1)) == turned
-    # Half white, half red inside of the line.
+    # Inside the line of the box, the block is half white and half red.
     assert extent((abs(page - (191, 127, 127)) < 2).all(-1)) == (10, WIDTH - 46, 22, WIDTH - 18)
     assert (page[:, 30:] == 60).all()
 
@@ -73,8 +77,7 @@ def test_masks_are_drawn_into_what_a_transform_and_a_size_make(folder: Path) -> 
     run("preview", "images", "--masks", "masks", *size, *draws, folder=folder)
     page = sheet(folder, 3 * (WIDTH * 2 + MARGIN), HEIGHT * 2)
     page = page[:, np.arange(page.shape[1]) % (WIDTH * 2 + MARGIN) < WIDTH * 2]  # without margins
-    # Where the crops were scaled: what is red is bright, and what is bright is red, but for the
-    # edges.
+    # In the random crops, red pixels are bright and bright pixels are red, except at the edges.
     is_red, is_bright = (page[..., 0] - page[..., 1]) > 20, page[..., 1] > 110
     assert is_red.mean() > 0.05
     assert np.mean(is_red != is_bright) < 0.03

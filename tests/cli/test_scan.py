@@ -1,4 +1,4 @@
-"""`raybatch scan` and `raybatch preview`, and what they are made of."""
+"""`raybatch scan` and `raybatch preview`, and the parts that they use."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ from tests.cli.commands import run, run_alone
 
 @pytest.fixture
 def mixed(photos: list[str], tmp_path: Path) -> Path:
-    """A folder of two classes: ten photos, one of them twice, a grey PNG, a 16-bit one, and two broken files."""
+    """A folder of two classes.
+
+    It holds ten photos, a copy of one of them, a grey PNG, a PNG of 16 bits and two broken files.
+    """
     root = tmp_path / "mixed"
     for name in ("cat", "dog"):
         (root / name).mkdir(parents=True)
@@ -49,13 +52,13 @@ def test_scan_finds_what_there_is(
     assert (found["images"], found["readable"]) == (15, 13)
     assert found["formats"] == {"JPEG": 11, "PNG": 2}
     assert found["modes"] == {"RGB": 11, "L": 1, "I;16": 1}
-    assert found["classes"] == {"cat": 6, "dog": 7}  # of those that can be read
+    assert found["classes"] == {"cat": 6, "dog": 7}  # only readable images count
     assert found["sizes"]["smallest"] == [8, 9]
     assert [Path(sample["path"]).name for sample in found["bad"]] == ["text.jpg", "short.jpg"]
     assert "UnidentifiedImageError" in found["bad"][0]["message"]
     pair = [Path(path).relative_to(mixed).as_posix() for path in found["duplicates"][0]]
     assert (len(found["duplicates"]), pair) == (1, ["dog/03.jpg", "dog/copy.jpg"])
-    # Every image counts the same, and that of 16 bits not at all.
+    # Every image has the same weight; the image of 16 bits does not count.
     images = [np.asarray(Image.open(path)) / 255 for path in [*photos[:10], photos[3]]]
     images.append(np.full((20, 30, 3), 51 / 255))
     mean = np.mean([image.mean(axis=(0, 1)) for image in images], axis=0)
@@ -157,7 +160,7 @@ def test_what_cannot_be_done_gives_status_2(
 def test_the_same_picture_in_two_classes_is_a_label_error(mixed: Path, tmp_path: Path) -> None:
     pytest.importorskip("jinja2")
     found = scanned("mixed", "--actors", "0", folder=tmp_path, status=1)
-    assert found["label_errors"] == []  # a copy in one class is none
+    assert found["label_errors"] == []  # a copy in the same class is no error
     assert not any("in two classes" in one["finding"] for one in found["advice"])
     (mixed / "cat" / "03.jpg").write_bytes((mixed / "dog" / "03.jpg").read_bytes())
     found = scanned("mixed", "--actors", "0", folder=tmp_path, status=1)
@@ -170,7 +173,7 @@ def test_the_same_picture_in_two_classes_is_a_label_error(mixed: Path, tmp_path:
 
 
 def captions_of(paths: list[str]) -> npt.NDArray[np.str_]:
-    """Return what is below each image: its index, its class and its name."""
+    """Return the caption of each image: its index, its class and its name."""
     names = [Path(path).name for path in paths]
     return np.array([f"{index} {name[:3]}\n{name}" for index, name in enumerate(names)])
 
@@ -193,7 +196,7 @@ def test_preview_shows_augmentation(photos: list[str], tmp_path: Path) -> None:
         "from raybatch.image import augment\nchange = augment.RandomResizedCrop(24)\n"
     )
     folder = str(Path(photos[0]).parent)
-    # What it imports stays in the process.
+    # A module that the command imports stays in the process, so each command has its own process.
     options = ["preview", folder, "--images", "4", "--augment"]
     run_alone(*options, "train.py:change", folder=tmp_path)
     run_alone(*options, "train:change", "--out", "b.png", folder=tmp_path)
@@ -252,7 +255,7 @@ def test_contact_sheets_of_any_batch() -> None:
     wanted = contact_sheet(pixels, "abc").tobytes()
     assert contact_sheet(list(map(Image.fromarray, pixels)), "abc").tobytes() == wanted
     assert contact_sheet(np.moveaxis(pixels, -1, 1), "abc").tobytes() == wanted
-    # Floats are shown from their lowest to their highest.
+    # The lowest float is shown in black, the highest in white.
     floats = np.asarray(contact_sheet(pixels / 50 - 2, "abc"), int)
     assert np.abs(floats - np.asarray(contact_sheet(pixels, "abc"), int)).max() <= 1
     small = contact_sheet([Image.new("L", (900, 300)), Image.new("RGBA", (10, 20))], "ab", 1, 90)

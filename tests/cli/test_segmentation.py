@@ -1,4 +1,4 @@
-"""The example that learns masks: image and mask must move together, or there is nothing to learn."""
+"""The example that learns masks: it can only learn if images and masks move together."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ def test_masks_are_learned(tmp_path: Path, ray_cluster: None) -> None:
     for folder in ("images", "masks"):
         (tmp_path / folder).mkdir()
     for number in range(48):
-        # What is where is random, so a mask that does not move with its image tells nothing.
+        # The classes are placed at random, so a mask that does not move with its image teaches
+        # nothing.
         classes = rng.integers(0, 3, (5, 6), np.uint8).repeat(12, axis=0).repeat(12, axis=1)
         noisy = colours[classes] + rng.normal(0, 12, (*classes.shape, 3))
         image = Image.fromarray(noisy.clip(0, 255).astype(np.uint8))

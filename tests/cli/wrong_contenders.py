@@ -1,4 +1,4 @@
-"""Contenders of a bench that are wrong in one way each."""
+"""Contenders of a bench that are each wrong in one way."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from raybatch.image import augment
 
 
 def other_filter(work: Work) -> Batches:
-    """Give what another resampling filter makes of each image."""
+    """Yield the images as another resampling filter scales them."""
     height, width = work.size
     for indices in work.batch_indices():
         images = [Image.open(work.paths[index]) for index in indices]
@@ -48,7 +48,7 @@ def dying(work: Work) -> Batches:
 
 
 def half_an_epoch(work: Work) -> Batches:
-    """Pass the look at the pixels, and then give less than was asked for."""
+    """Pass the check of the pixels, but then yield less than an epoch."""
     yield from list(plain_loop(work))[: (1 if work.epochs > 1 else None)]
 
 
@@ -94,7 +94,7 @@ def same_draws_each_epoch(work: Work) -> Batches:
 
 
 def whole_images(work: Work) -> Batches:
-    """Scale all of each image, and mirror it at random."""
+    """Scale the whole image, and mirror it at random."""
     yield from _changed(work, lambda image, rng: image.resize(work.size[::-1]))
 
 

@@ -1,4 +1,4 @@
-"""A program that loads epoch after epoch on the head of some test hosts, and what it tells."""
+"""A program that loads epoch after epoch on the head of some test hosts, and its reports."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ import raybatch as rb
 from cluster.hosts import CannotMakeHosts, Host, Hosts
 from tests.drivers import PREAMBLE, Driver
 
-# It waits for a word after 20 batches and at the end of each. `again` counts the batches that are
-# made again. While there is a file `slow`, a batch takes ten times as long.
+# The program waits for a line of input after 20 batches and at the end of each epoch. `again`
+# counts the batches that are made again. While the file `slow` exists, a batch takes ten times as
+# long.
 PROGRAM = """
 import logging
 
@@ -79,7 +80,7 @@ def expected(epoch: int, num_batches: int) -> str:
 
 @dataclass
 class Loading:
-    """The program on the head, and who made how many batches for it."""
+    """The program on the head, and the number of batches that each host has made for it."""
 
     driver: Driver
     folder: Path
@@ -90,12 +91,12 @@ class Loading:
         assert self.driver.listen() == {"batches": "20"}
 
     def rest_of_epoch(self) -> dict[str, str]:
-        """Let the epoch end, see that it was the serial one, and return what else the program says."""
+        """Let the epoch run to its end, check its digest, and return the program's report."""
         self.driver.go_on()
         return self.end_of_epoch()
 
     def end_of_epoch(self) -> dict[str, str]:
-        """Wait for the end of an epoch that goes on, and see and return the same."""
+        """Wait for the end of the epoch, check its digest, and return the program's report."""
         said = self.driver.listen()
         assert said["digest"] == expected(self.epoch, self.num_batches)
         return said
@@ -106,7 +107,7 @@ class Loading:
         self.first_batches()
 
     def made_by(self, host: Host) -> int:
-        """How many batches the live actors on `host` have begun."""
+        """Return how many batches the live actors on `host` have begun."""
         files = [self.folder / str(pid) for pid in host.pids()]
         return sum(file.stat().st_size for file in files if file.exists())
 
@@ -121,7 +122,7 @@ class Loading:
 
 @contextmanager
 def given_hosts(workers: int = 2, cpus: int = 2, *, dashboard: bool = False) -> Iterator[Hosts]:
-    """Give test hosts, or skip the test where there can be none."""
+    """Yield test hosts, or skip the test if this machine cannot make any."""
     try:
         made = Hosts(workers, cpus, dashboard=dashboard)
     except CannotMakeHosts as error:
@@ -131,7 +132,7 @@ def given_hosts(workers: int = 2, cpus: int = 2, *, dashboard: bool = False) -> 
 
 
 def program_on(host: Host, program: str, *arguments: str) -> Driver:
-    """Start a program that begins with `PREAMBLE` on `host`."""
+    """Start `PREAMBLE` followed by `program` on `host`."""
     process = host.start(
         [sys.executable, "-c", PREAMBLE + program, *arguments],
         stdin=subprocess.PIPE,

@@ -1,12 +1,13 @@
-"""The fields of KubeRay and Prometheus that the manifests in cluster/ use, and which of them are required."""
+"""The fields of KubeRay and Prometheus that the manifests in cluster/ may use or must have."""
 
 from __future__ import annotations
 
 from typing import Any
 
-# What the CRDs of KubeRay (1.6) and of Prometheus demand: for each object, its required fields, and
-# what they and the optional ones used here are. A name that is not here is not in the schema, or
-# not looked up yet. What is Kubernetes' own, and a dict here, is checked against its schema.
+# The schemas of the CRDs of KubeRay 1.6 and of Prometheus, as far as the manifests use them: for
+# each object, its required fields and the optional fields in use, with their types. Before a
+# manifest uses another field, add it here from the schema. Objects of Kubernetes itself are plain
+# dicts here; the tests check them against the schemas of Kubernetes.
 RAY_CLUSTER: dict[str, Any] = {
     "rayVersion": str,
     "authOptions": {"mode": str, "secretName": str},
@@ -44,9 +45,9 @@ KINDS = {
 
 
 def check(value: Any, schema: Any, at: str) -> None:
-    """Compare a value with a schema of dicts, lists of one and types.
+    """Compare a value with a schema of types, dicts, and lists with one item.
 
-    `!` marks what is required.
+    `!` marks a required field.
     """
     if isinstance(schema, type):
         assert type(value) is schema, at

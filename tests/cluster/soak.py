@@ -1,10 +1,10 @@
-"""Loading epoch after epoch while hosts are killed, cut off, healed, added and drained, by a seeded schedule.
+"""Loading while a seeded schedule kills, cuts off, heals, adds and drains hosts.
 
 worker host:  joins ──► healthy ──kill──► gone
                           │ ▲ └──drain──► leaving ──its actors are done──► gone
                      cut off│ └─actor: one of its actors is killed
                           ▼ │
-                         cut, till it heals
+                         cut, until it heals
 """
 
 from __future__ import annotations
@@ -26,16 +26,19 @@ from tests.drivers import is_actor, wait_for
 KINDS = ["actor", "cut", "heal", "join", "kill", "leave"]
 MAX_HOSTS = 4
 MIN_HEALTHY = 2
-# How long a host that is drained may take to be let go of.
+# The most seconds that the actors of a drained host may take to end.
 LEAVE_S = 30.0
-# Ray counts a host among the dead that it has not heard of for some 15 s, and then its node ends
-# itself; one that was cut off for half of that is not brought back.
+# Ray declares a host dead after about 15 s without contact, and the host's node then ends itself. A
+# host that was cut off for longer than half of that time is killed after it heals.
 FORGOTTEN_S = 8.0
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Megabytes at a time: private ones of the driver's process and of all actors, and of the head's object store."""
+    """Memory in MB at one time, of the driver, of all actors and of the head's object store.
+
+    `driver` and `actors` count private memory only.
+    """
 
     at_s: float
     driver: float
@@ -45,7 +48,7 @@ class Memory:
 
 @dataclass
 class Record:
-    """What happened: how often each fault, the longest wait in each epoch, and the memory in between."""
+    """The count of each kind of fault, the longest wait of each epoch, and samples of memory."""
 
     faults: Counter[str] = field(default_factory=Counter)
     waits: list[float] = field(default_factory=list)
@@ -53,7 +56,7 @@ class Record:
 
 
 class Faults:
-    """What happens to the hosts: by the seed, and for how long a host was cut off."""
+    """A seeded choice of faults, with lists of the hosts that are healthy or cut off."""
 
     def __init__(self, hosts: Hosts, seed: int) -> None:
         self._hosts = hosts
@@ -66,7 +69,7 @@ class Faults:
         return self._choice.uniform(1.0, 5.0)
 
     def happen(self) -> str:
-        """Let one fault happen, and return its name."""
+        """Cause one fault, and return its name."""
         possible: dict[str, Callable[[], None]] = {"actor": self._kill_actor}
         if self._cut:
             possible["heal"] = self._heal
@@ -74,7 +77,7 @@ class Faults:
             possible |= {"kill": self._kill, "cut": self._cut_off, "leave": self._leave}
         if len(self._healthy) + len(self._cut) < MAX_HOSTS:
             possible["join"] = self._join
-        # Each kind once before any comes again, as far as it can.
+        # Each kind comes once before any kind comes again, as far as possible.
         names = [name for name in self._to_come if name in possible]
         if not names:
             self._to_come = self._choice.sample(KINDS, len(KINDS))
@@ -128,7 +131,7 @@ def actors_on(host: Host) -> Iterator[psutil.Process]:
 
 
 def soak(hosts: Hosts, loads: Loading, seconds: float, seed: int) -> Record:
-    """Load for so many seconds while faults happen; each epoch is compared with the serial one."""
+    """Load for `seconds` while faults happen, and compare each epoch with a serial loader's."""
     record, over, began = Record(), threading.Event(), time.monotonic()
     failures: list[BaseException] = []
 

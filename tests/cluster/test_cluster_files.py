@@ -1,4 +1,4 @@
-"""The files in cluster/: each is what its reader takes, asks for a token, and agrees with the others."""
+"""The files in cluster/ follow their schemas, ask for a token and agree with each other."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from cluster.train import train
 from raybatch.bench.needs import BatchCosts, needs_for
 from tests.cluster.kubernetes_fields import KINDS, check
 
-# pip install 'raybatch[test]'
+# These two come with `pip install 'raybatch[test]'`.
 kubernetes_validate = pytest.importorskip("kubernetes_validate")
 yaml = pytest.importorskip("yaml")
 
-KUBERNETES = "1.33"  # the version whose schemas are taken
+KUBERNETES = "1.33"  # the version of the schemas
 CLUSTER = Path(__file__).parents[2] / "cluster"
 LAUNCHER = ["ray-cluster.yaml", "ray-cluster-aws.yaml", "ray-cluster-gcp.yaml"]
 MANIFESTS = sorted(path.name for path in (CLUSTER / "kuberay").glob("*.yaml"))
-# Every text here by which a host, an image or a person is told something.
+# All text files in cluster/, except JSON.
 TEXTS = {
     str(path.relative_to(CLUSTER)): path.read_text()
     for path in sorted(CLUSTER.rglob("*"))
@@ -103,7 +103,7 @@ def quantity(text: str) -> int:
 
 
 def pods() -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Yield each group of the cluster, and its pods' spec."""
+    """Yield each group of the cluster, with the spec of its pods."""
     spec = load("kuberay/raycluster.yaml")["spec"]
     for group in (spec["headGroupSpec"], *spec["workerGroupSpecs"]):
         assert group["template"]["metadata"]["labels"] == {"app": "raybatch"}
@@ -125,7 +125,8 @@ def test_pods_are_confined_watched_and_limited() -> None:
         assert container["resources"]["requests"] == container["resources"]["limits"]
         assert {"startupProbe", "livenessProbe", "readinessProbe"} <= container.keys()
         if "groupName" in group:
-            # The head's autoscaler changes the cluster by its service account; nobody else does.
+            # The head's autoscaler changes the cluster through its service account; other pods need
+            # none.
             assert pod["automountServiceAccountToken"] is False
 
 
@@ -176,7 +177,7 @@ def test_ports_and_labels_agree() -> None:
 
 
 def starting(name: str) -> tuple[str, str]:
-    """Return how the head's and the other hosts' Ray are started."""
+    """Return the commands that start Ray on the head and on the other hosts."""
     config = load(name)
     return config["head_start_ray_commands"][-1], config["worker_start_ray_commands"][-1]
 
@@ -190,7 +191,7 @@ def test_the_launcher_takes_its_files(name: str) -> None:
     kinds = config.get("available_node_types", {})
     head, worker = starting(name)
     if config["provider"]["type"] == "local":
-        # These have one type of hosts, so what tells them apart is how they are started.
+        # A local provider has only one type of host, so only the start commands differ.
         assert not kinds
         assert config["provider"]["worker_ips"]
         on_head, on_worker = option(head, "resources"), option(worker, "resources")
@@ -244,7 +245,7 @@ def test_all_name_one_image_and_one_ray() -> None:
 
 
 def test_the_image_is_of_what_pyproject_says() -> None:
-    tomllib = pytest.importorskip("tomllib")  # of Python 3.11
+    tomllib = pytest.importorskip("tomllib")  # in Python 3.11 and later
     root = CLUSTER.parent
     project = tomllib.loads((root / "pyproject.toml").read_text())
     text = TEXTS["Dockerfile"]
@@ -254,7 +255,7 @@ def test_the_image_is_of_what_pyproject_says() -> None:
     assert version(least.partition(">=")[2]) <= version(ray_version())
     (python,) = re.findall(r"-py3(\d+)-cpu$", text, re.M)
     assert f"Programming Language :: Python :: 3.{python}" in project["project"]["classifiers"]
-    # What is copied exists, and is let through to the build.
+    # The files that the image copies exist, and Dockerfile.dockerignore lets them into the build.
     copied = {
         name for line in re.findall(r"^COPY \S+ (.*) \S+$", text, re.M) for name in line.split()
     }
@@ -295,7 +296,7 @@ def titles() -> list[str]:
 
 
 def table(first: str) -> dict[str, list[str]]:
-    """Return the rows of the README's table whose heading begins so, by their first cell."""
+    """Return the rows of the README's table with the heading `first`, by their first cell."""
     lines = TEXTS["README.md"].partition(f"\n| {first} |")[2].partition("\n\n")[0].splitlines()
     rows = [[cell.strip() for cell in line.strip("| ").split("|")] for line in lines[2:]]
     return {name: cells for name, *cells in rows}
@@ -307,7 +308,8 @@ def test_the_readme_reckons_as_raybatch_plan_does() -> None:
         actors = 16 * hosts
         wanted = 0.9 * 600 * actors
         ranks = int(rows["ranks"][column])
-        # A little less, since the actors are exactly as many as the rate needs.
+        # Slightly less than `wanted`, which needs exactly `actors`: a rounding error could add an
+        # actor.
         all_of_it, low = (needs(wanted * (1 - 1e-9), driver_s) for driver_s in (5e-4, 3.5e-4))
         rank = needs(wanted / ranks * (1 - 1e-9), 5e-4)
         assert rank.warning is None
@@ -362,7 +364,7 @@ def test_certificates_are_for_their_hosts_and_nobody_elses(tmp_path: Path) -> No
     make = [str(CLUSTER / "tls.sh"), str(tmp_path / "made")]
     subprocess.run([*make, "10.0.0.1", "10.0.0.2"], check=True)
     authority = (tmp_path / "made" / "ca.crt").read_bytes()
-    subprocess.run([*make, "10.0.0.3"], check=True)  # later, by the same authority
+    subprocess.run([*make, "10.0.0.3"], check=True)  # later, with the same authority
     assert (tmp_path / "made" / "ca.crt").read_bytes() == authority
     for ip in ("10.0.0.1", "10.0.0.2", "10.0.0.3"):
         folder = tmp_path / "made" / ip

@@ -1,4 +1,4 @@
-"""A cluster that asks for a token lets in who has it, and nobody else."""
+"""A cluster that asks for a token accepts programs that have it, and refuses all others."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ input()
 
 
 def with_token(path: Path, mode: str = "token") -> dict[str, str]:
-    """Return this environment with the token in that file and none else."""
+    """Return this environment with the token in `path`, and without other settings of Ray."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     return env | {
         "RAY_AUTH_MODE": mode,
         "RAY_AUTH_TOKEN_PATH": str(path),
         "PYTHONPATH": str(ROOT),
-        # Ray writes a token of its own below this, if it needs one.
+        # If Ray needs a token, it writes its own below HOME.
         "HOME": str(path.parent),
     }
 
 
 def load(address: str, env: dict[str, str], images: Path) -> subprocess.Popen[str]:
-    """Start the program of cluster/ on another one's cluster."""
+    """Start cluster/train.py on the cluster at `address`."""
     command = [sys.executable, str(ROOT / "cluster" / "train.py"), str(images)]
     options = ["--actors", "1", "--size", "32", "--batch-size", "8"]
     return subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Hosts that are replaced while an epoch runs: all of them one after the other, and with notice."""
+"""Hosts that are replaced during an epoch: all of them in turn, or one after notice to Ray."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def until_it_works(loads: Loading, host: Host) -> None:
 
 def test_all_worker_hosts_are_restarted_during_an_epoch(tmp_path: Path) -> None:
     slow = tmp_path / "slow"
-    slow.touch()  # so that the epoch lasts until all is done
+    slow.touch()  # so that the epoch lasts until all hosts are replaced
     with given_hosts() as hosts, loading(hosts, tmp_path, None, num_batches=2000) as loads:
         old = list(hosts.workers)
         loads.driver.go_on()

@@ -1,4 +1,4 @@
-"""What passes between hosts: how rates add up, that a batch crosses the network once, and a slow link."""
+"""Traffic between hosts: rates that add up, batches that cross only once, and slow links."""
 
 from __future__ import annotations
 
@@ -78,14 +78,15 @@ say(done=1)
         after = [host.bytes_received() for host in receivers]
     to_head, *to_workers = (now - then for now, then in zip(after, before, strict=True))
     all_bytes = batches * BATCH_BYTES
-    # At the end of the epoch a window of the next one is made ahead.
+    # At the end of the epoch, a window of batches of the next epoch is made ahead.
     assert all_bytes <= to_head < 1.03 * (batches + 10) * BATCH_BYTES
-    # Two actors each; besides the source there are indices, and TCP tells what has come.
+    # Each host has two actors, but receives the source once. The rest is indices and TCP
+    # acknowledgements.
     assert all(source_bytes <= each < source_bytes + 0.05 * all_bytes for each in to_workers)
 
 
 def test_results_come_while_the_consumer_works(hosts: Hosts) -> None:
-    """A batch takes 0.1 s on the link, and the consumer 0.2 s, so it waits for the first ones alone."""
+    """The consumer takes 0.2 s per batch and the link 0.1 s, so only the first batches are late."""
     hosts.add(2, labels={"host": "slower"}, link=SlowLink(delay_s=0.02, bits_per_s=100e6))
     program = """
 pool = rb.RayActorPool(address=sys.argv[1], label_selector={"host": "slower"})
@@ -109,6 +110,6 @@ def test_a_slow_link_is_used_to_the_full(hosts: Hosts) -> None:
     before = hosts.head.bytes_received()
     with program_on(hosts.head, PROGRAM + program, hosts.address) as driver:
         rate = float(driver.listen()["rate"])
-    # Nothing is taken for late, and made again, because it is long on its way.
+    # The slow link must not make a batch seem late, or the batch would be made again.
     assert hosts.head.bytes_received() - before < 1.05 * (100 + 6) * BATCH_BYTES
     assert 0.85 * link.bits_per_s < 8 * BATCH_BYTES * rate < link.bits_per_s

@@ -1,4 +1,4 @@
-"""Where actors run: by label, resource and strategy, on test hosts that differ."""
+"""The hosts that actors run on, chosen by label, resource or strategy."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_actors_run_where_labels_resources_and_strategies_put_them(hosts: Hosts)
             said = driver.listen()
             assert int(said["actors"]) == actors
             assert set(ast.literal_eval(said["rows"])) == {number_of(host) for host in where}
-        # Four actors without a wish are two on each of two hosts that have room.
+        # Without placement settings, four actors spread evenly over two hosts that have room.
         driver.process.stdin.write("dict(num_actors=4)")
         driver.go_on()
         rows = ast.literal_eval(driver.listen()["rows"])

@@ -1,7 +1,4 @@
-"""Programs on a cluster whose hosts lack something: code, data, raybatch itself.
-
-And the ways to start one.
-"""
+"""Programs on a cluster whose hosts lack code, data or raybatch, and the ways to start them."""
 
 from __future__ import annotations
 
@@ -25,7 +22,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
 PACKAGE = Path(rb.__file__).parent
 OTHER_VERSION = "9.9.9"
 
-# A project of two files; the second one is what the workers need.
+# A project of two modules: the program, and `rows`, which the workers need too.
 TRAIN = """
 import json, os, sys
 import raybatch as rb
@@ -48,7 +45,10 @@ class Rows:
 
 @dataclass(frozen=True)
 class Cluster:
-    """Hosts that lack something each, and `project`, which only some see."""
+    """Hosts that each lack one thing, and the folder `project`, which one host does not see.
+
+    `lacks` maps the name of each thing to the host that lacks it.
+    """
 
     hosts: Hosts
     project: Path
@@ -109,7 +109,7 @@ def test_code_that_is_not_installed_on_the_workers(cluster: Cluster) -> None:
 
 
 def test_a_job_brings_its_code_along(cluster: Cluster) -> None:
-    # It may run on the host that does not see the project's folder, and does so here.
+    # The actor runs on the host that does not see the project's folder.
     environment = {"env_vars": {"PYTHONDONTWRITEBYTECODE": "1"}}
     done = run(
         cluster,
@@ -164,7 +164,7 @@ def test_the_command_line_joins_the_cluster_of_its_host(
     assert digests[0] == digests[1]
 
 
-# The photographs, one of which is gone, with and without the host that sees none.
+# Loads the photographs and one missing path, with and without the host that sees no photographs.
 IMAGES = """
 paths = sorted(glob.glob(sys.argv[2] + "/*.jpg")) + [sys.argv[2] + "/gone.jpg"]
 source = rb.ArrayDataSource([rb.ImageFileAccessor(paths, (8, 8))])

@@ -1,4 +1,4 @@
-"""Ranks on different hosts that share one pool: equal shares, and one that stops does not stop the others."""
+"""Ranks on different hosts get equal shares of one pool, and survive the loss of other ranks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.drivers import Driver
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
 
-# Rank r of n, which says how many batches it got in each second, from when all are at work.
+# One rank. Once all ranks are at work, it reports how many batches it gets in five seconds.
 PROGRAM = """
 import ray
 
@@ -52,7 +52,7 @@ NUM_ACTORS = 4
 
 @pytest.fixture(scope="module")
 def hosts() -> Iterator[Hosts]:
-    """Four hosts, of which the first two have room for actors."""
+    """Four hosts; only the first two have room for actors."""
     with given_hosts(workers=0) as made:
         for number in range(4):
             made.add(2 * (number < 2), resources={"loader": 1} if number < 2 else None)
@@ -61,9 +61,9 @@ def hosts() -> Iterator[Hosts]:
 
 @contextlib.contextmanager
 def ranks(hosts: Hosts, places: list[Host], rows: int, prefetch: int = 0) -> Iterator[list[Driver]]:
-    """Give a rank on each of `places`, at work.
+    """Run a rank on each host of `places`, and yield the programs once all are at work.
 
-    The first one's window is `prefetch`, 0 for the default.
+    The first rank's window is `prefetch` batches, or the default if that is 0.
     """
     program = PROGRAM.replace("NUM_ACTORS", str(NUM_ACTORS))
     with contextlib.ExitStack() as stack:
@@ -72,7 +72,7 @@ def ranks(hosts: Hosts, places: list[Host], rows: int, prefetch: int = 0) -> Ite
             own = 0 if rank else prefetch
             arguments = [hosts.address, *map(str, (rank, len(places), own, rows, host.ip))]
             drivers.append(stack.enter_context(program_on(host, program, *arguments)))
-        for _ in range(2):  # all are up, and then all at work
+        for _ in range(2):  # first all pools are up, then all ranks are at work
             for driver in drivers:
                 driver.listen()
             for driver in drivers:
@@ -100,7 +100,7 @@ def test_ranks_on_different_hosts_get_equal_shares(
 
 
 def test_a_rank_whose_host_goes_does_not_stop_the_others(hosts: Hosts) -> None:
-    # The first one made the pool.
+    # The rank on the first of these hosts starts first, so normally it makes the pool.
     places = [hosts.workers[3], hosts.workers[2], hosts.workers[0]]
     with ranks(hosts, places, 1500) as drivers:
         places[0].kill()

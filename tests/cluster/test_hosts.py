@@ -1,4 +1,4 @@
-"""Loading across hosts that are killed, cut off, healed and added: network namespaces, each with a Ray node."""
+"""Loading across hosts that are killed, cut off, healed and added, in network namespaces."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.cluster.host_loading import given_hosts, loading
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
 
-# The longest that the consumer may wait, in seconds, when a host goes.
+# The longest time that the consumer may wait when a host is lost.
 MAX_WAIT_S = 3.0
 
 
@@ -64,7 +64,7 @@ def test_the_pool_follows_hosts_that_join_and_leave(hosts: Hosts, tmp_path: Path
         loads.next_epoch()
         added.kill()
         assert float(loads.rest_of_epoch()["longest"]) < MAX_WAIT_S
-        # Ray takes its time to find out that a host is gone.
+        # Ray takes some time to notice that a host is gone.
         deadline = time.monotonic() + 90
         actors = "6"
         while actors != "4":

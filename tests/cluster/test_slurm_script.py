@@ -12,8 +12,7 @@ import pytest
 
 SCRIPT = Path(__file__).parents[2] / "cluster" / "slurm" / "raybatch.sbatch"
 
-# Stand-ins for Slurm and Ray: each writes down how it was called; a node's name stands for the
-# node.
+# Stand-ins for Slurm and Ray. `srun` logs the nodes that it should use, and runs the command here.
 STAND_INS = {
     "scontrol": 'printf "%s\\n" $NODES',
     "srun": (
@@ -34,12 +33,12 @@ echo "token ${RAY_AUTH_MODE-} $(stat -c %a "$RAY_AUTH_TOKEN_PATH") $(wc -c < "$R
 [[ $* != *--head* || -z ${HEAD_FAILS-} ]] || exit 3
 case $1 in health-check) test -f "$UP";; start) touch "$UP"; [[ $* == *--head* ]] || touch "$UP.loaders"; exec sleep 60;; esac"""
     ),
-    # It outlives the start of the loaders, as programs do.
+    # The program runs until the loaders have started, as real programs do.
     "program": (
         'until [[ $NODES != *\\ * || -f $UP.loaders ]]; do sleep 0.02; done; echo "program $* at'
         ' $RAY_ADDRESS" >> "$LOG"; exit ${STATUS-0}'
     ),
-    # The script's second between two looks is shorter here.
+    # The script sleeps one second between two checks; here it sleeps 0.02 s.
     "sleep": '[[ $1 != 1 ]] || set 0.02; exec /bin/sleep "$1"',
     "stuck": 'echo stuck >> "$LOG"; exec sleep 60',
 }
@@ -49,7 +48,7 @@ case $1 in health-check) test -f "$UP";; start) touch "$UP"; [[ $* == *--head* ]
 def slurm(tmp_path: Path) -> Iterator[dict[str, str]]:
     """The environment of a job on three nodes, with the stand-ins on its PATH.
 
-    What it leaves is ended.
+    Afterwards, processes that the job left behind are killed.
     """
     for name, script in STAND_INS.items():
         path = tmp_path / "bin" / name
@@ -78,7 +77,7 @@ def running(home: str) -> list[int]:
             if f"HOME={home}".encode() in (process / "environ").read_bytes().split(b"\0"):
                 found.append(int(process.name))
         except OSError:
-            continue  # another user's, or gone
+            continue  # It belongs to another user, or has ended.
     return found
 
 
@@ -88,9 +87,9 @@ def submit(env: dict[str, str], *program: str) -> subprocess.Popen[str]:
 
 
 def ended(job: subprocess.Popen[str], env: dict[str, str]) -> tuple[int, str, list[str]]:
-    """Return the job's status, what it complained of, and what it called.
+    """Return the job's status, its error output and the logged calls.
 
-    It left no token and no process.
+    Check that it left no token and no process.
     """
     _, complaint = job.communicate(timeout=40)
     assert not list(Path(env["HOME"], ".ray").glob("*.token"))
@@ -114,7 +113,7 @@ def test_slurm_runs_the_program_on_the_first_node_and_loads_on_the_others(
     assert '--resources={"loader": 1}' in others
     assert "1 on node1: program --epochs 2" in calls
     assert "program --epochs 2 at 10.0.0.7:6379" in calls
-    # 32 random bytes in hexadecimal, for this user alone.
+    # The token is 32 random bytes in hexadecimal, and only this user can read it.
     assert {call for call in calls if call.startswith("token")} == {"token token 600 64"}
 
 
@@ -137,7 +136,7 @@ def test_slurm_ends_when_ray_does_not_start(slurm: dict[str, str]) -> None:
 
 def test_slurm_ends_at_once_when_its_time_is_up(slurm: dict[str, str]) -> None:
     log = Path(slurm["LOG"])
-    os.mkfifo(log)  # read below, which waits until the job has come so far
+    os.mkfifo(log)  # the read below waits until the job writes
     job = submit(slurm, "stuck")
     seen = []
     while "stuck" not in seen:

@@ -1,6 +1,6 @@
 """Loading while hosts are killed, cut off, healed, added and drained at random.
 
-Tests/figures/soak.py does it for long.
+The program tests/figures/soak.py does the same for longer.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tests.cluster.soak import soak
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
 
 SECONDS = 45.0
-# The longest that the consumer may wait: several hosts may go, one after the other.
+# The longest time that the consumer may wait; several hosts may be lost in a row.
 MAX_WAIT_S = 15.0
 
 

@@ -1,1 +1,1 @@
-"""Programs that measure what a note or a README states; run on a quiet machine, by hand."""
+"""Programs that measure the figures of the READMEs; run them by hand, on a quiet machine."""

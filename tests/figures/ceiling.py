@@ -1,9 +1,11 @@
-"""Images a second through two Ray actors, beside what two loops reach together that hand nothing over.
+"""Images per second through two Ray actors, compared with two plain loops in two processes.
 
-usage: python -m tests.figures.ceiling DIR [--edge 224] [--rounds 6] [--epochs 3] [--loop pillow|accessor] [--plain]
+usage: python -m tests.figures.ceiling DIR [--edge 224] [--rounds 6] [--epochs 3]
+                                           [--loop pillow|accessor] [--plain]
 
-The loops are plain Pillow, or those of the accessor itself: then the ratio is what handing batches over leaves. With
---plain the actors do without the compiled kernel.
+The loops do not hand their batches to another process. They use plain Pillow, or the accessor
+itself; with the accessor, the ratio shows the cost of handing batches over. With --plain, the
+actors do without the compiled kernel.
 """
 
 from __future__ import annotations
@@ -53,7 +55,7 @@ LOOPS = {"pillow": PLAIN_LOOP, "accessor": ACCESSOR_LOOP}
 
 
 def plain_loops(paths: list[str], edge: int, program: str = PLAIN_LOOP) -> float:
-    """Return the images a second of two processes side by side, each with half of `paths`."""
+    """Return the images per second of two processes side by side, each with half of `paths`."""
     loops = [
         subprocess.Popen(
             [sys.executable, "-c", program],
@@ -89,9 +91,9 @@ def hear(process: subprocess.Popen[str]) -> None:
 
 
 def whole_epochs(loader: rb.Loader, epochs: int) -> float:
-    """Return the images a second of several epochs that begin with nothing made ahead.
+    """Return the images per second of several epochs, with no batch made before they begin.
 
-    What is made ahead of the epoch after the last counts for nothing, though it costs time.
+    Batches made ahead for the epoch after the last one cost time, but do not count.
     """
     loader.set_epoch(loader.epoch + 1)
     began = time.perf_counter()
@@ -110,7 +112,7 @@ def main() -> None:
     parser.add_argument("--loop", choices=LOOPS, default="pillow")
     parser.add_argument("--plain", action="store_true")
     arguments = parser.parse_args()
-    if arguments.plain:  # the actors start with this environment
+    if arguments.plain:  # the actors inherit this environment
         os.environ["RAYBATCH_KERNEL"] = "none"
     program = LOOPS[arguments.loop]
     paths = find_images(arguments.dir)
@@ -121,7 +123,7 @@ def main() -> None:
         ratios = []
         for _ in range(arguments.rounds):
             loader.set_epoch(loader.epoch + 1)
-            time.sleep(1)  # what was made ahead of the last epoch's end has ended by then
+            time.sleep(1)  # the actors finish the batches that they make ahead
             ceiling = plain_loops(paths, edge, program)
             ours = whole_epochs(loader, arguments.epochs)
             ratios.append(ours / ceiling)

@@ -1,8 +1,11 @@
-"""Speed and quality of scaled decoding, and what mutated files do to the reader.
+"""Speed and quality of scaled decoding, and results of the reader for mutated and other files.
 
-usage: python -m tests.figures.decoding scaled DIR [--count 100] photographs, as large as they are
-wanted python -m tests.figures.decoding fuzz [--inputs 50000] python -m tests.figures.decoding files
-DIR any files: pixels as Pillow's, or an error
+usage: python -m tests.figures.decoding scaled DIR [--count 100]
+       python -m tests.figures.decoding fuzz [--inputs 50000]
+       python -m tests.figures.decoding files DIR
+
+`scaled` reads photographs of any size. `files` reads any files, and compares their pixels or errors
+with Pillow's.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ MARGINS = (1.0, 1.5, 2.0)
 
 
 def scaled(folder: str, count: int) -> None:
-    """Print, for three sizes, images a second on one core, and the difference from the exact pixels."""
+    """Print images per second on one core at three sizes, and the difference from exact pixels."""
     files = [Path(path).read_bytes() for path in find_images(folder)[:count]]
     for size in (64, 128, 224):
         readers = {"exact": ImageReader((size, size))}
@@ -56,7 +59,7 @@ def scaled(folder: str, count: int) -> None:
 def fuzz(inputs: int) -> None:
     """Read mutated files of every allowed format.
 
-    Print what came of them, the longest time, the peak of memory.
+    Print how many of them can be read, the longest time and the peak memory.
     """
     reader = ImageReader((16, 16), decode="scaled", exif_orientation=True, max_pixels=1_000_000)
     rng = np.random.default_rng(0)
@@ -78,9 +81,9 @@ def fuzz(inputs: int) -> None:
 
 
 def files(folder: str) -> None:
-    """Read every file below `folder`, and compare with Pillow.
+    """Read every file below `folder`, and compare the results with Pillow's.
 
-    The serial ledger with that of two actors.
+    Also compare the bad samples and the digest of two actors with those of a serial loader.
     """
     paths = sorted(str(path) for path in Path(folder).rglob("*") if path.is_file())
     accessor = rb.ImageFileAccessor(paths, (32, 32))

@@ -1,6 +1,8 @@
-"""Batches a second that hold nothing, beside a bare loop of Ray actor calls with the same window.
+"""The rate of batches without data, compared with a bare loop of Ray actor calls.
 
 usage: python -m tests.figures.empty_batches [--batches 5000] [--rounds 5]
+
+Both have the same number of calls under way.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ import raybatch as rb
 
 
 class Indices:
-    """An array-like that returns the indices it is given."""
+    """An array-like that returns the indices of a batch."""
 
     def __init__(self, length: int) -> None:
         self.length = length
@@ -51,7 +53,7 @@ def bare_calls(actors: list[Any], batches: int, window: int) -> None:
 
 
 def measure(work: Callable[[], None], batches: int) -> tuple[float, float, float]:
-    """Return batches a second, and microseconds of CPU a batch: of this process, and of the whole machine."""
+    """Return batches per second, and CPU µs per batch: of this process and of the machine."""
     machine, own, began = busy_s(), time.process_time(), time.perf_counter()
     work()
     seconds = time.perf_counter() - began

@@ -1,6 +1,8 @@
-"""The wait between the last batch of an epoch and the first of the next, over the median wait between batches.
+"""The wait between two epochs, compared with the median wait between two batches.
 
-usage: python -m tests.figures.epoch_gap DIR [--edge 224] [--epochs 12] [--batches 20]    photographs
+usage: python -m tests.figures.epoch_gap DIR [--edge 224] [--epochs 12] [--batches 20]
+
+DIR holds photographs.
 """
 
 from __future__ import annotations

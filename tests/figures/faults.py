@@ -1,4 +1,4 @@
-"""What faults cost: actors killed all the time, a sample that kills them, and one that is slow.
+"""The cost of faults: actors that are killed, a sample that kills them, and a slow actor.
 
 usage: python -m tests.figures.faults kills [--seconds 60]
        python -m tests.figures.faults deadly
@@ -28,7 +28,10 @@ BATCH_SIZE = 8
 
 
 class Rows:
-    """An array-like that takes `seconds` for a batch, 50 times as long in the process that `slow_pid` names."""
+    """An array-like whose batches take `seconds`, but 50 times as long in one process.
+
+    The file `slow_pid` holds the id of that process.
+    """
 
     def __init__(self, length: int, seconds: float, slow_pid: str = "") -> None:
         self.length, self.seconds, self.slow_pid = length, seconds, slow_pid
@@ -46,7 +49,7 @@ class Rows:
 
 
 def kills(seconds: float) -> None:
-    """Kill one of four actors every half second, and print what grows."""
+    """Kill one of four actors every half second; print progress and resources, check the digest."""
     source = rb.ArrayDataSource([Rows(80_000, 0.02)])
     serial = rb.ArrayDataSource([Rows(80_000, 0.0)])
     killed, done, choice = 0, threading.Event(), random.Random(1)
@@ -101,7 +104,7 @@ def report(seconds: float, killed: int, batches: int) -> None:
 
 
 class Deadly(Rows):
-    """Rows of which one ends the process that reads it, and leaves a file in `graves` for each."""
+    """Rows, one of which leaves a file in `graves` and aborts the process that reads it."""
 
     def __init__(self, length: int, deadly: int, graves: str) -> None:
         super().__init__(length, 0.0)
@@ -115,7 +118,7 @@ class Deadly(Rows):
 
 
 def deadly() -> None:
-    """Load 4,000 samples, one of which aborts the process, and print what was listed and how many died."""
+    """Load 4,000 samples, one of them deadly; print the bad samples and how many workers died."""
     with tempfile.TemporaryDirectory() as graves, rb.RayActorPool(4) as pool:
         source = rb.ArrayDataSource([Deadly(4000, 1234, graves)])
         with rb.Loader(source, 64, shuffle=3, pool=pool, bad_samples="skip") as loader:
@@ -125,7 +128,7 @@ def deadly() -> None:
 
 
 def slow(rounds: int) -> None:
-    """Print the time of an epoch with one of four actors 50 times slower, by that of three actors."""
+    """Print the time of an epoch with a fourth, 50 times slower actor, relative to three actors."""
     ratios = []
     for _ in range(rounds):
         with tempfile.TemporaryDirectory() as folder:

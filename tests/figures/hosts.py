@@ -1,4 +1,4 @@
-"""The longest wait of the consumer when a host is killed or cut off in mid-epoch.
+"""The longest wait of the consumer when a host is killed or cut off during an epoch.
 
 usage: python -m tests.figures.hosts [--rounds 3]
 """
@@ -15,14 +15,14 @@ from tests.cluster.host_loading import loading
 
 
 def longest_wait_s(fault: Callable[[Host], None]) -> float:
-    """Return the longest wait for a batch after `fault` has come over one of two hosts."""
+    """Return the longest wait for a batch after `fault` has happened to one of two hosts."""
     with (
         Hosts(workers=2, cpus=2) as hosts,
         tempfile.TemporaryDirectory() as folder,
         loading(hosts, Path(folder)) as loads,
     ):
         fault(hosts.workers[0])
-        return float(loads.rest_of_epoch()["longest"])  # it compares the digest with the serial one
+        return float(loads.rest_of_epoch()["longest"])  # this also checks the digest
 
 
 def main() -> None:

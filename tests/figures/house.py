@@ -1,19 +1,20 @@
 """Seconds that two versions of raybatch take for the same work, measured in turns on one machine.
 
-usage: python -m tests.figures.house OLD NEW [--dir PHOTOGRAPHS] [--work
-stretch,empty,waiting,first,start] [--rounds 9] [--part 1.0] [--python PYTHON]
+usage: python -m tests.figures.house OLD NEW [--dir PHOTOGRAPHS] [--rounds 9] [--part 1.0]
+                                             [--work stretch,empty,waiting,first,start]
+                                             [--python PYTHON]
 
-OLD and NEW are checkouts, each with a `.venv` unless one --python serves for both.
+OLD and NEW are checkouts. Each needs a `.venv`, unless --python names an interpreter for both.
 
     stretch   photographs to 224×224 in batches of 64, through two Ray actors
-    empty     batches that hold nothing but their indices, through two Ray actors
+    empty     batches of indices only, through two Ray actors
     waiting   rows that wait 50 ms, through 32 Ray actors
-    first     a new loader of 100,000 paths to its first batch, on a pool that is up
-    start     a new program to its first batch: imports, Ray and two actors
+    first     from a new loader of 100,000 paths to its first batch, on a running pool
+    start     from a new program to its first batch: imports, Ray and two actors
 
-A work keeps one process of each version, and its rounds alternate which goes first. A ratio below 1
-says that the new version is faster. Without --dir the photographs are noise of about their size.
-`--part 0.02` is a try.
+For each kind of work, each version has one process, and the two take turns in going first. A ratio
+below 1 means that the new version is faster. Without --dir, the images are noise, about as large
+as photographs. `--part 0.02` makes a quick trial.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ PHOTOGRAPHS = 512
 
 
 class Indices:
-    """An array-like that returns the indices it is given, `wait_s` later."""
+    """An array-like that returns the indices of a batch, after `wait_s`."""
 
     def __init__(self, length: int, wait_s: float = 0) -> None:
         self.length, self.wait_s = length, wait_s
@@ -66,7 +67,7 @@ def where() -> str:
 
 @contextlib.contextmanager
 def ray_pool(actors: int) -> Iterator[rb.RayActorPool]:
-    """Start Ray for so many actors of the raybatch that this process has."""
+    """Start Ray, and yield a pool of `actors` that have the same raybatch as this process."""
     ray.init(
         address="local",
         num_cpus=actors + 1,
@@ -83,7 +84,7 @@ def ray_pool(actors: int) -> Iterator[rb.RayActorPool]:
 
 
 def epochs_s(loader: rb.Loader, epochs: int) -> float:
-    """Return the seconds of several epochs that begin with nothing made ahead."""
+    """Return the seconds of several epochs, with no batch made before they begin."""
     began = time.perf_counter()
     for _ in range(epochs):
         collections.deque(loader, maxlen=0)
@@ -94,7 +95,7 @@ def epochs_s(loader: rb.Loader, epochs: int) -> float:
 
 
 def settle() -> None:
-    """Wait until what was made ahead has ended, so that the other version has the machine."""
+    """Wait until the actors have finished the batches that they make ahead, and are idle."""
     time.sleep(1)
 
 
@@ -120,7 +121,7 @@ def waiting(_paths: list[str], part: float) -> Iterator[float]:
         while True:
             with rb.Loader(source, 1, pool=pool) as loader:
                 stream = iter(loader)
-                for _ in range(4 * actors):  # all are at work
+                for _ in range(4 * actors):  # until all actors are at work
                     next(stream)
                 began = time.perf_counter()
                 collections.deque(stream, maxlen=0)
@@ -182,7 +183,7 @@ def python(*command: str, **options: Any) -> subprocess.Popen[str]:
 
 
 def hear(program: subprocess.Popen[str], name: str) -> str:
-    """Return what `program` prints behind `name`; Ray's lines are passed over."""
+    """Return the rest of the next line of `program` that begins with `name`; skip other lines."""
     assert program.stdout is not None
     for line in program.stdout:
         if line.startswith(f"{name} "):
@@ -191,7 +192,7 @@ def hear(program: subprocess.Popen[str], name: str) -> str:
 
 
 def serve(work: str, folder: Path, part: float) -> None:
-    """Do the work once for each line of the standard input, and print its seconds."""
+    """Do the work once for each line of the standard input, and print how many seconds it took."""
     print("from", where(), flush=True)
     paths = sorted(str(path) for path in folder.rglob("*.jpg"))
     rounds = WORKS[work](paths, part)
@@ -201,7 +202,7 @@ def serve(work: str, folder: Path, part: float) -> None:
 
 
 class Version:
-    """One of the two versions, at one work, in a process of its own."""
+    """The process of one of the two versions, for one kind of work."""
 
     def __init__(self, checkout: Path, interpreter: Path, work: str, options: list[str]) -> None:
         self.program = python(
@@ -249,7 +250,7 @@ def compare(work: str, versions: list[Version], rounds: int) -> float:
 
 
 def make_photographs(folder: Path, count: int) -> None:
-    """Write seeded noise, coarse and fine, that is about as large as photographs of 470×422 pixels."""
+    """Write JPEGs of seeded noise, about as large as photographs of 470×422 pixels."""
     rng = np.random.default_rng(0)
     for number in range(count):
         coarse = Image.fromarray(rng.integers(0, 256, (27, 30, 3), dtype=np.uint8))

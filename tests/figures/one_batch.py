@@ -1,15 +1,16 @@
-"""How much of raybatch one serial batch of 8 image files enters: files, functions, and the deepest stack.
+"""The files and functions of raybatch that one serial batch calls, and its deepest stack.
 
 usage: python -m tests.figures.one_batch [--list]
 
-The first and the second batch of a loader without a pool are each made under a profile hook, after another loader has
-loaded what is loaded once. What counts is what lies in the package:
+The first and the second batch of a loader without a pool are each made under a profile hook. A
+batch has 8 image files. Another loader runs before, so that all modules are imported already. Only
+the code of the package counts:
 
-    files       distinct files of which a function is called
-    functions   distinct functions called, comprehensions among them
-    frames      the deepest stack, without the frames of other libraries in between
+    files       distinct files with a function that is called
+    functions   distinct functions that are called, including comprehensions
+    frames      the deepest stack, without the frames of other libraries
 
-`PYTHONPATH=OTHER_CHECKOUT OTHER_PYTHON tests/figures/one_batch.py` counts those of another version.
+`PYTHONPATH=OTHER_CHECKOUT OTHER_PYTHON tests/figures/one_batch.py` measures another version.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ PACKAGE = str(Path(rb.__file__).parent)
 
 
 class Entered:
-    """A profile hook that notes the code of raybatch that is called."""
+    """A profile hook that collects the code of raybatch that is called."""
 
     def __init__(self) -> None:
         self.codes: set[CodeType] = set()
@@ -60,7 +61,7 @@ def _name(code: CodeType) -> str:
 
 
 def _own_stack(frame: FrameType | None) -> list[CodeType]:
-    """Return raybatch's frames from the outermost to `frame`."""
+    """Return the code of raybatch's frames, from the outermost frame to `frame`."""
     stack = []
     while frame is not None:
         if _is_own(frame.f_code):
@@ -70,7 +71,7 @@ def _own_stack(frame: FrameType | None) -> list[CodeType]:
 
 
 def one_batch(source: rb.ArrayDataSource, before: int) -> Entered:
-    """Return what a loader's batch enters that comes after so many others."""
+    """Return the code that a loader's batch enters, after `before` other batches."""
     entered = Entered()
     with rb.Loader(source, 8, shuffle=1) as loader:
         batches = iter(loader)

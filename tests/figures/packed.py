@@ -1,8 +1,9 @@
-"""Images a second of packed photographs, gathered in this process and through two Ray actors, over a DataLoader's.
+"""Images per second of packed photographs, here and through actors, and of a DataLoader.
 
-usage: python -m tests.figures.packed DIR [--edge 224] [--epochs 6] [--batch-size 64]    photographs
+usage: python -m tests.figures.packed DIR [--edge 224] [--epochs 6] [--batch-size 64]
 
-PyTorch's DataLoader decodes some of the same images with two workers, before and after.
+The photographs in DIR are packed, then read in this process and through two Ray actors. PyTorch's
+DataLoader decodes some of the same images with two workers, before and after that.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ from raybatch.bench.work import Work
 from raybatch.image import augment
 from raybatch.stores.listing import find_images
 
-# So many are enough to time those who decode.
+# The DataLoader decodes only some of the images, which are enough to time it.
 _DECODED = 1280
 
 
 def gathered(images: rb.PackedAccessor, batch_size: int, epochs: int) -> list[float]:
-    """Return the images a second of each epoch of shuffled batches, one after the other in this process."""
+    """Return the images per second of each epoch of shuffled batches, read in this process."""
     rates = []
     for epoch in range(epochs):
         order = np.random.default_rng(epoch).permutation(len(images))
@@ -38,9 +39,9 @@ def gathered(images: rb.PackedAccessor, batch_size: int, epochs: int) -> list[fl
 
 
 def delivered(loader: rb.Loader, epochs: int) -> list[float]:
-    """Return the images a second of each epoch; the first begins with nothing made ahead.
+    """Return the images per second of each epoch, with no batch made before the first begins.
 
-    What is made ahead of the epoch after the last counts for nothing, though it costs time.
+    Batches made ahead for the epoch after the last one cost time, but do not count.
     """
     rates = []
     for _ in range(epochs):
@@ -51,7 +52,7 @@ def delivered(loader: rb.Loader, epochs: int) -> list[float]:
 
 
 def copied(megabytes: int = 9) -> float:
-    """Return how many GB a second one core copies from memory to memory: the bound for all of this."""
+    """Return how many GB per second one core copies in memory, which limits all the rates."""
     source = np.ones((40, megabytes * 2**20), np.uint8)
     target = np.empty_like(source[0])
     began = time.perf_counter()
@@ -61,7 +62,7 @@ def copied(megabytes: int = 9) -> float:
 
 
 def decoded_by_torch(work: Work) -> float:
-    """Return the images a second of a DataLoader whose workers are up."""
+    """Return the images per second of a DataLoader whose workers are up."""
     return time_epochs(torch_loader(work), len(work.paths), work.epochs - 1).images_per_s
 
 
@@ -109,7 +110,6 @@ def main() -> None:
             ("... random crops of the stack", packed.map_samples(cropped)),
             ("... random crops of views", views.map_samples(cropped)),
         ):
-            # Actors of their own, whose memory and store are as cold as they come.
             with rb.Loader(data, size, shuffle=0, pool=pool) as loader:
                 warm[what] = show(what, delivered(loader, arguments.epochs))
     torch.append(decoded_by_torch(work))

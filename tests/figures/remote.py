@@ -1,13 +1,14 @@
-"""Images a second over S3 whose every request takes 30 ms longer, beside those of the same files here.
+"""Images per second over S3 with a delay of 30 ms, compared with the same files on disk.
 
-usage: python -m tests.figures.remote DIR [--images 2000] [--size 224] [--delay-ms 30] [--io-threads 1,16,64] [--cache]
+usage: python -m tests.figures.remote DIR [--images 2000] [--size 224] [--delay-ms 30]
+                                          [--io-threads 1,16,64] [--rounds 3] [--cache]
 
-With --cache, also those of the epochs with a `DiskCache`: two that begin with nothing in it, two of the next program, and the same with
-a cache that holds half of the files.
+With --cache, it also measures a `DiskCache`: two epochs that begin with an empty cache, two more as
+in the next program, and all four again with a cache that holds half of the files.
 
-
-nginx answers Arrow's S3 client, which asks twice for each image (HEAD, GET), and waits before each answer. It runs on
-this machine, so what it takes is missing where images are decoded; so does what Arrow's client itself takes.
+nginx answers Arrow's S3 client, and waits before each answer. The client sends two requests per
+image, HEAD and GET. nginx and the client take processor time on this machine, which decoding then
+lacks.
 """
 
 from __future__ import annotations
@@ -32,13 +33,13 @@ BUCKET = "images"
 def rates(
     paths: list[str], size: int, pool: rb.RayActorPool, epochs: int = 1, **where: Any
 ) -> list[float]:
-    """Return the images a second of each of some epochs of a pool that is up."""
+    """Return the images per second of each epoch, on a pool that is up."""
     source = rb.ArrayDataSource([rb.ImageFileAccessor(paths, (size, size), **where)])
     found = []
     with rb.Loader(source, 64, shuffle=0, pool=pool) as loader:
         for _ in range(epochs):
             batches = iter(loader)
-            images = len(next(batches)[0])  # the actors have connected
+            images = len(next(batches)[0])  # the actors are connected now
             start = time.perf_counter()
             taken = sum(len(x) for (x,) in batches)
             assert images + taken == len(paths)
@@ -47,7 +48,7 @@ def rates(
 
 
 def with_cache(folder: str, total_bytes: int, **epoch: Any) -> None:
-    """Print the images a second with a cache in `folder`, made anew."""
+    """Print the images per second with a cache in `folder`, which is empty at first."""
     for name, part in (("a cache", 1.1), ("a cache of half", 0.5)):
         shutil.rmtree(folder, ignore_errors=True)
         for program in ("first", "next"):

@@ -1,11 +1,15 @@
-"""Images a second of Parquet files on S3 whose every request takes 30 ms longer, shuffled by row groups.
+"""Images per second of Parquet files on S3 with a delay of 30 ms, shuffled by row groups.
 
-usage: python -m tests.figures.remote_parquet DIR [--images 2000] [--size 224] [--delay-ms 30] [--rows-per-group 100]
+usage: python -m tests.figures.remote_parquet DIR [--images 2000] [--size 224] [--delay-ms 30]
+                                                  [--rows-per-group 100] [--rounds 3]
 
-Beside it: the same files here, and pyarrow's own data set over the same S3, read in order and not decoded. nginx answers
-Arrow's S3 client and waits before each answer; it runs on this machine, and takes of its processors. The requests are
-those that nginx has logged: of each actor at most one for each row group of an epoch, and three for each file, its size twice
-and its footer. The program itself sends those three too.
+For comparison, it reads the same files from disk, and from the same S3 with pyarrow's own data set,
+which reads in order and does not decode. nginx answers Arrow's S3 client, and waits before each
+answer; it takes processor time on this machine.
+
+The requests are those in nginx's log. Each actor sends at most one for each row group of an epoch,
+and three for each file: two for its size and one for its footer. The program itself sends these
+three too.
 """
 
 from __future__ import annotations
@@ -33,7 +37,7 @@ ACTORS = 2
 
 
 def rate(paths: Any, size: int, pool: rb.RayActorPool, **where: Any) -> float:
-    """Return the images a second of the second epoch, in which the actors are up and connected."""
+    """Return the images per second of the second epoch, when the actors are up and connected."""
     images = rb.ParquetImageAccessor(paths, size=(size, size), cache_bytes=2**26, **where)
     sampler = rb.BlockShuffleSampler(images.row_group_lengths, window=WINDOW)
     with rb.Loader(
@@ -47,7 +51,7 @@ def rate(paths: Any, size: int, pool: rb.RayActorPool, **where: Any) -> float:
 
 @contextmanager
 def counted(log: Path) -> Iterator[Counter[str]]:
-    """Count the requests that are logged meanwhile, by method."""
+    """Count the requests that are logged during the `with` block, by method."""
     start = log.stat().st_size
     requests: Counter[str] = Counter()
     yield requests

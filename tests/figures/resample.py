@@ -1,10 +1,10 @@
-"""Microseconds for an image to be resampled and laid out: Pillow and NumPy, and the compiled kernel.
+"""Microseconds to resample and lay out an image, with Pillow and NumPy or with the kernel.
 
 usage: python -m tests.figures.resample DIR [--count 50] [--rounds 20]
 
-DIR holds photographs. They are decoded first; what is timed is from the decoded image to the array, in the thread's
-processor time. The two ways take turns, image by image, so that a busy machine slows both alike; the figures are
-medians over all, and the least.
+The photographs in DIR are decoded first. The time is the thread's processor time from the decoded
+image to the array. The two ways take turns, image by image, so a busy machine slows both alike. The
+figures are the median and the minimum of all times.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def crop_work(*, from_array: bool) -> Work:
 
 
 def measure(name: str, work: Work, images: list[Image.Image], rounds: int) -> None:
-    """Print the medians of Pillow's way and of the kernel's, whose results must be equal."""
+    """Print the medians of Pillow and of the kernel, whose results must be equal."""
     times: dict[str, list[float]] = {"Pillow": [], "kernel": []}
     kernel = usable_kernel()
     for seed in range(rounds):
@@ -74,7 +74,7 @@ def measure(name: str, work: Work, images: list[Image.Image], rounds: int) -> No
             for way, used in (("Pillow", None), ("kernel", kernel)):
                 with mock.patch.object(resampling, "usable_kernel", lambda used=used: used):
                     if seed == 0:
-                        work(image, np.random.default_rng(seed))  # whatever is made once
+                        work(image, np.random.default_rng(seed))  # a warm-up, which is not timed
                     rng = np.random.default_rng(seed)
                     start = time.thread_time()
                     result = work(image, rng)

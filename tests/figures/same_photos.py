@@ -1,9 +1,9 @@
-"""One digest from files, tar, zip and Parquet, here and in an S3 whose every request takes 30 ms longer.
+"""One digest from files, tar, zip and Parquet, on disk and in S3 with a delay of 30 ms.
 
     python -m tests.figures.same_photos DIR [--images 2000] [--bad 5] [--delay-ms 30]
 
-Each form is loaded in a shuffled order by two actors, with truncated images among the others, which are skipped. moto
-is the S3.
+Two actors load each form in a shuffled order. Some of the images are truncated, and are skipped.
+The S3 server is moto's.
 """
 
 from __future__ import annotations

@@ -1,12 +1,15 @@
-"""How rate and cost change with the number of actors and hosts, the batch size and the size of images.
+"""Rate and cost at several numbers of actors and hosts, batch sizes and image sizes.
 
-usage: python -m tests.figures.scaling DIR [--curves actors,hosts,batches,sizes,simulated] [--out FILE.json] [--plot PNG]
+usage: python -m tests.figures.scaling DIR [--curves actors,hosts,batches,sizes,simulated]
+                                           [--out FILE.json] [--plot PNG]
 
-    actors      rows that wait 50 ms, on 1 to 64 actors: the part of the ideal rate
-    hosts       the same on 1 to 3 test hosts with 8 actors each (root and iproute2): the part of the ideal rate
-    batches     photographs to 64×64 in batches of 8 to 1,024, two actors: images/s over those of two plain loops
-    sizes       photographs to 64 to 1,024 pixels, batches of 32, two actors: images/s over those of two plain loops
-    simulated   1 to 1,000 simulated workers: CPU microseconds of the driver a batch, without what Ray takes
+    actors      rows that wait 50 ms, on 1 to 64 actors: the share of the ideal rate
+    hosts       the same on 1 to 3 test hosts with 8 actors each; needs root and iproute2
+    batches     photographs to 64×64 in batches of 8 to 1,024, on two actors: the rate,
+                relative to that of two plain loops
+    sizes       photographs to 64 to 1,024 pixels in batches of 32, on two actors: the rate,
+                relative to that of two plain loops
+    simulated   1 to 1,000 simulated workers: CPU µs of the driver per batch, without Ray
 """
 
 from __future__ import annotations
@@ -33,13 +36,13 @@ from tests.pools.simulated_pool import SimulatedPool
 
 WAIT_S = 0.05
 ROUNDS = 3
-# So many batches are timed at least: in a few, what counts is how the first and the last fall to
-# the actors.
+# At least this many batches are timed. In fewer, the rate depends too much on how the first and the
+# last batches fall to the actors.
 MIN_BATCHES = 16
 
 
 class Waiting:
-    """Rows whose reads take `WAIT_S`, and no CPU."""
+    """Rows that take `WAIT_S`, and no CPU, to read."""
 
     def __init__(self, length: int) -> None:
         self.length = length
@@ -53,13 +56,13 @@ class Waiting:
 
 
 def part_of_ideal(pool: rb.RayActorPool, actors: int, batches_each: int = 60) -> float:
-    """Return the part of the rate that `actors` would reach if they did nothing but wait."""
+    """Return the rate as a share of the ideal rate, at which `actors` only wait."""
     batches = batches_each * actors
     source = rb.ArrayDataSource([Waiting(batches)])
     with rb.Loader(source, 1, pool=pool) as loader:
         stream = iter(loader)
         skipped = 4 * actors
-        for _ in range(skipped):  # all are at work
+        for _ in range(skipped):  # until all actors are at work
             next(stream)
         began = time.perf_counter()
         rest = sum(1 for _ in stream)
@@ -99,7 +102,7 @@ def hosts(_: list[str]) -> Iterator[tuple[int, float]]:
 def over_plain_loops(
     paths: list[str], pool: rb.RayActorPool, edge: int, batch_size: int
 ) -> tuple[float, float]:
-    """Return images/s, and the median of their ratio to those of two plain loops."""
+    """Return the median rate in images per second, and its median ratio to two plain loops."""
     source = rb.ArrayDataSource([rb.ImageFileAccessor(paths, (edge, edge))])
     epochs = -(-MIN_BATCHES * batch_size // len(paths))
     with rb.Loader(source, batch_size, shuffle=0, pool=pool) as loader:
@@ -107,7 +110,7 @@ def over_plain_loops(
         rates, ratios = [], []
         for _ in range(ROUNDS):
             loader.set_epoch(loader.epoch + 1)
-            while psutil.cpu_percent(1.0) > 20:  # what was made ahead of the last epoch's end
+            while psutil.cpu_percent(1.0) > 20:  # the actors still make batches ahead
                 pass
             loops, rate = plain_loops(paths, edge), whole_epochs(loader, epochs)
             rates.append(rate)

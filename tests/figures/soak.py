@@ -1,8 +1,8 @@
-"""The longest wait and the memory while hosts are killed, cut off, healed, added and drained at random.
+"""The longest wait and the memory while hosts fail, join and leave at random.
 
 usage: python -m tests.figures.soak [--minutes 10] [--seed 0] [--plot PNG]
 
-Each epoch is compared with the serial one.
+Each epoch is compared with that of a serial loader.
 """
 
 from __future__ import annotations

@@ -1,11 +1,9 @@
-"""Seconds from a list of very many paths to the first batch, on a pool that is up.
+"""Seconds from millions of paths to the first batch, and the memory that an actor needs for them.
 
-Megabytes it costs an actor. usage: python -m tests.figures.startup DIR [--paths 1000000 10000000]
-[--edge 224] [--rounds 5] photographs
+usage: python -m tests.figures.startup DIR [--paths 1000000 10000000] [--edge 224] [--rounds 5]
 
-The paths are those of the photographs, repeated. A round has a loader of its own on the same pool,
-and beside it the same first batch made by one worker: the source itself, in a process that does
-nothing else.
+The list repeats the paths of the photographs in DIR. Each round has its own loader on the same
+running pool. For comparison, this process then makes one batch, directly from the source.
 """
 
 from __future__ import annotations
@@ -23,7 +21,7 @@ from raybatch.stores.listing import find_images
 
 
 def actors_mb() -> list[float]:
-    """Return the private memory of each of this Ray's actors."""
+    """Return the private memory of each of this Ray's actors, in MB."""
     return [
         process.memory_full_info().uss / 1e6
         for process in psutil.Process().children(recursive=True)
@@ -70,11 +68,11 @@ def measure(
             iterator = iter(loader)
             next(iterator)
             first_s = time.perf_counter() - made
-            for _ in range(6):  # both actors have the source now
+            for _ in range(6):  # now both actors have the source
                 next(iterator)
             del iterator
             grown = max(after - mb for after, mb in zip(actors_mb(), before, strict=True))
-        time.sleep(1)  # what was made ahead has ended by then
+        time.sleep(1)  # the actors finish the batches that they make ahead
         started = time.perf_counter()
         source.samples_by_indices(indices[seed])
         one_s = time.perf_counter() - started

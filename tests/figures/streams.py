@@ -1,10 +1,11 @@
-"""The digest of each of nineteen streams: sources, shuffles, epochs, ranks, bad samples and resumes of every kind.
+"""The digests of nineteen streams: sources, shuffles, epochs, ranks, bad samples and resumes.
 
 usage: python -m tests.figures.streams [--json FILE]
 
-A change of structure leaves every digest as it is. The module uses the public interface alone, so it also runs on
-an older version: `PYTHONPATH=OTHER_CHECKOUT OTHER_PYTHON tests/figures/streams.py`. Its images are PNG files that
-are not scaled, so no digest depends on the version of Pillow. tests/loader/test_streams.py holds the digests.
+A refactoring leaves every digest as it is. The module uses only the public interface, so it also
+runs on an older version: `PYTHONPATH=OTHER_CHECKOUT OTHER_PYTHON tests/figures/streams.py`. Its
+images are PNG files that are not scaled, so no digest depends on the version of Pillow.
+tests/loader/test_streams.py holds the digests.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ import raybatch as rb
 from raybatch.image import augment
 
 EPOCHS = 2
-BATCHES = 40  # of an epoch without end
+BATCHES = 40  # the most from one epoch, since some epochs have no end
 
 
 class Faulty:
-    """An array-like of the numbers below `length`, of which those in `bad` cannot be read."""
+    """An array-like of the numbers below `length`; those in `bad` cannot be read."""
 
     def __init__(self, length: int, *bad: int) -> None:
         self.length, self.bad = length, bad
@@ -43,13 +44,13 @@ class Faulty:
 
 
 def numbers(start: int, count: int, **options: Any) -> rb.ArrayDataSource:
-    """Return a source of two arrays: the numbers from `start` on, and halves of them."""
+    """Return a source of two arrays: the numbers from `start` on, and their halves."""
     values = np.arange(start, start + count)
     return rb.ArrayDataSource([values, values[:, None] / 2], **options)
 
 
 def epochs(source: Any, batch_size: int, **options: Any) -> Iterator[Any]:
-    """Yield each batch of the first epochs of a serial loader, and what it says of bad samples."""
+    """Yield the batches of the first epochs of a serial loader, and then its bad samples."""
     loader = rb.Loader(source, batch_size, **options)
     for _ in range(EPOCHS):
         yield from itertools.islice(loader, BATCHES)
@@ -57,7 +58,10 @@ def epochs(source: Any, batch_size: int, **options: Any) -> Iterator[Any]:
 
 
 def resumed(source: Callable[[], Any], before: int, after: int, **options: Any) -> Iterator[Any]:
-    """Yield three batches of `before` samples, and the rest of the epoch and the next in batches of `after`."""
+    """Yield three batches of `before` samples, then resume with batches of `after` samples.
+
+    The resumed loader yields the rest of the epoch and the next epoch.
+    """
     loader = rb.Loader(source(), before, **options)
     yield from itertools.islice(loader, 3)
     state = json.loads(json.dumps(loader.state_dict()))
@@ -100,7 +104,7 @@ def augmented(folder: Path) -> rb.MapDataSource:
 
 
 def of_three(**options: Any) -> rb.CompositeDataSource:
-    """Return a few samples again and again, beside more and most."""
+    """Return a composite of three sources: one repeats 7 samples without end, the others end."""
     members = [numbers(0, 7, repeats=-1), numbers(100, 23), numbers(200, 30).map(negative)]
     return rb.CompositeDataSource(members, **options)
 
@@ -125,7 +129,7 @@ def blocks() -> rb.ArrayDataSource:
 
 WEIGHTS = np.arange(1, 24)
 
-# Each gets a folder of its own for the files that it makes.
+# Each function gets a folder for the files that it makes.
 STREAMS: dict[str, Callable[[Path], Iterable[Any]]] = {
     "array in order": lambda _: epochs(numbers(0, 23), 5),
     "array, seed": lambda _: epochs(numbers(0, 23), 5, shuffle=12345),
@@ -166,7 +170,7 @@ STREAMS: dict[str, Callable[[Path], Iterable[Any]]] = {
 
 
 def digest(name: str) -> str:
-    """Return the digest of the stream of that name."""
+    """Return the digest of the stream `name`."""
     with tempfile.TemporaryDirectory() as folder:
         return rb.stream_digest(STREAMS[name](Path(folder)))
 

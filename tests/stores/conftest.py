@@ -1,4 +1,4 @@
-"""Servers of the files that a module writes into its fixture `folder`."""
+"""Servers for the files that a module's fixture `folder` writes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def server(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
 
 @pytest.fixture(scope="module")
 def bucket(folder: Path, s3: int) -> int:
-    """The port of an S3 with the files in the bucket `images`."""
+    """The port of an S3 server with the files in the bucket `images`."""
     store = s3_filesystem(s3)
     for path in folder.rglob("*"):
         if path.is_file():

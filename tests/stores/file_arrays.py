@@ -1,4 +1,4 @@
-"""Arrays that lie in files, by the libraries that people keep them with."""
+"""Arrays in files, in the formats of several libraries."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def hdf5(folder: Path, values: Any) -> Any:
 
 def zarr_array(folder: Path, values: Any) -> Any:
     zarr: Any = pytest.importorskip("zarr")
-    # Since version 3 zarr's arrays have a shape, and no `__len__`.
+    # Since version 3, zarr's arrays have a shape but no `__len__`.
     array = zarr.open(str(folder / "data.zarr"), mode="w", shape=values.shape, dtype=values.dtype)
     array[:] = values
     return array

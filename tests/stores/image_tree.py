@@ -32,7 +32,7 @@ CLASSES = ["cat", "cat-b", "cat-b.jpg", "dog", "empty"]
 
 
 def write_tree(root: Path, photos: list[str]) -> Path:
-    """Write the tree below `root`; each file has the bytes of another photo."""
+    """Write the tree below `root`; each file has the bytes of a different photo."""
     for name, photo in zip(NAMES, photos, strict=False):
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)

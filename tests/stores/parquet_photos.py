@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 SIZE = (12, 16)
-ROWS = 7  # a row group; 40 photos are 5 full groups and one of 5
+ROWS = 7  # in a row group; the 40 photos make 5 full groups and one of 5
 LABELS = np.arange(40) % 2
 
 
@@ -62,7 +62,7 @@ def _written(path: Path, column: Any, rows: int, **others: Any) -> str:
     if column.type != as_view_struct([]).type:
         pq.write_table(table, path, rows)
         return str(path)
-    # Arrow's writer cannot cut structs of views.
+    # Arrow's writer cannot split structs of views into row groups.
     with pq.ParquetWriter(path, table.schema) as writer:
         for start in range(0, len(table), rows):
             group = table.slice(start, rows).to_pylist()

@@ -1,4 +1,4 @@
-"""The same encoded images as files, in tar and zip shards and in Parquet files, here and in a store."""
+"""The same encoded images as files, in tar and zip shards and in Parquet files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ FORMS = ("files", "tar", "zip", "parquet")
 
 
 def write_all(folder: Path, images: Sequence[bytes], per_shard: int, rows: int) -> None:
-    """Write the images in all forms below `folder`, in shards and files of `per_shard`, row groups of `rows`."""
+    """Write the images in all forms below `folder`.
+
+    A shard or Parquet file has `per_shard` images, and a row group has `rows` images.
+    """
     for form in FORMS:
         (folder / form).mkdir()
     for start in range(0, len(images), per_shard):
@@ -39,7 +42,7 @@ def upload(folder: Path, store: pyarrow.fs.FileSystem, bucket: str) -> None:
 
 
 def opened(form: str, folder: str, index: Path, **settings: Any) -> Any:
-    """Return the accessor of the images in one form; `settings` are those of all accessors."""
+    """Return the accessor for one form of the images, with `settings` that all accessors have."""
     path, filesystem = f"{folder}/{form}", settings.get("filesystem")
     if form == "files":
         return rb.ImageFileAccessor(find_images(path, filesystem=filesystem), **settings)

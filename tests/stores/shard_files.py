@@ -9,11 +9,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-PER_SHARD = 14  # 40 photos are two full shards and one of 12
+PER_SHARD = 14  # 40 photos make two full shards and one of 12
 
 
 def write_tar(path: Path, members: Mapping[str, bytes], *, kind: int = tarfile.PAX_FORMAT) -> str:
-    """Write a tar file as WebDataset's writer does: as a stream, with times of parts of a second, which take a header more."""
+    """Write a tar file as WebDataset's writer does.
+
+    The file is written as a stream. Its times have fractions of seconds, which need an extra
+    header.
+    """
     with path.open("wb") as file, tarfile.open(fileobj=file, mode="w|", format=kind) as tar:
         for name, data in members.items():
             info = tarfile.TarInfo(name)
@@ -30,7 +34,7 @@ def write_zip(path: Path, members: Mapping[str, bytes], method: int = zipfile.ZI
 
 
 def samples(photos: Sequence[str], start: int = 0) -> dict[str, bytes]:
-    """The members of a sample for each photo: its bytes, and its number as the label."""
+    """Return the members of a sample for each photo: its bytes, and its number as the label."""
     members = {}
     for number, photo in enumerate(photos, start):
         members[f"{number:06}.jpg"] = Path(photo).read_bytes()
@@ -39,7 +43,7 @@ def samples(photos: Sequence[str], start: int = 0) -> dict[str, bytes]:
 
 
 def write_shards(folder: Path, photos: Sequence[str], suffix: str = ".tar", **how: Any) -> str:
-    """Write the photos into shards; return the pattern of their names."""
+    """Write the photos into shards, and return the pattern of their names."""
     write = write_tar if suffix == ".tar" else write_zip
     starts = range(0, len(photos), PER_SHARD)
     for number, start in enumerate(starts):

@@ -1,4 +1,4 @@
-"""A path that does not exist is named in one way, whatever should read it."""
+"""Every reader reports a missing path in the same words."""
 
 from __future__ import annotations
 

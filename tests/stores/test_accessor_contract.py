@@ -1,6 +1,6 @@
-"""What every accessor of images must do, whatever the images lie in.
+"""The behaviour that every accessor of images must have.
 
-A new accessor's test is a subclass with one fixture.
+To test a new accessor, write a subclass with one fixture.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ COUNT = 40
 
 
 class AccessorTests:
-    """A subclass has the fixture `accessor`: the photos as pixels of `SIZE`."""
+    """Tests of an accessor; a subclass has the fixture `accessor`, with the photos at `SIZE`."""
 
     @pytest.fixture
     @classmethod

@@ -1,4 +1,4 @@
-"""A cache of samples on the host's disk: what it serves, and what it must not."""
+"""A cache of samples on the host's disk: when it is used, and when it must not be used."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ALL = np.arange(40)
 
 
 class Counting(rb.ImageFileAccessor):
-    """An accessor that remembers what was read."""
+    """An accessor that records the indices that are read."""
 
     reads: list[int]
 
@@ -39,7 +39,7 @@ class Counting(rb.ImageFileAccessor):
 
 @pytest.fixture
 def paths(photos: list[str], tmp_path: Path) -> list[str]:
-    """Copies of the photos, older than the clocks of file systems can mistake."""
+    """Copies of the photos, old enough for a cache to keep their samples."""
     folder = tmp_path / "photos"
     shutil.copytree(Path(photos[0]).parent, folder)
     copies = sorted(str(path) for path in folder.iterdir())
@@ -70,7 +70,7 @@ def test_what_was_read_once_is_not_read_again(paths: list[str], tmp_path: Path) 
     assert len(images.reads) == 41
     assert cached.stats() == (3 + 40 + 4 + 1, 4 + 37)
     assert cached[np.arange(0)].shape == (0, *SIZE, 3)
-    cached[ALL][:] = 0  # its own copy
+    cached[ALL][:] = 0  # the batch is a copy
     np.testing.assert_array_equal(cached[ALL], pixels)
     assert len(cached) == 40
     with pytest.raises(IndexError, match="40 is out of range"):
@@ -86,7 +86,7 @@ def test_the_next_program_finds_it(paths: list[str], tmp_path: Path) -> None:
     third = pickle.loads(pickle.dumps(second))
     np.testing.assert_array_equal(third[ALL], pixels)
     assert not hasattr(images, "reads")
-    assert second.stats() == third.stats() == (80, 0)  # of both together
+    assert second.stats() == third.stats() == (80, 0)  # the counts of both accessors together
     assert first.stats() == (0, 40)
 
 
@@ -102,7 +102,7 @@ def test_a_limit_keeps_a_share_for_every_epoch(paths: list[str], tmp_path: Path)
     assert cached.stats() == (30, 40 + 90)
     assert rows_file(tmp_path / "cache").stat().st_size <= limit
     kept = sorted(set(range(40)) - set(images.reads[40:80]))
-    assert np.diff(kept).tolist() == [4] * 9  # spread evenly
+    assert np.diff(kept).tolist() == [4] * 9  # the kept samples are spread evenly
     small = rb.CachedAccessor(images, tmp_path / "cache", 3 * slot)
     np.testing.assert_array_equal(small[ALL], pixels)
     np.testing.assert_array_equal(small[ALL], pixels)
@@ -131,7 +131,7 @@ def test_a_damaged_row_is_not_served(paths: list[str], tmp_path: Path, place: in
     np.testing.assert_array_equal(cached[ALL], pixels)
     assert cached.stats() == (39, 41)
     cached[ALL]
-    assert cached.stats() == (79, 41)  # it was mended
+    assert cached.stats() == (79, 41)  # the row was written again
 
 
 def test_a_row_of_another_place_and_a_file_cut_short_are_not_served(
@@ -156,13 +156,13 @@ def test_old_pixels_under_the_signature_of_a_new_file_are_not_served(
     shutil.copy(paths[4], paths[0])
     settle(paths[0])
     with open(rows_file(tmp_path / "cache"), "r+b") as file:
-        file.seek(24)  # as if the header alone had been written, and not all of it
+        file.seek(24)  # as if the write had stopped after the header
         digest = hashlib.blake2b(repr((0, *images.signature(0))).encode(), digest_size=32)
         file.write(digest.digest())
     np.testing.assert_array_equal(cached[0], before[4])
 
 
-# Reads all photos through a cache; the write of row 7 stops half way, and says so.
+# Reads all photos through a cache. The write of row 7 stops halfway, and the program reports it.
 TORN_WRITE = """
 import json
 paths, directory = json.loads(input())
@@ -196,7 +196,7 @@ def test_a_process_killed_in_the_middle_of_a_write_leaves_nothing_wrong(
     assert images.reads == list(range(7, 40))
 
 
-# Goes through the photos a few times in an order of its own.
+# Reads all photos 30 times, each time in another order.
 SHARER = """
 import json
 paths, directory, seed = json.loads(input())
@@ -226,7 +226,7 @@ def test_processes_share_it_and_write_at_once(paths: list[str], tmp_path: Path) 
         for sharer in (one, other):
             told = sharer.listen()
             assert int(told["hits"]) + int(told["misses"]) == 1200
-            # What the other writes at that moment is missed once more.
+            # A sample that the other process is writing at that moment is missed once more.
             assert int(told["misses"]) <= 40 + 16
     cached = rb.CachedAccessor(rb.ImageFileAccessor(paths, SIZE), tmp_path / "cache", PLENTY)
     cached[ALL]
@@ -240,7 +240,7 @@ def test_a_changed_file_is_read_again(paths: list[str], tmp_path: Path) -> None:
     small, other, large = by_size[0], by_size[1], by_size[-1]
     shutil.copy(paths[small], paths[other])
     np.testing.assert_array_equal(cached[other], before[small])
-    # In place, of the same size, and with the time set back.
+    # Change a file in place, with the same size and the old time.
     status = os.stat(paths[large])
     with open(paths[large], "r+b") as file:
         file.write(Path(paths[small]).read_bytes().ljust(status.st_size, b"\0"))
@@ -265,7 +265,7 @@ def test_a_file_that_has_just_changed_is_not_kept(paths: list[str], tmp_path: Pa
 
 
 def test_a_file_of_the_future_is_kept(paths: list[str], tmp_path: Path) -> None:
-    os.utime(paths[0], ns=(2**62, 2**62))  # out of an archive, or by the clock of a file server
+    os.utime(paths[0], ns=(2**62, 2**62))  # as from an archive, or by the clock of a file server
     settle(paths[0])
     cached = rb.CachedAccessor(rb.ImageFileAccessor(paths, SIZE), tmp_path / "cache", PLENTY)
     cached[ALL], cached[ALL]
@@ -348,7 +348,7 @@ def test_a_cache_that_is_removed_begins_anew(paths: list[str], tmp_path: Path) -
 
 
 class Closable(rb.ImageFileAccessor):
-    """An accessor that reads nothing any more once the file `closed` beside its images exists."""
+    """An accessor that reads nothing once the file `closed` exists beside its images."""
 
     def __getitem__(self, index: Any) -> Any:
         if (Path(self.name_of(0)).parent / "closed").exists():
@@ -363,14 +363,14 @@ def test_actors_share_it(paths: list[str], tmp_path: Path, actors: rb.RayActorPo
     digest = rb.stream_digest(serial.batch_iterator(6, shuffle=1))
     with rb.Loader(source, 6, shuffle=1, pool=actors) as loader:
         assert rb.stream_digest(loader) == digest
-    # What the actors read counts too. They have begun the next epoch as well.
+    # The actors' reads count too, and the actors have begun the next epoch.
     first = cached.stats()
     assert first.misses >= 40
     Path(paths[0]).with_name("closed").touch()
     with rb.Loader(source, 6, shuffle=1, pool=actors) as loader:
         assert rb.stream_digest(loader) == digest
     assert cached.stats().misses == first.misses
-    assert cached.stats().hits >= first.hits + 41  # one sample was tried first
+    assert cached.stats().hits >= first.hits + 41  # the loader tries one sample first
     assert source.path_of(3) == paths[3]
 
 

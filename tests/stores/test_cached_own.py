@@ -1,4 +1,4 @@
-"""A cache of the samples of an accessor of one's own: what that may say of them, and what they may be."""
+"""A cache of a user's own accessor: the signatures and samples that the accessor may have."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_an_accessor_of_ones_own(tmp_path: Path) -> None:
 
 
 class Signed:
-    """Three samples, numbers that stand for what they were made from."""
+    """Three equal samples, whose signature is `made_from`."""
 
     def __init__(self, made_from: Any, sample: Any) -> None:
         self.made_from, self.sample = made_from, sample

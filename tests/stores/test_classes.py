@@ -1,4 +1,4 @@
-"""What a label stands for: the numbers of classes, and the files that are left out of them."""
+"""The numbers of classes, and files that are left out because they are not images."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ from tests.servers import s3_filesystem
 
 
 def make(root: Path, names: Iterable[str]) -> Path:
-    """Make small images of these names below `root`, and a folder where a name ends in a slash."""
+    """Make files with these names below `root`; a name that ends in a slash makes a folder.
+
+    A file named *.png is a small image; other files are not images.
+    """
     for name in names:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""A disk cache of encoded bytes: right bytes always, a limit that holds, no older version, and nothing more asked of a server."""
+"""A disk cache of encoded bytes: right and current bytes, a limit, and fewer requests."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SIZE = (16, 24)
 ALL = np.arange(40)
 ROOM = 10**9
 
-# Bytes that tell their key, of many lengths.
+# Uses a cache. The bytes of each key depend on the key, and their lengths vary.
 PROGRAM = """
 import hashlib, sys
 import raybatch as rb
@@ -69,7 +69,7 @@ def kept_bytes(directory: Path) -> int:
 
 
 def hits(cache: rb.DiskCache, numbers: range) -> int:
-    """How many of `numbers` are there."""
+    """Return how many of `numbers` are in the cache, and add the others."""
     made: list[int] = []
 
     def again(number: int) -> bytes:
@@ -83,7 +83,10 @@ def hits(cache: rb.DiskCache, numbers: range) -> int:
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """How often stores were asked to open a stream, which says the version, and for a part of a file."""
+    """The number of requests to stores, for a stream and for a part of a file.
+
+    Opening a stream also returns the version of the file.
+    """
     asked: Counter[str] = Counter()
     stream, read = ArrowFiles._stream, ArrowFiles._read
 
@@ -122,7 +125,7 @@ def test_the_second_epoch_asks_the_store_nothing(
         images = rb.ImageFileAccessor(paths, SIZE, io_threads=4, cache=cache, **where)
         for _ in range(3):
             np.testing.assert_array_equal(images[ALL], files)
-        assert asked == {"stream": 40}  # no more than without a cache
+        assert asked == {"stream": 40}  # as many as for one epoch without a cache
     for path in (tmp_path / "cache").rglob("*"):
         assert SECRET not in str(path)
 
@@ -137,8 +140,9 @@ def test_actors_share_what_is_kept(
         for _ in range(2):
             assert rb.stream_digest(loader) == rb.stream_digest(files)
     kept = [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
-    assert len(kept) == 41  # and the sizes
-    # The actors' reads are counted here; both can miss one of the first at the same time.
+    assert len(kept) == 41  # 40 images, and the file of sizes
+    # The actors' reads count here too. Both actors can miss one of the first images at the same
+    # time.
     assert cache.stats().misses >= 40
     assert cache.stats().hits >= 40
 
@@ -160,7 +164,7 @@ def test_a_changed_object_is_read_again_by_the_next_program(
     same = opened()
     for _ in range(2):
         np.testing.assert_array_equal(same[0], first)
-    assert asked == {"stream": 1}  # for its version
+    assert asked == {"stream": 1}  # to learn its version
     put(s3, "images/one.jpg", Path(photos[1]).read_bytes())
     np.testing.assert_array_equal(opened()[0], second)
     s3_filesystem(s3).delete_file("images/one.jpg")
@@ -224,7 +228,7 @@ def test_the_limit_holds_and_what_was_used_longest_ago_goes(tmp_path: Path) -> N
     assert [hits(new, range(200, 220)) for _ in range(2)] == [0, 20]
     assert new.stats() == (before.hits + 20, before.misses + 20)
     assert kept_bytes(tmp_path) <= room
-    # The place was not that of what this program has used.
+    # The new entries did not replace entries that this program has used.
     assert hits(new, range(50)) >= len(used) > 40
 
 
@@ -243,7 +247,7 @@ def test_of_data_twice_as_large_half_is_found_in_every_epoch(tmp_path: Path) -> 
     found = [hits(cache, numbers) for _ in range(4)]
     assert found[0] == 0
     assert min(found[1:]) > 0.4 * len(numbers)
-    another = rb.DiskCache(tmp_path, data_bytes // 2)  # as the program of the next day
+    another = rb.DiskCache(tmp_path, data_bytes // 2)  # like a later program
     assert min([hits(another, numbers) for _ in range(3)][1:]) > 0.4 * len(numbers)
 
 
@@ -259,13 +263,13 @@ def test_a_damaged_or_unfinished_entry_is_made_again(tmp_path: Path) -> None:
 
 
 def test_two_programs_on_one_cache_of_which_some_are_killed(tmp_path: Path) -> None:
-    room = 400_000  # of 1.3 MB, so that they remove what others read
+    room = 400_000  # of 1.3 MB, so that programs remove entries that others read
     directory = tmp_path / "cache"
     steady = program(tmp_path, directory, room, 6)
     for _ in range(3):
         killed = program(tmp_path, directory, room, 10**6)
         assert killed.stdout is not None
-        killed.stdout.readline()  # it is in the middle of its work
+        killed.stdout.readline()  # now it is in the middle of its work
         killed.send_signal(signal.SIGKILL)
         killed.wait()
         killed.stdout.close()
@@ -274,7 +278,7 @@ def test_two_programs_on_one_cache_of_which_some_are_killed(tmp_path: Path) -> N
     last = program(tmp_path, directory, room, 1)
     last.communicate()
     assert last.returncode == 0
-    assert kept_bytes(directory) <= 1.1 * room  # and what the killed were writing
+    assert kept_bytes(directory) <= 1.1 * room  # including unfinished files of killed programs
 
 
 def test_a_disk_that_fills_is_stepped_aside_from(tmp_path: Path) -> None:
@@ -304,7 +308,7 @@ for _ in range(2):
     assert done.returncode == 0, done.stderr
     first, second = map(int, done.stdout.split())
     assert first == 50
-    assert 15 < second < 25  # some 30 lie on the disk
+    assert 15 < second < 25  # about 30 of them fit on the disk
     assert done.stderr.count("nothing more is added to the cache") == 1
 
 
@@ -327,7 +331,7 @@ def test_a_directory_that_is_removed_is_made_again(tmp_path: Path) -> None:
 
 def test_threads_of_one_process_share_a_cache(tmp_path: Path) -> None:
     def use(start: int) -> None:
-        for more in range(5):  # each removes what was there before
+        for more in range(5):  # each cache removes entries of earlier caches
             hits(rb.DiskCache(tmp_path, 50_000), range(start, start + 100 + more))
 
     with ThreadPoolExecutor(8) as executor:

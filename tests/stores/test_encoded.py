@@ -1,4 +1,4 @@
-"""Encoded images in whatever gives bytes: the pixels are those of the files."""
+"""Encoded images in any container of bytes: the pixels are those of the files."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def hdf5(images: list[bytes], folder: Path) -> Any:
 
 
 def zarr_bytes(images: list[bytes], folder: Path) -> Any:
-    dtypes = pytest.importorskip("zarr.core.dtype")  # of zarr 3
+    dtypes = pytest.importorskip("zarr.core.dtype")  # in zarr 3 only
     stored = zarr.create_array(
         folder / "images.zarr",
         shape=(len(images),),
@@ -150,7 +150,7 @@ def test_a_field_of_another_name(photos: list[str]) -> None:
 
 
 def with_memory(batch: Any) -> Any:
-    """What this process alone has in memory, in bytes, for each row."""
+    """Return the private memory of this process in bytes, for each row."""
     return (np.full(len(batch), psutil.Process(os.getpid()).memory_full_info().uss),)
 
 

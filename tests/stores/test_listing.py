@@ -1,4 +1,4 @@
-"""Lists of images: of folders and patterns, here and elsewhere, and kept in files."""
+"""Lists of images: from folders and patterns, local and remote, and saved in files."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_what_systems_leave_behind_is_no_class_and_no_image(tree: Path, left_beh
     assert rb.image_glob(tree / "**/*.jpg").to_pylist() == [
         path for path in find_images(tree) if path.endswith(".jpg")
     ]
-    # Who names them, means them.
+    # A path or pattern that names such a folder does list its images.
     assert rb.image_glob(tree / left_behind / "*").to_pylist() == [f"{tree}/{left_behind}/a.jpg"]
     inner = rb.image_glob(tree / "c*" / left_behind / "*.jpg").to_pylist()
     assert inner == [f"{tree}/cat/{left_behind}/a.jpg"]
@@ -115,7 +115,7 @@ def test_a_folder_that_may_not_be_read_is_no_matter_if_it_is_hidden(
 
 
 def recorded(monkeypatch: pytest.MonkeyPatch, function: str) -> list[str]:
-    """Return a list that gets the path of each call of `os.<function>`."""
+    """Return a list that collects the path of each call of `os.<function>`."""
     paths: list[str] = []
     original = getattr(os, function)
 
@@ -195,7 +195,7 @@ def test_a_web_server_that_shows_its_folders_is_listed(photos: list[str], http: 
 
 
 class Dropping(http.server.BaseHTTPRequestHandler):
-    """A web server with two folders, which resets the connection the first `drops` times that it is asked for the second."""
+    """A web server with two folders, which resets the first `drops` requests for the second one."""
 
     def do_GET(self) -> None:
         if self.path.rstrip("/") == "/b" and self.server.drops > 0:  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""MDS shards, as MosaicML's Streaming writes them: the format is that of its `MDSWriter`."""
+"""MDS shards, in the format of the `MDSWriter` in MosaicML's Streaming."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def encoded(value: Any, encoding: str) -> bytes:
 
 
 def write_mds(folder: Path, samples: list[dict[str, Any]], a_shard: int, **index: Any) -> None:
-    """Write `samples` into shards of `a_shard` samples below `folder`.
+    """Write `samples` below `folder`, in shards of `a_shard` samples.
 
-    `index` is added to each shard's entry.
+    `index` is added to the entry of each shard in `index.json`.
     """
     folder.mkdir(exist_ok=True)
     sizes = [SIZES.get(encoding) for encoding in ENCODINGS.values()]
@@ -88,7 +88,7 @@ def test_the_samples_are_those_that_were_written(
     assert shards.column("name")[np.array([5, 2])] == ["photo 5", "photo 2"]
     assert shards.json("n", "about").tolist() == list(range(40))
     assert shards.bytes("about")[7] == b'{"n": 7}'
-    # Once more, out of the saved index; and shards by their names.
+    # Read the samples again, from the saved index, with a pattern of the shards' names.
     again = rb.MDSShards(str(tmp_path / "mds" / "shard.{00000..00002}.mds"))
     assert again.column("label").tolist() == labels.tolist()
 

@@ -1,4 +1,4 @@
-"""Files that are written: on this machine, whole or not at all, and whatever their names are."""
+"""Files that are written: on this machine, completely or not at all, under any name."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ IMAGES = rb.ImageList([os.urandom(99).hex() for _ in range(99)], [0] * 99, ["a"]
 
 @pytest.fixture
 def noisy(tmp_path: Path) -> Path:
-    """A folder with a class folder of three images that do not compress."""
+    """A folder with a class folder of three images that cannot be compressed."""
     rng = np.random.default_rng(0)
     (tmp_path / "noisy" / "a").mkdir(parents=True)
     for number in range(3):
@@ -64,7 +64,7 @@ def test_a_url_is_refused_before_the_work(
     what: str, url: str, noisy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if what in IN_STORES and url.startswith("s3://"):
-        return  # it is written there
+        return  # these functions write to S3
     monkeypatch.chdir(noisy.parent)
     with pytest.raises(ValueError, match="is a URL, but this must be a path on a disk") as refused:
         {**WRITERS, **READERS}[what](url + SUFFIX.get(what, ".jsonl"))
@@ -95,7 +95,7 @@ def test_a_file_url_is_written_where_it_says(tmp_path: Path) -> None:
 
 @contextmanager
 def full_disk(most_bytes: int) -> Iterator[None]:
-    """Let no file of this process grow beyond `most_bytes`, as if the disk was full then."""
+    """Let no file of this process grow beyond `most_bytes`, as on a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, before[1]))
     try:
@@ -115,7 +115,7 @@ def test_the_error_of_a_full_disk_names_the_file_and_leaves_none(
     assert str(raised.value.filename).startswith(path)
     if what == "pack":
         assert os.listdir(path) == ["_unfinished.json"]
-        assert rb.pack(SOURCE, path).rows == 40  # it goes on when there is room
+        assert rb.pack(SOURCE, path).rows == 40  # it continues when there is room again
     else:
         assert os.listdir() == ["noisy"]
 

@@ -16,7 +16,7 @@ CAPTIONS = np.array([f"a caption of {number}" for number in range(10)], object)
 
 
 class Pair(NamedTuple):
-    """A batch with names."""
+    """A batch whose two arrays have names."""
 
     picture: Any
     number: Any

@@ -1,4 +1,4 @@
-"""A packing that was interrupted, and what must be the same for it to go on."""
+"""Packing that continues after an interruption, and the settings that must stay the same."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.stores.test_packed import LABELS, SIZE, arrow_files, photo_source
 
 PACK: dict[str, Any] = {"batch_size": 8, "rows_per_file": 8}
 
-# Packs the photos, and waits at sample 24 till it is told to go on.
+# Packs the photos, but waits at sample 24 for a line of input.
 WAITING_PACK = """
 import json
 paths, out = json.loads(input())
@@ -58,12 +58,12 @@ def test_a_killed_packing_goes_on_to_the_same_files(photos: list[str], tmp_path:
         rb.PackedAccessor(out)
     with pytest.raises(PackError, match="was interrupted"):
         verify(out)
-    # What a kill in the middle of a file leaves.
+    # A process that is killed while it writes a file leaves this.
     (out / ".00003-of-00005.arrow").write_bytes(b"half")
     noted = len(json.loads((out / "_unfinished.json").read_text())["files"])
     before = {path.name: path.stat().st_mtime_ns for path in arrow_files(out)[:noted]}
     done = rb.pack(photo_source(photos), out, **PACK)
-    assert noted in (2, 3)  # the third may not have been noted yet
+    assert noted in (2, 3)  # the third file may not have been noted yet
     assert (done.rows, done.files_written) == (40, 5 - noted)
     assert before.items() <= {p.name: p.stat().st_mtime_ns for p in arrow_files(out)}.items()
     rb.pack(photo_source(photos), whole, **PACK)
@@ -78,7 +78,7 @@ def test_it_may_be_packed_by_another_pool(
     rb.pack(photo_source(photos), whole, **PACK)
     rb.pack(photo_source(photos), out, pool=actors, **PACK)
     assert contents(out) == contents(whole)
-    for number in (1, 2, 4):  # two runs of files
+    for number in (1, 2, 4):  # two runs of adjacent files
         (out / f"0000{number}-of-00005.arrow").unlink()
     assert rb.pack(photo_source(photos), out, pool=actors, **PACK).files_written == 3
     assert contents(out) == contents(whole)
@@ -135,7 +135,7 @@ def test_a_file_whose_last_batch_is_all_bad_is_mended_alone(tmp_path: Path) -> N
 
 
 class Counting(rb.ImageFileAccessor):
-    """Remembers what was read."""
+    """An accessor that records the indices that are read."""
 
     def fingerprint(self) -> dict[str, Any]:
         return {**super().fingerprint(), "kind": "ImageFileAccessor"}

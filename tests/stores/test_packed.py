@@ -1,4 +1,4 @@
-"""Packed files: what is in them, what is read from them, and what is said of damaged ones."""
+"""Packed files: their content, how they are read, and how damage is reported."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def photo_source(photos: list[str], **options: Any) -> rb.ArrayDataSource:
 
 @pytest.fixture
 def packed(photos: list[str], tmp_path: Path) -> Path:
-    """The photos in three files of 16, 16 and 8 rows."""
+    """The photos in three packed files of 16, 16 and 8 rows."""
     folder = tmp_path / "packed"
     done = rb.pack(
         photo_source(photos), folder, batch_size=8, rows_per_file=15, classes=["dog", "cat"]
@@ -85,7 +85,7 @@ def test_the_accessor_gives_what_was_packed(photos: list[str], packed: Path) -> 
     order = np.random.default_rng(0).integers(-40, 40, size=100)  # repeated, and from the end
     batch = images[order]
     np.testing.assert_array_equal(batch, pixels[order])
-    batch[:] = 0  # its own copy
+    batch[:] = 0  # the batch is a copy
     np.testing.assert_array_equal(images[-1], pixels[-1])
     assert not images[-1].flags.writeable
     assert images[np.arange(0)].shape == (0, *SIZE, 3)
@@ -136,7 +136,7 @@ def test_it_is_pickled_as_its_path(photos: list[str], packed: Path) -> None:
 
 
 def columns() -> dict[str, Any]:
-    """Arrays of every kind that a column may have, 6 rows each."""
+    """Return arrays of every kind that a column may have, with 6 rows each."""
     times = np.array(["2024-01-01", "1969-07-20"] * 3, "datetime64[us]")
     return {
         "bytes": np.arange(36, dtype=np.uint8).reshape(6, 2, 3),
@@ -203,7 +203,7 @@ def test_images_of_many_sizes_are_refused(photos: list[str], tmp_path: Path) -> 
 
 
 def with_bad_ones(photos: list[str], folder: Path) -> rb.ArrayDataSource:
-    """The photos with two broken ones in the second batch of 8, and all of the third broken."""
+    """Return the photos; two are broken in the second batch of 8, and all of the third batch."""
     paths = list(photos)
     for row in (9, 12, *range(16, 24)):
         broken = folder / f"broken_{row}.jpg"
@@ -219,7 +219,7 @@ def test_bad_samples_are_left_out_and_listed(
     source, out = with_bad_ones(photos, tmp_path), tmp_path / "out"
     with pytest.raises(BatchError, match=r"sample 9, .*broken_9\.jpg"):
         rb.pack(source, out, batch_size=8, rows_per_file=8)
-    assert len(arrow_files(out)) == 1  # the one before
+    assert len(arrow_files(out)) == 1  # the file of the first batch
     with rb.ThreadPool(1) as threads:
         pool = actors if is_pooled else threads
         done = rb.pack(source, out, batch_size=8, rows_per_file=8, bad_samples="skip", pool=pool)
@@ -234,7 +234,7 @@ def test_bad_samples_are_left_out_and_listed(
     assert not list(verify(out))
     again = rb.pack(source, out, batch_size=8, bad_samples="skip")
     assert (list(again.bad_samples), again.files_written) == (list(done.bad_samples), 0)
-    # A file without rows, between others that are there.
+    # A file without rows, between files with rows, is made again.
     before = [path.read_bytes() for path in arrow_files(out)]
     arrow_files(out)[2].unlink()
     assert rb.pack(source, out, batch_size=8, bad_samples="skip").files_written == 1

@@ -1,4 +1,4 @@
-"""Images in Parquet files, and orders that read them by the row group."""
+"""Images in Parquet files, and orders that read whole row groups."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from tests.stores.parquet_photos import (
 
 @pytest.fixture(scope="module")
 def stored(photos: list[str], tmp_path_factory: pytest.TempPathFactory) -> str:
-    """All photos in one file with labels."""
+    """All photos in one Parquet file, with labels."""
     out = tmp_path_factory.mktemp("stored") / "photos.parquet"
     rb.to_parquet(photos, out, labels=LABELS, rows_per_group=ROWS)
     return str(out)
@@ -102,7 +102,7 @@ def test_files_and_folders_are_one_table_in_order(
     photos: list[str], wanted: npt.NDArray[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     images = contents(photos)
-    # Files without rows and empty row groups between them, of several lengths.
+    # Files of several lengths, three of them without rows.
     cuts = [0, 0, 13, 14, 14, 33, 40, 40]
     files = [
         write(tmp_path / f"{number}.parquet", as_struct(images[a:b]), label=np.arange(a, b))
@@ -128,7 +128,7 @@ def test_files_and_folders_are_one_table_in_order(
         "5.parquet[6] (6.jpg)",
     ]
     monkeypatch.chdir("/")
-    np.testing.assert_array_equal(accessor[np.arange(40)], wanted)  # of the folder "."
+    np.testing.assert_array_equal(accessor[np.arange(40)], wanted)  # it still reads the old "."
 
 
 def test_row_groups_are_read_once_while_they_are_kept(
@@ -146,7 +146,7 @@ def test_row_groups_are_read_once_while_they_are_kept(
     accessor[3]
     accessor[np.arange(14)]
     assert len(reads) == 2
-    accessor[20]  # takes the place of group 0 or 1, whichever was used longer ago: 0
+    accessor[20]  # replaces group 0, which was used longer ago than group 1
     accessor[13]
     assert [group for group, _ in reads] == [0, 1, 2]
     accessor[0]
@@ -162,7 +162,7 @@ def test_threads_that_ask_for_one_group_read_it_once() -> None:
 
     def read(group: int) -> bytes:
         calls.append(group)
-        barrier.wait(30)  # groups 0 and 1 are read at one time, or never
+        barrier.wait(30)  # groups 0 and 1 must be read at the same time
         return bytes([group])
 
     cache = Kept(read, len, 2)
@@ -183,9 +183,9 @@ def test_what_was_asked_for_last_is_kept_within_bytes() -> None:
     for nbytes in (3, 7, 3, 7):
         assert len(cache[(nbytes,)]) == nbytes
     assert calls == [3, 7]
-    cache[(1,)], cache[(7,)], cache[(3,)]  # the 3 had to go for the 1
+    cache[(1,)], cache[(7,)], cache[(3,)]  # the item of 1 byte has replaced that of 3 bytes
     assert calls == [3, 7, 1, 3]
-    cache[(20,)], cache[(20,)], cache[(7,)]  # the last one is kept, whatever its size
+    cache[(20,)], cache[(20,)], cache[(7,)]  # the last item is kept, whatever its size
     assert calls == [3, 7, 1, 3, 20, 7]
 
 
@@ -222,7 +222,7 @@ def test_a_fork_reads_for_itself(stored: str, reads: list[tuple[int, list[str]]]
     accessor: Any = rb.ParquetImageAccessor(stored, size=SIZE)
     accessor[0]
     cache = accessor._store._groups
-    cache._lock.acquire()  # as if another thread was inside when the process forked
+    cache._lock.acquire()  # as if another thread held the lock when the process forked
     cache._pid = -1
     accessor[0]
     assert len(reads) == 2
@@ -383,14 +383,14 @@ def test_a_window_reads_each_of_its_row_groups_once(
         for epoch in range(3):
             del reads[:]
             list(loader)
-            # What was kept of the epoch before may be wanted first.
+            # Groups that are still kept from the last epoch need not be read again.
             assert len(reads) == len({group for group, _ in reads}) <= 6, epoch
 
 
 def test_a_cache_that_is_too_small_is_told(
     stored: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("raybatch.notices._told", {})  # another test may have been told
+    monkeypatch.setattr("raybatch.notices._told", {})  # a notice is shown once per process
     for cache_bytes in (2**20, 1):
         images = rb.ParquetImageAccessor(stored, size=SIZE, cache_bytes=cache_bytes)
         sampler = rb.BlockShuffleSampler(images.row_group_lengths, window=3)

@@ -1,4 +1,4 @@
-"""Parquet files whose images cannot be read, or that have changed."""
+"""Parquet files that have changed, or whose images cannot be read."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_what_cannot_be_read_is_named_by_file_and_row(
                 accessor[asked]
             assert (caught.value.path, caught.value.index) == (name, index)
     with pytest.raises(SampleReadError, match="is null"):
-        accessor[np.array([13, 8])]  # the first of the rows that fail
+        accessor[np.array([13, 8])]  # the error is about the first row that fails
     with rb.Loader(rb.ArrayDataSource([accessor]), 4, bad_samples="skip") as loader:
         assert sum(len(x) for (x,) in loader) == 13
         assert [bad.index for bad in loader.bad_samples] == [8, 13]
@@ -89,10 +89,10 @@ def test_a_file_that_changed_is_an_error(photos: list[str], tmp_path: Path, chan
     else:
         path.write_bytes(path.read_bytes()[:999])
     reason = {"gone": "is empty", "truncated": "not a Parquet file"}
-    if change != "gone":  # here, the file that is gone is still open
+    if change != "gone":  # in this process, the missing file is still open
         with pytest.raises(SampleReadError, match="has changed"):
             accessor[2]
-    accessor = pickle.loads(pickle.dumps(accessor))  # as an actor gets it
+    accessor = pickle.loads(pickle.dumps(accessor))  # like the copy in an actor
     with pytest.raises(SampleReadError, match=reason.get(change, "has changed")) as caught:
         accessor[np.array([30, 2])]
     assert caught.value.path.startswith(f"{path}[30]")

@@ -93,7 +93,7 @@ def test_many_files_are_written_as_a_whole(photos: list[str], tmp_path: Path) ->
     np.testing.assert_array_equal(accessor.column("label"), LABELS)
     with pytest.raises(FileExistsError, match="not an empty folder"):
         rb.to_parquet(photos, out, rows_per_file=15)
-    # `missing` fails in the second file, and leaves neither.
+    # If the image `missing` in the second file cannot be read, neither file is left.
     layouts: list[dict[str, Any]] = [{}, {"rows_per_file": 20}]
     for options in layouts:
         with pytest.raises(SampleReadError, match=r"cannot read sample 40, .*missing"):

@@ -17,7 +17,7 @@ from raybatch.stores.listing import find_images, image_folder
 from raybatch.stores.location import Locations
 from raybatch.stores.paths import as_path_array
 
-NAMES = ["/a/b.jpg", "/ü é.png", "/\udcff\udcfe.jpg"]  # the last is not valid UTF-8
+NAMES = ["/a/b.jpg", "/ü é.png", "/\udcff\udcfe.jpg"]  # the last path is not valid UTF-8
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Packed files in a store: written there, gone on with, and copied to where they are read."""
+"""Packed folders in a store: written and continued there, and copied to be read."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_what_was_interrupted_goes_on(
     monkeypatch.undo()
     assert packing().files_written == 2
     assert rb.PackedAccessor(url, local=tmp_path / "copies")[ALL].shape == (40, *SIZE, 3)
-    # A file that is gone is made again.
+    # A file that is missing is made again.
     memory.rm(f"/{tmp_path.name}/00002-of-00003.arrow")
     assert packing().files_written == 1
     names = {Path(path).name for path in memory.find(f"/{tmp_path.name}")}

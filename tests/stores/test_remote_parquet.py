@@ -1,4 +1,4 @@
-"""Parquet files on servers: row groups by range reads, and what may go wrong there."""
+"""Parquet files on servers: row groups that are read as ranges, and errors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ ALL = np.arange(40)
 
 @pytest.fixture(scope="module")
 def folder(photos: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The photos in `train/`, two files of row groups of 7, and photo 8 with a null in its place in `bad.parquet`."""
+    """Parquet files of the photos.
+
+    `train/` has two files with row groups of 7. In `bad.parquet`, a null replaces photo 8.
+    """
     folder = tmp_path_factory.mktemp("parquet")
     (folder / "train").mkdir()
     images: list[Any] = [*contents(photos)]
@@ -38,7 +41,7 @@ def folder(photos: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def named(place: str, request: pytest.FixtureRequest) -> dict[str, Any]:
-    """The arguments for the files in `train` in a place."""
+    """Return the arguments for the files of `train` in a place."""
     if place == "http":
         server = request.getfixturevalue("server")
         return {"paths": [f"{server}/train/0.parquet", f"{server}/train/1%20%C3%A9.parquet"]}
@@ -67,7 +70,7 @@ def test_files_on_servers_give_the_images_of_the_files(
 
 
 class Hub(LocalFileSystem):  # type: ignore[misc]
-    """The files of this machine under the URLs of the Hugging Face Hub."""
+    """Local files under URLs of the Hugging Face Hub."""
 
     protocol = "hf"
     root = ""
@@ -128,7 +131,7 @@ def test_actors_give_the_serial_stream_without_the_bad_sample(
 
 @pytest.fixture
 def requests(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """How often each S3 object is read from now on."""
+    """The number of reads of each S3 object from now on."""
     ranges: Counter[str] = Counter()
     original = ArrowFiles._read
 
@@ -145,7 +148,7 @@ def test_a_row_group_is_one_request(bucket: int, requests: Counter[str]) -> None
     images = rb.ParquetImageAccessor(
         "images/train", size=SIZE, filesystem=s3_filesystem(bucket), io_threads=4
     )
-    assert set(requests.values()) == {1}  # the footers
+    assert set(requests.values()) == {1}  # one request for each footer
     requests.clear()
     sampler = rb.BlockShuffleSampler(images.row_group_lengths, window=2)
     source = rb.ArrayDataSource([images], sampler=sampler)
@@ -187,7 +190,7 @@ def test_what_a_server_refuses_is_an_error_without_secrets(
 
 
 class Failing:
-    """The files of this machine as a store that fails so many times."""
+    """Local files in a store that first raises the errors in `errors`."""
 
     def __init__(self) -> None:
         self.files = fsspec.filesystem("file")

@@ -1,4 +1,4 @@
-"""Shards and archives on servers: parts of them by their offsets, and archives in URLs."""
+"""Shards and archives on servers: members that are read by offset, and archives in URLs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ALL = np.arange(40)
 
 @pytest.fixture(scope="module")
 def folder(photos: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The photos in shards of both kinds, and `class set/pets.zip`, of a folder for each class."""
+    """The photos in tar and zip shards, and in `class set/pets.zip`, with a folder per class."""
     folder = tmp_path_factory.mktemp("shards")
     write_shards(folder, photos)
     write_shards(folder, photos, ".zip", method=zipfile.ZIP_DEFLATED)
@@ -38,7 +38,7 @@ def folder(photos: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def named(kind: str, place: str, request: pytest.FixtureRequest) -> dict[str, Any]:
-    """The arguments for the shards in a place."""
+    """Return the arguments for the shards in a place."""
     if place == "http":
         return {"shards": f"{request.getfixturevalue('server')}/{{000..002}}{kind}"}
     port = request.getfixturevalue("bucket")
@@ -84,7 +84,7 @@ def test_a_member_is_one_request(
     shards = rb.TarShards(
         "images/*.tar", filesystem=s3_filesystem(bucket), index=tmp_path / "index.arrow"
     )
-    assert shards.column("cls").tolist() == [*range(40)]  # came with the headers
+    assert shards.column("cls").tolist() == [*range(40)]  # these were read with the headers
     assert ranges == {f"images/00{number}.tar": 1 for number in range(3)}
     ranges.clear()
     shards.images("jpg", SIZE)[ALL]
@@ -113,7 +113,7 @@ def test_an_index_may_lie_in_a_store(
     write_shards(tmp_path, photos)
     index = s3_url(bucket, "index of shards.arrow")
     made = rb.TarShards(f"{tmp_path}/*.tar", index=index)
-    for shard in tmp_path.glob("*.tar"):  # what is not read again need not be there
+    for shard in tmp_path.glob("*.tar"):  # with the index, the shards need not be read
         status = shard.stat()
         shard.write_bytes(bytes(status.st_size))
         os.utime(shard, ns=(status.st_atime_ns, status.st_mtime_ns))
@@ -124,7 +124,7 @@ def test_an_index_may_lie_in_a_store(
 
 def test_a_server_that_answers_no_ranges_is_named(tmp_path: Path, photos: list[str]) -> None:
     class WholeFiles:
-        """Gives all of a file whatever part is asked for."""
+        """A file system that returns the whole file, whatever range is wanted."""
 
         def __init__(self) -> None:
             self.files = fsspec.filesystem("file")
@@ -175,7 +175,7 @@ def test_a_folder_in_a_zip_file_in_s3(
             (stack,) = (np.concatenate(column) for column in zip(*loader, strict=True))
             np.testing.assert_array_equal(stack, wanted[ALL])
     assert SECRET not in images.name_of(0)
-    # fsspec's older archives raise KeyError.
+    # Older versions of fsspec raise KeyError for a missing member of an archive.
     with pytest.raises(SampleReadError, match=r"FileNotFoundError|There is no item") as caught:
         rb.ImageFileAccessor([f"zip://none.jpg::{place}"], SIZE)[0]
     assert SECRET not in str(caught.value)

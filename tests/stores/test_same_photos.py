@@ -1,4 +1,4 @@
-"""The same images give the same stream from wherever they lie, bad ones among them."""
+"""The same images make the same stream from every place, even with bad images among them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def folder(photos: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def bucket(folder: Path, s3: int) -> Iterator[dict[str, Any]]:
-    """An S3 that has all forms, and answers 30 ms late."""
+    """The settings for an S3 server that has all forms, and answers 30 ms late."""
     upload(folder, s3_filesystem(s3), "images/forms")
     with delayed(s3, 0.03) as port:
         yield {"filesystem": s3_filesystem(port), "io_threads": 8}

@@ -1,4 +1,4 @@
-"""Tar and zip shards: the members that tarfile and zipfile find, the index of them, and the same batches as from files."""
+"""Tar and zip shards: their members, their index, and the same batches as from files."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ BAD = [5, 20, 21]
 
 @pytest.fixture(scope="module")
 def damaged(photos: list[str], tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """The photos, three of which are no images."""
+    """Paths of the photos, three of which are replaced by files that are not images."""
     folder = tmp_path_factory.mktemp("damaged")
     paths = list(photos)
     for number in BAD:
@@ -44,7 +44,7 @@ def damaged(photos: list[str], tmp_path_factory: pytest.TempPathFactory) -> list
 
 @pytest.fixture
 def scans(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The tar files whose headers are read from now on, by their first members."""
+    """The tar files whose headers are read from now on, each by the name of its first member."""
     seen: list[str] = []
 
     def counted(file: Any) -> Iterator[Any]:
@@ -92,8 +92,8 @@ NAMES = {
     "c.jpg": b"3" * 513,
     "d.jpg": b"",
     "long/" * 18 + "e.jpg": b"5",  # fits a plain header
-    "long/" * 30 + "f.jpg": b"6",  # takes a second field
-    "long/" * 60 + "g.jpg": b"7",  # or a header of its own
+    "long/" * 30 + "f.jpg": b"6",  # needs a second field
+    "long/" * 60 + "g.jpg": b"7",  # needs a header of its own
     "Grüße/h.jpg": b"8" * 2000,
     "x" * 99 + ".jpg": b"9",
 }
@@ -120,7 +120,7 @@ def test_members_are_those_that_tarfile_finds(kind: int, tmp_path: Path) -> None
     assert stored[np.arange(len(names))] == list(names.values())
 
 
-# It leaves the file open.
+# WebDataset leaves the file open.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_tars_of_webdatasets_writer(photos: list[str], tmp_path: Path) -> None:
     webdataset = pytest.importorskip("webdataset")
@@ -235,12 +235,12 @@ def test_a_shard_that_changes_after_it_was_listed_is_no_bad_sample(
     photos: list[str], tmp_path: Path
 ) -> None:
     images = rb.TarShards(write_shards(tmp_path, photos)).images("jpg", SIZE)
-    write_tar(tmp_path / "000.tar", samples(photos[:3]))  # into the file that is open here
+    write_tar(tmp_path / "000.tar", samples(photos[:3]))  # overwrites the file, which is still open
     with pytest.raises(SampleReadError, match="has changed since") as caught:
         images[0]
     assert isinstance(caught.value.__cause__, StorageError)
     (tmp_path / "001.tar").unlink()
-    local_files._opened.cache_clear()  # as in a process that has not opened it
+    local_files._opened.cache_clear()  # like a process that has not opened the file
     with pytest.raises(SampleReadError, match="FileNotFoundError") as caught:
         images[20]
     assert isinstance(caught.value.__cause__, StorageError)
@@ -301,7 +301,7 @@ def test_columns_of_numbers_of_texts_and_of_json(tmp_path: Path) -> None:
             "boxes": [[number]],
             "null": None,
             "mixed": number or "none",
-            "long": "x" * 600,  # so it is not in the index
+            "long": "x" * 600,  # too long for the index
         }
         members |= {
             f"{number}.cls": f"{number}\n".encode(),
@@ -339,7 +339,7 @@ def test_a_block_shuffle_reads_a_few_shards_at_a_time(photos: list[str], tmp_pat
     assert np.count_nonzero(np.diff(order // PER_SHARD)) == 2
 
 
-# Where a test before this one has loaded JAX, that warns of every fork.
+# If an earlier test has loaded JAX, JAX warns about every fork.
 @pytest.mark.filterwarnings("ignore:.*fork:RuntimeWarning")
 def test_shards_are_read_in_other_processes_and_with_few_descriptors(
     photos: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -389,7 +389,7 @@ def test_a_zip_file_written_as_a_stream_and_one_with_a_long_field(
 
 
 class Unseekable:
-    """A file that can be written only, so that sizes and checksums follow the bytes."""
+    """A file that can only be written, so sizes and checksums follow the bytes."""
 
     def __init__(self, file: Any) -> None:
         self.write, self.flush = file.write, file.flush

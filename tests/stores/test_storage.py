@@ -79,7 +79,7 @@ def test_a_missing_object_is_named_with_its_cause(
 
 
 class Stub:
-    """A file system as fsspec's, of one file, in which `before` runs first."""
+    """A file system of one file, like fsspec's; `before` runs before each read."""
 
     def __init__(self, data: bytes, before: Callable[[], object]) -> None:
         self.data = data
@@ -101,7 +101,7 @@ def test_files_of_a_batch_are_read_at_the_same_time(photos: list[str]) -> None:
 
 
 def test_local_files_that_are_read_ahead_are_closed(photos: list[str], tmp_path: Path) -> None:
-    """A ResourceWarning would be an error here."""
+    """A file that stays open would raise a ResourceWarning, which is an error here."""
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"no image")
     accessor = rb.ImageFileAccessor([str(broken), *photos], SIZE, io_threads=2)
@@ -255,7 +255,7 @@ def test_credentials_appear_nowhere(
         list(rb.Loader(source, 2))
     assert_no_secret(raised.value)
     loader = rb.Loader(source, 2, bad_samples="skip")
-    if "busy" in url or "denied" in url or ":1/" in url:  # of these no sample is to blame
+    if "busy" in url or "denied" in url or ":1/" in url:  # no sample is to blame for these
         with pytest.raises(
             rb.errors.BatchError, match="does not count as bad, because the storage"
         ) as told:

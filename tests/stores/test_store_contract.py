@@ -1,6 +1,6 @@
-"""What every store of files must do, wherever the files are.
+"""The behaviour that every store of files must have.
 
-A new store's test is a subclass with one fixture.
+To test a new store, write a subclass with one fixture.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def tree(photos: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Place(NamedTuple):
-    """The tree in a store: the path or URL of its root, and the file system, or None for a URL."""
+    """The tree in a store: the path or URL of its root, and its file system, or None for a URL."""
 
     root: str
     filesystem: Any = None
@@ -49,7 +49,7 @@ class Place(NamedTuple):
 
 
 class StoreTests:
-    """A subclass has the fixture `place`: the tree in one store."""
+    """Tests of a store; a subclass has the fixture `place`, with the tree in that store."""
 
     # Whether the store lists hidden names at all.
     lists_hidden = True
@@ -61,7 +61,7 @@ class StoreTests:
     @pytest.fixture
     @classmethod
     def files(cls, place: Place) -> Locations:
-        """The images, in the order of their names."""
+        """The images of the tree, in the order of their names."""
         names = sorted(listed(place.folder.below()), key=unquoted(place))
         return place.files([name for name in names if unquoted(place)(name) in IMAGES])
 
@@ -163,7 +163,7 @@ def listed(runs: Iterator[list[str]]) -> list[str]:
 
 
 def unquoted(place: Place) -> Any:
-    """Return what turns a name in a list into the name of the file: a web server quotes them."""
+    """Return a function from listed names to file names, since a web server quotes names."""
     return unquote if place.root.startswith("http") else str
 
 
