@@ -32,7 +32,10 @@ class FsspecFiles(RemoteFiles):
 
     def _read(self, path: str, start: int = 0, end: int | None = None) -> bytes:
         part = {} if end is None else {"start": start, "end": end}
-        data: bytes = self.filesystem.cat_file(path, **part)
+        try:
+            data: bytes = self.filesystem.cat_file(path, **part)
+        except KeyError as error:  # how older versions report a member that an archive lacks
+            raise FileNotFoundError(f"there is no {path!r}") from error
         return data
 
     def _version(self, path: str) -> FileVersion:
