@@ -59,9 +59,9 @@ class TarShards:
         filesystem: As for `ImageFileAccessor`; all `shards` are then paths in it.
         cache: A `DiskCache`, which keeps members of remote shards on the disk of each host.
 
-    Raises StorageError for a shard that is not a tar file, is cut off or compressed, or has two
-    members with the same name; FileNotFoundError for a pattern that matches no file; and ValueError
-    for samples that lack a member.
+    Raises StorageError for a shard that is not a tar file, is cut off, damaged or compressed, has
+    two members with the same name, or has members after its end; FileNotFoundError for a pattern
+    that matches no file; and ValueError for samples that lack a member.
     """
 
     # The suffix of the shards, and the function that lists the members of a shard.

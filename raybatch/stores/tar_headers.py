@@ -38,8 +38,8 @@ class Member(NamedTuple):
 def tar_members(file: IO[bytes]) -> Iterator[Member | str]:
     """Iterate over the members of an open tar file; links and sparse files come as names only.
 
-    Folders, devices and pipes are skipped. StorageError if the file is compressed, cut off or not a
-    tar file.
+    Folders, devices and pipes are skipped. StorageError if the file is compressed, cut off, damaged
+    or not a tar file, or if more members follow its end.
     """
     size = file.seek(0, 2)
     file.seek(0)
@@ -55,24 +55,30 @@ def tar_members(file: IO[bytes]) -> Iterator[Member | str]:
         file.seek(position)
         header = file.read(_BLOCK)
         if header == _END:
+            _check_ends(file, position, size)
             return
         plain = _plain(header) if _is_sound(header) else None
         if plain is None and header[156:157] == b"x" and _is_unimportant(header, file):
             position += _BLOCK + _padded(_number(header[124:136]))
             continue
+        info: tarfile.TarInfo | None = None
         if plain is None:
             file.seek(position)
             info = _unusual(reader, position)
-            position = reader.offset
             name, offset, length = info.name, info.offset_data, info.size
-            if not info.isreg() or info.issparse():
-                if info.issym() or info.islnk() or info.issparse():
-                    yield name
-                continue
+            following = reader.offset
         else:
             name, length = plain
             offset = position + _BLOCK
-            position = offset + _padded(length)
+            following = offset + _padded(length)
+        # A size below 0 can lead back to a header that was read before, without end.
+        if length < 0 or following <= position:
+            raise StorageError(_damaged(position, f"the size of {name!r} is {length}"))
+        position = following
+        if info is not None and (not info.isreg() or info.issparse()):
+            if info.issym() or info.islnk() or info.issparse():
+                yield name
+            continue
         if offset + length > size:
             raise StorageError(
                 f"the tar file is cut off in its member {name!r}: {size} bytes are there, but it"
@@ -95,13 +101,14 @@ def _plain(header: bytes) -> tuple[str, int] | None:
 
 
 def _is_sound(header: bytes) -> bool:
-    """Return whether the checksum of a header is right."""
+    """Return whether the checksum of a header is right, and its size is octal."""
     try:
-        wanted = _number(header[148:156])
+        wanted, length = _number(header[148:156]), _number(header[124:136])
     except ValueError:
         return False
     # The checksum field itself counts as eight spaces.
-    return len(header) == _BLOCK and sum(header) - sum(header[148:156]) + 8 * 32 == wanted
+    is_whole = len(header) == _BLOCK and length >= 0
+    return is_whole and sum(header) - sum(header[148:156]) + 8 * 32 == wanted
 
 
 def _is_unimportant(header: bytes, file: IO[bytes]) -> bool:
@@ -117,10 +124,29 @@ def _unusual(reader: tarfile.TarFile, position: int) -> tarfile.TarInfo:
     try:
         return tarfile.TarInfo.fromtarfile(reader)
     except tarfile.TarError as error:
-        raise StorageError(
-            f"the tar file is damaged at byte {position}, where a header should be: {error}. Copy"
-            " or write it again"
-        ) from error
+        raise StorageError(_damaged(position, error)) from error
+
+
+def _damaged(position: int, reason: object) -> str:
+    return (
+        f"the tar file is damaged at byte {position}, where a header should be: {reason}. Copy or"
+        " write it again"
+    )
+
+
+def _check_ends(file: IO[bytes], position: int, size: int) -> None:
+    """Raise StorageError if members follow the zeros at `position`, which end a tar file."""
+    while position < size:
+        file.seek(position)
+        header = file.read(_BLOCK)
+        if header != _END:
+            if _is_sound(header):
+                raise StorageError(
+                    f"the tar file ends before byte {position}, but more members follow there, as"
+                    " in two tar files joined by `cat`: use each tar file by itself"
+                )
+            return
+        position += _BLOCK
 
 
 def refuse_compressed(head: bytes) -> None:

@@ -166,7 +166,17 @@ REFUSED: dict[str, Callable[[bytes], bytes]] = {
     "not a tar file": lambda data: b"not a tar file" * 100,
     "damaged at byte \\d+": lambda data: data[:4608] + b"x" * 512 + data[5120:],
     "empty": lambda data: b"",
+    "more members follow there": lambda data: data + data,
+    # The sizes below 0 lead back to a header that was read before.
+    "byte 0.*size of 'a.jpg' is -512": lambda data: tar_header(-512, b"0") + data,
+    "byte 0.*size of 'a.jpg' is -1024": lambda data: tar_header(-1024, b"Z") + data,
 }
+
+
+def tar_header(size: int, kind: bytes) -> bytes:
+    info = tarfile.TarInfo("a.jpg")
+    info.size, info.type = size, kind
+    return info.tobuf(tarfile.GNU_FORMAT)
 
 
 @pytest.mark.parametrize("message", REFUSED)
