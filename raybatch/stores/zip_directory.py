@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 import struct
 import zipfile
 import zlib
@@ -18,12 +19,14 @@ _ENCRYPTED = 0x1
 _HEADER = struct.Struct("<4s2xH6xI8xHH")
 _MARK = b"PK\3\4"
 _SIZES_FOLLOW = 0x8
+# What follows the bytes of a member written as a stream: a mark and the checksum.
+_AFTER = struct.Struct("<II")
 # A name and an extra field are seldom longer together, so one read is usually enough.
 _GUESS = 512
 
 
 def zip_members(file: IO[bytes]) -> Iterator[Member | str]:
-    """Iterate over the members of an open zip file, without its folders.
+    """Iterate over the members of an open zip file, without its folders; links come as names only.
 
     StorageError if it is not a zip file, or if a member is encrypted or compressed other than by
     deflate.
@@ -34,6 +37,9 @@ def zip_members(file: IO[bytes]) -> Iterator[Member | str]:
         raise StorageError(f"it is not a zip file, or is cut off: {error}") from error
     for entry in entries:
         if entry.is_dir():
+            continue
+        if stat.S_ISLNK(entry.external_attr >> 16):  # its bytes are a path
+            yield entry.filename
             continue
         if entry.flag_bits & _ENCRYPTED or entry.compress_type not in _METHODS:
             how = "encrypted" if entry.flag_bits & _ENCRYPTED else "neither stored nor deflated"
@@ -52,15 +58,19 @@ def zip_bytes(read: Callable[[int, int], bytes], offset: int, length: int, metho
         raise OSError("the zip file is damaged: there is no header at the place in its directory")
     _, flags, checksum, *lengths = _HEADER.unpack_from(data)
     start = _HEADER.size + sum(lengths)
+    end = start + length + _AFTER.size
+    if len(data) < end:
+        data += read(offset + len(data), end - len(data))
     stored = data[start : start + length]
-    if len(stored) < length:
-        stored += read(offset + len(data), start + length - len(data))
     try:
         # -15 means raw deflate data, without a zlib header.
         found = zlib.decompress(stored, -15) if method == zipfile.ZIP_DEFLATED else stored
     except zlib.error as error:
         raise OSError(f"the member of the zip file is damaged: {error}") from error
-    # If the sizes follow the bytes, so does the checksum, and the header has none.
-    if not flags & _SIZES_FOLLOW and zlib.crc32(found) != checksum:
+    # If the sizes follow the bytes, so does the checksum, after a mark that some programs omit.
+    checksums = {checksum}
+    if flags & _SIZES_FOLLOW:
+        checksums = set(_AFTER.unpack(data[start + length : end].ljust(_AFTER.size, b"\0")))
+    if zlib.crc32(found) not in checksums:
         raise OSError("the member of the zip file is damaged: its checksum is wrong")
     return found

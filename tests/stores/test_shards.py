@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import pickle
+import stat
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
@@ -415,6 +416,29 @@ def test_a_damaged_member_of_a_zip_file_is_a_bad_sample(method: int, tmp_path: P
     assert stored[1] == b"b"
     with pytest.raises(SampleReadError, match=r"a\.zip\[a\.jpg\].*damaged"):
         stored[0]
+
+
+def test_a_damaged_member_of_a_zip_file_written_as_a_stream_is_a_bad_sample(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    with path.open("wb") as file, zipfile.ZipFile(cast(Any, Unseekable(file)), "w") as archive:
+        archive.writestr("a.jpg", bytes(range(200)))
+    data = bytearray(path.read_bytes())
+    data[50] ^= 0xFF
+    path.write_bytes(data)
+    with pytest.raises(SampleReadError, match=r"a\.zip\[a\.jpg\].*checksum is wrong"):
+        rb.ZipShards(path).bytes("jpg")[0]
+
+
+def test_links_in_zip_files_are_left_out_and_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    link = zipfile.ZipInfo("link.jpg")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("whole.jpg", b"whole")
+        archive.writestr(link, "whole.jpg")
+    assert list(rb.ZipShards(tmp_path / "a.zip").keys) == ["whole"]
+    assert "1 files that are links" in capsys.readouterr().err
 
 
 def test_zip_files_that_cannot_be_read_so_are_refused(tmp_path: Path) -> None:
