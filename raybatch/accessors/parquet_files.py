@@ -125,8 +125,10 @@ class ParquetFiles:
     def _of_each(self, column: str, ask: Callable[[Any], T]) -> list[T]:
         """Call `ask` for each file, several at a time, and return the results.
 
-        ValueError unless all files have `column`, with one type.
+        TypeError if `column` is not a str; ValueError unless all files have it, with one type.
         """
+        if not isinstance(column, str):
+            raise TypeError(f"column must be the name of a column, not {column!r}: is it size=?")
 
         def answer(number: int) -> T:
             found, wanted = (self._type_in(which, column) for which in (number, 0))
@@ -145,10 +147,11 @@ class ParquetFiles:
         found: Any = None
         for name in _parts_of(schema.names, column):
             fields = schema if found is None else found
-            if name not in getattr(fields, "names", ()):
+            count = list(getattr(fields, "names", ())).count(name)
+            if count != 1:
                 raise ValueError(
-                    f"{self.files.name_of(number)!r} has no column {column!r}; it has"
-                    f" {schema.names}"
+                    f"{self.files.name_of(number)!r} has {count or 'no'} column{'s' * (count > 1)}"
+                    f" {column!r}; it has {schema.names}"
                 )
             found = fields.field(name).type
         return found

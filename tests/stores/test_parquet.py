@@ -263,6 +263,8 @@ def test_pools_give_the_serial_stream(stored: str, actors: rb.RayActorPool) -> N
             r"is large_binary in .*b\.parquet', but binary in .*a\.parquet'",
         ),
         (["a.parquet", "c.parquet"], "image", ValueError, r"c\.parquet' has no column 'image'"),
+        (["a.parquet"], (224, 224), TypeError, r"name of a column, not \(224, 224\): is it size="),
+        (["twice.parquet"], "image", ValueError, "has 2 columns 'image'"),
         (7, "image", TypeError, "int"),
         ([7], "image", TypeError, "int"),
     ],
@@ -271,7 +273,7 @@ def test_files_that_do_not_fit_are_named(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     paths: Any,
-    column: str,
+    column: Any,
     error: type[Exception],
     message: str,
 ) -> None:
@@ -286,6 +288,7 @@ def test_files_that_do_not_fit_are_named(
     )
     pq.write_table(pa.table({"image": image.cast(pa.large_binary())}), "b.parquet")
     pq.write_table(pa.table({"label": [1]}), "c.parquet")
+    pq.write_table(pa.Table.from_arrays([image, image], ["image", "image"]), "twice.parquet")
     with pytest.raises(error, match=message):
         rb.ParquetImageAccessor(paths, column)
 
