@@ -16,6 +16,8 @@ from raybatch.order.shares import MemberShares
 # Pass i of a member begins at place i * _PASS. So a sample that comes again has a different place,
 # and different random numbers.
 _PASS = 2**40
+# After so many passes the places repeat, since they must fit into an int64 in nested mixtures too.
+_PASSES = 2**20
 
 
 class MemberCursor(Cursor):
@@ -41,7 +43,7 @@ class MemberCursor(Cursor):
         while missing:
             run = self._cursor.step(missing if self._cursor.is_even else 1)
             if run is not None:
-                runs.append((run, self._number * _PASS))
+                runs.append((run, self._number % _PASSES * _PASS))
                 missing -= len(run)
             elif self._number + 1 < self._most and self._cursor.position:
                 self._begin(self._number + 1)

@@ -295,6 +295,15 @@ def test_a_mixture_of_a_billion_samples_seeks_at_once_and_in_little_memory() -> 
         tracemalloc.stop()
 
 
+def test_a_small_member_may_come_any_number_of_times() -> None:
+    inner = rb.MixDataSource([numbers(0, 1), numbers(1, 2)], num_samples=3)
+    source = rb.MixDataSource([inner, rb.ArrayDataSource([Endless()])], stop="never")
+    loader = fresh(source, 12, batches_per_epoch=10**10)
+    loader.skip(10**9)
+    drawn = next(iter(loader))[0]
+    assert np.sort(drawn[drawn < 3]).tolist() == [0, 0, 1, 1, 2, 2]
+
+
 def test_a_row_is_of_its_member_in_every_kind_of_field() -> None:
     def member(start: int, count: int) -> rb.ArrayDataSource:
         rows = [np.arange(start, start + i % 3) for i in range(count)]
