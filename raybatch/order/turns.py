@@ -13,6 +13,9 @@ from raybatch.order.indices import num_batches
 from raybatch.order.shares import MemberShares
 from raybatch.order.shuffle import SeededShuffle, ShuffleRNG
 
+# The number of steps that are laid out together.
+_STEPS_AT_ONCE = 2**14
+
 
 class Turns:
     """The order in which children take turns.
@@ -156,13 +159,15 @@ def _spread_evenly(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     if steps == 0:
         return np.arange(0)
     deltas = counts.astype(float) / steps
-    due = np.zeros_like(deltas)
-    previous = np.full(len(counts), -1)
+    due = np.zeros((1, len(counts)))
+    previous = np.full((1, len(counts)), -1)
     parts = []
-    for _ in range(steps):
+    for start in range(0, steps, _STEPS_AT_ONCE):
+        count = min(_STEPS_AT_ONCE, steps - start)
+        # `accumulate` adds the deltas one after the other; a product would be rounded differently.
+        due = np.add.accumulate(np.concatenate([due[-1:], np.tile(deltas, (count, 1))]))
         # The quarter step keeps the rounding errors of the sum from crossing a whole number.
-        now = np.floor(due + 0.25 / steps).astype(int)
-        parts.append(np.flatnonzero((now > previous) & (counts > 0)))
+        now = np.concatenate([previous[-1:], np.floor(due[:-1] + 0.25 / steps).astype(int)])
+        parts.append(np.nonzero((now[1:] > now[:-1]) & (counts > 0))[1])
         previous = now
-        due += deltas
     return np.concatenate(parts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
@@ -289,6 +290,14 @@ def test_the_last_word_of_a_subclass_counts() -> None:
     assert [i.tolist() for i in numbers(0, 3, sampler=Straight(3)).batch_indices_iterator(9)] == [
         [0, 1, 2]
     ]
+
+
+def test_a_stratified_choice_of_large_members_begins_at_once() -> None:
+    source = rb.ChoiceDataSource([numbers(0, 300_000), numbers(300_000, 100_000)], stratified=True)
+    order, begun = source.order(), time.perf_counter()
+    first = [order.step(1).part(0, 1).by_child() for _ in range(8)]  # type: ignore[union-attr]
+    assert time.perf_counter() - begun < 1
+    assert [list(own) for own in first] == [[0], [1], [0], [0], [0], [1], [0], [0]]
 
 
 @pytest.mark.parametrize("shuffle", [None, 3, "RandomState"])
