@@ -210,8 +210,8 @@ class DiskCache:
         processes count it when they measure the folder.
         """
         with self._sizes() as sizes:
-            if sum(sizes) + size > self._max_bytes:
-                self._make_place(sizes, size)
+            if (excess := sum(sizes) + size - self._max_bytes) > 0:
+                self._make_place(sizes, excess)
             if sum(sizes) + size > self._max_bytes:
                 return None
             file = FileIO(aside, "w")

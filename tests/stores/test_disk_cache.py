@@ -232,6 +232,14 @@ def test_the_limit_holds_and_what_was_used_longest_ago_goes(tmp_path: Path) -> N
     assert hits(new, range(50)) >= len(used) > 40
 
 
+def test_a_lower_limit_holds_from_the_first_write_on(tmp_path: Path) -> None:
+    hits(rb.DiskCache(tmp_path, 400_000), range(500))
+    lower = rb.DiskCache(tmp_path, 50_000)
+    hits(lower, range(1000, 1001))
+    assert kept_bytes(tmp_path) <= 50_000
+    assert hits(lower, range(1000, 1001)) == 1
+
+
 def test_a_version_is_not_given_for_another(tmp_path: Path) -> None:
     cache = rb.DiskCache(tmp_path, ROOM)
     versions = [FileVersion(7, "a"), FileVersion(7, "b"), FileVersion(8, "b")]
