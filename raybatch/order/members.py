@@ -73,8 +73,11 @@ class ChoiceCursor(Cursor):
         self._turns = turns
         self._in_turn = in_turn
         self._are_even = all(child.is_even for child in children)
+        self._has_ended = False
 
     def step(self, size: int) -> Run | None:
+        if self._has_ended:
+            return None  # the next turn could be that of a child that has batches left
         while (number := self._turns.next(size, self._passed())) is not None:
             run = self._children[number].step(size)
             if run is not None:
@@ -83,6 +86,7 @@ class ChoiceCursor(Cursor):
             if self._turns.end_together:
                 break
             self._turns.ended(number)
+        self._has_ended = True
         return None
 
     def skip(self, size: int, steps: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -290,6 +291,19 @@ def test_the_last_word_of_a_subclass_counts() -> None:
     assert [i.tolist() for i in numbers(0, 3, sampler=Straight(3)).batch_indices_iterator(9)] == [
         [0, 1, 2]
     ]
+
+
+@pytest.mark.parametrize("weights", [None, [1, 2]])
+@pytest.mark.parametrize("shuffle", [None, 3])
+def test_a_choice_that_has_ended_gives_nothing_more(shuffle: Any, weights: Any) -> None:
+    choice = rb.ChoiceDataSource([numbers(0, 9), numbers(100, 40)], weights=weights)
+    whole = [run.part(0, 1) for run in iter(partial(choice.order(shuffle).step, 1), None)]
+    order = choice.order(shuffle)
+    assert [order.step(1) is None for _ in range(60)] == [
+        number >= len(whole) for number in range(60)
+    ]
+    outer = rb.Loader(rb.ChoiceDataSource([choice], stratified=True), 1, shuffle=shuffle)
+    assert len(outer) == len(list(outer))
 
 
 def test_a_stratified_choice_of_large_members_begins_at_once() -> None:
