@@ -173,7 +173,8 @@ class ChoiceDataSource(OneOfSeveralDataSource):
     In this way, members whose batches each have one group (`GroupedSampler`) can be mixed by
     weight.
 
-    ValueError for weights that do not fit the members, and for weights together with `stratified`.
+    ValueError for weights that do not fit the members, for weights together with `stratified`, and
+    without `stratified` for a member that has no samples.
     """
 
     def __init__(
@@ -188,6 +189,12 @@ class ChoiceDataSource(OneOfSeveralDataSource):
             raise ValueError(
                 "stratified=True draws all batches of all members, so it takes no weights"
             )
+        for number, child in enumerate(self.children):
+            if not stratified and child.num_samples() == 0:
+                raise ValueError(
+                    f"datasets[{number}] has no samples, so the choice would end at its first turn:"
+                    " leave it out"
+                )
         names = [f"datasets[{number}]" for number in range(len(datasets))]
         self.weights = None if weights is None else tuple(checked_weights(weights, names))
 

@@ -245,6 +245,9 @@ class Mixed(rb.data_source.AbstractDataSource):
     def __init__(self, *children: Any) -> None:
         self.children = children
 
+    def num_samples(self, **kwargs: Any) -> Any:
+        return sum(child.num_samples(**kwargs) for child in self.children)
+
 
 @pytest.mark.parametrize("sampler", [rb.GroupedSampler(GROUPS), rb.PKSampler(GROUPS, 2, 4)])
 def test_a_source_that_mixes_its_members_refuses_groups(sampler: Any) -> None:

@@ -233,6 +233,13 @@ def test_a_stratified_choice_must_know_the_size_of_its_members() -> None:
         source.batch_iterator(2)
 
 
+def test_a_choice_refuses_a_member_without_samples_unless_it_is_stratified() -> None:
+    members = [ArrayDataSource([np.arange(length)]) for length in (5, 0)]
+    with pytest.raises(ValueError, match=r"datasets\[1\] has no samples"):
+        ChoiceDataSource(members)
+    assert ChoiceDataSource(members, stratified=True).num_batches(2) == 3
+
+
 def test_a_choice_refuses_indices_that_are_no_choice_batch() -> None:
     source = ChoiceDataSource([array(3)])
     for method in (source.samples_by_indices, source.samples_by_indices_nomapping):
