@@ -179,7 +179,7 @@ class Loader:
 
         An int, `np.inf`, or None if unknown.
         """
-        return self._plan.source.num_samples()
+        return self._plan.pass_samples
 
     def stats(self) -> LoaderStats:
         """Return the counts so far, where the time went, and what would make it faster."""

@@ -162,6 +162,12 @@ class Plan:
             return count - position.batches
         return int(self._count(position)) if position.received else count
 
+    @property
+    def pass_samples(self) -> int | float | None:
+        """The number of samples of a pass for all ranks; an int, `np.inf`, or None if unknown."""
+        # With a shuffle, the number of samples of a mixture can be unknown.
+        return self.source.num_samples(shuffle=self.shuffles.rng(self.shuffles.first))
+
     def num_samples(self) -> int | float | None:
         """Return about how many samples this rank gets in an epoch.
 
@@ -169,7 +175,7 @@ class Plan:
         """
         if self.batches_per_epoch is not None:
             return self.batches_per_epoch * self.batch_size
-        samples = self.source.num_samples()
+        samples = self.pass_samples
         return samples if samples in (None, np.inf) else int(samples) // self.split.world_size
 
     def _request(self, position: Position, run: Run) -> Request:

@@ -114,7 +114,9 @@ def test_it_ends_where_a_member_does_that_does_not_say_when() -> None:
     """A shuffled choice ends with one of its members; the shuffle decides which member."""
     choice = rb.ChoiceDataSource([numbers(1_000_000, 9), numbers(1_100_000, 7)])
     source = rb.MixDataSource([numbers(0, 200), choice], [2, 1])
-    whole = samples(fresh(source, 1))
+    loader = fresh(source, 1)
+    assert loader.num_samples is None
+    whole = samples(loader)
     assert len(of_member(1, whole)) in (14, 15)
     of = source.shares.members(0, len(whole) + 1)
     assert of.tolist()[-1] == 1  # the next sample would come from the choice
