@@ -78,7 +78,7 @@ class Plan:
         self.walk.cursor(0)
         check_samplers(source, self.batch_size, split.world_size, drops=last_batch == "drop")
         self.check_ranks(Position())
-        if batches_per_epoch is not None and next(self.walk.rest_of_pass(Position()), None) is None:
+        if batches_per_epoch is not None and next(next(self.walk.epochs(Position())), None) is None:
             raise ValueError(
                 f"batches_per_epoch is {batches_per_epoch}, but the source has no batch: it has"
                 f" {source.num_samples()} samples, with batch_size={batch_size}, {split} and"

@@ -17,6 +17,9 @@ from raybatch.sources.mapped import unmapped
 from raybatch.sources.mix import MixDataSource
 from raybatch.sources.source import DataSource
 
+# The number of passes without a batch, one after the other, that end the order.
+_MOST_EMPTY = 100
+
 # The position after a global batch, and the batch.
 Step = tuple[Position, Run]
 
@@ -122,14 +125,18 @@ class Walk:
         return self.after(Position(), epoch * self.batches_per_epoch)
 
     def _steps(self, position: Position) -> Iterator[Step]:
-        """Iterate over the steps of all passes from `position` on, up to an empty pass."""
-        while True:
+        """Iterate over the steps of all passes from `position` on.
+
+        It ends after many empty passes: the random order of a choice can leave one pass empty, but
+        hardly all of them.
+        """
+        in_vain = 0
+        while in_vain < _MOST_EMPTY:
             is_empty = not position.received
             for position, run in self.rest_of_pass(position):  # noqa: B020 - it goes on from there
                 is_empty = False
                 yield position, run
-            if is_empty:
-                return
+            in_vain = in_vain + 1 if is_empty else 0
             position = self._next_pass(position)
 
     def _next_pass(self, position: Position) -> Position:

@@ -227,6 +227,21 @@ def test_data_without_a_batch_is_refused(count: int, last_batch: str) -> None:
         rb.Loader(numbers(0, count), 5, last_batch=last_batch, batches_per_epoch=3)
 
 
+def test_a_pass_that_chance_leaves_without_a_batch_does_not_end_the_epochs() -> None:
+    # If the single number comes first, the parts of both batches have fewer than four samples.
+    choice = rb.ChoiceDataSource([numbers(100, 1), numbers(200, 29)])
+    source = rb.CompositeDataSource([numbers(0, 7), choice])
+    plain = rb.Loader(source, 4, shuffle=5, last_batch="drop")
+    row = [[delivered(batch) for batch in plain] for _ in range(20)]
+    assert [] in row
+    wanted = [batch for batches in row for batch in batches][:6]
+    loader = rb.Loader(source, 4, shuffle=5, last_batch="drop", batches_per_epoch=3)
+    assert [delivered(batch) for _ in range(2) for batch in loader] == wanted
+    plain.set_epoch(0)
+    plain.skip(5)
+    assert delivered(next(iter(plain))) == wanted[5]
+
+
 def test_loops_that_are_left_early_see_as_many_samples_as_with_a_data_loader() -> None:
     loader, seen = rb.Loader(numbers(0, 1000), 10, shuffle=0), set[int]()
     for _ in range(20):
