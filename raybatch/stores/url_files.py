@@ -21,6 +21,7 @@ from raybatch.stores.range_file import RangeFile
 from raybatch.stores.remote import RemoteFiles
 from raybatch.stores.secrets import (
     call_without_secrets,
+    redacted,
 )
 
 T = TypeVar("T")
@@ -77,6 +78,19 @@ class ArrowFiles(RemoteFiles):
                 return _tagged(stream), stream.read()
 
         return self._call(read, path) if self._is_s3 else super().read_versioned(path)
+
+    def read_range(self, path: str, version: FileVersion, offset: int, length: int) -> bytes:
+        """Return a part of the file, as `RemoteFiles.read_range`.
+
+        On S3, StorageError if the file had a different version when this process first opened it.
+        """
+        if self._is_s3:  # the request that opens the file returns its tag
+            found = self._call(lambda one: _tagged(self._opened(one)), path)
+            if found != version:
+                raise StorageError(
+                    f"{redacted(path)!r} has changed since it was first opened: make a new accessor"
+                )
+        return super().read_range(path, version, offset, length)
 
     def _version(self, path: str) -> FileVersion:
         if self._is_s3:

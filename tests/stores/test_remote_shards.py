@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import zipfile
 from collections import Counter
 from pathlib import Path
@@ -17,7 +18,7 @@ import raybatch as rb
 from raybatch.errors import SampleReadError, StorageError
 from raybatch.stores.url_files import ArrowFiles
 from tests.servers import SECRET, s3_filesystem, s3_url
-from tests.stores.shard_files import write_shards, write_zip
+from tests.stores.shard_files import write_shards, write_tar, write_zip
 
 SIZE = (16, 24)
 ALL = np.arange(40)
@@ -105,6 +106,23 @@ def test_the_index_of_shards_on_a_server_is_compared_with_them(
     os.utime(folder / "001.tar", (0, 0))
     rb.TarShards(shards, index=index)
     assert index.stat().st_ino != written
+
+
+def test_a_shard_that_changes_after_it_was_listed_is_told(bucket: int, tmp_path: Path) -> None:
+    store = s3_filesystem(bucket)
+
+    def put(data: bytes) -> None:
+        path = write_tar(tmp_path / "a.tar", {"a.jpg": data, "b.jpg": data})
+        with store.open_output_stream("images/changes.tar") as stream:
+            stream.write(Path(path).read_bytes())
+
+    put(b"1" * 1000)
+    shards = rb.TarShards("images/changes.tar", filesystem=store, index=tmp_path / "index.arrow")
+    in_actor = pickle.dumps(shards.bytes("jpg"))
+    assert pickle.loads(in_actor)[1] == b"1" * 1000
+    put(b"2" * 1000)
+    with pytest.raises(SampleReadError, match=r"StorageError.*changes\.tar' has changed"):
+        pickle.loads(in_actor)[1]
 
 
 def test_an_index_may_lie_in_a_store(
