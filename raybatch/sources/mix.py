@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
@@ -98,7 +97,9 @@ class MixDataSource(OneOfSeveralDataSource):
 
         `ahead` maps names to numbers of samples, which are negative for members that are behind.
         """
-        changed = copy.copy(self)
+        # Not `copy.copy`, which imports a module: an iterator can be left when Python is ending.
+        changed = object.__new__(type(self))
+        changed.__dict__.update(self.__dict__)
         changed.ahead = dict(ahead)
         return changed
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 import tracemalloc
 from collections.abc import Sequence
@@ -295,6 +297,19 @@ def test_a_mixture_of_a_billion_samples_seeks_at_once_and_in_little_memory() -> 
         assert tracemalloc.get_traced_memory()[1] < 20e6
     finally:
         tracemalloc.stop()
+
+
+def test_a_program_may_end_with_an_iterator_that_has_batches_left() -> None:
+    program = """
+import numpy as np, raybatch as rb
+source = lambda: rb.ArrayDataSource([np.arange(9)])  # keeps the globals until Python ends
+members = [source(), source()]
+loader = rb.Loader(rb.MixDataSource(members, stop="never"), 2, shuffle=3, batches_per_epoch=5)
+batches = iter(loader)
+next(batches)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_small_member_may_come_any_number_of_times() -> None:
