@@ -6,11 +6,12 @@ import functools
 import inspect
 import operator
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
 Arguments = ParamSpec("Arguments")
+Values = TypeVar("Values")
 
 
 def says_instead(
@@ -76,13 +77,20 @@ def height_and_width(name: str, value: Any, *, or_edge: bool = False) -> tuple[i
     """
     try:
         edges = (value, value) if or_edge and not np.iterable(value) else value
-        height, width = map(operator.index, edges)
+        height, width = map(operator.index, in_order(name, edges))
     except (TypeError, ValueError):
         wanted = "an integer or (height, width)" if or_edge else "(height, width), two integers"
         raise TypeError(f"{name} must be {wanted}, not {value!r}") from None
     if height < 1 or width < 1:
         raise ValueError(f"{name} must have 1 or more pixels, not {value!r}")
     return height, width
+
+
+def in_order(name: str, values: Values) -> Values:
+    """Return `values`; TypeError if they are a set, whose order changes from process to process."""
+    if isinstance(values, (set, frozenset)):
+        raise TypeError(f"{name} must be a list, not a set, which has no fixed order")
+    return values
 
 
 def is_number(value: Any) -> bool:
@@ -117,7 +125,7 @@ def checked_fill(fill: Any) -> Any:
 def pair(name: str, value: Any) -> tuple[float, float]:
     """Return `value` as (min, max); TypeError, naming the setting, if it is not two numbers."""
     try:
-        low, high = map(float, value)
+        low, high = map(float, in_order(name, value))
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be (min, max), two numbers, not {value!r}") from None
     return low, high

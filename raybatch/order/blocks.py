@@ -54,7 +54,7 @@ class BlockShuffleSampler(PassSampler):
         repeats: int = 1,
         indices: npt.ArrayLike | None = None,
     ) -> None:
-        self.block_lengths = as_index_array(block_lengths).astype(np.int64)
+        self.block_lengths = as_index_array(block_lengths, "block_lengths").astype(np.int64)
         self.window = operator.index(window)
         if (self.block_lengths < 0).any():
             raise ValueError(f"block lengths must be 0 or more, not {self.block_lengths.min()}")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
-from raybatch.checks import counted
+from raybatch.checks import counted, in_order
 
 # The weight of each member, by name or in the order of the members; None for equal weights.
 Weights: TypeAlias = "Mapping[str, float] | Sequence[float] | None"
@@ -24,7 +24,7 @@ def checked_weights(weights: Any, names: list[str]) -> list[float]:
             )
         numbers = [float(given[name]) for name in names]
     else:
-        numbers = [float(weight) for weight in weights]
+        numbers = [float(weight) for weight in in_order("weights", weights)]
         if len(numbers) != len(names):
             raise ValueError(
                 f"weights has {counted(len(numbers), 'number')} for {counted(len(names), 'member')}"

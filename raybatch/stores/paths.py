@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from raybatch.checks import in_order
 from raybatch.stores.secrets import redacted
 
 
@@ -20,7 +21,7 @@ def as_path_array(paths: Any) -> pa.Array:
         raise TypeError(f"paths must be a sequence of paths, not a single path {shown!r}")
     if isinstance(paths, (pa.Array, pa.ChunkedArray)):
         return _checked(paths)
-    names = [_path_name(path, position) for position, path in enumerate(paths)]
+    names = [_path_name(path, position) for position, path in enumerate(in_order("paths", paths))]
     return _one_array(path_array(names))
 
 
