@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import itertools
 import pickle
+import threading
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -266,6 +267,28 @@ def test_in_line_batches_are_made_when_they_are_asked_for() -> None:
     assert made == []
     next(batches)
     assert made == [0]
+
+
+def test_threads_that_share_an_iterator_lose_no_batch_in_silence() -> None:
+    is_making, may_end = threading.Event(), threading.Event()
+
+    def slow(numbers: Any) -> tuple[Any]:
+        is_making.set()
+        assert may_end.wait(30)
+        return (numbers,)
+
+    source = rb.ArrayDataSource([np.arange(6)]).map(slow)
+    iterator = iter(rb.Loader(source, 2, check_sample=False))
+    received: list[Any] = []
+    thread = threading.Thread(target=lambda: received.append(next(iterator)))
+    thread.start()
+    assert is_making.wait(30)
+    with pytest.raises(RuntimeError, match=r"two threads asked one iterator .* loop over the"):
+        next(iterator)
+    may_end.set()
+    thread.join(30)
+    rest = list(iterator)
+    assert [batch[0].tolist() for batch in received + rest] == [[0, 1], [2, 3], [4, 5]]
 
 
 def test_a_second_iterator_ends_the_first(loader: rb.Loader) -> None:
