@@ -93,6 +93,17 @@ def in_order(name: str, values: Values) -> Values:
     return values
 
 
+def numbers_in(name: str, values: Any) -> list[float]:
+    """Return `values` as floats; TypeError, naming the setting, if they are not many numbers."""
+    if isinstance(values, (str, Mapping)) or not np.iterable(values):
+        raise TypeError(f"{name} must be a list of numbers, not {values!r}")
+    numbers = list(in_order(name, values))
+    for position, one in enumerate(numbers):
+        if isinstance(one, str) or not hasattr(one, "__float__"):
+            raise TypeError(f"{name}[{position}] must be a number, not {one!r}")
+    return [float(one) for one in numbers]
+
+
 def is_number(value: Any) -> bool:
     """Return whether `value` is a real number, Python's or NumPy's."""
     return isinstance(value, (int, float, np.integer, np.floating))

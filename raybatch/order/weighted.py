@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from raybatch.checks import counted, in_order, positive_int
+from raybatch.checks import counted, in_order, numbers_in, positive_int
 from raybatch.order.cursor import Cursor, RowsRun, Run
 from raybatch.order.indices import (
     IndexArray,
@@ -111,13 +111,12 @@ class WeightedSubsetSampler(_DrawingSampler):
         super().__init__(num_samples)
         self.indices = as_index_array(indices)
         self.length = len(self.indices)
-        weights = np.asarray(in_order("sub_weights", sub_weights))
-        if len(weights) != self.length:
+        self.sub_weights = _normalised(sub_weights, "sub_weights")
+        if len(self.sub_weights) != self.length:
             raise ValueError(
                 "sub_weights and indices should have the same length; "
-                f"{len(weights)} != {self.length}"
+                f"{len(self.sub_weights)} != {self.length}"
             )
-        self.sub_weights = _normalised(weights, "sub_weights")
 
     def map_indices(self, indices: Any) -> Any:
         return self.indices[indices]
@@ -174,7 +173,10 @@ def class_numbers(groups: npt.ArrayLike) -> npt.NDArray[np.int64]:
 
 
 def _normalised(weights: npt.ArrayLike, name: str) -> FloatArray:
-    array = np.asarray(in_order(name, weights)).astype(np.float64)
+    array = np.asarray(in_order(name, weights))
+    if array.dtype.kind not in "biuf":
+        array = np.array(numbers_in(name, weights))
+    array = array.astype(np.float64)
     if array.ndim != 1:
         raise ValueError(f"{name} must have 1 dimension, not {array.ndim}")
     wrong = ~np.isfinite(array) | (array < 0)
