@@ -48,15 +48,20 @@ def positive_int(name: str, value: Any) -> int:
     return int_between(name, value, 1)
 
 
+def integer(name: str, value: Any) -> int:
+    """Return `value` as an int; TypeError, naming the setting, if it is not an integer."""
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{name} must be an integer, not {value!r}")
+    return operator.index(value)
+
+
 def int_between(name: str, value: Any, low: int, high: int | None = None) -> int:
     """Return `value` as an int.
 
     TypeError if it is no integer; ValueError if it is below `low`, or above `high` unless that is
     None.
     """
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name} must be an integer, not {value!r}")
-    number = operator.index(value)
+    number = integer(name, value)
     if number < low or (high is not None and number > high):
         limits = f"{low} or more" if high is None else f"from {low} to {high}"
         raise ValueError(f"{name} must be {limits}, not {number}")

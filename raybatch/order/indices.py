@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from raybatch.checks import counted, in_order, positive_int
+from raybatch.checks import counted, in_order, integer, positive_int
 
 IndexArray = npt.NDArray[np.integer[Any]]
 
@@ -71,7 +70,7 @@ def check_covers(what: str, count: int, length: int) -> None:
 
 def check_repeats(repeats: Any) -> int:
     """Return `repeats` as an int; ValueError unless it is 1 or more, or -1 for no end."""
-    count = operator.index(repeats)
+    count = integer("repeats", repeats)
     if count == 0 or count < -1:
         raise ValueError(f"repeats must be 1 or more, or -1 for no end, not {count}")
     return count

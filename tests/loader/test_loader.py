@@ -449,6 +449,7 @@ def test_a_shuffle_of_0_is_told_since_it_shuffles(
             r"split must be a RankSplit or a tuple \(rank, world_size\), not 2",
         ),
         ({"split": (2, 2)}, ValueError, "rank must be from 0 to world_size - 1 = 1, not 2"),
+        ({"split": (0.0, 2)}, TypeError, "RankSplit.rank must be an integer, not 0.0"),
         ({"seed": 7}, ValueError, "seed=7 has no effect without shuffle=True"),
         (
             {"seed": 7, "shuffle": 3},
@@ -457,7 +458,7 @@ def test_a_shuffle_of_0_is_told_since_it_shuffles(
         ),
         ({"seed": -7, "shuffle": True}, ValueError, "seed must be 0 or more, not -7"),
         ({"seed": True, "shuffle": True}, TypeError, "seed must be an integer, not True"),
-        ({"workers": -1}, ValueError, "workers must be 1 or more, not -1"),
+        ({"workers": -1}, ValueError, "workers must be 0 or more, not -1"),
         ({"workers": 2, "pool": rb.ThreadPool(1)}, ValueError, "use one of the two"),
         ({"source": "train"}, TypeError, r"not 'train': use rb\.ImageFolder"),
         ({"source": [1, 2]}, TypeError, r"not a list: use rb\.ArrayDataSource\(\["),
@@ -475,6 +476,17 @@ def test_wrong_arguments_raise_where_they_are_given(
     good: dict[str, Any] = {"source": rb.ArrayDataSource([np.arange(3)]), "batch_size": 2}
     with pytest.raises(error, match=message):
         rb.Loader(**{**good, **arguments})
+
+
+def test_what_is_no_integer_is_named() -> None:
+    source: Any = rb.ArrayDataSource([np.arange(3)])
+    loader: Any = rb.Loader(source, 2)
+    with pytest.raises(TypeError, match="epoch must be an integer, not '1'"):
+        loader.set_epoch("1")
+    with pytest.raises(TypeError, match=r"batches must be an integer, not 1\.0"):
+        loader.skip(1.0)
+    with pytest.raises(TypeError, match="index must be an integer, not slice"):
+        source[:2]
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +12,7 @@ from raybatch.adapters.torch.actor_context import ActorContext
 from raybatch.adapters.torch.data_loader_iterators import InLineIterator, PoolIterator
 from raybatch.adapters.torch.resuming import Course
 from raybatch.adapters.torch.team import Team, size_of
+from raybatch.checks import integer
 from raybatch.notices import tell
 from raybatch.pools.pool import WorkerPool
 
@@ -102,7 +102,7 @@ class DataLoader(torch.utils.data.DataLoader):  # type: ignore[misc] # torch may
         self.pool = multiprocessing_context.team.given_pool if is_copy else pool
         # Configurations often hold NumPy integers. One would end up in a seed, and `random` refuses
         # it.
-        num_workers = operator.index(num_workers) or size_of(pool)
+        num_workers = integer("num_workers", num_workers) or size_of(pool)
         super().__init__(
             dataset,
             batch_size,
