@@ -19,6 +19,10 @@ def as_path_array(paths: Any) -> pa.Array:
     if isinstance(paths, (str, bytes)):
         shown = redacted(os.fsdecode(paths))
         raise TypeError(f"paths must be a sequence of paths, not a single path {shown!r}")
+    if hasattr(paths, "paths"):
+        raise TypeError(
+            f"paths must be a sequence of paths, not the {type(paths).__name__}: give its .paths"
+        )
     if isinstance(paths, (pa.Array, pa.ChunkedArray)):
         return _checked(paths)
     names = [_path_name(path, position) for position, path in enumerate(in_order("paths", paths))]
