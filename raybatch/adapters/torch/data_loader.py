@@ -13,6 +13,7 @@ from raybatch.adapters.torch.data_loader_iterators import InLineIterator, PoolIt
 from raybatch.adapters.torch.resuming import Course
 from raybatch.adapters.torch.team import Team, size_of
 from raybatch.checks import integer
+from raybatch.loader.loader import Loader
 from raybatch.notices import tell
 from raybatch.pools.pool import WorkerPool
 
@@ -88,6 +89,8 @@ class DataLoader(torch.utils.data.DataLoader):  # type: ignore[misc] # torch may
         in_order: bool = True,
         pool: WorkerPool | None = None,
     ) -> None:
+        if isinstance(dataset, Loader):
+            raise TypeError("a Loader gives batches already: use to_torch(loader) in its place")
         if isinstance(dataset, IterableDataset):
             raise TypeError(
                 f"{type(dataset).__name__} is an iterable data set, but raybatch needs a map-style"
