@@ -122,9 +122,11 @@ def _of_files(given: str, cache: DiskCache | None) -> NamedImages:
         start = path.rfind("/", 0, magic.start() if magic else None) + 1
         return image_files(given, Location(path[:start] + query), paths, cache)
     if len(suffixes) > 1 or not suffixes <= {*_SHARDS, _PARQUET}:
-        there = ", ".join(sorted(suffix or "no suffix" for suffix in suffixes))
+        name, there = repr(str(Location(given))), ", ".join(sorted(s or "none" for s in suffixes))
         raise CannotRunError(
-            f"{str(Location(given))!r} matches files with these suffixes: {there}. {FORMS}"
+            f"by its suffix, {name} is neither an image nor a shard nor a Parquet file. {FORMS}"
+            if magic is None
+            else f"{name} matches files with these suffixes: {there}. {FORMS}"
         )
     return _of_shards(given, suffixes.pop(), paths, cache)
 

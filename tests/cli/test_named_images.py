@@ -144,15 +144,20 @@ def test_files_to_leave_out_are_those_of_the_same_form(forms: Path) -> None:
         ("nowhere", "there is no file or folder 'nowhere'. IMAGES is a folder of image files"),
         ("empty", "no image files below 'empty'. IMAGES is a folder"),
         ("texts", "no image files below 'texts'; there are 2 .bin. IMAGES is"),
-        ("texts/0.bin", "'texts/0.bin' matches files with these suffixes: .bin. IMAGES is"),
+        ("texts/0.bin", "by its suffix, 'texts/0.bin' is neither an image nor a shard"),
+        ("one/none", "by its suffix, 'one/none' is neither an image nor a shard"),
         ("texts/*.jpg", "no file matches 'texts/*.jpg'"),
-        ("*/*", "with these suffixes: .bin, .jpg. IMAGES is"),
+        ("*/*", "with these suffixes: .bin, .jpg, none. IMAGES is"),
     ],
 )
 def test_what_is_no_images_is_told_with_what_is_there(
     name: str, message: str, tmp_path: Path
 ) -> None:
-    for folder, files in {"empty": [], "texts": ["0.bin", "1.bin"], "one": ["x.jpg"]}.items():
+    for folder, files in {
+        "empty": [],
+        "texts": ["0.bin", "1.bin"],
+        "one": ["x.jpg", "none"],
+    }.items():
         (tmp_path / folder).mkdir()
         for file in files:
             (tmp_path / folder / file).write_text("x")
