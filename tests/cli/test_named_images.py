@@ -130,7 +130,8 @@ def test_files_to_leave_out_are_those_of_the_same_form(forms: Path) -> None:
     skipped = json.loads(run(*load, "--bad-samples", "skip", folder=forms, status=1).stdout)
     assert [sample["index"] for sample in skipped["bad_samples"]] == [40]
     said = run("load", "folder", *SIZE, "--exclude", "bad.parquet", folder=forms, status=2).stderr
-    assert "the list given to --exclude does not fit these images: indices[0] is 40" in said
+    assert "the list given to --exclude does not fit these images: it has image 40, but" in said
+    assert "the last one here is 39: make a new list from these files" in said
     (forms / "folder" / "cat" / "0.jpg").write_text("no image")
     run("scan", "folder", *options, folder=forms, status=1)
     (forms / "folder" / "cat" / "0.jpg").unlink()
