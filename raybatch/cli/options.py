@@ -18,7 +18,8 @@ import click
 
 from raybatch.cli.out_paths import OutFile
 from raybatch.cli.output import Output
-from raybatch.errors import RaybatchError, SampleReadError
+from raybatch.errors import NO_TRIAL, RaybatchError, SampleReadError
+from raybatch.faults import Fault, fault_of
 from raybatch.image.augment.presets import PRESETS
 from raybatch.image.augment.resize import FITS
 from raybatch.image.reader import DECODES, TRUNCATED
@@ -56,8 +57,11 @@ def output(command: Command) -> Command:
         try:
             return command(*args, output=Output(as_json), **kwargs)
         except (RaybatchError, OSError) as error:
-            unread = isinstance(error.__cause__, SampleReadError)
-            raise CannotRunError(f"{error}{_FIND_UNREADABLE if unread else ''}") from error
+            cause = error.__cause__
+            unread = isinstance(cause, SampleReadError) and fault_of(cause) is Fault.SAMPLE
+            # No command has this argument.
+            said = str(error).replace(f". {NO_TRIAL}", "")
+            raise CannotRunError(f"{said}{_FIND_UNREADABLE if unread else ''}") from error
 
     return reporting  # type: ignore[return-value]
 
