@@ -84,10 +84,8 @@ def _normal(path: str) -> str:
 def _is_folder(given: str) -> bool:
     path, _ = Location(given).split_query()
     if is_url(given):
-        return not _MAGIC.search(path) and PurePosixPath(path).suffix.lower() not in {
-            *_SHARDS,
-            _PARQUET,
-        }
+        is_file = is_image_name(path) or PurePosixPath(path).suffix.lower() in {*_SHARDS, _PARQUET}
+        return not (is_file or _MAGIC.search(path))
     return os.path.isdir(given)
 
 
