@@ -64,6 +64,8 @@ def images_named(given: str, cache: DiskCache | None = None) -> NamedImages:
 
     Raises CannotRunError if there are none; the message says what is there instead.
     """
+    if not given:  # An unset variable of a shell must not load the working directory.
+        raise CannotRunError(f"IMAGES is empty. {FORMS}")
     given = given if is_url(given) else _normal(given)
     try:
         return (_of_folder if _is_folder(given) else _of_files)(given, cache)
@@ -74,6 +76,8 @@ def images_named(given: str, cache: DiskCache | None = None) -> NamedImages:
 def _normal(path: str) -> str:
     """Return `path` without `./` and `x/../`, if that names the same folder or file."""
     short = os.path.normpath(path)
+    if short == os.curdir:
+        return os.getcwd()  # Its files would be called `/folder/./name`.
     if os.pardir not in Path(path).parts:
         return short
     # After a link to a folder, `..` leads elsewhere.

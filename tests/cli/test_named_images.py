@@ -144,6 +144,7 @@ def test_files_to_leave_out_are_those_of_the_same_form(forms: Path) -> None:
     [
         ("nowhere", "there is no file or folder 'nowhere'. IMAGES is a folder of image files"),
         ("empty", "no image files below 'empty'. IMAGES is a folder"),
+        ("", "IMAGES is empty. IMAGES is a folder"),
         ("texts", "no image files below 'texts'; there are 2 .bin. IMAGES is"),
         ("texts/0.bin", "by its suffix, 'texts/0.bin' is neither an image nor a shard"),
         ("one/none", "by its suffix, 'one/none' is neither an image nor a shard"),
@@ -185,3 +186,11 @@ def test_bench_reads_the_same_bytes_from_files_of_its_own(forms: Path) -> None:
         assert not any(map(os.path.exists, paths))
     said = run("bench", "packed", "--peers", "plain", folder=forms, status=2).stderr
     assert "'packed' is a packed folder, whose images are already decoded" in said
+
+
+def test_the_working_directory_is_named_once(tmp_path: Path) -> None:
+    (tmp_path / "one.jpg").write_text("no image")
+    said = run("load", ".", "--actors", "0", folder=tmp_path, status=2).stderr
+    assert f"'{tmp_path.resolve()}/one.jpg'" in said
+    said = run("pack", "", "out", "--actors", "0", folder=tmp_path, status=2).stderr
+    assert "IMAGES is empty" in said
