@@ -6,11 +6,12 @@ import functools
 import inspect
 import operator
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
 Arguments = ParamSpec("Arguments")
+Values = TypeVar("Values")
 
 
 def says_instead(
@@ -47,15 +48,20 @@ def positive_int(name: str, value: Any) -> int:
     return int_between(name, value, 1)
 
 
+def integer(name: str, value: Any) -> int:
+    """Return `value` as an int; TypeError, naming the setting, if it is not an integer."""
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{name} must be an integer, not {value!r}")
+    return operator.index(value)
+
+
 def int_between(name: str, value: Any, low: int, high: int | None = None) -> int:
     """Return `value` as an int.
 
     TypeError if it is no integer; ValueError if it is below `low`, or above `high` unless that is
     None.
     """
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name} must be an integer, not {value!r}")
-    number = operator.index(value)
+    number = integer(name, value)
     if number < low or (high is not None and number > high):
         limits = f"{low} or more" if high is None else f"from {low} to {high}"
         raise ValueError(f"{name} must be {limits}, not {number}")
@@ -76,13 +82,31 @@ def height_and_width(name: str, value: Any, *, or_edge: bool = False) -> tuple[i
     """
     try:
         edges = (value, value) if or_edge and not np.iterable(value) else value
-        height, width = map(operator.index, edges)
+        height, width = map(operator.index, in_order(name, edges))
     except (TypeError, ValueError):
         wanted = "an integer or (height, width)" if or_edge else "(height, width), two integers"
         raise TypeError(f"{name} must be {wanted}, not {value!r}") from None
     if height < 1 or width < 1:
         raise ValueError(f"{name} must have 1 or more pixels, not {value!r}")
     return height, width
+
+
+def in_order(name: str, values: Values) -> Values:
+    """Return `values`; TypeError if they are a set, whose order changes from process to process."""
+    if isinstance(values, (set, frozenset)):
+        raise TypeError(f"{name} must be a list, not a set, which has no fixed order")
+    return values
+
+
+def numbers_in(name: str, values: Any) -> list[float]:
+    """Return `values` as floats; TypeError, naming the setting, if they are not many numbers."""
+    if isinstance(values, (str, Mapping)) or not np.iterable(values):
+        raise TypeError(f"{name} must be a list of numbers, not {values!r}")
+    numbers = list(in_order(name, values))
+    for position, one in enumerate(numbers):
+        if isinstance(one, str) or not hasattr(one, "__float__"):
+            raise TypeError(f"{name}[{position}] must be a number, not {one!r}")
+    return [float(one) for one in numbers]
 
 
 def is_number(value: Any) -> bool:
@@ -117,7 +141,7 @@ def checked_fill(fill: Any) -> Any:
 def pair(name: str, value: Any) -> tuple[float, float]:
     """Return `value` as (min, max); TypeError, naming the setting, if it is not two numbers."""
     try:
-        low, high = map(float, value)
+        low, high = map(float, in_order(name, value))
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be (min, max), two numbers, not {value!r}") from None
     return low, high

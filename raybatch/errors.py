@@ -197,7 +197,7 @@ def _mismatch(field: str, saved: object, now: object) -> str:
     if saved == "missing":
         return f"it has no {field!r}, so it is not the state of a loader of this kind"
     if field == "version":
-        return f"its version is {saved}, and this loader reads {now}"
+        return f"its version is {saved!r}, and this loader reads {now}"
     return (
         f"it was saved with {_setting(field, saved)}, but this loader has {_setting(field, now)}."
         " Make the loader as it was then, or begin without the state"

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from raybatch.arrays import as_numpy, portable
+from raybatch.checks import in_order
 
 _KINDS = "biufcmM"  # booleans, numbers, times
 
@@ -160,7 +161,9 @@ def fitting_rows(
     A row of shape `(0,)` fits any other. If a row does not fit, the ValueError or TypeError names
     it by `name_of(row)`.
     """
-    arrays = [_row_array(row, number, dtype, name_of) for number, row in enumerate(rows)]
+    arrays = [
+        _row_array(row, number, dtype, name_of) for number, row in enumerate(in_order("rows", rows))
+    ]
     telling = {number: array for number, array in enumerate(arrays) if array.shape != (0,)}
     reference = "as inner_shape says"
     if inner_shape is None and telling:

@@ -41,7 +41,7 @@ print([name for name in ("ray", "torch", "jax") if name in sys.modules])
     assert rb.adapters.torch.DataLoader.__name__ == "DataLoader"
 
 
-def doubled(x: object, y: object, rng: object) -> tuple[object, object]:
+def unchanged(x: object, y: object, rng: object) -> tuple[object, object]:
     return x, y
 
 
@@ -49,8 +49,8 @@ def test_things_say_what_they_hold(tmp_path: Path) -> None:
     data = rb.ImageFolder(make(tmp_path, ["a/1.png", "b/1.png"]), size=4)
     folder = "ImageFolder(2 samples, 2 classes, ImageFileAccessor(2 images, size=(4, 4)))"
     assert repr(data) == folder
-    mapped = data.map_samples(doubled)
-    assert repr(mapped) == f"SampleMapDataSource(2 samples, doubled, {folder})"
+    mapped = data.map_samples(unchanged)
+    assert repr(mapped) == f"SampleMapDataSource(2 samples, unchanged, {folder})"
     loader = rb.Loader(data, 2, shuffle=True, seed=3, pool=rb.ThreadPool(2), split=(0, 2))
     wanted = (
         f"Loader({folder}, batch_size=2, shuffle=3, split=(0, 2), ThreadPool(2 threads), epoch 0)"

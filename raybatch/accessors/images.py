@@ -302,7 +302,9 @@ class ImageArrays(EncodedImages):
                 first, other = self.name_of(positions[0]), self.name_of(positions[row])
                 raise ReturnError(
                     "images of unequal size cannot be stacked: give a size, or a transform that"
-                    " ends with a crop or a Resize((height, width)). "
+                    " ends with a crop or a Resize((height, width)). For boxes in pixels, read the"
+                    " images with rb.NonUniformImageFileAccessor, and change both with"
+                    " source.map_samples(change.on(...)). "
                     f"{first!r} is {images[0].height}x{images[0].width}, "
                     f"{other!r} is {image.height}x{image.width} (height x width)"
                 )

@@ -26,7 +26,7 @@ def sample_positions(index: Any, length: int) -> int | npt.NDArray[np.intp]:
     TypeError for a different type, ValueError for an array of other dimensions, IndexError for a
     position outside a sequence of `length`.
     """
-    if isinstance(index, (int, np.integer)):
+    if isinstance(index, (int, np.integer)) and not isinstance(index, bool):
         return _positions(np.array([index]), length).item()
     if not isinstance(index, np.ndarray):
         raise TypeError(f"index should be an integer or a NumPy array, not a {type(index)}")

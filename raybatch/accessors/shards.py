@@ -206,12 +206,16 @@ class TarShards:
         """Return the byte store of the members `extension`; ValueError if a sample has none."""
         rows = self._rows(extension)
         if len(lacking := np.flatnonzero(rows < 0)):
-            raise ValueError(
+            message = (
                 f"{len(lacking)} of {len(self)} samples have no member {extension!r}, the first is"
-                f" {self._keys[lacking[0]]!s}. The members are {self.extensions}."
-                f" {type(self).__name__}(..., members=({extension!r},), missing='drop') leaves"
-                " these samples out"
+                f" {self._keys[lacking[0]]!s}. The members are {self.extensions}"
             )
+            if len(lacking) < len(self):
+                message += (
+                    f". {type(self).__name__}(..., members=({extension!r},), missing='drop') leaves"
+                    " these samples out"
+                )
+            raise ValueError(message)
         where = self._table.select(["offset", "length", "method"]).take(pa.array(rows))
         offsets, lengths = where["offset"].to_numpy(), where["length"].to_numpy()
         methods = pc.fill_null(where["method"], -1).to_numpy()

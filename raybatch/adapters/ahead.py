@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import operator
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from raybatch.checks import counted
+from raybatch.checks import counted, int_between
 from raybatch.loader.iterator import ended_early
 from raybatch.loader.loader import Loader
 from raybatch.notices import tell
@@ -87,9 +86,7 @@ class AheadLoader:
         The reason is that frameworks such as Accelerate count from 0 in each process, and pass the
         number of finished loops. `loader.set_epoch` takes every number as it is.
         """
-        if operator.index(epoch) < 0:
-            raise ValueError(f"epoch must be 0 or more, not {epoch}")
-        self._told = operator.index(epoch)
+        self._told = int_between("epoch", epoch, 0)
         number = self._told + self._epoch_0
         self._close_iterator()
         if not self.has_moved and number < self.loader.epoch:

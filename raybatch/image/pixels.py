@@ -187,5 +187,5 @@ class UnfinishedImages:
 def _numbers(name: str, value: Any) -> tuple[float, ...]:
     values = np.atleast_1d(np.asarray(value))
     if values.ndim != 1 or values.dtype.kind not in "fiu" or not np.isfinite(values).all():
-        raise ValueError(f"{name} must be a number or one for each channel, not {value!r}")
+        raise ValueError(f"{name} must be a finite number, or one for each channel, not {value!r}")
     return tuple(values.astype(float).tolist())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 from raybatch.loader.course import Course
@@ -36,12 +37,25 @@ class EpochIterator:
         self._watch = watch
         self._is_over = self._has_left = False
         self._taken_by = ""
+        self._turn = threading.Lock()
 
     def __iter__(self) -> Iterator[Batch]:
         return self
 
     def __next__(self) -> Batch:
         __tracebackhide__ = True  # IPython and pytest then hide this frame from tracebacks
+        if not self._turn.acquire(blocking=False):
+            raise RuntimeError(
+                "two threads asked one iterator for a batch at the same time: loop over the loader"
+                " in one thread, and give its batches to others with a queue.Queue"
+            )
+        try:
+            return self._next()
+        finally:
+            self._turn.release()
+
+    def _next(self) -> Batch:
+        __tracebackhide__ = True
         if self._taken_by:
             raise ended_early(self._taken_by)
         self._counter.waiting()

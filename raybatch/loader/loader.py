@@ -11,7 +11,6 @@ How a batch is made:
 
 from __future__ import annotations
 
-import operator
 import weakref
 from collections.abc import Iterator
 from types import TracebackType
@@ -19,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from raybatch.checks import says_instead
+from raybatch.checks import int_between, says_instead
 from raybatch.loader.course import Course
 from raybatch.loader.delivery import Delivery
 from raybatch.loader.fingerprint import fingerprint
@@ -204,9 +203,7 @@ class Loader:
         If it would give `epoch` anyway, nothing changes: after `load_state_dict` it still continues
         within the epoch.
         """
-        number = operator.index(epoch)
-        if number < 0:
-            raise ValueError(f"epoch must be 0 or more, not {epoch}")
+        number = int_between("epoch", epoch, 0)
         if number == self.epoch and self._course.position == self._course.begin:
             return  # an iterator that has given nothing yet may continue
         self._close_iterator("set_epoch() moved the loader")
@@ -220,9 +217,7 @@ class Loader:
         They can span epochs, and are counted from where the next `iter()` begins. ValueError if the
         number is negative or there are fewer batches.
         """
-        count = operator.index(batches)
-        if count < 0:
-            raise ValueError(f"batches must be 0 or more, not {batches}")
+        count = int_between("batches", batches, 0)
         self._close_iterator("skip() moved the loader")
         self._course.move(self._plan.walk.after(self._course.begin, count))
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import operator
 from dataclasses import dataclass
 
-from raybatch.checks import positive_int
+from raybatch.checks import integer, positive_int
 
 
 @dataclass(frozen=True)
@@ -21,7 +20,7 @@ class RankSplit:
 
     def __post_init__(self) -> None:
         positive_int("RankSplit.world_size", self.world_size)
-        if not 0 <= operator.index(self.rank) < self.world_size:
+        if not 0 <= integer("RankSplit.rank", self.rank) < self.world_size:
             raise ValueError(
                 f"RankSplit.rank must be from 0 to world_size - 1 = {self.world_size - 1}, not"
                 f" {self.rank}"

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from raybatch.checks import positive_int
+from raybatch.checks import int_between, positive_int
 from raybatch.loader.ranks import RankSplit
 from raybatch.notices import tell
 from raybatch.order.shuffle import Shuffle
@@ -62,9 +62,9 @@ def pool_with(pool: WorkerPool | None, workers: int | None) -> WorkerPool:
                 " eight Ray actors"
             )
         return pool
-    if workers is None or (workers == 0 and not isinstance(workers, bool)):
+    count = 0 if workers is None else int_between("workers", workers, 0)
+    if count == 0:
         return InlinePool()
-    count = positive_int("workers", workers)
     from raybatch.pools.ray.actor_pool import (
         RayActorPool,
     )  # imports ray, which not every program needs

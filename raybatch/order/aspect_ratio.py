@@ -71,7 +71,10 @@ def aspect_ratio_buckets(
         ValueError: If the numbers of heights and widths differ, a value is below 1, or no bucket is
             possible.
     """
-    edges = [as_index_array(given).astype(np.int64) for given in (heights, widths)]
+    edges = [
+        as_index_array(given, name).astype(np.int64)
+        for name, given in (("heights", heights), ("widths", widths))
+    ]
     if len(edges[0]) != len(edges[1]):
         raise ValueError(f"there are {len(edges[0])} heights and {len(edges[1])} widths")
     if any((edge < 1).any() for edge in edges):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from raybatch.checks import integer
 from raybatch.order.indices import (
     IndexArray,
     as_index_array,
@@ -54,8 +54,8 @@ class BlockShuffleSampler(PassSampler):
         repeats: int = 1,
         indices: npt.ArrayLike | None = None,
     ) -> None:
-        self.block_lengths = as_index_array(block_lengths).astype(np.int64)
-        self.window = operator.index(window)
+        self.block_lengths = as_index_array(block_lengths, "block_lengths").astype(np.int64)
+        self.window = integer("window", window)
         if (self.block_lengths < 0).any():
             raise ValueError(f"block lengths must be 0 or more, not {self.block_lengths.min()}")
         if self.window < 1:

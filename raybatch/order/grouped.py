@@ -48,10 +48,10 @@ class GroupedSampler(GroupsSampler):
         batch_sizes: npt.ArrayLike | None = None,
         indices: npt.ArrayLike | None = None,
     ) -> None:
-        numbers = class_numbers(groups) if batch_sizes is None else as_index_array(groups)
+        numbers = class_numbers(groups) if batch_sizes is None else as_index_array(groups, "groups")
         sizes = np.ones(int(numbers.max(initial=-1)) + 1, np.int64)
         if batch_sizes is not None:
-            sizes = as_index_array(batch_sizes).astype(np.int64)
+            sizes = as_index_array(batch_sizes, "batch_sizes").astype(np.int64)
             if (sizes < 1).any():
                 raise ValueError(f"batch_sizes must be 1 or more, not {sizes.min()}")
             check_index_range(numbers, len(sizes))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from raybatch.checks import counted, positive_int
+from raybatch.checks import counted, in_order, integer, positive_int
 
 IndexArray = npt.NDArray[np.integer[Any]]
 
@@ -28,18 +27,18 @@ def amount(count: Callable[[], int | float | None]) -> str:
     return "samples without end" if samples == np.inf else counted(int(samples), "sample")
 
 
-def as_index_array(indices: Any) -> IndexArray:
+def as_index_array(indices: Any, name: str = "indices") -> IndexArray:
     """Return `indices` as a 1-D integer array.
 
-    TypeError for other dtypes, ValueError for other shapes.
+    TypeError for other dtypes, ValueError for other shapes; both call them `name`.
     """
-    array = np.asarray(indices)
+    array = np.asarray(in_order(name, indices))
     if array.ndim != 1:
-        raise ValueError(f"indices must have 1 dimension, not {array.ndim}")
+        raise ValueError(f"{name} must have 1 dimension, not {array.ndim}")
     if array.size == 0:
         return array.astype(np.int64)
     if not np.issubdtype(array.dtype, np.integer):
-        raise TypeError(f"indices must be integers, not {array.dtype}")
+        raise TypeError(f"{name} must be integers, not {array.dtype}")
     return array
 
 
@@ -71,7 +70,7 @@ def check_covers(what: str, count: int, length: int) -> None:
 
 def check_repeats(repeats: Any) -> int:
     """Return `repeats` as an int; ValueError unless it is 1 or more, or -1 for no end."""
-    count = operator.index(repeats)
+    count = integer("repeats", repeats)
     if count == 0 or count < -1:
         raise ValueError(f"repeats must be 1 or more, or -1 for no end, not {count}")
     return count

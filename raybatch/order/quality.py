@@ -29,7 +29,7 @@ class ShuffleQuality(NamedTuple):
 
 def shuffle_quality(block_lengths: npt.ArrayLike, window: int) -> ShuffleQuality:
     """Return the quality of a shuffle in windows of `window` blocks, averaged over some orders."""
-    lengths = as_index_array(block_lengths).astype(np.float64)
+    lengths = as_index_array(block_lengths, "block_lengths").astype(np.float64)
     total, pairs = lengths.sum(), (lengths * (lengths - 1)).sum()
     if pairs == 0:
         return ShuffleQuality(0.0, 0.0, 1.0)  # no block has two samples

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from raybatch.checks import int_between
 from raybatch.order.indices import (
     IndexArray,
     as_index_array,
@@ -46,9 +46,7 @@ class StandardSampler(PassSampler):
     """Draws each of `length` samples once per pass, for `repeats` passes (-1: without end)."""
 
     def __init__(self, length: int, repeats: int = 1) -> None:
-        if operator.index(length) < 0:
-            raise ValueError(f"length must be 0 or more, not {length}")
-        super().__init__(operator.index(length), repeats, "data set")
+        super().__init__(int_between("length", length, 0), repeats, "data set")
 
     def check_length(self, length: int) -> None:
         check_covers(f"the sampler draws from {self.length} samples", self.length, length)

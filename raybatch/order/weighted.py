@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from raybatch.checks import counted, positive_int
+from raybatch.checks import counted, in_order, numbers_in, positive_int
 from raybatch.order.cursor import Cursor, RowsRun, Run
 from raybatch.order.indices import (
     IndexArray,
@@ -111,13 +111,12 @@ class WeightedSubsetSampler(_DrawingSampler):
         super().__init__(num_samples)
         self.indices = as_index_array(indices)
         self.length = len(self.indices)
-        weights = np.asarray(sub_weights)
-        if len(weights) != self.length:
+        self.sub_weights = _normalised(sub_weights, "sub_weights")
+        if len(self.sub_weights) != self.length:
             raise ValueError(
                 "sub_weights and indices should have the same length; "
-                f"{len(weights)} != {self.length}"
+                f"{len(self.sub_weights)} != {self.length}"
             )
-        self.sub_weights = _normalised(weights, "sub_weights")
 
     def map_indices(self, indices: Any) -> Any:
         return self.indices[indices]
@@ -146,35 +145,38 @@ class WeightedSubsetSampler(_DrawingSampler):
         return WeightedSubsetSampler(weights, indices, num_samples)
 
 
-def _classes(y: npt.ArrayLike) -> npt.NDArray[Any]:
+def _classes(y: npt.ArrayLike, name: str = "y") -> npt.NDArray[Any]:
     """Return the class of each sample as an array that can be sorted."""
-    classes = np.asarray(y)
+    classes = np.asarray(in_order(name, y))
     if classes.ndim != 1:
-        raise ValueError(f"y must have 1 dimension, not {classes.ndim}")
+        raise ValueError(f"{name} must have 1 dimension, not {classes.ndim}")
     if classes.size == 0:
         return classes.astype(np.int64)
     if classes.dtype.kind == "O":  # pandas strings, and pandas' missing value
         for place, one in enumerate(classes):
             if not isinstance(one, str | bytes | int | np.integer):
                 raise ValueError(
-                    f"y[{place}] is {one!r}, but must be a class: a string or an integer"
+                    f"{name}[{place}] is {one!r}, but must be a class: a string or an integer"
                 )
         classes = np.array(classes.tolist())
     if classes.dtype.kind not in "biuSUT":
-        raise TypeError(f"y must hold classes as integers or strings, not {classes.dtype}")
+        raise TypeError(f"{name} must hold classes as integers or strings, not {classes.dtype}")
     return classes
 
 
-def class_numbers(y: npt.ArrayLike) -> npt.NDArray[np.int64]:
-    """Return the class of each sample as a number from 0, in the order of the sorted classes.
+def class_numbers(groups: npt.ArrayLike) -> npt.NDArray[np.int64]:
+    """Return the group of each sample as a number from 0, in the order of the sorted groups.
 
     The errors are those of `_classes`.
     """
-    return np.unique(_classes(y), return_inverse=True)[1].astype(np.int64)
+    return np.unique(_classes(groups, "groups"), return_inverse=True)[1].astype(np.int64)
 
 
 def _normalised(weights: npt.ArrayLike, name: str) -> FloatArray:
-    array = np.asarray(weights).astype(np.float64)
+    array = np.asarray(in_order(name, weights))
+    if array.dtype.kind not in "biuf":
+        array = np.array(numbers_in(name, weights))
+    array = array.astype(np.float64)
     if array.ndim != 1:
         raise ValueError(f"{name} must have 1 dimension, not {array.ndim}")
     wrong = ~np.isfinite(array) | (array < 0)

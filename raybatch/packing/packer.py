@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from raybatch.accessors.manifest import Manifest, PackedColumn
-from raybatch.checks import positive_int
+from raybatch.checks import in_order, positive_int
 from raybatch.errors import BadSamplesError, BatchError
 from raybatch.faults import fault_of
 from raybatch.loader.loader import Loader
@@ -134,7 +134,7 @@ def pack(
 def _check_names(what: str, names: Sequence[str] | None) -> None:
     if names is None:
         return
-    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+    if isinstance(names, str) or not all(isinstance(name, str) for name in in_order(what, names)):
         raise TypeError(f"{what} must be a list of strings, not {names!r}")
 
 

@@ -63,7 +63,8 @@ class RandomAccessDataSource(DataSource):
         elif indices is not None:
             raise ValueError("indices should be None when sampler is provided")
         elif not isinstance(sampler, AbstractSampler):
-            raise TypeError(f"sampler must be an AbstractSampler, not {type(sampler)}")
+            given = f"the class {sampler.__name__}" if isinstance(sampler, type) else type(sampler)
+            raise TypeError(f"sampler must be a sampler of raybatch, not {given}")
         sampler.check_length(length)
         self.sampler = sampler
         self.include_indices = include_indices

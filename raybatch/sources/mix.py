@@ -209,7 +209,8 @@ def _check_member(name: str, source: DataSource) -> None:
 
 def _stages(weights: Any, names: list[str]) -> list[tuple[int, list[float]]]:
     """Return the stages in `weights`, in the order of `names`; ValueError if they are not valid."""
-    is_staged = isinstance(weights, Sequence) and len(weights) and isinstance(weights[0], Sequence)
+    first = weights[0] if isinstance(weights, Sequence) and len(weights) else None
+    is_staged = isinstance(first, Sequence) and not isinstance(first, str)
     stages = [(int(place), own) for place, own in weights] if is_staged else [(0, weights)]
     places = [place for place, _ in stages]
     if places[0] != 0 or any(b <= a for a, b in pairwise(places)):

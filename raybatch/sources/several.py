@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from raybatch.checks import in_order
 from raybatch.order.cursor import Cursor
 from raybatch.order.grouped import GroupedSampler
 from raybatch.order.members import ChoiceCursor, CompositeCursor
@@ -35,7 +36,7 @@ class _SeveralDataSource(DataSource):
     def __init__(self, datasets: Sequence[DataSource]) -> None:
         if not datasets:
             raise ValueError(f"a {type(self).__name__} needs at least one member")
-        for position, child in enumerate(datasets):
+        for position, child in enumerate(in_order("datasets", datasets)):
             check_source(f"datasets[{position}]", child)
         self.children = tuple(datasets)
 

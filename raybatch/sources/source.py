@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import operator
 import os
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from raybatch.arrays import takes_only_ints
+from raybatch.checks import integer
 from raybatch.order.cursor import Cursor
 from raybatch.order.indices import amount, num_batches
 from raybatch.order.rows import Rows
@@ -60,7 +60,7 @@ class DataSource:
         shuffled with seed 0. IndexError if there are fewer samples, TypeError if the index is not
         an int or the source has no random access.
         """
-        number = operator.index(index)
+        number = integer("index", index)
         if number < 0:
             number += len(self)
         rows = None if number < 0 else rows_at(self, number)

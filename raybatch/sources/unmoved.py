@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -71,6 +71,26 @@ def tell_unmoved(source: DataSource) -> None:
     for node in nodes(source):
         if isinstance(node, ArrayDataSource):
             _tell_of(node, may_scale)
+    for node in maps:
+        if isinstance(node.fn, OnFields) and isinstance(node.children[0], ArrayDataSource):
+            _tell_unlisted(node.fn.fields, node.children[0].fields())
+
+
+def _tell_unlisted(listed: Mapping[str, str | tuple[str, ...]], fields: Mapping[Any, Any]) -> None:
+    """Tell of fields with a row for each box that `listed` lacks, so they outlast their boxes."""
+    boxes = fields.get(listed.get("boxes"))
+    if not isinstance(boxes, RaggedArray) or not len(boxes.values):
+        return
+    moved = {name for names in listed.values() for name in np.atleast_1d(names).tolist()}
+    for key, field in fields.items():
+        if key in moved or not isinstance(field, RaggedArray):
+            continue
+        if np.array_equal(field.offsets, boxes.offsets):
+            tell(
+                f"{field_name(key)} has a row for each box of {field_name(listed['boxes'])}, and"
+                f" keeps the row if the box is dropped. Name it in change.on(..., labels={key!r});"
+                " labels= takes a tuple of names too"
+            )
 
 
 def _tell_of(source: ArrayDataSource, may_scale: bool) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from raybatch.checks import in_order
 from raybatch.notices import tell
 from raybatch.stores.folder_levels import FolderLevels
 from raybatch.stores.image_list import ImageList
@@ -175,7 +176,9 @@ def all_classes(folder: Location, found: Collection[str]) -> list[str]:
 
 def numbered(classes: Sequence[str], found: Collection[str]) -> list[str]:
     """Return `classes`; ValueError or TypeError unless they are unique and include `found`."""
-    if isinstance(classes, str) or not all(isinstance(name, str) for name in classes):
+    if isinstance(classes, str) or not all(
+        isinstance(name, str) for name in in_order("classes", classes)
+    ):
         raise TypeError(f"classes must be a list of strings, not {classes!r}")
     if twice := [name for name, count in Counter(classes).items() if count > 1]:
         raise ValueError(f"classes must be different names, but {twice[0]!r} is given twice")

@@ -45,7 +45,7 @@ class Location:
     __slots__ = ("_store", "path")
 
     def __init__(self, path: str | os.PathLike[str], filesystem: Any = None) -> None:
-        self.path = os.fspath(path)
+        self.path = os.fsdecode(path)
         self._store = open_store(filesystem)
 
     def __str__(self) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from raybatch.checks import in_order
 from raybatch.stores.secrets import redacted
 
 
@@ -18,9 +19,13 @@ def as_path_array(paths: Any) -> pa.Array:
     if isinstance(paths, (str, bytes)):
         shown = redacted(os.fsdecode(paths))
         raise TypeError(f"paths must be a sequence of paths, not a single path {shown!r}")
+    if hasattr(paths, "paths"):
+        raise TypeError(
+            f"paths must be a sequence of paths, not the {type(paths).__name__}: give its .paths"
+        )
     if isinstance(paths, (pa.Array, pa.ChunkedArray)):
         return _checked(paths)
-    names = [_path_name(path, position) for position, path in enumerate(paths)]
+    names = [_path_name(path, position) for position, path in enumerate(in_order("paths", paths))]
     return _one_array(path_array(names))
 
 

@@ -117,7 +117,9 @@ def files(folder: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("what", choices=["scaled", "fuzz", "files"])
     parser.add_argument("folder", nargs="?", default=".")
     parser.add_argument("--count", type=int, default=100)

@@ -16,7 +16,9 @@ from raybatch.stores.listing import find_images
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("dir")
     parser.add_argument("--edge", type=int, default=224)
     parser.add_argument("--epochs", type=int, default=12)

@@ -26,7 +26,9 @@ def longest_wait_s(fault: Callable[[Host], None]) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=3)
     for number in range(parser.parse_args().rounds):
         for fault in (Host.kill, Host.cut_off):

@@ -78,7 +78,9 @@ def show(what: str, rates: list[float]) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("dir")
     parser.add_argument("--edge", type=int, default=224)
     parser.add_argument("--epochs", type=int, default=6)
@@ -95,11 +97,12 @@ def main() -> None:
     work = Work(tuple(paths[:_DECODED]), (edge, edge), size, workers=2, epochs=3)
     torch = [decoded_by_torch(work)]
     warm = {}
-    with tempfile.TemporaryDirectory() as folder, rb.RayActorPool(2) as pool:
-        pool.wait_until_up()
-        began = time.perf_counter()
-        done = rb.pack(source, folder, pool=pool)
-        seconds = time.perf_counter() - began
+    with tempfile.TemporaryDirectory() as folder:
+        with rb.RayActorPool(2) as pool:
+            pool.wait_until_up()
+            began = time.perf_counter()
+            done = rb.pack(source, folder, pool=pool)
+            seconds = time.perf_counter() - began
         print(f"packed {done.rows} images, {done.nbytes / 1e6:.0f} MB: {done.rows / seconds:.0f}/s")
         images = rb.PackedAccessor(folder)
         packed = rb.ArrayDataSource([images, images.column("label")])
@@ -110,7 +113,9 @@ def main() -> None:
             ("... random crops of the stack", packed.map_samples(cropped)),
             ("... random crops of views", views.map_samples(cropped)),
         ):
-            with rb.Loader(data, size, shuffle=0, pool=pool) as loader:
+            # New actors, whose memory and object store nobody has used.
+            pool = rb.RayActorPool(2)
+            with pool, rb.Loader(data, size, shuffle=0, pool=pool) as loader:
                 warm[what] = show(what, delivered(loader, arguments.epochs))
     torch.append(decoded_by_torch(work))
     print(f"DataLoader on the files {torch[0]:.0f} and {torch[1]:.0f}/s; over it:", end="")

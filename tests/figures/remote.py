@@ -58,7 +58,9 @@ def with_cache(folder: str, total_bytes: int, **epoch: Any) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder")
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--size", type=int, default=224)

@@ -61,7 +61,9 @@ def counted(log: Path) -> Iterator[Counter[str]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder")
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--size", type=int, default=224)

@@ -20,7 +20,9 @@ from tests.stores.same_photos import FORMS, opened, upload, write_all
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder")
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--bad", type=int, default=5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import itertools
 import pickle
+import threading
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -268,6 +269,28 @@ def test_in_line_batches_are_made_when_they_are_asked_for() -> None:
     assert made == [0]
 
 
+def test_threads_that_share_an_iterator_lose_no_batch_in_silence() -> None:
+    is_making, may_end = threading.Event(), threading.Event()
+
+    def slow(numbers: Any) -> tuple[Any]:
+        is_making.set()
+        assert may_end.wait(30)
+        return (numbers,)
+
+    source = rb.ArrayDataSource([np.arange(6)]).map(slow)
+    iterator = iter(rb.Loader(source, 2, check_sample=False))
+    received: list[Any] = []
+    thread = threading.Thread(target=lambda: received.append(next(iterator)))
+    thread.start()
+    assert is_making.wait(30)
+    with pytest.raises(RuntimeError, match=r"two threads asked one iterator .* loop over the"):
+        next(iterator)
+    may_end.set()
+    thread.join(30)
+    rest = list(iterator)
+    assert [batch[0].tolist() for batch in received + rest] == [[0, 1], [2, 3], [4, 5]]
+
+
 def test_a_second_iterator_ends_the_first(loader: rb.Loader) -> None:
     for taken in (0, 1, 4):
         first = iter(loader)
@@ -426,6 +449,7 @@ def test_a_shuffle_of_0_is_told_since_it_shuffles(
             r"split must be a RankSplit or a tuple \(rank, world_size\), not 2",
         ),
         ({"split": (2, 2)}, ValueError, "rank must be from 0 to world_size - 1 = 1, not 2"),
+        ({"split": (0.0, 2)}, TypeError, "RankSplit.rank must be an integer, not 0.0"),
         ({"seed": 7}, ValueError, "seed=7 has no effect without shuffle=True"),
         (
             {"seed": 7, "shuffle": 3},
@@ -434,7 +458,7 @@ def test_a_shuffle_of_0_is_told_since_it_shuffles(
         ),
         ({"seed": -7, "shuffle": True}, ValueError, "seed must be 0 or more, not -7"),
         ({"seed": True, "shuffle": True}, TypeError, "seed must be an integer, not True"),
-        ({"workers": -1}, ValueError, "workers must be 1 or more, not -1"),
+        ({"workers": -1}, ValueError, "workers must be 0 or more, not -1"),
         ({"workers": 2, "pool": rb.ThreadPool(1)}, ValueError, "use one of the two"),
         ({"source": "train"}, TypeError, r"not 'train': use rb\.ImageFolder"),
         ({"source": [1, 2]}, TypeError, r"not a list: use rb\.ArrayDataSource\(\["),
@@ -452,6 +476,17 @@ def test_wrong_arguments_raise_where_they_are_given(
     good: dict[str, Any] = {"source": rb.ArrayDataSource([np.arange(3)]), "batch_size": 2}
     with pytest.raises(error, match=message):
         rb.Loader(**{**good, **arguments})
+
+
+def test_what_is_no_integer_is_named() -> None:
+    source: Any = rb.ArrayDataSource([np.arange(3)])
+    loader: Any = rb.Loader(source, 2)
+    with pytest.raises(TypeError, match="epoch must be an integer, not '1'"):
+        loader.set_epoch("1")
+    with pytest.raises(TypeError, match=r"batches must be an integer, not 1\.0"):
+        loader.skip(1.0)
+    with pytest.raises(TypeError, match="index must be an integer, not slice"):
+        source[:2]
 
 
 @pytest.mark.parametrize(

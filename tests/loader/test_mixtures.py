@@ -372,6 +372,13 @@ def test_arguments_that_make_no_mixture_are_refused() -> None:
     for arguments, message in cases:
         with pytest.raises(ValueError, match=message):
             rb.MixDataSource(*arguments)
+    for weights, message in [
+        (0.7, "weights must be a list of numbers, not 0.7"),
+        (["0.7", "0.3"], r"weights\[0\] must be a number, not '0.7'"),
+        ({"a": None, "b": 1}, r"weights\[0\] must be a number, not None"),
+    ]:
+        with pytest.raises(TypeError, match=message):
+            rb.MixDataSource(members, weights)  # type: ignore[arg-type]
     endless = rb.CallableDataSource(lambda size: iter(()), 10)
     with pytest.raises(TypeError, match="random access"):
         rb.MixDataSource([endless])

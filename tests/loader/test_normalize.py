@@ -119,6 +119,7 @@ def test_the_way_of_a_device_gives_the_same(images: Any, channels_first: bool) -
         ),
         ([IMAGES], {"normalize": 0.5}, TypeError, r"must be \(mean, std\), not 0.5"),
         ([IMAGES], {"normalize": (MEAN, 0)}, ValueError, "std must be above 0"),
+        ([IMAGES], {"normalize": (np.nan, 1)}, ValueError, "mean must be a finite number"),
         ([IMAGES], {"normalize": (MEAN, None)}, TypeError, r"must be \(mean, std\)"),
         ([IMAGES], {"normalize": (None, None)}, TypeError, r"must be \(mean, std\)"),
         ([LABELS, GREY], {"channels_first": True}, ValueError, "need images"),

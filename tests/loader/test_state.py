@@ -273,6 +273,8 @@ def test_another_version_and_missing_fields_are_refused() -> None:
             SAVED.load_state_dict({name: state[name] for name in state if name != field})
     with pytest.raises(rb.errors.StateError, match=r"version is 3, and this loader reads \(1, 2\)"):
         SAVED.load_state_dict(state | {"version": 3})
+    with pytest.raises(rb.errors.StateError, match=r"version is '1', and this loader reads"):
+        SAVED.load_state_dict(state | {"version": "1"})
 
 
 def test_what_is_no_state_of_a_loader_is_refused() -> None:

@@ -133,14 +133,16 @@ def test_a_number_of_repeats_that_makes_no_pass_is_an_error(repeats: int) -> Non
     ("make", "error", "message"),
     [
         (lambda: StandardSampler(-1), ValueError, "length must be 0 or more, not -1"),
-        (lambda: StandardSampler(3.0), TypeError, "float"),  # type: ignore[arg-type]
-        (lambda: StandardSampler(3, 1.5), TypeError, "float"),  # type: ignore[arg-type]
+        (lambda: StandardSampler(3.0), TypeError, r"length must be an integer, not 3\.0"),  # type: ignore[arg-type]
+        (lambda: StandardSampler(3, 1.5), TypeError, r"repeats must be an integer, not 1\.5"),  # type: ignore[arg-type]
         (lambda: SubsetSampler([0.5]), TypeError, "integers, not float64"),
         (lambda: SubsetSampler([True, False]), TypeError, "integers, not bool"),
         (lambda: SubsetSampler([[1]]), ValueError, "1 dimension, not 2"),
         (lambda: WeightedSampler(np.zeros(3)), ValueError, "weights should not sum to 0"),
         (lambda: WeightedSampler([1.0, -1.0, 2.0]), ValueError, r"weights\[1\] is -1.0, but"),
         (lambda: WeightedSampler([np.nan, -1.0]), ValueError, r"weights\[0\] is nan, but must be"),
+        (lambda: WeightedSampler(["1", "2"]), TypeError, r"weights\[0\] must be a number, not"),
+        (lambda: WeightedSampler({0: 1.0}), TypeError, "weights must be a list of numbers"),  # type: ignore[arg-type]
         (lambda: WeightedSampler([[1.0]]), ValueError, "weights must have 1 dimension, not 2"),
         (lambda: WeightedSubsetSampler([1.0], [1, 2]), ValueError, "same length; 1 != 2"),
         (lambda: WeightedSubsetSampler([0.0], [1]), ValueError, "sub_weights should not sum to 0"),

@@ -162,7 +162,7 @@ def test_a_random_generator_in_the_source_is_told(
     assert said.count("\n") == 1
 
 
-def read_qoi(prefix: bytes) -> bool:
+def is_own_format(prefix: bytes) -> bool:
     return prefix.startswith(b"OWN!")
 
 
@@ -175,7 +175,7 @@ class OwnFormat(ImageFile.ImageFile):
 
 
 def register() -> None:
-    Image.register_open("OWN", OwnFormat, read_qoi)
+    Image.register_open("OWN", OwnFormat, is_own_format)
 
 
 def test_setup_registers_a_decoder(tmp_path: Path, ray_cluster: None) -> None:

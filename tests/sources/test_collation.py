@@ -429,6 +429,9 @@ def test_unequal_samples_are_named_by_index_and_path(photos: list[str]) -> None:
     pictures: Any = rb.NonUniformImageFileAccessor(photos)[np.array([3, 2])]
     sizes = [(picture.height, picture.width) for picture in pictures]
     assert sizes[0][1] != sizes[1][1]
+    stacked = rb.ArrayDataSource([rb.ImageFileAccessor(photos[:4])])
+    with pytest.raises(ReturnError, match=r"For boxes in pixels.* rb\.NonUniformImageFileAccessor"):
+        next(stacked.batch_iterator(4))
     for given in (source, mapped):
         with pytest.raises(ReturnError) as caught:
             next(given.batch_iterator(2))

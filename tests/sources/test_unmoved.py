@@ -167,6 +167,27 @@ def test_the_cure_works(paths: list[str], caplog: pytest.LogCaptureFixture) -> N
     assert caplog.records == []
 
 
+def test_labels_that_outlast_their_boxes_are_told(
+    paths: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    data = {
+        "image": rb.NonUniformImageFileAccessor(paths),
+        "boxes": PIXELS,
+        "kinds": rb.RaggedArray([[1]] * COUNT),
+        "areas": rb.RaggedArray([[2.5]] * COUNT),
+        "tokens": rb.RaggedArray([[1, 2]] * COUNT),
+    }
+    change = augment.RandomResizedCrop(32)
+    moved = change.on(image="image", boxes="boxes", labels="areas")
+    (told,) = told_of(data, caplog, moved)
+    assert told.startswith("data['kinds'] has a row for each box of data['boxes'], and keeps the")
+    assert "labels='kinds'" in told
+    caplog.clear()
+    both = change.on(image="image", boxes="boxes", labels=("kinds", "areas"))
+    assert told_of(data, caplog, both) == []
+    assert told_of(data, caplog, change.on(image="image")) == []
+
+
 def test_boxes_that_cannot_be_those_of_their_image(
     paths: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -47,6 +47,11 @@ class AccessorTests:
         with pytest.raises(IndexError, match=str(index)):
             accessor[np.array([0, index])]
 
+    @pytest.mark.parametrize("index", [True, 1.0, "0", None, slice(2), np.ones(COUNT, bool)])
+    def test_what_is_no_index_is_a_type_error(self, index: Any, accessor: Any) -> None:
+        with pytest.raises(TypeError, match="index"):
+            accessor[index]
+
     def test_it_travels_to_another_process(self, accessor: Any, wanted: Any) -> None:
         copy = pickle.loads(pickle.dumps(accessor))
         assert np.array_equal(copy[np.arange(5)], wanted[:5])

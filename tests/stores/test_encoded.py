@@ -168,7 +168,6 @@ def test_a_million_members_cost_an_actor_less_than_10_mb(
         keys = pa.array(np.arange(count)).cast(pa.string())
         starts = np.array([0, count])
         store = Members(Locations(photos[:1]), [version], starts, place, keys, "jpg")
-        source = rb.ArrayDataSource([rb.EncodedImageAccessor(store, SIZE)]).map(with_memory)
         order = np.arange(0, count, count // 64)
         sampler = rb.SubsetSampler(order)
         source = rb.ArrayDataSource([rb.EncodedImageAccessor(store, SIZE)], sampler=sampler).map(

@@ -36,6 +36,8 @@ def test_paths_are_in_the_order_of_their_text_whatever_the_folders(tree: Path) -
     images = rb.image_folder(tree)
     wanted = [str(tree / name) for name in IMAGES]
     assert images.paths.to_pylist() == wanted == find_images(tree)
+    as_bytes: Any = os.fsencode(tree)
+    assert rb.image_folder(as_bytes).paths.to_pylist() == wanted
     assert images.paths.type == pa.string()
     assert images.classes == CLASSES
     assert [CLASSES[label] for label in images.labels] == [name.split("/")[0] for name in IMAGES]

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 
 from raybatch.accessors.image_files import ImageFileAccessor
+from raybatch.stores.image_list import ImageList
 from raybatch.stores.listing import find_images, image_folder
 from raybatch.stores.location import Locations
 from raybatch.stores.paths import as_path_array
@@ -95,6 +96,7 @@ def test_a_null_among_the_paths_is_named(array: Any) -> None:
     ("paths", "message"),
     [
         ("one.jpg", "a single path"),
+        (ImageList(pa.array(["a"]), [0], ["x"]), r"not the ImageList: give its \.paths"),
         (b"one.jpg", "a single path"),
         (["a", 5], r"paths\[1\] must be a str or PathLike, not <class 'int'>"),
         (["a", None], r"paths\[1\]"),

@@ -269,8 +269,10 @@ def test_samples_that_lack_a_member(
     ):
         with pytest.raises(ValueError, match=r"of 40 samples have no member"):
             make()
-    with pytest.raises(ValueError, match=lacking):
+    with pytest.raises(ValueError, match=lacking + ".*missing='drop'"):
         shards.column("cls")
+    with pytest.raises(ValueError, match=r"40 of 40 .* 'png'.* are \{'jpg': 39, 'cls': 38\}$"):
+        shards.column("png")  # to drop all samples is no cure
     whole = rb.TarShards(path, members=("jpg", "cls"), missing="drop")
     assert "3 samples that lack one of the members ('jpg', 'cls'); the first is 000003" in (
         capsys.readouterr().err

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +12,8 @@ from raybatch.adapters.torch.actor_context import ActorContext
 from raybatch.adapters.torch.data_loader_iterators import InLineIterator, PoolIterator
 from raybatch.adapters.torch.resuming import Course
 from raybatch.adapters.torch.team import Team, size_of
+from raybatch.checks import integer
+from raybatch.loader.loader import Loader
 from raybatch.notices import tell
 from raybatch.pools.pool import WorkerPool
 
@@ -88,6 +89,8 @@ class DataLoader(torch.utils.data.DataLoader):  # type: ignore[misc] # torch may
         in_order: bool = True,
         pool: WorkerPool | None = None,
     ) -> None:
+        if isinstance(dataset, Loader):
+            raise TypeError("a Loader gives batches already: use to_torch(loader) in its place")
         if isinstance(dataset, IterableDataset):
             raise TypeError(
                 f"{type(dataset).__name__} is an iterable data set, but raybatch needs a map-style"
@@ -102,7 +105,7 @@ class DataLoader(torch.utils.data.DataLoader):  # type: ignore[misc] # torch may
         self.pool = multiprocessing_context.team.given_pool if is_copy else pool
         # Configurations often hold NumPy integers. One would end up in a seed, and `random` refuses
         # it.
-        num_workers = operator.index(num_workers) or size_of(pool)
+        num_workers = integer("num_workers", num_workers) or size_of(pool)
         super().__init__(
             dataset,
             batch_size,

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from raybatch.checks import height_and_width, takes
+from raybatch.checks import height_and_width, in_order, takes
 from raybatch.errors import ReturnError
 from raybatch.image.augment.own_numbers import check_first_use, own_generator
 from raybatch.image.augment.targets import OnFields, Targets
@@ -233,7 +233,7 @@ def checked_changes(owner: type, transforms: Any) -> tuple[Any, ...]:
             f"{owner.__name__} takes a list of transforms, not {brief(transforms)}: write"
             f" {owner.__name__}([...])"
         )
-    changes = tuple(transforms)
+    changes = tuple(in_order("transforms", transforms))
     check_changes(changes)
     return changes
 
