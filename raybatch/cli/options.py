@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import click
 
+from raybatch.cli.exclude_list import sample_list
 from raybatch.cli.out_paths import OutFile
 from raybatch.cli.output import Output
 from raybatch.errors import NO_TRIAL, RaybatchError, SampleReadError
@@ -24,7 +25,6 @@ from raybatch.image.augment.presets import PRESETS
 from raybatch.image.augment.resize import FITS
 from raybatch.image.reader import DECODES, TRUNCATED
 from raybatch.pools.pool import WorkerPool
-from raybatch.sources.ledger import BadSampleLedger
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -101,20 +101,6 @@ def every_write() -> Iterator[Callable[..., bool]]:
     yield write
     if failed:
         raise CannotRunError("; ".join(failed))
-
-
-def sample_list(path: str) -> BadSampleLedger:
-    """Return the ledger in the file `path`."""
-    if not os.path.exists(path):
-        raise click.BadParameter(
-            f"there is no file {path!r}; `raybatch scan --exclude-list` writes one"
-        )
-    try:
-        return BadSampleLedger.load(path)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise click.BadParameter(
-            f"{path!r} is not a list of images to leave out: {error}"
-        ) from error
 
 
 def count(
