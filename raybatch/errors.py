@@ -108,6 +108,9 @@ class BatchError(RaybatchError, RuntimeError):
         return type(self), (self.epoch, self.batch, self.reason)
 
 
+NO_TRIAL = "With check_sample=False, the loader does not try a sample"
+
+
 class FirstSampleError(BatchError):
     """A new loader cannot read its first sample.
 
@@ -116,12 +119,7 @@ class FirstSampleError(BatchError):
 
     def __init__(self, reason: str) -> None:
         super().__init__(0, 0, reason)
-        self.args = (
-            (
-                f"cannot read the first sample of the source: {reason}. "
-                "With check_sample=False, the loader does not try a sample"
-            ),
-        )
+        self.args = (f"cannot read the first sample of the source: {reason}. {NO_TRIAL}",)
 
     def __reduce__(self) -> tuple[type[FirstSampleError], tuple[str]]:  # type: ignore[override]
         return type(self), (self.reason,)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from raybatch.checks import counted
 from raybatch.loader.loader import Loader
 from raybatch.pools.pool import WorkerPool
 from raybatch.scheduling.settings import Prefetch
@@ -124,7 +125,8 @@ def measure_costs(
     ) as loader:
         if len(loader) == 0:
             raise ValueError(
-                f"{source.num_samples()} samples are too few for a batch of {batch_size}"
+                f"a data set of {counted(len(source), 'sample')} is smaller than a batch of"
+                f" {batch_size}: use a smaller batch size"
             )
         stream = _endless(loader)
         for _ in range(_WARM_UP):

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from raybatch.bench.contenders import LIMITS, RAYBATCH
 from raybatch.bench.report import compares_pixels, has_other_pixels, marked_title, task, timed
+from raybatch.checks import counted
 from raybatch.stores.aside import written_aside
 
 _OWN, _PEER, _LIMIT = "tab:orange", "tab:blue", "0.6"
@@ -82,7 +83,7 @@ def _color(row: dict[str, Any]) -> str:
 
 def _subject(report: dict[str, Any]) -> str:
     rounds = report["work"]["rounds"]
-    text = f"{task(report)}:\nmedians of {rounds} rounds; each mark is one round"
+    text = f"{task(report)}:\nmedians of {counted(rounds, 'round')}; each mark is one round"
     if has_other_pixels(report):
         text += "; * other pixels"
     if not compares_pixels(report):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from raybatch.bench.contenders import RAYBATCH
 from raybatch.bench.recipes import RECIPES, Recipe
+from raybatch.checks import counted
 
 if TYPE_CHECKING:
     from raybatch.bench.race import Race, Round, Standing  # this import loads psutil
@@ -122,6 +123,6 @@ def task(report: dict[str, Any]) -> str:
     height, width = work["size"]
     made = RECIPES[work["recipe"]].describe((height, width))
     return (
-        f"{work['images']} images → {made}, batches of {work['batch_size']}, "
-        f"{work['workers']} workers"
+        f"{counted(work['images'], 'image')} → {made}, batches of {work['batch_size']}, "
+        f"{counted(work['workers'], 'worker')}"
     )

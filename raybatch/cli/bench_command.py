@@ -63,7 +63,7 @@ def _plot_path(context: click.Context, option: click.Parameter, path: Path | Non
         " normalised floats; eval: the middle."
     ),
 )
-@options.size
+@options.pixels("Size in pixels: one edge, or height and width.", default="224")
 @options.batch_size
 @options.count(
     "--workers",
@@ -91,7 +91,7 @@ def _plot_path(context: click.Context, option: click.Parameter, path: Path | Non
 def bench(
     given: str | None,
     recipe: str,
-    size: tuple[int, int] | None,
+    size: tuple[int, int],
     batch_size: int,
     workers: int | None,
     rounds: int,
@@ -139,7 +139,6 @@ def bench(
         given_or_made(output, given, images or _MADE_IMAGES) as named,
         _in_files(named, images) as paths,
     ):
-        size = size or named.default_size
         work = Work(paths, size, batch_size, workers, epochs, scale_margin, RECIPES[recipe])
         figures = _race(output, work, _contenders(recipe, peers, decode), rounds)
     output.show(figures, shown(figures))

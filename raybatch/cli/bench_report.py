@@ -21,6 +21,7 @@ from raybatch.bench.report import (
     task,
     timed,
 )
+from raybatch.checks import counted
 from raybatch.cli.pages import data_uri, write_page
 
 _NOTES = (
@@ -133,8 +134,9 @@ def _warning(report: dict[str, Any]) -> str:
 
 def _subject(report: dict[str, Any]) -> str:
     """Return the line above the tables that says what was measured."""
-    rounds = report["work"]["rounds"]
-    return f"{task(report)}, {report['machine']['cpus']} CPUs. Median and range of {rounds} rounds"
+    cpus = counted(report["machine"]["cpus"], "CPU")
+    rounds = counted(report["work"]["rounds"], "round")
+    return f"{task(report)}, {cpus}. Median and range of {rounds}"
 
 
 def _rates(report: dict[str, Any]) -> NumberTable:

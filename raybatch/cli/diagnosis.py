@@ -46,8 +46,10 @@ def of_host(where: str, facts: HostFacts) -> Iterator[Finding]:
     yield _jpeg_decoder(where, facts)
 
 
-def of_paths(hosts: Mapping[str, HostFacts], paths: list[str]) -> Iterator[Finding]:
-    """Iterate over findings on whether all hosts can read each of `paths`."""
+def of_paths(
+    here: HostFacts, hosts: Mapping[str, HostFacts], paths: list[str]
+) -> Iterator[Finding]:
+    """Iterate over findings on whether all hosts can read each of `paths`, as this process can."""
     for path in paths:
         location = Location(path)
         errors = {
@@ -58,9 +60,8 @@ def of_paths(hosts: Mapping[str, HostFacts], paths: list[str]) -> Iterator[Findi
         check = f"path {location}"
         if errors:
             seen = "; ".join(f"{where}: {location.hide(text)}" for where, text in errors.items())
-            what_to_do = (
-                advice(*errors.values()) or "check that the path exists and that you may read it"
-            )
+            differs = "" if path in here.unreadable else advice(*errors.values())
+            what_to_do = differs or "check that the path exists and that you may read it"
             yield Finding(check, PROBLEM, seen, what_to_do)
         else:
             yield Finding(check, OK, f"readable on {counted(len(hosts), 'host')}")

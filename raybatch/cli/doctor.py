@@ -83,7 +83,7 @@ def _findings(paths: list[str], address: str | None) -> Iterator[Finding]:
     yield from diagnosis.of_versions(here, hosts)
     for where, facts in hosts.items():
         yield from diagnosis.of_host(where, facts)
-    yield from diagnosis.of_paths(hosts, paths)
+    yield from diagnosis.of_paths(here, hosts, paths)
     for path in paths:
         if path not in here.unreadable:
             yield from diagnosis.of_folder(path)

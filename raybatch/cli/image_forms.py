@@ -64,6 +64,8 @@ def images_named(given: str, cache: DiskCache | None = None) -> NamedImages:
 
     Raises CannotRunError if there are none; the message says what is there instead.
     """
+    if not given:  # An unset variable of a shell must not load the working directory.
+        raise CannotRunError(f"IMAGES is empty. {FORMS}")
     given = given if is_url(given) else _normal(given)
     try:
         return (_of_folder if _is_folder(given) else _of_files)(given, cache)
@@ -74,6 +76,8 @@ def images_named(given: str, cache: DiskCache | None = None) -> NamedImages:
 def _normal(path: str) -> str:
     """Return `path` without `./` and `x/../`, if that names the same folder or file."""
     short = os.path.normpath(path)
+    if short == os.curdir:
+        return os.getcwd()  # Its files would be called `/folder/./name`.
     if os.pardir not in Path(path).parts:
         return short
     # After a link to a folder, `..` leads elsewhere.
@@ -84,10 +88,8 @@ def _normal(path: str) -> str:
 def _is_folder(given: str) -> bool:
     path, _ = Location(given).split_query()
     if is_url(given):
-        return not _MAGIC.search(path) and PurePosixPath(path).suffix.lower() not in {
-            *_SHARDS,
-            _PARQUET,
-        }
+        is_file = is_image_name(path) or PurePosixPath(path).suffix.lower() in {*_SHARDS, _PARQUET}
+        return not (is_file or _MAGIC.search(path))
     return os.path.isdir(given)
 
 
@@ -122,9 +124,11 @@ def _of_files(given: str, cache: DiskCache | None) -> NamedImages:
         start = path.rfind("/", 0, magic.start() if magic else None) + 1
         return image_files(given, Location(path[:start] + query), paths, cache)
     if len(suffixes) > 1 or not suffixes <= {*_SHARDS, _PARQUET}:
-        there = ", ".join(sorted(suffix or "no suffix" for suffix in suffixes))
+        name, there = repr(str(Location(given))), ", ".join(sorted(s or "none" for s in suffixes))
         raise CannotRunError(
-            f"{str(Location(given))!r} matches files with these suffixes: {there}. {FORMS}"
+            f"by its suffix, {name} is neither an image nor a shard nor a Parquet file. {FORMS}"
+            if magic is None
+            else f"{name} matches files with these suffixes: {there}. {FORMS}"
         )
     return _of_shards(given, suffixes.pop(), paths, cache)
 

@@ -76,6 +76,13 @@ def labelled_source(
     except (IndexError, ValueError) as error:
         if exclude is None:
             raise
+        why = str(error)
+        if isinstance(error, IndexError):
+            most = max(sample.index for sample in exclude)
+            why = (
+                f"it has image {most}, but the last one here is {len(labels) - 1}: make a new list"
+                " from these files, in this order"
+            )
         raise CannotRunError(
-            f"the list given to --exclude does not fit these images: {error}"
+            f"the list given to --exclude does not fit these images: {why}"
         ) from error

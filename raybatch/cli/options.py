@@ -16,14 +16,15 @@ from typing import Any, TypeVar
 
 import click
 
+from raybatch.cli.exclude_list import sample_list
 from raybatch.cli.out_paths import OutFile
 from raybatch.cli.output import Output
-from raybatch.errors import RaybatchError, SampleReadError
+from raybatch.errors import NO_TRIAL, RaybatchError, SampleReadError
+from raybatch.faults import Fault, fault_of
 from raybatch.image.augment.presets import PRESETS
 from raybatch.image.augment.resize import FITS
 from raybatch.image.reader import DECODES, TRUNCATED
 from raybatch.pools.pool import WorkerPool
-from raybatch.sources.ledger import BadSampleLedger
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -56,8 +57,11 @@ def output(command: Command) -> Command:
         try:
             return command(*args, output=Output(as_json), **kwargs)
         except (RaybatchError, OSError) as error:
-            unread = isinstance(error.__cause__, SampleReadError)
-            raise CannotRunError(f"{error}{_FIND_UNREADABLE if unread else ''}") from error
+            cause = error.__cause__
+            unread = isinstance(cause, SampleReadError) and fault_of(cause) is Fault.SAMPLE
+            # No command has this argument.
+            said = str(error).replace(f". {NO_TRIAL}", "")
+            raise CannotRunError(f"{said}{_FIND_UNREADABLE if unread else ''}") from error
 
     return reporting  # type: ignore[return-value]
 
@@ -97,20 +101,6 @@ def every_write() -> Iterator[Callable[..., bool]]:
     yield write
     if failed:
         raise CannotRunError("; ".join(failed))
-
-
-def sample_list(path: str) -> BadSampleLedger:
-    """Return the ledger in the file `path`."""
-    if not os.path.exists(path):
-        raise click.BadParameter(
-            f"there is no file {path!r}; `raybatch scan --exclude-list` writes one"
-        )
-    try:
-        return BadSampleLedger.load(path)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise click.BadParameter(
-            f"{path!r} is not a list of images to leave out: {error}"
-        ) from error
 
 
 def count(

@@ -22,7 +22,7 @@ class _OutPath(click.Path):
 
 
 class OutFile(_OutPath):
-    """A file that the command writes at the end; its folder must exist from the start.
+    """A file that the command writes at the end; from the start, its folder must be writable.
 
     The regular expression `suffixes` describes the suffixes allowed; `refusal` is the error's text.
     """
@@ -35,6 +35,9 @@ class OutFile(_OutPath):
         path = super().convert(value, param, ctx)
         if not path.parent.is_dir():
             self.fail(f"{str(path)!r}: there is no directory {str(path.parent)!r}", param, ctx)
+        is_device = path.exists() and not path.is_file()
+        if not is_device and not os.access(path.parent, os.W_OK):
+            self.fail(f"{str(path)!r}: cannot write to {str(path.parent)!r}", param, ctx)
         if not re.fullmatch(self._suffixes, path.suffix):
             self.fail(f"{str(path)!r} {self._refusal}", param, ctx)
         return path

@@ -66,7 +66,8 @@ def pack(
     finish.
     """
     # Absolute paths stay the same when the command is repeated from another folder.
-    images = images_named(given if is_url(given) else os.path.abspath(given), cache)
+    is_relative = given and not is_url(given)
+    images = images_named(os.path.abspath(given) if is_relative else given, cache)
     source, classes = labelled_source(images, size or images.default_size, **reading)
 
     def progress(batches: Iterable[Batch], total: int, leave: bool) -> Iterable[Batch]:

@@ -45,10 +45,12 @@ def advice(
     )
     if count := len(found["bad"]):
         bad = f"{counted(count, 'file')} cannot be read"
+        which = "it" if count == 1 else "them"
         if listed is None:
-            yield Advice(bad, f"write a list of them, and leave them out with {exclude}", to_list)
+            remedy = f"write a list of {which}, and leave {which} out with {exclude}"
+            yield Advice(bad, remedy, to_list)
         else:
-            yield Advice(bad, "leave them out", exclude)
+            yield Advice(bad, f"leave {which} out", exclude)
     if count := len(report.label_errors):
         yield Advice(
             f"{'1 picture is' if count == 1 else f'{count:,} pictures are'} in two classes, so one"
@@ -60,10 +62,15 @@ def advice(
             f"{counted(count, 'file')} {'is a copy' if count == 1 else 'are copies'} of another"
         )
         why = "so that no picture is in both training and validation"
+        which = "it" if count == 1 else "them"
         if duplicates:
-            yield Advice(copies, f"leave them out with the same list, {why}", exclude)
+            yield Advice(copies, f"leave {which} out with the same list, {why}", exclude)
         else:
-            remedy = f"add them to the list, {why}"
+            remedy = (
+                f"add {which} to the list, {why}"
+                if found["bad"]
+                else f"write a list of {which}, and leave {which} out with {exclude}, {why}"
+            )
             yield Advice(copies, remedy, f"{to_list} --exclude-duplicates")
     yield from _about_sizes(report, size)
     if count := found["exif_turned"]:

@@ -98,11 +98,12 @@ def pack(
     with Loader(source, batch_size, pool=pool, bad_samples=setting, check_sample=False) as loader:
         if len(loader) == 0:
             raise ValueError("the source has no samples to pack")
+        # The first that differs is named, so the cause comes before its effect.
         settings = {
-            "batches": len(loader),
             "batch_size": loader.batch_size,
             "bad_samples": setting.policy,
             "source": provenance(source),
+            "batches": len(loader),
         }
         if rows_per_file is not None:
             size = loader.batch_size

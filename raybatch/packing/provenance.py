@@ -16,6 +16,8 @@ from raybatch.sources.source import DataSource
 # The path of an accessor's setting: the number or name of its column, and its own name.
 _OF_COLUMN = re.compile(r"source\.data\.arrays(?:\[(\d+)\]|\.(\w+))\.(?:reader\.)?(.+)")
 
+_DIGEST = re.compile(r"[0-9a-f]{32}")
+
 
 def provenance(source: DataSource) -> dict[str, Any]:
     """Return the structure, samplers, accessors, arrays and functions of `source`, as JSON types.
@@ -70,8 +72,8 @@ def check_same(earlier: Any, now: Any, where: str, field: str = "") -> None:
             check_same(one, other, where, f"{field}[{number}]")
     elif earlier != now:
         raise PackError(
-            f"{where!r} was packed with {_in_words(field, earlier)}, but now it is {now!r}: pack"
-            " into a different folder, or remove this one"
+            f"{where!r} was packed with {_in_words(field, earlier, now)}: pack into a different"
+            " folder, or remove this one"
         )
 
 
@@ -80,10 +82,16 @@ def _are_parts(value: Any) -> bool:
     return isinstance(value, list) and any(isinstance(each, (dict, list)) for each in value)
 
 
-def _in_words(field: str, value: Any) -> str:
-    """Return a setting's name and value; an image's setting is named with its column."""
+def _in_words(field: str, earlier: Any, now: Any) -> str:
+    """Return a setting's name and values; an image's setting is named with its column.
+
+    The values of digests say nothing, so they are left out.
+    """
+    setting, column = field.removeprefix("source."), ""
     of_column = _OF_COLUMN.fullmatch(field)
-    if of_column is None:
-        return f"{field} {value!r}"
-    number, name, setting = of_column.groups()
-    return f"{setting} {value!r} in column {number or repr(name)}"
+    if of_column is not None:
+        number, name, setting = of_column.groups()
+        column = f" in column {number or repr(name)}"
+    if all(isinstance(value, str) and _DIGEST.fullmatch(value) for value in (earlier, now)):
+        return f"other {setting}{column}"
+    return f"{setting} {earlier!r}{column}, but now it is {now!r}"

@@ -38,7 +38,8 @@ def written_aside(path: str | os.PathLike[str], *, synced: bool = False) -> Iter
     finally:
         if aside.is_dir():
             shutil.rmtree(aside)
-        aside.unlink(missing_ok=True)
+        elif aside.exists():  # a read-only disk refuses to remove even what is not there
+            aside.unlink()
 
 
 def _sync(path: Path) -> None:

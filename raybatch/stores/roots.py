@@ -49,4 +49,4 @@ def _check(folder: str, *, must_have_entries: bool) -> None:
         raise StorageError(
             f"the folder of the samples cannot be read: {type(error).__name__}: {error}"
         ) from error
-    raise StorageError(f"the folder of the samples is empty: {folder!r}. Is it mounted?")
+    raise StorageError(f"the folder of the samples is empty, or not mounted: {folder!r}")

@@ -112,6 +112,16 @@ def test_an_image_that_is_left_out_is_named_once(folder: Path, command: str) -> 
     assert said.count("00.png") == said.count("sample 0") == 1, said
 
 
+def test_an_empty_folder_is_not_told_as_images_to_find(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "masks").mkdir()
+    done = CliRunner().invoke(main, ["preview", str(folder), "--masks", str(tmp_path / "masks")])
+    assert done.exit_code == 2
+    assert "the folder of the samples is empty, or not mounted" in done.stderr
+    assert "?." not in done.stderr
+    assert "finds all such" not in done.stderr, "a scan of the images finds none"
+    assert "check_sample" not in done.stderr, "no command has this argument"
+
+
 @pytest.mark.parametrize("name", ["00.png", "09.png"])
 def test_an_image_that_ends_a_command_can_be_left_out(folder: Path, name: str) -> None:
     (folder / "cat" / name).write_bytes(b"no image")

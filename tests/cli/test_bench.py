@@ -23,7 +23,7 @@ from raybatch.bench.race import Race, Round
 from raybatch.bench.recipes import TRAIN
 from raybatch.bench.report import report, timed
 from raybatch.bench.work import Work
-from raybatch.cli.bench_report import shown
+from raybatch.cli.bench_report import _subject, shown
 from tests.cli.bench_work import contender_of, finished, work_on, wrong
 from tests.drivers import alive, wait_for
 
@@ -134,3 +134,10 @@ def test_the_first_epoch_is_not_timed_and_the_others_are_one_stretch() -> None:
         time_epochs(batches([1.0, 1.0, 1.0]), 10, 1, clock=lambda: now[0])
     with pytest.raises(ValueError, match="an epoch had 15 images, not 12"):
         time_epochs(batches([1.0, 1.0, 1.0]), 12, 1, clock=lambda: now[0])
+
+
+def test_one_is_not_told_as_many() -> None:
+    work = {"images": 1, "size": [9, 8], "recipe": "stretch", "batch_size": 1, "workers": 1}
+    one = _subject({"work": {**work, "rounds": 1}, "machine": {"cpus": 1}})
+    assert one.startswith("1 image → ")
+    assert one.endswith(", batches of 1, 1 worker, 1 CPU. Median and range of 1 round")

@@ -54,6 +54,27 @@ def test_a_url_is_refused_before_the_work(folder: Path, command: list[str]) -> N
     assert sorted(folder.rglob("*")) == before
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["scan", "noisy", "--exclude-list", "out/x.parquet"],
+        ["preview", "noisy", "--out", "out/x.png"],
+        ["demo", "noisy", "--contact-sheet", "out/x.png"],
+        ["bench", "noisy", "--plot", "out/x.png"],
+    ],
+    ids=" ".join,
+)
+def test_a_folder_that_cannot_be_written_is_refused_before_the_work(
+    folder: Path, command: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "out").mkdir()
+    may = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: path != Path("out") and may(path, mode))
+    done = run(*command, status=2)
+    assert "cannot write to 'out'" in " ".join(done.stderr.split())
+    assert done.stdout == ""
+
+
 def test_a_scan_shows_what_it_found_though_the_disk_is_full(folder: Path) -> None:
     pytest.importorskip("jinja2")
     outputs = ["--exclude-list", "bad.parquet", "--html", "scan.html"]

@@ -149,9 +149,17 @@ def test_ray_client(tmp_path: Path) -> None:
 def test_a_secret_in_a_url_is_not_shown(tmp_path: Path) -> None:
     url = "s3://me:secret@bucket/x?endpoint_override=127.0.0.1%3A9&scheme=http"
     facts = replace(look([]), unreadable={url: f"cannot open {url}"})
-    (finding,) = diagnosis.of_paths({"a": facts}, [url])
+    (finding,) = diagnosis.of_paths(look([]), {"a": facts}, [url])
     assert finding.status == "problem"
     assert "secret" not in str(finding)
+
+
+def test_a_path_that_is_missing_here_too_is_told_as_wrong() -> None:
+    lacks = look(["/nowhere"])
+    (here,) = diagnosis.of_paths(lacks, {"this machine": lacks}, ["/nowhere"])
+    (there,) = diagnosis.of_paths(look([]), {"a": lacks}, ["/nowhere"])
+    assert here.advice == "check that the path exists and that you may read it"
+    assert there.advice.startswith("Mount or copy the data on every host")
 
 
 def test_hosts_that_differ() -> None:

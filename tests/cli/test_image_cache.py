@@ -28,6 +28,16 @@ def test_commands_fetch_each_image_once(photos: list[str], tmp_path: Path) -> No
     assert len(fetched) == 4, fetched
 
 
+def test_the_url_of_one_image_is_that_image(photos: list[str], tmp_path: Path) -> None:
+    shutil.copy(photos[0], tmp_path / "one.jpg")
+    with http_server(tmp_path, tmp_path, log=tmp_path / "log") as port:
+        url = f"http://127.0.0.1:{port}/"
+        options = ("--size", "8", "--actors", "0")
+        run("load", f"{url}one.jpg", *options, folder=tmp_path)
+        absent = run("load", f"{url}absent.jpg", *options, folder=tmp_path, status=2)
+    assert f"'{url}absent.jpg': FileNotFoundError" in absent.stderr
+
+
 def test_a_cache_without_effect_is_told(
     photos: list[str],
     tmp_path: Path,

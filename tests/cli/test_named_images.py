@@ -130,7 +130,8 @@ def test_files_to_leave_out_are_those_of_the_same_form(forms: Path) -> None:
     skipped = json.loads(run(*load, "--bad-samples", "skip", folder=forms, status=1).stdout)
     assert [sample["index"] for sample in skipped["bad_samples"]] == [40]
     said = run("load", "folder", *SIZE, "--exclude", "bad.parquet", folder=forms, status=2).stderr
-    assert "the list given to --exclude does not fit these images: indices[0] is 40" in said
+    assert "the list given to --exclude does not fit these images: it has image 40, but" in said
+    assert "the last one here is 39: make a new list from these files" in said
     (forms / "folder" / "cat" / "0.jpg").write_text("no image")
     run("scan", "folder", *options, folder=forms, status=1)
     (forms / "folder" / "cat" / "0.jpg").unlink()
@@ -143,16 +144,22 @@ def test_files_to_leave_out_are_those_of_the_same_form(forms: Path) -> None:
     [
         ("nowhere", "there is no file or folder 'nowhere'. IMAGES is a folder of image files"),
         ("empty", "no image files below 'empty'. IMAGES is a folder"),
+        ("", "IMAGES is empty. IMAGES is a folder"),
         ("texts", "no image files below 'texts'; there are 2 .bin. IMAGES is"),
-        ("texts/0.bin", "'texts/0.bin' matches files with these suffixes: .bin. IMAGES is"),
+        ("texts/0.bin", "by its suffix, 'texts/0.bin' is neither an image nor a shard"),
+        ("one/none", "by its suffix, 'one/none' is neither an image nor a shard"),
         ("texts/*.jpg", "no file matches 'texts/*.jpg'"),
-        ("*/*", "with these suffixes: .bin, .jpg. IMAGES is"),
+        ("*/*", "with these suffixes: .bin, .jpg, none. IMAGES is"),
     ],
 )
 def test_what_is_no_images_is_told_with_what_is_there(
     name: str, message: str, tmp_path: Path
 ) -> None:
-    for folder, files in {"empty": [], "texts": ["0.bin", "1.bin"], "one": ["x.jpg"]}.items():
+    for folder, files in {
+        "empty": [],
+        "texts": ["0.bin", "1.bin"],
+        "one": ["x.jpg", "none"],
+    }.items():
         (tmp_path / folder).mkdir()
         for file in files:
             (tmp_path / folder / file).write_text("x")
@@ -179,3 +186,11 @@ def test_bench_reads_the_same_bytes_from_files_of_its_own(forms: Path) -> None:
         assert not any(map(os.path.exists, paths))
     said = run("bench", "packed", "--peers", "plain", folder=forms, status=2).stderr
     assert "'packed' is a packed folder, whose images are already decoded" in said
+
+
+def test_the_working_directory_is_named_once(tmp_path: Path) -> None:
+    (tmp_path / "one.jpg").write_text("no image")
+    said = run("load", ".", "--actors", "0", folder=tmp_path, status=2).stderr
+    assert f"'{tmp_path.resolve()}/one.jpg'" in said
+    said = run("pack", "", "out", "--actors", "0", folder=tmp_path, status=2).stderr
+    assert "IMAGES is empty" in said

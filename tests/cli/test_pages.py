@@ -241,7 +241,11 @@ def test_advice_on_modes_copies_and_classes(tmp_path: Path) -> None:
         image.getexif()[0x0112] = 6
         image.save(root / "a" / "1.png", exif=image.getexif())
     copies, turned, transparent, deep, classes = findings(root, (16, 16))
-    assert copies.startswith("1 file is a copy of another")
+    assert copies.startswith("1 file is a copy of another: write a list of it, and leave it out")
+    (root / "a" / "text.jpg").write_text("no image")
+    bad, copies, *_ = findings(root, (16, 16))
+    assert bad.startswith("1 file cannot be read: write a list of it, and leave it out with")
+    assert copies.startswith("1 file is a copy of another: add it to the list, so that")
     assert "exif_orientation=True" in turned
     assert 'background="white"' in transparent
     assert deep.startswith("1 file has more than 8 bits")

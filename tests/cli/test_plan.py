@@ -78,8 +78,11 @@ def test_costs_are_measured() -> None:
     assert 0.19 < costs.actor_s < 0.75
     assert 0.5 < costs.waiting_share < 0.95
     assert measure_costs(source, 20, rb.ThreadPool(1), 1, 50.5).nbytes == 20000
-    with pytest.raises(ValueError, match="20 samples are too few for a batch of 21"):
+    few = "a data set of 20 samples is smaller than a batch of 21: use a smaller batch size"
+    with pytest.raises(ValueError, match=few):
         measure_costs(source, 21, rb.ThreadPool(1), 4, 50.5)
+    with pytest.raises(ValueError, match="a data set of 1 sample is"):
+        measure_costs(rb.ArrayDataSource([np.zeros(1)]), 2, rb.ThreadPool(1), 4, 50.5)
 
 
 def test_the_command(photos: list[str], tmp_path: Path, ray_cluster: None) -> None:
@@ -149,4 +152,4 @@ def test_the_command_says_what_is_too_much(
     result = run("plan", folder, "--rate", "1e9", *options, folder=tmp_path, status=1)
     assert "use larger batches" in result.stdout
     result = run("plan", folder, "--rate", "9", "--batch-size", "41", folder=tmp_path, status=2)
-    assert "40 samples are too few for a batch of 41" in result.stderr
+    assert "a data set of 40 samples is smaller than a batch of 41" in result.stderr

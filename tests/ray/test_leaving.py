@@ -177,6 +177,34 @@ def test_ctrl_c_ends_the_loop_its_actors_and_the_ray_that_the_pool_started() -> 
         assert driver.process.wait() == 0
 
 
+STARTING = """
+import signal
+import ray
+
+init = ray.init
+
+def interrupted(**options):
+    signal.raise_signal(signal.SIGINT)
+    init(**options)
+    say(initialized=ray.is_initialized())
+
+ray.init = interrupted
+try:
+    rb.RayActorPool(1)
+except KeyboardInterrupt:
+    say(interrupted=1, left=ray.is_initialized())
+"""
+
+
+def test_ctrl_c_while_ray_starts_takes_effect_when_it_can_be_shut_down() -> None:
+    with start(STARTING, env={**os.environ, "RAY_ADDRESS": ""}) as driver:
+        assert driver.listen() == {"initialized": "True"}
+        children = driver.children()
+        assert driver.listen() == {"interrupted": "1", "left": "False"}
+        assert driver.process.wait(timeout=60) == 0
+        wait_for(lambda: not alive(children), "no process of Ray", SOON_S)
+
+
 def test_a_killed_driver_takes_its_actors_with_it(ray_cluster: None) -> None:
     address = ray.get_runtime_context().gcs_address
     with start(LOOP, env={**os.environ, "RAY_ADDRESS": address}) as driver:

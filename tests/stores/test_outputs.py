@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import threading
@@ -138,6 +139,18 @@ def test_an_error_about_another_file_stays_what_it_is(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError) as absent:
         LEDGER.save(tmp_path / "absent" / "x.jsonl")
     assert absent.value.filename == str(tmp_path / "absent" / "x.jsonl")
+
+
+def test_the_error_of_a_read_only_disk_names_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(path: Path, **options: Any) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    monkeypatch.setattr(Path, "unlink", refused)
+    with pytest.raises(OSError, match="Read-only") as raised, written_aside(tmp_path / "x") as path:
+        refused(path)
+    assert raised.value.filename == str(tmp_path / "x")
 
 
 def test_a_pipe_is_written_to(tmp_path: Path) -> None:

@@ -162,17 +162,17 @@ class Unreadable(rb.ImageFileAccessor):
             {"layout": rb.PixelLayout(channels_first=True)},
             r"with layout\.channels_first False in column 0",
         ),
-        ({"photos": slice(None, None, -1)}, r"with paths .* in column 0"),
-        ({"labels": LABELS + 1}, r"with values .* in column 1"),
-        ({"photos": slice(0, 39)}, r"with batches|samples 40, but now it is 39"),
-        ({"batch_size": 4}, "with batches 5, but now it is 10"),
+        ({"photos": slice(None, None, -1)}, "with other paths in column 0:"),
+        ({"labels": LABELS + 1}, "with other values in column 1:"),
+        ({"photos": slice(0, 39)}, "with samples 40, but now it is 39"),
+        ({"batch_size": 4}, "with batch_size 8, but now it is 4"),
         ({"rows_per_file": 16}, "with rows_per_file 8, but now it is 16"),
         (
             {"names": ["image", "class"]},
             r"with names \['image', 'label'\], but now it is \['image', 'class'\]",
         ),
         ({"classes": ["a", "b"]}, "with classes None"),
-        ({"map": negative}, r"source\.data\.function None, but now it is '.*\.negative'"),
+        ({"map": negative}, r"data\.function None, but now it is '.*\.negative'"),
     ],
 )
 def test_another_source_or_setting_is_refused_by_name(

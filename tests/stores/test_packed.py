@@ -356,7 +356,7 @@ def test_the_command(photos: list[str], tmp_path: Path) -> None:
     assert "all checksums are right" in run("scan", "out", folder=tmp_path).stdout
     Image.new("RGB", (9, 9)).save(folder / "cat_00.png")
     error = run("pack", "in", "out", *options, "--actors", "0", folder=tmp_path, status=2).stderr
-    assert "was packed with batches 4, but now it is 5" in error
+    assert "was packed with samples 40, but now it is 41" in error
     (folder / "cat_00.png").write_bytes(b"no")
     options += ["--bad-samples", "skip", "--json", "--actors", "0"]
     result = run("pack", "in", "new", *options, folder=tmp_path, status=1)

@@ -38,7 +38,7 @@ def test_a_folder_in_s3_is_that_of_this_machine(
     infos = s3_filesystem(s3).get_file_info(pyarrow.fs.FileSelector("images/packed é"))
     assert sorted(info.base_name for info in infos) == sorted(os.listdir(tmp_path / "here"))
     assert packing(url).files_written == 0
-    with pytest.raises(PackError, match="was packed with batches 5, but now it is 10") as other:
+    with pytest.raises(PackError, match="was packed with batch_size 8, but now it is 4") as other:
         pack(source, url, batch_size=4)
     assert SECRET not in str(other.value)
 

@@ -13,7 +13,7 @@ import ray
 from raybatch.errors import PoolError, told
 from raybatch.pools.forks import is_without_its_ray, without_ray
 from raybatch.pools.ray.address import check_not_of_client, wait_for_ray
-from raybatch.pools.ray.signals import exit_on_sigterm, signal_handlers_kept
+from raybatch.pools.ray.signals import exit_on_sigterm, interrupt_held, signal_handlers_kept
 
 _SAME_SESSION_S = 0.2
 
@@ -22,6 +22,10 @@ _SAME_SESSION_S = 0.2
 # which is several times slower. Each deletion is sent to every host, so this setting is only for a
 # Ray on one host.
 _DELETE_AT_ONCE = ("RAY_free_objects_batch_size", "8")
+
+# At its exit, a driver waits up to 5 s to report its last tasks to a Ray that has ended, and
+# sometimes crashes meanwhile. Only a dashboard would show them, and a Ray of raybatch has none.
+_NO_TASK_REPORTS = ("RAY_task_events_report_interval_ms", "0")
 
 # The path of a socket has at most 107 bytes, and Ray appends about 70 to the folder.
 _MAX_FOLDER_BYTES = 36
@@ -93,6 +97,10 @@ class _OwnConnection:
         try:
             with signal_handlers_kept():
                 _init(address, timeout_s)
+        except KeyboardInterrupt:
+            with signal_handlers_kept():
+                ray.shutdown()
+            raise
         except Exception as error:  # Ray raises a plain Exception if it starts too slowly
             if not self.is_local:
                 raise PoolError(f"cannot connect to Ray at {address!r}: {error}") from error
@@ -122,17 +130,20 @@ def _join(address: str | None, timeout_s: float) -> _OwnConnection | None:
 def _init(address: str | None, timeout_s: float) -> None:
     if address in (None, "local"):
         # Not by `_system_config`: a release of Ray that does not know the option would not start.
-        os.environ.setdefault(*_DELETE_AT_ONCE)
+        for setting in (_DELETE_AT_ONCE, _NO_TASK_REPORTS):
+            os.environ.setdefault(*setting)
         # Without "local", Ray would try the cluster that a stale address file names.
-        ray.init(
-            address="local",
-            include_dashboard=False,
-            logging_level=logging.ERROR,
-            _temp_dir=_short_folder(),
-        )
+        with interrupt_held():
+            ray.init(
+                address="local",
+                include_dashboard=False,
+                logging_level=logging.ERROR,
+                _temp_dir=_short_folder(),
+            )
     else:
         wait_for_ray(address, timeout_s)
-        ray.init(address=address, logging_level=logging.WARNING)
+        with interrupt_held():
+            ray.init(address=address, logging_level=logging.WARNING)
 
 
 def _short_folder() -> str | None:

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 # The signals that Ray 2.60 handles in a driver. `faulthandler` handles all but the first two.
 _RAY_SIGNALS = (
@@ -44,6 +45,33 @@ def signal_handlers_kept() -> Iterator[None]:
         # None: the handler was not set from Python.
         if _can_set_handlers() and in_python is not None:
             signal.signal(signal.SIGTERM, in_python)
+
+
+@contextmanager
+def interrupt_held() -> Iterator[None]:
+    """Let Ctrl-C take effect when the `with` block ends; a second Ctrl-C takes effect at once.
+
+    If it ended `ray.init` halfway, nothing would shut down the half of Ray that is there, and the
+    process could crash when it exits.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    if not (_can_set_handlers() and callable(handler)):
+        yield
+        return
+    held: list[int] = []
+
+    def hold(number: int, frame: FrameType | None) -> None:
+        if held:
+            handler(number, frame)
+        held.append(number)
+
+    signal.signal(signal.SIGINT, hold)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    if held:
+        handler(signal.SIGINT, None)
 
 
 def exit_on_sigterm() -> None:
