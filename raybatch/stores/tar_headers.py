@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tarfile
+import zlib
 from collections.abc import Iterator
 from typing import IO, NamedTuple
 
@@ -57,8 +58,9 @@ def tar_members(file: IO[bytes]) -> Iterator[Member | str]:
         if header == _END:
             _check_ends(file, position, size)
             return
-        plain = _plain(header) if _is_sound(header) else None
-        if plain is None and header[156:157] == b"x" and _is_unimportant(header, file):
+        is_sound = _is_sound(header)
+        plain = _plain(header) if is_sound else None
+        if is_sound and header[156:157] == b"x" and _is_unimportant(header, file):
             position += _BLOCK + _padded(_number(header[124:136]))
             continue
         info: tarfile.TarInfo | None = None
@@ -106,14 +108,17 @@ def _is_sound(header: bytes) -> bool:
         wanted, length = _number(header[148:156]), _number(header[124:136])
     except ValueError:
         return False
-    # The checksum field itself counts as eight spaces.
-    is_whole = len(header) == _BLOCK and length >= 0
-    return is_whole and sum(header) - sum(header[148:156]) + 8 * 32 == wanted
+    if len(header) != _BLOCK or length < 0:
+        return False
+    # The checksum is the sum of all bytes, with its own field as eight spaces. The lower half of an
+    # Adler-32 is 1 + the sum of all bytes, modulo 65521, and takes a tenth of the time of `sum`.
+    total = wanted - 8 * 32 + sum(header[148:156])
+    return zlib.adler32(header) & 0xFFFF == (1 + total) % 65521
 
 
 def _is_unimportant(header: bytes, file: IO[bytes]) -> bool:
-    """Return whether a POSIX header changes nothing of the next member that matters here."""
-    return _is_sound(header) and _IMPORTANT.search(file.read(_number(header[124:136]))) is None
+    """Return whether a sound POSIX header changes nothing of the next member that matters here."""
+    return _IMPORTANT.search(file.read(_number(header[124:136]))) is None
 
 
 def _unusual(reader: tarfile.TarFile, position: int) -> tarfile.TarInfo:
