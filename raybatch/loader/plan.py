@@ -211,12 +211,6 @@ class Plan:
         """
         left = self.walk.left(position)
         if left is None:
-            # This rank gets a batch of every step, whatever its length.
-            is_of_each = self.split.world_size == 1 and self.last_batch != "drop"
-            if not position.received and (is_of_each or self.last_batch == "pad"):
-                steps = self.walk.num_steps(position)
-                if steps is not None:
-                    return steps
             return sum(self._gives_batch(run) for _, run in self.walk.rest_of_pass(position))
         return left.full + sum(self._gives(*short) for short in left.short)
 

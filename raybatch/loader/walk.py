@@ -65,11 +65,6 @@ class Walk:
             cursor.skip(size, steps)
         return cursor.tally(self.size)
 
-    def num_steps(self, position: Position) -> int | float | None:
-        """Return the number of steps of the pass at `position`; None if only stepping can tell."""
-        source, rng = _moved(self._source, position.ahead), self.shuffles.rng(position.pass_number)
-        return source.num_batches(self.size, shuffle=rng)
-
     def epochs(self, position: Position) -> Iterator[Iterator[Step]]:
         """Iterate over the rest of the epoch at `position` and all following epochs.
 

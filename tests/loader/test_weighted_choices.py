@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 import raybatch as rb
-from raybatch.order.members import ChoiceCursor
 
 GROUPS = np.arange(200) % 3
 
@@ -48,16 +47,6 @@ def test_each_member_has_its_share_of_the_batches() -> None:
     for count in range(10, 1001, 10):
         shares = np.bincount(of[:count], minlength=3) / count
         assert np.abs(shares - (0.7, 0.2, 0.1)).max() <= 1 / count
-
-
-@pytest.mark.parametrize("weights", [None, (3, 2)])
-def test_the_length_of_a_large_choice_takes_no_steps(
-    weights: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    mixed = rb.ChoiceDataSource([plain(0, 10**6), plain(10**6, 10**6)], weights=weights)
-    loaded = rb.Loader(mixed, 4, shuffle=5, last_batch="pad", split=(1, 2))
-    monkeypatch.delattr(ChoiceCursor, "step")
-    assert len(loaded) == (250_000 if weights is None else 208_334)
 
 
 @pytest.mark.parametrize(
