@@ -23,10 +23,6 @@ _SAME_SESSION_S = 0.2
 # Ray on one host.
 _DELETE_AT_ONCE = ("RAY_free_objects_batch_size", "8")
 
-# At its exit, a driver waits up to 5 s to report its last tasks to a Ray that has ended, and
-# sometimes crashes meanwhile. Only a dashboard would show them, and a Ray of raybatch has none.
-_NO_TASK_REPORTS = ("RAY_task_events_report_interval_ms", "0")
-
 # The path of a socket has at most 107 bytes, and Ray appends about 70 to the folder.
 _MAX_FOLDER_BYTES = 36
 _SHORT_FOLDER = "/tmp/ray"
@@ -130,8 +126,7 @@ def _join(address: str | None, timeout_s: float) -> _OwnConnection | None:
 def _init(address: str | None, timeout_s: float) -> None:
     if address in (None, "local"):
         # Not by `_system_config`: a release of Ray that does not know the option would not start.
-        for setting in (_DELETE_AT_ONCE, _NO_TASK_REPORTS):
-            os.environ.setdefault(*setting)
+        os.environ.setdefault(*_DELETE_AT_ONCE)
         # Without "local", Ray would try the cluster that a stale address file names.
         with interrupt_held():
             ray.init(
