@@ -195,9 +195,9 @@ class DiskCache:
                     raise OSError(f"only a part of {size} bytes was written: the disk may be full")
                 os.utime(file.fileno(), ns=(time.time_ns(), compared_ns))
             os.rename(aside, path)
-        except FileNotFoundError:
-            return  # the directory was removed; the next write makes it again
         except OSError as error:
+            if _is_of_removal(error):
+                return  # the next write makes the directory again
             with suppress(OSError):
                 os.unlink(aside)
             self._adds = False
@@ -276,6 +276,15 @@ def _files(folder: str) -> Iterator[tuple[int, int, str]]:
                     yield status.st_atime_ns, status.st_size, entry.path
     except FileNotFoundError:
         return
+
+
+def _is_of_removal(error: OSError) -> bool:
+    """Return whether `error` arose because the directory was removed meanwhile."""
+    if isinstance(error, FileExistsError):
+        # `makedirs` raises it too if a directory that it found is gone when it looks again.
+        there = error.filename
+        return not os.path.exists(there) or os.path.isdir(there)
+    return isinstance(error, FileNotFoundError)
 
 
 def _digest(version: FileVersion) -> bytes:

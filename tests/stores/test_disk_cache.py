@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -336,6 +337,22 @@ def test_a_directory_that_is_removed_is_made_again(tmp_path: Path) -> None:
         while not removing.done():
             hits(cache, range(10))
     shutil.rmtree(tmp_path / "cache", ignore_errors=True)
+    assert hits(cache, range(10)) == 0
+    assert hits(cache, range(10)) == 10
+
+
+def test_a_folder_that_is_removed_while_it_is_made_ends_no_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = rb.DiskCache(tmp_path / "cache", ROOM)
+
+    def found_and_removed(path: str, **options: Any) -> None:
+        shutil.rmtree(tmp_path / "cache")
+        raise FileExistsError(errno.EEXIST, "File exists", path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "makedirs", found_and_removed)
+        hits(cache, range(1))
     assert hits(cache, range(10)) == 0
     assert hits(cache, range(10)) == 10
 
