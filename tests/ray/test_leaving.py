@@ -12,6 +12,7 @@ import pytest
 import ray
 
 import raybatch as rb
+from raybatch.pools.ray.signals import interrupt_held
 from tests.drivers import actor_processes, alive, start, store_bytes, wait_for
 
 BATCH_BYTES = 64 * 10_000 * 8
@@ -203,6 +204,12 @@ def test_ctrl_c_while_ray_starts_takes_effect_when_it_can_be_shut_down() -> None
         assert driver.listen() == {"interrupted": "1", "left": "False"}
         assert driver.process.wait(timeout=60) == 0
         wait_for(lambda: not alive(children), "no process of Ray", SOON_S)
+
+
+def test_ctrl_c_while_ray_starts_in_vain_is_not_lost() -> None:
+    with pytest.raises(KeyboardInterrupt), interrupt_held():
+        signal.raise_signal(signal.SIGINT)
+        raise OSError("Ray does not start")
 
 
 def test_a_killed_driver_takes_its_actors_with_it(ray_cluster: None) -> None:

@@ -70,8 +70,8 @@ def interrupt_held() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, handler)
-    if held:
-        handler(signal.SIGINT, None)
+        if held:  # also if the block has failed: its error must not swallow Ctrl-C
+            handler(signal.SIGINT, None)
 
 
 def exit_on_sigterm() -> None:
