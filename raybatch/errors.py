@@ -108,18 +108,17 @@ class BatchError(RaybatchError, RuntimeError):
         return type(self), (self.epoch, self.batch, self.reason)
 
 
-NO_TRIAL = "With check_sample=False, the loader does not try a sample"
-
-
 class FirstSampleError(BatchError):
     """A new loader cannot read its first sample.
 
-    `__cause__` says why. `epoch` and `batch` are 0.
+    `__cause__` says why, and `problem` too; the message adds how to switch the trial off. `epoch`
+    and `batch` are 0.
     """
 
     def __init__(self, reason: str) -> None:
         super().__init__(0, 0, reason)
-        self.args = (f"cannot read the first sample of the source: {reason}. {NO_TRIAL}",)
+        self.problem = f"cannot read the first sample of the source: {reason}"
+        self.args = (f"{self.problem}. With check_sample=False, the loader does not try a sample",)
 
     def __reduce__(self) -> tuple[type[FirstSampleError], tuple[str]]:  # type: ignore[override]
         return type(self), (self.reason,)

@@ -19,7 +19,7 @@ import click
 from raybatch.cli.exclude_list import sample_list
 from raybatch.cli.out_paths import OutFile
 from raybatch.cli.output import Output
-from raybatch.errors import NO_TRIAL, RaybatchError, SampleReadError
+from raybatch.errors import FirstSampleError, RaybatchError, SampleReadError
 from raybatch.faults import Fault, fault_of
 from raybatch.image.augment.presets import PRESETS
 from raybatch.image.augment.resize import FITS
@@ -59,8 +59,8 @@ def output(command: Command) -> Command:
         except (RaybatchError, OSError) as error:
             cause = error.__cause__
             unread = isinstance(cause, SampleReadError) and fault_of(cause) is Fault.SAMPLE
-            # No command has this argument.
-            said = str(error).replace(f". {NO_TRIAL}", "")
+            # No command has the argument that the message names.
+            said = error.problem if isinstance(error, FirstSampleError) else str(error)
             raise CannotRunError(f"{said}{_FIND_UNREADABLE if unread else ''}") from error
 
     return reporting  # type: ignore[return-value]

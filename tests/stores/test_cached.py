@@ -365,14 +365,14 @@ def test_actors_share_it(paths: list[str], tmp_path: Path, actors: rb.RayActorPo
     once = rb.Recovery(hedge_after=1000)
     with rb.Loader(source, 6, shuffle=1, pool=actors, recovery=once) as loader:
         assert rb.stream_digest(loader) == digest
-    # The actors' reads count too, and the actors have begun the next epoch.
     first = cached.stats()
-    assert first.misses >= 40
+    assert first.misses >= 40  # the actors' reads too; they have begun the next epoch
     Path(paths[0]).with_name("closed").touch()
     with rb.Loader(source, 6, shuffle=1, pool=actors, recovery=once) as loader:
         assert rb.stream_digest(loader) == digest
-    assert cached.stats().misses == first.misses
-    assert cached.stats().hits >= first.hits + 41  # the loader tries one sample first
+    # The loader tries one sample first. Misses can arrive late: those of the first loader's next
+    # epoch, for images that its last batches still read.
+    assert cached.stats().hits >= first.hits + 41
     assert source.path_of(3) == paths[3]
 
 
