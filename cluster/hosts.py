@@ -8,8 +8,8 @@
         hosts.drain(added)
 
 Each host has its own address, and its processes can reach only the other hosts. The hosts share the
-machine's memory and files, except the paths in a host's `seeing`. This needs root (CAP_NET_ADMIN
-and CAP_SYS_ADMIN) and the program `ip` of iproute2.
+machine's memory and files, except Ray's folder and the paths in a host's `seeing`. This needs root
+(CAP_NET_ADMIN and CAP_SYS_ADMIN) and the program `ip` of iproute2.
 
 Ray looks for its node among the machine's processes, and finds the head's node. So a program on
 another host must name its own node: `ray.init(address, _node_ip_address=host.ip)`.
@@ -196,13 +196,18 @@ class Hosts:
                 f"--dashboard-host={self.network}.1",
             )
             _wait_for(self._answers, "an answer of the head's Ray", _START_TIMEOUT_S)
-            while len(self.workers) < workers:
-                self.add()
+            self.wait_for(*[self.start() for _ in range(workers)])
         except BaseException:
             self.close()
             raise
 
-    def add(
+    def add(self, cpus: int | None = None, **options: Any) -> Host:
+        """Start a host, with the `options` of `start`, and wait until it has joined."""
+        host = self.start(cpus, **options)
+        self.wait_for(host)
+        return host
+
+    def start(
         self,
         cpus: int | None = None,
         *,
@@ -211,27 +216,27 @@ class Hosts:
         seeing: Mapping[str, str] | None = None,
         link: SlowLink | None = None,
     ) -> Host:
-        """Add a host and wait until it has joined.
+        """Start a host, and return it before it has joined.
 
         `labels` and `resources` are Ray's; `seeing` and `link` are those of `Host`.
         """
+        # If nodes shared a folder, two that start at the same time could take the same socket.
+        own_folder = tempfile.mkdtemp(dir=self.folder)
         host = self._add(
             f"--address={self.address}",
             f"--num-cpus={self._cpus if cpus is None else cpus}",
             "--labels=" + ",".join(f"{name}={value}" for name, value in (labels or {}).items()),
             f"--resources={json.dumps(dict(resources or {}))}",
-            seeing=seeing,
+            seeing={f"{self.folder}/ray": own_folder, **(seeing or {})},
             link=link,
         )
-        # Wait before the next host starts: nodes that share a file system take the next free socket
-        # name.
-        self.wait_for(host)
         self.workers.append(host)
         return host
 
-    def wait_for(self, host: Host) -> None:
-        """Wait until the head's Ray lists `host` among the live nodes."""
-        self._ask(f"while {host.ip!r} not in live(): time.sleep(0.02)")
+    def wait_for(self, *hosts: Host) -> None:
+        """Wait until the head's Ray lists `hosts` among the live nodes."""
+        ips = {host.ip for host in hosts}
+        self._ask(f"while not live().keys() >= {ips}: time.sleep(0.02)")
 
     def drain(self, host: Host) -> None:
         """Tell Ray that `host` will leave: nothing new starts there; running programs continue."""

@@ -38,7 +38,8 @@ BATCH_BYTES = 1_000_000
 def hosts() -> Iterator[Hosts]:
     with given_hosts(workers=0) as made:
         for name in "abc":
-            made.add(2, labels={"host": name})
+            made.start(2, labels={"host": name})
+        made.wait_for(*made.workers)
         yield made
 
 

@@ -47,8 +47,9 @@ for line in sys.stdin:
 @pytest.fixture(scope="module")
 def hosts() -> Iterator[Hosts]:
     with given_hosts(workers=0) as made:
-        made.add(2, labels={"role": "loader"}, resources={"loader": 1})
-        made.add(4, labels={"role": "trainer"})
+        made.start(2, labels={"role": "loader"}, resources={"loader": 1})
+        made.start(4, labels={"role": "trainer"})
+        made.wait_for(*made.workers)
         yield made
 
 

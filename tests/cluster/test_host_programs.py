@@ -75,9 +75,10 @@ def cluster(photos: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iter
     }
     with given_hosts(workers=0, dashboard=True) as hosts:
         lacks = {
-            name: hosts.add(1, labels={"lacks": name}, seeing=there)
+            name: hosts.start(1, labels={"lacks": name}, seeing=there)
             for name, there in seeing.items()
         }
+        hosts.wait_for(*lacks.values())
         yield Cluster(hosts, project, lacks)
 
 

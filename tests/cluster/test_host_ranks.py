@@ -55,7 +55,8 @@ def hosts() -> Iterator[Hosts]:
     """Four hosts; only the first two have room for actors."""
     with given_hosts(workers=0) as made:
         for number in range(4):
-            made.add(2 * (number < 2), resources={"loader": 1} if number < 2 else None)
+            made.start(2 * (number < 2), resources={"loader": 1} if number < 2 else None)
+        made.wait_for(*made.workers)
         yield made
 
 
