@@ -186,12 +186,11 @@ class DiskCache:
         folder, _, name = path.rpartition("/")
         aside = f"{folder}/.{os.getpid()}.{threading.get_ident()}.{name}"
         try:
-            os.makedirs(folder, exist_ok=True)
             file = self._begun(aside, size)
             if file is None:
                 return
             with file:
-                if file.write(header) + file.write(data) != size:
+                if os.writev(file.fileno(), [header, data]) != size:
                     raise OSError(f"only a part of {size} bytes was written: the disk may be full")
                 os.utime(file.fileno(), ns=(time.time_ns(), compared_ns))
             os.rename(aside, path)
@@ -212,9 +211,9 @@ class DiskCache:
         with self._sizes() as sizes:
             if (excess := sum(sizes) + size - self._max_bytes) > 0:
                 self._make_place(sizes, excess)
-            if sum(sizes) + size > self._max_bytes:
-                return None
-            file = FileIO(aside, "w")
+                if sum(sizes) + size > self._max_bytes:
+                    return None
+            file = FileIO(_opened(aside, os.O_WRONLY), "w")
             file.truncate(size)
             sizes[int(aside.split("/")[-2], 16)] += size
             return file
@@ -246,10 +245,9 @@ class DiskCache:
     @contextmanager
     def _sizes(self) -> Iterator[array[int]]:
         """Yield the sizes of all folders in bytes, under a lock; then save the caller's changes."""
-        self._folder.mkdir(parents=True, exist_ok=True)
         # Open the file each time: threads, forks and other programs then each have a lock of their
         # own, and a lock ends with the process that holds it.
-        file = os.open(self._folder / _SIZES, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        file = _opened(f"{self._folder}/{_SIZES}", os.O_RDWR)
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
             length = 8 * _FOLDERS
@@ -260,6 +258,16 @@ class DiskCache:
                 os.pwrite(file, sizes, 0)
         finally:
             os.close(file)
+
+
+def _opened(path: str, flags: int) -> int:
+    """Open the file `path`; create it and its directory if they are missing."""
+    flags |= os.O_CREAT | os.O_CLOEXEC
+    try:
+        return os.open(path, flags, 0o666)
+    except FileNotFoundError:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        return os.open(path, flags, 0o666)
 
 
 def _files(folder: str) -> Iterator[tuple[int, int, str]]:
