@@ -297,15 +297,15 @@ class ActorOptions:
             pool.close()
 
 
-def _pair(text: str) -> tuple[str, str]:
+def _pair(text: str, form: str = "NAME=VALUE") -> tuple[str, str]:
     name, separator, value = text.partition("=")
     if not (name and separator and value):
-        raise click.BadParameter(f"{text!r} is not NAME=VALUE")
+        raise click.BadParameter(f"{text!r} is not {form}")
     return name, value
 
 
 def _amount(text: str) -> tuple[str, float]:
-    name, value = _pair(text)
+    name, value = _pair(text, "NAME=AMOUNT")
     try:
         amount = float(value)
     except ValueError:

@@ -134,6 +134,7 @@ def test_what_cannot_be_asked_for_is_refused(
     [
         (["--label", "role=a", "--label", "role=b"], "'role' is given more than once"),
         (["--label", "role"], "'role' is not NAME=VALUE"),
+        (["--resource", "loader"], "'loader' is not NAME=AMOUNT"),
         (["--resource", "loader=inf"], "above 0"),
         (["--resource", "loader=x"], "above 0"),
         (["--actors", "0", "--label", "role=a"], "cannot be used with --address"),
