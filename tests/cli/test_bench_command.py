@@ -111,13 +111,13 @@ main()
 def test_bench_trains(photos: list[str], scratch: Path, tmp_path: Path) -> None:
     folder, page = str(Path(photos[0]).parent), tmp_path / "bench.html"
     options = ["--recipe", "train", "--size", "24x32", "--workers", "2", "--rounds", "1"]
-    peers = ["--peers", "plain,torch", "--decode", "scaled", "--html", str(page)]
+    peers = ["--peers", "plain", "--decode", "scaled", "--html", str(page)]
     result = run(folder, *options, *peers, "--json", status=0, TMPDIR=str(scratch))
     figures = json.loads(result.stdout)
     assert figures["work"]["recipe"] == "train"
     rows = {row["name"]: row for row in figures["contenders"]}
     own = ["raybatch-actors", "raybatch-threads", "raybatch-bytes"]
-    assert list(rows) == [*own, "plain", "torch", "raybatch-scaled"]
+    assert list(rows) == [*own, "plain", "raybatch-scaled"]
     for row in rows.values():
         assert (row["state"], row["same_pixels"], row["note"]) == ("right", None, "")
         assert row["images_per_s"] > 0

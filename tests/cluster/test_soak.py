@@ -14,7 +14,7 @@ from tests.cluster.soak import soak
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
 
-SECONDS = 45.0
+SECONDS = 30.0
 # The longest time that the consumer may wait; several hosts may be lost in a row.
 MAX_WAIT_S = 15.0
 
