@@ -42,8 +42,9 @@ def of_host(where: str, facts: HostFacts) -> Iterator[Finding]:
     yield Finding(f"cores, {where}", OK, f"{facts.cores}")
     yield _shared_memory(where, facts)
     yield _open_files(where, facts)
-    yield _kernel(where, facts)
-    yield _jpeg_decoder(where, facts)
+    if facts.versions["raybatch"] is not None:
+        yield _kernel(where, facts)
+        yield _jpeg_decoder(where, facts)
 
 
 def of_paths(

@@ -87,9 +87,12 @@ def _size_of(folder: str) -> int:
 
 
 def _kernel() -> str:
-    from raybatch.image.kernel import fault
+    try:
+        from raybatch.image.kernel import fault
 
-    return fault() or "usable"
+        return fault() or "usable"
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
 
 
 def _jpeg_decoder() -> str:

@@ -132,6 +132,14 @@ def test_a_host_without_raybatch_is_named(cluster: Cluster) -> None:
     assert "Install that code on every host" in last
 
 
+def test_the_doctor_names_hosts_without_this_raybatch(cluster: Cluster) -> None:
+    doctor = (sys.executable, "-m", "raybatch", "doctor", "--address", cluster.hosts.address)
+    found = {one["check"]: one for one in json.loads(run(cluster, *doctor, "--json").stdout)}
+    seen = found["version of raybatch"]["seen"]
+    assert f"{cluster.lacks['raybatch'].ip}: not installed" in seen
+    assert f"{cluster.lacks['this_version'].ip}: {OTHER_VERSION}" in seen
+
+
 def test_a_host_with_another_raybatch_is_named(cluster: Cluster) -> None:
     done = train(cluster, "this_version")
     last = done.stderr.strip().splitlines()[-1]
