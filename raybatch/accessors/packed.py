@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ import pyarrow as pa
 from PIL import Image
 
 from raybatch.accessors.array_transform import ArrayTransform
-from raybatch.accessors.fingerprints import short_digest
+from raybatch.accessors.fingerprints import pickle_digest, short_digest
 from raybatch.accessors.manifest import MANIFEST, UNFINISHED, PackedColumn, load_manifest
 from raybatch.accessors.packed_origin import PackedOrigin
 from raybatch.accessors.reading import RngOf, sample_positions, seeded_alone
@@ -149,14 +150,19 @@ class PackedAccessor:
         )
 
     def fingerprint(self) -> dict[str, Any]:
-        """Return the checksums of the files, on which the samples depend."""
+        """Return what the samples depend on: the files' checksums, the transform and the layout."""
         files = repr([(file.rows, file.crc32) for file in self._manifest.files])
-        return {
+        about: dict[str, Any] = {
             "kind": type(self).__name__,
             "samples": len(self),
             "column": self._column.name,
             "files": short_digest(files.encode()),
         }
+        if self._transform is not None:
+            about["transform"] = pickle_digest(self._transform)
+        if self._layout is not None:
+            about["layout"] = dataclasses.asdict(self._layout)
+        return about
 
     def __getitem__(self, index: Any) -> Any:
         positions = sample_positions(index, len(self))

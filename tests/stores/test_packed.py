@@ -126,6 +126,20 @@ def test_a_crop_of_views_is_that_of_the_stack(packed: Path, actors: rb.RayActorP
     assert len(digests) == 1
 
 
+def test_a_cache_tells_transforms_and_layouts_apart(packed: Path, tmp_path: Path) -> None:
+    blurred = augment.Compose([augment.Resize((6, 8)), augment.Resize(SIZE)])
+    layouts = [rb.PixelLayout(mean=(mean,) * 3, std=(1.0,) * 3) for mean in (0.0, 0.5)]
+    every: list[dict[str, Any]] = [
+        {},
+        {"transform": blurred},
+        *({"layout": one} for one in layouts),
+    ]
+    for settings in every:
+        images = rb.PackedAccessor(packed, **settings)
+        cached = rb.CachedAccessor(images, tmp_path / "cache", 10**8)
+        np.testing.assert_array_equal(cached[np.arange(40)], images[np.arange(40)])
+
+
 def test_it_is_pickled_as_its_path(photos: list[str], packed: Path) -> None:
     images = rb.PackedAccessor(packed)
     before = images[np.arange(40)]
