@@ -37,15 +37,16 @@ def tell_loss(stored: Image.Image, mode: str) -> None:
     kept = np.dtype(ImageMode.getmode(mode).typestr)
     if kept.kind == "f" or is_told(key):
         return
-    values, most = np.asarray(stored), 255 if kept.kind == "b" else np.iinfo(kept).max
+    values = np.asarray(stored)
+    least, most = (0, 255) if kept.kind == "b" else (np.iinfo(kept).min, np.iinfo(kept).max)
     low, high = values.min(), values.max()
     has_fractions = values.dtype.kind == "f" and bool((values != np.rint(values)).any())
-    if low < 0 or high > most or has_fractions:
+    if low < least or high > most or has_fractions:
         own = "I;16" if stored.mode.startswith("I;16") else stored.mode
         tell(
             f"{_subject()} has values from {low} to {high}, but mode={mode!r} has only whole"
-            f" numbers from 0 to {most}: other values change to the nearest. mode={own!r} keeps"
-            " them. (Reported for the first such image only.)",
+            f" numbers from {least} to {most}: values outside are clipped, and fractions are"
+            f" dropped. mode={own!r} keeps them. (Reported for the first such image only.)",
             key,
         )
 

@@ -64,6 +64,7 @@ def test_values_that_are_cut_off_are_told(
         ((DEEP // 257).astype(np.float32), "L"),
         (DEEP, "I;16"),
         (DEEP, "I"),
+        (DEEP.astype(np.float32) - 9, "I"),
         (DEEP, "F"),
         (DEEP.astype(np.int32), "I;16"),
         (DEEP, None),
