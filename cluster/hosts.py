@@ -345,8 +345,8 @@ def _wait_for(condition: Callable[[], bool], what: str, timeout_s: float) -> Non
 
 
 @click.command()
-@click.option("--workers", default=2, show_default=True, help="Number of hosts beside the head.")
-@click.option("--cpus", default=1, show_default=True, help="CPUs that Ray may use on each.")
+@click.option("--workers", default=2, show_default=True, help="Number of hosts besides the head.")
+@click.option("--cpus", default=1, show_default=True, help="CPUs that Ray may use on each host.")
 def main(workers: int, cpus: int) -> None:
     """Run test hosts until Ctrl-C."""
     try:

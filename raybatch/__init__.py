@@ -6,7 +6,7 @@
             ...
 
 `__all__` lists what most programs need; the other names here are public too. `import raybatch`
-imports neither ray nor any adapter's library: the first use of one does.
+imports neither ray nor any adapter's library; each is imported when it is first needed.
 """
 
 import importlib

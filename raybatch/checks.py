@@ -19,7 +19,7 @@ def says_instead(
 ) -> Callable[[Callable[Arguments, None]], Callable[Arguments, None]]:
     """Return a decorator for the constructor of `name` that knows arguments of other libraries.
 
-    `instead` says for each argument, which the constructor lacks, what to do in its place. The
+    `instead` maps each argument that the constructor lacks to advice on what to do instead. The
     constructor then raises a TypeError with that advice.
     """
 
@@ -99,7 +99,7 @@ def in_order(name: str, values: Values) -> Values:
 
 
 def numbers_in(name: str, values: Any) -> list[float]:
-    """Return `values` as floats; TypeError, naming the setting, if they are not many numbers."""
+    """Return `values` as floats; TypeError, naming the setting, if they are no list of numbers."""
     if isinstance(values, (str, Mapping)) or not np.iterable(values):
         raise TypeError(f"{name} must be a list of numbers, not {values!r}")
     numbers = list(in_order(name, values))
@@ -126,9 +126,9 @@ def takes(function: Any, *args: Any, **kwargs: Any) -> bool:
 
 
 def checked_fill(fill: Any) -> Any:
-    """Return `fill`, a list as a tuple.
+    """Return `fill`; a list becomes a tuple.
 
-    ValueError if it is not one level from 0 to 255, or one for each of 2 to 4 channels.
+    ValueError if it is not one level from 0 to 255, or a list of 1 to 4, one for each channel.
     """
     values = tuple(fill) if isinstance(fill, (tuple, list)) else (fill,)
     if not 1 <= len(values) <= 4 or not all(is_number(one) and 0 <= one <= 255 for one in values):

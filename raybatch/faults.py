@@ -107,7 +107,8 @@ def fault_of(error: BaseException) -> Fault:
 def is_transient(error: BaseException) -> bool:
     """Return whether another attempt may succeed.
 
-    Transient errors are lost connections, timeouts, busy servers and stale file handles.
+    Such errors are lost connections, timeouts, busy servers, stale file handles, I/O errors, and a
+    lack of memory or of file descriptors.
     """
     if isinstance(error, (StorageError, PermissionError, *_LASTING)):
         return False

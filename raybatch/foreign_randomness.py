@@ -255,7 +255,7 @@ class Seeding:
             generator.seed(words[number])
 
     def swap(self) -> None:
-        """Exchange the generators' states with the stored ones, at first those before the block."""
+        """Swap the generators' states with the stored ones: initially those before the block."""
         states = [generator.get() for generator in self._generators]
         for generator, state in zip(self._generators, self._states, strict=True):
             generator.set(state)

@@ -18,8 +18,8 @@ Part: TypeAlias = tuple[str, Any]
 # A search ends after this number of objects.
 _MOST_SEEN = 2_000
 # Functions and classes of these libraries refer to many objects, and hold no state of the program.
-# If they were searched, raybatch's own too, the search would end before it reached the program's
-# objects.
+# If they were searched (raybatch's own are among them), the search would end before it reached the
+# program's objects.
 _LIBRARIES = sys.stdlib_module_names | {
     *("numpy", "pandas", "PIL", "pyarrow", "ray", "raybatch", "torch", "torchvision"),
 }
@@ -29,8 +29,9 @@ _LEAVES = (str, bytes, int, float, complex, type(None), np.ndarray, types.Module
 def reached(
     name: str, value: Any, parts: Callable[[Any], Iterator[Part]] | None = None
 ) -> Iterator[Part]:
-    """Iterate over `value`, called `name`, and all it refers to, nearest first, each once.
+    """Iterate over `value`, called `name`, and what it refers to, nearest first, each once.
 
+    Texts, numbers, None, NumPy arrays and modules are left out.
     `parts(object)` gives the objects that one object refers to; by default it is `parts_in_use`.
     Classes come last, since they refer to many objects. The search ends after 2,000 objects.
     """

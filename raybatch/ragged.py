@@ -21,9 +21,10 @@ class RaggedArray:
 
     Row i has shape `(length_i, *inner_shape)`. `rows` are arrays or lists of numbers, or an Arrow
     array of lists, such as a column of Parquet. All rows must have the same inner shape and the
-    same kind of numbers; an empty row fits any other. By default, `dtype` and `inner_shape` are
+    same kind of numbers; an empty list fits any row. By default, `dtype` and `inner_shape` are
     those of the rows. If all rows are empty, pass `inner_shape`, since the rows do not show it.
-    Raises ValueError or TypeError, with the number of the row, if a row does not fit or is null.
+    Raises ValueError or TypeError if a row does not fit or is null; the message names the row,
+    unless a whole Arrow array does not fit.
 
         boxes = RaggedArray([np.zeros((3, 4), np.float32), np.zeros((0, 4), np.float32)])
         boxes[0]            # a view of the first row, (3, 4)
@@ -63,8 +64,8 @@ class RaggedArray:
     def from_offsets(cls, values: npt.ArrayLike, offsets: npt.ArrayLike) -> RaggedArray:
         """Return the array whose row i is `values[offsets[i] : offsets[i + 1]]`.
 
-        It shares the memory of `values`. Raises ValueError unless `offsets` are integers `(n + 1,)`
-        that never decrease and lie in `values`.
+        It shares the memory of C-contiguous `values`. Raises ValueError unless `offsets` are
+        integers `(n + 1,)` that never decrease and lie in `values`.
         """
         values, offsets = np.asanyarray(values), np.asarray(offsets)
         if offsets.ndim != 1 or not len(offsets) or offsets.dtype.kind not in "iu":
@@ -169,7 +170,7 @@ def fitting_rows(
     if inner_shape is None and telling:
         first = next(iter(telling))
         inner_shape = arrays[first].shape[axes:]
-        reference = f"as {name_of(first)}, of shape {arrays[first].shape}"
+        reference = f"like {name_of(first)}, of shape {arrays[first].shape}"
     inner_shape = inner_shape or ()
     for number, array in telling.items():
         if array.ndim == 0 < axes:

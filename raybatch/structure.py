@@ -24,7 +24,7 @@ def is_container(value: Any) -> bool:
     return _has_members(kind)
 
 
-# Cached, because it is asked for every sample of a list, and a look at the base classes takes ten
+# Cached, because it is called for every sample of a list, and checking the base classes takes ten
 # times as long.
 @functools.lru_cache
 def _has_members(kind: type) -> bool:

@@ -253,7 +253,7 @@ def _rows_of(samples: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
 
 
 def _can_be_kept(dtype: np.dtype[Any]) -> bool:
-    """Return whether `dtype` is one of numbers or times, which its name alone describes."""
+    """Return whether `dtype` is a type of numbers or times, which its name describes fully."""
     return dtype.kind in "biufcmM"
 
 
@@ -360,8 +360,8 @@ class Shelf:
             )
 
     def _place(self, position: int) -> int | None:
-        # Over all positions, the quotient grows `_slots` times. A sample has a slot if it grows
-        # after it.
+        # Over all positions, the quotient grows `_slots` times. A sample has a slot if the quotient
+        # grows from its position to the next.
         slot = position * self._slots // self._count
         if (position + 1) * self._slots // self._count == slot:
             return None

@@ -34,12 +34,12 @@ _CHUNK_BYTES = 2**20
 class ImageFacts(EncodedImages):
     """Facts about the stored images of the accessor `images`, as an array of dtype `FACTS`.
 
-    An int gives one record, an index array `(n,)` of them. `digest` is the BLAKE2b of the file's
-    bytes, so equal files have equal digests. `format`, `mode`, `height`, `width` and the EXIF
-    `orientation` describe the image as it is stored. `mean` and `square` are the means of the red,
-    green and blue pixel values, from 0 to 1, and of their squares. They are NaN for images of more
-    than 8 bits, whose range is not known. Each image is decoded in full, so one that cannot be
-    decoded raises `SampleReadError`, as in `images`.
+    An int gives one record; an index array gives an array `(n,)` of them. `digest` is the BLAKE2b
+    of the file's bytes, so equal files have equal digests. `format`, `mode`, `height`, `width` and
+    the EXIF `orientation` describe the image as it is stored. `mean` and `square` are the means of
+    the red, green and blue pixel values, from 0 to 1, and of their squares. They are NaN for images
+    of more than 8 bits, whose range is not known. Each image is decoded in full, so one that cannot
+    be decoded raises `SampleReadError`, as in `images`.
     """
 
     def __init__(self, images: EncodedImages) -> None:

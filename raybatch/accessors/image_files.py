@@ -58,7 +58,7 @@ class ImageFileAccessor(ImageFiles, ImageArrays):
 
     Args:
         paths: str or PathLike, or an Arrow array of strings. A path can be a URL: `pyarrow.fs`
-            opens file, s3, gs and hdfs; fsspec (the extra `remote`) opens others, such as https.
+            opens s3, gs and hdfs; fsspec (the extra `remote`) opens others, such as https.
         size: (height, width), or an array `(n, 2)` with the size of each image, for a
             `GroupedSampler` whose groups each have one size. With None, images keep their stored
             size, and all images of a stack must have the same size.

@@ -266,7 +266,7 @@ class ImageArrays(EncodedImages):
         return stack
 
     def before_random(self) -> tuple[Any, ArrayTransform | None]:
-        """Return an accessor without the random steps, and the function that applies these steps.
+        """Return an accessor that stops before the first random step, and a function for the rest.
 
         The function is None if no step is random. ValueError if the images before the random steps
         differ in size.

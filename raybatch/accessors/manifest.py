@@ -58,7 +58,7 @@ class PackedFile:
     def fault(self, folder: Path, *, in_full: bool = False) -> str | None:
         """Return what is wrong with the file, None if nothing is.
 
-        The size is checked, and `in_full` also the checksum of all bytes.
+        This checks the size and, with `in_full`, also the checksum of all bytes.
         """
         path = folder / self.name
         try:

@@ -123,7 +123,8 @@ class ParquetImageAccessor(EncodedImageAccessor):
         cache_bytes: How many bytes of the most recently used row groups each process keeps in
             memory.
         io_threads: How many row groups of a batch are read at the same time.
-        cache: A `DiskCache`, which keeps the parts read of remote files on the disk of each host.
+        cache: A `DiskCache`, which keeps on each host's disk the parts of remote files that were
+            read.
 
     Indexing raises the errors of `EncodedImageAccessor`, and StorageError for a file that has
     changed. The constructor raises OSError for a file that cannot be opened, FileNotFoundError for
@@ -166,7 +167,7 @@ class ParquetImageAccessor(EncodedImageAccessor):
 
 
 def _leaves(files: ParquetFiles) -> tuple[str, str | None]:
-    """Return the names of the columns of bytes and of paths, each None if there is none."""
+    """Return the names of the columns of bytes and of paths; the latter can be None."""
     kind, column = files.type, files.column
     if _is_bytes(kind):
         return column, None

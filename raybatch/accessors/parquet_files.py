@@ -77,7 +77,7 @@ class ParquetFiles:
         return f"{self.files.name_of(number)}[{row}]"
 
     def beside(self, position: int, path: str) -> Location:
-        """Return the file at `path`, relative to the folder of the Parquet file with a row."""
+        """Return the file at `path`, relative to the folder of the file that holds the row."""
         file, query = Location(self.files[self.file_of(position)], self._filesystem).split_query()
         folder = Location(file.rpartition("/")[0] + query, self._filesystem)
         return Location(folder.join([path])[0], self._filesystem)
@@ -128,7 +128,10 @@ class ParquetFiles:
         TypeError if `column` is not a str; ValueError unless all files have it, with one type.
         """
         if not isinstance(column, str):
-            raise TypeError(f"column must be the name of a column, not {column!r}: is it size=?")
+            raise TypeError(
+                f"column must be the name of a column, not {column!r}: did you mean"
+                f" size={column!r}?"
+            )
 
         def answer(number: int) -> T:
             found, wanted = (self._type_in(which, column) for which in (number, 0))

@@ -84,9 +84,10 @@ def readers_of(size: Any, **reading: Any) -> Readers:
     known = [each.name for each in dataclasses.fields(ImageReader)]
     if unknown := [name for name in reading if name not in known]:
         close = difflib.get_close_matches(unknown[0], known, 1)
-        meant = f"; did you mean {close[0]}=" if close else ""
+        meant = f": did you mean {close[0]}=?" if close else "."
         raise TypeError(
-            f"{unknown[0]}= is no argument for reading images{meant}. Those are {', '.join(known)}"
+            f"{unknown[0]}= is not an argument for reading images{meant} The arguments are"
+            f" {', '.join(known)}"
         )
     if size is not None and np.ndim(size) > 1:
         return SizedReaders(np.asarray(size), reading)

@@ -131,7 +131,10 @@ class TarShards:
 
     @property
     def extensions(self) -> dict[str, int]:
-        """The extensions of the members, each with the number of samples that have it."""
+        """The extensions of the members, each with the number of samples that have it.
+
+        Samples that `missing="drop"` left out are counted too.
+        """
         counts = pc.value_counts(self._table["extension"])
         return {count["values"]: count["counts"] for count in counts.to_pylist()}
 

@@ -81,8 +81,8 @@ class AheadLoader:
     def set_epoch(self, epoch: int) -> None:
         """Make `epoch` the epoch of the next iteration, from its first batch.
 
-        After a state was loaded, here or into the loader, a lower number does not move the loader
-        back. The loader continues where the state says, and later numbers count from that epoch.
+        After a state was loaded, here or into the loader, the same number or a lower one does not
+        move the loader. It continues where the state says, and later numbers count from that epoch.
         The reason is that frameworks such as Accelerate count from 0 in each process, and pass the
         number of finished loops. `loader.set_epoch` takes every number as it is.
         """

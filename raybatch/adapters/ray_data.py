@@ -25,7 +25,7 @@ def to_ray_data(loader: Loader, names: list[str] | None = None) -> Any:
     """Return the current epoch of `loader`, from its first batch, as a `ray.data.Dataset`.
 
     `names` are the columns if batches are tuples; dicts have names already. Each batch is a block.
-    A task of Ray Data makes it when it is needed, not the loader's pool. Ray Data keeps the order
+    A task of Ray Data, not the loader's pool, makes it when it is needed. Ray Data keeps the order
     if `DataContext.get_current().execution_options.preserve_order` is set. ValueError for a loader
     that is one rank of several. Tasks raise ValueError unless there is one name for each array.
     """

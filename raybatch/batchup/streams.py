@@ -136,7 +136,7 @@ def _closing(stream: OrderedStream) -> Iterator[Any]:
 
 
 class _Task:
-    """One task of a work stream, as the indices of a batch."""
+    """One task of a work stream, which a request carries in the place of indices."""
 
     __slots__ = ("args", "fn", "kwargs")
 

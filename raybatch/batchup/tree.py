@@ -41,7 +41,7 @@ class AbstractDataSource(DataSource):
     `samples_by_indices_nomapping` the batch. Indices have the structure of the source: an array, a
     tuple with one entry per member, a `ChoiceBatch` or a `MixBatch`.
 
-    A source of your own with random access implements `num_samples`,
+    A source of your own with random access implements `is_random_access`, `num_samples`,
     `samples_by_indices_nomapping`, and `cursor` or `batch_indices_iterator`. Only with a cursor can
     the batch size change within an epoch.
     """

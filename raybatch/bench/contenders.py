@@ -159,6 +159,6 @@ CONTENDERS: dict[str, list[Contender]] = {
 
 
 def peers_of(recipe: str) -> list[str]:
-    """Return the libraries that can be compared with raybatch, the plain loop and the ceiling."""
+    """Return what raybatch is compared with: libraries, the plain loop and the ceiling."""
     peers = (each.peer for each in CONTENDERS[recipe] if each.peer != RAYBATCH)
     return list(dict.fromkeys(peers))

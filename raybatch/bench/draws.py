@@ -31,10 +31,7 @@ Cells = npt.NDArray[np.float64]
 
 
 def epochs_to_draw(images: int) -> int:
-    """Return the number of epochs to compare with this number of images.
-
-    At least two, since draws differ.
-    """
+    """Return how many epochs of `images` images to compare: two or more, since draws differ."""
     return max(2, math.ceil(_DRAWS / images))
 
 

@@ -17,7 +17,7 @@ from raybatch.bench.processes import PAUSE_S, ProcessTree, Usage
 from raybatch.bench.work import Work
 from raybatch.errors import RaybatchError
 
-# The seconds that the process has to end after it has written its result.
+# After it has written its result, the process gets this many seconds to end.
 _CLOSING_S = 10.0
 _SHOWN_LINES = 20
 

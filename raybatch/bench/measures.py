@@ -85,12 +85,12 @@ def difference(contender: Contender, seen: Seen, reference: Seen, work: Work) ->
     if work.recipe.is_random:
         return draws.difference(seen.looks, reference.looks)
     if contender.keeps_order and seen.batches != reference.batches:
-        return "the batches have other samples than the plain loop's"
+        return "the batches hold other samples than those of the plain loop"
     others = [index for index in sorted(came) if seen.looks[index] != reference.looks[index]]
     if contender.is_exact and others:
         return (
-            f"{len(others)} of {len(came)} images have other pixels than in the plain loop, "
-            f"such as {work.paths[others[0]]}"
+            f"{len(others)} of {len(came)} images have other pixels than those of the plain loop,"
+            f" such as {work.paths[others[0]]}"
         )
     return None
 

@@ -69,7 +69,7 @@ def _plot_path(context: click.Context, option: click.Parameter, path: Path | Non
     "--workers",
     "Processes or threads that decode, for each contender.  [default: one for each CPU]",
 )
-@options.count("--rounds", "Rounds; each times every contender once.", default=3)
+@options.count("--rounds", "Number of rounds; every contender is timed once in each.", default=3)
 @options.count("--epochs", "Timed epochs in each round, after one to warm up.", default=2)
 @options.count("--images", "Number of images to load.  [default: all]")
 @click.option(
@@ -110,9 +110,9 @@ def bench(
     Parquet files are first copied to single files in a temporary folder. Without IMAGES, the
     command makes pictures there.
 
-    With --recipe stretch or eval, all contenders read the same files in the same shuffled order.
-    Before the timing starts, the pixels of each must equal those of a plain Pillow loop, bit for
-    bit.
+    With --recipe stretch or eval, all contenders read the same files in the same shuffled order;
+    only Ray Data may deliver them in another. Before the timing starts, the pixels of each must
+    equal those of a plain Pillow loop, bit for bit.
 
     With --recipe train, each contender works in its fastest way, with its own decoder and order.
     The work is: crop a random part of each image, scale it to --size, mirror it at random,

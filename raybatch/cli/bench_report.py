@@ -42,8 +42,8 @@ _WIDE = 2
 # before the clock starts.
 _SHORT_S = 1.0
 _TOO_SHORT = (
-    "The fastest ran for only {:.2g} s, which is too short for a comparison: use more --images or"
-    " --epochs."
+    "The fastest contender ran for only {:.2g} s, which is too short for a comparison: use more"
+    " --images or --epochs."
 )
 
 

@@ -25,7 +25,8 @@ class NamedImages:
     `form` describes them. `open(size, transform, **reading)` returns the accessor that reads them.
     `names` has the name of each image below its folder. `own_labels()` returns the labels and class
     names that the data stores; it is None if the data stores none. Then the class is the first
-    folder in the name, and `folder`, if given, has a folder for each class.
+    folder in the name, or else the letters at its start; `folder`, if given, has a folder for each
+    class.
 
     `paths` has the paths of image files, and is None for other forms. `blocks` has the lengths of
     the blocks that are read as a whole, and is None if each image is read by itself. `nbytes` is

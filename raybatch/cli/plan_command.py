@@ -128,8 +128,8 @@ def _mixing(sampler: BlockShuffleSampler, quality: ShuffleQuality) -> str:
     """Return how well the samples are shuffled, in words."""
     count = len(sampler.block_lengths)
     return (
-        f"The samples are shuffled in blocks of {min(sampler.window, count)} of the {count} row"
-        f" groups. {quality.same_block:.1%} of them follow a sample of the same group (full"
+        f"The samples are shuffled within {min(sampler.window, count)} of the {count} row groups"
+        f" at a time. {quality.same_block:.1%} of them follow a sample of the same group (full"
         f" shuffle: {quality.same_block_if_full:.1%}), and the samples of a group are on average"
         f" {quality.spread:.1%} as far apart as in a full shuffle."
     )

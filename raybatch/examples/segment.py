@@ -88,7 +88,7 @@ def main(
 ) -> None:
     """Learn to segment the JPEG images in IMAGES from the masks of the same names in MASKS.
 
-    Masks are PNG files with a palette or in grey. A pixel of the value 255 has no class.
+    Masks are PNG files with a palette or in grey. A pixel with the value 255 has no class.
     """
     torch.manual_seed(seed)
     model = network(classes)

@@ -256,8 +256,8 @@ def main(
 ) -> None:
     """Learn to tell dogs from cats, in JPEG files in DIRECTORY named dog_* and cat_*.
 
-    The losses are the same numbers with either loader. They stay the same if the program is
-    stopped, by --stop-after or kill -9, and run again with the same --checkpoint.
+    The losses are the same numbers with either loader. With raybatch's, they stay the same if the
+    program is stopped, by --stop-after or kill -9, and run again with the same --checkpoint.
     """
     checkpoint = None if checkpoint_path is None else local_path(checkpoint_path)
     if library == "torch" and checkpoint is not None:

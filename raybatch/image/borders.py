@@ -8,13 +8,13 @@ from PIL import Image
 
 from raybatch.image.view import Crop
 
-# What lies beyond the edges: `fill`, the last pixel, or the image mirrored, without or with its
-# last pixel twice.
+# What lies beyond the edges: `fill`, copies of the last pixel, or the mirrored image. "symmetric"
+# repeats the last pixel in it, "reflect" does not.
 PADDING_MODES = ("constant", "edge", "reflect", "symmetric")
 
 
 def bordered(image: Image.Image, crop: Crop) -> Image.Image:
-    """Return the part of `image` that `crop` takes, with its `padding_mode`, not "constant"."""
+    """Return the part of `image` that `crop` takes; its `padding_mode` is not "constant"."""
     if image.mode == "1":
         return bordered(image.convert("L"), crop).convert("1", dither=Image.Dither.NONE)
     left, top, right, bottom = crop.rectangle

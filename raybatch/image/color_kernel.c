@@ -2,7 +2,7 @@
    sharpness, and tables of levels.
 
    Compilers can vectorize every loop. On x86 each function is compiled twice, the second time for
-   AVX2. */
+   AVX2; that of tables for AVX-512. */
 
 #include <stdint.h>
 #include <string.h>
@@ -47,8 +47,8 @@ INLINE void saturate(const uint32_t *restrict in, uint32_t *restrict out, int64_
 }
 
 /* Blends an image with a smoothed copy of itself. A row has `bytes` bytes, and a pixel has `step`.
-   The copy is that of ImageFilter.SMOOTH: a sum with weights of 13 in all, which leaves the pixels
-   at the edges unchanged. Pillow divides the sum by 13 in floats and rounds. The quotient is never
+   The copy is that of ImageFilter.SMOOTH: a sum whose weights add up to 13. It leaves the pixels at
+   the edges unchanged. Pillow divides the sum by 13 in floats and rounds. The quotient is never
    near a half, so integers give the same result. */
 INLINE void sharpen(const uint8_t *restrict in, uint8_t *restrict out, int64_t rows, int64_t bytes, int64_t step, float factor) {
     if (rows < 3 || bytes < 3 * step) {
@@ -111,8 +111,9 @@ INLINE void shift_hue(const uint32_t *restrict in, uint32_t *restrict out, int64
 }
 
 #ifdef IS_X86
-/* The same with an instruction that looks up 64 bytes in 128 levels. It looks up all bytes in the
-   lower half and in the upper half of each table, and keeps the bytes of the table's own channel. */
+/* Does what `look_up_levels` does, with an instruction that looks up 64 bytes in 128 levels. It looks
+   up all bytes in the lower half and in the upper half of each table, and keeps the bytes of the
+   table's own channel. */
 __attribute__((target("avx512f,avx512bw,avx512vbmi"))) static void look_up_levels_vbmi(const uint32_t *in, uint32_t *out, int64_t pixels,
                                                                                         const uint8_t *table) {
     __m512i levels[12];

@@ -115,7 +115,7 @@ class Decoding:
 
 @contextmanager
 def opened(file: IO[bytes], how: Decoding, *, as_array: bool) -> Iterator[Encoded | EncodedJpeg]:
-    """Yield the image in `file`. Only its header has been read.
+    """Yield the image in `file`; its pixels are not decoded yet.
 
     An error in the block becomes an ImageReadError, with that error as its cause. With `as_array`
     the pixels may be an array, which has no metadata.
@@ -298,7 +298,7 @@ def classes(image: Image.Image) -> Image.Image:
 def _check_classes(mask: Image.Image, mode: str) -> None:
     """Raise ValueError if `mode` would clip classes of `mask`.
 
-    Pillow would turn all of them into 255, which many losses ignore.
+    Pillow would turn those above 255 into 255, which many losses ignore, and those below 0 into 0.
     """
     low, high = np.asarray(mask).min(), np.asarray(mask).max()
     if low < 0 or high > 255:

@@ -1,9 +1,9 @@
 """Decodes JPEGs into arrays, with Pillow's pixels.
 
-With the compiled kernel, C code calls the libjpeg that Pillow has loaded, and can decode only a
-part of an image. Without the kernel, simplejpeg (`pip install 'raybatch[fast]'`) decodes the whole
-image with its own libjpeg-turbo. Before its first use, each decoder is compared with Pillow on
-small samples. Pillow decodes whatever they cannot.
+With the compiled kernel, C code calls the libjpeg that Pillow has loaded, and need not decode more
+than a part of an image. Without the kernel, simplejpeg (`pip install 'raybatch[fast]'`) decodes the
+whole image with its own libjpeg-turbo. Before its first use, each decoder is compared with Pillow
+on small samples. Pillow decodes whatever they cannot.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def is_usable() -> bool:
 
 @cache
 def fault() -> str | None:
-    """Return why simplejpeg is not used; None if it is."""
+    """Return why simplejpeg cannot be used; None if it can."""
     decode_jpeg = _decoder()
     if decode_jpeg is None:
         return "no simplejpeg"

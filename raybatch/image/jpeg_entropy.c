@@ -21,8 +21,8 @@ enum { LOOKED_AT = 9, LOOKED_AT_FOR_TWO = 10 };
 /* Steps that lead out of a block: at its end, and if the bits looked up are not enough. No run of
    zeros gives such a large step. */
 enum { TO_END = 128, NOT_ENOUGH = 64 };
-/* The size of the largest unit: blocks, coefficients in each, bytes in each. This much may be read
-   past the end of the data before the end is noticed. */
+/* The most bytes of a unit: 10 blocks of 64 coefficients of up to 4 bytes, and 8 that are read at
+   once. This much may be read past the end of the data before the end is noticed. */
 enum { MOST_OF_A_UNIT = 10 * 64 * 4 + 8 };
 
 /* The place in a block of the n-th coefficient in zigzag order (T.81, figure A.6). */
@@ -55,7 +55,7 @@ typedef struct {
     int shift[LONGEST_CODE + 1];                   /* added to a code, it gives the number of the code */
 } Codes;
 
-/* Kept, because most files have the codes of the file before. */
+/* Kept, because most files have the same codes as the file before. */
 static _Thread_local Codes dc_codes[4], ac_codes[4];
 
 /* Returns the value that the `size` bits `bits` encode (T.81, figure F.12). */
@@ -117,7 +117,7 @@ static void make_pairs(Codes *codes) {
     }
 }
 
-/* Makes `codes` those of `code`, if they are not yet. Returns whether the standard allows the code. */
+/* Fills `codes` from `code`, unless they already belong to it. Returns whether the standard allows the code. */
 static int prepare(Codes *codes, const HuffmanCode *code, int is_dc) {
     if (memcmp(&codes->of, code, offsetof(HuffmanCode, is_sent))) {
         codes->of = *code;

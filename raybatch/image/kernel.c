@@ -160,7 +160,7 @@ typedef uint8_t Bytes __attribute__((vector_size(16), may_alias));
 typedef uint32_t Words __attribute__((vector_size(16)));
 typedef uint64_t Longs __attribute__((vector_size(16)));
 
-/* The bytes of two vectors that have these numbers; the second vector's bytes begin at 16. */
+/* Takes the bytes with these numbers from two vectors; the second vector's begin at 16. */
 #ifdef __clang__
 #define MIXED(one, other, ...) __builtin_shufflevector(one, other, __VA_ARGS__)
 #else

@@ -80,7 +80,7 @@ class Motion(NamedTuple):
     def in_fractions(self, before: Size) -> npt.NDArray[np.float64]:
         """Return the matrix (3, 3) for places in fractions of the width and the height.
 
-        The image had the size `before`. Of an image that is only stretched it is the identity.
+        The image had the size `before`; if it is only stretched, the matrix is the identity.
         """
         return (
             np.diag([1 / self.size[0], 1 / self.size[1], 1]) @ self.matrix @ np.diag([*before, 1])

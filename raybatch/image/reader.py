@@ -121,7 +121,7 @@ class ImageReader:
     mask: bool = False
     mask_fill: int = IGNORED
 
-    # Whether the program gave `mode`; the accessors know.
+    # Whether the program gave `mode`; accessors set this if it did.
     mode_was_given: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
@@ -199,7 +199,7 @@ class ImageReader:
     ) -> Begun | None:
         """Begin `read_into`. Return the JPEG that is left to decode, or None if all is done.
 
-        The JPEG can be decoded when `file` is closed. See `read` for `note`.
+        The JPEG can still be decoded after `file` is closed. See `read` for `note`.
         """
         with self._viewed(file, rng, note, as_array=True) as viewed:
             if isinstance(viewed.source, EncodedJpeg):
@@ -283,7 +283,7 @@ class ImageReader:
             self.mode,
             self.background,  # type: ignore[arg-type]
             self.exif_orientation,
-            # A decoder that shrinks averages pixels, and the average of two classes is not a class.
+            # A decoder shrinks an image by averaging, and the average of two classes is no class.
             self.scale_margin if self.decode == "scaled" and not self.mask else None,
             self.formats,
             self.max_pixels,

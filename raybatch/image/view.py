@@ -181,7 +181,7 @@ class View(NamedTuple):
         return left, top, right, bottom
 
     def wanted_size(self, margin: float) -> Size | None:
-        """Return how large the whole image must be for its box to be `margin` times its result.
+        """Return the size of the whole image at which the box is `margin` times the result.
 
         None if nothing is scaled, since the image must then keep its size.
         """

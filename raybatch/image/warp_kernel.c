@@ -33,7 +33,7 @@ INLINE void mix(const Block *restrict block, uint32_t *restrict made, int shift)
     }
 }
 
-/* Transforms pixels of `step` bytes, 1 or 4, of an image of fewer than 2^31. `to` holds (a, b, c,
+/* Transforms an image of fewer than 2^31 pixels, each of `step` bytes, 1 or 4. `to` holds (a, b, c,
    d, e, f, g, h), which map the result to the image. Where the result shows no part of the image,
    it is left unchanged. */
 INLINE void warp(const uint8_t *restrict in, int width, int height, uint8_t *restrict out, int columns, int rows, const double *to, int step,

@@ -121,7 +121,7 @@ class Delivery:
                 request.step,
                 f"a function changed its {length} rows to {batch_length(batch)}, so it is unknown"
                 ' which of them are padding: use last_batch="drop" or "keep", or a function that'
-                " returns a row for each",
+                " returns one row for each row that it gets",
             )
         return (extended(batch, "valid", np.arange(length) < result.valid),)
 

@@ -1,4 +1,4 @@
-"""Reads a sample or two when a loader is made, so that an error of all samples comes early."""
+"""Reads a sample or two when a loader is made, to find errors of all samples early."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def try_first_sample(plan: Plan, producer: Producer, setting: BadSamples, name: 
             if result.error is not None:
                 return result
             for look in (tell_unmoved, tell_unmarked_masks):
-                with suppress(Exception):  # what cannot be read here fails in its batch
+                with suppress(Exception):  # a sample that cannot be read fails in its batch
                     look(source)
             return _of_two(source, plan.batch_size) or _as_arrays(source, result)
 

@@ -23,8 +23,8 @@ def ended_early(why: str) -> RuntimeError:
 class EpochIterator:
     """Iterates to the end of the current epoch of `course`.
 
-    `watch` must have begun; the iterator ends it. The epoch is complete once its last batch was
-    delivered, whether or not the caller asks for another.
+    `watch` must have begun; the iterator ends it. The epoch is complete once its last batch has
+    been delivered, whether or not the caller asks for another.
     """
 
     def __init__(

@@ -51,9 +51,9 @@ class Loader:
             for images, labels in loader:
                 ...
 
-    Each `iter()` is a new epoch, whether or not the last one was finished. After `load_state_dict`
-    it continues within an epoch. While you consume the last batches of an epoch, the pool makes the
-    first ones of the next.
+    Each `iter()` is a new epoch, whether or not the last one was finished. An epoch of which no
+    batch was received begins again. After `load_state_dict` it continues within an epoch. While you
+    consume the last batches of an epoch, the pool makes the first ones of the next.
 
     Args:
         source: The data source. It must have random access.
@@ -87,7 +87,7 @@ class Loader:
         name: The name of this loader in metrics and logs.
         batches_per_epoch: The number of batches in an epoch, which `len()` returns. The next epoch
             continues in the order where this one ends. By default an epoch is a pass over `source`.
-        check_sample: Whether to read the first sample, or two, now, in this process, and raise a
+        check_sample: Whether to read the first one or two samples now, in this process, and raise
             FirstSampleError if no worker could read or stack them. This does not change the
             batches. A sample that kills its process kills this one: for such data use False, and a
             pool of actors.

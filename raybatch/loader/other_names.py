@@ -7,12 +7,12 @@ INSTEAD = {
     "dataset": "the first argument is a source, such as rb.ImageFolder('train', size=224)",
     "data": "the first argument is a source, such as rb.ImageFolder('train', size=224)",
     "drop_last": 'give last_batch="drop"',
-    "num_workers": "give workers=8 for eight Ray actors, or pool=rb.ThreadPool(8); without either"
+    "num_workers": "give workers=8 for eight Ray actors, or pool=rb.ThreadPool(8); without either,"
     " this process makes the batches",
     "persistent_workers": "leave it out; workers stay until the loader is closed",
-    "prefetch_factor": "give prefetch=16, the number of batches ahead of all workers together",
-    "worker_init_fn": "leave it out; random numbers belong to the sample, whichever worker reads"
-    " it, also those of random, np.random and torch",
+    "prefetch_factor": "give prefetch=16, the number of batches made ahead by all workers together",
+    "worker_init_fn": "leave it out; random numbers, also those of random, np.random and torch,"
+    " belong to the sample, whichever worker reads it",
     "generator": "give shuffle=True, seed=7",
     "sampler": "the source has it, as in rb.ArrayDataSource(data, sampler=...)",
     "batch_sampler": "give the source a sampler, such as rb.GroupedSampler, and the loader a batch"

@@ -62,13 +62,13 @@ class PassShuffles:
             self._starts, self._seeds = {pass_number: self._shuffle}, {}
 
     def rng(self, pass_number: int) -> Any:
-        """Return a new generator that draws `pass_number`; None for in order."""
+        """Return a new generator that draws `pass_number`; None if nothing is shuffled."""
         if isinstance(self._shuffle, int):
             return SeededShuffle(self._shuffle, pass_number)
         return copy.deepcopy(self.start(pass_number))
 
     def start(self, pass_number: int) -> Any:
-        """Return the generator at the start of `pass_number`; None for in order or a seed."""
+        """Return the generator at the start of `pass_number`; None without one."""
         if not self._starts:
             return None
         if pass_number < self.first:

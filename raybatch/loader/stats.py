@@ -32,7 +32,7 @@ _ADVICE = {
     ),
     "resize": (
         'resizing takes longest: install raybatch[fast], use decode="scaled", pack the images at'
-        " their size, or add workers"
+        " the size that you need, or add workers"
     ),
     "stack": (
         "writing the pixels into batches takes longest: keep them uint8 and in their stored layout,"

@@ -17,7 +17,7 @@ from raybatch.sources.mapped import unmapped
 from raybatch.sources.mix import MixDataSource
 from raybatch.sources.source import DataSource
 
-# The number of passes without a batch, one after the other, that end the order.
+# The order ends after this many consecutive passes without a batch.
 _MOST_EMPTY = 100
 
 # The position after a global batch, and the batch.
@@ -114,7 +114,7 @@ class Walk:
         return replace(there, epoch=position.epoch + 1, batches=0)
 
     def start_of(self, epoch: int) -> Position:
-        """Return the start of `epoch`, if all batches before it have this size."""
+        """Return the start of `epoch`, as if the batch size had not changed before it."""
         if self.batches_per_epoch is None:
             return Position.of_pass(epoch)
         return self.after(Position(), epoch * self.batches_per_epoch)

@@ -30,7 +30,7 @@ from raybatch.stages import StageTimes, collecting
 # A replacement can be bad too, so up to this many are tried.
 _MAX_DRAWS = 20
 
-# How often a batch is read again if it fails although each of its samples can be read alone.
+# A batch is given up after this many failed reads, if each of its samples can be read alone.
 _MAX_ATTEMPTS = 10
 
 

@@ -44,7 +44,7 @@ class BlockShuffleSampler(PassSampler):
 
     Raises:
         ValueError: If a length is negative or the window is below 1.
-        IndexError: If no block contains an index.
+        IndexError: If an index lies in no block.
     """
 
     def __init__(

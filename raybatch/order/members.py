@@ -94,7 +94,7 @@ class ChoiceCursor(Cursor):
             super().skip(size, steps)  # the turn of a child that has already ended is not a step
             return
         if steps == 0:
-            return  # lay the turns out again for this size only when one is taken
+            return  # `skip` lays the turns out for this size, which must wait until one is taken
         before = sum(self._passed())
         turns = self._turns.skip(size, steps, self._passed())
         for child, count in zip(self._children, turns, strict=True):

@@ -16,7 +16,7 @@ from raybatch.order.shares import MemberShares
 # Pass i of a member begins at place i * _PASS. So a sample that comes again has a different place,
 # and different random numbers.
 _PASS = 2**40
-# After so many passes the places repeat, since they must fit into an int64 in nested mixtures too.
+# After this many passes the places repeat, because they must fit into an int64 in nested mixtures.
 _PASSES = 2**20
 
 

@@ -50,7 +50,7 @@ class Passes(Cursor):
     `population` is a length or an index array. A run can span passes; only the last run is short. A
     permutation is drawn when its first index is needed. With more than one pass, one more
     permutation is drawn after the last pass, as in BatchUp. So a program that keeps using the
-    generator gets the same second epoch as there.
+    generator gets the same second epoch as with BatchUp.
     """
 
     is_even = True

@@ -47,14 +47,14 @@ class AbstractSampler:
         return samples if samples is None or samples == np.inf else num_batches(int(samples), size)
 
     def cursor(self, shuffle_rng: ShuffleRNG | None) -> Cursor:
-        """Return the start of an order drawn from `shuffle_rng`, or in order if that is None."""
+        """Return the start of an order drawn from `shuffle_rng`; unshuffled if that is None."""
         raise NotImplementedError(f"abstract for type {type(self)}")
 
     def draw_numbers(self, position: int, count: int) -> IndexArray:
         """Return the draw number of the sample at each of `count` places from `position` on.
 
-        The first draw of a sample is number 0. With the draw number as a key, a sample that comes
-        again in one epoch gets different random numbers each time.
+        Two draws of one sample in an epoch have different numbers. With the number as a key, a
+        sample that comes again gets different random numbers.
         """
         return np.zeros(count, dtype=np.int64)
 

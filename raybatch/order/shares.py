@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from raybatch.order.indices import IndexArray
 
-# The product of two smaller numbers, doubled, fits into an int64.
+# Twice the product of two numbers below this fits into an int64.
 _MOST_DENOMINATOR = 2**30
 
 

@@ -74,9 +74,9 @@ def pack(
         names: The names of the columns of tuples, by default "image", "label", "column2" and so
             on. Dicts and other batches with names name the columns themselves.
         classes: The names of the classes of the labels.
-        batch_size: The rows in a batch while packing.
-        rows_per_file: The rows in a file, rounded up to whole batches, by default about 256 MB of
-            them.
+        batch_size: The number of rows in a batch while packing.
+        rows_per_file: The number of rows in a file, rounded up to whole batches; by default, about
+            256 MB of rows.
         pool: The pool that makes the batches; None makes them in this process.
         bad_samples: "raise", "skip" (their rows are left out, so files differ in length),
             "replace", or a `BadSamples`.
@@ -98,7 +98,7 @@ def pack(
     with Loader(source, batch_size, pool=pool, bad_samples=setting, check_sample=False) as loader:
         if len(loader) == 0:
             raise ValueError("the source has no samples to pack")
-        # The first that differs is named, so the cause comes before its effect.
+        # An error names the first setting that differs, so causes stand before their effects.
         settings = {
             "batch_size": loader.batch_size,
             "bad_samples": setting.policy,

@@ -25,8 +25,8 @@ class Session(Protocol):
     """Runs `make(source, request)` for each submitted request, in any order, on any worker.
 
     `WorkerPool.open(source)` returns a session. Only one thread uses it. Each pair (key, attempt)
-    is submitted at most once. `wait` reports each attempt at most once; it may never report one
-    that is lost.
+    is submitted at most once. `wait` reports each attempt at most once; a lost one may go
+    unreported.
     """
 
     @property

@@ -13,7 +13,7 @@ class Figures:
 
     `images`, `batches` and `nbytes` count what was delivered. `waited_s` includes a wait that is
     still going on. `stages` maps each stage to the workers' seconds. `made_ahead` is the number of
-    batches, of at most `window`, that are made and wait for the consumer.
+    batches, at most `window`, that are made and wait for the consumer.
     """
 
     images: int

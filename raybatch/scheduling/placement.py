@@ -1,4 +1,4 @@
-"""Chooses the worker for an attempt: the least loaded that has no other attempt at the same batch.
+"""Chooses the worker for an attempt: the least loaded one without an attempt at the same batch.
 
     Attempt ──add──► waiting ──places, took_up──► running on a worker ──ended──► (gone)
 
@@ -240,8 +240,8 @@ class Placement(Generic[W]):
         """Record that the attempt `name` ended; return how long its worker was silent before.
 
         `seconds` is how long the worker took; None if unknown. The silence counts only the time in
-        which the consumer waited for results, not the time between. `Lateness` uses the silence and
-        not `seconds`: over a slow link, a result can take longer to arrive than to make.
+        which the consumer waited for results, not the time between. `Lateness` gets the longer of
+        it and `seconds`: over a slow link, a result can take longer to arrive than to make.
         """
         worker = self.running.pop(name).worker
         self._workers.answered(worker, name, now, seconds)

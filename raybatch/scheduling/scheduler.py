@@ -201,8 +201,8 @@ class Scheduler:
     def _hedge(self, silent: tuple[Silent, ...]) -> list[Command]:
         """If the head is late, submit it again, together with all other late batches.
 
-        Otherwise, the batches of a host that is cut off would delay the consumer one after the
-        other.
+        If only the head were submitted again, the batches of a host that is cut off would delay the
+        consumer one after the other.
         """
         silent_s: defaultdict[int, dict[int, float]] = defaultdict(dict)
         for entry in silent:

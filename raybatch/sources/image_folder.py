@@ -23,7 +23,7 @@ _INSTEAD = {
     "split": "give the folder of that part, as in rb.ImageFolder('data/train')",
     "train": "give the folder of that part, as in rb.ImageFolder('data/train')",
     "target_transform": "use data.map_samples(fn), where fn(image, label, rng) returns both",
-    "transforms": "give transform=, of the image alone",
+    "transforms": "give transform=, which changes only the image",
     "loader": "for a decoder of your own, use rb.ArrayDataSource(rb.ItemAccessor(items))",
     "is_valid_file": "give a pattern, as in rb.ImageFolder('train/*/*.jpg'), or exclude=",
     "extensions": "give a pattern, as in rb.ImageFolder('train/*/*.jpg')",
@@ -61,8 +61,8 @@ class ImageFolder(ArrayDataSource):
             of a pattern are below its fixed part.
         size: (height, width) of the images in pixels, or one integer for both.
         transform: A transform of `raybatch.augment`, or a function `f(image, rng=generator)` of a
-            Pillow image. One that gives all images one size receives them as stored; any other
-            receives them scaled to `size`.
+            Pillow image. A transform that gives all images the same size receives them as
+            stored; any other receives them scaled to `size`.
         classes: The names of the classes in the order of their numbers; by default the sorted names
             of all classes. Give a validation set the classes of its training set.
         filesystem: The pyarrow or fsspec file system that contains `root`.

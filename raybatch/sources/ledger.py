@@ -63,7 +63,7 @@ class BadSample:
         return f"sample {self.index}{member}{path}"
 
     def is_named_in(self, text: str) -> bool:
-        """Return whether `text` says which sample it is about, and it is this one."""
+        """Return whether `text` names this sample."""
         # A path by itself tells the members of a source apart.
         name = str(replace(self, member=()) if self.path else self)
         return re.search(rf"{re.escape(name)}(?!\d)", text) is not None

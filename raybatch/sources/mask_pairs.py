@@ -21,7 +21,7 @@ from raybatch.image.view import Size
 class MaskPairs:
     """The accessors of masks among `fields`, each with the accessor of its images.
 
-    Those are the only images of the source, or the only ones with the transform of the masks.
+    The images of a mask are the only images of the source, or the only ones with its transform.
     """
 
     def __init__(self, fields: Mapping[Any, Any]) -> None:
@@ -51,10 +51,10 @@ class MaskPairs:
         numbers: npt.NDArray[np.intp],
         rng_of: RngOf | None,
     ) -> None:
-        """Raise SampleReadError if one of the masks `numbers` shows another part than its image.
+        """Raise SampleReadError if one of the masks `numbers` shows another part of the scene.
 
-        `sizes` are the stored (width, height) of each field by row. Of images and masks of one
-        size, the same transform takes the same part.
+        `sizes` are the stored (width, height) of each field by row. If an image and its mask have
+        the same size, the same transform takes the same part of both.
         """
         for key, of_image in self._image_of.items():
             if sizes[key] == sizes[of_image]:

@@ -35,10 +35,9 @@ class MixDataSource(OneOfSeveralDataSource):
             {"photos": photos, "scans": scans}, weights={"photos": 0.8, "scans": 0.2}
         )
 
-    At place p of the order, a member with a share w of the weights has given w × p samples,
-    rounded. The number is off by less than 1 for up to three members, and by less than 1.7 for
-    more. Nothing is drawn at random for this: a batch of 10 from the example has 8 photos and 2
-    scans.
+    At place p of the order, a member with a share w of the weights has given about w × p samples.
+    The number is off by less than 1 for up to three members, and by less than 1.7 for more. Nothing
+    is drawn at random for this: a batch of 10 from the example has 8 photos and 2 scans.
 
     Each member gives its samples in its own order, shuffled by the loader's `shuffle`. A member
     that has given all its samples begins again in a new order. Each pass of the mixture begins all
@@ -58,8 +57,8 @@ class MixDataSource(OneOfSeveralDataSource):
         weights: Numbers by name or in the order of `datasets`, with any sum; None for equal
             weights. To change the weights along the way, give pairs of a place, in samples of the
             pass, and the weights from there on: `[(0, {...}), (10_000, {...})]`.
-        stop: When the mixture ends: when the "first" member has no sample left, when "all" members
-            have given each of their samples, or "never".
+        stop: When the mixture ends: "first", as soon as any member has no sample left; "all", when
+            every member has given each of its samples; or "never".
         num_samples: The number of samples after which the mixture ends, whatever `stop` says.
         include_member: Whether to add the number of each sample's member, int64 `(n,)`, as the
             first field of a batch, or under the key "member" of a dict.
@@ -97,7 +96,7 @@ class MixDataSource(OneOfSeveralDataSource):
 
         `ahead` maps names to numbers of samples, which are negative for members that are behind.
         """
-        # Not `copy.copy`, which imports a module: an iterator can be left when Python is ending.
+        # Not `copy.copy`, which imports a module: an iterator can be closed while Python ends.
         changed = object.__new__(type(self))
         changed.__dict__.update(self.__dict__)
         changed.ahead = dict(ahead)
@@ -153,7 +152,7 @@ class MixDataSource(OneOfSeveralDataSource):
 
     def _lengths(self, shuffle: Shuffle) -> list[int | float | None]:
         """Return the number of samples of each member in a pass; None if unknown."""
-        # A choice can end before its `num_samples`; batches of one sample count what it gives.
+        # A choice can end before its `num_samples`, so count its batches of one sample instead.
         return [child.num_batches(1, shuffle=shuffle) for child in self.children]
 
     def _end(self, lengths: Sequence[float | None]) -> int | float:

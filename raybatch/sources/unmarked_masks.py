@@ -22,15 +22,16 @@ from raybatch.sources.source import DataSource, nodes, rows_at
 _NAME = re.compile(
     r"mask|segm|annotation|ground.?truth|(?:^|[\W_\d])(?:gt|labels?)(?:$|[\W_\d])", re.IGNORECASE
 )
-# More different values are those of a photograph; a class above the other limit has a name.
+# An image with more distinct values is a photograph. If a class is above `_LAST_CLASS`, only a name
+# shows that the image is a mask.
 _MOST_CLASSES, _LAST_CLASS, _SHOWN = 64, 63, 8
 
 
 def tell_unmarked_masks(source: DataSource) -> None:
-    """Tell of images in `source` that are masks, by the first of them, but lack `mask=True`.
+    """Tell of images in `source` that lack `mask=True`, although the first looks like a mask.
 
-    A mask has few values, in one channel or as a palette. It is known by the name of the field,
-    folder or file, or as low values beside a field of images. A mode that was given is respected.
+    A mask has few values, in one channel or as a palette. It is known by the name of its field,
+    folder or file, or by low values beside a field of images. A mode that was given is respected.
     """
     for node in nodes(source):
         if isinstance(node, ArrayDataSource):

@@ -77,7 +77,7 @@ def tell_unmoved(source: DataSource) -> None:
 
 
 def _tell_unlisted(listed: Mapping[str, str | tuple[str, ...]], fields: Mapping[Any, Any]) -> None:
-    """Tell of fields with a row for each box that `listed` lacks, so they outlast their boxes."""
+    """Tell of unlisted fields with a row for each box: they keep the rows of dropped boxes."""
     boxes = fields.get(listed.get("boxes"))
     if not isinstance(boxes, RaggedArray) or not len(boxes.values):
         return
@@ -206,7 +206,7 @@ def _how(moves: _Moves) -> str:
 def _cures(key: Any, kind: str, image: Any) -> Iterator[str]:
     if kind == "mask":
         yield (
-            "For mask files, give both accessors the same size and transform, and that of the masks"
+            "For mask files, give both accessors the same size and transform, and the one of masks"
             " mask=True. Otherwise read"
         )
     else:

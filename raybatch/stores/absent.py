@@ -17,7 +17,7 @@ def check_exists(path: str | os.PathLike[str]) -> None:
 def check_is_folder(path: str | os.PathLike[str]) -> None:
     """Raise FileNotFoundError if there is nothing at the local `path`.
 
-    NotADirectoryError, with what reads it, if it is a file.
+    NotADirectoryError if it is a file; the message says how to read it.
     """
     check_exists(path)
     text = os.fspath(path)

@@ -27,7 +27,7 @@ def labelled_images(
     """Return the images below `root`, a folder or a pattern, with the labels of `class_labels`.
 
     If the file names decide the classes, one line on the standard error says so. ValueError for an
-    image beside class folders, for file names that give a single class, and, without `classes`, for
+    image beside class folders and, without `classes`, for file names that give a single class or
     folders named as parts of a data set, such as train and val; and the errors of `class_labels`,
     `find_images` and `image_glob`.
     """
@@ -100,6 +100,6 @@ def numbered_labels(
 
 
 def class_name(name: str) -> str:
-    """Return the class of the image file `name`; "image" if it does not begin with a letter."""
+    """Return the class of the image file `name`; "image" if it has neither folder nor letters."""
     letters = _LETTERS.match(name)
     return class_of(name) or (letters.group() if letters else "image")

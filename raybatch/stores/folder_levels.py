@@ -37,7 +37,7 @@ class FolderLevels:
     def check(self) -> None:
         """Raise ValueError if the first folders are parts of a data set, such as train and val.
 
-        Tell if no image lies directly in a first folder, so that the classes may be below.
+        Tell the user if no image lies directly in a first folder: the classes may be below.
         """
         parts = [name for name in self._inner if _PART.fullmatch(name)]
         first, inner = _shown(self._inner), _shown(set().union(*self._inner.values()))

@@ -166,7 +166,7 @@ class Locations:
         return self._files.read_range(self[position], version, offset, length)
 
     def open_to_seek(self, position: int, version: FileVersion) -> IO[bytes]:
-        """Return the file at `position`, of `version`; each read fetches a larger part."""
+        """Return the file at `position`, of `version`; each read fetches more than is asked for."""
         if version.size < 0:
             raise StorageError("the server does not report the size of the file")
         read = partial(self._store.read_range, self[position], version)

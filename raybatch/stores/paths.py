@@ -39,7 +39,7 @@ def path_array(names: list[str]) -> pa.Array | pa.ChunkedArray:
 
 
 def joined(arrays: list[pa.Array | pa.ChunkedArray]) -> pa.Array:
-    """Return one array of the paths in `arrays`, at least one result of `path_array`."""
+    """Return one array of all paths in `arrays`, one or more results of `path_array`."""
     if len({array.type for array in arrays}) > 1:
         arrays = [array.cast(pa.binary()) for array in arrays]
     chunks = [chunk for array in arrays for chunk in getattr(array, "chunks", [array])]

@@ -26,7 +26,7 @@ class Members:
     None. `keys` are the names of the samples. `extension` is that of the member, or an array with
     that of each sample's member.
 
-    All values that each sample has are in arrays, which the processes of a host share.
+    The values of all samples are in arrays, which the processes of a host share.
     """
 
     def __init__(

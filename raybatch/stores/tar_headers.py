@@ -25,6 +25,7 @@ _COMPRESSED = {
 class Member(NamedTuple):
     """A file in an archive: its name, and the offset and length of its bytes.
 
+    In a zip file these are the offset of its header and its compressed length.
     `method` is None for plain bytes, or zip's number of the compression method. `data` holds the
     bytes of a small file, which were read with its header.
     """

@@ -80,7 +80,7 @@ class ArrowFiles(RemoteFiles):
         return self._call(read, path) if self._is_s3 else super().read_versioned(path)
 
     def read_range(self, path: str, version: FileVersion, offset: int, length: int) -> bytes:
-        """Return a part of the file, as `RemoteFiles.read_range`.
+        """Return a part of the file, as `RemoteFiles.read_range` does.
 
         On S3, StorageError if the file had a different version when this process first opened it.
         """
@@ -168,7 +168,7 @@ class UrlFiles:
         return self._local.signature(_local_path(path))
 
     def read_versioned(self, path: str) -> tuple[FileVersion, bytes]:
-        """Return the version of a remote file and its bytes, as `RemoteFiles.read_versioned`."""
+        """Return a remote file's version and bytes, as `RemoteFiles.read_versioned` does."""
         store, own_path = self._remote_of(path)
         return store.read_versioned(own_path)
 
@@ -178,7 +178,7 @@ class UrlFiles:
         return store.version(own_path)
 
     def read_range(self, path: str, version: FileVersion, offset: int, length: int) -> bytes:
-        """Return a part of the file, as `LocalFiles.read_range`."""
+        """Return a part of the file, as `LocalFiles.read_range` does."""
         store, own_path = self._store_of(path)
         return store.read_range(own_path, version, offset, length)
 

@@ -28,7 +28,7 @@ _READ_ONLY = ("http://", "https://")
 
 
 def in_store(path: str | os.PathLike[str]) -> bool:
-    """Return whether `path` is a URL of a writable store; `local_path` refuses other URLs."""
+    """Return whether `path` is a URL of a writable store; `file:` URLs are local paths."""
     text = os.fspath(path)
     return is_url(text) and not text.startswith(("file://", *_READ_ONLY))
 

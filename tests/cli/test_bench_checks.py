@@ -79,7 +79,11 @@ def test_a_contender_gives_the_right_pixels_or_is_missing(
 @pytest.mark.parametrize(
     ("name", "state", "note"),
     [
-        ("other_filter", "differs", "40 of 40 images have other pixels than in the plain loop"),
+        (
+            "other_filter",
+            "differs",
+            "40 of 40 images have other pixels than those of the plain loop",
+        ),
         ("floats", "failed", "ValueError: a batch is float32 (16, 24, 32, 3)"),
         ("raising", "failed", "ZeroDivisionError: second batch"),
         ("dying", "failed", "its process ended before it had finished"),
@@ -108,7 +112,7 @@ def problem_of(name: str, work: Work, reference: Seen) -> str:
 @pytest.mark.parametrize(
     ("name", "note"),
     [
-        ("other_order", "the batches have other samples than the plain loop's"),
+        ("other_order", "the batches hold other samples than those of the plain loop"),
         ("one_batch_twice", "32 different images of 40 came, 48 in all"),
     ],
 )

@@ -116,7 +116,7 @@ def test_of_parquet_files_it_says_how_well_they_are_mixed(
     assert figures["shuffle"] == shuffle_quality([5] * 8, 2)._asdict()
     shown = " ".join(run("plan", str(tmp_path), *options, folder=tmp_path).stdout.split())
     assert (
-        "in blocks of 4 of the 8 row groups. 20.5% of them follow a sample of the same group"
+        "within 4 of the 8 row groups at a time. 20.5% of them follow a sample of the same group"
         in shown
     )
 

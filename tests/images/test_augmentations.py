@@ -320,7 +320,11 @@ def test_a_choice_is_drawn_with_its_probabilities_and_takes_plain_functions() ->
         (lambda: augment.RandomErasing(scale=(0.5, 0.1)), ValueError, "scale"),
         (lambda: augment.RandomErasing(value="noise"), ValueError, "'noise'"),
         (lambda: augment.RandomErasing(value=300), ValueError, "300"),
-        (lambda: augment.GaussianBlur(4), ValueError, "an odd number above 0, or two, not 4"),
+        (
+            lambda: augment.GaussianBlur(4),
+            ValueError,
+            "an odd number above 0, or a pair of them, not 4",
+        ),
         (lambda: augment.GaussianBlur(3, 0), ValueError, "sigma"),
         (
             lambda: augment.RandomRotation(-3),

@@ -139,7 +139,7 @@ def test_a_source_of_dicts_is_changed_sample_by_sample() -> None:
         (
             {"boxes": np.zeros((2, 4)), "labels": (1, 2)},
             TypeError,
-            "labels must have a row for each of 2 boxes, as a list or an array has, but 1 is none",
+            "labels must have a row for each of 2 boxes: give a list or an array, not 1.",
         ),
         (
             {"boxes": [[0, 0, 9], [0, 0, 9, 9]]},

@@ -482,7 +482,7 @@ class Stream(torch_data.IterableDataset):  # type: ignore[misc]
 
 def test_what_is_no_map_style_data_set_or_no_pool_is_refused() -> None:
     loader: Any = rb.Loader(rb.ArrayDataSource([np.arange(4)]), 2)
-    with pytest.raises(TypeError, match=r"batches already: use to_torch\(loader\) in its place"):
+    with pytest.raises(TypeError, match=r"batches already: use to_torch\(loader\) instead"):
         DataLoader(loader)
     with pytest.raises(TypeError, match=r"Stream is an iterable data set.*__getitem__"):
         DataLoader(Stream())

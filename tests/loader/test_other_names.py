@@ -89,8 +89,10 @@ def test_several_arguments_and_unknown_ones() -> None:
 
 @pytest.mark.parametrize("made", [rb.ImageFileAccessor, rb.NonUniformImageFileAccessor])
 def test_an_unknown_setting_of_images(made: Any) -> None:
-    with pytest.raises(TypeError, match=r"^transfrom= is no argument for reading images; did you"):
+    with pytest.raises(
+        TypeError, match=r"^transfrom= is not an argument for reading images: did you"
+    ):
         made(["a.jpg"], transfrom=1)
     for size in (None, (8, 8), np.array([[8, 8]])):
-        with pytest.raises(TypeError, match=r"^nosuch= is no argument .* are size, mode, "):
+        with pytest.raises(TypeError, match=r"^nosuch= is not an argument .* are size, mode, "):
             made(["a.jpg"], size, nosuch=1)

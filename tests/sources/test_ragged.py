@@ -134,7 +134,7 @@ def test_what_is_empty_in_an_inner_axis_keeps_its_length() -> None:
 WRONG: dict[str, tuple[Any, str]] = {
     "inner shape": (
         [[[1, 2]], [[3, 4, 5]]],
-        r"row 1 has shape \(1, 3\), but must have \(length, 2\), as row 0",
+        r"row 1 has shape \(1, 3\), but must have \(length, 2\), like row 0",
     ),
     "dimensions": ([[1], [], [[1]]], r"row 2 has shape \(1, 1\), but must have \(length,\)"),
     "a number": ([[1], 2], "row 1 is 2, a number, but must be an array or a list"),

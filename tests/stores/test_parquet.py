@@ -263,7 +263,12 @@ def test_pools_give_the_serial_stream(stored: str, actors: rb.RayActorPool) -> N
             r"is large_binary in .*b\.parquet', but binary in .*a\.parquet'",
         ),
         (["a.parquet", "c.parquet"], "image", ValueError, r"c\.parquet' has no column 'image'"),
-        (["a.parquet"], (224, 224), TypeError, r"name of a column, not \(224, 224\): is it size="),
+        (
+            ["a.parquet"],
+            (224, 224),
+            TypeError,
+            r"name of a column, not \(224, 224\): did you mean size=",
+        ),
         (["twice.parquet"], "image", ValueError, "has 2 columns 'image'"),
         (7, "image", TypeError, "int"),
         ([7], "image", TypeError, "int"),

@@ -90,7 +90,9 @@ class DataLoader(torch.utils.data.DataLoader):  # type: ignore[misc] # torch may
         pool: WorkerPool | None = None,
     ) -> None:
         if isinstance(dataset, Loader):
-            raise TypeError("a Loader gives batches already: use to_torch(loader) in its place")
+            raise TypeError(
+                "a Loader gives batches already: use to_torch(loader) instead of a DataLoader"
+            )
         if isinstance(dataset, IterableDataset):
             raise TypeError(
                 f"{type(dataset).__name__} is an iterable data set, but raybatch needs a map-style"

@@ -20,7 +20,7 @@ class Run:
     """One iteration over an epoch that began in `state`.
 
     `received` is the number of batches received so far. If the run `is_resumed`, `samples` is the
-    number of samples received before it was.
+    number of samples received before it was resumed.
     """
 
     def __init__(self, state: dict[str, Any], is_batched: bool, is_resumed: bool) -> None:
@@ -69,8 +69,9 @@ class Course:
             torch.set_rng_state(_decoded(state["global"]))
             _load_held(loader, state)
             yield run
-            # One more than were received. A sampler may draw from the global generator when it is
-            # asked for its first index, and that must happen before the generator is restored.
+            # Ask for one batch more than were received. A sampler may draw from the global
+            # generator when it is asked for its first index, and that must happen before the
+            # generator is restored.
             drawn = list(itertools.islice(iterator._sampler_iter, run.received + 1))
             iterator._sampler_iter = itertools.chain(drawn[run.received :], iterator._sampler_iter)
             iterator._num_yielded = run.received

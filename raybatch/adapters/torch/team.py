@@ -41,8 +41,8 @@ class Team:
         if self._pool is None:
             from raybatch.pools.ray.actor_pool import RayActorPool  # this import loads Ray
 
-            # Actors reserve no CPUs at Ray, as PyTorch's processes reserve none. Two loaders often
-            # have more workers than there are CPUs.
+            # Actors reserve no CPUs in Ray, just as PyTorch's processes reserve none. Two loaders
+            # often have more workers than there are CPUs.
             self._pool = RayActorPool(self.num_workers, num_cpus_per_actor=0)
         return self._pool
 

@@ -46,7 +46,7 @@ class BoxFormat:
     def check_fractions(self, boxes: npt.NDArray[Any]) -> None:
         """Raise ValueError if `boxes` should be fractions but lie far outside the image.
 
-        They are pixels, and all of them would be dropped without a word.
+        Such boxes are most likely in pixels, and would all be dropped without a word.
         """
         far = (np.abs(boxes) > 2).any(axis=1)
         if self._relative and far.any():
@@ -128,7 +128,7 @@ def moved_boxes(
 
 
 def _tell_misplaced(boxes: npt.NDArray[Any], corners: npt.NDArray[np.float64], size: Size) -> None:
-    """Tell of boxes that cannot be boxes of their image of `size`; of the first of a kind only."""
+    """Tell of boxes that cannot belong to an image of `size`: once for each kind."""
     shape = f"{size[1]}x{size[0]} pixels (height x width)"
     key = "boxes outside of their image"
     if not is_told(key):

@@ -82,8 +82,8 @@ class RandomErasing(Occasional):
 class GaussianBlur(Drawn):
     """Blur the image with a Gaussian kernel.
 
-    `kernel_size` is an odd number, or two, the width and height of the kernel in pixels. The
-    standard deviation, in pixels too, is uniform in `sigma`, (min, max), or is the one number
+    `kernel_size` is an odd number, or a pair of them: the width and height of the kernel in pixels.
+    The standard deviation, in pixels too, is uniform in `sigma`, (min, max), or is the one number
     given. The image is reflected at its edges. The pixels are torchvision's, except that one in
     some thousands is rounded the other way.
     """
@@ -98,7 +98,8 @@ class GaussianBlur(Drawn):
             isinstance(size, (int, np.integer)) and size > 0 and size % 2 for size in sizes
         ):
             raise ValueError(
-                f"kernel_size must be an odd number above 0, or two, not {self.kernel_size!r}"
+                "kernel_size must be an odd number above 0, or a pair of them, not"
+                f" {self.kernel_size!r}"
             )
         object.__setattr__(self, "kernel_size", sizes)
         sigma = (self.sigma, self.sigma) if is_number(self.sigma) else self.sigma

@@ -87,15 +87,15 @@ class RandomCrop(Geometric):
 
     Args:
         size: The (height, width) of the part in pixels, or one number for both.
-        padding: The pixels to add before that: a number for all sides, (left and right, top and
+        padding: The pixels to add first: a number for all sides, (left and right, top and
             bottom), or (left, top, right, bottom).
-        pad_if_needed: Whether to pad an image that is smaller than `size`, on both sides by what it
-            lacks. Without it, such an image is a ValueError.
+        pad_if_needed: Whether to pad an image that is smaller than `size`: on each of two opposite
+            sides by all pixels that it lacks. Without it, such an image is a ValueError.
         fill: The level of added pixels, or one for each channel.
         padding_mode: "constant" adds `fill`, "edge" repeats the last pixel, "reflect" mirrors the
             image without repeating that pixel, "symmetric" mirrors it with that pixel. Masks are
-            padded in the same way. Boxes and keypoints move along, but their mirror images have
-            none.
+            padded in the same way. Boxes and keypoints move along, but mirrored copies of objects
+            get none.
     """
 
     size: int | tuple[int, int]

@@ -104,8 +104,8 @@ def _rows(kind: str, values: Any, kept: Any, count: int) -> Any:
     need = f"{kind} must have a row for each of {count} boxes"
     if not hasattr(values, "__len__"):
         raise TypeError(
-            f"{need}, as a list or an array has, but {values!r} is none. (A tuple or dict of"
-            " labels holds several lists or arrays)"
+            f"{need}: give a list or an array, not {values!r}. (A tuple or dict of labels holds"
+            " several lists or arrays)"
         )
     if len(values) != count:
         raise ValueError(f"{need}, not {len(values)}")

@@ -38,7 +38,8 @@ class Transform(ABC):
     """A change of one image: `transform(image, rng=rng)` returns an image of the same kind.
 
     `image` is a uint8 array, (H, W, 3) or (H, W), or a PIL image. It is never modified; if nothing
-    changes, the image itself is returned. Arrays and PIL images get the same pixels.
+    changes, the PIL image itself or a view of the array is returned. Arrays and PIL images get the
+    same pixels.
 
     The targets of the image change together with it: `image, mask, boxes, labels = change(image,
     mask=mask, boxes=boxes, labels=labels, rng=rng)`. The result is a tuple of the arguments that
@@ -59,8 +60,8 @@ class Transform(ABC):
     `map_samples` passes a generator for each sample. A second call of the same transform with that
     generator would draw different numbers, and is a TypeError.
 
-    A subclass that changes only colours, and draws while it does so, implements `on_image`. Any
-    other subclass derives from `Drawn`.
+    A subclass that changes only colours, and draws random numbers while it does so, implements
+    `on_image`. Any other subclass derives from `Drawn`.
     """
 
     # Whether the result depends on `rng`.
@@ -227,7 +228,7 @@ class Compose(Drawn):
 
 
 def checked_changes(owner: type, transforms: Any) -> tuple[Any, ...]:
-    """Return the `transforms` that `owner` was given, as a tuple; TypeError if they are no list."""
+    """Return the `transforms` given to `owner` as a tuple; TypeError if they are not iterable."""
     if callable(transforms) or not isinstance(transforms, Iterable):
         raise TypeError(
             f"{owner.__name__} takes a list of transforms, not {brief(transforms)}: write"
@@ -278,7 +279,7 @@ def flat(change: Change) -> tuple[Change, ...]:
 def made_by(
     change: Change, paint: Paint, image: Any, begin: Callable[[], None] | None = None
 ) -> Any:
-    """Return `paint(image)`, where `paint` is a step of `change`; ReturnError if that is no image.
+    """Return `paint(image)`, a step of `change`; ReturnError if the result is not an image.
 
     `begin()` is called before a function of the program, which may draw from generators of other
     libraries.

@@ -37,8 +37,8 @@ class RayActor(Worker):
     """One actor. Its `queue` holds the references to the results that it has not returned yet.
 
     `ready` is the reference to its `facts`, which are None until the actor is up. `is_gone` is true
-    once it was replaced. Then `died_on` is the reference to the result that it was making; None if
-    unknown. `constants` are the keys of the constants that it holds.
+    once it has been replaced. Then `died_on` is the reference to the result that it was making;
+    None if unknown. `constants` are the keys of the constants that it holds.
     """
 
     handle: Any

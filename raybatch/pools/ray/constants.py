@@ -200,8 +200,9 @@ class _Pickler(cloudpickle.Pickler):
 def _content(value: Any) -> tuple[bytes, tuple[tuple[int, int], ...]] | None:
     """Return a digest of `value` without its arrays, and the addresses and sizes of the arrays.
 
-    The result differs after `value` has changed. It is None if `value` cannot be pickled. Warn the
-    user if `value` holds a random generator that raybatch does not seed.
+    The result differs after `value` has changed, unless only the content of an array has changed.
+    It is None if `value` cannot be pickled. Warn the user if `value` holds a random generator that
+    raybatch does not seed.
     """
     buffers: list[pickle.PickleBuffer] = []
     file = io.BytesIO()

@@ -115,7 +115,7 @@ def _fulfils(value: str | None, condition: str) -> bool:
 
 
 def answers(asked: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the answer of each host, or a RayError if it does not answer in time.
+    """Return the answer of each host, or a RayError if it failed or did not come in time.
 
     `asked` maps each host to the reference to its answer.
     """

@@ -8,7 +8,8 @@ from typing import Any
 
 _log = logging.getLogger(__name__)
 
-# The share of the smallest object store for batches. Ray begins to spill objects to disk at 0.8.
+# The share of the smallest object store that batches may fill. Ray begins to spill objects to disk
+# at 0.8.
 _STORE_SHARE = 0.7
 # The share is divided among at least this many streams, such as training and validation.
 _MIN_STREAMS = 2

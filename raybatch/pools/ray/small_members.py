@@ -24,7 +24,7 @@ def with_small_members_copied(batch: Any) -> Any:
 
 
 def _copied(member: Any, most_bytes: float | None) -> Any:
-    """Return `member` with copies of its parts up to `most_bytes` bytes; None: of all parts."""
+    """Return `member` with its parts of up to `most_bytes` bytes copied; None copies all parts."""
     if is_container(member):
         parts = {key: _copied(part, most_bytes) for key, part in members(member).items()}
         return with_members(member, parts)

@@ -12,8 +12,8 @@ from raybatch.pools.ray.hosts import ActorOptions, SetupError, why_not_started
 
 _log = logging.getLogger(__name__)
 
-# After 3 failed starts in a row, each further start waits longer, up to 30 s. If no actor has been
-# up for 5 s by then, that is an error.
+# After 3 failed starts in a row, each further start waits longer, up to 30 s. If by then no
+# actor has been up for the last 5 s, that is an error.
 _MAX_FAILED_STARTS = 3
 _MAX_DYING_S = 5.0
 _MAX_START_DELAY_S = 30.0

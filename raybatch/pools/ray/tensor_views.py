@@ -16,8 +16,8 @@ def with_tensors_viewed(batch: Any) -> Any:
 def viewed(leaf: Any) -> Any:
     """Return `leaf`, or a `_Viewed` if it is such a tensor. torch must be loaded."""
     torch: Any = sys.modules["torch"]
-    # torch pickles these dtypes in a form that it cannot unpickle, by
-    # `torch._utils._rebuild_tensor_v3`.
+    # torch pickles these dtypes by `torch._utils._rebuild_tensor_v3`, a form that it cannot
+    # unpickle.
     is_new = type(leaf) is torch.Tensor and leaf.dtype in torch.storage._new_dtypes()
     return _Viewed(leaf) if is_new else leaf
 
