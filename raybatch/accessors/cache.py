@@ -93,8 +93,9 @@ class CachedAccessor:
                 " If the items draw no random numbers, use ItemAccessor(items, seed_globals=False)"
             )
         self._max_bytes = positive_int("max_bytes", max_bytes)
-        self._fingerprint = {**fingerprint_of(self._accessor), "key": key}
-        own = short_digest(json.dumps(self._fingerprint).encode())
+        self._fingerprint = fingerprint_of(accessor)
+        cached = {**fingerprint_of(self._accessor), "key": key}
+        own = short_digest(json.dumps(cached).encode())
         self._folder = local_path(directory).absolute() / own
         self._folder.mkdir(parents=True, exist_ok=True)
         self._counts = CacheCounts()
@@ -149,8 +150,8 @@ class CachedAccessor:
             ) from None
 
     def fingerprint(self) -> dict[str, Any]:
-        """Return the accessor's fingerprint."""
-        return {name: value for name, value in self._fingerprint.items() if name != "key"}
+        """Return the fingerprint of the accessor that was given."""
+        return self._fingerprint
 
     def __getitem__(self, index: Any) -> npt.NDArray[Any]:
         positions = sample_positions(index, len(self))

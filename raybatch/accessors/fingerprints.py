@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import pickle
 from typing import Any
 
@@ -19,8 +20,8 @@ def fingerprint_of(array: Any) -> dict[str, Any]:
 
     If `array` has a method `fingerprint()`, this method's result is returned. The fingerprint of an
     accessor covers its settings and paths, but not the contents of the files. For a NumPy array it
-    is a digest of the values, and for any other object a digest of its pickle. TypeError if it
-    cannot be pickled.
+    is a digest of the values, and for any other object a digest of its pickle. A memory map or an
+    h5py data set also has the size and time of its file. TypeError if it cannot be pickled.
     """
     if hasattr(array, "fingerprint"):
         facts = array.fingerprint()
@@ -29,7 +30,11 @@ def fingerprint_of(array: Any) -> dict[str, Any]:
         facts["values"] = short_digest(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     else:
         facts = {"kind": type(array).__qualname__, "samples": sample_count(array)}
-        facts["pickle"] = pickle_digest(portable(array))
+        stored = portable(array)
+        facts["pickle"] = pickle_digest(stored)
+        if stored is not array:  # the pickle of a memory map or an h5py data set only names a file
+            status = os.stat(getattr(array, "filename", None) or array.file.filename)
+            facts["file"] = [status.st_size, status.st_mtime_ns]
     as_json: dict[str, Any] = json.loads(json.dumps(facts, default=str))
     return as_json
 

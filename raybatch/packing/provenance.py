@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from types import ModuleType
 from typing import Any
 
 from raybatch.accessors.fingerprints import fingerprint_of, pickle_digest
@@ -31,15 +32,24 @@ def provenance(source: DataSource) -> dict[str, Any]:
 
 def _data(source: DataSource) -> dict[str, Any]:
     if isinstance(source, MapDataSource):
-        return {"function": _function(source.fn), "of": _data(source.source)}
+        facts = {"function": _function(source.fn), "of": _data(source.source)}
+        return facts | _collating(source)
     if source.children:
         return {"members": [_data(child) for child in source.children]}
     if isinstance(source, ArrayDataSource):
+        collating = _collating(source)
         if isinstance(source.data, dict):
-            return {"arrays": {name: _array(array) for name, array in source.data.items()}}
+            named = {name: _array(array) for name, array in source.data.items()}
+            return {"arrays": named, **collating}
         arrays = source.data if isinstance(source.data, list) else [source.data]
-        return {"arrays": [_array(array) for array in arrays]}
+        return {"arrays": [_array(array) for array in arrays], **collating}
     return {"kind": type(source).__qualname__}
+
+
+def _collating(source: DataSource) -> dict[str, str]:
+    """Return the setting `collate` of `source`, if it was given."""
+    collate = getattr(source, "collate", None)
+    return {"collate": repr(collate)} if collate else {}
 
 
 def _array(array: Any) -> dict[str, Any]:
@@ -54,7 +64,9 @@ def _array(array: Any) -> dict[str, Any]:
 def _function(fn: Any) -> str:
     name = getattr(fn, "__qualname__", None)
     if name is not None:
-        return f"{fn.__module__}.{name}"
+        own = getattr(fn, "__self__", None)
+        of = "" if own is None or isinstance(own, (type, ModuleType)) else f" of {_function(own)}"
+        return f"{fn.__module__}.{name}{of}"
     try:
         return f"{type(fn).__qualname__} {pickle_digest(fn)}"
     except TypeError:

@@ -10,7 +10,7 @@ from typing import IO, Any
 
 from raybatch.stores.disk_cache import DiskCache
 from raybatch.stores.local_files import FileVersion
-from raybatch.stores.secrets import without_user
+from raybatch.stores.secrets import identity
 from raybatch.stores.url_files import Store, UrlFiles, is_remote
 
 
@@ -55,4 +55,4 @@ class KeptFiles:
         return not self._are_urls or is_remote(path)
 
     def _key(self, path: str) -> str:
-        return f"{self._place}|{without_user(path)}"
+        return f"{self._place}|{identity(path)}"

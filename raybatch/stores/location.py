@@ -19,7 +19,13 @@ from raybatch.stores.local_files import FileVersion
 from raybatch.stores.paths import as_path_array, path_names
 from raybatch.stores.range_file import RangeFile
 from raybatch.stores.roots import check_folders, common_folder
-from raybatch.stores.secrets import hold_credentials, redacted, without_secrets
+from raybatch.stores.secrets import (
+    described,
+    hold_credentials,
+    identity,
+    redacted,
+    without_secrets,
+)
 from raybatch.stores.url_files import (
     UrlFiles,
     check_urls,
@@ -115,6 +121,7 @@ class Locations:
         cache: DiskCache | None = None,
     ) -> None:
         self.array = as_path_array(paths)
+        self._filesystem = filesystem
         self._store = open_store(filesystem)
         self._are_urls = isinstance(self._store, UrlFiles)
         # `open_to_seek` does without the cache: it reads a shard only once, for its headers.
@@ -196,12 +203,21 @@ class Locations:
         return path if is_url(path) else os.path.join(self._folder, path)
 
     def fingerprint(self) -> dict[str, Any]:
-        """Return a digest of the paths in order, without the credentials in URLs, which change."""
-        digest = hashlib.sha256(os.fsencode(self._folder))
+        """Return a digest of the store and of the paths in order.
+
+        It does without the credentials in URLs and of the store, which change.
+        """
+        are_absolute = pc.or_(
+            pc.starts_with(self.array, "/"), pc.match_substring(self.array, "://")
+        )
+        folder = "" if pc.all(are_absolute).as_py() else self._folder
+        digest = hashlib.sha256(os.fsencode(folder))
+        if not self._are_urls:
+            digest.update(repr(described(self._filesystem)).encode())
         has_secrets = hold_credentials(self.array)
         for start in range(0, len(self), _PATHS_AT_ONCE):
             names = path_names(self.array.slice(start, _PATHS_AT_ONCE))
             if has_secrets:
-                names = [redacted(name) for name in names]
+                names = [identity(name) for name in names]
             digest.update(os.fsencode("\0".join([*names, ""])))
         return {"paths": digest.hexdigest()[:32]}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl, unquote
 
 import pyarrow as pa
@@ -24,6 +24,17 @@ _HIDDEN = "***"
 # colon can contain one too.
 _USER = re.compile(r"://(?:[^/?#\s]*|[^/?#\s:]*:(?!:)[^?\s]*)@")
 _QUERY = re.compile(r"(://[^?\s'\"]*)\?[^\s'\"]*")
+# In URLs of these stores, the user is an access key.
+_WITH_ACCESS_KEYS = ("s3://", "s3a://", "gs://", "gcs://", "http://", "https://")
+# The parts of a query that sign a request: of AWS, Google, CloudFront and Azure.
+_SIGNATURE = re.compile(
+    r"(x-amz-|x-goog-|awsaccesskeyid=|googleaccessid=|key-pair-id=|policy=|signature=|expires="
+    r"|(sig|se|st|sp|spr|sv|sr|skoid|sktid|skt|ske|sks|skv|token|access_token)=)",
+    re.IGNORECASE,
+)
+# The names of settings of file systems that hold credentials.
+_SECRET_SETTING = re.compile(r"key|secret|token|password|credential|session|connection_string|auth")
+_DEEPEST = 6
 # Shorter secrets occur by chance in any text, and protect nothing.
 _SHORTEST_SECRET = 4
 
@@ -37,10 +48,42 @@ def redacted(path: str) -> str:
     return f"{head}{mark}{_HIDDEN}" if mark else head
 
 
-def without_user(path: str) -> str:
-    """Return `path` without the user and password if it is a URL, to identify the file."""
-    head, mark, query = path.partition("?")
-    return _USER.sub("://", head) + mark + query
+def identity(path: str) -> str:
+    """Return `path` without credentials if it is a URL, to identify the file for a while.
+
+    Its signature and password change, and its access key too. Elsewhere the user tells files apart:
+    it is the container of an abfs URL, or has a folder of its own on an FTP server.
+    """
+    if "://" not in path:
+        return path
+    head, _, query = path.partition("?")
+    if head.startswith(_WITH_ACCESS_KEYS):
+        head = _USER.sub("://", head)
+    else:
+        head = _USER.sub(lambda found: f"://{found.group()[3:-1].partition(':')[0]}@", head)
+    kept = [pair for pair in query.split("&") if pair and not _SIGNATURE.match(pair)]
+    return "?".join([head, *["&".join(kept)] * bool(kept)])
+
+
+def described(value: Any, depth: int = 0) -> Any:
+    """Return the settings of a file system, such as its endpoint, without its credentials."""
+    if value is None or isinstance(value, (str, bytes, int, float)):
+        return value
+    if isinstance(value, dict):
+        return {
+            str(key): described(own, depth + 1)
+            for key, own in sorted(value.items(), key=str)
+            if not _SECRET_SETTING.search(str(key))
+        }
+    if isinstance(value, (list, tuple)):
+        return [described(own, depth + 1) for own in value]
+    if isinstance(value, type) or callable(value) or depth > _DEEPEST:
+        return getattr(value, "__qualname__", type(value).__qualname__)
+    try:
+        made_with = value.__reduce__()[1:]
+    except Exception:  # it cannot be pickled
+        made_with = ()
+    return [type(value).__qualname__, described(made_with, depth + 1)]
 
 
 def without_secrets(text: str, path: str) -> str:

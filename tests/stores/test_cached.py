@@ -14,10 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.fs
 import pytest
+from PIL import Image
 
 import raybatch as rb
 from raybatch.errors import SampleReadError
+from raybatch.image import augment
+from raybatch.stores.location import Locations
 from raybatch.stores.url_files import UrlFiles
 from tests.drivers import start, wait_for
 
@@ -382,3 +386,52 @@ def test_remote_files_are_not_asked(paths: list[str]) -> None:
         assert files.signature(url) == ()
     assert files.signature(Path(paths[0]).as_uri()) == files.signature(paths[0])
     assert files.signature(paths[0])[2] == os.stat(paths[0]).st_size
+
+
+def test_the_same_path_in_another_store_is_another_image(tmp_path: Path) -> None:
+    for value, part in enumerate(("train", "val")):
+        (tmp_path / part).mkdir()
+        Image.new("L", (4, 4), value).save(tmp_path / part / "1.png")
+        store = pyarrow.fs.SubTreeFileSystem(str(tmp_path / part), pyarrow.fs.LocalFileSystem())
+        images = rb.ImageFileAccessor(["1.png"], (4, 4), mode="L", filesystem=store)
+        cached = rb.CachedAccessor(images, tmp_path / "cache", PLENTY)
+        assert (cached[np.array([0])] == value).all()
+
+
+def test_urls_differ_in_what_names_the_file_but_not_in_credentials(tmp_path: Path) -> None:
+    def found(url: str) -> Any:
+        return Locations([url]).fingerprint()
+
+    same = ["https://h/i?id=1", "https://h/i?id=1&X-Amz-Signature=ab", "https://me:pw@h/i?id=1"]
+    assert len({str(found(url)) for url in same}) == 1
+    others = ["https://h/i?id=2", "abfs://train@h/i", "abfs://val@h/i", "ftp://bob:pw@h/i"]
+    assert len({str(found(url)) for url in (*same, *others)}) == 5
+    assert found("abfs://val:secret@h/i") == found("abfs://val@h/i")
+    keys = [pyarrow.fs.S3FileSystem(access_key=key, secret_key="x", region="eu") for key in "ab"]
+    one, other = (Locations(["b/i"], filesystem=store).fingerprint() for store in keys)
+    assert one == other
+
+
+def test_the_working_directory_counts_for_relative_paths_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = [
+        str(Locations([path]).fingerprint()) for path in ("/a/1.png", "s3://b/1.png", "1.png")
+    ]
+    monkeypatch.chdir(tmp_path)
+    after = [str(Locations([path]).fingerprint()) for path in ("/a/1.png", "s3://b/1.png", "1.png")]
+    assert [one == other for one, other in zip(before, after, strict=True)] == [True, True, False]
+
+
+def test_a_memory_map_that_was_rewritten_is_read_again(tmp_path: Path) -> None:
+    for value, rows in ((2, 4), (7, 5)):
+        np.full((rows, 3), value, np.uint8).tofile(tmp_path / "x.bin")
+        stored = np.memmap(tmp_path / "x.bin", np.uint8, "r", shape=(4, 3))
+        assert (rb.CachedAccessor(stored, tmp_path / "cache", PLENTY)[np.arange(4)] == value).all()
+
+
+def test_its_fingerprint_has_the_random_part_too(paths: list[str], tmp_path: Path) -> None:
+    changes = [augment.RandomCrop(4), augment.RandomHorizontalFlip()]
+    images = [rb.ImageFileAccessor(paths, (8, 8), transform=change) for change in changes]
+    cached = [rb.CachedAccessor(each, tmp_path / "cache", PLENTY) for each in images]
+    assert cached[0].fingerprint() != cached[1].fingerprint()

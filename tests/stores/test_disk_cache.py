@@ -19,8 +19,9 @@ import pytest
 
 import raybatch as rb
 from raybatch.errors import SampleReadError
+from raybatch.stores.kept_files import KeptFiles
 from raybatch.stores.local_files import FileVersion
-from raybatch.stores.url_files import ArrowFiles
+from raybatch.stores.url_files import ArrowFiles, UrlFiles
 from tests.servers import SECRET, http_server, s3_filesystem, s3_url
 from tests.stores.shard_files import write_shards
 
@@ -384,3 +385,10 @@ def test_what_cannot_be_is_an_error_where_it_is_given(
         rb.ImageFileAccessor(photos, SIZE, cache=str(tmp_path))  # type: ignore[arg-type]
     rb.ImageFileAccessor(photos, SIZE, cache=rb.DiskCache(tmp_path, ROOM))
     assert "cache= has no effect here" in capsys.readouterr().err
+
+
+def test_containers_and_users_with_the_same_paths_have_entries_of_their_own(tmp_path: Path) -> None:
+    cache = rb.DiskCache(tmp_path, ROOM)
+    files = KeptFiles(UrlFiles(), cache, None)
+    urls = ("abfs://a@h/1.jpg", "abfs://b@h/1.jpg", "abfs://a:secret@h/1.jpg")
+    assert len({files._key(url) for url in urls}) == 2

@@ -12,6 +12,7 @@ import pytest
 import raybatch as rb
 from raybatch.errors import PackError
 from raybatch.packing.packed_folder import verify
+from raybatch.packing.provenance import provenance
 from tests.drivers import start, wait_for
 from tests.sample_sources import faulty
 from tests.stores.test_packed import LABELS, SIZE, arrow_files, photo_source
@@ -216,3 +217,23 @@ def test_a_new_disk_with_what_its_system_puts_there_is_packed_into(
     (tmp_path / "lost+found").mkdir()
     rb.pack(photo_source(photos), tmp_path)
     assert len(rb.PackedAccessor(tmp_path)) == 40
+
+
+class Scaled:
+    def __init__(self, by: int) -> None:
+        self.by = by
+
+    def scaled(self, x: Any) -> Any:
+        return (x * self.by,)
+
+
+def test_another_object_of_a_method_or_another_collation_is_another_source() -> None:
+    def of(by: int) -> Any:
+        return provenance(rb.ArrayDataSource([np.arange(4)]).map(Scaled(by).scaled))
+
+    def collated(value: int) -> Any:
+        rows = np.array([[1], [2, 3]], object)
+        return provenance(rb.ArrayDataSource([rows], collate={0: rb.Pad(value)}))
+
+    assert of(2) == of(2) != of(3)
+    assert collated(0) == collated(0) != collated(9)
