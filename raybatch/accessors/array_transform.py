@@ -66,6 +66,8 @@ class ArrayTransform:
         # Only these modes can be plain arrays as `Pixels`; the others need a Pillow image.
         if self._mode in ("RGB", "L"):
             return image
+        if self._mode == "1":
+            return Image.fromarray(np.asarray(image, bool))
         height, width = image.shape[:2]
         data = np.ascontiguousarray(image)
         return Image.frombuffer(self._mode, (width, height), data, "raw", self._mode, 0, 1)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from PIL import Image
+from PIL import Image, ImageMode
 
 from raybatch.accessors.array_transform import ArrayTransform
 from raybatch.accessors.fingerprints import pickle_digest, short_digest
@@ -257,6 +257,8 @@ def _array_transform(
     channels = channels[: len(column.shape) - 2]
     try:
         mode = Image.fromarray(np.zeros((1, 1, *channels), dtype)).mode
+        if dtype not in (bool, np.uint8, np.dtype(ImageMode.getmode(mode).typestr)):
+            raise TypeError("Pillow converts it")
     except TypeError:
         raise ValueError(
             f"transform and layout are for images, but column {column.name!r} has {column.dtype} of"

@@ -97,7 +97,9 @@ def _usable_library() -> Any:
         function.restype = None
     noise = np.random.default_rng(0).integers(0, 256, (40, 30, 3), np.uint8)
     image = Image.fromarray(noise)
+    table = np.random.default_rng(1).integers(0, 256, (3, 256), np.uint8)
     by_both = (
+        (("image_look_up_levels", 1200, table.ctypes.data), image.point(table.ravel().tolist())),
         (("image_saturate", 1200, 1.7), ImageEnhance.Color(image).enhance(1.7)),
         (("image_sharpen", 40, 120, 4, 1.7), ImageEnhance.Sharpness(image).enhance(1.7)),
         (("image_shift_hue", 1200, 77), _hue_shifted_by_pillow(image, 77)),

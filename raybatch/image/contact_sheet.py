@@ -85,6 +85,7 @@ def _pixels(image: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     if image.ndim == 3 and image.shape[-1] == 1:
         image = image[..., 0]
     if image.dtype != np.uint8:
+        image = image.astype(np.float64)
         low, high = np.nanmin(image), np.nanmax(image)
         image = (np.nan_to_num(image, nan=low) - low) * (255 / max(high - low, 1e-12))
     return np.ascontiguousarray(image, np.uint8)

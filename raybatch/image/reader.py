@@ -24,10 +24,10 @@ from raybatch.image.augment.transform import (
     Change,
     Compose,
     Paint,
-    Transform,
     changed,
     check_changes,
     flat,
+    has_function,
     is_random,
     made_by,
     output_size,
@@ -83,8 +83,8 @@ class ImageReader:
         resample: A filter of Pillow, or its name in lower case.
         decode: "exact" decodes at full size, so that the pixels equal those of
             `Image.open(path).convert(mode).resize((width, height), resample)`. "scaled" shrinks the
-            image first: a JPEG by 2, 4 or 8 in its decoder, other images by whole factors. That is
-            faster, above all for large files.
+            image first: a JPEG by 2, 4 or 8 in its decoder, other images of mode RGB or L by whole
+            factors. That is faster, above all for large files.
         scale_margin: With "scaled", the part that is taken stays at least this many times larger
             than its result.
         exif_orientation: Whether to turn an image upright as its EXIF data says.
@@ -221,7 +221,7 @@ class ImageReader:
             raise ValueError("a random transform needs `rng`, a NumPy generator")
         # The program's own functions may look at the metadata of a Pillow image, which an array
         # lacks.
-        as_array = as_array and all(isinstance(change, Transform) for change in self._changes)
+        as_array = as_array and not any(map(has_function, self._changes))
         with stage("decode"), opened(file, self._decoding, as_array=as_array) as source:
             if note is not None:
                 note(source.size)

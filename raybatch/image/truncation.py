@@ -2,42 +2,87 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from PIL import ImageFile
 
-_changed = threading.Condition()
-# The number of threads that read with a changed setting, and that setting. Threads that need the
-# opposite setting wait.
-_count, _setting = 0, False
-# The program's own setting, to restore later; empty while nothing is changed.
-_own: list[bool] = []
+
+class _Turns:
+    """The threads that read now, all with the same setting; others wait for them."""
+
+    def __init__(self) -> None:
+        self.changed = threading.Condition()
+        # The number of threads that read with a setting of their own, and that setting.
+        self.count, self.setting = 0, False
+        # The number of threads that read with the program's setting.
+        self.plain = 0
+        # The program's setting, to restore later; empty while nothing is changed.
+        self.own: list[bool] = []
+
+    def of_program(self) -> bool:
+        return self.own[0] if self.own else ImageFile.LOAD_TRUNCATED_IMAGES
+
+
+_turns = _Turns()
 
 
 @contextmanager
 def truncated_as(truncated: str | None) -> Iterator[None]:
     """In the block, let Pillow fill truncated files ("fill") or refuse them ("error").
 
-    None keeps the program's setting.
+    None keeps the program's setting, whatever other threads use meanwhile.
     """
-    global _count, _setting
-    if truncated is None:
+    turns = _turns
+    with _plain(turns) if truncated is None else _own(turns, truncated == "fill"):
         yield
-        return
-    wanted = truncated == "fill"
-    with _changed:
-        _changed.wait_for(lambda: not _count or _setting is wanted)
-        if not _count:
-            _own.append(ImageFile.LOAD_TRUNCATED_IMAGES)
-            ImageFile.LOAD_TRUNCATED_IMAGES = _setting = wanted
-        _count += 1
+
+
+@contextmanager
+def _plain(turns: _Turns) -> Iterator[None]:
+    with turns.changed:
+        turns.changed.wait_for(lambda: not turns.count or turns.setting is turns.of_program())
+        turns.plain += 1
     try:
         yield
     finally:
-        with _changed:
-            _count -= 1
-            if not _count:
-                ImageFile.LOAD_TRUNCATED_IMAGES = _own.pop()
-                _changed.notify_all()
+        with turns.changed:
+            turns.plain -= 1
+            if not turns.plain:
+                turns.changed.notify_all()
+
+
+@contextmanager
+def _own(turns: _Turns, wanted: bool) -> Iterator[None]:
+    def is_free() -> bool:
+        return (not turns.count or turns.setting is wanted) and (
+            not turns.plain or turns.of_program() is wanted
+        )
+
+    with turns.changed:
+        turns.changed.wait_for(is_free)
+        if not turns.count:
+            turns.own.append(ImageFile.LOAD_TRUNCATED_IMAGES)
+            ImageFile.LOAD_TRUNCATED_IMAGES = turns.setting = wanted
+        turns.count += 1
+    try:
+        yield
+    finally:
+        with turns.changed:
+            turns.count -= 1
+            if not turns.count:
+                ImageFile.LOAD_TRUNCATED_IMAGES = turns.own.pop()
+                turns.changed.notify_all()
+
+
+def _after_fork() -> None:
+    """Forget the threads of the parent, which do not run here."""
+    global _turns
+    ImageFile.LOAD_TRUNCATED_IMAGES = _turns.of_program()
+    _turns = _Turns()
+
+
+if hasattr(os, "register_at_fork"):  # systems that lack it do not fork
+    os.register_at_fork(after_in_child=_after_fork)

@@ -204,3 +204,15 @@ def test_a_class_in_the_place_of_a_change_is_refused() -> None:
             TypeError, match=r"not the class GaussianBlur: write GaussianBlur\(\.\.\.\)"
         ):
             kind([augment.GaussianBlur])
+
+
+def test_labels_that_are_not_in_the_batch_are_refused() -> None:
+    mix = augment.MixUp(num_classes=3, labels_getter=lambda batch: batch["y"].astype(np.int64))
+    with pytest.raises(TypeError, match="not one of the arrays of the batch"):
+        mix({"x": images(8, 8), "y": LABELS}, rng=rng())
+
+
+def test_images_with_transparency_are_cut_too() -> None:
+    given = images(32, 32, 2)
+    made = [augment.CutMix(num_classes=3)(given, LABELS, rng=rng(seed))[0] for seed in range(5)]
+    assert any(not np.array_equal(mixed, given) for mixed in made)

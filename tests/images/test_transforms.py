@@ -232,3 +232,22 @@ def test_global_generators_are_seeded_for_a_function_in_a_transform(photos: list
         first = images[np.arange(4)]
         np.random.random(7)
         np.testing.assert_array_equal(images[np.arange(4)], first)
+
+
+@pytest.mark.parametrize("wrap", [augment.RandomChoice, augment.RandomApply])
+def test_a_function_in_a_random_change_sees_the_metadata_too(wrap: Any, tmp_path: Path) -> None:
+    seen: list[bool] = []
+
+    def look(image: Any, rng: Any = None) -> Any:
+        seen.append(274 in image.getexif())
+        return image
+
+    exif = Image.Exif()
+    exif[274] = 3
+    Image.new("RGB", (8, 8)).save(tmp_path / "turned.jpg", exif=exif)
+    options = {"p": 1} if wrap is augment.RandomApply else {}
+    images = rb.ImageFileAccessor(
+        [tmp_path / "turned.jpg"], (8, 8), transform=wrap([look], **options)
+    )
+    assert images[np.array([0])].shape == (1, 8, 8, 3)
+    assert seen == [True]

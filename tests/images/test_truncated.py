@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -98,3 +99,23 @@ def test_who_wants_another_setting_waits() -> None:
 def test_another_setting_is_refused() -> None:
     with pytest.raises(ValueError, match="truncated must be one of"):
         ImageReader(truncated="ignore")
+
+
+def test_pillows_setting_holds_beside_threads_with_another(half: bytes) -> None:
+    readers = [ImageReader(), ImageReader(truncated="fill")]
+
+    def is_read(number: int) -> bool:
+        try:
+            readers[number % 2].read(io.BytesIO(half))
+        except ImageReadError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(is_read, range(200))) == [False, True] * 100
+    with truncated_as("fill"):
+        pid = os.fork()
+        if pid == 0:  # a fork has none of the other threads, and waits for none
+            with truncated_as(None):
+                os._exit(int(ImageFile.LOAD_TRUNCATED_IMAGES))
+    assert os.waitpid(pid, 0)[1] == 0

@@ -379,3 +379,14 @@ def test_the_command(photos: list[str], tmp_path: Path) -> None:
     file = arrow_files(tmp_path / "new")[0]
     file.write_bytes(file.read_bytes()[:-1])
     assert file.name in run("scan", "new", folder=tmp_path, status=1).stdout
+
+
+def test_a_column_of_truth_values_is_flipped_and_other_kinds_are_refused(tmp_path: Path) -> None:
+    masks = np.random.default_rng(0).integers(0, 2, (3, *SIZE)).astype(bool)
+    rb.pack(rb.ArrayDataSource({"mask": masks}), tmp_path / "masks")
+    flip = augment.RandomHorizontalFlip(p=1)
+    flipped = rb.PackedAccessor(tmp_path / "masks", transform=flip)
+    np.testing.assert_array_equal(flipped[np.arange(3)], masks[:, :, ::-1])
+    rb.pack(rb.ArrayDataSource({"heat": masks.astype(np.float64)}), tmp_path / "heat")
+    with pytest.raises(ValueError, match=r"transform and layout are for images, .* has <f8"):
+        rb.PackedAccessor(tmp_path / "heat", transform=flip)

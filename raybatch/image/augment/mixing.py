@@ -15,6 +15,8 @@ import numpy.typing as npt
 from raybatch.checks import counted, is_number, positive_int
 from raybatch.structure import described, is_container, is_plain_tuple, leaves, map_leaves, members
 
+_CHANNELS = (1, 2, 3, 4)
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Mixing(ABC):
@@ -38,6 +40,11 @@ class _Mixing(ABC):
     def __call__(self, *batch: Any, rng: np.random.Generator) -> Any:
         whole: Any = batch if len(batch) != 1 or not is_container(batch[0]) else batch[0]
         labels = self._labels(whole)
+        if not any(leaf is labels for leaf in leaves(whole)):
+            raise TypeError(
+                f"the labels {described(labels)} are not one of the arrays of the batch:"
+                " labels_getter= must return the array itself. Change it with map() before"
+            )
         images = self._images(whole, labels)
         shares = self._shares(labels)
         if len(images) != len(shares):
@@ -132,8 +139,8 @@ class MixUp(_Mixing):
 
     A batch is a tuple of images, labels and perhaps more, or a dict. The labels of a dict are the
     field "labels" or "label", or the only field with "label" in its name. Otherwise
-    `labels_getter(batch)` must return the labels. TypeError if another array has the shape of
-    images, as masks have.
+    `labels_getter(batch)` must return the array of the batch that has the labels. TypeError if
+    another array has the shape of images, as masks have.
 
     Labels are integers (n,), of `num_classes` classes, or float shares (n, classes); they become
     float32 (n, classes). Images are (n, H, W), (n, H, W, C) or (n, C, H, W), and keep their dtype;
@@ -170,7 +177,7 @@ class CutMix(_Mixing):
         self, images: npt.NDArray[Any], rng: np.random.Generator
     ) -> tuple[npt.NDArray[Any], float]:
         last = images.ndim == 3 or (
-            images.shape[-1] in (1, 3, 4) and images.shape[1] not in (1, 3, 4)
+            images.shape[-1] in _CHANNELS and images.shape[1] not in _CHANNELS
         )
         height, width = images.shape[1:3] if last else images.shape[2:4]
         edge = 0.5 * math.sqrt(1 - rng.beta(self.alpha, self.alpha))

@@ -276,6 +276,12 @@ def flat(change: Change) -> tuple[Change, ...]:
     return tuple(part for transform in change.transforms for part in flat(transform))
 
 
+def has_function(change: Change) -> bool:
+    """Return whether `change` is a function of the program, or holds one."""
+    inner = getattr(change, "transforms", ())
+    return not isinstance(change, Transform) or any(map(has_function, inner))
+
+
 def made_by(
     change: Change, paint: Paint, image: Any, begin: Callable[[], None] | None = None
 ) -> Any:
