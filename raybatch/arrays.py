@@ -4,10 +4,26 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+
+
+def common_dtype(arrays: Iterable[npt.NDArray[Any]]) -> np.dtype[Any]:
+    """Return the dtype that holds the values of all `arrays`, one or more.
+
+    Integers stay integers, though NumPy makes floats of int64 and uint64 together. TypeError if no
+    integer type holds them all.
+    """
+    arrays = list(arrays)
+    dtype = np.result_type(*{array.dtype for array in arrays})
+    if dtype.kind != "f" or any(array.dtype.kind not in "iub" for array in arrays):
+        return dtype
+    if any(array.size and array.dtype.kind == "i" and array.min() < 0 for array in arrays):
+        raise TypeError("no integer type holds both numbers below 0 and numbers above 2**63 - 1")
+    return np.dtype(np.uint64)
 
 
 def gather(array: Any, indices: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from raybatch.arrays import as_numpy
+from raybatch.arrays import as_numpy, common_dtype
 from raybatch.checks import positive_int
 from raybatch.errors import ReturnError
 from raybatch.memory import empty_batch
@@ -247,10 +247,14 @@ def _stacked(samples: list[Any], field: _Field) -> Any:
     if kinds[0] is not np.ndarray:
         return sys.modules["torch"].stack(samples)  # where there is a tensor, torch is loaded
     arrays = [np.asarray(sample) for sample in samples]
-    dtype = np.result_type(*{array.dtype for array in arrays})
+    try:
+        dtype = common_dtype(arrays)
+    except TypeError as error:
+        raise field.error(str(error)) from None
     if dtype.hasobject:
         return np.stack(arrays)
-    return np.stack(arrays, out=empty_batch((len(arrays), *shapes[0]), dtype))
+    out = empty_batch((len(arrays), *shapes[0]), dtype)
+    return np.stack(arrays, out=out, casting="unsafe")  # `common_dtype` holds all values
 
 
 def _kind(sample: Any) -> Any:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from raybatch.arrays import as_numpy, portable
+from raybatch.arrays import as_numpy, common_dtype, portable
 from raybatch.checks import in_order
 
 _KINDS = "biufcmM"  # booleans, numbers, times
@@ -55,7 +55,7 @@ class RaggedArray:
         else:
             fitting = fitting_rows(rows, dtype, inner_shape)
             none = np.empty((0, *fitting.inner_shape), fitting.dtype)
-            values = np.concatenate([none, *fitting.rows], dtype=fitting.dtype)
+            values = np.concatenate([none, *fitting.rows], dtype=fitting.dtype, casting="unsafe")
             lengths = np.array([len(row) for row in fitting.rows], np.int64)
         self.values: npt.NDArray[Any] = np.ascontiguousarray(values)
         self.offsets = _offsets(lengths)
@@ -236,7 +236,7 @@ def _common_dtype(
             f"{name_of(other)} holds {arrays[other].dtype}, and {name_of(one)} {arrays[one].dtype}:"
             " give dtype=, or rows of one kind of numbers"
         )
-    return np.result_type(*{array.dtype for array in arrays.values()}) if kinds else np.dtype(float)
+    return common_dtype(arrays.values()) if kinds else np.dtype(float)
 
 
 def _shape_text(inner_shape: tuple[int, ...], axes: int = 1) -> str:

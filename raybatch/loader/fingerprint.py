@@ -69,6 +69,12 @@ def _describe(sampler: AbstractSampler) -> str:
 def _value(value: Any) -> str:
     if isinstance(value, np.ndarray):
         return f"array {value.shape} {hashlib.sha256(value.tobytes()).hexdigest()[:8]}"
+    if isinstance(value, (list, tuple)):
+        return _short(f"{type(value).__name__}({', '.join(map(_value, value))})")
+    if isinstance(value, dict):
+        return _short(", ".join(f"{_value(key)}: {_value(own)}" for key, own in value.items()))
+    if isinstance(value, np.generic):
+        return repr(value.item())
     return repr(value) if isinstance(value, (int, float, str)) else type(value).__name__
 
 

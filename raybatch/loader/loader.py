@@ -238,8 +238,10 @@ class Loader:
         """
         position = position_in(state, self._plan, self._fingerprint)
         # An error if the shuffle does not fit; nothing has changed yet.
-        self._plan.load_shuffle(state["shuffle"], position, adopt_seed=self._adopts_seed)
+        adopts = self._adopts_seed
+        shuffles = self._plan.saved_shuffles(state["shuffle"], position, adopt_seed=adopts)
         self._close_iterator("load_state_dict() moved the loader")
+        self._plan.use_shuffles(shuffles)
         self._course.move(position)
 
     def split(self, world_size: int) -> list[Loader]:
@@ -265,9 +267,9 @@ class Loader:
         return _copied({**arguments, "pool": None}, *rest)
 
     def __len__(self) -> int:
-        """Return the number of batches of the current epoch for this rank.
+        """Return the number of batches of the current epoch.
 
-        TypeError if it is endless.
+        A rank can get one fewer if `last_batch` is "keep". TypeError if the epoch is endless.
         """
         return self._plan.num_batches(self._course.begin)
 

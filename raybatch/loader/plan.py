@@ -96,19 +96,20 @@ class Plan:
             self.batches_per_epoch,
         )
 
-    def load_shuffle(self, state: Any, position: Position, *, adopt_seed: bool) -> None:
-        """Use the saved shuffle from `position` on; StateError if its type differs.
+    def saved_shuffles(self, state: Any, position: Position, *, adopt_seed: bool) -> PassShuffles:
+        """Return the saved shuffle from `position` on; StateError if its type differs.
 
-        ValueError as in `check_ranks`; then nothing has changed.
+        ValueError as in `check_ranks`.
         """
-        before = copy.copy(self.shuffles)
-        self.shuffles.load_state(state, position.pass_number, adopt_seed=adopt_seed)
-        try:
-            self.check_ranks(position)
-        except ValueError:
-            self.shuffles = before
-            raise
-        self._lengths = {}
+        changed = copy.copy(self)
+        changed.shuffles = copy.copy(self.shuffles)
+        changed.shuffles.load_state(state, position.pass_number, adopt_seed=adopt_seed)
+        changed.check_ranks(position)
+        return changed.shuffles
+
+    def use_shuffles(self, shuffles: PassShuffles) -> None:
+        """From now on, draw each pass with `shuffles`."""
+        self.shuffles, self._lengths = shuffles, {}
 
     def check_ranks(self, position: Position) -> None:
         """Raise ValueError if ranks get unequal numbers of batches from `position` on.
@@ -134,9 +135,9 @@ class Plan:
                 return
 
     def num_batches(self, position: Position) -> int:
-        """Return the number of batches of the epoch at `position` for this rank.
+        """Return the number of batches of the epoch at `position`.
 
-        TypeError if it is endless.
+        A rank can get one fewer if `last_batch` is "keep". TypeError if the epoch is endless.
         """
         if self.batches_per_epoch is not None:
             return self.batches_per_epoch

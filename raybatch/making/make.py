@@ -63,7 +63,7 @@ def _made(source: DataSource, request: Request) -> Result:
     setting = request.bad_samples
     if setting is None:
         return Result(source.read(request.rows, request.keys), request.valid)
-    if setting.policy == "raise":
+    if setting.policy == "raise" or not request.valid:
         batch = Retries().call(source.read, request.rows, request.keys)
         return Result(batch, request.valid)
     return _Tolerant(source, request, setting).result()
@@ -86,7 +86,8 @@ class _Tolerant:
 
     def result(self) -> Result:
         if self._request.known:
-            self._drop(known_rows(self._rows, self._request.known))
+            known = known_rows(self._rows.take(self._left), self._request.known)
+            self._drop({self._left[number]: sample for number, sample in known.items()})
         attempts = 0
         while self._left:
             try:

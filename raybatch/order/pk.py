@@ -22,12 +22,12 @@ _MOST_PERMUTATIONS = 1024
 class PKSampler(GroupsSampler):
     """Draws batches of `p` groups with `k` samples each; cannot draw in order.
 
-    The loader's `batch_size` is `p * k` or a multiple of it, and each rank has its own groups.
+    The loader's `batch_size` is `p * k` or a multiple of it, and each rank draws groups of its own.
 
     All groups come equally often, small ones too. Each round gives every group one turn, in a
     random order. If `p` does not divide the number of groups, the last few in this order are left
-    out of the round. In each epoch, a group draws all of its samples before it repeats one. A group
-    with fewer than `k` samples repeats some within a batch.
+    out of the round, and skip `k` of their samples. Otherwise a group draws all of its samples
+    before it repeats one. A group with fewer than `k` samples repeats some within a batch.
 
     Args:
         groups: The group of each sample, such as its class, `(n,)`: integers or strings.

@@ -61,6 +61,11 @@ class _Shares:
             light, heavy = heapq.heappop(heap), heapq.heappop(heap)
             both = light[0] + heavy[0]
             share = (heavy[0] / both).limit_denominator(_MOST_DENOMINATOR)
+            if share == 1:
+                raise ValueError(
+                    f"a weight of {float(light[0]):g} beside {float(heavy[0]):g} is too small: it"
+                    f" must be above 1/{_MOST_DENOMINATOR} of it, or 0"
+                )
             heapq.heappush(heap, (both, number, _Fork(heavy[2], light[2], share)))
         self._tree = heap[0][2]
         self._ways = dict(_ways(self._tree))

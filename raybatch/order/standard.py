@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -60,10 +61,15 @@ class StandardSampler(PassSampler):
         return SubsetSampler(np.setdiff1d(np.arange(self.length), indices), self.repeats)
 
 
+# Whether the indices of a subset repeat. It is not an attribute: a saved state describes those.
+_repeating: WeakKeyDictionary[SubsetSampler, bool] = WeakKeyDictionary()
+
+
 class SubsetSampler(PassSampler):
     """Draws each sample named in the 1-D integer array `indices` once per pass.
 
-    `repeats` is the number of passes, or -1 for no end.
+    A sample that is named twice is drawn twice, with different random numbers. `repeats` is the
+    number of passes, or -1 for no end.
     """
 
     def __init__(self, indices: npt.ArrayLike, repeats: int = 1) -> None:
@@ -72,6 +78,13 @@ class SubsetSampler(PassSampler):
 
     def map_indices(self, indices: Any) -> Any:
         return self.indices[indices]
+
+    def draw_numbers(self, position: int, count: int) -> IndexArray:
+        if self not in _repeating:
+            _repeating[self] = len(np.unique(self.indices)) < self.length
+        if _repeating[self]:
+            return np.arange(position, position + count)
+        return super().draw_numbers(position, count)
 
     def check_length(self, length: int) -> None:
         check_index_range(self.indices, length)

@@ -67,6 +67,7 @@ class RandomAccessDataSource(DataSource):
             raise TypeError(f"sampler must be a sampler of raybatch, not {given}")
         sampler.check_length(length)
         self.sampler = sampler
+        self._num_stored = length
         self.include_indices = include_indices
         if exclude is not None:
             self.sampler = self._sampler_without(excluded(exclude))
@@ -116,7 +117,11 @@ class RandomAccessDataSource(DataSource):
                     f" {type(self).__name__} has no members: is the ledger from a different source?"
                 )
             self._check_is_here(sample)
-        return self.sampler.without(np.array([sample.index for sample in samples], np.int64))
+        indices = np.array([sample.index for sample in samples], np.int64)
+        if (np.asarray(getattr(self.sampler, "indices", 0)) < 0).any():
+            # The sampler can name a sample from the end too.
+            indices = np.concatenate([indices, indices - self._num_stored])
+        return self.sampler.without(indices)
 
     def _check_is_here(self, sample: BadSample) -> None:
         """Raise ValueError if the file at the index of `sample` has a different name."""

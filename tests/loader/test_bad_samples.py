@@ -14,6 +14,10 @@ import pytest
 
 import raybatch as rb
 from raybatch.batchup.data_source import AbstractDataSource, BadSample
+from raybatch.making import make as making
+from raybatch.making.request import Request
+from raybatch.order.rows import Rows
+from raybatch.order.seeds import NO_KEYS
 from tests.sample_sources import Faulty, faulty
 
 BAD = (3, 4, 5, 6, 7, 17)
@@ -368,3 +372,22 @@ class TestLedger:
         (batch,) = next(batches)
         assert set(batch.tolist()).isdisjoint({2, 4})
         assert 6 in batch
+
+
+@pytest.mark.parametrize("policy", ["raise", "skip", "replace"])
+def test_a_rank_of_padding_alone_has_its_batch(policy: str) -> None:
+    split = rb.RankSplit(1, 4)
+    source = rb.ArrayDataSource([np.arange(9)])
+    loader = rb.Loader(source, 2, split=split, last_batch="pad", bad_samples=policy)
+    assert [valid.sum() for _, valid in loader] == [2, 0]
+
+
+@pytest.mark.parametrize("policy", ["skip", "replace"])
+def test_a_known_bad_sample_beside_padding_counts_once(policy: str) -> None:
+    source = rb.ArrayDataSource([np.arange(9)])
+    rows = Rows.of(np.array([4, 5, 5, 5]))
+    known = {place: BadSample(5, "", "it ended the worker") for row, place in rows.places() if row}
+    request = Request(rows, NO_KEYS, 2, True, rb.BadSamples(policy), known)
+    result = making.make(source, request)
+    assert len(result.bad) == 1
+    assert 5 not in result.batch[0]

@@ -408,3 +408,9 @@ def test_arguments_that_make_no_mixture_are_refused() -> None:
     endless = rb.CallableDataSource(lambda size: iter(()), 10)
     with pytest.raises(TypeError, match="random access"):
         rb.MixDataSource([endless])
+
+
+def test_a_weight_too_small_for_the_rule_is_refused() -> None:
+    members = [numbers(0, 5), numbers(10, 5)]
+    with pytest.raises(ValueError, match="a weight of 1e-10 beside 1 is too small"):
+        rb.MixDataSource(members, weights=[1, 1e-10])

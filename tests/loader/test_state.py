@@ -324,3 +324,42 @@ def test_another_number_of_actors_goes_on(actors: rb.RayActorPool) -> None:
     with rb.Loader(numbers(0, 50), 5, shuffle=7, pool=rb.RayActorPool(1)) as resumed:
         resumed.load_state_dict(state)
         assert [delivered(batch) for batch in resumed] == rest
+
+
+class Listed(rb.sampling.AbstractSampler):
+    """A user-defined sampler that draws in the order of a list."""
+
+    def __init__(self, order: list[int]) -> None:
+        self.order = order
+
+    def num_indices_generated(self) -> int:
+        return len(self.order)
+
+    def in_order_indices_batch_iterator(self, batch_size: int) -> Any:
+        yield from (np.array(self.order[at : at + 2]) for at in range(0, len(self.order), 2))
+
+
+def test_a_sampler_with_another_list_is_another_sampler() -> None:
+    def fresh(order: list[int]) -> rb.Loader:
+        return rb.Loader(rb.ArrayDataSource([np.arange(6)], sampler=Listed(order)), 2)
+
+    loader = fresh([0, 1, 2, 3, 4, 5])
+    next(iter(loader))
+    fresh([0, 1, 2, 3, 4, 5]).load_state_dict(loader.state_dict())
+    with pytest.raises(rb.errors.StateError, match="sampler"):
+        fresh([5, 4, 3, 2, 1, 0]).load_state_dict(loader.state_dict())
+
+
+def test_a_state_of_a_generator_is_loaded_within_a_loop() -> None:
+    def fresh() -> rb.Loader:
+        shuffle = np.random.RandomState(3)
+        return rb.Loader(numbers(0, 8), 2, shuffle=shuffle, batches_per_epoch=3)
+
+    loader, other = fresh(), fresh()
+    for _ in range(3):
+        list(loader)
+    next(iter(other))
+    batches = iter(other)
+    next(batches)
+    other.load_state_dict(loader.state_dict())
+    assert [delivered(batch) for batch in other] == [delivered(batch) for batch in loader]

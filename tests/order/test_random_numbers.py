@@ -187,3 +187,10 @@ def test_samples_of_members_can_be_read_by_their_indices() -> None:
             expected = source.samples_by_indices_nomapping(indices)
             assert rb.stream_digest([tuple(batch)]) == rb.stream_digest([expected])
             assert len(set(drawn)) == len(drawn)
+
+
+def test_a_sample_that_is_named_twice_draws_twice() -> None:
+    for indices in ([3, 3, 3, 4], [4, 3]):
+        source = rb.ArrayDataSource([np.arange(10)], indices=indices, repeats=2)
+        drawn = [u for _, u in source.map_samples(draw).batch_iterator(4, shuffle=1)]
+        assert len(set(np.concatenate(drawn))) == 2 * len(indices)

@@ -303,3 +303,12 @@ def test_the_abstract_sampler_says_what_is_missing() -> None:
     ):
         with pytest.raises(NotImplementedError, match="Mine"):
             call()
+
+
+def test_samples_counted_from_the_end_are_excluded_too() -> None:
+    data = [np.arange(10)]
+    subset = rb.ArrayDataSource(data, indices=[-1, 0], exclude=[9])
+    assert [x.tolist() for (x,) in subset.batch_iterator(4)] == [[0]]
+    weighted = rb.sampling.WeightedSubsetSampler([1, 1], [-1, 0], 6)
+    source = rb.ArrayDataSource(data, sampler=weighted, exclude=[9])
+    assert [x.tolist() for (x,) in source.batch_iterator(6, shuffle=1)] == [[0] * 6]

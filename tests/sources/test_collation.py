@@ -574,3 +574,12 @@ def test_tensors_that_torch_cannot_unpickle_travel(actors: rb.RayActorPool) -> N
         made = batch[str(kind)]
         assert (made.dtype, made.shape) == (kind, (4, 1))
         assert torch.equal(made.float(), wanted[str(kind)].float())
+
+
+def test_large_integers_of_samples_stay_integers() -> None:
+    def ids(*values: int) -> Any:
+        return rb.ItemAccessor([{"id": value} for value in values])[np.arange(len(values))]["id"]
+
+    assert (ids(2**63 + 1, 5).dtype, ids(2**63 + 1, 5).tolist()) == (np.uint64, [2**63 + 1, 5])
+    with pytest.raises(TypeError, match=r"field 'id' .* below 0 and numbers above"):
+        ids(2**63 + 1, -5)

@@ -274,3 +274,11 @@ def test_integers_among_floats_are_floats() -> None:
     ragged = rb.RaggedArray([[1, 2], [2.5], []])
     assert ragged.dtype == np.float64
     assert [row.tolist() for row in ragged] == [[1, 2], [2.5], []]
+
+
+def test_large_integers_stay_integers() -> None:
+    ragged = rb.RaggedArray([[1], [2**63 + 1]])
+    assert ragged.dtype == np.uint64
+    assert ragged.values.tolist() == [1, 2**63 + 1]
+    with pytest.raises(TypeError, match="below 0 and numbers above"):
+        rb.RaggedArray([[-1], [2**63 + 1]])
