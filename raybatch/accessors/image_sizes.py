@@ -16,7 +16,8 @@ class ImageSizes(ImageFiles):
     """The (height, width) of image files, int64: `(2,)` for an int, `(n, 2)` for an index array.
 
     Only the header of a file is read. With `exif_orientation` the sizes are those of the upright
-    image. The arguments and errors are those of `ImageFileAccessor`.
+    image. The arguments and errors are those of `ImageFileAccessor`, except `layout`, `mode` and
+    `cache`.
 
         heights, widths = rb.ImageSizes(paths)[np.arange(len(paths))].T
     """

@@ -93,7 +93,8 @@ class ParquetFiles:
         length = int(self.starts[group + 1] - self.starts[group])
         try:
             file = self._opened(number)
-            is_same = self.column in file.schema_arrow.names and own < file.num_row_groups
+            names = file.schema_arrow.names
+            is_same = _parts_of(names, self.column)[0] in names and own < file.num_row_groups
             if not is_same or file.metadata.row_group(own).num_rows != length:
                 name = self.files.name_of(number)
                 raise StorageError(f"the file has changed since it was first opened: {name!r}")

@@ -165,9 +165,8 @@ class TarShards:
         if dtype is None and extension not in _INTS:
             return Texts(self._parsed(extension, partial(_text, extension=extension)))
         kind = np.dtype(dtype or np.int64)
-        return np.array(
-            self._parsed(extension, lambda data: kind.type(data.decode().strip())), kind
-        )
+        parse = _boolean if kind.kind == "b" else kind.type
+        return np.array(self._parsed(extension, lambda data: parse(data.decode().strip())), kind)
 
     def json(self, field: str | None = None, extension: str = "json") -> Any:
         """Return `field` of the JSON in the members `extension`, in memory; None returns all of it.
@@ -200,7 +199,7 @@ class TarShards:
         for position, data in enumerate(_completed(small, members.read)):
             try:
                 values.append(parse(data))
-            except (ValueError, LookupError, TypeError) as error:
+            except (ValueError, LookupError, TypeError, OverflowError) as error:
                 reason = f"{type(error).__name__}: {error}"
                 raise ValueError(f"cannot read {members.name_of(position)!r}: {reason}") from error
         return values
@@ -294,3 +293,11 @@ def _field(value: Any, field: str | None) -> Any:
     if found is None:
         raise ValueError("it is null")
     return found
+
+
+def _boolean(text: str) -> bool:
+    """Return the truth that `text` names; ValueError if it names none."""
+    named = {"0": False, "1": True, "false": False, "true": True}
+    if text.lower() not in named:
+        raise ValueError(f"{text!r} is neither 0, 1, true nor false")
+    return named[text.lower()]

@@ -27,7 +27,8 @@ def to_ray_data(loader: Loader, names: list[str] | None = None) -> Any:
     `names` are the columns if batches are tuples; dicts have names already. Each batch is a block.
     A task of Ray Data, not the loader's pool, makes it when it is needed. Ray Data keeps the order
     if `DataContext.get_current().execution_options.preserve_order` is set. ValueError for a loader
-    that is one rank of several. Tasks raise ValueError unless there is one name for each array.
+    that is one rank of several. Tasks raise ValueError unless there is one name for each array,
+    and for a batch without any sample that can be read.
     """
     count = len(loader)
     make = _MakeBatch(loader.serial(), names)
@@ -42,9 +43,15 @@ class _MakeBatch:
 
     def block(self, row: dict[str, Any]) -> dict[str, Any]:
         """Return the batch whose number `row` holds."""
+        number = int(row["id"][0])
         self._loader.set_epoch(self._epoch)
-        self._loader.skip(int(row["id"][0]))
-        batch = next(iter(self._loader))
+        self._loader.skip(number)
+        batch = next(iter(self._loader), None)
+        if batch is None or self._loader.batches_received != number + 1:
+            raise ValueError(
+                f"batch {number} has no sample that can be read, and a block of Ray Data cannot be"
+                ' empty: exclude its samples, or use bad_samples="replace"'
+            )
         fields = members(batch)
         names = self._names
         if names is None:

@@ -22,6 +22,7 @@ def read_images(work: Work) -> Batches:
             size=work.size,
             mode="RGB",
             include_paths=True,
+            file_extensions=None,  # else it leaves out files with other suffixes than it expects
             override_num_blocks=len(work.batch_indices()),
         )
         for batch in _epochs(work, images):

@@ -205,13 +205,17 @@ def _open_files(where: str, facts: HostFacts) -> Finding:
 
 
 def _kernel(where: str, facts: HostFacts) -> Finding:
-    if facts.kernel == "usable":
-        return Finding(f"resize kernel, {where}", OK, facts.kernel)
-    advice = (
-        "install a C compiler there, such as gcc, and reinstall raybatch: without the kernel,"
-        " resizing takes six times as long"
-    )
-    return Finding(f"resize kernel, {where}", WARNING, facts.kernel, advice)
+    seen = facts.kernel
+    if seen == "usable" or "Pillow is faster" in seen:
+        return Finding(f"resize kernel, {where}", OK, seen)
+    if "not built" in seen:
+        advice = "install a C compiler there, such as gcc, and reinstall raybatch"
+    elif seen == "RAYBATCH_KERNEL=none":
+        advice = "unset that variable there"
+    else:
+        advice = "reinstall raybatch there, and report it if that does not help"
+    advice += ": without the kernel, resizing takes five times as long"
+    return Finding(f"resize kernel, {where}", WARNING, seen, advice)
 
 
 def _jpeg_decoder(where: str, facts: HostFacts) -> Finding:

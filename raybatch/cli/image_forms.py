@@ -267,13 +267,16 @@ def _refuse(reading: dict[str, Any], why: str) -> None:
 def _numbered(values: Any, names: list[str] | None = None) -> Labels:
     """Return class indices and class names for `values`.
 
-    Values that are class indices stay unchanged.
+    Values that are class indices stay unchanged. Other integers beside them, such as -1 for images
+    without a label, become classes after the named ones.
     """
     values = np.asarray(values)
-    if values.dtype.kind in "iu" and len(values) and values.min() >= 0:
-        most = len(names) if names else _MOST_CLASSES
-        if values.max() < most:
-            count = int(values.max()) + 1
-            return values.astype(np.int32), names or [str(number) for number in range(count)]
+    if values.dtype.kind in "iu" and len(values) and (names or values.max() < _MOST_CLASSES):
+        names = names or [str(number) for number in range(int(values.max()) + 1)]
+        is_other = (values < 0) | (values >= len(names))
+        others, numbers = np.unique(values[is_other], return_inverse=True)
+        labels = values.astype(np.int32)
+        labels[is_other] = len(names) + numbers
+        return labels, [*names, *map(str, others)]
     found, labels = np.unique(values, return_inverse=True)
     return labels.astype(np.int32), [str(value) for value in found]

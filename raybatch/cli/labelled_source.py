@@ -60,12 +60,20 @@ def labelled_source(
     """
     sampler = None
     if images.blocks is not None:
+        if masks is not None or boxes is not None:
+            raise CannotRunError(
+                f"--{'boxes' if masks is None else 'masks'} needs images with names, and those in"
+                f" {images.form} have none"
+            )
         reading["row_groups"] = row_groups
         sampler = BlockShuffleSampler(images.blocks, row_groups)
     labels, names = images.labelled(classes)
     members = [images.open(size, transform, **reading), labels]
     if masks is not None:
         below = mask_paths(images.names, masks)
+        # The mode is that of the images, except where it has one channel for many classes.
+        if not str(reading.get("mode")).startswith("I"):
+            reading.pop("mode", None)
         members.append(
             image_files(masks, Location(masks), below).open(size, transform, mask=True, **reading)
         )

@@ -76,7 +76,8 @@ def _module(where: str) -> ModuleType:
 )
 @options.count("--images", "Number of images to show.", default=64)
 @options.pixels(
-    "Size in pixels: one edge, or height and width.  [default: 224, or with --augment as stored]",
+    "Size in pixels: one edge, or height and width.  [default: 224, or as packed; as stored with"
+    " --augment or --boxes]",
     default=None,
 )
 @options.shuffle

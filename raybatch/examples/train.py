@@ -127,7 +127,8 @@ def labelled_photos(directory: str, most: int | None) -> tuple[list[str], Any]:
     ]
     if not paths:
         raise click.BadParameter(f"no dog_*.jpg and no cat_*.jpg in {directory!r}")
-    paths = paths[:: max(1, len(paths) // (most or len(paths)))][:most]
+    chosen = np.linspace(0, len(paths) - 1, min(most or len(paths), len(paths))).astype(int)
+    paths = [paths[number] for number in chosen]
     dogs = [os.path.basename(path).startswith("dog_") for path in paths]
     return paths, np.array(dogs, np.int64)
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import fsspec
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
@@ -13,6 +14,7 @@ import raybatch as rb
 from raybatch.cli import main
 from raybatch.cli.diagnosis import of_folder
 from raybatch.cli.host_facts import look
+from raybatch.cli.image_forms import _numbered
 from tests.stores.test_classes import make
 
 
@@ -120,3 +122,10 @@ def test_classes_that_do_not_fit_are_refused(splits: Path, classes: str, message
         done = run(*command, "--classes", classes, status=2)
         assert message in " ".join(done.stderr.split())
     assert not Path("x").exists()
+
+
+def test_numbers_beside_the_named_classes_do_not_shift_them() -> None:
+    labels, names = _numbered(np.array([-1, 0, 1, 7]), ["cat", "dog"])
+    assert (labels.tolist(), names) == ([2, 0, 1, 3], ["cat", "dog", "-1", "7"])
+    labels, names = _numbered(np.array([-1, 0, 2]))
+    assert (labels.tolist(), names) == ([3, 0, 2], ["0", "1", "2", "-1"])

@@ -214,3 +214,17 @@ def test_a_path_that_one_host_alone_has() -> None:
     assert hosts.head.ip in reason["seen"]
     assert hosts.workers[1].ip in reason["seen"]
     assert hosts.workers[0].ip not in reason["seen"]
+
+
+@pytest.mark.parametrize(
+    ("kernel", "advice"),
+    [
+        ("RAYBATCH_KERNEL=none", "unset that variable"),
+        ("its pixels differ from Pillow's", "reinstall raybatch there"),
+        ("this processor has no AVX2; without it, Pillow is faster", ""),
+    ],
+)
+def test_the_advice_about_the_kernel_is_about_its_reason(kernel: str, advice: str) -> None:
+    found = {one.check: one for one in diagnosis.of_host("here", replace(look([]), kernel=kernel))}
+    assert found["resize kernel, here"].advice.startswith(advice)
+    assert (found["resize kernel, here"].status == "ok") == (advice == "")

@@ -18,7 +18,7 @@ pytest.importorskip("torch")
 
 import torch
 
-from raybatch.examples.train import main
+from raybatch.examples.train import labelled_photos, main
 from tests.session_pool import SessionPool
 
 pytestmark = pytest.mark.slow
@@ -135,3 +135,11 @@ def test_without_torch_the_extra_is_named() -> None:
     assert "ImportError: this example trains with torch: pip install 'raybatch[torch]'" in (
         result.stderr
     )
+
+
+def test_a_part_of_the_photos_is_spread_evenly(tmp_path: Path) -> None:
+    for number in range(75):
+        for kind in ("cat", "dog"):
+            (tmp_path / f"{kind}_{number:02}.jpg").touch()
+    paths, labels = labelled_photos(str(tmp_path), 100)
+    assert (len(paths), labels.sum()) == (100, 50)

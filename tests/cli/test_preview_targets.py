@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import raybatch as rb
 from tests.cli.commands import run, run_alone
 
 WIDTH, HEIGHT = 96, 64
@@ -94,3 +95,11 @@ def test_what_is_not_there_is_named(folder: Path) -> None:
         (["--boxes", "other.json"], "has no box for any image below 'images'"),
     ):
         assert message in run("preview", "images", *options, folder=folder, status=2).stderr
+
+
+def test_the_mode_of_images_is_not_that_of_masks(folder: Path) -> None:
+    run("preview", "images", "--masks", "masks", "--mode", "RGBA", folder=folder)
+    paths = [str(folder / "images/a/1.png")]
+    rb.to_parquet(paths, folder / "t.parquet")
+    done = run("preview", "t.parquet", "--masks", "masks", folder=folder, status=2)
+    assert "--masks needs images with names, and those in Parquet files have none" in done.stderr

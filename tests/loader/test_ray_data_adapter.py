@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import raybatch as rb
 
@@ -83,3 +85,14 @@ def test_what_is_wrong_is_refused(in_order: None) -> None:
         from_ray_data(ray.data.range(3), ["z"])
     with pytest.raises(ValueError, match="this loader is one rank of a split"):
         to_ray_data(whole(split=rb.RankSplit(0, 2)), ["x", "y"])
+
+
+def test_a_batch_without_any_good_sample_is_an_error(in_order: None, tmp_path: Path) -> None:
+    paths = [tmp_path / f"{number}.png" for number in range(4)]
+    for path in paths:
+        Image.new("RGB", (4, 4)).save(path)
+    paths[2].write_text("no image")
+    source = rb.ArrayDataSource([rb.ImageFileAccessor(paths, (4, 4))])
+    loader = rb.Loader(source, 1, bad_samples="skip")
+    with pytest.raises(Exception, match="batch 2 has no sample that can be read"):
+        list(to_ray_data(loader, ["x"]).iter_batches(batch_size=None))

@@ -409,3 +409,12 @@ def test_a_cache_that_is_too_small_is_told(
         told = capsys.readouterr().err
         assert ("give a larger cache_bytes" in told) == (cache_bytes == 1)
         assert told.count("again and again") <= 1
+
+
+def test_the_field_of_a_struct_is_a_column_too(
+    photos: list[str], wanted: npt.NDArray[Any], tmp_path: Path
+) -> None:
+    path = tmp_path / "struct.parquet"
+    pq.write_table(pa.table({"image": [{"bytes": data} for data in contents(photos)]}), path)
+    images = rb.ParquetImageAccessor(str(path), "image.bytes", SIZE)
+    np.testing.assert_array_equal(images[np.arange(40)], wanted)

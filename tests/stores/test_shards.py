@@ -463,3 +463,14 @@ def test_ways_to_name_shards(photos: list[str], tmp_path: Path) -> None:
         rb.TarShards(f"{tmp_path}/{{000..003}}.tar")
     with pytest.raises(FileNotFoundError, match="no file matches"):
         rb.TarShards(f"{tmp_path}/*.zip")
+
+
+def test_truth_values_are_parsed_and_large_numbers_are_named(tmp_path: Path) -> None:
+    texts = ["0", "1", "False", "true"]
+    path = tmp_path / "truth.tar"
+    write_tar(path, {f"{n}.ok": text.encode() for n, text in enumerate(texts)})
+    shards = rb.TarShards([path])
+    assert shards.column("ok", bool).tolist() == [False, True, False, True]
+    write_tar(path, {"0.cls": b"300"})
+    with pytest.raises(ValueError, match=r"cannot read .*0\.cls.*OverflowError"):
+        rb.TarShards([path]).column("cls", np.uint8)

@@ -59,8 +59,8 @@ class DataLoader(torch.utils.data.DataLoader):  # type: ignore[misc] # torch may
 
     Args:
         pool: Any pool of raybatch, which several loaders may share.
-        worker_init_fn: It is called once in each actor. An actor that replaces a lost one may have
-            the same id as another actor.
+        worker_init_fn: It is called once in each actor for each data set that the actor receives.
+            An actor that replaces a lost one may have the same id as another actor.
         multiprocessing_context: It is checked as in PyTorch, but has no effect.
         in_order: It has no effect: batches always come in order.
 
@@ -147,8 +147,9 @@ class DataLoader(torch.utils.data.DataLoader):  # type: ignore[misc] # torch may
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Let the next `iter()` continue where the loader that gave `state` was.
 
-        The batches that follow are the same if the data set and the sampler are. StateError if the
-        state does not fit this loader.
+        The batches of this epoch that follow are the same if the data set and the sampler are.
+        Later epochs also need a `generator`, or PyTorch's global state. StateError if the state
+        does not fit this loader.
         """
         self._iterator = None
         self._course.load(self, state)
