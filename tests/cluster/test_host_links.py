@@ -66,7 +66,9 @@ with rb.RayActorPool(4, address=sys.argv[1], label_selector={{"host": "in(a, b)"
     pool.wait_until_up()
     say(up=1)
     input()
-    with rb.Loader(rb.ArrayDataSource([source]), 10, pool=pool) as loader:
+    # A batch that seemed late on a busy machine would be made again, and cross twice.
+    recovery = rb.Recovery(hedge_after=1000)
+    with rb.Loader(rb.ArrayDataSource([source]), 10, pool=pool, recovery=recovery) as loader:
         for batch in loader: pass
 say(done=1)
 """
