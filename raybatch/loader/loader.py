@@ -241,7 +241,7 @@ class Loader:
         adopts = self._adopts_seed
         shuffles = self._plan.saved_shuffles(state["shuffle"], position, adopt_seed=adopts)
         self._close_iterator("load_state_dict() moved the loader")
-        self._plan.use_shuffles(shuffles)
+        self._plan.shuffles = shuffles
         self._course.move(position)
 
     def split(self, world_size: int) -> list[Loader]:

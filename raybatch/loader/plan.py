@@ -73,7 +73,7 @@ class Plan:
             batches_per_epoch = positive_int("batches_per_epoch", batches_per_epoch)
         self.batches_per_epoch = batches_per_epoch
         self.shuffles = PassShuffles(shuffle, source, self.global_batch_size)
-        self._lengths: dict[tuple[int, Ahead], int] = {}
+        self._lengths: dict[tuple[PassShuffles, int, Ahead], int] = {}
         # Raises an error for invalid arguments here, not at the first batch.
         self.walk.cursor(0)
         check_samplers(source, self.batch_size, split.world_size, drops=last_batch == "drop")
@@ -107,10 +107,6 @@ class Plan:
         changed.check_ranks(position)
         return changed.shuffles
 
-    def use_shuffles(self, shuffles: PassShuffles) -> None:
-        """From now on, draw each pass with `shuffles`."""
-        self.shuffles, self._lengths = shuffles, {}
-
     def check_ranks(self, position: Position) -> None:
         """Raise ValueError if ranks get unequal numbers of batches from `position` on.
 
@@ -141,7 +137,7 @@ class Plan:
         """
         if self.batches_per_epoch is not None:
             return self.batches_per_epoch
-        which = position.epoch, position.ahead
+        which = self.shuffles, position.epoch, position.ahead
         if which not in self._lengths:
             count = self._count(replace(Position.of_pass(position.epoch), ahead=position.ahead))
             if count == np.inf:

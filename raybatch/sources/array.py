@@ -118,7 +118,8 @@ class RandomAccessDataSource(DataSource):
                 )
             self._check_is_here(sample)
         indices = np.array([sample.index for sample in samples], np.int64)
-        if (np.asarray(getattr(self.sampler, "indices", 0)) < 0).any():
+        own = getattr(self.sampler, "indices", None)
+        if isinstance(own, np.ndarray) and (own < 0).any():
             # The sampler can name a sample from the end too.
             indices = np.concatenate([indices, indices - self._num_stored])
         return self.sampler.without(indices)
