@@ -88,7 +88,8 @@ def test_costs_are_measured() -> None:
 def test_the_command(photos: list[str], tmp_path: Path, ray_cluster: None) -> None:
     folder = str(Path(photos[0]).parent)
     options = ["--size", "32", "--batch-size", "8", "--batches", "4"]
-    result = run("plan", folder, "--rate", "200", *options, "--json", folder=tmp_path)
+    # A machine that is busy with other tests can receive this rate too.
+    result = run("plan", folder, "--rate", "9", *options, "--json", folder=tmp_path)
     figures = json.loads(result.stdout)
     batch, needs = figures["batch"], figures["needs"]
     assert batch["nbytes"] == 8 * (32 * 32 * 3 + 4)
@@ -97,7 +98,7 @@ def test_the_command(photos: list[str], tmp_path: Path, ray_cluster: None) -> No
     assert needs["actors"] >= 1
     trained = run("plan", folder, "--rate", "9", "--transform", "train", *options, folder=tmp_path)
     assert "One actor makes" in trained.stdout
-    assert needs["network_bit_s"] == pytest.approx(200 / 8 * batch["nbytes"] * 8)
+    assert needs["network_bit_s"] == pytest.approx(9 / 8 * batch["nbytes"] * 8)
     assert figures["warning"] is None
 
 
