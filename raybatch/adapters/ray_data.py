@@ -31,13 +31,14 @@ def to_ray_data(loader: Loader, names: list[str] | None = None) -> Any:
     and for a batch without any sample that can be read.
     """
     count = len(loader)
-    make = _MakeBatch(loader.serial(), names)
+    make = _MakeBatch(loader.serial(), names, count)
     return ray.data.range(count, override_num_blocks=count).map_batches(make.block, batch_size=1)
 
 
 class _MakeBatch:
-    def __init__(self, loader: Loader, names: list[str] | None) -> None:
+    def __init__(self, loader: Loader, names: list[str] | None, count: int) -> None:
         self._loader = loader
+        self._count = count
         self._epoch = loader.epoch
         self._names = names
 
@@ -46,8 +47,12 @@ class _MakeBatch:
         number = int(row["id"][0])
         self._loader.set_epoch(self._epoch)
         self._loader.skip(number)
-        batch = next(iter(self._loader), None)
-        if batch is None or self._loader.batches_received != number + 1:
+        batches = iter(self._loader)
+        batch = next(batches, None)
+        # After its last batch, the epoch is complete.
+        is_complete = self._loader.epoch != self._epoch
+        received = self._count if is_complete else self._loader.batches_received
+        if batch is None or received != number + 1:
             raise ValueError(
                 f"batch {number} has no sample that can be read, and a block of Ray Data cannot be"
                 ' empty: exclude its samples, or use bad_samples="replace"'
