@@ -165,8 +165,9 @@ class TarShards:
         if dtype is None and extension not in _INTS:
             return Texts(self._parsed(extension, partial(_text, extension=extension)))
         kind = np.dtype(dtype or np.int64)
-        parse = _boolean if kind.kind == "b" else kind.type
-        return np.array(self._parsed(extension, lambda data: parse(data.decode().strip())), kind)
+        return np.array(
+            self._parsed(extension, lambda data: _number(data.decode().strip(), kind)), kind
+        )
 
     def json(self, field: str | None = None, extension: str = "json") -> Any:
         """Return `field` of the JSON in the members `extension`, in memory; None returns all of it.
@@ -295,9 +296,14 @@ def _field(value: Any, field: str | None) -> Any:
     return found
 
 
-def _boolean(text: str) -> bool:
-    """Return the truth that `text` names; ValueError if it names none."""
-    named = {"0": False, "1": True, "false": False, "true": True}
-    if text.lower() not in named:
-        raise ValueError(f"{text!r} is neither 0, 1, true nor false")
-    return named[text.lower()]
+def _number(text: str, kind: np.dtype[Any]) -> Any:
+    """Return the number in `text`; ValueError or OverflowError if it is not one of this `kind`."""
+    if kind.kind == "b":
+        named = {"0": False, "1": True, "false": False, "true": True}
+        if text.lower() not in named:
+            raise ValueError(f"{text!r} is neither 0, 1, true nor false")
+        return named[text.lower()]
+    # NumPy 1 lets integers wrap around.
+    if kind.kind in "iu" and not np.iinfo(kind).min <= int(text) <= np.iinfo(kind).max:
+        raise OverflowError(f"{text} does not fit into {kind}")
+    return kind.type(text)
