@@ -15,11 +15,8 @@ class _Turns:
 
     def __init__(self) -> None:
         self.changed = threading.Condition()
-        # The number of threads that read with a setting of their own, and that setting.
         self.count, self.setting = 0, False
-        # The number of threads that read with the program's setting.
-        self.plain = 0
-        # The program's setting, to restore later; empty while nothing is changed.
+        # The program's own setting, to restore later, if the threads need another.
         self.own: list[bool] = []
 
     def of_program(self) -> bool:
@@ -36,36 +33,14 @@ def truncated_as(truncated: str | None) -> Iterator[None]:
     None keeps the program's setting, whatever other threads use meanwhile.
     """
     turns = _turns
-    with _plain(turns) if truncated is None else _own(turns, truncated == "fill"):
-        yield
-
-
-@contextmanager
-def _plain(turns: _Turns) -> Iterator[None]:
     with turns.changed:
-        turns.changed.wait_for(lambda: not turns.count or turns.setting is turns.of_program())
-        turns.plain += 1
-    try:
-        yield
-    finally:
-        with turns.changed:
-            turns.plain -= 1
-            if not turns.plain:
-                turns.changed.notify_all()
-
-
-@contextmanager
-def _own(turns: _Turns, wanted: bool) -> Iterator[None]:
-    def is_free() -> bool:
-        return (not turns.count or turns.setting is wanted) and (
-            not turns.plain or turns.of_program() is wanted
-        )
-
-    with turns.changed:
-        turns.changed.wait_for(is_free)
+        wanted = turns.of_program() if truncated is None else truncated == "fill"
+        turns.changed.wait_for(lambda: not turns.count or turns.setting == wanted)
         if not turns.count:
-            turns.own.append(ImageFile.LOAD_TRUNCATED_IMAGES)
-            ImageFile.LOAD_TRUNCATED_IMAGES = turns.setting = wanted
+            turns.setting = wanted
+            if wanted != ImageFile.LOAD_TRUNCATED_IMAGES:
+                turns.own.append(ImageFile.LOAD_TRUNCATED_IMAGES)
+                ImageFile.LOAD_TRUNCATED_IMAGES = wanted
         turns.count += 1
     try:
         yield
@@ -73,7 +48,8 @@ def _own(turns: _Turns, wanted: bool) -> Iterator[None]:
         with turns.changed:
             turns.count -= 1
             if not turns.count:
-                ImageFile.LOAD_TRUNCATED_IMAGES = turns.own.pop()
+                if turns.own:
+                    ImageFile.LOAD_TRUNCATED_IMAGES = turns.own.pop()
                 turns.changed.notify_all()
 
 
